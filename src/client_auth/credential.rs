@@ -1,0 +1,210 @@
+//! Where a secret comes from: read anew for each attempt, so that a rotated one is found.
+
+use std::fmt;
+use std::future::Future;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{Error, ErrorKind};
+
+/// A secret, or where to read it.
+///
+/// It is read anew for each attempt to fetch a token, and once more when the authorization server says
+/// `invalid_client`: a rotated secret needs no restart. `Debug` tells where it comes from, never what it is.
+///
+/// ```
+/// use client_credentials::Credential;
+/// let credentials = [
+///     Credential::from("a value"),
+///     Credential::env("CLIENT_SECRET"),
+///     Credential::file("/run/secrets/client-secret"),
+///     Credential::from_fn(|| async { Ok::<_, std::io::Error>("from a vault") }),
+/// ];
+/// assert!(!format!("{credentials:?}").contains("a value"));
+/// ```
+///
+/// # Errors
+///
+/// A missing variable and an unusable value are faults that `build()` reports. What goes wrong later, when it is
+/// read, is [`ErrorKind::Credential`]: transient, and no reason to give up a token that is still usable.
+#[derive(Clone)]
+pub struct Credential(Origin);
+
+#[derive(Clone)]
+enum Origin {
+    Value(SecretString),
+    Env(String),
+    File(PathBuf),
+    Closure(Arc<Closure>),
+}
+
+type Closure =
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
+
+/// 1 MiB: far beyond any secret or key, far below what hurts.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+impl Credential {
+    /// From an environment variable, taken as it is.
+    pub fn env(name: impl Into<String>) -> Self {
+        Credential(Origin::Env(name.into()))
+    }
+
+    /// From a file (UTF-8, at most 1 MiB). One trailing newline is dropped.
+    ///
+    /// Replacing the file, or the directory's `..data` link in Kubernetes, rotates the secret.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Credential(Origin::File(path.into()))
+    }
+
+    /// From an async closure, for instance a call to a vault.
+    ///
+    /// It runs inside the flight, and shares its deadline. A panic in it is an error of that flight.
+    pub fn from_fn<F, Fut, T, E>(f: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<SecretString>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        Credential(Origin::Closure(Arc::new(move || {
+            let read = f();
+            Box::pin(async move {
+                read.await.map(Into::into).map_err(|e| {
+                    unreadable("the closure given to Credential::from_fn failed").because(e)
+                })
+            })
+        })))
+    }
+
+    /// Reads it. Empty values and control characters are errors: neither is ever meant, and the latter do not
+    /// survive the way through headers and forms.
+    pub(crate) async fn read(&self) -> Result<SecretString, Error> {
+        let secret = match &self.0 {
+            Origin::Value(secret) => secret.clone(),
+            Origin::Env(name) => from_env(name)?,
+            Origin::File(path) => {
+                let path = path.clone();
+                // A file may lie on a network: it is not read on a thread that other tasks need.
+                tokio::task::spawn_blocking(move || from_file(&path))
+                    .await
+                    .map_err(|_| {
+                        unreadable("the runtime shut down while the credential was read")
+                    })??
+            }
+            Origin::Closure(f) => f().await?,
+        };
+        match flaw(secret.expose_secret()) {
+            None => Ok(secret),
+            Some(flaw) => Err(unreadable(format!("{self:?} {flaw}"))),
+        }
+    }
+
+    /// What is wrong with it, as far as can be told without I/O.
+    pub(crate) fn fault(&self) -> Option<String> {
+        match &self.0 {
+            Origin::Value(secret) => flaw(secret.expose_secret()).map(str::to_owned),
+            Origin::Env(name) => match from_env(name) {
+                Ok(secret) => flaw(secret.expose_secret()).map(|flaw| format!("{self:?} {flaw}")),
+                Err(error) => Some(error.to_string()),
+            },
+            Origin::File(_) | Origin::Closure(_) => None,
+        }
+    }
+}
+
+fn unreadable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Credential, message).transient()
+}
+
+fn flaw(secret: &str) -> Option<&'static str> {
+    if secret.is_empty() {
+        Some("is empty")
+    } else if secret.chars().any(char::is_control) {
+        Some("has a control character (a line break?)")
+    } else {
+        None
+    }
+}
+
+fn from_env(name: &str) -> Result<SecretString, Error> {
+    // Without these `std` panics or reports the wrong thing.
+    if name.is_empty() || name.contains(['=', '\0']) {
+        return Err(unreadable(format!(
+            "{name:?} is not a name of an environment variable"
+        )));
+    }
+    match std::env::var(name) {
+        Ok(value) => Ok(value.into()),
+        Err(std::env::VarError::NotPresent) => Err(unreadable(format!(
+            "the environment variable {name} is not set"
+        ))),
+        // Its `Display` would show the value.
+        Err(std::env::VarError::NotUnicode(_)) => Err(unreadable(format!(
+            "the environment variable {name} is not UTF-8"
+        ))),
+    }
+}
+
+fn from_file(path: &Path) -> Result<SecretString, Error> {
+    let failed = |e: std::io::Error| {
+        unreadable(format!("the file {} cannot be read", path.display())).because(e)
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len().min(LARGEST_FILE);
+    // Room for everything at once: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(size).unwrap_or_default().saturating_add(1),
+    ));
+    file.take(LARGEST_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(unreadable(format!(
+            "the file {} is larger than 1 MiB: is it the right one?",
+            path.display()
+        )));
+    }
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| unreadable(format!("the file {} is not UTF-8", path.display())))?;
+    let text = text
+        .strip_suffix('\n')
+        .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    Ok(text.into())
+}
+
+impl From<&str> for Credential {
+    fn from(secret: &str) -> Self {
+        Credential(Origin::Value(secret.into()))
+    }
+}
+
+impl From<String> for Credential {
+    fn from(mut secret: String) -> Self {
+        let credential = secret.as_str().into();
+        secret.zeroize();
+        credential
+    }
+}
+
+impl From<SecretString> for Credential {
+    fn from(secret: SecretString) -> Self {
+        Credential(Origin::Value(secret))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Origin::Value(_) => f.write_str("Credential(value)"),
+            Origin::Env(name) => write!(f, "Credential(env {name})"),
+            Origin::File(path) => write!(f, "Credential(file {})", path.display()),
+            Origin::Closure(_) => f.write_str("Credential(from_fn)"),
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! The paved path: validates everything, assembles the chain.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName,
+    TRANSFER_ENCODING,
+};
+use url::Url;
+
+use crate::cache::clock::Clock;
+use crate::cache::{self, Backoff, Cached};
+use crate::client_auth::ClientAuth;
+use crate::event::event;
+use crate::exchange::{self, Exchange, HttpClient, Shown, is_loopback};
+use crate::grant::Grant;
+use crate::grant::request::Params;
+use crate::grant::response::Rules;
+use crate::retry::{self, Retrying};
+use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+
+/// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, kept, renewed in time, shared.
+///
+/// A handle: a clone is a reference count and shares the token. Make one per authorization server, client and scope,
+/// and clone it wherever it is needed. What `token()` does when is told at [`Cached`].
+///
+/// ```no_run
+/// use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+///
+/// # async fn run(http: reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let auth = ClientAuth::client_secret_basic("billing", std::env::var("CLIENT_SECRET")?);
+/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
+///
+/// let request = http.get("https://api.example.com/invoices");
+/// let response = request.header("authorization", tokens.token().await?.authorization()).send().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropping the future of `token()` abandons the wait; the request goes on, and its token serves the next caller.
+#[derive(Clone)]
+pub struct ClientCredentials(Cached<Retrying<Grant>>);
+
+impl ClientCredentials {
+    /// Starts with what is required: where to ask, and how to prove who asks.
+    ///
+    /// `token_endpoint` is an `https` URL; plain `http` is accepted for loopback addresses and `localhost`, and for
+    /// hosts named to [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query is kept.
+    #[must_use = "a builder does nothing before `build()`"]
+    pub fn builder(token_endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
+        ClientCredentialsBuilder {
+            token_endpoint: token_endpoint.to_owned(),
+            auth,
+            grant_type: "client_credentials".to_owned(),
+            scopes: Vec::new(),
+            audience: None,
+            resources: Vec::new(),
+            authorization_details: None,
+            params: Vec::new(),
+            client_id_in_body: false,
+            headers: Vec::new(),
+            plain_hosts: Vec::new(),
+            http_client: Arc::new(reqwest::Client::builder),
+            rules: Rules {
+                strict: false,
+                asked_scope: None,
+                refuse_narrower_scope: false,
+                longest_token: 64 * 1024,
+                longest_error_text: 256,
+            },
+            exchange: exchange::Settings::default(),
+            retry: retry::Settings::default(),
+            cache: cache::Settings::default(),
+            zero_durations: BTreeSet::new(),
+            clock: Clock::System,
+            random: fastrand::Rng::new(),
+        }
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl TokenSource for ClientCredentials {
+    #[inline]
+    fn token(&self) -> TokenFuture<'_> {
+        self.0.token()
+    }
+
+    fn reject(&self, token: &AccessToken) {
+        self.0.reject(token);
+    }
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientCredentials").field(&self.0).finish()
+    }
+}
+
+/// Builds [`ClientCredentials`]: every setter is optional; [`build`](Self::build) checks everything.
+#[must_use = "a builder does nothing before `build()`"]
+#[derive(Clone)]
+pub struct ClientCredentialsBuilder {
+    token_endpoint: String,
+    auth: ClientAuth,
+    grant_type: String,
+    scopes: Vec<String>,
+    audience: Option<String>,
+    resources: Vec<String>,
+    authorization_details: Option<serde_json::Value>,
+    params: Vec<(String, String)>,
+    client_id_in_body: bool,
+    headers: Vec<(String, String)>,
+    plain_hosts: Vec<String>,
+    http_client: Arc<HttpClient>,
+    rules: Rules,
+    exchange: exchange::Settings,
+    retry: retry::Settings,
+    cache: cache::Settings,
+    /// Setters that were given a zero where it makes no sense.
+    zero_durations: BTreeSet<&'static str>,
+    clock: Clock,
+    random: fastrand::Rng,
+}
+
+/// # What is asked for
+impl ClientCredentialsBuilder {
+    /// Adds a scope (RFC 6749 section 3.3), or several separated by spaces.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scopes.push(scope.into());
+        self
+    }
+
+    /// Adds scopes.
+    pub fn scopes<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.scopes.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// `audience`: which API the token is for, at Auth0, Ory Hydra and others.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// `resource`: the URI of the API that the token is for (RFC 8707). May be called several times.
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.resources.push(resource.into());
+        self
+    }
+
+    /// `authorization_details`: what the token is to allow, as a JSON array (RFC 9396).
+    pub fn authorization_details(mut self, details: serde_json::Value) -> Self {
+        self.authorization_details = Some(details);
+        self
+    }
+
+    /// Another parameter that this authorization server needs.
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.params.push((name.into(), value.into()));
+        self
+    }
+
+    /// Replaces `grant_type=client_credentials`, for servers that call the same thing otherwise (Zoom:
+    /// `account_credentials`).
+    pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
+        self.grant_type = grant_type.into();
+        self
+    }
+
+    /// Sends `client_id` in the form too, beside the `Authorization` header. Some servers demand it, some refuse it.
+    pub fn client_id_in_body(mut self) -> Self {
+        self.client_id_in_body = true;
+        self
+    }
+
+    /// A header of the token request, instead of ours if it has the same name.
+    ///
+    /// ```
+    /// # use client_credentials::{ClientAuth, ClientCredentials};
+    /// # let auth = ClientAuth::none("billing");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth).header("user-agent", "billing/2.1").build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
+        self.headers
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+}
+
+/// # What is accepted
+impl ClientCredentialsBuilder {
+    /// Refuses responses that break RFC 6749 where leniency would be safe, as FAPI demands: another status than 200,
+    /// another content type than `application/json`, no `token_type`, `expires_in` that is not a whole number, a
+    /// token that is no b64token, `scope` that is not a string.
+    pub fn strict(mut self) -> Self {
+        self.rules.strict = true;
+        self
+    }
+
+    /// Makes a narrower scope than the one asked for an error. By default it is accepted, and
+    /// [`AccessToken::scope`] tells what was granted.
+    pub fn refuse_narrower_scope(mut self) -> Self {
+        self.rules.refuse_narrower_scope = true;
+        self
+    }
+
+    /// The largest response that is read. Default: 256 KiB.
+    pub fn max_response_bytes(mut self, bytes: usize) -> Self {
+        self.exchange.largest_response = bytes;
+        self
+    }
+
+    /// The longest access token. Default: 64 KiB.
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.rules.longest_token = bytes;
+        self
+    }
+
+    /// How much of a server's error text is kept. Default: 256 characters.
+    pub fn max_error_text(mut self, characters: usize) -> Self {
+        self.rules.longest_error_text = characters;
+        self
+    }
+}
+
+/// # How the authorization server is reached
+impl ClientCredentialsBuilder {
+    /// Yields the builder of the HTTP client: for proxies, root certificates, DNS.
+    ///
+    /// It is finished by us: no redirects, no decompression, no referer, no idle connections, no proxy for loopback
+    /// or plain `http`, our timeouts, certificates verified. A cookie store or a default `Authorization` header put
+    /// on it cannot be undone: leave them out. A `User-Agent` is set with [`header`](Self::header).
+    ///
+    /// ```
+    /// # use client_credentials::{ClientAuth, ClientCredentials};
+    /// # let auth = ClientAuth::none("billing");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .http_client(|| reqwest::Client::builder().local_address(std::net::IpAddr::from([0, 0, 0, 0])))
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn http_client(
+        mut self,
+        builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
+    ) -> Self {
+        self.http_client = Arc::new(builder);
+        self
+    }
+
+    /// Accepts plain `http` for this host: a name in a compose file, a service mesh that encrypts underneath.
+    ///
+    /// The secret and the tokens are readable to everybody on the way.
+    pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
+        self.plain_hosts.push(host.into());
+        self
+    }
+
+    /// How long connecting may take, TLS included. Default: 5 s.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.exchange.connect_timeout = self.nonzero("connect_timeout", limit);
+        self
+    }
+
+    /// How long one attempt may take as a whole. Default: 10 s.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        let limit = self.nonzero("attempt_timeout", limit);
+        self.exchange.attempt_timeout = limit;
+        self.cache.attempt_timeout = limit;
+        self
+    }
+
+    /// How long a flight may take: all attempts, the waits between them, reading the credential. Default: 30 s.
+    pub fn flight_deadline(mut self, limit: Duration) -> Self {
+        self.cache.flight_deadline = self.nonzero("flight_deadline", limit);
+        self
+    }
+
+    /// How often a flight tries; at least once. Default: 3.
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.retry.attempts = attempts.max(1);
+        self
+    }
+
+    /// The wait between the attempts of a flight: a random part of `first`, doubling to `most`.
+    /// Default: 200 ms, 5 s.
+    pub fn attempt_backoff(mut self, first: Duration, most: Duration) -> Self {
+        self.retry.backoff = Backoff::new(first, most);
+        self
+    }
+
+    /// Up to which `Retry-After` a flight waits itself instead of failing. Default: 5 s.
+    pub fn attempt_retry_after_limit(mut self, limit: Duration) -> Self {
+        self.retry.longest_retry_after = limit;
+        self
+    }
+}
+
+/// # How tokens are kept
+impl ClientCredentialsBuilder {
+    /// How long before its expiry a token may be renewed; at most half its lifetime. Default: 20 % of the lifetime, at
+    /// least 30 s, at most 15 min. The instant is drawn from the window's first half.
+    pub fn refresh_window(mut self, window: Duration) -> Self {
+        self.cache.refresh_window = Some(self.nonzero("refresh_window", window));
+        self
+    }
+
+    /// After which age a token is renewed in any case, however long it lasts. Default: 24 h.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.cache.max_age = self.nonzero("max_age", age);
+        self
+    }
+
+    /// How long before its expiry a token is not handed out any more; at most 10 % of its lifetime. Default: 10 s.
+    pub fn safety_margin(mut self, margin: Duration) -> Self {
+        self.cache.safety_margin = margin;
+        self
+    }
+
+    /// The lifetime of tokens when the server states none. Default: 1 h.
+    pub fn default_lifetime(mut self, lifetime: Duration) -> Self {
+        self.cache.default_lifetime = self.nonzero("default_lifetime", lifetime);
+        self
+    }
+
+    /// The wait after a failed flight while a token is usable: `first`, doubling to `most`. Default: 1 s, 30 s.
+    pub fn stale_backoff(mut self, first: Duration, most: Duration) -> Self {
+        self.cache.stale_backoff = Backoff::new(self.nonzero("stale_backoff", first), most);
+        self
+    }
+
+    /// The wait after a failed flight while there is no usable token: callers fail at once meanwhile.
+    /// Default: 250 ms doubling to 10 s.
+    pub fn expired_backoff(mut self, first: Duration, most: Duration) -> Self {
+        self.cache.expired_backoff = Backoff::new(self.nonzero("expired_backoff", first), most);
+        self
+    }
+
+    /// The wait after [`ErrorKind::Denied`] and [`ErrorKind::Throttled`]. Default: 1 s doubling to 60 s.
+    pub fn denied_backoff(mut self, first: Duration, most: Duration) -> Self {
+        self.cache.denied_backoff = Backoff::new(self.nonzero("denied_backoff", first), most);
+        self
+    }
+
+    /// How long a [`retry_after`](Error::retry_after) is obeyed: while a token is usable, and while there is none.
+    /// Default: 1 h, 5 min.
+    pub fn retry_after_limits(mut self, stale: Duration, expired: Duration) -> Self {
+        (self.cache.stale_retry_after, self.cache.expired_retry_after) = (stale, expired);
+        self
+    }
+
+    /// How many refreshes [`reject`](TokenSource::reject) may force at once, and after which time one more.
+    /// Default: 3, 2 min.
+    pub fn forced_refreshes(mut self, count: u32, every: Duration) -> Self {
+        self.cache.forced_refreshes = count;
+        self.cache.forced_refresh_every = self.nonzero("forced_refreshes", every);
+        self
+    }
+
+    fn nonzero(&mut self, setter: &'static str, value: Duration) -> Duration {
+        if value.is_zero() {
+            self.zero_durations.insert(setter);
+        }
+        value
+    }
+
+    /// Tests only: this clock, and this seed of all jitter.
+    #[cfg(test)]
+    pub(crate) fn clock(mut self, clock: Clock, seed: u64) -> Self {
+        self.clock = clock;
+        self.random = fastrand::Rng::with_seed(seed);
+        self
+    }
+}
+
+impl ClientCredentialsBuilder {
+    /// Checks everything and assembles the source. No I/O but for the system's root certificates; works outside a
+    /// runtime, and in a `LazyLock`.
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, ClientCredentials, ErrorKind};
+    ///
+    /// let auth = ClientAuth::client_secret_basic("", "secret");
+    /// let error = ClientCredentials::builder("http://auth.example.com/token", auth).build().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Configuration);
+    /// assert!(error.to_string().contains("client_id") && error.to_string().contains("token_endpoint"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`], whose text names every fault at once.
+    pub fn build(mut self) -> Result<ClientCredentials, Error> {
+        let mut faults = Faults::default();
+        let endpoint = self.endpoint(&mut faults);
+        for (field, flaw) in self.auth.faults() {
+            faults.add(field, flaw);
+        }
+        for setter in &self.zero_durations {
+            faults.add(setter, "must be more than zero");
+        }
+        let params = self.wire_params(&mut faults);
+        self.check_headers(&mut faults);
+        let endpoint = match endpoint {
+            Some(endpoint) if faults.0.is_empty() => endpoint,
+            _ => return Err(faults.into_error()),
+        };
+        if endpoint.scheme() == "http" && !is_loopback(&endpoint) {
+            event!(warn, token_endpoint = %Shown(&endpoint), "the client secret and the tokens cross the network unencrypted");
+        }
+        self.rules.asked_scope = params.scope().map(Into::into);
+        let grant = Grant {
+            exchange: Exchange::new(&*self.http_client, endpoint, &self.exchange)?,
+            auth: self.auth,
+            params,
+            rules: self.rules,
+            clock: self.clock.clone(),
+        };
+        let source = Retrying {
+            source: grant,
+            settings: self.retry,
+        };
+        Ok(ClientCredentials(Cached::assemble(
+            Arc::new(source),
+            self.cache,
+            self.clock,
+            self.random,
+        )))
+    }
+
+    fn endpoint(&self, faults: &mut Faults) -> Option<Url> {
+        const FIELD: &str = "token_endpoint";
+        let url = match Url::parse(&self.token_endpoint) {
+            Ok(url) => url,
+            Err(e) => {
+                faults.add(FIELD, format!("is not a URL ({e})"));
+                return None;
+            }
+        };
+        let Some(host) = url.host_str() else {
+            faults.add(FIELD, "has no host");
+            return None;
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) || self.plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host)) => {}
+            "http" => faults.add(
+                FIELD,
+                format!("would send the secret to {host} unencrypted: use https, or say dangerously_allow_http({host:?})"),
+            ),
+            other => faults.add(FIELD, format!("has the scheme {other} instead of https")),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            faults.add(
+                FIELD,
+                "has user information before the host: the credentials belong into ClientAuth",
+            );
+        }
+        if url.fragment().is_some() {
+            faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
+        }
+        Some(url)
+    }
+
+    /// Parameters in the order of the RFCs.
+    fn wire_params(&self, faults: &mut Faults) -> Params {
+        // scope-token, RFC 6749 section 3.3.
+        let scope_character = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+        let scopes: Vec<_> = self
+            .scopes
+            .iter()
+            .flat_map(|scope| scope.split(' '))
+            .filter(|one| !one.is_empty())
+            .collect();
+        for scope in scopes
+            .iter()
+            .filter(|scope| !scope.chars().all(scope_character))
+        {
+            faults.add(
+                "scope",
+                format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"),
+            );
+        }
+        for resource in &self.resources {
+            match Url::parse(resource) {
+                Ok(uri) if uri.fragment().is_none() => {}
+                Ok(_) => faults.add("resource", "has a fragment (RFC 8707 section 2)"),
+                Err(_) => faults.add("resource", "is not an absolute URI (RFC 8707 section 2)"),
+            }
+        }
+        if self
+            .authorization_details
+            .as_ref()
+            .is_some_and(|details| !details.is_array())
+        {
+            faults.add(
+                "authorization_details",
+                "is not a JSON array (RFC 9396 section 2)",
+            );
+        }
+        if self.grant_type.is_empty() {
+            faults.add("grant_type", "is empty");
+        }
+        self.check_params(faults);
+
+        let scope = (!scopes.is_empty()).then(|| scopes.join(" "));
+        let id = (self.client_id_in_body && !self.auth.posts_client_id())
+            .then(|| self.auth.client_id().to_owned());
+        let mut params = vec![("grant_type".to_owned(), self.grant_type.clone())];
+        let mut add = |name: &str, value: Option<String>| {
+            params.extend(value.map(|value| (name.to_owned(), value)))
+        };
+        add("client_id", id);
+        add("scope", scope);
+        add("audience", self.audience.clone());
+        self.resources
+            .iter()
+            .for_each(|resource| add("resource", Some(resource.clone())));
+        add(
+            "authorization_details",
+            self.authorization_details.as_ref().map(ToString::to_string),
+        );
+        self.params
+            .iter()
+            .for_each(|(name, value)| add(name, Some(value.clone())));
+        Params(params)
+    }
+
+    fn check_params(&self, faults: &mut Faults) {
+        let mut seen = BTreeSet::new();
+        for (name, _) in &self.params {
+            match name.as_str() {
+                "grant_type" | "scope" | "audience" | "resource" | "authorization_details" => {
+                    faults.add("param", format!("{name} has a setter of its own"));
+                }
+                "client_id" | "client_secret" | "client_assertion" | "client_assertion_type" => {
+                    faults.add("param", format!("{name} belongs into ClientAuth"));
+                }
+                "" => faults.add("param", "has an empty name"),
+                _ if !seen.insert(name) => faults.add(
+                    "param",
+                    format!("{name} is given twice (RFC 6749 section 3.2)"),
+                ),
+                _ => {}
+            }
+        }
+    }
+
+    fn check_headers(&mut self, faults: &mut Faults) {
+        const OURS: [HeaderName; 7] = [
+            AUTHORIZATION,
+            HOST,
+            CONTENT_LENGTH,
+            TRANSFER_ENCODING,
+            CONNECTION,
+            ACCEPT_ENCODING,
+            COOKIE,
+        ];
+        for (name, value) in &self.headers {
+            match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                (Ok(name), _) if OURS.contains(&name) => {
+                    faults.add("header", format!("{name} is not yours to set here"))
+                }
+                (Ok(name), Ok(mut value)) => {
+                    // It may be an API key of a gateway.
+                    value.set_sensitive(true);
+                    if self.exchange.headers.insert(&name, value).is_some() {
+                        faults.add("header", format!("{name} is given twice"));
+                    }
+                }
+                (Ok(name), Err(_)) => faults.add(
+                    "header",
+                    format!("the value of {name} has a character that headers cannot carry"),
+                ),
+                (Err(_), _) => faults.add("header", format!("{name:?} is not a name of a header")),
+            }
+        }
+    }
+}
+
+/// Everything that is wrong, field by field.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn add(&mut self, field: &str, flaw: impl fmt::Display) {
+        self.0.push(format!("{field} {flaw}"));
+    }
+
+    fn into_error(self) -> Error {
+        Error::new(
+            ErrorKind::Configuration,
+            format!("the configuration is not usable: {}", self.0.join("; ")),
+        )
+    }
+}
+
+impl fmt::Debug for ClientCredentialsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the endpoint as given: it may have a secret in its query or before its host.
+        f.debug_struct("ClientCredentialsBuilder")
+            .field("auth", &self.auth)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
+}

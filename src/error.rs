@@ -1,0 +1,355 @@
+//! What went wrong, of which kind, and whether another attempt is worth it.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Why there is no token.
+///
+/// One word wide and cheap to clone: all callers who waited for one flight get the same error. `Display` prints one
+/// level, lower case; [`source`](StdError::source) holds the next. No error of this crate contains a secret, a token,
+/// the body of a successful response or the query of a URL.
+///
+/// No error is terminal: the source that returned it tries again by itself, at its own pace.
+///
+/// ```
+/// # fn log(error: &client_credentials::Error) {
+/// use client_credentials::ErrorKind;
+/// match error.kind() {
+///     ErrorKind::Denied => eprintln!("ask the administrator of the authorization server: {error}"),
+///     _ if error.is_transient() => eprintln!("try again in {:?}: {error}", error.retry_after()),
+///     _ => eprintln!("{error}"),
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    transient: bool,
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+    oauth: Option<OAuthError>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The kinds of [`Error`]. "Retried" tells what the crate does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// `build()` refused the configuration, or a request goes to a place that was not configured.
+    ///
+    /// Retried: no. What to do: the text names each field and what it should be.
+    Configuration,
+    /// The credential could not be read: a variable or file is missing, a closure failed.
+    ///
+    /// Retried: yes, it is read anew for each attempt. What to do: put the credential where the text says.
+    Credential,
+    /// The authorization server refused the client or what it asks for (`invalid_client`, `invalid_scope`, ..).
+    ///
+    /// Retried: at once only when the credential changed meanwhile; otherwise after 1 s, doubling to 60 s, so that no
+    /// account is locked. What to do: compare [`Error::oauth`] with what the server's administrator registered.
+    Denied,
+    /// The authorization server asked for fewer requests (429).
+    ///
+    /// Retried: after [`Error::retry_after`] or 1 s, doubling to 60 s; never inside a flight. What to do: share one
+    /// source between all tasks; ask for a larger quota.
+    Throttled,
+    /// No complete response: connecting, sending or reading failed, or a deadline passed.
+    ///
+    /// Retried: yes. What to do: see whether the authorization server is up and reachable from here.
+    Transport,
+    /// The authorization server's certificate was refused, or it refused ours.
+    ///
+    /// Retried: not inside a flight. What to do: add its CA with
+    /// [`http_client`](crate::ClientCredentialsBuilder::http_client); look at dates and host names.
+    Tls,
+    /// A response came, but no usable token in it (a server error, a page instead of JSON, a strange token).
+    ///
+    /// Retried: when [`Error::is_transient`] says so. What to do: the text tells status and defect; look at the
+    /// endpoint's address first.
+    Response,
+    /// Anything else: an error of a custom source, an unknown OAuth error code, a missing runtime.
+    ///
+    /// Retried: when [`Error::is_transient`] says so. What to do: see the text and the source.
+    Other,
+}
+
+impl Error {
+    /// The kind, for a `match`.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether another attempt is worth it by itself, with nothing changed.
+    pub fn is_transient(&self) -> bool {
+        self.0.transient
+    }
+
+    /// This crate's error inside another one: reqwest-middleware's, tower's, yours.
+    ///
+    /// Walks `e` and its sources.
+    ///
+    /// ```
+    /// use client_credentials::{Error, ErrorKind};
+    /// let ours = Error::other("the vault is sealed");
+    /// let theirs = std::io::Error::other(ours);
+    /// assert_eq!(Error::find(&theirs).map(Error::kind), Some(ErrorKind::Other));
+    /// ```
+    pub fn find<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e Error> {
+        if let Some(ours) = e.downcast_ref() {
+            return Some(ours);
+        }
+        // Two errors of our neighbourhood hide what they wrap from `source()`.
+        if let Some(inner) = e
+            .downcast_ref::<std::io::Error>()
+            .and_then(|io| io.get_ref())
+        {
+            if let Some(ours) = Error::find(inner) {
+                return Some(ours);
+            }
+        }
+        #[cfg(feature = "middleware")]
+        if let Some(reqwest_middleware::Error::Middleware(inner)) = e.downcast_ref() {
+            return inner.chain().find_map(Error::find);
+        }
+        e.source().and_then(Error::find)
+    }
+
+    /// How long the authorization server asked to wait (`Retry-After`, RFC 9110 section 10.2.3), as received.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// The OAuth error of the response (RFC 6749 section 5.2), sanitised.
+    pub fn oauth(&self) -> Option<&OAuthError> {
+        self.0.oauth.as_ref()
+    }
+
+    /// The HTTP status of the response, where there was one.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
+    /// For custom sources: wraps an error of yours, as [`ErrorKind::Other`] and not transient.
+    ///
+    /// What `e` prints is yours to keep free of secrets. An [`Error`] of this crate inside stays what it is.
+    pub fn other(e: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let e = e.into();
+        match e.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(e) => Error::new(ErrorKind::Other, "the token source failed").because(e),
+        }
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Error(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            transient: false,
+            status: None,
+            retry_after: None,
+            oauth: None,
+            source: None,
+        }))
+    }
+
+    pub(crate) fn transient(self) -> Self {
+        self.edit(|inner| inner.transient = true)
+    }
+
+    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+        self.edit(|inner| inner.status = Some(status))
+    }
+
+    pub(crate) fn with_retry_after(self, wait: Option<Duration>) -> Self {
+        self.edit(|inner| inner.retry_after = wait)
+    }
+
+    pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
+        self.edit(|inner| inner.oauth = Some(oauth))
+    }
+
+    pub(crate) fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let source = source.into();
+        self.edit(|inner| inner.source = Some(source))
+    }
+
+    /// The texts of all sources in one line, for a log.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn source_text(&self) -> String {
+        let mut texts = Vec::new();
+        let mut next = self.source();
+        while let Some(source) = next {
+            texts.push(source.to_string());
+            next = source.source();
+        }
+        texts.join(": ")
+    }
+
+    /// While it is being made an error has one owner, so that the edit always happens.
+    fn edit(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            edit(inner);
+        }
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        let mut out = f.debug_struct("Error");
+        out.field("kind", &inner.kind)
+            .field("message", &inner.message)
+            .field("transient", &inner.transient);
+        if let Some(status) = inner.status {
+            out.field("status", &status.as_u16());
+        }
+        if let Some(wait) = inner.retry_after {
+            out.field("retry_after", &wait);
+        }
+        if let Some(oauth) = &inner.oauth {
+            out.field("oauth", oauth);
+        }
+        if let Some(source) = &inner.source {
+            out.field("source", source);
+        }
+        out.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+/// An error response of the token endpoint (RFC 6749 section 5.2).
+///
+/// All three texts come from the server: they are cut, reduced to the characters that the RFC allows there, and
+/// wherever they echo the client's secret it is replaced by `***`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.line())]
+pub struct OAuthError {
+    code: Box<str>,
+    description: Option<Box<str>>,
+    uri: Option<Box<str>>,
+}
+
+impl OAuthError {
+    /// `error`: for instance `invalid_client`.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// `error_description`: for the developer, not for the end user.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// `error_uri`: a page about the error. Never fetched by this crate.
+    pub fn uri(&self) -> Option<&str> {
+        self.uri.as_deref()
+    }
+
+    /// The arguments are sanitised already.
+    pub(crate) fn new(code: String, description: Option<String>, uri: Option<String>) -> Self {
+        let boxed = |text: String| (!text.is_empty()).then(|| text.into_boxed_str());
+        OAuthError {
+            code: code.into(),
+            description: description.and_then(boxed),
+            uri: uri.and_then(boxed),
+        }
+    }
+
+    fn line(&self) -> String {
+        match &self.description {
+            Some(description) => format!("{}: {description}", self.code),
+            None => self.code.to_string(),
+        }
+    }
+}
+
+/// One level of a foreign error chain, as text that was found harmless: the foreign value itself is dropped, since
+/// its `Debug` could show more than its `Display`.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Cause {
+    text: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    /// Copies the texts of `e` and its sources, each made harmless by `clean`.
+    pub(crate) fn of(e: &(dyn StdError + 'static), clean: &dyn Fn(&str) -> String) -> Cause {
+        const DEPTH: usize = 8; // deeper than any chain of reqwest's
+        Cause::level(e, clean, DEPTH)
+    }
+
+    fn level(e: &(dyn StdError + 'static), clean: &dyn Fn(&str) -> String, depth: usize) -> Cause {
+        let source = match e.source() {
+            Some(next) if depth > 0 => Some(Box::new(Cause::level(next, clean, depth - 1))),
+            _ => None,
+        };
+        Cause {
+            text: clean(&e.to_string()),
+            source,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Option<Error>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn ours_is_found_inside_foreign_errors() {
+        let ours = Error::new(ErrorKind::Denied, "no");
+        let boxed: Box<dyn StdError + Send + Sync> = Box::new(std::io::Error::other(ours.clone()));
+        assert_eq!(
+            Error::find(&*boxed).map(Error::kind),
+            Some(ErrorKind::Denied)
+        );
+        assert_eq!(Error::find(&ours).map(Error::kind), Some(ErrorKind::Denied));
+        assert!(Error::find(&std::io::Error::other("not ours")).is_none());
+    }
+
+    #[test]
+    fn an_error_of_ours_in_other_keeps_its_kind() {
+        assert_eq!(
+            Error::other(Error::new(ErrorKind::Tls, "bad")).kind(),
+            ErrorKind::Tls
+        );
+        let foreign = Error::other("mine");
+        assert_eq!(foreign.kind(), ErrorKind::Other);
+        assert_eq!(
+            foreign.source().map(|s| s.to_string()).as_deref(),
+            Some("mine")
+        );
+    }
+
+    #[test]
+    fn display_prints_one_level() {
+        let error = Error::new(ErrorKind::Transport, "outer").because("inner");
+        assert_eq!(error.to_string(), "outer");
+    }
+}

@@ -1,0 +1,317 @@
+//! One hardened round trip: the only place that talks to an authorization server.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::Cause;
+use crate::grant::request::Request;
+use crate::{Error, ErrorKind};
+
+/// Turns one request into one bounded response, or says why not.
+pub(crate) struct Exchange {
+    client: reqwest::Client,
+    endpoint: Url,
+    headers: HeaderMap,
+    attempt_timeout: Duration,
+    largest_response: usize,
+}
+
+/// What came back, complete.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// What the user decides about an exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// 5 s: a TCP handshake that loses its first two packets (1 s, 2 s) still succeeds.
+    pub(crate) connect_timeout: Duration,
+    /// 10 s for everything: name, connection, TLS, request, response to its last byte.
+    pub(crate) attempt_timeout: Duration,
+    /// 256 KiB: the largest token with its surroundings, several times over.
+    pub(crate) largest_response: usize,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            connect_timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(10),
+            largest_response: 256 * 1024,
+            headers: HeaderMap::new(),
+        }
+    }
+}
+
+/// Yields the builder of the HTTP client.
+pub(crate) type HttpClient = dyn Fn() -> reqwest::ClientBuilder + Send + Sync;
+
+/// What a bare `User-Agent` of a library would be blocked for by some servers (Reddit, firewalls).
+const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
+
+impl Exchange {
+    pub(crate) fn new(
+        http_client: &HttpClient,
+        endpoint: Url,
+        settings: &Settings,
+    ) -> Result<Self, Error> {
+        let mut headers = HeaderMap::new();
+        // GitHub answers with a form without it.
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        // Without a charset, which some servers refuse; `header()` can add it for those that demand it.
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        for (name, value) in &settings.headers {
+            headers.insert(name, value.clone());
+        }
+        // reqwest and rustls panic on some mistakes, such as a missing crypto provider.
+        let client = catch_unwind(AssertUnwindSafe(|| {
+            hardened(http_client(), &endpoint, settings).build()
+        }))
+        .map_err(|_| {
+            unbuildable("making the HTTP client panicked (its message went to the panic hook)")
+        })?
+        .map_err(|e| unbuildable("the HTTP client cannot be made").because(cause(e)))?;
+        Ok(Exchange {
+            client,
+            endpoint,
+            headers,
+            attempt_timeout: settings.attempt_timeout,
+            largest_response: settings.largest_response,
+        })
+    }
+
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection. The server may have issued a token, which is lost.
+    pub(crate) async fn send(&self, request: Request) -> Result<Response, Error> {
+        match tokio::time::timeout(self.attempt_timeout, self.round_trip(request)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.transport(format_args!(
+                "gave no complete response within {:?}",
+                self.attempt_timeout
+            ))),
+        }
+    }
+
+    async fn round_trip(&self, request: Request) -> Result<Response, Error> {
+        let mut outgoing = reqwest::Request::new(Method::POST, self.endpoint.clone());
+        *outgoing.headers_mut() = self.headers.clone();
+        if let Some(authorization) = request.authorization {
+            outgoing.headers_mut().insert(AUTHORIZATION, authorization);
+        }
+        *outgoing.body_mut() = Some(Bytes::from_owner(request.body).into());
+
+        let mut incoming = self
+            .client
+            .execute(outgoing)
+            .await
+            .map_err(|e| self.failed("could not be reached", e))?;
+        let status = incoming.status();
+        // Refused before a byte of it is read.
+        let announced = incoming.content_length().unwrap_or(0);
+        let Some(announced) = usize::try_from(announced)
+            .ok()
+            .filter(|n| *n <= self.largest_response)
+        else {
+            return Err(self.too_large(status));
+        };
+        let mut body = Zeroizing::new(Vec::with_capacity(announced));
+        while let Some(chunk) = incoming
+            .chunk()
+            .await
+            .map_err(|e| self.failed("broke off its response", e))?
+        {
+            if chunk.len() > self.largest_response.saturating_sub(body.len()) {
+                return Err(self.too_large(status));
+            }
+            if chunk.len() > body.capacity() - body.len() {
+                // `Vec` would grow by itself, and leave an unwiped copy.
+                let mut larger = Zeroizing::new(Vec::with_capacity(
+                    (body.len() + chunk.len()).saturating_mul(2),
+                ));
+                larger.extend_from_slice(&body);
+                body = larger;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Response {
+            status,
+            headers: std::mem::take(incoming.headers_mut()),
+            body,
+        })
+    }
+
+    fn transport(&self, what: impl fmt::Display) -> Error {
+        Error::new(
+            ErrorKind::Transport,
+            format!("the token endpoint at {} {what}", Shown(&self.endpoint)),
+        )
+        .transient()
+    }
+
+    /// reqwest's own classes of errors are not trusted: what fails here is transport, but for certificates.
+    fn failed(&self, what: &str, e: reqwest::Error) -> Error {
+        let error = match tls_refusal(&e) {
+            true => Error::new(
+                ErrorKind::Tls,
+                format!(
+                    "no trust between us and the token endpoint at {} (TLS certificate)",
+                    Shown(&self.endpoint)
+                ),
+            ),
+            false => self.transport(what),
+        };
+        error.because(cause(e))
+    }
+
+    fn too_large(&self, status: StatusCode) -> Error {
+        let text = format!(
+            "the response of the token endpoint is larger than {} bytes",
+            self.largest_response
+        );
+        Error::new(ErrorKind::Response, text).with_status(status)
+    }
+}
+
+fn unbuildable(text: &'static str) -> Error {
+    Error::new(ErrorKind::Configuration, text)
+}
+
+/// The chain of a reqwest error as harmless text. URLs may have secrets in their query.
+fn cause(e: reqwest::Error) -> Cause {
+    let e = e.without_url();
+    Cause::of(&e, &|text| {
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(LONGEST_CAUSE)
+            .collect()
+    })
+}
+
+const LONGEST_CAUSE: usize = 256;
+
+/// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
+fn hardened(
+    builder: reqwest::ClientBuilder,
+    endpoint: &Url,
+    settings: &Settings,
+) -> reqwest::ClientBuilder {
+    let https = endpoint.scheme() == "https";
+    let mut builder = builder
+        // A redirect would replay the secret to whoever is named there.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // Our own retries are counted; theirs would be hidden.
+        .retry(reqwest::retry::never())
+        // A fetch is rare, and a pooled connection belongs to a runtime that may be idle or gone.
+        .pool_max_idle_per_host(0)
+        // Bombs.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        // It would log what is sent.
+        .connection_verbose(false)
+        .connect_timeout(settings.connect_timeout)
+        .read_timeout(settings.attempt_timeout)
+        .timeout(settings.attempt_timeout)
+        .https_only(https);
+    // A proxy would see a plain request with its secret, and nobody means one for loopback.
+    if !https || is_loopback(endpoint) {
+        builder = builder.no_proxy();
+    }
+    #[cfg(feature = "rustls")]
+    {
+        builder = builder
+            .tls_danger_accept_invalid_certs(false)
+            .tls_danger_accept_invalid_hostnames(false)
+            .tls_version_min(reqwest::tls::Version::TLS_1_2);
+    }
+    builder
+}
+
+/// Loopback addresses and exactly `localhost`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// Whether one side refused the other's certificate. `io::Error` does not show what it wraps as its source.
+#[cfg(feature = "rustls")]
+fn tls_refusal(e: &(dyn StdError + 'static)) -> bool {
+    use rustls::{AlertDescription as Alert, Error as Tls};
+    let inner = e
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref);
+    let tls = e
+        .downcast_ref::<Tls>()
+        .or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+    match tls {
+        Some(
+            Tls::InvalidCertificate(_)
+            | Tls::InvalidCertRevocationList(_)
+            | Tls::NoCertificatesPresented
+            | Tls::UnsupportedNameType
+            | Tls::PeerIncompatible(_),
+        ) => true,
+        Some(Tls::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::ProtocolVersion
+                | Alert::CertificateRequired
+        ),
+        Some(_) => false,
+        None => match inner {
+            Some(inner) => tls_refusal(inner),
+            None => e.source().is_some_and(tls_refusal),
+        },
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+fn tls_refusal(_: &(dyn StdError + 'static)) -> bool {
+    false
+}
+
+/// A URL without what may be secret in it: `https://host:port/path`.
+pub(crate) struct Shown<'a>(pub(crate) &'a Url);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.0.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        fmt::Display::fmt(&url, f)
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Shown(&self.endpoint), f)
+    }
+}

@@ -1,0 +1,124 @@
+//! A future that is ready at once or boxed: the common case, a fresh token, allocates nothing.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use crate::{AccessToken, Error};
+
+/// What [`TokenSource::token`](crate::TokenSource::token) returns.
+///
+/// ```
+/// use client_credentials::{Error, TokenFuture};
+/// let future = TokenFuture::ready(Err(Error::other("not today")));
+/// assert!(future.now_or_never().is_some_and(|result| result.is_err()));
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropping it abandons the wait and nothing else: the sources of this crate go on with a request under way.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct TokenFuture<'a>(State<'a>);
+
+enum State<'a> {
+    Token(AccessToken),
+    Failed(Error),
+    Boxed(Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>),
+    Taken,
+}
+
+impl<'a> TokenFuture<'a> {
+    /// A result that is there already. Allocates nothing.
+    #[inline]
+    pub fn ready(result: Result<AccessToken, Error>) -> Self {
+        TokenFuture(match result {
+            Ok(token) => State::Token(token),
+            Err(error) => State::Failed(error),
+        })
+    }
+
+    /// A result that takes a while.
+    pub fn new(future: impl Future<Output = Result<AccessToken, Error>> + Send + 'a) -> Self {
+        TokenFuture(State::Boxed(Box::pin(future)))
+    }
+
+    /// Polls once: the door for synchronous code, such as a tonic interceptor.
+    ///
+    /// `None` means that the token is not there yet. Called inside a tokio runtime, a source of this crate has then
+    /// sent for it, so that a later call finds it.
+    pub fn now_or_never(mut self) -> Option<Result<AccessToken, Error>> {
+        match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl Future for TokenFuture<'_> {
+    type Output = Result<AccessToken, Error>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let State::Boxed(future) = &mut self.0 {
+            let polled = future.as_mut().poll(cx);
+            if polled.is_ready() {
+                self.0 = State::Taken;
+            }
+            return polled;
+        }
+        match std::mem::replace(&mut self.0, State::Taken) {
+            State::Token(token) => Poll::Ready(Ok(token)),
+            State::Failed(error) => Poll::Ready(Err(error)),
+            // Polled after it was ready: an error rather than a panic.
+            State::Boxed(_) | State::Taken => Poll::Ready(Err(Error::other(
+                "a token future was polled after it was done",
+            ))),
+        }
+    }
+}
+
+impl fmt::Debug for TokenFuture<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            State::Token(_) => "TokenFuture(ready)",
+            State::Failed(_) => "TokenFuture(failed)",
+            State::Boxed(_) => "TokenFuture(pending)",
+            State::Taken => "TokenFuture(done)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_future_is_small() {
+        assert!(size_of::<TokenFuture<'static>>() <= 24);
+    }
+
+    #[test]
+    fn a_future_polled_after_its_end_is_an_error_and_no_panic() {
+        for mut future in [
+            TokenFuture::ready(Err(Error::other("x"))),
+            TokenFuture::new(async { Err(Error::other("x")) }),
+        ] {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(Pin::new(&mut future).poll(&mut cx).is_ready());
+            assert!(matches!(
+                Pin::new(&mut future).poll(&mut cx),
+                Poll::Ready(Err(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn now_or_never_gives_up_on_a_pending_future() {
+        assert!(
+            TokenFuture::new(std::future::pending())
+                .now_or_never()
+                .is_none()
+        );
+    }
+}
