@@ -193,6 +193,11 @@ impl Error {
         texts.join(": ")
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_same_as(&self, other: &Error) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// While it is being made an error has one owner, so that the edit always happens.
     fn edit(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {

@@ -7,10 +7,6 @@ use crate::Error;
 use crate::event::event;
 
 #[derive(Debug)]
-#[cfg_attr(
-    not(feature = "tracing"),
-    expect(dead_code, reason = "read by `tracing` only")
-)]
 pub(crate) enum Note {
     Departed {
         flight: u64,

@@ -27,6 +27,18 @@ pub(crate) struct Rules {
     pub(crate) longest_error_text: usize,
 }
 
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            strict: false,
+            asked_scope: None,
+            refuse_narrower_scope: false,
+            longest_token: 64 * 1024,
+            longest_error_text: 256,
+        }
+    }
+}
+
 /// Codes are words; real ones have at most 30 characters.
 const LONGEST_CODE: usize = 128;
 

@@ -1,58 +1,52 @@
-//! The paved path: validates everything, assembles the chain.
+//! The setters, and what `build()` makes of them.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName,
-    TRANSFER_ENCODING,
-};
-use url::Url;
-
+use super::ClientCredentials;
+use super::check::Faults;
+use crate::Error;
 use crate::cache::clock::Clock;
 use crate::cache::{self, Backoff, Cached};
 use crate::client_auth::ClientAuth;
 use crate::event::event;
-use crate::exchange::{self, Exchange, HttpClient, Shown, is_loopback};
+use crate::exchange::{self, Exchange, HttpClient, is_loopback};
 use crate::grant::Grant;
-use crate::grant::request::Params;
 use crate::grant::response::Rules;
 use crate::retry::{self, Retrying};
-use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+#[expect(unused_imports, reason = "for the docs")]
+use crate::{AccessToken, ErrorKind, TokenSource};
 
-/// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, kept, renewed in time, shared.
-///
-/// A handle: a clone is a reference count and shares the token. Make one per authorization server, client and scope,
-/// and clone it wherever it is needed. What `token()` does when is told at [`Cached`].
-///
-/// ```no_run
-/// use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
-///
-/// # async fn run(http: reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
-/// let auth = ClientAuth::client_secret_basic("billing", std::env::var("CLIENT_SECRET")?);
-/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
-///
-/// let request = http.get("https://api.example.com/invoices");
-/// let response = request.header("authorization", tokens.token().await?.authorization()).send().await?;
-/// # Ok(()) }
-/// ```
-///
-/// # Cancel safety
-///
-/// Dropping the future of `token()` abandons the wait; the request goes on, and its token serves the next caller.
+/// Builds [`ClientCredentials`]: every setter is optional; [`build`](Self::build) checks everything.
+#[must_use = "a builder does nothing before `build()`"]
 #[derive(Clone)]
-pub struct ClientCredentials(Cached<Retrying<Grant>>);
+pub struct ClientCredentialsBuilder {
+    pub(super) token_endpoint: String,
+    pub(super) auth: ClientAuth,
+    pub(super) grant_type: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) audience: Option<String>,
+    pub(super) resources: Vec<String>,
+    pub(super) authorization_details: Option<serde_json::Value>,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) client_id_in_body: bool,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) plain_hosts: Vec<String>,
+    pub(super) http_client: Arc<HttpClient>,
+    pub(super) rules: Rules,
+    pub(super) exchange: exchange::Settings,
+    pub(super) retry: retry::Settings,
+    pub(super) cache: cache::Settings,
+    /// Setters that were given a zero where it makes no sense.
+    pub(super) zero_durations: BTreeSet<&'static str>,
+    pub(super) clock: Clock,
+    pub(super) random: fastrand::Rng,
+}
 
-impl ClientCredentials {
-    /// Starts with what is required: where to ask, and how to prove who asks.
-    ///
-    /// `token_endpoint` is an `https` URL; plain `http` is accepted for loopback addresses and `localhost`, and for
-    /// hosts named to [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query is kept.
-    #[must_use = "a builder does nothing before `build()`"]
-    pub fn builder(token_endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
+impl ClientCredentialsBuilder {
+    pub(super) fn new(token_endpoint: &str, auth: ClientAuth) -> Self {
         ClientCredentialsBuilder {
             token_endpoint: token_endpoint.to_owned(),
             auth,
@@ -66,13 +60,7 @@ impl ClientCredentials {
             headers: Vec::new(),
             plain_hosts: Vec::new(),
             http_client: Arc::new(reqwest::Client::builder),
-            rules: Rules {
-                strict: false,
-                asked_scope: None,
-                refuse_narrower_scope: false,
-                longest_token: 64 * 1024,
-                longest_error_text: 256,
-            },
+            rules: Rules::default(),
             exchange: exchange::Settings::default(),
             retry: retry::Settings::default(),
             cache: cache::Settings::default(),
@@ -81,50 +69,6 @@ impl ClientCredentials {
             random: fastrand::Rng::new(),
         }
     }
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl TokenSource for ClientCredentials {
-    #[inline]
-    fn token(&self) -> TokenFuture<'_> {
-        self.0.token()
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        self.0.reject(token);
-    }
-}
-
-impl fmt::Debug for ClientCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClientCredentials").field(&self.0).finish()
-    }
-}
-
-/// Builds [`ClientCredentials`]: every setter is optional; [`build`](Self::build) checks everything.
-#[must_use = "a builder does nothing before `build()`"]
-#[derive(Clone)]
-pub struct ClientCredentialsBuilder {
-    token_endpoint: String,
-    auth: ClientAuth,
-    grant_type: String,
-    scopes: Vec<String>,
-    audience: Option<String>,
-    resources: Vec<String>,
-    authorization_details: Option<serde_json::Value>,
-    params: Vec<(String, String)>,
-    client_id_in_body: bool,
-    headers: Vec<(String, String)>,
-    plain_hosts: Vec<String>,
-    http_client: Arc<HttpClient>,
-    rules: Rules,
-    exchange: exchange::Settings,
-    retry: retry::Settings,
-    cache: cache::Settings,
-    /// Setters that were given a zero where it makes no sense.
-    zero_durations: BTreeSet<&'static str>,
-    clock: Clock,
-    random: fastrand::Rng,
 }
 
 /// # What is asked for
@@ -414,7 +358,7 @@ impl ClientCredentialsBuilder {
             _ => return Err(faults.into_error()),
         };
         if endpoint.scheme() == "http" && !is_loopback(&endpoint) {
-            event!(warn, token_endpoint = %Shown(&endpoint), "the client secret and the tokens cross the network unencrypted");
+            event!(warn, token_endpoint = %exchange::Shown(&endpoint), "the client secret and the tokens cross the network unencrypted");
         }
         self.rules.asked_scope = params.scope().map(Into::into);
         let grant = Grant {
@@ -434,172 +378,6 @@ impl ClientCredentialsBuilder {
             self.clock,
             self.random,
         )))
-    }
-
-    fn endpoint(&self, faults: &mut Faults) -> Option<Url> {
-        const FIELD: &str = "token_endpoint";
-        let url = match Url::parse(&self.token_endpoint) {
-            Ok(url) => url,
-            Err(e) => {
-                faults.add(FIELD, format!("is not a URL ({e})"));
-                return None;
-            }
-        };
-        let Some(host) = url.host_str() else {
-            faults.add(FIELD, "has no host");
-            return None;
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(&url) || self.plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host)) => {}
-            "http" => faults.add(
-                FIELD,
-                format!("would send the secret to {host} unencrypted: use https, or say dangerously_allow_http({host:?})"),
-            ),
-            other => faults.add(FIELD, format!("has the scheme {other} instead of https")),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            faults.add(
-                FIELD,
-                "has user information before the host: the credentials belong into ClientAuth",
-            );
-        }
-        if url.fragment().is_some() {
-            faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
-        }
-        Some(url)
-    }
-
-    /// Parameters in the order of the RFCs.
-    fn wire_params(&self, faults: &mut Faults) -> Params {
-        // scope-token, RFC 6749 section 3.3.
-        let scope_character = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
-        let scopes: Vec<_> = self
-            .scopes
-            .iter()
-            .flat_map(|scope| scope.split(' '))
-            .filter(|one| !one.is_empty())
-            .collect();
-        for scope in scopes
-            .iter()
-            .filter(|scope| !scope.chars().all(scope_character))
-        {
-            faults.add(
-                "scope",
-                format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"),
-            );
-        }
-        for resource in &self.resources {
-            match Url::parse(resource) {
-                Ok(uri) if uri.fragment().is_none() => {}
-                Ok(_) => faults.add("resource", "has a fragment (RFC 8707 section 2)"),
-                Err(_) => faults.add("resource", "is not an absolute URI (RFC 8707 section 2)"),
-            }
-        }
-        if self
-            .authorization_details
-            .as_ref()
-            .is_some_and(|details| !details.is_array())
-        {
-            faults.add(
-                "authorization_details",
-                "is not a JSON array (RFC 9396 section 2)",
-            );
-        }
-        if self.grant_type.is_empty() {
-            faults.add("grant_type", "is empty");
-        }
-        self.check_params(faults);
-
-        let scope = (!scopes.is_empty()).then(|| scopes.join(" "));
-        let id = (self.client_id_in_body && !self.auth.posts_client_id())
-            .then(|| self.auth.client_id().to_owned());
-        let mut params = vec![("grant_type".to_owned(), self.grant_type.clone())];
-        let mut add = |name: &str, value: Option<String>| {
-            params.extend(value.map(|value| (name.to_owned(), value)))
-        };
-        add("client_id", id);
-        add("scope", scope);
-        add("audience", self.audience.clone());
-        self.resources
-            .iter()
-            .for_each(|resource| add("resource", Some(resource.clone())));
-        add(
-            "authorization_details",
-            self.authorization_details.as_ref().map(ToString::to_string),
-        );
-        self.params
-            .iter()
-            .for_each(|(name, value)| add(name, Some(value.clone())));
-        Params(params)
-    }
-
-    fn check_params(&self, faults: &mut Faults) {
-        let mut seen = BTreeSet::new();
-        for (name, _) in &self.params {
-            match name.as_str() {
-                "grant_type" | "scope" | "audience" | "resource" | "authorization_details" => {
-                    faults.add("param", format!("{name} has a setter of its own"));
-                }
-                "client_id" | "client_secret" | "client_assertion" | "client_assertion_type" => {
-                    faults.add("param", format!("{name} belongs into ClientAuth"));
-                }
-                "" => faults.add("param", "has an empty name"),
-                _ if !seen.insert(name) => faults.add(
-                    "param",
-                    format!("{name} is given twice (RFC 6749 section 3.2)"),
-                ),
-                _ => {}
-            }
-        }
-    }
-
-    fn check_headers(&mut self, faults: &mut Faults) {
-        const OURS: [HeaderName; 7] = [
-            AUTHORIZATION,
-            HOST,
-            CONTENT_LENGTH,
-            TRANSFER_ENCODING,
-            CONNECTION,
-            ACCEPT_ENCODING,
-            COOKIE,
-        ];
-        for (name, value) in &self.headers {
-            match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-                (Ok(name), _) if OURS.contains(&name) => {
-                    faults.add("header", format!("{name} is not yours to set here"))
-                }
-                (Ok(name), Ok(mut value)) => {
-                    // It may be an API key of a gateway.
-                    value.set_sensitive(true);
-                    if self.exchange.headers.insert(&name, value).is_some() {
-                        faults.add("header", format!("{name} is given twice"));
-                    }
-                }
-                (Ok(name), Err(_)) => faults.add(
-                    "header",
-                    format!("the value of {name} has a character that headers cannot carry"),
-                ),
-                (Err(_), _) => faults.add("header", format!("{name:?} is not a name of a header")),
-            }
-        }
-    }
-}
-
-/// Everything that is wrong, field by field.
-#[derive(Default)]
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn add(&mut self, field: &str, flaw: impl fmt::Display) {
-        self.0.push(format!("{field} {flaw}"));
-    }
-
-    fn into_error(self) -> Error {
-        Error::new(
-            ErrorKind::Configuration,
-            format!("the configuration is not usable: {}", self.0.join("; ")),
-        )
     }
 }
 

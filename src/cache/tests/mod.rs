@@ -1,0 +1,166 @@
+//! Stories of the cache: fake sources, a manual clock with both hands, no sockets, no sleeps.
+
+mod clocks;
+mod concurrency;
+mod failures;
+mod rejections;
+mod runtimes;
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Semaphore;
+
+use super::clock::manual::{Hands, clock};
+use super::*;
+use crate::token::Terms;
+
+/// An authorization server in a struct: what it answers, how often it was asked, when it may answer.
+#[derive(Debug)]
+struct Server {
+    clock: Clock,
+    hands: Arc<Hands>,
+    hits: AtomicU64,
+    script: Mutex<VecDeque<Reply>>,
+    afterwards: Reply,
+    /// A permit for each answer; closed gates hold the flight.
+    gate: Semaphore,
+}
+
+#[derive(Clone, Debug)]
+enum Reply {
+    /// A new token, `t1`, `t2`, .., with this lifetime in seconds.
+    New(u64),
+    /// This value, with this lifetime in seconds.
+    Value(&'static str, u64),
+    /// A new token; fetching it takes this long on the clock.
+    Slow(Duration, u64),
+    Fail(Error),
+    Panic,
+    Never,
+}
+
+impl Server {
+    /// Answers `script`, and then `afterwards` for ever.
+    fn new(script: impl IntoIterator<Item = Reply>, afterwards: Reply) -> Arc<Self> {
+        let (clock, hands) = clock();
+        Arc::new(Server {
+            clock,
+            hands,
+            hits: AtomicU64::new(0),
+            script: Mutex::new(script.into_iter().collect()),
+            afterwards,
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+        })
+    }
+
+    fn hits(&self) -> u64 {
+        self.hits.load(Ordering::SeqCst)
+    }
+
+    fn advance(&self, by: Duration) {
+        self.hands.advance(by);
+    }
+
+    /// Holds all answers from now on.
+    fn close(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Lets `answers` of them go.
+    fn open(&self, answers: usize) {
+        self.gate.add_permits(answers);
+    }
+
+    async fn answer(&self) -> Result<AccessToken, Error> {
+        let received = self.clock.now();
+        let hit = self.hits.fetch_add(1, Ordering::SeqCst) + 1;
+        let reply = self
+            .script
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or_else(|| self.afterwards.clone());
+        self.gate.acquire().await.unwrap().forget();
+        let issue = |value: &str, lifetime| {
+            let terms = Terms {
+                lifetime: Some(seconds(lifetime)),
+                ..Terms::default()
+            };
+            AccessToken::issued(&value.into(), terms, received)
+        };
+        match reply {
+            Reply::New(lifetime) => issue(&format!("t{hit}"), lifetime),
+            Reply::Value(value, lifetime) => issue(value, lifetime),
+            Reply::Slow(wait, lifetime) => {
+                while !received.plus(wait).reached(self.clock.now()) {
+                    tokio::task::yield_now().await;
+                }
+                issue(&format!("t{hit}"), lifetime)
+            }
+            Reply::Fail(error) => Err(error),
+            Reply::Panic => panic!("the source panics"),
+            Reply::Never => std::future::pending().await,
+        }
+    }
+}
+
+impl TokenSource for Arc<Server> {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::new(self.answer())
+    }
+    fn reject(&self, _: &AccessToken) {}
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A cache around `server`, on its clock.
+fn cached(server: &Arc<Server>) -> Cached<Arc<Server>> {
+    seeded(server, 7)
+}
+
+fn seeded(server: &Arc<Server>, seed: u64) -> Cached<Arc<Server>> {
+    let source = Arc::new(Arc::clone(server));
+    Cached::assemble(
+        source,
+        Settings::default(),
+        server.clock.clone(),
+        fastrand::Rng::with_seed(seed),
+    )
+}
+
+fn down() -> Reply {
+    Reply::Fail(Error::new(ErrorKind::Transport, "connection refused").transient())
+}
+
+fn denied() -> Reply {
+    Reply::Fail(Error::new(ErrorKind::Denied, "invalid_client"))
+}
+
+/// What a source has ready without waiting.
+fn at_once(source: &impl TokenSource) -> Option<Result<AccessToken, Error>> {
+    source.token().now_or_never()
+}
+
+/// The value of the token that is ready at once.
+fn value(source: &impl TokenSource) -> String {
+    at_once(source)
+        .expect("ready")
+        .expect("a token")
+        .expose_secret()
+        .to_owned()
+}
+
+/// Lets the spawned flights of this runtime go as far as they can.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}

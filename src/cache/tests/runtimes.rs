@@ -1,0 +1,207 @@
+//! Runtimes that come and go (C10, DESIGN section 4).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Starts a flight on `runtime` and leaves the runtime standing still with it.
+fn take_off(runtime: &Runtime, tokens: &Cached<Arc<Server>>) {
+    runtime.block_on(async {
+        assert!(at_once(tokens).is_none());
+        settle().await;
+    });
+}
+
+#[test]
+fn the_runtime_of_the_first_call_is_gone() {
+    let server = Server::new([], Reply::New(100));
+    let tokens = cached(&server);
+    assert!(runtime().block_on(tokens.token()).is_ok());
+    server.advance(seconds(100));
+    assert_eq!(
+        runtime().block_on(tokens.token()).unwrap().expose_secret(),
+        "t2"
+    );
+}
+
+#[test]
+fn the_runtime_is_gone_with_the_flight_in_it() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    server.close();
+    let first = runtime();
+    take_off(&first, &tokens);
+    drop(first);
+    server.open(1);
+    // At once: a closed channel needs no timeout, and the manual clock stands still.
+    assert_eq!(
+        runtime().block_on(tokens.token()).unwrap().expose_secret(),
+        "t2"
+    );
+}
+
+#[test]
+fn the_runtime_goes_while_another_waits_for_its_flight() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    server.close();
+    let first = runtime();
+    take_off(&first, &tokens);
+    let second = runtime();
+    second.block_on(async {
+        let mut wait = tokens.token();
+        assert!(
+            Pin::new(&mut wait)
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        // A runtime cannot be dropped inside another.
+        std::thread::scope(|scope| scope.spawn(|| drop(first)).join().unwrap());
+        server.open(1);
+        assert_eq!(wait.await.unwrap().expose_secret(), "t2");
+    });
+}
+
+#[test]
+fn a_runtime_that_stands_still_is_overtaken_after_one_attempt_timeout() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    server.close();
+    let idle = runtime();
+    take_off(&idle, &tokens);
+    let second = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    second.block_on(async {
+        let caller = tokio::spawn({
+            let tokens = tokens.clone();
+            async move { tokens.token().await }
+        });
+        settle().await;
+        server.advance(millis(9_999));
+        tokio::time::sleep(seconds(11)).await;
+        assert_eq!(server.hits(), 1, "not before");
+        server.advance(millis(1));
+        tokio::time::sleep(seconds(11)).await;
+        assert_eq!(server.hits(), 2);
+        // The first permit goes to the flight that stands still, in the order of arrival.
+        server.open(2);
+        assert_eq!(caller.await.unwrap().unwrap().expose_secret(), "t2");
+    });
+    // The overtaken flight lands late: the newer token stays.
+    idle.block_on(settle());
+    assert_eq!(value(&tokens), "t2");
+    assert_eq!(server.hits(), 2);
+}
+
+#[test]
+fn a_late_landing_fills_an_empty_slot() {
+    let server = Server::new([Reply::New(3600), down()], down());
+    let tokens = cached(&server);
+    server.close();
+    let idle = runtime();
+    take_off(&idle, &tokens);
+    server.advance(seconds(10));
+    server.open(2);
+    // The second flight fails, and so does everybody from then on.
+    assert!(runtime().block_on(tokens.token()).is_err());
+    assert!(at_once(&tokens).unwrap().is_err());
+    idle.block_on(settle());
+    assert_eq!(value(&tokens), "t1");
+}
+
+#[test]
+fn a_late_failure_changes_nothing() {
+    let server = Server::new([down()], Reply::New(3600));
+    let tokens = cached(&server);
+    server.close();
+    let idle = runtime();
+    take_off(&idle, &tokens);
+    server.advance(seconds(10));
+    server.open(2);
+    assert!(runtime().block_on(tokens.token()).is_ok());
+    idle.block_on(settle());
+    assert_eq!(value(&tokens), "t2");
+    server.advance(seconds(3000));
+    assert_eq!(value(&tokens), "t2");
+    assert_eq!(server.hits(), 2, "no backoff, no renewal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_flight_that_beats_is_never_overtaken() {
+    let server = Server::new([], Reply::New(3600));
+    server.close();
+    let tokens = cached(&server);
+    let caller = tokio::spawn({
+        let tokens = tokens.clone();
+        async move { tokens.token().await }
+    });
+    // 29 s: two attempt timeouts and more, within the flight deadline.
+    for _ in 0..29 {
+        tokio::time::sleep(seconds(1)).await;
+        server.advance(seconds(1));
+    }
+    assert_eq!(server.hits(), 1);
+    server.open(1);
+    assert_eq!(caller.await.unwrap().unwrap().expose_secret(), "t1");
+}
+
+#[test]
+fn outside_a_runtime_a_usable_token_is_returned_and_otherwise_an_error_that_says_so() {
+    // C12
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    let error = at_once(&tokens).unwrap().unwrap_err();
+    assert!(error.to_string().contains("tokio runtime"), "{error}");
+    assert_eq!(server.hits(), 0);
+
+    runtime().block_on(tokens.token()).unwrap();
+    assert_eq!(value(&tokens), "t1");
+    server.advance(seconds(3400));
+    assert_eq!(
+        value(&tokens),
+        "t1",
+        "stale: usable, although nobody can renew it here"
+    );
+    server.advance(seconds(200));
+    assert!(at_once(&tokens).unwrap().is_err());
+    assert!(
+        runtime().block_on(tokens.token()).is_ok(),
+        "and no backoff follows from that error"
+    );
+}
+
+#[test]
+fn a_runtime_without_timers_gets_an_error_that_says_so() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    let timeless = Builder::new_current_thread().build().unwrap();
+    let error = timeless.block_on(tokens.token()).unwrap_err();
+    assert!(error.to_string().contains("no timers"), "{error}");
+    runtime().block_on(tokens.token()).unwrap();
+    assert!(timeless.block_on(tokens.token()).is_ok());
+}
+
+#[test]
+fn a_stale_token_is_renewed_by_the_next_runtime_that_can() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    runtime().block_on(tokens.token()).unwrap();
+    server.advance(seconds(3400));
+    assert_eq!(value(&tokens), "t1");
+    runtime().block_on(async {
+        assert_eq!(value(&tokens), "t1");
+        settle().await;
+        assert_eq!(value(&tokens), "t2");
+    });
+}
