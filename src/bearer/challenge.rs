@@ -1,0 +1,315 @@
+//! `WWW-Authenticate` (RFC 9110 section 11.6.1): total on any input, and bounded.
+
+use std::borrow::Cow;
+
+use http::HeaderMap;
+use http::header::WWW_AUTHENTICATE;
+
+/// One challenge: a scheme and its parameters.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Challenge<'a> {
+    pub(super) scheme: &'a str,
+    params: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+/// Beyond these nothing is looked at. Real headers have a few challenges, in less than a kilobyte.
+const MOST_CHALLENGES: usize = 16;
+const MOST_PARAMS: usize = 32;
+const LONGEST_HEADER: usize = 8 * 1024;
+
+impl<'a> Challenge<'a> {
+    /// All challenges of a response, in all its `WWW-Authenticate` headers.
+    pub(super) fn all(headers: &'a HeaderMap) -> Vec<Challenge<'a>> {
+        let mut challenges = Vec::new();
+        for value in headers.get_all(WWW_AUTHENTICATE) {
+            let bytes = value.as_bytes();
+            let bytes = bytes.get(..LONGEST_HEADER).unwrap_or(bytes);
+            // What is not ASCII can only stand in a quoted string; what follows it is not looked at.
+            let text = match std::str::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(e) => bytes
+                    .get(..e.valid_up_to())
+                    .and_then(|valid| std::str::from_utf8(valid).ok())
+                    .unwrap_or_default(),
+            };
+            parse(text, &mut challenges);
+        }
+        challenges
+    }
+
+    /// Scheme and names of parameters are compared without case (RFC 9110 sections 11.1 and 11.2).
+    pub(super) fn is(&self, scheme: &str) -> bool {
+        self.scheme.eq_ignore_ascii_case(scheme)
+    }
+
+    pub(super) fn param(&self, name: &str) -> Option<&str> {
+        self.params
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_ref())
+    }
+}
+
+/// A list of challenges, each `scheme [ SP ( token68 / params ) ]`, in which the comma separates both the challenges and
+/// the parameters: a token before `=` is a parameter, any other one begins a challenge.
+fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
+    let mut rest = Cursor(text);
+    while challenges.len() <= MOST_CHALLENGES {
+        rest.skip(|c| matches!(c, ' ' | '\t' | ','));
+        if rest.0.is_empty() {
+            return;
+        }
+        let before = rest;
+        let name = rest.take(is_token);
+        if name.is_empty() {
+            rest.skip_to_comma();
+            continue;
+        }
+        let after_name = rest;
+        if let (Some(value), Some(challenge)) = (rest.value(), challenges.last_mut()) {
+            if challenge.params.len() < MOST_PARAMS {
+                challenge.params.push((name, value));
+            }
+            continue;
+        }
+        rest = after_name;
+        if !matches!(rest.0.chars().next(), None | Some(' ' | '\t' | ',')) {
+            // Neither a scheme nor a parameter of one.
+            rest = before;
+            rest.skip_to_comma();
+            continue;
+        }
+        if challenges.len() == MOST_CHALLENGES {
+            return;
+        }
+        challenges.push(Challenge {
+            scheme: name,
+            params: Vec::new(),
+        });
+        rest.skip_token68();
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Cursor<'a>(&'a str);
+
+impl<'a> Cursor<'a> {
+    fn skip(&mut self, which: impl Fn(char) -> bool) {
+        self.0 = self.0.trim_start_matches(which);
+    }
+
+    fn take(&mut self, which: impl Fn(char) -> bool) -> &'a str {
+        let end = self.0.find(|c| !which(c)).unwrap_or(self.0.len());
+        let (taken, rest) = self.0.split_at(end);
+        self.0 = rest;
+        taken
+    }
+
+    /// `BWS "=" BWS ( token / quoted-string )`
+    fn value(&mut self) -> Option<Cow<'a, str>> {
+        self.skip(is_space);
+        self.0 = self.0.strip_prefix('=')?;
+        self.skip(is_space);
+        match self.0.strip_prefix('"') {
+            Some(quoted) => {
+                self.0 = quoted;
+                Some(self.quoted())
+            }
+            None => Some(Cow::Borrowed(self.take(|c| !matches!(c, ' ' | '\t' | ',')))),
+        }
+    }
+
+    /// The rest of a quoted string (RFC 9110 section 5.6.4); one that never ends goes to the end.
+    fn quoted(&mut self) -> Cow<'a, str> {
+        let plain = self.take(|c| !matches!(c, '"' | '\\'));
+        if let Some(rest) = self.0.strip_prefix('"') {
+            self.0 = rest;
+            return Cow::Borrowed(plain);
+        }
+        let mut value = plain.to_owned();
+        let mut characters = self.0.chars();
+        while let Some(c) = characters.next() {
+            match c {
+                '"' => break,
+                '\\' => value.extend(characters.next()),
+                other => value.push(other),
+            }
+        }
+        self.0 = characters.as_str();
+        Cow::Owned(value)
+    }
+
+    /// A token68 after a scheme, such as that of `Negotiate`: it says nothing to us.
+    fn skip_token68(&mut self) {
+        let before = *self;
+        self.skip(is_space);
+        let token68 = self.take(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
+        self.skip(|c| c == '=');
+        self.skip(is_space);
+        if token68.is_empty() || !(self.0.is_empty() || self.0.starts_with(',')) {
+            *self = before;
+        }
+    }
+
+    /// Past what cannot be understood, but not into a quoted string.
+    fn skip_to_comma(&mut self) {
+        while let Some(c) = self.0.chars().next() {
+            match c {
+                ',' => return,
+                '"' => {
+                    self.0 = self.0.strip_prefix('"').unwrap_or_default();
+                    let _ = self.quoted();
+                }
+                other => self.0 = self.0.strip_prefix(other).unwrap_or_default(),
+            }
+        }
+    }
+}
+
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t')
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn headers(values: &[&[u8]]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    /// `scheme(name=value name=value)` for each challenge.
+    fn shown(values: &[&str]) -> String {
+        let headers = headers(
+            &values
+                .iter()
+                .map(|value| value.as_bytes())
+                .collect::<Vec<_>>(),
+        );
+        let show = |challenge: &Challenge<'_>| {
+            let params: Vec<_> = challenge
+                .params
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            format!("{}({})", challenge.scheme, params.join(" "))
+        };
+        Challenge::all(&headers)
+            .iter()
+            .map(show)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn challenges_are_read_as_rfc_9110_and_6750_write_them() {
+        // QUIRKS row 24
+        for (header, expected) in [
+            ("", ""),
+            ("Bearer", "Bearer()"),
+            (r#"Bearer realm="example""#, "Bearer(realm=example)"),
+            (
+                r#"Bearer realm="example", error="invalid_token", error_description="The access token expired""#,
+                "Bearer(realm=example error=invalid_token error_description=The access token expired)",
+            ),
+            (
+                r#"bearer ERROR=invalid_token"#,
+                "bearer(ERROR=invalid_token)",
+            ),
+            (
+                r#"Bearer error = "invalid_token" "#,
+                "Bearer(error=invalid_token)",
+            ),
+            (
+                r#"Bearer realm="a, b=c, Basic", error="x\"y\\z""#,
+                r#"Bearer(realm=a, b=c, Basic error=x"y\z)"#,
+            ),
+            (
+                r#"Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\"""#,
+                r#"Basic(realm=simple) Newauth(realm=apps type=1 title=Login to "apps")"#,
+            ),
+            (
+                "Negotiate a87421000492aa874209af8bc028==, Bearer",
+                "Negotiate() Bearer()",
+            ),
+            (
+                "Negotiate, Bearer error=invalid_token",
+                "Negotiate() Bearer(error=invalid_token)",
+            ),
+            (", ,Bearer ,, error=x,", "Bearer(error=x)"),
+            (
+                r#"Bearer realm="never ends, error=x"#,
+                "Bearer(realm=never ends, error=x)",
+            ),
+            ("@@@ , Bearer error=x", "Bearer(error=x)"),
+            (r#""Bearer error=x", Basic"#, "Basic()"),
+            ("error=x, Bearer", "Bearer()"),
+        ] {
+            assert_eq!(shown(&[header]), expected, "{header}");
+        }
+        assert_eq!(
+            shown(&["Basic", r#"Bearer error="invalid_token""#]),
+            "Basic() Bearer(error=invalid_token)"
+        );
+    }
+
+    #[test]
+    fn no_header_is_looked_at_without_bound() {
+        let many = "Bearer a=b, ".repeat(10_000);
+        assert_eq!(
+            Challenge::all(&headers(&[many.as_bytes()])).len(),
+            MOST_CHALLENGES
+        );
+        let long = format!("Bearer {}", "a=b,".repeat(10_000));
+        assert_eq!(
+            Challenge::all(&headers(&[long.as_bytes()]))[0].params.len(),
+            MOST_PARAMS
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_header_is_read_without_a_panic(value in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
+                let _ = Challenge::all(&headers);
+            }
+        }
+
+        #[test]
+        fn what_looks_like_a_header_is_read_without_a_panic(text in "([A-Za-z]{0,6}[ ,=\"\\\\\t]{0,3}){0,20}") {
+            let mut challenges = Vec::new();
+            parse(&text, &mut challenges);
+        }
+
+        #[test]
+        fn what_was_written_is_read(
+            challenges in prop::collection::vec(
+                ("[A-Za-z][A-Za-z0-9-]{0,8}", prop::collection::vec(("[a-z_]{1,8}", "[ -~]{0,12}"), 1..4)), 1..4),
+        ) {
+            let quote = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"");
+            let text = challenges.iter().map(|(scheme, params)| {
+                let params: Vec<_> = params.iter().map(|(n, v)| format!("{n}=\"{}\"", quote(v))).collect();
+                format!("{scheme} {}", params.join(", "))
+            }).collect::<Vec<_>>().join(", ");
+            let mut read = Vec::new();
+            parse(&text, &mut read);
+            let read: Vec<_> = read.iter().map(|c| {
+                (c.scheme.to_owned(), c.params.iter().map(|(n, v)| ((*n).to_owned(), v.to_string())).collect::<Vec<_>>())
+            }).collect();
+            prop_assert_eq!(read, challenges);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Which requests the token may go on (pure).
+
+use std::fmt;
+
+use url::Url;
+
+use super::Policy;
+use crate::exchange::is_loopback_host;
+use crate::{Error, ErrorKind};
+
+/// Scheme, host and port (RFC 6454 section 4); the host as the `url` crate writes it, an IPv6 address in brackets.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+/// Where a request goes, borrowed from it.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) scheme: &'a str,
+    pub(super) host: &'a str,
+    pub(super) port: Option<u16>,
+}
+
+impl Origin {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let fault = |flaw: &str| {
+            let text =
+                format!("the origin of the API {flaw}: give https://host or https://host:port");
+            Err(Error::new(ErrorKind::Configuration, text))
+        };
+        let Ok(url) = Url::parse(text) else {
+            return fault("is not a URL");
+        };
+        let known = matches!(url.scheme(), "https" | "http");
+        let (Some(host), Some(port), true) = (url.host_str(), url.port_or_known_default(), known)
+        else {
+            return fault("is not one of https");
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return fault("has user information");
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return fault("has a path, which an origin has not");
+        }
+        Ok(Origin {
+            scheme: url.scheme().to_owned(),
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    pub(super) fn contains(&self, target: Target<'_>) -> bool {
+        self.scheme.eq_ignore_ascii_case(target.scheme)
+            && self.host.eq_ignore_ascii_case(target.host)
+            && Some(self.port) == target.port_or_default()
+    }
+}
+
+impl<'a> Target<'a> {
+    pub(super) fn of_url(url: &'a Url) -> Option<Self> {
+        Some(Target {
+            scheme: url.scheme(),
+            host: url.host_str()?,
+            port: url.port(),
+        })
+    }
+
+    #[cfg(feature = "tower")]
+    pub(super) fn of_uri(uri: &'a http::Uri) -> Option<Self> {
+        Some(Target {
+            scheme: uri.scheme_str()?,
+            host: uri.host()?,
+            port: uri.port_u16(),
+        })
+    }
+
+    fn port_or_default(self) -> Option<u16> {
+        self.port.or_else(|| {
+            if self.scheme.eq_ignore_ascii_case("https") {
+                Some(443)
+            } else if self.scheme.eq_ignore_ascii_case("http") {
+                Some(80)
+            } else {
+                None
+            }
+        })
+    }
+}
+
+impl Policy {
+    /// As which of the configured origins `target` gets the token; `None`: it gets none. An error if the request must
+    /// not be sent at all.
+    pub(super) fn admits(&self, target: Option<Target<'_>>) -> Result<Option<usize>, Error> {
+        let Some(target) = target else {
+            return Err(refused(
+                "the request has no scheme and host, so that nobody can tell whether it may carry the token; \
+                 give an absolute URI (tonic: Client::with_origin)",
+            ));
+        };
+        let Some(origin) = self
+            .origins
+            .iter()
+            .position(|origin| origin.contains(target))
+        else {
+            if self.pass_through {
+                return Ok(None);
+            }
+            return Err(refused(format!(
+                "a request to {target} is not for {:?}, the only place that these tokens are for; add .and_origin(..), \
+                 or .pass_through() to send such requests without a token",
+                self.origins
+            )));
+        };
+        let named = || {
+            self.plain_hosts
+                .iter()
+                .any(|host| host.eq_ignore_ascii_case(target.host))
+        };
+        if target.scheme.eq_ignore_ascii_case("https") || is_loopback_host(target.host) || named() {
+            return Ok(Some(origin));
+        }
+        Err(refused(format!(
+            "a request to {target} would send the token unencrypted: use https, or say dangerously_allow_http({:?})",
+            target.host
+        )))
+    }
+}
+
+impl Policy {
+    /// Whether an answer from `from` is one of the configured origin of that number.
+    pub(super) fn is_from(&self, from: Target<'_>, origin: usize) -> bool {
+        self.origins
+            .get(origin)
+            .is_some_and(|origin| origin.contains(from))
+    }
+}
+
+fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Configuration, text)
+}
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        match (self.scheme.as_str(), self.port) {
+            ("https", 443) | ("http", 80) => Ok(()),
+            (_, port) => write!(f, ":{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for text in [
+            "api.example.com",
+            "",
+            "https://",
+            "ftp://api.example.com",
+            "https://api.example.com/v1",
+            "https://api.example.com?x=1",
+            "https://api.example.com#x",
+            "https://user@api.example.com",
+            "mailto:a@b",
+        ] {
+            assert_eq!(
+                Origin::parse(text).err().map(|e| e.kind()),
+                Some(ErrorKind::Configuration),
+                "{text}"
+            );
+        }
+    }
+
+    #[cfg(feature = "tower")]
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let contains = |origin: &str, uri: &str| {
+            let uri: http::Uri = uri.parse().unwrap();
+            Origin::parse(origin)
+                .unwrap()
+                .contains(Target::of_uri(&uri).unwrap())
+        };
+        for (origin, uri, expected) in [
+            (
+                "https://api.example.com",
+                "https://api.example.com/a?b",
+                true,
+            ),
+            (
+                "https://api.example.com",
+                "https://api.example.com:443/",
+                true,
+            ),
+            (
+                "https://api.example.com:443",
+                "https://API.example.COM/",
+                true,
+            ),
+            (
+                "https://api.example.com",
+                "https://user@api.example.com/",
+                true,
+            ),
+            (
+                "https://api.example.com:8443",
+                "https://api.example.com:8443/",
+                true,
+            ),
+            ("http://127.0.0.1:80", "http://127.0.0.1/", true),
+            ("https://[::1]:8443", "https://[::1]:8443/", true),
+            (
+                "https://bücher.example",
+                "https://xn--bcher-kva.example/",
+                true,
+            ),
+            ("https://api.example.com", "http://api.example.com/", false),
+            (
+                "https://api.example.com",
+                "https://api.example.com:8443/",
+                false,
+            ),
+            (
+                "https://api.example.com",
+                "https://api.example.com.evil.example/",
+                false,
+            ),
+            (
+                "https://api.example.com",
+                "https://evil.example/api.example.com",
+                false,
+            ),
+            (
+                "https://api.example.com",
+                "https://api.example.com@evil.example/",
+                false,
+            ),
+            (
+                "https://api.example.com",
+                "https://api.example.com./",
+                false,
+            ),
+        ] {
+            assert_eq!(contains(origin, uri), expected, "{origin} {uri}");
+        }
+    }
+}

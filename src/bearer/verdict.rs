@@ -1,0 +1,130 @@
+//! Whether an answer says that the token was refused (pure).
+
+use http::{HeaderMap, StatusCode};
+
+use super::Policy;
+use super::challenge::Challenge;
+
+impl Policy {
+    pub(super) fn says_rejected(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        if self
+            .rejected_when
+            .as_ref()
+            .is_some_and(|predicate| predicate(status, headers))
+        {
+            return true;
+        }
+        match status {
+            StatusCode::UNAUTHORIZED => unauthorized(headers),
+            // gRPC: UNAUTHENTICATED, in the headers of a response without messages ("Trailers-Only").
+            StatusCode::OK => headers.get("grpc-status").is_some_and(|code| code == "16"),
+            _ => false,
+        }
+    }
+}
+
+/// RFC 6750 section 3.1: unless the challenge for our scheme names an error other than `invalid_token`. Many servers
+/// send `Bearer realm="x"`, or nothing, for an expired token.
+fn unauthorized(headers: &HeaderMap) -> bool {
+    let challenges = Challenge::all(headers);
+    let mut errors = challenges
+        .iter()
+        .filter(|challenge| challenge.is("Bearer"))
+        .filter_map(|c| c.param("error"))
+        .peekable();
+    errors.peek().is_none() || errors.any(|error| error == "invalid_token")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::WWW_AUTHENTICATE;
+
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy {
+            origins: Vec::new(),
+            plain_hosts: Vec::new(),
+            pass_through: false,
+            rejected_when: None,
+            repeat: true,
+            #[cfg(feature = "tower")]
+            copies: Vec::new(),
+        }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn a_401_rejects_the_token_unless_its_challenge_says_otherwise() {
+        for (challenge, rejected) in [
+            (r#"Bearer error="invalid_token""#, true),
+            (r#"Bearer realm="x""#, true),
+            ("Bearer", true),
+            ("Basic realm=\"x\"", true),
+            (r#"Basic error="insufficient_scope""#, true),
+            (r#"Bearer error="insufficient_scope""#, false),
+            (r#"Bearer error="invalid_request""#, false),
+            (
+                r#"Basic realm="x", Bearer error="insufficient_scope""#,
+                false,
+            ),
+            (
+                r#"Bearer error="insufficient_scope", Bearer error="invalid_token""#,
+                true,
+            ),
+            ("\u{1}\u{2}", true),
+        ] {
+            let Ok(value) = challenge.parse() else {
+                continue;
+            };
+            let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
+            assert_eq!(
+                policy().says_rejected(StatusCode::UNAUTHORIZED, &headers),
+                rejected,
+                "{challenge}"
+            );
+        }
+        assert!(policy().says_rejected(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn nothing_but_a_401_is_a_401() {
+        // R08, R09, R18
+        let invalid_token = headers(&[("www-authenticate", r#"Bearer error="invalid_token""#)]);
+        for status in [200, 400, 403, 419, 429, 500, 503] {
+            assert!(
+                !policy().says_rejected(StatusCode::from_u16(status).unwrap(), &invalid_token),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn grpc_says_it_with_a_status_of_its_own() {
+        // QUIRKS row 27
+        let says =
+            |status, code| policy().says_rejected(status, &headers(&[("grpc-status", code)]));
+        assert!(says(StatusCode::OK, "16"));
+        assert!(!says(StatusCode::OK, "7"));
+        assert!(!says(StatusCode::OK, "0"));
+        assert!(!says(StatusCode::CREATED, "16"));
+    }
+
+    #[test]
+    fn the_user_may_know_better() {
+        // QUIRKS row 25
+        let mut policy = policy();
+        policy.rejected_when = Some(std::sync::Arc::new(|status, headers| {
+            status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")
+        }));
+        assert!(policy.says_rejected(StatusCode::FORBIDDEN, &headers(&[("x-token-expired", "1")])));
+        assert!(!policy.says_rejected(StatusCode::FORBIDDEN, &HeaderMap::new()));
+        assert!(policy.says_rejected(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    }
+}
