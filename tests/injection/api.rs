@@ -1,0 +1,97 @@
+//! An API on loopback that records what it is asked and answers as it is told.
+
+use std::sync::{Arc, Mutex};
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, Response, StatusCode};
+
+/// One request as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    /// The bearer token, `-` if there is none.
+    pub(crate) fn token(&self) -> String {
+        let mut values = self.headers.get_all("authorization").iter();
+        let token = match values.next() {
+            Some(value) => value
+                .to_str()
+                .unwrap()
+                .trim_start_matches("Bearer ")
+                .to_owned(),
+            None => "-".to_owned(),
+        };
+        assert!(values.next().is_none(), "exactly one header");
+        token
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) url: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Api {
+    /// Answers each request by `answer`.
+    pub(crate) async fn start(
+        answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let record = Arc::clone(&seen);
+        let router = axum::Router::new().fallback(move |request: Request| async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let path = parts.uri.path().to_owned();
+            let one = Seen {
+                path,
+                headers: parts.headers,
+                body,
+            };
+            record.lock().unwrap().push(one.clone());
+            answer(&one)
+        });
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Api { url, seen }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// The tokens it was shown, in order.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.seen().iter().map(Seen::token).collect()
+    }
+}
+
+pub(crate) fn status(code: u16) -> Response<Body> {
+    Response::builder()
+        .status(code)
+        .body(Body::from(format!("status {code}")))
+        .unwrap()
+}
+
+pub(crate) fn unauthorized(challenge: &str) -> Response<Body> {
+    let response = Response::builder()
+        .status(StatusCode::UNAUTHORIZED)
+        .header("www-authenticate", challenge);
+    response.body(Body::from("refused")).unwrap()
+}
+
+/// 401 to `t1`, 200 to any other token.
+pub(crate) fn refuses_the_first(seen: &Seen) -> Response<Body> {
+    match seen.token().as_str() {
+        "t1" => unauthorized(r#"Bearer realm="api", error="invalid_token""#),
+        _ => status(200),
+    }
+}

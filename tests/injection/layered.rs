@@ -1,0 +1,235 @@
+//! tower services of `http::Request<B>`: bodies, readiness, gRPC's verdict, the header itself.
+
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use client_credentials::{BearerAuth, ErrorKind};
+use http::{Request, Response, StatusCode};
+use http_body_util::{Empty, Full};
+use tower::{Service, ServiceExt, service_fn};
+
+use super::*;
+
+const API: &str = "https://api.test";
+
+fn bearer(issuer: &Issuer) -> BearerAuth<Cached<Issuer>> {
+    BearerAuth::for_origin(API, issuer.tokens()).unwrap()
+}
+
+/// The tokens that a service which refuses `t1` is shown, when it is sent one request with `body`.
+async fn shown<B: Send + 'static>(bearer: BearerAuth<Cached<Issuer>>, body: B) -> Vec<String> {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let record = Arc::clone(&seen);
+    let service = service_fn(move |request: Request<B>| {
+        let token = request.headers()["authorization"]
+            .to_str()
+            .unwrap()
+            .replace("Bearer ", "");
+        record.lock().unwrap().push(token.clone());
+        let code = if token == "t1" {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::OK
+        };
+        async move { Ok::<_, Infallible>(Response::builder().status(code).body(()).unwrap()) }
+    });
+    let request = Request::get(format!("{API}/x")).body(body).unwrap();
+    tower::Layer::layer(&bearer, service)
+        .oneshot(request)
+        .await
+        .unwrap();
+    let tokens = seen.lock().unwrap().clone();
+    tokens
+}
+
+/// A body that nobody can copy.
+struct Opaque(&'static str);
+
+#[tokio::test]
+async fn known_bodies_are_repeated_without_a_bound_on_the_others() {
+    // R06, R07
+    let issuer = Issuer::default;
+    let both = ["t1", "t2"];
+    assert_eq!(shown(bearer(&issuer()), ()).await, both);
+    assert_eq!(shown(bearer(&issuer()), Bytes::from("x")).await, both);
+    assert_eq!(shown(bearer(&issuer()), String::from("x")).await, both);
+    assert_eq!(
+        shown(bearer(&issuer()), Full::new(Bytes::from("x"))).await,
+        both
+    );
+    assert_eq!(shown(bearer(&issuer()), Empty::<Bytes>::new()).await, both);
+    assert_eq!(shown(bearer(&issuer()), Opaque("x")).await, ["t1"]);
+    let taught = bearer(&issuer()).clone_body(|body: &Opaque| Some(Opaque(body.0)));
+    assert_eq!(shown(taught, Opaque("x")).await, both);
+    let refusing = bearer(&issuer()).clone_body(|_: &Opaque| None);
+    assert_eq!(shown(refusing, Opaque("x")).await, ["t1"]);
+    assert_eq!(shown(bearer(&issuer()).no_repeat(), ()).await, ["t1"]);
+}
+
+#[tokio::test]
+async fn the_repeated_request_is_the_same_one() {
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let record = Arc::clone(&seen);
+    let service = service_fn(move |request: Request<Bytes>| {
+        let extension = request.extensions().get::<u32>().copied();
+        record.lock().unwrap().push(format!(
+            "{} {} {:?} {:?} {:?} {:?}",
+            request.method(),
+            request.uri(),
+            request.version(),
+            request.headers().get("x-trace"),
+            extension,
+            request.body()
+        ));
+        async { Ok::<_, Infallible>(Response::builder().status(401).body(()).unwrap()) }
+    });
+    let issuer = Issuer::default();
+    let request = Request::put(format!("{API}/x?y=z"))
+        .version(http::Version::HTTP_2)
+        .header("x-trace", "7")
+        .extension(42_u32)
+        .body(Bytes::from("body"))
+        .unwrap();
+    tower::Layer::layer(&bearer(&issuer), service)
+        .oneshot(request)
+        .await
+        .unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn grpc_unauthenticated_is_a_rejection() {
+    // QUIRKS row 27
+    let issuer = Issuer::default();
+    let calls = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&calls);
+    let service = service_fn(move |_: Request<()>| {
+        let code = if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            "16"
+        } else {
+            "0"
+        };
+        let response = Response::builder()
+            .header("grpc-status", code)
+            .body(())
+            .unwrap();
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let request = Request::post(format!("{API}/weather.Weather/Get"))
+        .body(())
+        .unwrap();
+    let response = tower::Layer::layer(&bearer(&issuer), service)
+        .oneshot(request)
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["grpc-status"], "0");
+    assert_eq!((calls.load(Ordering::SeqCst), issuer.issued()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_uri_without_an_authority_is_an_error() {
+    let issuer = Issuer::default();
+    let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
+    for bearer in [bearer(&issuer), bearer(&issuer).pass_through()] {
+        let request = Request::get("/path/only").body(()).unwrap();
+        let error = tower::Layer::layer(&bearer, service)
+            .oneshot(request)
+            .await
+            .unwrap_err();
+        let ours = Error::find(&*error).unwrap();
+        assert_eq!(ours.kind(), ErrorKind::Configuration);
+        assert!(ours.to_string().contains("with_origin"), "{ours}");
+    }
+    assert_eq!(issuer.issued(), 0);
+}
+
+#[tokio::test]
+async fn the_header_is_sensitive() {
+    // R21: never indexed by HPACK, redacted in Debug.
+    let service = service_fn(|request: Request<()>| async move {
+        let header = request.headers()["authorization"].clone();
+        assert!(header.is_sensitive());
+        assert_eq!(format!("{header:?}"), "Sensitive");
+        Ok::<_, Infallible>(Response::new(()))
+    });
+    let issuer = Issuer::default();
+    let request = Request::get(API).body(()).unwrap();
+    tower::Layer::layer(&bearer(&issuer), service)
+        .oneshot(request)
+        .await
+        .unwrap();
+}
+
+/// A service that panics when it is called without having been ready, like `tower::limit` and `tower::buffer`.
+#[derive(Default)]
+struct Strict {
+    ready: bool,
+    calls: Arc<AtomicU64>,
+}
+
+impl Clone for Strict {
+    fn clone(&self) -> Self {
+        // Readiness is not inherited.
+        Strict {
+            ready: false,
+            calls: Arc::clone(&self.calls),
+        }
+    }
+}
+
+impl Service<Request<()>> for Strict {
+    type Response = Response<()>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<()>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without having been ready"
+        );
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let code = if request.headers()["authorization"] == "Bearer t1" {
+            401
+        } else {
+            200
+        };
+        std::future::ready(Ok(Response::builder().status(code).body(()).unwrap()))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
+    let issuer = Issuer::default();
+    let strict = Strict::default();
+    let calls = Arc::clone(&strict.calls);
+    let mut service = tower::Layer::layer(&bearer(&issuer), strict);
+    for _ in 0..3 {
+        let request = Request::get(API).body(()).unwrap();
+        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    assert_eq!(
+        calls.load(Ordering::SeqCst),
+        4,
+        "three requests, one of them repeated"
+    );
+}
+
+#[tokio::test]
+async fn the_debug_of_a_bearer_shows_where_and_nothing_secret() {
+    let bearer =
+        BearerAuth::for_origin(API, AccessToken::bearer("canary-token", None).unwrap()).unwrap();
+    let shown = format!("{bearer:?} {:?}", tower::Layer::layer(&bearer, ()));
+    assert!(
+        shown.contains(API) && !shown.contains("canary-token"),
+        "{shown}"
+    );
+}

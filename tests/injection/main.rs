@@ -1,0 +1,50 @@
+//! FAULTS family R: the token on the right request, and what a 401 means. Real HTTP on loopback, and tower services.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+#![cfg(all(feature = "middleware", feature = "tower"))]
+
+mod api;
+mod clients;
+mod layered;
+mod redirects;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use client_credentials::{AccessToken, Cached, Error, TokenFuture, TokenSource};
+
+/// An authorization server in a struct: issues `t1`, `t2`, .. and counts.
+#[derive(Clone, Debug, Default)]
+struct Issuer {
+    issued: Arc<AtomicU64>,
+    /// From this token on it is down.
+    down_after: Option<u64>,
+}
+
+impl Issuer {
+    fn issued(&self) -> u64 {
+        self.issued.load(Ordering::SeqCst)
+    }
+
+    fn tokens(&self) -> Cached<Issuer> {
+        Cached::new(self.clone())
+    }
+}
+
+impl TokenSource for Issuer {
+    fn token(&self) -> TokenFuture<'_> {
+        let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
+        TokenFuture::ready(match self.down_after {
+            Some(last) if number > last => Err(Error::other("the authorization server is down")),
+            _ => AccessToken::bearer(format!("t{number}"), Some(Duration::from_secs(3600))),
+        })
+    }
+    fn reject(&self, _: &AccessToken) {}
+}
