@@ -1,0 +1,142 @@
+//! The weather in some cities, from an API that demands access tokens: `cargo run --example weather [CITY ...]`.
+//!
+//! By itself it starts an authorization server and a weather API in this process and talks to them over HTTP. The
+//! tokens last 3 seconds, and midway the authorization server is down for a while: no weather request fails, since
+//! tokens are renewed early, and the one in hand stays usable while a renewal fails. The column `token` tells where
+//! the token of a request came from: `fetched` (this request waited for it), `cached`, or `renewed early` (a new one
+//! that no request waited for).
+//!
+//! The last line counts what the servers saw. A request has `failed` when it brought no answer about its city; that a
+//! city does not exist is an answer. The exit code is 1 when any failed.
+//!
+//! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` (or `CLIENT_SECRET_FILE`), `SCOPE` and `WEATHER_URL` in the
+//! environment it asks `WEATHER_URL/CITY` of real servers instead.
+
+mod authorization_server;
+mod demonstration;
+mod explanation;
+mod issued_tokens;
+mod real_servers;
+mod table;
+mod weather_api;
+mod weather_client;
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use demonstration::{Demonstration, LIFETIME};
+use explanation::explain;
+use table::Table;
+use weather_client::{Answer, WeatherClient};
+
+const CITIES: [&str; 6] = ["Amsterdam", "Cairo", "Lima", "Nairobi", "Oslo", "Tokyo"];
+
+/// Enough time for four tokens and an outage.
+const DURATION: Duration = Duration::from_secs(5);
+/// At least so many, however few cities there are.
+const REQUESTS: usize = 24;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let error = match run().await {
+        Ok(0) => return ExitCode::SUCCESS,
+        Ok(_) => return ExitCode::FAILURE,
+        Err(error) => error,
+    };
+    let text = client_credentials::Error::find(&*error).map_or(error.to_string(), explain);
+    // If even that cannot be written, the exit code tells.
+    let _ = writeln!(std::io::stderr(), "error: {text}");
+    ExitCode::FAILURE
+}
+
+/// How many requests failed.
+async fn run() -> Result<usize, Box<dyn Error>> {
+    let cities = cities();
+    let mut out = std::io::stdout();
+    if let Some(mut client) = real_servers::from_env()? {
+        writeln!(out, "Weather from the servers named by the environment.\n")?;
+        let tally = tour(cities, &mut client, Vec::new).await?;
+        writeln!(
+            out,
+            "\nreadings: {}, failed: {}",
+            tally.readings, tally.failed
+        )?;
+        if tally.readings == 0 {
+            return Err("not one reading: are WEATHER_URL and the cities right?".into());
+        }
+        return Ok(tally.failed);
+    }
+    let (mut servers, mut client) = Demonstration::start().await?;
+    writeln!(out, "Sample data, from servers inside this process.")?;
+    writeln!(
+        out,
+        "Each token lasts {} s. One outage is planned.\n",
+        LIFETIME.as_secs()
+    )?;
+    let tally = tour(cities, &mut client, || servers.news()).await?;
+    writeln!(out, "\n{}", servers.summary(tally.failed))?;
+    Ok(tally.failed)
+}
+
+#[derive(Default)]
+struct Tally {
+    readings: usize,
+    failed: usize,
+}
+
+/// Asks for one city after the other, again and again.
+async fn tour(
+    mut cities: VecDeque<String>,
+    client: &mut WeatherClient,
+    mut news: impl FnMut() -> Vec<String>,
+) -> Result<Tally, Box<dyn Error>> {
+    let table = Table::begin(cities.iter())?;
+    let requests = REQUESTS.next_multiple_of(cities.len());
+    let pause = DURATION.div_f64(requests as f64);
+    let mut tally = Tally::default();
+    for _ in 0..requests {
+        let Some(city) = cities.pop_front() else {
+            break;
+        };
+        let asked = client.ask(&city).await;
+        for line in news() {
+            table.news(&line)?;
+        }
+        match asked {
+            Ok((answer, origin)) => {
+                table.answer(&city, &answer, &origin)?;
+                match answer {
+                    Answer::Reading { .. } => tally.readings += 1,
+                    // Once is enough: it will not be founded within seconds.
+                    Answer::UnknownCity(_) => continue,
+                }
+            }
+            Err(error) => {
+                let ours = client_credentials::Error::find(&*error);
+                // Without a first token there is nothing to show.
+                if ours.is_some() && tally.readings == 0 {
+                    return Err(error);
+                }
+                let text = ours.map_or(error.to_string(), explain);
+                table.failure(&city, &text.replace('\n', "; "))?;
+                tally.failed += 1;
+            }
+        }
+        cities.push_back(city);
+        tokio::time::sleep(pause).await;
+    }
+    Ok(tally)
+}
+
+fn cities() -> VecDeque<String> {
+    let given = std::env::args_os().skip(1);
+    let named = given.map(|city| city.to_string_lossy().trim().to_owned());
+    let cities: VecDeque<_> = named.filter(|city| !city.is_empty()).collect();
+    match cities.is_empty() {
+        true => CITIES.map(str::to_owned).into(),
+        false => cities,
+    }
+}
