@@ -1,0 +1,40 @@
+//! Tokens from elsewhere: here from a file that another process keeps up to date, as sidecars do. `Cached` makes such
+//! a source a dependable one: asked rarely, renewed early, shared.
+
+#![expect(clippy::print_stdout, reason = "an example shows something")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use client_credentials::{AccessToken, Cached, Error, TokenFuture, TokenSource};
+
+#[derive(Debug)]
+struct TokenFile(PathBuf);
+
+impl TokenSource for TokenFile {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::new(async {
+            println!("reading {}", self.0.display());
+            let text = tokio::fs::read_to_string(&self.0).await;
+            let token = text.map_err(Error::other)?.trim_end().to_owned();
+            // After a minute at the latest the file may have a newer one.
+            AccessToken::bearer(token, Some(Duration::from_secs(60)))
+        })
+    }
+
+    // It remembers nothing, so that there is nothing to forget: `Cached` does both.
+    fn reject(&self, _: &AccessToken) {}
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::temp_dir().join(format!("example-token-{}", std::process::id()));
+    std::fs::write(&path, "a-token-for-examples\n")?;
+    let tokens = Cached::new(TokenFile(path.clone()));
+    for request in 1..=3 {
+        let authorization = tokens.token().await?.authorization();
+        println!("request {request}: {authorization:?}");
+    }
+    std::fs::remove_file(path)?;
+    Ok(())
+}
