@@ -93,7 +93,7 @@ async fn tour(
     client: &mut WeatherClient,
     mut news: impl FnMut() -> Vec<String>,
 ) -> Result<Tally, Box<dyn Error>> {
-    let table = Table::begin(cities.iter())?;
+    let mut table = Table::new(cities.iter());
     let requests = REQUESTS.next_multiple_of(cities.len());
     let pause = DURATION.div_f64(requests as f64);
     let mut tally = Tally::default();
