@@ -11,7 +11,8 @@ use http::StatusCode;
 /// Why there is no token.
 ///
 /// One word wide and cheap to clone: all callers who waited for one flight get the same error. `Display` prints one
-/// level, lower case; [`source`](StdError::source) holds the next. No error of this crate contains a secret, a token,
+/// level, lower case, and [`source`](StdError::source) holds the next; `{error:#}` prints all levels in one line, for a
+/// log. No error of this crate contains a secret, a token,
 /// the body of a successful response or the query of a URL.
 ///
 /// No error is terminal: the source that returned it tries again by itself, at its own pace.
@@ -20,9 +21,9 @@ use http::StatusCode;
 /// # fn log(error: &client_credentials::Error) {
 /// use client_credentials::ErrorKind;
 /// match error.kind() {
-///     ErrorKind::Denied => eprintln!("ask the administrator of the authorization server: {error}"),
-///     _ if error.is_transient() => eprintln!("try again in {:?}: {error}", error.retry_after()),
-///     _ => eprintln!("{error}"),
+///     ErrorKind::Denied => eprintln!("ask the administrator of the authorization server: {error:#}"),
+///     _ if error.is_transient() => eprintln!("it is tried again by itself: {error:#}"),
+///     _ => eprintln!("{error:#}"),
 /// }
 /// # }
 /// ```
@@ -181,18 +182,6 @@ impl Error {
         self.edit(|inner| inner.source = Some(source))
     }
 
-    /// The texts of all sources in one line, for a log.
-    #[cfg(feature = "tracing")]
-    pub(crate) fn source_text(&self) -> String {
-        let mut texts = Vec::new();
-        let mut next = self.source();
-        while let Some(source) = next {
-            texts.push(source.to_string());
-            next = source.source();
-        }
-        texts.join(": ")
-    }
-
     #[cfg(test)]
     pub(crate) fn is_same_as(&self, other: &Error) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -209,7 +198,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.0.message)?;
+        let mut next = self.source().filter(|_| f.alternate());
+        while let Some(source) = next {
+            write!(f, ": {source}")?;
+            next = source.source();
+        }
+        Ok(())
     }
 }
 
@@ -356,5 +351,6 @@ mod tests {
     fn display_prints_one_level() {
         let error = Error::new(ErrorKind::Transport, "outer").because("inner");
         assert_eq!(error.to_string(), "outer");
+        assert_eq!(format!("{error:#}"), "outer: inner");
     }
 }

@@ -45,8 +45,9 @@ impl<'a> TokenFuture<'a> {
 
     /// Polls once: the door for synchronous code, such as a tonic interceptor.
     ///
-    /// `None` means that the token is not there yet. Called inside a tokio runtime, a source of this crate has then
-    /// sent for it, so that a later call finds it.
+    /// `None` means that the token is not there yet. Called inside a tokio runtime (or behind its
+    /// [`enter()`](tokio::runtime::Runtime::enter)), a source of this crate has then sent for it, so that a later call
+    /// finds it; outside of one a stale token is returned, and nobody renews it.
     pub fn now_or_never(mut self) -> Option<Result<AccessToken, Error>> {
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Some(result),

@@ -1,7 +1,78 @@
-//! OAuth 2.0 access tokens for backends.
-
+//! Access tokens for backends: fetched once, kept, renewed in time, shared by every task, put on the right requests.
+//!
+//! Many APIs want an OAuth 2.0 access token without any user being involved: a backend asks for the weather in a city,
+//! as itself. That is the client credentials grant ([RFC 6749 section 4.4]). This crate gets such tokens from any
+//! authorization server and keeps them fresh, through expiry, outages, rotated secrets, revoked tokens and ten
+//! thousand requests at once.
+//!
+#![cfg_attr(feature = "middleware", doc = "```no_run")]
+#![cfg_attr(not(feature = "middleware"), doc = "```ignore")]
+//! use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let auth = ClientAuth::client_secret_basic("billing", std::env::var("CLIENT_SECRET")?);
+//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
+//! let bearer = BearerAuth::for_origin("https://api.example.com", tokens.clone())?;
+//! let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
+//! let invoices = client.get("https://api.example.com/invoices").send().await?.text().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # The tour
+//!
+//! 1. [`ClientAuth`] is how the client proves itself, with a [`Credential`]: a value, or where to read it.
+//! 2. [`ClientCredentials`] is the source of tokens: one builder, checked as a whole by `build()`.
+//! 3. Three doors lead from there to a request: [`BearerAuth`] as a middleware of reqwest-middleware, the same as a
+//!    layer of tower, and [`AccessToken::authorization`], a header for everybody else.
+//! 4. When something fails there is one [`Error`], whose [`ErrorKind`] says what the crate does about it by itself and
+//!    what is left to you.
+//!
+//! A source of your own takes part too: implement [`TokenSource`], or wrap a closure by [`source_fn`], and put
+//! [`Cached`] around it.
+//!
+//! # Is the token there? A readiness check
+//!
+//! ```
+//! use client_credentials::{Error, TokenSource};
+//!
+//! /// For the readiness probe of an orchestrator: asks nobody while a token is at hand.
+//! async fn ready(tokens: &dyn TokenSource) -> Result<(), Error> {
+//!     tokens.token().await.map(drop)
+//! }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | without it |
+//! |---|---|---|
+//! | `rustls` | yes | TLS is what you enable on `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
+//! | `middleware` | yes | no `Middleware` for reqwest-middleware, five crates fewer |
+//! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
+//! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
+//!
+//! # Secrets
+//!
+//! Client secrets and tokens are wiped from our own memory when they are dropped (the HTTP and TLS stacks keep copies
+//! of what they send), never shown by `Debug`, never part of an error or an event, and sent to no host but the token
+//! endpoint and the configured origins. `https` is demanded, redirects of the token endpoint are not followed.
+//!
+//! [RFC 6749 section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
+#![cfg_attr(
+    not(any(feature = "middleware", feature = "tower")),
+    doc = "[`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
+)]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test that fails panics"
+    )
+)]
 
 #[cfg(any(feature = "middleware", feature = "tower"))]
 mod bearer;
@@ -28,3 +99,25 @@ pub use error::{Error, ErrorKind, OAuthError};
 pub use future::TokenFuture;
 pub use source::{SourceFn, TokenSource, source_fn};
 pub use token::AccessToken;
+
+/// The code of the README compiles.
+#[cfg(all(doctest, feature = "middleware"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// What users rely on without thinking of it.
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync>() {}
+    const fn sent_between_threads<T: Send>() {}
+    shared_between_threads::<ClientCredentials>();
+    shared_between_threads::<ClientCredentialsBuilder>();
+    shared_between_threads::<ClientAuth>();
+    shared_between_threads::<Credential>();
+    shared_between_threads::<Cached<AccessToken>>();
+    shared_between_threads::<AccessToken>();
+    shared_between_threads::<Error>();
+    shared_between_threads::<Box<dyn TokenSource>>();
+    sent_between_threads::<TokenFuture<'static>>();
+    #[cfg(any(feature = "middleware", feature = "tower"))]
+    shared_between_threads::<BearerAuth<Box<dyn TokenSource>>>();
+};

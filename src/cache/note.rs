@@ -37,8 +37,7 @@ impl Note {
                 usable: _usable,
             } => event!(
                 warn,
-                error = %_error,
-                cause = _error.source_text(),
+                error = %format_args!("{_error:#}"),
                 kind = ?_error.kind(),
                 token_still_usable = _usable,
                 "an access token could not be fetched"

@@ -101,7 +101,7 @@ impl Credential {
         };
         match flaw(secret.expose_secret()) {
             None => Ok(secret),
-            Some(flaw) => Err(unreadable(format!("{self:?} {flaw}"))),
+            Some(flaw) => Err(unreadable(format!("{} {flaw}", self.origin()))),
         }
     }
 
@@ -110,8 +110,10 @@ impl Credential {
         match &self.0 {
             Origin::Value(secret) => flaw(secret.expose_secret()).map(str::to_owned),
             Origin::Env(name) => match from_env(name) {
-                Ok(secret) => flaw(secret.expose_secret()).map(|flaw| format!("{self:?} {flaw}")),
-                Err(error) => Some(error.to_string()),
+                Ok(secret) => {
+                    flaw(secret.expose_secret()).map(|flaw| format!("({}) {flaw}", self.origin()))
+                }
+                Err(error) => Some(format!("cannot be read: {error}")),
             },
             Origin::File(_) | Origin::Closure(_) => None,
         }
@@ -195,6 +197,20 @@ impl From<String> for Credential {
 impl From<SecretString> for Credential {
     fn from(secret: SecretString) -> Self {
         Credential(Origin::Value(secret))
+    }
+}
+
+impl Credential {
+    /// Where it comes from.
+    fn origin(&self) -> String {
+        match &self.0 {
+            Origin::Value(_) => "the secret".to_owned(),
+            Origin::Env(name) => format!("the environment variable {name}"),
+            Origin::File(path) => format!("the file {}", path.display()),
+            Origin::Closure(_) => {
+                "what the closure given to Credential::from_fn returned".to_owned()
+            }
+        }
     }
 }
 

@@ -280,7 +280,7 @@ mod tests {
         String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
     }
 
-    fn futures_now<T>(future: impl std::future::Future<Output = T>) -> Option<T> {
+    fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::pin!(future).poll(&mut cx) {
             std::task::Poll::Ready(value) => Some(value),

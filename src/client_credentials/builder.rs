@@ -41,8 +41,6 @@ pub struct ClientCredentialsBuilder {
     pub(super) cache: cache::Settings,
     /// Setters that were given a zero where it makes no sense.
     pub(super) zero_durations: BTreeSet<&'static str>,
-    pub(super) clock: Clock,
-    pub(super) random: fastrand::Rng,
 }
 
 impl ClientCredentialsBuilder {
@@ -65,8 +63,6 @@ impl ClientCredentialsBuilder {
             retry: retry::Settings::default(),
             cache: cache::Settings::default(),
             zero_durations: BTreeSet::new(),
-            clock: Clock::System,
-            random: fastrand::Rng::new(),
         }
     }
 }
@@ -316,14 +312,6 @@ impl ClientCredentialsBuilder {
         }
         value
     }
-
-    /// Tests only: this clock, and this seed of all jitter.
-    #[cfg(test)]
-    pub(crate) fn clock(mut self, clock: Clock, seed: u64) -> Self {
-        self.clock = clock;
-        self.random = fastrand::Rng::with_seed(seed);
-        self
-    }
 }
 
 impl ClientCredentialsBuilder {
@@ -366,7 +354,7 @@ impl ClientCredentialsBuilder {
             auth: self.auth,
             params,
             rules: self.rules,
-            clock: self.clock.clone(),
+            clock: Clock::System,
         };
         let source = Retrying {
             source: grant,
@@ -375,8 +363,8 @@ impl ClientCredentialsBuilder {
         Ok(ClientCredentials(Cached::assemble(
             Arc::new(source),
             self.cache,
-            self.clock,
-            self.random,
+            Clock::System,
+            fastrand::Rng::new(),
         )))
     }
 }

@@ -446,7 +446,7 @@ async fn several_apis_share_one_client() {
         Api::start(|_| status(200)).await,
     );
     let (first, second) = (Issuer::default(), Issuer::default());
-    let _ = second.token();
+    drop(second.token());
     let client = ClientBuilder::new(reqwest::Client::new())
         .with(bearer(&one, &first).pass_through())
         .with(bearer(&two, &second))

@@ -7,7 +7,6 @@
     clippy::indexing_slicing,
     reason = "tests"
 )]
-#![cfg(all(feature = "middleware", feature = "tower"))]
 
 mod api;
 mod clients;

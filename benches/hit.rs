@@ -1,0 +1,144 @@
+//! A fresh token to a header: on one thread and on several, through a concrete source and through a `dyn` one, against
+//! what it cannot be faster than and what people write by hand. Ratios within one run count, not nanoseconds.
+//!
+//! `cargo bench --bench hit`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a bench"
+)]
+
+use std::hint::black_box;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::HeaderValue;
+
+/// As long as an ordinary JWT.
+const TOKEN_LENGTH: usize = 900;
+
+fn secret() -> String {
+    "a".repeat(TOKEN_LENGTH)
+}
+
+fn header() -> HeaderValue {
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(format!("Bearer {}", secret()))).unwrap()
+}
+
+/// Polls a future that is ready.
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => unreachable!("a fresh token is ready"),
+    }
+}
+
+fn fresh() -> Cached<impl TokenSource> {
+    let tokens = Cached::new(source_fn(|| async {
+        AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
+    }));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(tokens.token()).unwrap();
+    tokens
+}
+
+/// What is written by hand: an async lock around the token and its expiry.
+type HandRolled = tokio::sync::RwLock<Option<(String, Instant)>>;
+
+async fn hand_rolled(cache: &HandRolled) -> HeaderValue {
+    let cache = cache.read().await;
+    match &*cache {
+        Some((token, expiry)) if Instant::now() < *expiry => {
+            format!("Bearer {token}").parse().unwrap()
+        }
+        _ => unreachable!("it is fresh"),
+    }
+}
+
+/// The time that `threads` threads need for `iterations` each.
+fn on_threads(threads: usize, iterations: u64, operation: &(impl Fn() + Sync)) -> Duration {
+    let barrier = Barrier::new(threads + 1);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    // The first call gives the thread its lease.
+                    operation();
+                    barrier.wait();
+                    let start = Instant::now();
+                    (0..iterations).for_each(|_| operation());
+                    start.elapsed()
+                })
+            })
+            .collect();
+        barrier.wait();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap())
+            .max()
+            .unwrap_or_default()
+    })
+}
+
+fn hit(c: &mut Criterion) {
+    let shared = header();
+    let tokens = fresh();
+    let dynamic: Arc<dyn TokenSource> = Arc::new(fresh());
+    let hand: HandRolled = tokio::sync::RwLock::new(Some((
+        secret(),
+        Instant::now() + Duration::from_secs(86_400),
+    )));
+    let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
+    let mut thread_counts = vec![1, 2, cores];
+    thread_counts.sort_unstable();
+    thread_counts.dedup();
+
+    for threads in thread_counts {
+        let mut group = c.benchmark_group(format!("hit/{threads} thread(s)"));
+        // Rounds on two threads that are shorter than 40 ms mislead.
+        group
+            .sample_size(10)
+            .measurement_time(Duration::from_secs(3))
+            .sampling_mode(criterion::SamplingMode::Flat);
+        let mut bench = |name: &str, operation: &(dyn Fn() + Sync)| {
+            group.bench_function(name, |b| {
+                b.iter_custom(|iterations| on_threads(threads, iterations, &|| operation()))
+            });
+        };
+        bench("limit: clone of a shared HeaderValue", &|| {
+            drop(black_box(shared.clone()))
+        });
+        bench("limit: copy into a new HeaderValue", &|| {
+            drop(black_box(
+                HeaderValue::from_bytes(shared.as_bytes()).unwrap(),
+            ));
+        });
+        bench("by hand: format and parse", &|| {
+            let value: HeaderValue = format!("Bearer {}", black_box("a").repeat(TOKEN_LENGTH))
+                .parse()
+                .unwrap();
+            drop(black_box(value));
+        });
+        bench("by hand: tokio RwLock", &|| {
+            drop(black_box(ready(hand_rolled(&hand))))
+        });
+        bench("Cached", &|| {
+            drop(black_box(ready(tokens.token()).unwrap().authorization()))
+        });
+        bench("Arc<dyn TokenSource>", &|| {
+            drop(black_box(ready(dynamic.token()).unwrap().authorization()))
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, hit);
+criterion_main!(benches);
