@@ -1,0 +1,323 @@
+//! What is counted in instructions, which repeat on a noisy machine as time does not: a token to a header, and a request
+//! on loopback through each door.
+//!
+//! `.ci/instructions` runs this under callgrind, twice for each operation, and divides the difference: what happens once
+//! is not counted. `cargo bench --bench instructions` alone only sees that everything runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::panic,
+    missing_docs,
+    reason = "a bench"
+)]
+
+use std::convert::Infallible;
+use std::hint::black_box;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use client_credentials::{AccessToken, BearerAuth, Cached, TokenSource, source_fn};
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy::Client as Hyper;
+use hyper_util::rt::TokioExecutor;
+use reqwest::Request;
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
+use tower::{Layer, Service, ServiceExt};
+
+const OPERATIONS: [&str; 15] = [
+    "clone: shared HeaderValue",
+    "hit: Cached",
+    "hit: Arc<dyn TokenSource>",
+    "hit: stale, renewal under way",
+    "hyper: static header",
+    "hyper: bare header",
+    "hyper: tower layer",
+    "reqwest: static header",
+    "reqwest: bare header",
+    "reqwest: tower layer",
+    "reqwest: tower layer, no_repeat",
+    "middleware: static header",
+    "middleware: does nothing, static header",
+    "middleware: BearerAuth",
+    "middleware: BearerAuth, no_repeat",
+];
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["list"] => OPERATIONS
+            .iter()
+            .for_each(|operation| println!("{operation}")),
+        ["serve"] => serve(),
+        ["run", operation, times] => run(operation, times.parse().unwrap()),
+        _ => OPERATIONS.iter().for_each(|operation| run(operation, 10)),
+    }
+}
+
+fn secret() -> String {
+    "a".repeat(900)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn source() -> Cached<impl TokenSource> {
+    Cached::new(source_fn(|| async {
+        AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
+    }))
+}
+
+fn run(operation: &str, times: u64) {
+    let runtime = runtime();
+    let tokens = source();
+    runtime.block_on(tokens.token()).unwrap();
+    let (kind, rest) = operation.split_once(": ").unwrap();
+    if matches!(kind, "clone" | "hit") {
+        runtime.block_on(hit(rest, tokens, times));
+    } else {
+        runtime.block_on(requests(operation, tokens, times));
+    }
+}
+
+async fn hit(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64) {
+    let header =
+        HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap();
+    match what {
+        "shared HeaderValue" => (0..times).for_each(|_| drop(black_box(header.clone()))),
+        "Cached" => {
+            for _ in 0..times {
+                drop(black_box(tokens.token().await.unwrap().authorization()));
+            }
+        }
+        "Arc<dyn TokenSource>" => {
+            let tokens: Arc<dyn TokenSource> = Arc::new(tokens);
+            for _ in 0..times {
+                drop(black_box(tokens.token().await.unwrap().authorization()));
+            }
+        }
+        "stale, renewal under way" => {
+            let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
+            let tokens = Cached::new(source_fn(move || {
+                let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                async move {
+                    if call > 0 {
+                        std::future::pending::<()>().await;
+                    }
+                    AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
+                }
+            }))
+            .max_age(Duration::from_millis(1));
+            tokens.token().await.unwrap();
+            while !format!("{tokens:?}").contains("stale") {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            tokens.token().await.unwrap();
+            tokio::task::yield_now().await;
+            for _ in 0..times {
+                drop(black_box(tokens.token().await.unwrap().authorization()));
+            }
+        }
+        other => panic!("no operation {other}"),
+    }
+}
+
+/// The API, in a process of its own: only the client is counted.
+struct Api(Child, String);
+
+impl Api {
+    fn start() -> Self {
+        let program = std::env::current_exe().unwrap();
+        let mut child = Command::new(program)
+            .arg("serve")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut url)
+            .unwrap();
+        Api(child, url.trim().to_owned())
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve() {
+    runtime().block_on(async {
+        let router = axum::Router::new().fallback(|headers: http::HeaderMap| async move {
+            assert!(headers.contains_key(AUTHORIZATION));
+            "sunny"
+        });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+            .await
+            .unwrap();
+        println!("http://{}", listener.local_addr().unwrap());
+        axum::serve(listener, router).await.unwrap();
+    });
+}
+
+struct Nothing;
+
+#[async_trait::async_trait]
+impl Middleware for Nothing {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut http::Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        next.run(request, extensions).await
+    }
+}
+
+async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, times: u64) {
+    let api = Api::start();
+    let url = api.1.as_str();
+    let bearer = BearerAuth::for_origin(url, tokens.clone()).unwrap();
+    let fixed = tokens.token().await.unwrap().authorization();
+    let hyper: Hyper<_, Empty<Bytes>> = Hyper::builder(TokioExecutor::new()).build_http();
+    let reqwest = reqwest::Client::builder().no_proxy().build().unwrap();
+    let through = |bearer| ClientBuilder::new(reqwest.clone()).with(bearer).build();
+    // Without and with a header of ours.
+    let get = |authorization: Option<HeaderValue>| {
+        let mut request = http::Request::get(url).body(Empty::new()).unwrap();
+        authorization.map(|value| request.headers_mut().insert(AUTHORIZATION, value));
+        request
+    };
+    let get_by_reqwest = |authorization: Option<HeaderValue>| {
+        let mut request = Request::new(reqwest::Method::GET, url.parse().unwrap());
+        authorization.map(|value| request.headers_mut().insert(AUTHORIZATION, value));
+        request
+    };
+    match operation {
+        "hyper: static header" => {
+            let mut service = hyper;
+            for _ in 0..times {
+                collect(
+                    service
+                        .ready()
+                        .await
+                        .unwrap()
+                        .call(get(Some(fixed.clone())))
+                        .await
+                        .unwrap(),
+                )
+                .await;
+            }
+        }
+        "hyper: bare header" => {
+            let mut service = hyper;
+            for _ in 0..times {
+                let authorization = tokens.token().await.unwrap().authorization();
+                collect(
+                    service
+                        .ready()
+                        .await
+                        .unwrap()
+                        .call(get(Some(authorization)))
+                        .await
+                        .unwrap(),
+                )
+                .await;
+            }
+        }
+        "hyper: tower layer" => {
+            let mut service = bearer.layer(hyper);
+            for _ in 0..times {
+                let request = get(None);
+                let ready = ServiceExt::<http::Request<Empty<Bytes>>>::ready(&mut service)
+                    .await
+                    .unwrap();
+                collect(ready.call(request).await.unwrap()).await;
+            }
+        }
+        "reqwest: static header" => {
+            for _ in 0..times {
+                let request = get_by_reqwest(Some(fixed.clone()));
+                reqwest
+                    .execute(request)
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap();
+            }
+        }
+        "reqwest: bare header" => {
+            for _ in 0..times {
+                let request = get_by_reqwest(Some(tokens.token().await.unwrap().authorization()));
+                reqwest
+                    .execute(request)
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap();
+            }
+        }
+        "reqwest: tower layer" | "reqwest: tower layer, no_repeat" => {
+            let bearer = if operation.ends_with("no_repeat") {
+                bearer.no_repeat()
+            } else {
+                bearer
+            };
+            let mut service = bearer.layer(reqwest);
+            for _ in 0..times {
+                let ready = ServiceExt::<Request>::ready(&mut service).await.unwrap();
+                ready
+                    .call(get_by_reqwest(None))
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap();
+            }
+        }
+        _ => {
+            let client: ClientWithMiddleware = match operation {
+                "middleware: static header" => ClientBuilder::new(reqwest).build(),
+                "middleware: does nothing, static header" => {
+                    ClientBuilder::new(reqwest).with(Nothing).build()
+                }
+                "middleware: BearerAuth" => through(bearer),
+                "middleware: BearerAuth, no_repeat" => through(bearer.no_repeat()),
+                other => panic!("no operation {other}"),
+            };
+            let authorization = operation.contains("static").then_some(fixed);
+            for _ in 0..times {
+                let request = get_by_reqwest(authorization.clone());
+                client
+                    .execute(request)
+                    .await
+                    .unwrap()
+                    .bytes()
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+}
+
+async fn collect(response: http::Response<hyper::body::Incoming>) {
+    let _: Result<_, Infallible> = Ok(response.into_body().collect().await.unwrap());
+}
