@@ -43,6 +43,17 @@ impl<'a> TokenFuture<'a> {
         TokenFuture(State::Boxed(Box::pin(future)))
     }
 
+    /// The result, if it is there without polling.
+    #[cfg(feature = "tower")]
+    #[inline]
+    pub(crate) fn if_ready(self) -> Option<Result<AccessToken, Error>> {
+        match self.0 {
+            State::Token(token) => Some(Ok(token)),
+            State::Failed(error) => Some(Err(error)),
+            State::Boxed(_) | State::Taken => None,
+        }
+    }
+
     /// Polls once: the door for synchronous code, such as a tonic interceptor.
     ///
     /// `None` means that the token is not there yet. Called inside a tokio runtime (or behind its

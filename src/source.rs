@@ -13,7 +13,8 @@ use crate::{AccessToken, Error, TokenFuture};
 ///
 /// # Contract
 ///
-/// - [`token`](Self::token) may be called from any number of tasks and threads at once.
+/// - [`token`](Self::token) may be called from any number of tasks and threads at once. What costs something is done when
+///   its future is polled, not before.
 /// - [`reject`](Self::reject) says "the API refused this very token". It acts by identity: a rejection of any other
 ///   token than the current one does nothing, so that a late one never evicts a newer token. It is idempotent, cheap
 ///   and does no I/O.
@@ -109,7 +110,7 @@ where
     Fut: Future<Output = Result<AccessToken, Error>> + Send + 'static,
 {
     fn token(&self) -> TokenFuture<'_> {
-        TokenFuture::new((self.0)())
+        TokenFuture::new(async { (self.0)().await })
     }
     fn reject(&self, _: &AccessToken) {}
 }

@@ -4,25 +4,25 @@ use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::{Empty, Full};
+use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::origin::Target;
 use super::trip::{Answer, Outgoing, Trip};
 use super::{BearerAuth, Policy};
-use crate::TokenSource;
+use crate::{Error, TokenSource};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 /// The service that [`BearerAuth`] makes of another one.
 ///
-/// Its error is a boxed one: [`Error::find`](crate::Error::find) tells whether it is ours.
+/// Its error is a boxed one: [`Error::find`] tells whether it is ours.
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub struct BearerService<S: 'static, I> {
     bearer: BearerAuth<S>,
@@ -52,7 +52,7 @@ where
 {
     type Response = http::Response<R>;
     type Error = BoxError;
-    type Future = BoxFuture<http::Response<R>>;
+    type Future = BearerFuture<S, I, http::Request<B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -76,7 +76,7 @@ where
 {
     type Response = reqwest::Response;
     type Error = BoxError;
-    type Future = BoxFuture<reqwest::Response>;
+    type Future = BearerFuture<S, I, reqwest::Request>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -87,31 +87,176 @@ where
     }
 }
 
+pin_project! {
+    /// The answer to a request of a [`BearerService`].
+    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub struct BearerFuture<S: 'static, I: Service<Q>, Q> {
+        #[pin]
+        state: State<S, I, Q>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S: 'static, I: Service<Q>, Q> {
+        /// Refused before it was sent.
+        Failed { error: Option<Error> },
+        /// On its way; the common case, which is not boxed.
+        Sent { #[pin] sent: I::Future, ours: Option<Ours<S, I, Q>> },
+        /// Waits for a token, before the request or before its repetition.
+        Waits { waits: Pin<Box<dyn Future<Output = Result<I::Response, BoxError>> + Send>> },
+    }
+}
+
+/// A request that carries our token.
+struct Ours<S: 'static, I: Service<Q>, Q> {
+    bearer: BearerAuth<S>,
+    trip: Trip<Q>,
+    /// To repeat the request with.
+    inner: Option<I>,
+    answer: fn(&I::Response) -> Answer<'_>,
+}
+
 impl<S: TokenSource + 'static, I> BearerService<S, I> {
-    fn send<Q, R>(&mut self, mut request: Q, answer: fn(&R) -> Answer<'_>) -> BoxFuture<R>
+    fn send<Q>(
+        &mut self,
+        mut request: Q,
+        answer: fn(&I::Response) -> Answer<'_>,
+    ) -> BearerFuture<S, I, Q>
     where
         Q: Outgoing + Send + 'static,
-        R: Send + 'static,
-        I: Service<Q, Response = R> + Clone + Send + 'static,
+        I: Service<Q> + Clone + Send + 'static,
+        I::Response: Send,
         I::Error: Into<BoxError>,
         I::Future: Send,
     {
-        // The service that was made ready is the one to call; the clone is made ready for the next request.
+        let policy = &self.bearer.policy;
+        let state = match Trip::destination(policy, &request) {
+            Err(error) => State::Failed { error: Some(error) },
+            Ok(None) => State::Sent {
+                sent: self.inner.call(request),
+                ours: None,
+            },
+            Ok(Some(origin)) => match self.bearer.source.token().if_ready() {
+                Some(Err(error)) => State::Failed { error: Some(error) },
+                Some(Ok(token)) => {
+                    let trip = Trip::begin(policy, origin, token, &mut request);
+                    // Cloned only for a repetition: the service that was made ready is the one to call.
+                    let inner = trip.can_be_repeated().then(|| self.inner.clone());
+                    let ours = Some(Ours {
+                        bearer: self.bearer.clone(),
+                        trip,
+                        inner,
+                        answer,
+                    });
+                    State::Sent {
+                        sent: self.inner.call(request),
+                        ours,
+                    }
+                }
+                // It is asked anew in there, since its future borrows from us; a future that was not polled has done
+                // nothing.
+                None => State::Waits {
+                    waits: Box::pin(self.wait_and_send(origin, request, answer)),
+                },
+            },
+        };
+        BearerFuture { state }
+    }
+
+    fn wait_and_send<Q>(
+        &mut self,
+        origin: usize,
+        mut request: Q,
+        answer: fn(&I::Response) -> Answer<'_>,
+    ) -> impl Future<Output = Result<I::Response, BoxError>> + Send + use<S, I, Q>
+    where
+        Q: Outgoing + Send + 'static,
+        I: Service<Q> + Clone + Send + 'static,
+        I::Response: Send,
+        I::Error: Into<BoxError>,
+        I::Future: Send,
+    {
+        // The service that was made ready is the one to call; its clone is made ready for the next request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let bearer = self.bearer.clone();
-        Box::pin(async move {
-            let trip = Trip::begin(&bearer, &mut request).await?;
+        async move {
+            let token = bearer.source.token().await?;
+            let trip = Trip::begin(&bearer.policy, origin, token, &mut request);
             let response = inner.call(request).await.map_err(Into::into)?;
-            let Some(again) = trip.judge(&bearer, answer(&response)).await else {
-                return Ok(response);
+            let ours = Ours {
+                bearer,
+                trip,
+                inner: Some(inner),
+                answer,
             };
-            drop(response);
-            poll_fn(|cx| inner.poll_ready(cx))
-                .await
-                .map_err(Into::into)?;
-            inner.call(again).await.map_err(Into::into)
-        })
+            match ours.is_refused(&response) {
+                true => ours.repeat(response).await,
+                false => Ok(response),
+            }
+        }
+    }
+}
+
+impl<S, I, Q> Ours<S, I, Q>
+where
+    S: TokenSource + 'static,
+    Q: Outgoing,
+    I: Service<Q>,
+    I::Error: Into<BoxError>,
+{
+    fn is_refused(&self, response: &I::Response) -> bool {
+        self.trip
+            .is_refused(&self.bearer.policy, &(self.answer)(response))
+    }
+
+    async fn repeat(self, refused: I::Response) -> Result<I::Response, BoxError> {
+        let (Some(again), Some(mut inner)) = (self.trip.again(&self.bearer).await, self.inner)
+        else {
+            return Ok(refused);
+        };
+        drop(refused);
+        poll_fn(|cx| inner.poll_ready(cx))
+            .await
+            .map_err(Into::into)?;
+        inner.call(again).await.map_err(Into::into)
+    }
+}
+
+impl<S, I, Q> Future for BearerFuture<S, I, Q>
+where
+    S: TokenSource + 'static,
+    Q: Outgoing + Send + 'static,
+    I: Service<Q> + Send + 'static,
+    I::Response: Send + 'static,
+    I::Error: Into<BoxError>,
+    I::Future: Send,
+{
+    type Output = Result<I::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let waits = match state.as_mut().project() {
+                StateProjection::Failed { error } => {
+                    let error = error.take().unwrap_or_else(|| {
+                        Error::other("a response future was polled after it was done")
+                    });
+                    return Poll::Ready(Err(error.into()));
+                }
+                StateProjection::Waits { waits } => return waits.as_mut().poll(cx),
+                StateProjection::Sent { sent, ours } => {
+                    let response = ready!(sent.poll(cx)).map_err(Into::into)?;
+                    match ours.take_if(|ours| ours.is_refused(&response)) {
+                        Some(ours) => Box::pin(ours.repeat(response)),
+                        None => return Poll::Ready(Ok(response)),
+                    }
+                }
+            };
+            state.set(State::Waits { waits });
+        }
     }
 }
 
@@ -172,5 +317,11 @@ impl<S: fmt::Debug, I> fmt::Debug for BearerService<S, I> {
         f.debug_struct("BearerService")
             .field("bearer", &self.bearer)
             .finish_non_exhaustive()
+    }
+}
+
+impl<S, I: Service<Q>, Q> fmt::Debug for BearerFuture<S, I, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerFuture")
     }
 }

@@ -1,10 +1,11 @@
-//! [`BearerAuth`] as a middleware of reqwest-middleware, and requests of reqwest.
+//! [`BearerAuth`] as a middleware of reqwest-middleware.
 
 use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use super::BearerAuth;
+use super::reqwest::answer;
 use super::trip::Trip;
 use crate::TokenSource;
 
@@ -17,11 +18,17 @@ impl<S: TokenSource + 'static> Middleware for BearerAuth<S> {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let trip = Trip::begin(self, &mut request)
-            .await
-            .map_err(Error::middleware)?;
+        let Some(origin) = Trip::destination(&self.policy, &request).map_err(Error::middleware)?
+        else {
+            return next.run(request, extensions).await;
+        };
+        let token = self.source.token().await.map_err(Error::middleware)?;
+        let trip = Trip::begin(&self.policy, origin, token, &mut request);
         let response = next.clone().run(request, extensions).await?;
-        match trip.judge(self, super::reqwest::answer(&response)).await {
+        if !trip.is_refused(&self.policy, &answer(&response)) {
+            return Ok(response);
+        }
+        match trip.again(self).await {
             Some(again) => next.run(again, extensions).await,
             None => Ok(response),
         }

@@ -14,6 +14,8 @@ pub(super) struct Origin {
     scheme: String,
     host: String,
     port: u16,
+    is_https: bool,
+    is_loopback: bool,
 }
 
 /// Where a request goes, borrowed from it.
@@ -49,9 +51,12 @@ impl Origin {
             scheme: url.scheme().to_owned(),
             host: host.to_owned(),
             port,
+            is_https: url.scheme() == "https",
+            is_loopback: is_loopback_host(host),
         })
     }
 
+    #[inline]
     pub(super) fn contains(&self, target: Target<'_>) -> bool {
         self.scheme.eq_ignore_ascii_case(target.scheme)
             && self.host.eq_ignore_ascii_case(target.host)
@@ -100,11 +105,12 @@ impl Policy {
                  give an absolute URI (tonic: Client::with_origin)",
             ));
         };
-        let Some(origin) = self
+        let found = self
             .origins
             .iter()
-            .position(|origin| origin.contains(target))
-        else {
+            .enumerate()
+            .find(|(_, origin)| origin.contains(target));
+        let Some((number, origin)) = found else {
             if self.pass_through {
                 return Ok(None);
             }
@@ -119,17 +125,15 @@ impl Policy {
                 .iter()
                 .any(|host| host.eq_ignore_ascii_case(target.host))
         };
-        if target.scheme.eq_ignore_ascii_case("https") || is_loopback_host(target.host) || named() {
-            return Ok(Some(origin));
+        if origin.is_https || origin.is_loopback || named() {
+            return Ok(Some(number));
         }
         Err(refused(format!(
             "a request to {target} would send the token unencrypted: use https, or say dangerously_allow_http({:?})",
             target.host
         )))
     }
-}
 
-impl Policy {
     /// Whether an answer from `from` is one of the configured origin of that number.
     pub(super) fn is_from(&self, from: Target<'_>, origin: usize) -> bool {
         self.origins

@@ -24,79 +24,68 @@ pub(super) struct Answer<'a> {
     pub(super) from: Option<Target<'a>>,
 }
 
-/// What is to be remembered until the answer comes.
-pub(super) enum Trip<Q> {
-    /// Without a token of ours: whatever the answer, it is none of our business.
-    NotOurs,
-    Ours {
-        token: AccessToken,
-        /// Without the header.
-        copy: Option<Q>,
-        /// Where it went: the number of the configured origin.
-        origin: usize,
-    },
+/// What is to be remembered of a request with our token until its answer comes.
+pub(super) struct Trip<Q> {
+    token: AccessToken,
+    /// The request without the header; `None`: it cannot be repeated.
+    copy: Option<Q>,
+    /// Where it goes: the number of the configured origin.
+    origin: usize,
 }
 
 impl<Q: Outgoing> Trip<Q> {
-    /// Puts the token on `request`, if that is where it belongs.
-    ///
-    /// An error means that the request must not be sent.
-    pub(super) async fn begin<S: TokenSource>(
-        bearer: &BearerAuth<S>,
-        request: &mut Q,
-    ) -> Result<Self, Error> {
+    /// To which of the configured origins `request` goes; `None`: it is sent without a token of ours, and whatever the
+    /// answer, that is none of our business. An error means that it must not be sent.
+    pub(super) fn destination(policy: &Policy, request: &Q) -> Result<Option<usize>, Error> {
         // The caller's own header is never touched, and its answer never judged.
         if request.headers().contains_key(AUTHORIZATION) {
-            return Ok(Trip::NotOurs);
+            return Ok(None);
         }
-        let Some(origin) = bearer.policy.admits(request.target())? else {
-            return Ok(Trip::NotOurs);
-        };
-        let token = bearer.source.token().await?;
-        let copy = if bearer.policy.repeat {
-            request.copy(&bearer.policy)
+        policy.admits(request.target())
+    }
+
+    /// Puts `token` on `request`.
+    pub(super) fn begin(
+        policy: &Policy,
+        origin: usize,
+        token: AccessToken,
+        request: &mut Q,
+    ) -> Self {
+        let copy = if policy.repeat {
+            request.copy(policy)
         } else {
             None
         };
         request
             .headers_mut()
             .insert(AUTHORIZATION, token.authorization());
-        Ok(Trip::Ours {
+        Trip {
             token,
             copy,
             origin,
-        })
+        }
     }
 
-    /// Judges the answer. Returns the request to repeat, with another token on it; `None`: the answer is handed back.
-    pub(super) async fn judge<S: TokenSource>(
-        self,
-        bearer: &BearerAuth<S>,
-        answer: Answer<'_>,
-    ) -> Option<Q> {
-        let Trip::Ours {
-            token,
-            copy,
-            origin,
-        } = self
-        else {
-            return None;
-        };
-        if !bearer.policy.says_rejected(answer.status, answer.headers) {
-            return None;
-        }
+    pub(super) fn can_be_repeated(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    /// Whether the answer says that the token was refused.
+    pub(super) fn is_refused(&self, policy: &Policy, answer: &Answer<'_>) -> bool {
         // After a redirect to another origin the token was not on the request any more.
-        if answer
-            .from
-            .is_some_and(|from| !bearer.policy.is_from(from, origin))
-        {
-            return None;
-        }
-        bearer.source.reject(&token);
-        let mut again = copy?;
+        policy.says_rejected(answer.status, answer.headers)
+            && answer
+                .from
+                .is_none_or(|from| policy.is_from(from, self.origin))
+    }
+
+    /// After a refusal: the request with another token on it; `None`: the answer is handed back.
+    pub(super) async fn again<S: TokenSource>(self, bearer: &BearerAuth<S>) -> Option<Q> {
+        bearer.source.reject(&self.token);
+        let mut again = self.copy?;
         let another = bearer.source.token().await.ok()?;
         // By value: a source of the user's may give its one token a new identity each time.
-        if another.same_value(&token) {
+        if another.same_value(&self.token) {
             return None;
         }
         again

@@ -1,5 +1,6 @@
 //! Whether an answer says that the token was refused (pure).
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::Policy;
@@ -16,11 +17,19 @@ impl Policy {
         }
         match status {
             StatusCode::UNAUTHORIZED => unauthorized(headers),
-            // gRPC: UNAUTHENTICATED, in the headers of a response without messages ("Trailers-Only").
-            StatusCode::OK => headers.get("grpc-status").is_some_and(|code| code == "16"),
+            StatusCode::OK => {
+                is_grpc(headers) && headers.get("grpc-status").is_some_and(|code| code == "16")
+            }
             _ => false,
         }
     }
+}
+
+/// gRPC says UNAUTHENTICATED in the headers of a response without messages ("Trailers-Only", which has a content type).
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// RFC 6750 section 3.1: unless the challenge for our scheme names an error other than `invalid_token`. Many servers
@@ -108,12 +117,23 @@ mod tests {
     #[test]
     fn grpc_says_it_with_a_status_of_its_own() {
         // QUIRKS row 27
-        let says =
-            |status, code| policy().says_rejected(status, &headers(&[("grpc-status", code)]));
+        let says = |status, code| {
+            policy().says_rejected(
+                status,
+                &headers(&[
+                    ("content-type", "application/grpc+proto"),
+                    ("grpc-status", code),
+                ]),
+            )
+        };
         assert!(says(StatusCode::OK, "16"));
         assert!(!says(StatusCode::OK, "7"));
         assert!(!says(StatusCode::OK, "0"));
         assert!(!says(StatusCode::CREATED, "16"));
+        assert!(
+            !policy().says_rejected(StatusCode::OK, &headers(&[("grpc-status", "16")])),
+            "not gRPC"
+        );
     }
 
     #[test]

@@ -113,6 +113,7 @@ async fn grpc_unauthenticated_is_a_rejection() {
             "0"
         };
         let response = Response::builder()
+            .header("content-type", "application/grpc")
             .header("grpc-status", code)
             .body(())
             .unwrap();
