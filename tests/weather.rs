@@ -6,6 +6,9 @@ mod authorization_server;
 #[path = "../examples/weather/issued_tokens.rs"]
 mod issued_tokens;
 #[allow(dead_code, reason = "not all of it is needed here")]
+#[path = "../examples/weather/news.rs"]
+mod news;
+#[allow(dead_code, reason = "not all of it is needed here")]
 #[path = "../examples/weather/weather_api.rs"]
 mod weather_api;
 
@@ -22,7 +25,8 @@ use weather_api::WeatherApi;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 #[tokio::test]
-async fn no_weather_request_fails_while_the_authorization_server_is_down() -> Result {
+async fn no_weather_request_fails_though_a_token_is_revoked_and_the_authorization_server_is_down()
+-> Result {
     let run = weather(&[], &[]).await?;
     assert!(run.succeeded, "{run:?}");
     assert!(
@@ -33,13 +37,27 @@ async fn no_weather_request_fails_while_the_authorization_server_is_down() -> Re
         run.out.contains("is back, after 4 refused token requests"),
         "{run:?}"
     );
+    assert!(
+        run.out.contains("-- the weather API revoked the token --"),
+        "{run:?}"
+    );
+    // One request was repeated: the fourth.
+    let refused: Vec<_> = run
+        .out
+        .lines()
+        .filter(|l| l.ends_with("after 401"))
+        .collect();
+    assert!(
+        matches!(refused[..], [row] if row.contains("Nairobi")),
+        "{run:?}"
+    );
     for origin in ["fetched", "cached", "renewed early"] {
         assert!(run.out.contains(origin), "{origin} in {run:?}");
     }
     let last = run.last_line();
     assert!(last.starts_with("token requests: "), "{last}");
     assert!(
-        last.ends_with(", weather requests: 24, failed: 0"),
+        last.ends_with(", weather requests: 25, failed: 0"),
         "{last}"
     );
     Ok(())
@@ -276,8 +294,8 @@ impl Servers {
         let lifetime = Duration::from_secs(3600);
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
         let authorization_server =
-            AuthorizationServer::new(client, lifetime, None, tokens.clone(), news);
-        let weather_api = WeatherApi::new(tokens.clone());
+            AuthorizationServer::new(client, lifetime, None, tokens.clone(), news.clone());
+        let weather_api = WeatherApi::new(tokens.clone(), None, news);
         Ok(Servers {
             token_url: format!("http://{}/token", authorization_server.start().await?),
             weather_url: format!("http://{}/weather", weather_api.start().await?),

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::issued_tokens::IssuedTokens;
+use crate::news::News;
 
 /// Who may ask, and for what.
 #[derive(Clone)]
@@ -29,16 +30,13 @@ pub(crate) struct Client {
 }
 
 /// When the server is down. Counted, not timed: the story is the same on a slow machine.
+///
+/// It begins when so many tokens were issued after one was revoked. Before, the API could refuse a token that there is
+/// no other for.
 #[derive(Clone, Copy)]
 pub(crate) struct Outage {
     pub(crate) after_tokens: u32,
     pub(crate) refused_requests: u32,
-}
-
-/// What happened to the server.
-pub(crate) enum News {
-    Down,
-    Back { refused_requests: u32 },
 }
 
 #[derive(Clone)]
@@ -56,7 +54,6 @@ struct Inner {
 #[derive(Default)]
 struct Counts {
     requests: u32,
-    issued: u32,
     refused: u32,
 }
 
@@ -101,8 +98,9 @@ impl AuthorizationServer {
     fn is_down(&self) -> bool {
         let mut counts = self.counts();
         counts.requests += 1;
+        let issued = self.0.tokens.issued_since_revocation();
         let down = self.0.outage.is_some_and(|outage| {
-            counts.issued >= outage.after_tokens && counts.refused < outage.refused_requests
+            issued >= Some(outage.after_tokens) && counts.refused < outage.refused_requests
         });
         if down {
             counts.refused += 1;
@@ -116,9 +114,8 @@ impl AuthorizationServer {
 
     fn issue(&self, scope: &str) -> String {
         let token = self.0.tokens.issue(scope, self.0.lifetime);
-        let mut counts = self.counts();
-        counts.issued += 1;
-        if self.0.outage.map(|outage| outage.after_tokens) == Some(counts.issued) {
+        let issued = self.0.tokens.issued_since_revocation();
+        if issued.is_some() && issued == self.0.outage.map(|outage| outage.after_tokens) {
             self.tell(News::Down);
         }
         token

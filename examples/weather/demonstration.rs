@@ -6,9 +6,10 @@ use std::time::Duration;
 use client_credentials::{ClientAuth, ClientCredentials};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::authorization_server::{AuthorizationServer, Client, News, Outage};
+use crate::authorization_server::{AuthorizationServer, Client, Outage};
 use crate::issued_tokens::IssuedTokens;
-use crate::weather_api::WeatherApi;
+use crate::news::News;
+use crate::weather_api::{Revocation, WeatherApi};
 use crate::weather_client::WeatherClient;
 
 pub(crate) struct Demonstration {
@@ -20,7 +21,11 @@ pub(crate) struct Demonstration {
 /// Short, so that a few seconds show what otherwise takes hours.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3);
 
-/// More than the attempts of one renewal: a whole renewal fails, and the one after it has to try twice. Fewer than the
+/// Early, so that time is left for the outage after it.
+const REVOCATION: Revocation = Revocation { at_request: 4 };
+
+/// The first token after the revocation replaces the revoked one; the second is a renewal. With that one in hand:
+/// more than the attempts of one renewal: a whole renewal fails, and the one after it has to try twice. Fewer than the
 /// attempts of two: whatever the timing, the second one brings a token.
 const OUTAGE: Outage = Outage {
     after_tokens: 2,
@@ -42,9 +47,9 @@ impl Demonstration {
             LIFETIME,
             Some(OUTAGE),
             tokens.clone(),
-            sender,
+            sender.clone(),
         );
-        let weather_api = WeatherApi::new(tokens);
+        let weather_api = WeatherApi::new(tokens, Some(REVOCATION), sender);
         let token_url = format!("http://{}/token", authorization_server.start().await?);
         let weather_url = format!("http://{}/weather", weather_api.start().await?);
 
@@ -59,7 +64,7 @@ impl Demonstration {
             .build()?;
         // A proxy that the environment names would not find our loopback ports.
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let client = WeatherClient::new(http, weather_url.parse()?, tokens);
+        let client = WeatherClient::new(http, weather_url.parse()?, tokens)?;
         let servers = Demonstration {
             authorization_server,
             weather_api,
@@ -68,11 +73,12 @@ impl Demonstration {
         Ok((servers, client))
     }
 
-    /// What happened to the authorization server since the last call.
+    /// What happened at the servers since the last call.
     pub(crate) fn news(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Ok(news) = self.news.try_recv() {
             lines.push(match news {
+                News::TokenRevoked => "the weather API revoked the token".to_owned(),
                 News::Down => "the authorization server is down: it answers 503".to_owned(),
                 News::Back { refused_requests } => format!(
                     "the authorization server is back, after {refused_requests} refused token requests"

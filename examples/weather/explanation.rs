@@ -32,7 +32,7 @@ fn hint(kind: ErrorKind, code: Option<&str>) -> &'static str {
             "allow this client the grant client_credentials at the authorization server"
         }
         (ErrorKind::Configuration, _) => {
-            "token_endpoint comes from TOKEN_URL, client_id from CLIENT_ID, and so on"
+            "token_endpoint comes from TOKEN_URL, client_id from CLIENT_ID, the origin of the API from WEATHER_URL"
         }
         (ErrorKind::Credential, _) => "put the secret where the text says",
         (ErrorKind::Transport, _) => "is TOKEN_URL right, and reachable from here?",

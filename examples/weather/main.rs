@@ -1,12 +1,13 @@
 //! The weather in some cities, from an API that demands access tokens: `cargo run --example weather [CITY ...]`.
 //!
 //! By itself it starts an authorization server and a weather API in this process and talks to them over HTTP. The
-//! tokens last 3 seconds, and midway the authorization server is down for a while: no weather request fails, since
-//! tokens are renewed early, and the one in hand stays usable while a renewal fails. The column `token` tells where
-//! the token of a request came from: `fetched` (this request waited for it), `cached`, or `renewed early` (a new one
-//! that no request waited for).
+//! tokens last 3 seconds; the API revokes one before its time; and midway the authorization server is down for a
+//! while. No weather request fails: tokens are renewed early, the one in hand stays usable while a renewal fails, and a
+//! request whose token is refused is repeated with another. The column `token` tells where the token of a request came
+//! from: `fetched` (this request waited for it), `cached`, `renewed early` (a new one that no request waited for), or
+//! `after 401` (the API refused the one before).
 //!
-//! The last line counts what the servers saw. A request has `failed` when it brought no answer about its city; that a
+//! The last line counts what the servers saw, the refused request included. A request has `failed` when it brought no answer about its city; that a
 //! city does not exist is an answer. The exit code is 1 when any failed.
 //!
 //! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` (or `CLIENT_SECRET_FILE`), `SCOPE` and `WEATHER_URL` in the
@@ -16,8 +17,10 @@ mod authorization_server;
 mod demonstration;
 mod explanation;
 mod issued_tokens;
+mod news;
 mod real_servers;
 mod table;
+mod watched;
 mod weather_api;
 mod weather_client;
 
@@ -34,7 +37,7 @@ use weather_client::{Answer, WeatherClient};
 
 const CITIES: [&str; 6] = ["Amsterdam", "Cairo", "Lima", "Nairobi", "Oslo", "Tokyo"];
 
-/// Enough time for four tokens and an outage.
+/// Enough time for a revocation, an outage, and a renewal after it.
 const DURATION: Duration = Duration::from_secs(5);
 /// At least so many, however few cities there are.
 const REQUESTS: usize = 24;
@@ -56,9 +59,9 @@ async fn main() -> ExitCode {
 async fn run() -> Result<usize, Box<dyn Error>> {
     let cities = cities();
     let mut out = std::io::stdout();
-    if let Some(mut client) = real_servers::from_env()? {
+    if let Some(client) = real_servers::from_env()? {
         writeln!(out, "Weather from the servers named by the environment.\n")?;
-        let tally = tour(cities, &mut client, Vec::new).await?;
+        let tally = tour(cities, &client, Vec::new).await?;
         writeln!(
             out,
             "\nreadings: {}, failed: {}",
@@ -69,14 +72,14 @@ async fn run() -> Result<usize, Box<dyn Error>> {
         }
         return Ok(tally.failed);
     }
-    let (mut servers, mut client) = Demonstration::start().await?;
+    let (mut servers, client) = Demonstration::start().await?;
     writeln!(out, "Sample data, from servers inside this process.")?;
     writeln!(
         out,
-        "Each token lasts {} s. One outage is planned.\n",
+        "Each token lasts {} s. One will be revoked, and one outage is planned.\n",
         LIFETIME.as_secs()
     )?;
-    let tally = tour(cities, &mut client, || servers.news()).await?;
+    let tally = tour(cities, &client, || servers.news()).await?;
     writeln!(out, "\n{}", servers.summary(tally.failed))?;
     Ok(tally.failed)
 }
@@ -90,7 +93,7 @@ struct Tally {
 /// Asks for one city after the other, again and again.
 async fn tour(
     mut cities: VecDeque<String>,
-    client: &mut WeatherClient,
+    client: &WeatherClient,
     mut news: impl FnMut() -> Vec<String>,
 ) -> Result<Tally, Box<dyn Error>> {
     let mut table = Table::new(cities.iter());

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use crate::weather_client::{Answer, Origin};
+use crate::watched::Origin;
+use crate::weather_client::Answer;
 
 pub(crate) struct Table {
     out: io::Stdout,

@@ -13,8 +13,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::issued_tokens::{IssuedTokens, Verdict};
+use crate::news::News;
 
 /// Sample data: city, degrees Celsius, conditions.
 const READINGS: [(&str, f64, &str); 8] = [
@@ -33,13 +35,30 @@ const SCOPE: &str = "weather:read";
 #[derive(Clone)]
 pub(crate) struct WeatherApi {
     tokens: IssuedTokens,
+    revocation: Option<Revocation>,
+    news: UnboundedSender<News>,
     requests: Arc<AtomicU32>,
 }
 
+/// When a token is revoked before its time: the one that this request brings. Counted, as the outage is.
+#[derive(Clone, Copy)]
+pub(crate) struct Revocation {
+    pub(crate) at_request: u32,
+}
+
 impl WeatherApi {
-    pub(crate) fn new(tokens: IssuedTokens) -> Self {
+    pub(crate) fn new(
+        tokens: IssuedTokens,
+        revocation: Option<Revocation>,
+        news: UnboundedSender<News>,
+    ) -> Self {
         let requests = Arc::default();
-        WeatherApi { tokens, requests }
+        WeatherApi {
+            tokens,
+            revocation,
+            news,
+            requests,
+        }
     }
 
     /// Serves on a free port of this machine until the process ends.
@@ -57,7 +76,8 @@ impl WeatherApi {
         self.requests.load(Ordering::Relaxed)
     }
 
-    fn check(&self, headers: &HeaderMap) -> Result<(), Challenge> {
+    /// `request` is its number, from 1.
+    fn check(&self, request: u32, headers: &HeaderMap) -> Result<(), Challenge> {
         // RFC 9110 section 11.1: the name of the scheme is case-insensitive.
         let token = headers
             .get(AUTHORIZATION)
@@ -65,9 +85,15 @@ impl WeatherApi {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer"))
             .map(|(_, token)| token.trim())
             .ok_or(Challenge::NoToken)?;
+        if self.revocation.map(|revocation| revocation.at_request) == Some(request) {
+            self.tokens.revoke(token);
+            // Nobody has to listen.
+            let _ = self.news.send(News::TokenRevoked);
+        }
         match self.tokens.verdict(token) {
             Verdict::Unknown => Err(Challenge::InvalidToken("the token is unknown")),
             Verdict::Expired => Err(Challenge::InvalidToken("the token expired")),
+            Verdict::Revoked => Err(Challenge::InvalidToken("the token was revoked")),
             Verdict::Valid(scope) if scope.split(' ').any(|one| one == SCOPE) => Ok(()),
             Verdict::Valid(_) => Err(Challenge::InsufficientScope),
         }
@@ -79,8 +105,8 @@ async fn weather(
     Path(city): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    api.requests.fetch_add(1, Ordering::Relaxed);
-    if let Err(challenge) = api.check(&headers) {
+    let request = api.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    if let Err(challenge) = api.check(request, &headers) {
         return challenge.into_response();
     }
     let asked = city.to_lowercase();

@@ -1,19 +1,20 @@
 //! The part that a program of yours would have: asks the weather API, with a token on each request.
 
 use std::error::Error;
-use std::fmt;
 
-use client_credentials::{ClientCredentials, TokenSource};
-use reqwest::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use client_credentials::{BearerAuth, ClientCredentials};
+use reqwest::header::WWW_AUTHENTICATE;
 use reqwest::{StatusCode, Url};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use serde_json::Value;
 
+use crate::watched::{Origin, Watched};
+
 pub(crate) struct WeatherClient {
-    http: reqwest::Client,
+    http: ClientWithMiddleware,
     url: Url,
-    tokens: ClientCredentials,
-    /// Only to tell where the next token came from.
-    last: Option<HeaderValue>,
+    /// Only to tell where a token came from.
+    watched: Watched<ClientCredentials>,
 }
 
 /// What the API said about a city.
@@ -25,38 +26,34 @@ pub(crate) enum Answer {
     UnknownCity(String),
 }
 
-/// Where the token of a request came from.
-pub(crate) enum Origin {
-    /// It was fetched while the request waited.
-    Fetched,
-    /// It was at hand, the same as for the request before.
-    Cached,
-    /// It is a new one, and was at hand all the same: no request waited for it.
-    RenewedEarly,
-}
-
 impl WeatherClient {
-    pub(crate) fn new(http: reqwest::Client, url: Url, tokens: ClientCredentials) -> Self {
-        WeatherClient {
-            http,
-            url,
-            tokens,
-            last: None,
-        }
+    /// All there is to do about tokens. A program that need not tell where they came from gives `tokens` itself to
+    /// `for_origin`.
+    pub(crate) fn new(
+        http: reqwest::Client,
+        url: Url,
+        tokens: ClientCredentials,
+    ) -> Result<Self, client_credentials::Error> {
+        let watched = Watched::new(tokens);
+        // The tokens are for the weather API, and go nowhere else.
+        let origin = url.origin().ascii_serialization();
+        let bearer = BearerAuth::for_origin(&origin, watched.clone())?;
+        let http = ClientBuilder::new(http).with(bearer).build();
+        Ok(WeatherClient { http, url, watched })
     }
 
     /// Asks for the weather in `city`.
-    pub(crate) async fn ask(&mut self, city: &str) -> Result<(Answer, Origin), Box<dyn Error>> {
+    pub(crate) async fn ask(&self, city: &str) -> Result<(Answer, Origin), Box<dyn Error>> {
         let mut url = self.url.clone();
         // A segment, not text: a city may have a space, or a slash.
         url.path_segments_mut()
             .map_err(|()| "the URL of the weather API cannot have a path")?
             .pop_if_empty()
             .push(city);
-        let (authorization, origin) = self.authorization().await?;
-        let request = self.http.get(url).header(AUTHORIZATION, authorization);
         // Without the URL, which could have a key in its query.
-        let response = request.send().await.map_err(reqwest::Error::without_url)?;
+        let without_url = reqwest_middleware::Error::without_url;
+        let response = self.http.get(url).send().await.map_err(without_url)?;
+        let origin = self.watched.origin();
 
         let (status, challenge) = (response.status(), challenge(&response));
         let text = response.text().await.map_err(reqwest::Error::without_url)?;
@@ -66,22 +63,6 @@ impl WeatherClient {
             status if status.is_success() => Ok((reading(&json, &text), origin)),
             status => Err(format!("the weather API answered {status} {challenge}").into()),
         }
-    }
-
-    /// All there is to do about tokens: `self.tokens.token().await?.authorization()`. The rest of this function only
-    /// finds out where the token came from.
-    async fn authorization(&mut self) -> Result<(HeaderValue, Origin), client_credentials::Error> {
-        let (token, waited) = match self.tokens.token().now_or_never() {
-            Some(at_hand) => (at_hand?, false),
-            None => (self.tokens.token().await?, true),
-        };
-        let authorization = token.authorization();
-        let origin = match self.last.replace(authorization.clone()) {
-            _ if waited => Origin::Fetched,
-            Some(last) if last == authorization => Origin::Cached,
-            _ => Origin::RenewedEarly,
-        };
-        Ok((authorization, origin))
     }
 }
 
@@ -120,14 +101,4 @@ fn first_line(text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default();
     let shown = line.chars().filter(|c| !c.is_control()).take(LONGEST);
     shown.collect()
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Origin::Fetched => "fetched",
-            Origin::Cached => "cached",
-            Origin::RenewedEarly => "renewed early",
-        })
-    }
 }
