@@ -3,40 +3,52 @@
 
 #![allow(dead_code, reason = "no example needs everything")]
 
+use std::collections::HashSet;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::{error::Error, io};
 
 use axum::http::{HeaderMap, StatusCode};
-use axum::routing::{get, post};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post};
 use axum::{Json, Router};
 use serde_json::json;
 
 pub(crate) const CLIENT_ID: &str = "example";
-pub(crate) const CLIENT_SECRET: &str = "for examples only";
-
-const TOKEN: &str = "a-token-for-examples";
+pub(crate) const CLIENT_SECRET: &str = "only-for-examples";
+/// Both, in base64: what `client_secret_basic` sends (RFC 6749 section 2.3.1).
+const BASIC: &str = "Basic ZXhhbXBsZTpvbmx5LWZvci1leGFtcGxlcw==";
 
 pub(crate) struct Servers {
-    /// The token endpoint. It gives a token to whoever asks: examples/weather has one that checks.
+    /// The token endpoint, for `CLIENT_ID` with `CLIENT_SECRET`: examples/weather has one with all of RFC 6749.
     pub(crate) token_url: String,
-    /// An API that greets whoever brings a token.
+    /// Where the API is: scheme, host and port.
+    pub(crate) api_origin: String,
+    /// It greets whoever brings a token of its authorization server, by the name in the body.
     pub(crate) api_url: String,
-    token_requests: Arc<AtomicUsize>,
+    pub(crate) tokens: Arc<Tokens>,
+}
+
+/// Those that were issued and are still good.
+#[derive(Default)]
+pub(crate) struct Tokens {
+    valid: Mutex<HashSet<String>>,
+    token_requests: AtomicUsize,
+    refused: AtomicUsize,
 }
 
 impl Servers {
-    pub(crate) fn start() -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let token_requests = Arc::new(AtomicUsize::new(0));
-        let router = router(Arc::clone(&token_requests));
+        let tokens = Arc::new(Tokens::default());
+        let router = router(&tokens);
         thread::spawn(move || -> io::Result<()> {
             runtime.block_on(async {
                 axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
@@ -44,29 +56,86 @@ impl Servers {
         });
         Ok(Servers {
             token_url: format!("http://{address}/token"),
+            api_origin: format!("http://{address}"),
             api_url: format!("http://{address}/greeting"),
-            token_requests,
+            tokens,
         })
     }
 
+    /// The API refuses all tokens issued so far, though none has expired.
+    pub(crate) fn revoke_tokens(&self) {
+        self.tokens.valid().clear();
+    }
+
     pub(crate) fn token_requests(&self) -> usize {
-        self.token_requests.load(Ordering::Relaxed)
+        self.tokens.token_requests.load(Ordering::Relaxed)
+    }
+
+    /// How many requests to the API came with a token that is not good, or without any.
+    pub(crate) fn refused(&self) -> usize {
+        self.tokens.refused.load(Ordering::Relaxed)
     }
 }
 
-fn router(token_requests: Arc<AtomicUsize>) -> Router {
-    let token = move || async move {
-        token_requests.fetch_add(1, Ordering::Relaxed);
-        Json(json!({ "access_token": TOKEN, "token_type": "Bearer", "expires_in": 3600 }))
-    };
-    let greeting = |headers: HeaderMap| async move {
-        let sent = headers.get("authorization").map(|value| value.as_bytes());
-        match sent.and_then(|value| value.strip_prefix(b"Bearer ")) {
-            Some(token) if token == TOKEN.as_bytes() => (StatusCode::OK, "Hello, token bearer!"),
-            _ => (StatusCode::UNAUTHORIZED, "Who are you?"),
+impl Tokens {
+    fn issue(&self) -> String {
+        let token = format!("{:032x}", fastrand::u128(..));
+        self.valid().insert(token.clone());
+        token
+    }
+
+    /// Whether this `Authorization` may pass.
+    pub(crate) fn accept(&self, authorization: Option<&[u8]>) -> bool {
+        let token = authorization
+            .and_then(|value| value.strip_prefix(b"Bearer "))
+            .and_then(|token| std::str::from_utf8(token).ok());
+        let accepted = token.is_some_and(|token| self.valid().contains(token));
+        if !accepted {
+            self.refused.fetch_add(1, Ordering::Relaxed);
         }
+        accepted
+    }
+
+    fn valid(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.valid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn router(tokens: &Arc<Tokens>) -> Router {
+    let issuer = Arc::clone(tokens);
+    let token = move |headers: HeaderMap| async move {
+        issuer.token_requests.fetch_add(1, Ordering::Relaxed);
+        match authorization(&headers) {
+            Some(sent) if sent == BASIC.as_bytes() => {
+                let token = issuer.issue();
+                Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }))
+                    .into_response()
+            }
+            _ => {
+                let error = Json(json!({ "error": "invalid_client" }));
+                (StatusCode::UNAUTHORIZED, error).into_response()
+            }
+        }
+    };
+    let api = Arc::clone(tokens);
+    let greeting = move |headers: HeaderMap, name: String| async move {
+        if !api.accept(authorization(&headers)) {
+            return unauthorized();
+        }
+        let name = Some(name).filter(|name| !name.is_empty());
+        let name = name.unwrap_or("token bearer".to_owned());
+        format!("Hello, {name}!").into_response()
     };
     Router::new()
         .route("/token", post(token))
-        .route("/greeting", get(greeting))
+        .route("/greeting", any(greeting))
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get("authorization").map(|value| value.as_bytes())
+}
+
+fn unauthorized() -> Response {
+    let challenge = [("www-authenticate", "Bearer error=\"invalid_token\"")];
+    (StatusCode::UNAUTHORIZED, challenge, "Who are you?").into_response()
 }

@@ -1,0 +1,38 @@
+//! Two APIs, each with tokens of its own, and one client for both: no token goes to the other API, or elsewhere.
+
+#![expect(clippy::print_stdout, reason = "an example shows something")]
+
+mod support;
+
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Error};
+use reqwest_middleware::ClientBuilder;
+use support::{CLIENT_ID, CLIENT_SECRET, Servers};
+
+fn bearer(servers: &Servers) -> Result<BearerAuth<ClientCredentials>, Error> {
+    let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
+    let tokens = ClientCredentials::builder(&servers.token_url, auth).build()?;
+    BearerAuth::for_origin(&servers.api_origin, tokens)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let (orders, invoices) = (Servers::start()?, Servers::start()?);
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = ClientBuilder::new(http)
+        // What is not for the first API it leaves to the next. The last one is strict: what is for none is not sent.
+        .with(bearer(&orders)?.pass_through())
+        .with(bearer(&invoices)?)
+        .build();
+    for (name, api) in [("orders", &orders), ("invoices", &invoices)] {
+        let request = http.post(&api.api_url).body(name);
+        let response = request.send().await?.error_for_status()?;
+        println!("{}", response.text().await?);
+    }
+    let asked = (orders.token_requests(), invoices.token_requests());
+    println!("token requests: {} and {}", asked.0, asked.1);
+
+    if let Err(error) = http.get("https://elsewhere.example/").send().await {
+        println!("{error}");
+    }
+    Ok(())
+}
