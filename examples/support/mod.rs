@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "no example needs everything")]
 
+pub(crate) mod grpc;
+
 use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
