@@ -18,24 +18,17 @@ impl Masks {
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
     /// ASCII without `"` and `\`).
     pub(crate) fn clean(&self, text: &str, most: usize) -> String {
-        // Twice: what has to be dropped may have stood inside an echoed secret, and may be a part of one.
-        let masked = self.mask(text, |secret| secret.to_owned());
-        let plain: String = masked.chars().filter(|c| allowed(*c)).collect();
-        let masked = self.mask(&plain, |secret| {
-            secret.chars().filter(|c| allowed(*c)).collect()
-        });
-        masked.chars().take(most).collect()
-    }
-
-    fn mask(&self, text: &str, form: impl Fn(&str) -> String) -> String {
-        let mut masked = text.to_owned();
+        // Filtered first: what is dropped may have stood inside an echoed secret. The secrets are filtered alike, since
+        // it may be a part of one.
+        let fit = |text: &str| -> String { text.chars().filter(|c| allowed(*c)).collect() };
+        let mut shown = fit(text);
         for secret in &self.0 {
-            let secret = zeroize::Zeroizing::new(form(secret.expose_secret()));
+            let secret = zeroize::Zeroizing::new(fit(secret.expose_secret()));
             if !secret.is_empty() {
-                masked = masked.replace(&**secret, MASK);
+                shown = shown.replace(&**secret, MASK);
             }
         }
-        masked
+        shown.chars().take(most).collect()
     }
 }
 
