@@ -6,7 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 use zeroize::Zeroizing;
@@ -122,6 +124,13 @@ impl Exchange {
             .await
             .map_err(|e| self.failed("could not be reached", e))?;
         let status = incoming.status();
+        // Which of the two ends the body is a matter of opinion, and a proxy may hold another one.
+        let headers = incoming.headers();
+        if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+            return Err(
+                self.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)")
+            );
+        }
         // Refused before a byte of it is read.
         let announced = incoming.content_length().unwrap_or(0);
         let Some(announced) = usize::try_from(announced)
