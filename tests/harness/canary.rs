@@ -1,0 +1,144 @@
+//! Secrets that must never be seen (FAULTS I1), and eyes everywhere.
+//!
+//! [`watch`] puts an eye on everything that is said to `tracing` (and `log`) in this process, at TRACE; every scripted
+//! server does that by itself, and checks when it is dropped that our own target has said no canary.
+
+use std::error::Error;
+use std::fmt::{Debug, Write};
+use std::sync::{Mutex, Once, PoisonError};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber, span};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The client's secret. All its characters are the same in every encoding but base64.
+pub(crate) const SECRET: &str = "canary-7Qp2-client-secret-Zx91";
+/// The access token.
+pub(crate) const TOKEN: &str = "canary-Vw43-access-token-Kj58";
+/// What else must not be seen: a value in a query, a member of a response.
+pub(crate) const OTHER: &str = "canary-Lt66-something-else-Rb07";
+
+/// The target of our own events.
+const OURS: &str = "client_credentials";
+
+/// Panics if one of `texts` has a canary in it, as it is or in base64.
+pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) {
+    for text in texts {
+        let text = text.as_ref();
+        if let Some(canary) = found(text) {
+            panic!("{canary} is seen in: {text}");
+        }
+    }
+}
+
+/// The canary that can be seen in `text`.
+pub(crate) fn found(text: &str) -> Option<&'static str> {
+    let seen = |canary: &&str| forms(canary).iter().any(|form| text.contains(form));
+    [SECRET, TOKEN, OTHER]
+        .into_iter()
+        .find(|canary| seen(canary))
+}
+
+/// As it is, and what of its base64 does not depend on what stands before and behind.
+fn forms(canary: &str) -> Vec<String> {
+    let mut forms = vec![canary.to_owned()];
+    for shift in 0..3 {
+        let mut bytes = vec![b'x'; shift];
+        bytes.extend_from_slice(canary.as_bytes());
+        let whole = bytes.len() / 3 * 4;
+        forms.push(base64(&bytes)[4..whole].to_owned());
+    }
+    forms
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for three in bytes.chunks_exact(3) {
+        let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
+        for shift in [18, 12, 6, 0] {
+            text.push(char::from(ALPHABET[(bits >> shift & 63) as usize]));
+        }
+    }
+    text
+}
+
+/// Every way in which a value with `Debug` can be printed.
+pub(crate) fn render(value: &dyn Debug) -> String {
+    format!("{value:?}\n{value:#?}")
+}
+
+/// Every way in which an error and its sources can be printed.
+pub(crate) fn render_all(error: &dyn Error) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let _ = write!(text, "{error}\n{error:#}\n{error:?}\n{error:#?}\n");
+        next = error.source();
+    }
+    text
+}
+
+/// What was said: (target, text).
+static SAID: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// Starts to listen. Harmless to call again, or where a subscriber is there already.
+pub(crate) fn watch() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = tracing_subscriber::registry().with(Eye).try_init();
+    });
+}
+
+/// Panics if our own target has said a canary since the process began.
+pub(crate) fn assert_no_leak() {
+    let leaks: Vec<_> = said()
+        .into_iter()
+        .filter(|(target, text)| target.starts_with(OURS) && found(text).is_some())
+        .collect();
+    assert!(leaks.is_empty(), "a canary is seen in the log: {leaks:?}");
+}
+
+/// What our own target has said, and whatever else had a canary in it, since the process began.
+pub(crate) fn said() -> Vec<(String, String)> {
+    SAID.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+struct Eye;
+
+impl<S: Subscriber> Layer<S> for Eye {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        let mut text = Text(attributes.metadata().name().to_owned());
+        attributes.record(&mut text);
+        keep(attributes.metadata().target(), text.0);
+    }
+
+    fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
+        let mut text = Text(String::new());
+        values.record(&mut text);
+        keep("a span", text.0);
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text(event.metadata().level().to_string());
+        event.record(&mut text);
+        keep(event.metadata().target(), text.0);
+    }
+}
+
+fn keep(target: &str, text: String) {
+    // What others say is kept only if it matters.
+    if target.starts_with(OURS) || found(&text).is_some() {
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push((target.to_owned(), text));
+    }
+}
+
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = write!(self.0, " {field}={value:?}");
+    }
+}

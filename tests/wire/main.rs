@@ -1,0 +1,24 @@
+//! Stories over real sockets: what authorization servers, and the networks before them, do to a client.
+//!
+//! Each test names the rows of the fault catalogue that it covers; `tests/FAULTS.md` has the table.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod story;
+
+mod body;
+mod catalogue;
+mod configuration;
+mod credentials;
+mod leakage;
+mod status;
+mod transport;

@@ -1,0 +1,137 @@
+//! The two stories that most rows of the catalogue are: a fault that is over after one connection, and one that lasts.
+
+use std::time::Duration;
+
+use client_credentials::{
+    AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind,
+    TokenSource,
+};
+
+use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
+use crate::harness::server::{PATIENCE, Script, Server, ok};
+
+/// `client_secret_basic` with the canary.
+pub(crate) fn basic() -> ClientAuth {
+    ClientAuth::client_secret_basic("wire", SECRET)
+}
+
+/// `client_secret_post` with the canary.
+pub(crate) fn post() -> ClientAuth {
+    ClientAuth::client_secret_post("wire", SECRET)
+}
+
+/// For this server, with waits as short as they can be.
+pub(crate) fn builder(server: &Server) -> ClientCredentialsBuilder {
+    builder_with(&server.url("/token"), basic())
+}
+
+pub(crate) fn builder_with(endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
+    ClientCredentials::builder(endpoint, auth)
+        .http_client(bare)
+        .attempt_backoff(MOMENT, MOMENT)
+        .expired_backoff(MOMENT, MOMENT)
+        .denied_backoff(MOMENT, MOMENT)
+        .stale_backoff(MOMENT, MOMENT)
+}
+
+/// A client builder that loads no roots: that takes a while, and nobody here has a public certificate.
+pub(crate) fn bare() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().tls_certs_only([])
+}
+
+pub(crate) const MOMENT: Duration = Duration::from_millis(1);
+
+/// For servers that hang: as short as it can be while a slow machine still gets through an attempt now and then.
+pub(crate) const SOON: Duration = Duration::from_millis(300);
+
+pub(crate) fn as_it_is(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
+    builder
+}
+
+/// The first attempt meets `fault`, the second a healthy server: the first call succeeds.
+pub(crate) async fn mended(
+    row: &str,
+    fault: Script,
+    configure: fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder,
+) {
+    let server = Server::start([fault, ok(TOKEN)]);
+    let tokens = configure(builder(&server)).build().unwrap();
+    match tokens.token().await {
+        Ok(token) => assert_eq!(token.expose_secret(), TOKEN, "{row}"),
+        Err(error) => panic!("{row}: {}", render_all(&error)),
+    }
+    assert_eq!(server.connections(), 2, "{row}: one attempt for each");
+}
+
+/// What a call is to end with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) transient: bool,
+    /// `None`: there was none.
+    pub(crate) status: Option<u16>,
+    /// How many attempts, each with a connection of its own.
+    pub(crate) attempts: usize,
+}
+
+/// Every attempt meets `fault`: the call fails so. Then the server is healthy again, and the same source has a token
+/// without being rebuilt (I5).
+pub(crate) async fn fails(
+    row: &str,
+    fault: Script,
+    failure: Failure,
+    configure: fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder,
+) -> Error {
+    let server = Server::start([fault]);
+    let tokens = configure(builder(&server)).build().unwrap();
+    let error = expect_failure(row, &tokens, &failure).await;
+    assert_eq!(
+        server.connections(),
+        failure.attempts,
+        "{row}: attempts in the flight"
+    );
+    server.now([ok(TOKEN)]);
+    recovers(row, &tokens).await;
+    error
+}
+
+pub(crate) async fn expect_failure(
+    row: &str,
+    tokens: &impl TokenSource,
+    failure: &Failure,
+) -> Error {
+    let error = match tokens.token().await {
+        Ok(token) => panic!("{row}: {token:?} instead of {failure:?}"),
+        Err(error) => error,
+    };
+    let text = render_all(&error);
+    assert_eq!(error.kind(), failure.kind, "{row}: {text}");
+    assert_eq!(error.is_transient(), failure.transient, "{row}: {text}");
+    assert_eq!(
+        error.status().map(|status| status.as_u16()),
+        failure.status,
+        "{row}: {text}"
+    );
+    assert_no_canary([text]);
+    error
+}
+
+/// The fault is over: success returns by itself.
+pub(crate) async fn recovers(row: &str, tokens: &impl TokenSource) -> AccessToken {
+    let again = async {
+        loop {
+            match tokens.token().await {
+                Ok(token) => return token,
+                // The negative cache answers at once until its millisecond is over.
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, again).await {
+        Ok(token) => {
+            assert_eq!(token.expose_secret(), TOKEN, "{row}");
+            token
+        }
+        Err(_) => panic!("{row}: the source does not recover"),
+    }
+}
