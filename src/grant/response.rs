@@ -109,6 +109,10 @@ fn granted(
             "its content type is not application/json (strict)",
         ));
     }
+    // The one that `oauth_error` looked at is gone.
+    if members.get("error").is_some() {
+        return Err(Twice("error").into());
+    }
     let secret = match members.take("access_token")? {
         Some(Value::String(secret)) => SecretString::from(secret),
         Some(mut other) => {
