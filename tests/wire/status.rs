@@ -77,7 +77,10 @@ async fn a_long_retry_after_ends_the_flight_and_is_told() {
             ],
             7..=7,
         ),
-        (vec![("retry-after", "18446744073709551615")], u64::MAX..=u64::MAX),
+        (
+            vec![("retry-after", "18446744073709551615")],
+            u64::MAX..=u64::MAX,
+        ),
         (vec![("retry-after", &now)], 1..=3600),
     ] {
         let server = Server::start([answer(503, &headers, "")]);
