@@ -214,6 +214,9 @@ fn cause(e: reqwest::Error) -> Cause {
 
 const LONGEST_CAUSE: usize = 256;
 
+/// A year: reqwest adds its timeouts to an `Instant`, which panics when it overflows.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+
 /// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
 fn hardened(
     builder: reqwest::ClientBuilder,
@@ -236,9 +239,9 @@ fn hardened(
         .no_zstd()
         // It would log what is sent.
         .connection_verbose(false)
-        .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.attempt_timeout)
-        .timeout(settings.attempt_timeout)
+        .connect_timeout(settings.connect_timeout.min(LONGEST_TIMEOUT))
+        .read_timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
+        .timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
         .https_only(https);
     // A proxy would see a plain request with its secret, and nobody means one for loopback.
     if !https || is_loopback(endpoint) {
