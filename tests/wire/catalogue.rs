@@ -69,6 +69,7 @@ fn every_row_that_a_test_claims_to_cover_is_in_the_table() {
     let mut unknown = Vec::new();
     for file in [
         "body",
+        "certificates",
         "configuration",
         "credentials",
         "leakage",

@@ -12,8 +12,7 @@ use proptest::prelude::*;
 
 use crate::harness::canary::{OTHER, SECRET, TOKEN, assert_no_canary, render, render_all};
 use crate::harness::server::{Server, Step, json_ok, ok};
-use crate::harness::tls::Ca;
-use crate::story::{Failure, bare, basic, builder, builder_with, expect_failure, recovers};
+use crate::story::{bare, basic, builder, builder_with, recovers};
 
 /// What `build()` says; `None`: nothing.
 fn fault(builder: ClientCredentialsBuilder) -> Option<String> {
@@ -155,11 +154,23 @@ fn control_characters_are_refused_in_id_secret_and_scope() {
         let id = format!("wi{control}re");
         let secret = format!("{SECRET}{control}{SECRET}");
         for (auth, field) in [
-            (ClientAuth::client_secret_basic(id.as_str(), SECRET), "client_id"),
-            (ClientAuth::client_secret_post(id.as_str(), SECRET), "client_id"),
+            (
+                ClientAuth::client_secret_basic(id.as_str(), SECRET),
+                "client_id",
+            ),
+            (
+                ClientAuth::client_secret_post(id.as_str(), SECRET),
+                "client_id",
+            ),
             (ClientAuth::none(id.as_str()), "client_id"),
-            (ClientAuth::client_secret_basic("wire", secret.as_str()), "client_secret"),
-            (ClientAuth::client_secret_post("wire", secret.as_str()), "client_secret"),
+            (
+                ClientAuth::client_secret_basic("wire", secret.as_str()),
+                "client_secret",
+            ),
+            (
+                ClientAuth::client_secret_post("wire", secret.as_str()),
+                "client_secret",
+            ),
         ] {
             names(builder_with("https://auth.example/token", auth), &[field]);
         }
@@ -443,7 +454,8 @@ async fn headers_of_ours_can_be_replaced() {
 #[test]
 fn a_closure_that_yields_no_client_is_a_configuration_error() {
     // F11, F13
-    let broken: [(&str, fn() -> reqwest::ClientBuilder); 2] = [
+    type Client = fn() -> reqwest::ClientBuilder;
+    let broken: [(&str, Client); 2] = [
         ("panics", || std::panic::panic_any(SECRET)),
         ("cannot be built", || bare().user_agent("line\nbreak")),
     ];
@@ -592,32 +604,6 @@ fn a_configuration_shows_no_secret() {
     ] {
         assert!(shown.contains(word), "{word} is of use in: {shown}");
     }
-}
-
-#[tokio::test]
-async fn tls_1_1_is_refused() {
-    // F16: a ServerHello of TLS 1.1, and a user who would take it
-    let mut hello = vec![22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
-    hello.extend([7; 32]);
-    hello.extend([0, 0, 0x2f, 0]);
-    let server = Server::start([vec![Step::Read(5), Step::Write(hello), Step::Hang]]);
-    let ca = reqwest::Certificate::from_der(&Ca::new().der()).unwrap();
-    let tokens = builder_with(&server.https("/token"), basic())
-        .http_client(move || {
-            reqwest::Client::builder()
-                .tls_certs_only([ca.clone()])
-                .tls_version_min(reqwest::tls::Version::TLS_1_0)
-        })
-        .build()
-        .unwrap();
-    let refused = Failure {
-        kind: ErrorKind::Tls,
-        transient: false,
-        status: None,
-        attempts: 1,
-    };
-    expect_failure("F16", &tokens, &refused).await;
-    assert_eq!(server.connections(), 1);
 }
 
 #[tokio::test]

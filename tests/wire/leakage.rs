@@ -15,6 +15,7 @@ use crate::harness::canary::{
     self, OTHER, SECRET, TOKEN, assert_no_canary, found, render, render_all,
 };
 use crate::harness::server::{Server, Step, answer, json, ok, raw, response, token_json};
+#[cfg(feature = "rustls")]
 use crate::harness::tls::{self, Ca};
 use crate::story::{bare, basic, builder, builder_with, post, recovers};
 
@@ -140,11 +141,14 @@ async fn errors(auth: &ClientAuth) -> Vec<Error> {
         .unwrap();
     errors.push(tokens.token().await.unwrap_err());
 
-    let server = Server::start_tls(tls::self_signed("localhost"), [ok(TOKEN)]);
-    let tokens = builder_with(&server.https(&path), auth.clone())
-        .build()
-        .unwrap();
-    errors.push(tokens.token().await.unwrap_err());
+    #[cfg(feature = "rustls")]
+    {
+        let server = Server::start_tls(tls::self_signed("localhost"), [ok(TOKEN)]);
+        let tokens = builder_with(&server.https(&path), auth.clone())
+            .build()
+            .unwrap();
+        errors.push(tokens.token().await.unwrap_err());
+    }
     errors
 }
 
@@ -172,6 +176,7 @@ async fn no_error_shows_a_secret_a_token_or_a_query() {
         ErrorKind::Denied,
         ErrorKind::Throttled,
         ErrorKind::Transport,
+        #[cfg(feature = "rustls")]
         ErrorKind::Tls,
         ErrorKind::Response,
         ErrorKind::Other,
@@ -211,22 +216,29 @@ async fn nothing_that_is_logged_shows_a_secret() {
             .unwrap();
         assert!(tokens.token().await.is_err());
 
-        let ca = Ca::new();
-        let root = reqwest::Certificate::from_der(&ca.der()).unwrap();
-        let server = Server::start_tls(ca.server("localhost"), [answer(500, &[], ""), ok(TOKEN)]);
-        let tokens = builder_with(&server.https("/token"), auth.clone())
-            .http_client(move || reqwest::Client::builder().tls_certs_only([root.clone()]))
-            .build()
-            .unwrap();
-        let token = recovers("L02", &tokens).await;
-        tokens.reject(&token);
-        recovers("L02", &tokens).await;
+        #[cfg(feature = "rustls")]
+        over_tls(auth).await;
     }
     let seen: Vec<_> = canary::said()
         .into_iter()
         .filter(|(_, text)| found(text).is_some())
         .collect();
     assert!(seen.is_empty(), "{seen:?}");
+}
+
+/// Over TLS, after a failure and after a rejection.
+#[cfg(feature = "rustls")]
+async fn over_tls(auth: ClientAuth) {
+    let ca = Ca::new();
+    let root = reqwest::Certificate::from_der(&ca.der()).unwrap();
+    let server = Server::start_tls(ca.server("localhost"), [answer(500, &[], ""), ok(TOKEN)]);
+    let tokens = builder_with(&server.https("/token"), auth)
+        .http_client(move || reqwest::Client::builder().tls_certs_only([root.clone()]))
+        .build()
+        .unwrap();
+    let token = recovers("L02", &tokens).await;
+    tokens.reject(&token);
+    recovers("L02", &tokens).await;
 }
 
 #[cfg(feature = "tracing")]
@@ -331,7 +343,7 @@ fn what_holds_a_secret_can_be_neither_displayed_nor_serialized() {
 async fn a_response_is_never_part_of_an_error() {
     // L01: a success body that is no use
     for body in [
-        format!("{TOKEN}"),
+        TOKEN.to_owned(),
         format!("{{\"access_token\": {TOKEN}}}"),
         format!("<p>{TOKEN}</p>"),
     ] {

@@ -17,6 +17,8 @@ mod story;
 
 mod body;
 mod catalogue;
+#[cfg(feature = "rustls")]
+mod certificates;
 mod configuration;
 mod credentials;
 mod leakage;

@@ -36,7 +36,10 @@ pub(crate) fn builder_with(endpoint: &str, auth: ClientAuth) -> ClientCredential
 
 /// A client builder that loads no roots: that takes a while, and nobody here has a public certificate.
 pub(crate) fn bare() -> reqwest::ClientBuilder {
-    reqwest::Client::builder().tls_certs_only([])
+    #[cfg(feature = "rustls")]
+    return reqwest::Client::builder().tls_certs_only([]);
+    #[cfg(not(feature = "rustls"))]
+    reqwest::Client::builder()
 }
 
 pub(crate) const MOMENT: Duration = Duration::from_millis(1);

@@ -9,18 +9,17 @@ use client_credentials::{
     ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource,
 };
 
-use crate::harness::canary::{SECRET, TOKEN, found};
+use crate::harness::canary::{SECRET, TOKEN};
 use crate::harness::child;
 use crate::harness::server::{
     Script, Server, Step, answer, head, json_ok, ok, raw, response, token_json,
 };
-use crate::harness::tls::{self, Ca};
 use crate::story::{
     Failure, SOON, as_it_is, bare, basic, builder, builder_with, expect_failure, fails, mended,
     recovers,
 };
 
-const NOTHING_CAME: Failure = Failure {
+pub(crate) const NOTHING_CAME: Failure = Failure {
     kind: ErrorKind::Transport,
     transient: true,
     status: None,
@@ -517,85 +516,6 @@ async fn a_resolver_that_hangs_is_bounded() {
     expect_failure("T22", &tokens, &NOTHING_CAME).await;
 }
 
-fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static {
-    let root = reqwest::Certificate::from_der(&ca.der()).unwrap();
-    move || reqwest::Client::builder().tls_certs_only([root.clone()])
-}
-
-#[tokio::test]
-async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
-    // T24, F13: also when the user's client would let it pass
-    let ca = Ca::new();
-    let untrusted = Failure {
-        kind: ErrorKind::Tls,
-        transient: false,
-        status: None,
-        attempts: 1,
-    };
-    for (row, config) in [
-        ("self-signed", tls::self_signed("localhost")),
-        ("expired", ca.expired("localhost")),
-        ("another name", ca.server("elsewhere.example")),
-        ("unknown authority", Ca::new().server("localhost")),
-    ] {
-        let hostile = trusting(&ca);
-        let server = Server::start_tls(config, [ok(TOKEN)]);
-        let tokens = builder_with(&server.https("/token"), basic())
-            .http_client(move || {
-                hostile()
-                    .tls_danger_accept_invalid_certs(true)
-                    .tls_danger_accept_invalid_hostnames(true)
-            })
-            .build()
-            .unwrap();
-        let error = expect_failure(row, &tokens, &untrusted).await;
-        assert_eq!(
-            server.connections(),
-            1,
-            "{row}: not tried again inside the flight"
-        );
-        assert_eq!(server.received(), 0, "{row}: bytes of HTTP");
-        assert!(error.to_string().contains("certificate"), "{error}");
-        // The source keeps probing: once the certificate is good, so are we.
-        server.certify(ca.server("localhost"));
-        recovers(row, &tokens).await;
-        assert_eq!(server.hits(), 1, "{row}");
-    }
-}
-
-#[tokio::test]
-async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
-    // T25
-    let ca = Ca::new();
-    let server = Server::start([vec![Step::Hang]]);
-    let tokens = builder_with(&server.https("/token"), basic())
-        .http_client(trusting(&ca))
-        .connect_timeout(SOON)
-        .build()
-        .unwrap();
-    expect_failure("T25", &tokens, &NOTHING_CAME).await;
-    assert_eq!(server.connections(), 3);
-}
-
-#[tokio::test]
-async fn a_handshake_that_is_torn_is_tried_again() {
-    // T25
-    let ca = Ca::new();
-    for (row, step) in [
-        ("reset", Step::Rst),
-        ("closed", Step::Fin),
-        ("noise", Step::write("HTTP/1.1 400 Bad Request\r\n\r\n")),
-    ] {
-        let server = Server::start([vec![Step::Read(5), step]]);
-        let tokens = builder_with(&server.https("/token"), basic())
-            .http_client(trusting(&ca))
-            .build()
-            .unwrap();
-        expect_failure(row, &tokens, &NOTHING_CAME).await;
-        assert_eq!(server.connections(), 3, "{row}");
-    }
-}
-
 /// An HTTP/2 frame on a stream.
 fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
@@ -676,8 +596,10 @@ async fn what_goes_wrong_in_http2_is_tried_again_and_counted() {
     }
 }
 
+#[cfg(feature = "rustls")]
 const PROXY_TEST: &str = "transport::a_proxy_sees_no_secret";
 
+#[cfg(feature = "rustls")]
 #[test]
 fn a_proxy_sees_no_secret() {
     // T29: http_proxy never, https_proxy by CONNECT only; a proxy that wants a password is a transport error
@@ -706,7 +628,10 @@ fn a_proxy_sees_no_secret() {
         );
         for request in seen {
             assert_eq!(request.line(), "CONNECT auth.example:443 HTTP/1.1");
-            assert_eq!(found(&String::from_utf8_lossy(&request.raw)), None);
+            assert_eq!(
+                crate::harness::canary::found(&String::from_utf8_lossy(&request.raw)),
+                None
+            );
         }
         assert_eq!(origin.hits(), 2, "loopback and plain http: straight");
         return;

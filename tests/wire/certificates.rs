@@ -1,0 +1,114 @@
+//! What needs TLS: the certificates of family T, the version of family F.
+
+use client_credentials::ErrorKind;
+
+use crate::harness::canary::TOKEN;
+use crate::harness::server::{Server, Step, ok};
+use crate::harness::tls::{self, Ca};
+use crate::story::{Failure, SOON, basic, builder_with, expect_failure, recovers};
+use crate::transport::NOTHING_CAME;
+
+fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static {
+    let root = reqwest::Certificate::from_der(&ca.der()).unwrap();
+    move || reqwest::Client::builder().tls_certs_only([root.clone()])
+}
+
+#[tokio::test]
+async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
+    // T24, F13: also when the user's client would let it pass
+    let ca = Ca::new();
+    let untrusted = Failure {
+        kind: ErrorKind::Tls,
+        transient: false,
+        status: None,
+        attempts: 1,
+    };
+    for (row, config) in [
+        ("self-signed", tls::self_signed("localhost")),
+        ("expired", ca.expired("localhost")),
+        ("another name", ca.server("elsewhere.example")),
+        ("unknown authority", Ca::new().server("localhost")),
+    ] {
+        let hostile = trusting(&ca);
+        let server = Server::start_tls(config, [ok(TOKEN)]);
+        let tokens = builder_with(&server.https("/token"), basic())
+            .http_client(move || {
+                hostile()
+                    .tls_danger_accept_invalid_certs(true)
+                    .tls_danger_accept_invalid_hostnames(true)
+            })
+            .build()
+            .unwrap();
+        let error = expect_failure(row, &tokens, &untrusted).await;
+        assert_eq!(
+            server.connections(),
+            1,
+            "{row}: not tried again inside the flight"
+        );
+        assert_eq!(server.received(), 0, "{row}: bytes of HTTP");
+        assert!(error.to_string().contains("certificate"), "{error}");
+        // The source keeps probing: once the certificate is good, so are we.
+        server.certify(ca.server("localhost"));
+        recovers(row, &tokens).await;
+        assert_eq!(server.hits(), 1, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
+    // T25
+    let ca = Ca::new();
+    let server = Server::start([vec![Step::Hang]]);
+    let tokens = builder_with(&server.https("/token"), basic())
+        .http_client(trusting(&ca))
+        .connect_timeout(SOON)
+        .build()
+        .unwrap();
+    expect_failure("T25", &tokens, &NOTHING_CAME).await;
+    assert_eq!(server.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_torn_is_tried_again() {
+    // T25
+    let ca = Ca::new();
+    for (row, step) in [
+        ("reset", Step::Rst),
+        ("closed", Step::Fin),
+        ("noise", Step::write("HTTP/1.1 400 Bad Request\r\n\r\n")),
+    ] {
+        let server = Server::start([vec![Step::Read(5), step]]);
+        let tokens = builder_with(&server.https("/token"), basic())
+            .http_client(trusting(&ca))
+            .build()
+            .unwrap();
+        expect_failure(row, &tokens, &NOTHING_CAME).await;
+        assert_eq!(server.connections(), 3, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn tls_1_1_is_refused() {
+    // F16: a ServerHello of TLS 1.1, and a user who would take it
+    let mut hello = vec![22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 0x2f, 0]);
+    let server = Server::start([vec![Step::Read(5), Step::Write(hello), Step::Hang]]);
+    let ca = reqwest::Certificate::from_der(&Ca::new().der()).unwrap();
+    let tokens = builder_with(&server.https("/token"), basic())
+        .http_client(move || {
+            reqwest::Client::builder()
+                .tls_certs_only([ca.clone()])
+                .tls_version_min(reqwest::tls::Version::TLS_1_0)
+        })
+        .build()
+        .unwrap();
+    let refused = Failure {
+        kind: ErrorKind::Tls,
+        transient: false,
+        status: None,
+        attempts: 1,
+    };
+    expect_failure("F16", &tokens, &refused).await;
+    assert_eq!(server.connections(), 1);
+}
