@@ -407,8 +407,9 @@ fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<D
     };
     let servers_now = text(&DATE).and_then(date).unwrap_or(now.wall);
     if let Some(asked) = text(&RETRY_AFTER) {
-        if let Ok(seconds) = asked.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+        if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More than a number can hold is still a wish to wait.
+            return Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX)));
         }
         return date(asked).map(|end| end.saturating_sub(servers_now));
     }

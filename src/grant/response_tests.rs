@@ -478,6 +478,12 @@ fn retry_after_is_seconds_or_a_date() {
             Some(120),
         ),
         (vec![("retry-after", "Fri, 31 Dec 1969 23:59:59 GMT")], None),
+        (
+            vec![("retry-after", "99999999999999999999999")],
+            Some(u64::MAX),
+        ),
+        (vec![("retry-after", "+5")], None),
+        (vec![("retry-after", "")], None),
         (vec![("retry-after", "tomorrow")], None),
         (vec![("retry-after", "-1")], None),
         (vec![], None),
