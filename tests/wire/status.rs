@@ -97,7 +97,7 @@ async fn a_long_retry_after_ends_the_flight_and_is_told() {
         }
         assert_eq!(server.hits(), 1, "{headers:?}");
     }
-    for nonsense in ["soon", "-1", "1.5", "", "99999999999999999999999"] {
+    for nonsense in ["soon", "-1", "1.5", ""] {
         mended(
             nonsense,
             answer(503, &[("retry-after", nonsense)], ""),

@@ -103,9 +103,10 @@ pub(crate) async fn expect_failure(
     tokens: &impl TokenSource,
     failure: &Failure,
 ) -> Error {
-    let error = match tokens.token().await {
-        Ok(token) => panic!("{row}: {token:?} instead of {failure:?}"),
-        Err(error) => error,
+    let error = match tokio::time::timeout(PATIENCE, tokens.token()).await {
+        Ok(Err(error)) => error,
+        Ok(Ok(token)) => panic!("{row}: {token:?} instead of {failure:?}"),
+        Err(_) => panic!("{row}: it does not end (I3)"),
     };
     let text = render_all(&error);
     assert_eq!(error.kind(), failure.kind, "{row}: {text}");

@@ -244,6 +244,41 @@ async fn each_fetch_has_a_connection_of_its_own() {
     assert_eq!(connections, [0, 1, 2]);
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_source_belongs_to_no_runtime() {
+    // C10: the one that made the connection is idle, or gone, or was left in the middle of a flight
+    let server = Server::start([vec![
+        Step::ReadReq,
+        Step::Write(response(200, &[], token_json(TOKEN, 0))),
+        Step::Hang,
+    ]]);
+    let tokens = hasty(builder(&server)).build().unwrap();
+    let (idle, gone) = (runtime(), runtime());
+    idle.block_on(recovers("C10", &tokens));
+    gone.block_on(recovers("C10", &tokens));
+    drop(gone);
+    runtime().block_on(recovers("C10 both", &tokens));
+
+    // A flight that nobody drives any more is taken over.
+    for keep in [true, false] {
+        let left = runtime();
+        assert!(
+            left.block_on(async { tokens.token().now_or_never() })
+                .is_none()
+        );
+        let left = keep.then_some(left);
+        runtime().block_on(recovers("C10 in flight", &tokens));
+        drop(left);
+    }
+}
+
 #[tokio::test]
 async fn what_is_announced_as_too_large_is_not_read() {
     // T12
