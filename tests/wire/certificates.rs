@@ -65,6 +65,7 @@ async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
         .build()
         .unwrap();
     expect_failure("T25", &tokens, &NOTHING_CAME).await;
+    server.connected(3).await;
     assert_eq!(server.connections(), 3);
 }
 
@@ -83,6 +84,7 @@ async fn a_handshake_that_is_torn_is_tried_again() {
             .build()
             .unwrap();
         expect_failure(row, &tokens, &NOTHING_CAME).await;
+        server.connected(3).await;
         assert_eq!(server.connections(), 3, "{row}");
     }
 }
