@@ -97,6 +97,58 @@ fn broken() -> Vec<(&'static str, Script)> {
                 len = body().len()
             )),
         ),
+        (
+            "a length that is none",
+            raw("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}"),
+        ),
+        (
+            "a length with a sign",
+            raw(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: +{}\r\n\r\n{}",
+                body().len(),
+                body()
+            )),
+        ),
+        (
+            "a length beyond any number",
+            raw("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\n{}"),
+        ),
+        (
+            "a chunk beyond any number",
+            raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}"),
+        ),
+        (
+            "a chunk without a size",
+            raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n{}"),
+        ),
+        (
+            "an endless header",
+            vec![
+                Step::ReadReq,
+                Step::write("HTTP/1.1 200 OK\r\nx: "),
+                Step::Repeat(vec![Step::Write(vec![b'a'; 4096])]),
+            ],
+        ),
+        (
+            "endless headers",
+            vec![
+                Step::ReadReq,
+                Step::write("HTTP/1.1 200 OK\r\n"),
+                Step::Repeat(vec![Step::write("x: y\r\n".repeat(64))]),
+            ],
+        ),
+        (
+            "an endless chunk extension",
+            vec![
+                Step::ReadReq,
+                Step::write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;x="),
+                Step::Repeat(vec![Step::Write(vec![b'a'; 4096])]),
+            ],
+        ),
+        (
+            "a header with a line break of its own",
+            raw("HTTP/1.1 200 OK\r\nx: y\nevil\r\n\r\n"),
+        ),
         // T20
         ("SSH", raw("SSH-2.0-OpenSSH_9.6\r\n")),
         ("HTTP/0.9", raw(body())),
