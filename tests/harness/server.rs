@@ -362,7 +362,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         });
         let own = Arc::clone(&shared);
         shared.spawn(async move {
-            // Small buffers, so that it shows soon when the peer has stopped to read.
             match tls {
                 None => converse(stream, &script, number, &own).await,
                 Some(config) => match TlsAcceptor::from(config).accept(stream).await {

@@ -710,7 +710,6 @@ fn a_proxy_sees_no_secret() {
     ];
     let url = proxy.url("");
     let mut env: Vec<_> = variables.iter().map(|name| (*name, url.clone())).collect();
-    // A request with REQUEST_METHOD set is taken for CGI, which ignores HTTP_PROXY.
     env.push(("NO_PROXY", String::new()));
     env.push(("ORIGIN", origin.address().port().to_string()));
     if let Some(output) = child::run(PROXY_TEST, &env) {
