@@ -131,7 +131,7 @@ impl AccessToken {
     ///
     /// Sources stop handing it out a little earlier.
     pub fn expires_at(&self) -> Option<SystemTime> {
-        let end = self.received().wall.checked_add(self.lifetime()?)?;
+        let end = self.received().wall().checked_add(self.lifetime()?)?;
         SystemTime::UNIX_EPOCH.checked_add(end)
     }
 

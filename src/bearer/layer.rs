@@ -102,8 +102,8 @@ pin_project! {
     enum State<S: 'static, I: Service<Q>, Q> {
         /// Refused before it was sent.
         Failed { error: Option<Error> },
-        /// On its way; the common case, which is not boxed.
-        Sent { #[pin] sent: I::Future, ours: Option<Ours<S, I, Q>> },
+        /// On its way: the common case, in which the request is not boxed, and what is kept of it only once.
+        Sent { #[pin] sent: I::Future, ours: Option<Box<Ours<S, I, Q>>> },
         /// Waits for a token, before the request or before its repetition.
         Waits { waits: Pin<Box<dyn Future<Output = Result<I::Response, BoxError>> + Send>> },
     }
@@ -144,12 +144,12 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
                     let trip = Trip::begin(policy, origin, token, &mut request);
                     // Cloned only for a repetition: the service that was made ready is the one to call.
                     let inner = trip.can_be_repeated().then(|| self.inner.clone());
-                    let ours = Some(Ours {
+                    let ours = Some(Box::new(Ours {
                         bearer: self.bearer.clone(),
                         trip,
                         inner,
                         answer,
-                    });
+                    }));
                     State::Sent {
                         sent: self.inner.call(request),
                         ours,

@@ -14,16 +14,19 @@ pub(super) struct Origin {
     scheme: String,
     host: String,
     port: u16,
+    /// Host, and port if it is not that of the scheme: what the authority of almost every request is, to the letter.
+    authority: String,
     is_https: bool,
     is_loopback: bool,
 }
 
 /// Where a request goes, borrowed from it.
 #[derive(Clone, Copy)]
-pub(super) struct Target<'a> {
-    pub(super) scheme: &'a str,
-    pub(super) host: &'a str,
-    pub(super) port: Option<u16>,
+pub(super) enum Target<'a> {
+    /// Of `http` or `https`, with a host.
+    Url(&'a Url),
+    #[cfg(feature = "tower")]
+    Uri(&'a http::uri::Scheme, &'a http::uri::Authority),
 }
 
 impl Origin {
@@ -39,7 +42,7 @@ impl Origin {
         let known = matches!(url.scheme(), "https" | "http");
         let (Some(host), Some(port), true) = (url.host_str(), url.port_or_known_default(), known)
         else {
-            return fault("is not one of https");
+            return fault("is not an address of https");
         };
         if !url.username().is_empty() || url.password().is_some() {
             return fault("has user information");
@@ -51,47 +54,66 @@ impl Origin {
             scheme: url.scheme().to_owned(),
             host: host.to_owned(),
             port,
+            authority: url.authority().to_owned(),
             is_https: url.scheme() == "https",
             is_loopback: is_loopback_host(host),
         })
     }
 
-    #[inline]
     pub(super) fn contains(&self, target: Target<'_>) -> bool {
-        self.scheme.eq_ignore_ascii_case(target.scheme)
-            && self.host.eq_ignore_ascii_case(target.host)
-            && Some(self.port) == target.port_or_default()
+        #[cfg(feature = "tower")]
+        if let Target::Uri(scheme, authority) = target {
+            if authority.as_str() == self.authority {
+                return scheme.as_str() == self.scheme;
+            }
+        }
+        self.scheme == target.scheme()
+            && self.host.eq_ignore_ascii_case(target.host())
+            && Some(self.port) == target.port().or_else(|| target.default_port())
     }
 }
 
 impl<'a> Target<'a> {
     pub(super) fn of_url(url: &'a Url) -> Option<Self> {
-        Some(Target {
-            scheme: url.scheme(),
-            host: url.host_str()?,
-            port: url.port(),
-        })
+        url.has_host().then_some(Target::Url(url))
     }
 
     #[cfg(feature = "tower")]
     pub(super) fn of_uri(uri: &'a http::Uri) -> Option<Self> {
-        Some(Target {
-            scheme: uri.scheme_str()?,
-            host: uri.host()?,
-            port: uri.port_u16(),
-        })
+        Some(Target::Uri(uri.scheme()?, uri.authority()?))
     }
 
-    fn port_or_default(self) -> Option<u16> {
-        self.port.or_else(|| {
-            if self.scheme.eq_ignore_ascii_case("https") {
-                Some(443)
-            } else if self.scheme.eq_ignore_ascii_case("http") {
-                Some(80)
-            } else {
-                None
-            }
-        })
+    /// In lower case: both crates see to that.
+    fn scheme(self) -> &'a str {
+        match self {
+            Target::Url(url) => url.scheme(),
+            #[cfg(feature = "tower")]
+            Target::Uri(scheme, _) => scheme.as_str(),
+        }
+    }
+
+    fn host(self) -> &'a str {
+        match self {
+            Target::Url(url) => url.host_str().unwrap_or_default(),
+            #[cfg(feature = "tower")]
+            Target::Uri(_, authority) => authority.host(),
+        }
+    }
+
+    fn port(self) -> Option<u16> {
+        match self {
+            Target::Url(url) => url.port(),
+            #[cfg(feature = "tower")]
+            Target::Uri(_, authority) => authority.port_u16(),
+        }
+    }
+
+    fn default_port(self) -> Option<u16> {
+        match self.scheme() {
+            "https" => Some(443),
+            "http" => Some(80),
+            _ => None,
+        }
     }
 }
 
@@ -114,23 +136,28 @@ impl Policy {
             if self.pass_through {
                 return Ok(None);
             }
+            let origins: Vec<_> = self
+                .origins
+                .iter()
+                .map(|origin| format!("{origin:?}"))
+                .collect();
             return Err(refused(format!(
-                "a request to {target} is not for {:?}, the only place that these tokens are for; add .and_origin(..), \
-                 or .pass_through() to send such requests without a token",
-                self.origins
+                "a request to {target} is not for {}, where alone these tokens may go; add .and_origin(..), or \
+                 .pass_through() to send such requests without a token",
+                origins.join(" or ")
             )));
         };
         let named = || {
             self.plain_hosts
                 .iter()
-                .any(|host| host.eq_ignore_ascii_case(target.host))
+                .any(|host| host.eq_ignore_ascii_case(target.host()))
         };
         if origin.is_https || origin.is_loopback || named() {
             return Ok(Some(number));
         }
         Err(refused(format!(
             "a request to {target} would send the token unencrypted: use https, or say dangerously_allow_http({:?})",
-            target.host
+            target.host()
         )))
     }
 
@@ -148,18 +175,14 @@ fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+        write!(f, "{}://{}", self.scheme(), self.host())?;
+        self.port().map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        match (self.scheme.as_str(), self.port) {
-            ("https", 443) | ("http", 80) => Ok(()),
-            (_, port) => write!(f, ":{port}"),
-        }
+        write!(f, "{}://{}", self.scheme, self.authority)
     }
 }
 

@@ -5,18 +5,35 @@
 
 use std::time::Duration;
 
-/// One reading of both clocks.
+/// One reading of both clocks, in nanoseconds: comparing two is two comparisons of numbers, and 64 bits last 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
-    /// Since some fixed point of this process or machine.
-    pub(crate) mono: Duration,
-    /// Since the Unix epoch; an earlier wall clock reads as the epoch.
-    pub(crate) wall: Duration,
+    mono: u64,
+    wall: u64,
 }
 
 impl Moment {
-    #[inline]
+    #[cfg(any(test, not(target_os = "linux")))]
+    /// `mono` since some fixed point of this process or machine, `wall` since the Unix epoch.
+    pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
+        Moment {
+            mono: nanoseconds(mono),
+            wall: nanoseconds(wall),
+        }
+    }
+
+    /// On the monotonic clock, since some fixed point.
+    pub(crate) fn mono(self) -> Duration {
+        Duration::from_nanos(self.mono)
+    }
+
+    /// On the wall clock, since the Unix epoch; an earlier wall clock reads as the epoch.
+    pub(crate) fn wall(self) -> Duration {
+        Duration::from_nanos(self.wall)
+    }
+
     pub(crate) fn plus(self, wait: Duration) -> Moment {
+        let wait = nanoseconds(wait);
         Moment {
             mono: self.mono.saturating_add(wait),
             wall: self.wall.saturating_add(wait),
@@ -35,6 +52,10 @@ impl Moment {
             wall: self.wall.min(other.wall),
         }
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Where moments come from.
@@ -63,12 +84,12 @@ impl Clock {
 fn system() -> Moment {
     use rustix::time::{ClockId, Timespec, clock_gettime};
     #[inline]
-    fn read(clock: ClockId) -> Duration {
+    fn read(clock: ClockId) -> u64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
-        match (u64::try_from(tv_sec), u32::try_from(tv_nsec)) {
-            (Ok(seconds), Ok(nanoseconds)) => Duration::new(seconds, nanoseconds),
-            _ => Duration::ZERO, // before 1970
-        }
+        // Negative: before 1970. Both numbers are the kernel's: the product fits until 2554.
+        (tv_sec.max(0) as u64)
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(tv_nsec as u64)
     }
     Moment {
         mono: read(ClockId::MonotonicCoarse),
@@ -81,12 +102,12 @@ fn system() -> Moment {
     use std::sync::LazyLock;
     use std::time::{Instant, SystemTime};
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    Moment {
-        mono: START.elapsed(),
-        wall: SystemTime::now()
+    Moment::new(
+        START.elapsed(),
+        SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default(),
-    }
+    )
 }
 
 #[cfg(test)]
@@ -108,18 +129,24 @@ pub(crate) mod manual {
             let mut now = self.0.lock().unwrap();
             *now = now.plus(by);
         }
-        /// Sets one hand or both.
-        pub(crate) fn set(&self, change: impl FnOnce(&mut Moment)) {
-            change(&mut self.0.lock().unwrap());
+        /// Somebody sets the monotonic hand.
+        pub(crate) fn set_mono(&self, set: impl FnOnce(Duration) -> Duration) {
+            let mut now = self.0.lock().unwrap();
+            *now = Moment::new(set(now.mono()), now.wall());
+        }
+        /// Somebody sets the wall hand.
+        pub(crate) fn set_wall(&self, set: impl FnOnce(Duration) -> Duration) {
+            let mut now = self.0.lock().unwrap();
+            *now = Moment::new(now.mono(), set(now.wall()));
         }
     }
 
     /// A clock at 1 day of uptime, in 2026, and its hands.
     pub(crate) fn clock() -> (Clock, Arc<Hands>) {
-        let start = Moment {
-            mono: Duration::from_secs(86_400),
-            wall: Duration::from_secs(1_790_000_000),
-        };
+        let start = Moment::new(
+            Duration::from_secs(86_400),
+            Duration::from_secs(1_790_000_000),
+        );
         let hands = Arc::new(Hands(Mutex::new(start)));
         (Clock::Manual(Arc::clone(&hands)), hands)
     }
@@ -131,15 +158,8 @@ mod tests {
 
     #[test]
     fn either_clock_is_enough_to_reach_a_moment() {
-        let start = Moment {
-            mono: Duration::from_secs(10),
-            wall: Duration::from_secs(1_000),
-        };
-        let end = start.plus(Duration::from_secs(5));
-        let at = |mono, wall| Moment {
-            mono: Duration::from_secs(mono),
-            wall: Duration::from_secs(wall),
-        };
+        let at = |mono, wall| Moment::new(Duration::from_secs(mono), Duration::from_secs(wall));
+        let end = at(10, 1_000).plus(Duration::from_secs(5));
         assert!(!end.reached(at(14, 1_004)));
         assert!(
             end.reached(at(15, 1_004)),
@@ -152,7 +172,7 @@ mod tests {
     #[test]
     fn the_system_clocks_move() {
         let first = Clock::System.now();
-        assert!(first.wall > Duration::from_secs(1_700_000_000));
+        assert!(first.wall() > Duration::from_secs(1_700_000_000));
         while Clock::System.now().mono == first.mono {
             std::hint::spin_loop();
         }

@@ -34,7 +34,7 @@ impl Flight {
     /// Whether its task still runs: a closed channel means that its runtime is gone, a missing beat that nobody drives
     /// it. A slow flight that beats is driven.
     pub(crate) fn is_driven(&self, now: Moment, patience: Duration) -> bool {
-        self.landing.has_changed().is_ok() && now.mono < self.overdue_at(patience)
+        self.landing.has_changed().is_ok() && now.mono() < self.overdue_at(patience)
     }
 
     /// On the monotonic clock, when it has missed its beat.
@@ -56,7 +56,7 @@ impl Pulse {
 
     fn beat(&self, now: Moment) {
         self.0.store(
-            u64::try_from(now.mono.as_nanos()).unwrap_or(u64::MAX),
+            u64::try_from(now.mono().as_nanos()).unwrap_or(u64::MAX),
             Ordering::Relaxed,
         );
     }

@@ -20,8 +20,7 @@ use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use clock::{Clock, Moment};
 use flight::{Flight, Pulse, Runtime};
 pub(crate) use schedule::{doubled, share};
-use settings::SHORTEST;
-pub(crate) use settings::{Backoff, Settings};
+pub(crate) use settings::{Backoff, SHORTEST, Settings};
 use slots::Slots;
 use state::{Answer, State};
 
@@ -136,11 +135,19 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
+        // A thread that stood still has missed the flight's beat and ours: the flight gets a chance to beat first.
+        let mut yielded = false;
         loop {
-            let (mut landing, patience) = match self.step(Runtime::current()) {
+            let (mut landing, patience) = match self.step(Runtime::current(), yielded) {
                 Step::Done(result) => return result,
                 Step::Wait(landing, patience) => (landing, patience),
+                Step::Yield => {
+                    yielded = true;
+                    tokio::task::yield_now().await;
+                    continue;
+                }
             };
+            yielded = false;
             // Three ways on: it landed with a result; it is gone or brought nothing of use; it may be overdue.
             if let Ok(Ok(landed)) =
                 tokio::time::timeout(patience, landing.wait_for(Option::is_some)).await
@@ -152,7 +159,7 @@ impl<S: TokenSource + 'static> Cached<S> {
         }
     }
 
-    fn step(&self, runtime: Runtime) -> Step {
+    fn step(&self, runtime: Runtime, yielded: bool) -> Step {
         let now = self.0.clock.now();
         self.0
             .with_state(|state| match (self.0.ask(state, now), runtime) {
@@ -163,6 +170,9 @@ impl<S: TokenSource + 'static> Cached<S> {
                     Step::Done(Ok(token))
                 }
                 (Answer::UseAndDepart(token), Runtime::Unfit(_)) => Step::Done(Ok(token)),
+                (Answer::Depart, Runtime::Ready(_)) if !yielded && state.has_silent_flight() => {
+                    Step::Yield
+                }
                 (Answer::Depart, Runtime::Ready(runtime)) => {
                     let landing = self.depart(state, &runtime, now);
                     Step::Wait(landing, state.settings().attempt_timeout)
@@ -218,6 +228,8 @@ type Landed = Option<Result<AccessToken, Error>>;
 
 enum Step {
     Done(Result<AccessToken, Error>),
+    /// Let other tasks run, and ask again.
+    Yield,
     Wait(watch::Receiver<Landed>, Duration),
 }
 

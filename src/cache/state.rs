@@ -108,7 +108,7 @@ impl State {
             Some(current) => {
                 let until = match (flight, self.pause(true).filter(|end| !end.reached(now))) {
                     (Some(flight), _) => {
-                        now.plus(flight.overdue_at(patience).saturating_sub(now.mono))
+                        now.plus(flight.overdue_at(patience).saturating_sub(now.mono()))
                     }
                     (None, Some(end)) => end,
                     (None, None) => return Answer::UseAndDepart(current.token.clone()),
@@ -120,7 +120,7 @@ impl State {
                     flight.landing.clone(),
                     flight
                         .overdue_at(patience)
-                        .saturating_sub(now.mono)
+                        .saturating_sub(now.mono())
                         .max(super::settings::SHORTEST),
                 ),
                 (
@@ -134,6 +134,13 @@ impl State {
                 (None, _) => Answer::Depart,
             },
         }
+    }
+
+    /// Whether there is a flight that has missed its beat, without being gone.
+    pub(crate) fn has_silent_flight(&self) -> bool {
+        self.flight
+            .as_ref()
+            .is_some_and(|flight| flight.landing.has_changed().is_ok())
     }
 
     /// A flight takes off. One that was under way before is overtaken: should it land after all, it is late.
@@ -217,7 +224,7 @@ impl State {
         // (WSO2, Marketo). It is used to its end; asking at once would bring it once more.
         let gained = self.current.as_ref().is_none_or(|old| {
             old.token.id() != token.id()
-                || arrival.unusable_at.mono > old.unusable_at.mono.saturating_add(SECOND)
+                || arrival.unusable_at.mono() > old.unusable_at.mono().saturating_add(SECOND)
         });
         self.current = Some(arrival);
         self.refused = None;
@@ -363,7 +370,7 @@ impl Allowance {
     fn take(&mut self, settings: &Settings, now: Moment) -> bool {
         while let Some(since) = self.since {
             let earned = since.saturating_add(settings.forced_refresh_every);
-            if earned > now.mono {
+            if earned > now.mono() {
                 break;
             }
             self.left += 1;
@@ -373,7 +380,7 @@ impl Allowance {
             return false;
         }
         self.left -= 1;
-        self.since.get_or_insert(now.mono);
+        self.since.get_or_insert(now.mono());
         true
     }
 }

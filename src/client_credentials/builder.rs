@@ -178,8 +178,8 @@ impl ClientCredentialsBuilder {
     /// Yields the builder of the HTTP client: for proxies, root certificates, DNS.
     ///
     /// It is finished by us: no redirects, no decompression, no referer, no idle connections, no proxy for loopback
-    /// or plain `http`, our timeouts, certificates verified. A cookie store or a default `Authorization` header put
-    /// on it cannot be undone: leave them out. A `User-Agent` is set with [`header`](Self::header).
+    /// or plain `http`, our timeouts, certificates verified. What cannot be undone, and is yours to leave out: a
+    /// cookie store, a default `Authorization` header, a TLS stack of your own (`tls_backend_preconfigured`). A `User-Agent` is set with [`header`](Self::header).
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials};
@@ -310,7 +310,7 @@ impl ClientCredentialsBuilder {
         if value.is_zero() {
             self.zero_durations.insert(setter);
         }
-        value
+        value.max(cache::SHORTEST)
     }
 }
 

@@ -122,7 +122,9 @@ fn granted(
         None => return Err(unusable("it has no access_token")),
     };
     check_length(&secret, rules)?;
-    check_type(members.take("token_type")?, strict, masks)?;
+    check_type(members.take("token_type")?, strict, |name| {
+        masks.and(&secret).clean(name, 32)
+    })?;
     let lifetime = lifetime(&mut members, strict, sent)?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
     let scope = scope(members.take("scope")?, rules)?;
@@ -170,7 +172,11 @@ fn check_length(secret: &SecretString, rules: &Rules) -> Result<(), Error> {
 }
 
 /// RFC 6749 section 7.1. Absent at LinkedIn and Slack, `BearerToken` at Apigee.
-fn check_type(token_type: Option<Value>, strict: bool, masks: &Masks) -> Result<(), Error> {
+fn check_type(
+    token_type: Option<Value>,
+    strict: bool,
+    clean: impl Fn(&str) -> String,
+) -> Result<(), Error> {
     match token_type {
         None | Some(Value::Null) if strict => Err(unusable("it has no token_type (strict)")),
         None | Some(Value::Null) => Ok(()),
@@ -178,7 +184,7 @@ fn check_type(token_type: Option<Value>, strict: bool, masks: &Masks) -> Result<
         Some(Value::String(name)) if !strict && name.eq_ignore_ascii_case("BearerToken") => Ok(()),
         Some(Value::String(name)) => Err(unusable(format_args!(
             "its token_type is {}, not Bearer",
-            masks.clean(&name, 32)
+            clean(&name)
         ))),
         Some(_) => Err(unusable("token_type is not a string")),
     }
@@ -199,7 +205,7 @@ fn lifetime(members: &mut Members, strict: bool, sent: Moment) -> Result<Option<
     // Entra v1 `expires_on`, others `expires_at`: seconds since the epoch. They stay readable as extra members.
     for name in ["expires_on", "expires_at"] {
         if let Some(end) = members.get(name).and_then(seconds) {
-            return Ok(Some(end.saturating_sub(sent.wall)));
+            return Ok(Some(end.saturating_sub(sent.wall())));
         }
     }
     Ok(None)
@@ -405,7 +411,7 @@ fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<D
             .duration_since(epoch)
             .ok()
     };
-    let servers_now = text(&DATE).and_then(date).unwrap_or(now.wall);
+    let servers_now = text(&DATE).and_then(date).unwrap_or(now.wall());
     if let Some(asked) = text(&RETRY_AFTER) {
         if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
             // More than a number can hold is still a wish to wait.

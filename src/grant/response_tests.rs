@@ -13,10 +13,12 @@ use zeroize::Zeroizing;
 
 use super::*;
 
-const SENT: Moment = Moment {
-    mono: Duration::from_secs(1_000),
-    wall: Duration::from_secs(1_800_000_000),
-};
+fn sent() -> Moment {
+    Moment::new(
+        Duration::from_secs(1_000),
+        Duration::from_secs(1_800_000_000),
+    )
+}
 
 fn rules() -> Rules {
     Rules {
@@ -55,7 +57,7 @@ fn with(
         body: Zeroizing::new(body.as_ref().to_vec()),
     };
     let masks = Masks::new(vec!["our-secret".into()]);
-    decode(response, rules, &masks, SENT, SENT)
+    decode(response, rules, &masks, sent(), sent())
 }
 
 fn read(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {
@@ -109,7 +111,7 @@ fn the_example_of_rfc_6749_is_read() {
         token.extra("example_parameter"),
         Some(&Value::from("example_value"))
     );
-    assert_eq!(token.received(), SENT);
+    assert_eq!(token.received(), sent());
 }
 
 #[test]
@@ -460,7 +462,7 @@ fn a_cut_body_is_never_a_token() {
 
 #[test]
 fn retry_after_is_seconds_or_a_date() {
-    // S02, S04. `SENT` is 2027-01-15T08:00:00Z.
+    // S02, S04. `sent()` is 2027-01-15T08:00:00Z.
     let date = [("date", "Sun, 06 Nov 1994 08:49:37 GMT")];
     for (headers, wait) in [
         (vec![("retry-after", "120")], Some(120)),

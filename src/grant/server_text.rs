@@ -15,6 +15,11 @@ impl Masks {
         Masks(secrets)
     }
 
+    /// These, and another one.
+    pub(crate) fn and(&self, secret: &SecretString) -> Masks {
+        Masks::new(self.0.iter().chain([secret]).cloned().collect())
+    }
+
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
     /// ASCII without `"` and `\`).
     pub(crate) fn clean(&self, text: &str, most: usize) -> String {

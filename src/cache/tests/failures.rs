@@ -231,8 +231,8 @@ async fn a_server_that_hands_out_its_own_cached_token_is_not_asked_in_a_loop() {
         fn token(&self) -> TokenFuture<'_> {
             self.0.hits.fetch_add(1, Ordering::SeqCst);
             let now = self.0.clock.now();
-            let age = (now.mono.as_secs() - 86_400) % 20;
-            let name = format!("w{}", (now.mono.as_secs() - 86_400) / 20);
+            let age = (now.mono().as_secs() - 86_400) % 20;
+            let name = format!("w{}", (now.mono().as_secs() - 86_400) / 20);
             let terms = Terms {
                 lifetime: Some(seconds(20 - age)),
                 ..Terms::default()

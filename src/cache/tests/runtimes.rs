@@ -205,3 +205,25 @@ fn a_stale_token_is_renewed_by_the_next_runtime_that_can() {
         assert_eq!(value(&tokens), "t2");
     });
 }
+
+#[tokio::test]
+async fn a_thread_that_stood_still_overtakes_no_living_flight() {
+    // The flight's task is alive, but had no chance to beat for longer than an attempt timeout.
+    let server = Server::new([], Reply::New(3600));
+    server.close();
+    let tokens = cached(&server).attempt_timeout(millis(10));
+    assert!(at_once(&tokens).is_none());
+    settle().await;
+    for _ in 0..3 {
+        std::thread::sleep(millis(20));
+        server.advance(millis(20));
+        // The tick is due, and the task has not been polled yet.
+        let mut caller = tokens.token();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut caller).poll(&mut cx).is_pending());
+        settle().await;
+        assert!(Pin::new(&mut caller).poll(&mut cx).is_pending());
+        settle().await;
+    }
+    assert_eq!(server.hits(), 1);
+}
