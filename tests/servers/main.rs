@@ -26,7 +26,29 @@ use server::{Server, version};
 use stories::Story;
 use table::Table;
 
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T = ()> = std::result::Result<T, Failure>;
+
+/// Why a test fails, as a person reads it: what the servers say has several lines.
+struct Failure(String);
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {
+    fn from(e: E) -> Self {
+        let e = e.into();
+        let mut text = e.to_string();
+        let mut next = e.source();
+        while let Some(source) = next {
+            text.push_str(&format!(": {source}"));
+            next = source.source();
+        }
+        Failure(text)
+    }
+}
+
+impl std::fmt::Debug for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 #[tokio::test]
 #[ignore = "needs node and python: .ci/servers"]
@@ -43,7 +65,7 @@ async fn every_method_gets_a_token_is_refused_and_survives_a_rotation_at_every_s
             for method in METHODS.iter().filter(|method| method.name == row) {
                 for story in Story::ALL {
                     let told = story.tell(server, method).await;
-                    table.add(row, server.name, story, told.map_err(|e| e.to_string()));
+                    table.add(row, server.name, story, told.map_err(|e| e.0));
                 }
             }
         }

@@ -83,18 +83,23 @@ pub(crate) struct Method {
 /// What the client holds, and how it is put into a [`ClientAuth`] with the client's id.
 pub(crate) enum Proof {
     Nothing(fn(&str) -> ClientAuth),
-    Secret(fn(&str, Credential) -> ClientAuth),
+    Secret(ByOne),
     /// A private key, PKCS#8 in PEM, on P-256. The server is told its JWK.
     #[expect(
         dead_code,
         reason = "for private_key_jwt, which this crate is about to get"
     )]
-    Key(fn(&str, Credential) -> ClientAuth),
+    Key(ByOne),
     /// A certificate of the tests' CA, and its key. The server is told its DNS name.
-    Certificate(fn(&str, Credential, Credential) -> ClientAuth),
+    Certificate(ByTwo),
     /// A certificate signed by itself, and its key. The server is told the certificate.
-    SelfSigned(fn(&str, Credential, Credential) -> ClientAuth),
+    SelfSigned(ByTwo),
 }
+
+/// A constructor of [`ClientAuth`] that takes the id and one credential.
+pub(crate) type ByOne = fn(&str, Credential) -> ClientAuth;
+/// The same with two, a certificate and its key.
+pub(crate) type ByTwo = fn(&str, Credential, Credential) -> ClientAuth;
 
 /// What proves a client: both sides of it.
 pub(crate) struct Credentials {

@@ -122,9 +122,9 @@ mod tests {
         let error = shell("echo no such module >&2; exit 1")
             .err()
             .ok_or("it started")?;
-        assert!(error.to_string().contains("no such module"), "{error}");
+        assert!(error.0.contains("no such module"), "{error:?}");
         let error = Process::start(&mut Command::new("no-such-interpreter")).err();
-        assert!(error.is_some_and(|e| e.to_string().contains(".ci/servers")));
+        assert!(error.is_some_and(|e| e.0.contains(".ci/servers")));
         Ok(())
     }
 

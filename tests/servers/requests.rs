@@ -10,7 +10,7 @@ use client_credentials::{
 use serde_json::json;
 
 use crate::Result;
-use crate::methods::{METHODS, Method, OIDC_PROVIDER, Proof, random};
+use crate::methods::{ByOne, METHODS, Method, OIDC_PROVIDER, Proof, random};
 use crate::server::{Listener, Server};
 use crate::stories::{check, denied, full};
 
@@ -43,6 +43,7 @@ macro_rules! at_both {
 
 at_both! {
     the_server_tells_real_tokens_from_others
+    the_server_is_found_by_its_name
     an_id_and_a_secret_of_any_characters_arrive_as_they_are
     a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_flight
     over_https_the_certificate_is_verified
@@ -54,6 +55,31 @@ at_both! {
 async fn the_server_tells_real_tokens_from_others(server: Server) -> Result {
     let told = server.introspect("made-up").await?;
     check(told == json!({ "active": false }), || told.to_string())
+}
+
+/// RFC 8414, and OpenID Connect discovery where there is such a thing: what `from_issuer` will read.
+async fn the_server_is_found_by_its_name(server: Server) -> Result {
+    let issuer = server.issuer(Listener::Https)?;
+    let documents = match server.name {
+        OIDC_PROVIDER => &["oauth-authorization-server", "openid-configuration"][..],
+        _ => &["oauth-authorization-server"],
+    };
+    for document in documents {
+        let metadata = server.metadata(Listener::Https, document).await?;
+        let endpoint = format!("{issuer}/token");
+        check(
+            metadata["issuer"] == issuer && metadata["token_endpoint"] == endpoint,
+            || metadata.to_string(),
+        )?;
+        if server.name == OIDC_PROVIDER {
+            let alias = format!("{}/token", server.issuer(Listener::MutualTls)?);
+            check(
+                metadata["mtls_endpoint_aliases"]["token_endpoint"] == alias,
+                || metadata.to_string(),
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// QUIRKS row 1.
@@ -335,7 +361,7 @@ async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
 }
 
 /// A method whose credential is a secret, and its constructor.
-fn with_secret(method: &Method) -> Option<(&Method, fn(&str, Credential) -> ClientAuth)> {
+fn with_secret(method: &Method) -> Option<(&Method, ByOne)> {
     match method.proof {
         Proof::Secret(auth) => Some((method, auth)),
         _ => None,
@@ -352,7 +378,7 @@ fn basic() -> Method {
 }
 
 async fn token(tokens: &ClientCredentials) -> Result<AccessToken> {
-    Ok(tokens.token().await.map_err(full)?)
+    Ok(tokens.token().await?)
 }
 
 async fn refusal(tokens: &ClientCredentials) -> Result<Error> {

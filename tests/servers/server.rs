@@ -7,10 +7,10 @@ use std::time::Duration;
 use client_credentials::{AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder};
 use serde_json::{Map, Value, json};
 
-use crate::Result;
 use crate::certificates::Authority;
 use crate::methods::{self, AUTHLIB, Credentials, Method, OIDC_PROVIDER};
 use crate::process::Process;
+use crate::{Failure, Result};
 
 /// One authorization server, running until it is dropped.
 pub(crate) struct Server {
@@ -64,6 +64,9 @@ impl Server {
         ] {
             std::fs::write(folder.0.join(name), content)?;
         }
+        let ca = reqwest::Certificate::from_pem(authority.certificate().as_bytes())?;
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]);
+        let http = http.build()?;
         let (process, line) = Process::start(command.arg(&folder.0))?;
         let ports = serde_json::from_str(&line)
             .map_err(|e| format!("{name} said {line:?} ({e})\n{}", process.stderr()))?;
@@ -73,7 +76,7 @@ impl Server {
             process,
             ports,
             folder,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http,
         })
     }
 
@@ -141,6 +144,13 @@ impl Server {
         Ok(response.map_err(|e| self.says(e))?.json().await?)
     }
 
+    /// What the server tells of itself under `/.well-known/`.
+    pub(crate) async fn metadata(&self, listener: Listener, document: &str) -> Result<Value> {
+        let url = format!("{}/.well-known/{document}", self.issuer(listener)?);
+        let response = self.http.get(url).send().await?.error_for_status();
+        Ok(response.map_err(|e| self.says(e))?.json().await?)
+    }
+
     /// That the server issued this token to this client, for this scope, until then, and takes it for good.
     pub(crate) async fn vouches_for(&self, token: &AccessToken, client: &str) -> Result {
         let told = self.introspect(token.expose_secret()).await?;
@@ -195,7 +205,7 @@ impl Server {
     }
 
     /// What a server that does not do as told has complained about.
-    fn says(&self, e: reqwest::Error) -> Box<dyn std::error::Error> {
+    fn says(&self, e: reqwest::Error) -> Failure {
         format!("{}: {e}; it says:\n{}", self.name, self.process.stderr()).into()
     }
 }

@@ -54,7 +54,7 @@ async fn token(server: &Server, method: &Method, client: &str) -> Result<Told> {
     server.register(client, &credentials).await?;
     let tokens = server.tokens(method, client)?.build()?;
     let before = SystemTime::now();
-    let token = tokens.token().await.map_err(full)?;
+    let token = tokens.token().await?;
     check(token.scope() == Some(SCOPE), || {
         format!("scope: {:?}", token.scope())
     })?;
@@ -64,7 +64,7 @@ async fn token(server: &Server, method: &Method, client: &str) -> Result<Told> {
         format!("expires at {expires_at:?}")
     })?;
     server.vouches_for(&token, client).await?;
-    let again = tokens.token().await.map_err(full)?;
+    let again = tokens.token().await?;
     check(again.expose_secret() == token.expose_secret(), || {
         "a fresh token was not kept".into()
     })?;
@@ -101,7 +101,7 @@ async fn rotated(server: &Server, method: &Method, client: &str) -> Result<Told>
     old.put(&folder)?;
     server.register(client, &old).await?;
     let tokens = server.tokens(method, client)?.build()?;
-    let first = tokens.token().await.map_err(full)?;
+    let first = tokens.token().await?;
 
     let new = method.credentials(client, &server.authority)?;
     server.register(client, &new).await?;
@@ -125,7 +125,7 @@ async fn rotated(server: &Server, method: &Method, client: &str) -> Result<Told>
     third.put(&folder)?;
     server.register(client, &third).await?;
     tokens.reject(&second);
-    let token = tokens.token().await.map_err(full)?;
+    let token = tokens.token().await?;
     server.vouches_for(&token, client).await?;
     Ok(Told::Done)
 }

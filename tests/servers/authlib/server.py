@@ -183,13 +183,15 @@ def metadata():
             "issuer": issuer(),
             "token_endpoint": f"{issuer()}/token",
             "introspection_endpoint": f"{issuer()}/token/introspection",
-            "response_types_supported": [],
+            "response_types_supported": ["none"],  # Authlib takes an empty list for none given
             "grant_types_supported": ["client_credentials"],
             "scopes_supported": scope_to_list(SCOPE),
             "token_endpoint_auth_methods_supported": METHODS,
             "token_endpoint_auth_signing_alg_values_supported": list(JWSRegistry.recommended),
         }
     )
+    if request.is_secure:  # RFC 8414 knows no issuer over plain http
+        document.validate()
     return dict(document)
 
 
