@@ -79,6 +79,5 @@ async fn every_method_gets_a_token_is_refused_and_survives_a_rotation_at_every_s
     // Not by `println!`, which is kept from those who run the tests.
     write!(std::io::stdout().lock(), "\n{markdown}\n")?;
     let flaws = table.flaws();
-    assert!(flaws.is_empty(), "{}", flaws.join("\n"));
-    Ok(())
+    stories::check(flaws.is_empty(), || flaws.join("\n"))
 }

@@ -150,7 +150,7 @@ pub(crate) async fn recovered(tokens: &ClientCredentials) -> Result<AccessToken>
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), recovery)
+    tokio::time::timeout(Duration::from_secs(10), recovery)
         .await
         .map_err(|_| "still denied with the right credential")?
 }
