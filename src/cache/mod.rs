@@ -14,11 +14,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use clock::{Clock, Moment};
-use flight::{Flight, Pulse, Runtime};
+use flight::{Flight, Landed, Landing, Plan, Pulse, Runtime};
 pub(crate) use schedule::{doubled, share};
 pub(crate) use settings::{Backoff, SHORTEST, Settings};
 use slots::Slots;
@@ -123,88 +125,103 @@ impl<S: TokenSource + 'static> Cached<S> {
     /// This thread has no lease: what can be answered without a flight is answered at once.
     #[cold]
     fn look_up(&self, now: Moment) -> TokenFuture<'_> {
-        let answer = self.0.with_state(|state| self.0.ask(state, now));
-        match answer {
+        match self.0.with_state(|state| self.0.ask(state, now, None)) {
             Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
             Answer::Fail(error) => TokenFuture::ready(Err(error)),
             // The runtime is looked up when the future is polled: `block_on(source.token())` calls us outside of it.
-            Answer::UseAndDepart(_) | Answer::Depart | Answer::Wait(..) => {
+            Answer::UseAndDepart(..) | Answer::Depart | Answer::Wait(..) => {
                 TokenFuture::new(self.obtain())
             }
         }
     }
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
-        // A thread that stood still has missed the flight's beat and ours: the flight gets a chance to beat first.
-        let mut yielded = false;
+        let mut patient = Patience::default();
         loop {
-            let (mut landing, patience) = match self.step(Runtime::current(), yielded) {
+            match self.step(&mut patient) {
                 Step::Done(result) => return result,
-                Step::Wait(landing, patience) => (landing, patience),
-                Step::Yield => {
-                    yielded = true;
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-            };
-            yielded = false;
-            // Three ways on: it landed with a result; it is gone or brought nothing of use; it may be overdue.
-            if let Ok(Ok(landed)) =
-                tokio::time::timeout(patience, landing.wait_for(Option::is_some)).await
-            {
-                if let Some(result) = landed.clone() {
-                    return result;
+                Step::Yield => tokio::task::yield_now().await,
+                Step::Wait(landing, patience) => {
+                    patient.yielded = false;
+                    if let Some(result) = flight::landed(landing, patience).await {
+                        return result;
+                    }
                 }
             }
         }
     }
 
-    fn step(&self, runtime: Runtime, yielded: bool) -> Step {
+    fn step(&self, patient: &mut Patience) -> Step {
         let now = self.0.clock.now();
+        // What needs no runtime, before one is looked for.
+        match self.0.with_state(|state| self.0.ask(state, now, None)) {
+            Answer::Use(token, _) => return Step::Done(Ok(token)),
+            Answer::Fail(error) => return Step::Done(Err(error)),
+            Answer::UseAndDepart(..) | Answer::Depart | Answer::Wait(..) => {}
+        }
+        let runtime = match Runtime::current() {
+            Runtime::Ready(runtime) => runtime,
+            Runtime::Unfit(why) => return Step::Done(self.without_runtime(now, why)),
+        };
         self.0
-            .with_state(|state| match (self.0.ask(state, now), runtime) {
-                (Answer::Use(token, _), _) => Step::Done(Ok(token)),
-                (Answer::Fail(error), _) => Step::Done(Err(error)),
-                (Answer::UseAndDepart(token), Runtime::Ready(runtime)) => {
+            .with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
+                Answer::Use(token, _) => Step::Done(Ok(token)),
+                Answer::Fail(error) => Step::Done(Err(error)),
+                Answer::UseAndDepart(token, _) => {
                     self.depart(state, &runtime, now);
                     Step::Done(Ok(token))
                 }
-                (Answer::UseAndDepart(token), Runtime::Unfit(_)) => Step::Done(Ok(token)),
-                (Answer::Depart, Runtime::Ready(_)) if !yielded && state.has_silent_flight() => {
+                Answer::Wait(landing, patience) => Step::Wait(landing, patience),
+                Answer::Depart if !patient.yielded && state.has_silent_flight(runtime.id()) => {
+                    patient.yielded = true;
                     Step::Yield
                 }
-                (Answer::Depart, Runtime::Ready(runtime)) => {
+                Answer::Depart if patient.departures == MOST_DEPARTURES => {
+                    Step::Done(Err(Error::new(
+                        ErrorKind::Other,
+                        "no flight lands: the tokio runtime is shutting down",
+                    )))
+                }
+                Answer::Depart => {
+                    patient.departures += 1;
                     let landing = self.depart(state, &runtime, now);
-                    Step::Wait(landing, state.settings().attempt_timeout)
+                    Step::Wait(landing, state.settings().patience())
                 }
-                (Answer::Wait(landing, patience), Runtime::Ready(_)) => {
-                    Step::Wait(landing, patience)
+            })
+    }
+
+    /// A usable token, and a while without looking for a runtime again: that may cost a caught panic.
+    fn without_runtime(&self, now: Moment, why: &'static str) -> Result<AccessToken, Error> {
+        self.0
+            .with_state(|state| match self.0.ask(state, now, None) {
+                Answer::Use(token, _) => Ok(token),
+                Answer::UseAndDepart(token, unusable_at) => {
+                    self.0
+                        .slots
+                        .lease(&token, now.plus(RUNTIME_SOUGHT_EVERY).earlier(unusable_at));
+                    Ok(token)
                 }
-                (Answer::Depart | Answer::Wait(..), Runtime::Unfit(why)) => {
-                    Step::Done(Err(Error::new(ErrorKind::Other, why)))
-                }
+                Answer::Fail(error) => Err(error),
+                Answer::Depart | Answer::Wait(..) => Err(Error::new(ErrorKind::Other, why)),
             })
     }
 
     /// Spawns the flight while the state is locked, so that there is one. A spawned task does not run before we let
     /// go of the lock, except on another thread, where it does not touch the state before it lands.
-    fn depart(
-        &self,
-        state: &mut State,
-        runtime: &tokio::runtime::Handle,
-        now: Moment,
-    ) -> watch::Receiver<Landed> {
+    fn depart(&self, state: &mut State, runtime: &Handle, now: Moment) -> Landing {
         let (land, landing) = watch::channel(None);
         let pulse = Arc::new(Pulse::new(now));
-        let (patience, deadline) = (
-            state.settings().attempt_timeout,
-            state.settings().flight_deadline,
-        );
+        let plan = Plan {
+            clock: self.0.clock.clone(),
+            pulse: Arc::clone(&pulse),
+            patience: state.settings().patience(),
+            deadline: state.settings().flight_deadline,
+            refused: state.refused().cloned(),
+        };
         state.depart(|number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
-            let (clock, beat) = (self.0.clock.clone(), Arc::clone(&pulse));
             let task = runtime.spawn(async move {
-                let outcome = flight::fly(&*source, &clock, &beat, patience, deadline).await;
+                let outcome = flight::fly(&*source, &plan).await;
                 // Without a handle left there is nobody to serve.
                 if let Some(result) =
                     Weak::upgrade(&core).and_then(|core| core.land(number, outcome))
@@ -217,21 +234,36 @@ impl<S: TokenSource + 'static> Cached<S> {
                 number,
                 landing: landing.clone(),
                 pulse,
-                task: Some(task.abort_handle()),
+                runtime: runtime.id(),
+                task: task.abort_handle(),
             }
         });
         landing
     }
 }
 
-type Landed = Option<Result<AccessToken, Error>>;
+/// What a caller has gone through.
+#[derive(Default)]
+struct Patience {
+    /// A thread that stood still has missed the flight's beat along with everything else: before a silent flight of our
+    /// own runtime is overtaken it gets a chance to beat.
+    yielded: bool,
+    departures: u32,
+}
 
 enum Step {
     Done(Result<AccessToken, Error>),
     /// Let other tasks run, and ask again.
     Yield,
-    Wait(watch::Receiver<Landed>, Duration),
+    Wait(Landing, Duration),
 }
+
+/// A flight that vanishes before it lands is one whose runtime is shutting down: there the next one vanishes too. More
+/// than rejections can force, fewer than a loop.
+const MOST_DEPARTURES: u32 = 8;
+
+/// 1 s: how long a token may go on unrenewed where there is no runtime.
+const RUNTIME_SOUGHT_EVERY: Duration = Duration::from_secs(1);
 
 impl<S> Core<S> {
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -250,8 +282,8 @@ impl<S> Core<S> {
     }
 
     /// Asks, and gives this thread a lease on what may be used for a while.
-    fn ask(&self, state: &State, now: Moment) -> Answer {
-        let answer = state.ask(now);
+    fn ask(&self, state: &State, now: Moment, here: Option<Id>) -> Answer {
+        let answer = state.ask(now, here);
         if let Answer::Use(token, until) = &answer {
             self.slots.lease(token, *until);
         }
@@ -271,9 +303,7 @@ impl<S> Core<S> {
 
 impl<S> Drop for Core<S> {
     fn drop(&mut self) {
-        if let Some(task) = self.lock().task() {
-            task.abort();
-        }
+        self.lock().tasks().for_each(AbortHandle::abort);
     }
 }
 

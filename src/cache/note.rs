@@ -24,6 +24,8 @@ pub(crate) enum Note {
         assumed: Duration,
     },
     DeadOnArrival,
+    /// Nothing to tell: an error may have a value of the user inside, whose `Drop` is code of the user.
+    Forgotten(#[expect(dead_code, reason = "dropped with the note")] Error),
 }
 
 impl Note {
@@ -58,6 +60,7 @@ impl Note {
             Note::NoLifetime { assumed: _assumed } => {
                 event!(warn, assumed = ?_assumed, "the authorization server states no lifetime of its tokens");
             }
+            Note::Forgotten(_) => {}
             Note::DeadOnArrival => {
                 event!(
                     warn,

@@ -37,12 +37,14 @@ impl Schedule {
                 .min(lifetime / 2)
                 .min(WINDOW_CAP),
         };
+        // A wish of zero would be a request for every call.
+        let wish = refresh_in.map(|wish| wish.max(WINDOW_FLOOR.min(lifetime / 2)));
         // The first half of the window; the second is for the attempts after a failed one.
         let latest = lifetime.saturating_sub(window / 2);
         let drawn = latest.saturating_sub(share(window / 2, draw));
         let refresh = drawn
             .min(early(settings.max_age, draw))
-            .min(refresh_in.map_or(Duration::MAX, |wish| early(wish, draw)))
+            .min(wish.map_or(Duration::MAX, |wish| early(wish, draw)))
             .min(unusable);
         Schedule {
             refresh,
@@ -152,6 +154,7 @@ mod tests {
         };
         assert_eq!(with(600), seconds(600));
         assert_eq!(with(3500), seconds(3240));
+        assert_eq!(with(0), seconds(30), "no storm");
     }
 
     #[test]

@@ -31,6 +31,13 @@ pub(crate) struct Settings {
     pub(crate) forced_refresh_every: Duration,
 }
 
+impl Settings {
+    /// How long a flight may go without a beat. The floor: beats are read from a clock that ticks every 1 to 10 ms.
+    pub(crate) fn patience(&self) -> Duration {
+        self.attempt_timeout.max(Duration::from_millis(100))
+    }
+}
+
 /// Waits that double.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Id;
+use tokio::task::AbortHandle;
+
 use super::clock::Moment;
-use super::flight::{Flight, Landing, Outcome};
+use super::flight::{Flight, Landed, Landing, Outcome};
 use super::note::Note;
 use super::schedule::{Schedule, doubled, early};
-use super::settings::Settings;
+use super::settings::{SHORTEST, Settings};
 use crate::{AccessToken, Error, ErrorKind};
 
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub(crate) struct State {
     /// The token that the API refused, kept to recognise its value when the server brings it again.
     refused: Option<Refused>,
     flight: Option<Flight>,
+    /// The tasks of flights that were overtaken and may still land.
+    overtaken: Vec<AbortHandle>,
     setback: Option<Setback>,
     allowance: Allowance,
     flights: u64,
@@ -62,8 +67,8 @@ struct Warned {
 pub(crate) enum Answer {
     /// Use this token; no need to ask again until then.
     Use(AccessToken, Moment),
-    /// Use this token, and see to it that a flight departs.
-    UseAndDepart(AccessToken),
+    /// Use this token, which is usable until then, and see to it that a flight departs.
+    UseAndDepart(AccessToken, Moment),
     /// See to it that a flight departs, and ask again.
     Depart,
     /// Wait for the flight; ask again after this long.
@@ -82,6 +87,7 @@ impl State {
             current: None,
             refused: None,
             flight: None,
+            overtaken: Vec::new(),
             setback: None,
             flights: 0,
             random,
@@ -94,35 +100,35 @@ impl State {
         &self.settings
     }
 
-    /// fresh, stale or expired: DESIGN section 4.
-    pub(crate) fn ask(&self, now: Moment) -> Answer {
-        let patience = self.settings.attempt_timeout;
+    /// fresh, stale or expired: DESIGN section 4. `here` is the runtime of the caller, if he has one.
+    pub(crate) fn ask(&self, now: Moment, here: Option<Id>) -> Answer {
+        let patience = self.settings.patience();
         let flight = self
             .flight
             .as_ref()
-            .filter(|flight| flight.is_driven(now, patience));
+            .filter(|flight| flight.is_under_way(now, patience, here));
+        let overdue_in = |flight: &Flight| {
+            flight
+                .overdue_at(patience)
+                .saturating_sub(now.mono())
+                .max(SHORTEST)
+        };
         match self.usable(now) {
             Some(current) if !current.refresh_at.reached(now) => {
                 Answer::Use(current.token.clone(), current.refresh_at)
             }
             Some(current) => {
                 let until = match (flight, self.pause(true).filter(|end| !end.reached(now))) {
-                    (Some(flight), _) => {
-                        now.plus(flight.overdue_at(patience).saturating_sub(now.mono()))
-                    }
+                    (Some(flight), _) => now.plus(overdue_in(flight)),
                     (None, Some(end)) => end,
-                    (None, None) => return Answer::UseAndDepart(current.token.clone()),
+                    (None, None) => {
+                        return Answer::UseAndDepart(current.token.clone(), current.unusable_at);
+                    }
                 };
                 Answer::Use(current.token.clone(), until.earlier(current.unusable_at))
             }
             None => match (flight, &self.setback) {
-                (Some(flight), _) => Answer::Wait(
-                    flight.landing.clone(),
-                    flight
-                        .overdue_at(patience)
-                        .saturating_sub(now.mono())
-                        .max(super::settings::SHORTEST),
-                ),
+                (Some(flight), _) => Answer::Wait(flight.landing.clone(), overdue_in(flight)),
                 (
                     None,
                     Some(Setback {
@@ -136,20 +142,39 @@ impl State {
         }
     }
 
-    /// Whether there is a flight that has missed its beat, without being gone.
-    pub(crate) fn has_silent_flight(&self) -> bool {
+    /// Whether a flight of the runtime `here` has missed its beat, without being gone.
+    pub(crate) fn has_silent_flight(&self, here: Id) -> bool {
         self.flight
             .as_ref()
-            .is_some_and(|flight| flight.landing.has_changed().is_ok())
+            .is_some_and(|flight| flight.runtime == here && !flight.is_gone())
     }
 
-    /// A flight takes off. One that was under way before is overtaken: should it land after all, it is late.
+    /// The token whose refusal the source is to hear of.
+    pub(crate) fn refused(&self) -> Option<&AccessToken> {
+        self.refused.as_ref().map(|refused| &refused.token)
+    }
+
+    /// A flight takes off. One that was under way before is overtaken: should it land after all, it is late; if it
+    /// has not even started, it never will.
     pub(crate) fn depart(&mut self, flight: impl FnOnce(u64) -> Flight) {
         self.flights += 1;
-        self.flight = Some(flight(self.flights));
+        let flight = flight(self.flights);
+        self.overtaken.retain(|task| !task.is_finished());
+        match self.flight.replace(flight) {
+            Some(old) if old.pulse.has_started() => self.overtaken.push(old.task),
+            Some(old) => old.task.abort(),
+            None => {}
+        }
         self.notes.push(Note::Departed {
             flight: self.flights,
         });
+    }
+
+    /// The tasks that serve nobody once the last handle is dropped.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = &AbortHandle> {
+        self.overtaken
+            .iter()
+            .chain(self.flight.as_ref().map(|flight| &flight.task))
     }
 
     /// What has happened since the last call, to be told without the lock.
@@ -158,12 +183,7 @@ impl State {
     }
 
     /// A flight lands. Returns what those who waited for it get; `None`: they ask again.
-    pub(crate) fn land(
-        &mut self,
-        number: u64,
-        outcome: Outcome,
-        now: Moment,
-    ) -> Option<Result<AccessToken, Error>> {
+    pub(crate) fn land(&mut self, number: u64, outcome: Outcome, now: Moment) -> Landed {
         let late = self
             .flight
             .as_ref()
@@ -173,24 +193,24 @@ impl State {
         }
         match outcome {
             Outcome::Token(token) => self.arrived(number, token, late, now),
-            Outcome::Failed(error) => {
-                if !late {
-                    self.set_back(Some(error.clone()), now);
-                }
-                // A late landing may have filled the slot while they waited.
-                Some(Err(error)).filter(|_| self.usable(now).is_none())
-            }
             Outcome::Panicked(error) => Some(Err(error)),
+            // A newer flight knows better.
+            Outcome::Failed(error) if late => {
+                self.notes.push(Note::Forgotten(error));
+                None
+            }
+            Outcome::Failed(error) => {
+                self.set_back(Some(error.clone()), now);
+                // A late landing may have filled the slot while they waited.
+                match self.usable(now) {
+                    None => Some(Err(error)),
+                    Some(_) => None,
+                }
+            }
         }
     }
 
-    fn arrived(
-        &mut self,
-        number: u64,
-        token: AccessToken,
-        late: bool,
-        now: Moment,
-    ) -> Option<Result<AccessToken, Error>> {
+    fn arrived(&mut self, number: u64, token: AccessToken, late: bool, now: Moment) -> Landed {
         let refused = self
             .refused
             .as_ref()
@@ -205,44 +225,32 @@ impl State {
             (None, _) => (token, false),
         };
         let arrival = self.schedule(token, insisted);
-        let token = arrival.token.clone();
-
+        if late && (self.usable(now).is_some() || arrival.unusable_at.reached(now)) {
+            return None;
+        }
         if arrival.unusable_at.reached(now) {
             // For those who waited only (QUIRKS row 11, `expires_in: 0`).
-            if !late {
-                self.set_back(None, now);
-            }
+            self.set_back(None, now);
             if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
                 self.notes.push(Note::DeadOnArrival);
             }
-            return Some(Ok(token));
-        }
-        if late && self.usable(now).is_some() {
-            return Some(Ok(token));
+            return Some(Ok(arrival.token));
         }
         // The same value again, hardly longer valid than before: the server hands out a cached token of its own
         // (WSO2, Marketo). It is used to its end; asking at once would bring it once more.
         let gained = self.current.as_ref().is_none_or(|old| {
-            old.token.id() != token.id()
+            old.token.id() != arrival.token.id()
                 || arrival.unusable_at.mono() > old.unusable_at.mono().saturating_add(SECOND)
         });
         self.current = Some(arrival);
         self.refused = None;
         if gained {
-            if let Some(Setback {
-                error: Some(_),
-                count,
-                ..
-            }) = self.setback.take()
-            {
-                self.notes.push(Note::Recovered {
-                    failed_flights: count,
-                });
-            }
+            self.recover();
         } else {
             self.set_back(None, now);
         }
-        Some(Ok(token))
+        // From the cache, where it is not found any more should it be rejected, or expire, before they look.
+        None
     }
 
     /// "The API refused this very token." Returns whether it must not be handed out any more.
@@ -270,11 +278,6 @@ impl State {
             (None, Some(_)) => "expired",
             (None, None) => "empty",
         }
-    }
-
-    /// The task of the flight under way.
-    pub(crate) fn task(&self) -> Option<&tokio::task::AbortHandle> {
-        self.flight.as_ref().and_then(|flight| flight.task.as_ref())
     }
 
     fn usable(&self, now: Moment) -> Option<&Current> {
@@ -308,21 +311,47 @@ impl State {
     }
 
     fn set_back(&mut self, error: Option<Error>, now: Moment) {
-        let earlier = self.setback.take();
-        let failed_before = earlier
+        let failed_before = self
+            .setback
             .as_ref()
-            .is_some_and(|earlier| earlier.error.is_some());
+            .is_some_and(|setback| setback.error.is_some());
+        // Failures, and answers that bring nothing new, are counted apart.
+        let count = match &self.setback {
+            Some(setback) if failed_before == error.is_some() => setback.count.saturating_add(1),
+            _ => 1,
+        };
+        self.recover_unless(failed_before && error.is_some());
         if let Some(error) = error.clone().filter(|_| !failed_before) {
             let usable = self.usable(now).is_some();
             self.notes.push(Note::Failed { error, usable });
         }
-        let count = earlier.map_or(0, |earlier| earlier.count).saturating_add(1);
         self.setback = Some(Setback {
             error,
             count,
             since: now,
             draw: self.random.f64(),
         });
+    }
+
+    /// The setback is over.
+    fn recover(&mut self) {
+        self.recover_unless(false);
+    }
+
+    fn recover_unless(&mut self, goes_on: bool) {
+        if let Some(Setback {
+            error: Some(error),
+            count,
+            ..
+        }) = self.setback.take()
+        {
+            self.notes.push(Note::Forgotten(error));
+            if !goes_on {
+                self.notes.push(Note::Recovered {
+                    failed_flights: count,
+                });
+            }
+        }
     }
 
     /// When the next flight may depart after a setback; how long that is depends on whether a token is usable.

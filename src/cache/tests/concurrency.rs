@@ -231,11 +231,7 @@ async fn dropping_the_last_handle_ends_the_flight() {
     let clone = tokens.clone();
     assert!(at_once(&tokens).is_none());
     settle().await;
-    let alive = || {
-        tokio::runtime::Handle::current()
-            .metrics()
-            .num_alive_tasks()
-    };
+    let alive = || Handle::current().metrics().num_alive_tasks();
     drop(tokens);
     settle().await;
     assert_eq!(alive(), 1, "the clone still holds it");
@@ -258,12 +254,7 @@ async fn an_idle_source_has_no_task_and_makes_no_request() {
     settle().await;
     server.advance(seconds(86_400));
     settle().await;
-    assert_eq!(
-        tokio::runtime::Handle::current()
-            .metrics()
-            .num_alive_tasks(),
-        0
-    );
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
     assert_eq!(server.hits(), 1);
 }
 

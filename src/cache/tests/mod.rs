@@ -3,6 +3,7 @@
 mod clocks;
 mod concurrency;
 mod failures;
+mod hard_cases;
 mod rejections;
 mod runtimes;
 

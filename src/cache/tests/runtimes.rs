@@ -199,6 +199,8 @@ fn a_stale_token_is_renewed_by_the_next_runtime_that_can() {
     runtime().block_on(tokens.token()).unwrap();
     server.advance(seconds(3400));
     assert_eq!(value(&tokens), "t1");
+    // For a second this thread does not look for a runtime again.
+    server.advance(seconds(1));
     runtime().block_on(async {
         assert_eq!(value(&tokens), "t1");
         settle().await;
@@ -215,8 +217,8 @@ async fn a_thread_that_stood_still_overtakes_no_living_flight() {
     assert!(at_once(&tokens).is_none());
     settle().await;
     for _ in 0..3 {
-        std::thread::sleep(millis(20));
-        server.advance(millis(20));
+        std::thread::sleep(millis(30));
+        server.advance(millis(100));
         // The tick is due, and the task has not been polled yet.
         let mut caller = tokens.token();
         let mut cx = Context::from_waker(Waker::noop());
