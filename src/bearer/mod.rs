@@ -47,7 +47,12 @@ use origin::Origin;
 /// says otherwise. A request that has an `Authorization` header already is left alone altogether. No token means an
 /// error, never a request without one.
 ///
-/// Redirects are followed by reqwest, beneath: it removes `Authorization` when the origin changes.
+/// Redirects are followed by reqwest, beneath: it removes `Authorization` when the origin changes. A chain that leads away
+/// and back ends in a request without it, whose 401 looks like any other and costs one of the few forced renewals. A
+/// layer that follows redirects belongs around this one, not beneath it.
+///
+/// A URL with user information (`https://user:password@..`) becomes an `Authorization` header in reqwest, before we see
+/// the request: it is then the caller's own.
 ///
 /// # What a 401 means
 ///

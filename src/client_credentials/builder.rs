@@ -179,7 +179,9 @@ impl ClientCredentialsBuilder {
     ///
     /// It is finished by us: no redirects, no decompression, no referer, no idle connections, no proxy for loopback
     /// or plain `http`, our timeouts, certificates verified. What cannot be undone, and is yours to leave out: a
-    /// cookie store, a default `Authorization` header, a TLS stack of your own (`tls_backend_preconfigured`). A `User-Agent` is set with [`header`](Self::header).
+    /// cookie store, default headers such as `Authorization` or `Host`, a TLS stack of your own
+    /// (`tls_backend_preconfigured`; without the feature `rustls` also `tls_danger_..`). A `User-Agent` is set with
+    /// [`header`](Self::header).
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials};

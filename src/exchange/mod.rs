@@ -1,6 +1,8 @@
 //! One hardened round trip: the only place that talks to an authorization server.
 
-use std::error::Error as StdError;
+mod certificate;
+mod hardened;
+
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -9,13 +11,16 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::error::Cause;
 use crate::grant::request::Request;
 use crate::{Error, ErrorKind};
+use certificate::tls_refusal;
+use hardened::hardened;
+pub(crate) use hardened::{is_loopback, is_loopback_host};
 
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
@@ -124,6 +129,10 @@ impl Exchange {
             .await
             .map_err(|e| self.failed("could not be reached", e))?;
         let status = incoming.status();
+        // A bare body, of which nobody can tell whether it is complete.
+        if incoming.version() == Version::HTTP_09 {
+            return Err(self.transport("does not speak HTTP"));
+        }
         // Which of the two ends the body is a matter of opinion, and a proxy may hold another one.
         let headers = incoming.headers();
         if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
@@ -214,109 +223,6 @@ fn cause(e: reqwest::Error) -> Cause {
 
 const LONGEST_CAUSE: usize = 256;
 
-/// A year: reqwest adds its timeouts to an `Instant`, which panics when it overflows.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
-
-/// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
-fn hardened(
-    builder: reqwest::ClientBuilder,
-    endpoint: &Url,
-    settings: &Settings,
-) -> reqwest::ClientBuilder {
-    let https = endpoint.scheme() == "https";
-    let mut builder = builder
-        // A redirect would replay the secret to whoever is named there.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        // Our own retries are counted; theirs would be hidden.
-        .retry(reqwest::retry::never())
-        // A fetch is rare, and a pooled connection belongs to a runtime that may be idle or gone.
-        .pool_max_idle_per_host(0)
-        // Bombs.
-        .no_gzip()
-        .no_brotli()
-        .no_deflate()
-        .no_zstd()
-        // It would log what is sent.
-        .connection_verbose(false)
-        .connect_timeout(settings.connect_timeout.min(LONGEST_TIMEOUT))
-        .read_timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
-        .timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
-        .https_only(https);
-    // A proxy would see a plain request with its secret, and nobody means one for loopback.
-    if !https || is_loopback(endpoint) {
-        builder = builder.no_proxy();
-    }
-    #[cfg(feature = "rustls")]
-    {
-        builder = builder
-            .tls_danger_accept_invalid_certs(false)
-            .tls_danger_accept_invalid_hostnames(false)
-            .tls_version_min(reqwest::tls::Version::TLS_1_2);
-    }
-    builder
-}
-
-/// Loopback addresses and exactly `localhost`.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(is_loopback_host)
-}
-
-/// The same of a host as it stands in a URL, an IPv6 address in brackets.
-pub(crate) fn is_loopback_host(host: &str) -> bool {
-    let address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    match address.parse::<std::net::IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        Err(_) => host.eq_ignore_ascii_case("localhost"),
-    }
-}
-
-/// Whether one side refused the other's certificate. `io::Error` does not show what it wraps as its source.
-#[cfg(feature = "rustls")]
-fn tls_refusal(e: &(dyn StdError + 'static)) -> bool {
-    use rustls::{AlertDescription as Alert, Error as Tls};
-    let inner = e
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    let tls = e
-        .downcast_ref::<Tls>()
-        .or_else(|| inner.and_then(|inner| inner.downcast_ref()));
-    match tls {
-        Some(
-            Tls::InvalidCertificate(_)
-            | Tls::InvalidCertRevocationList(_)
-            | Tls::NoCertificatesPresented
-            | Tls::UnsupportedNameType
-            | Tls::PeerIncompatible(_),
-        ) => true,
-        Some(Tls::AlertReceived(alert)) => matches!(
-            alert,
-            Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCA
-                | Alert::AccessDenied
-                | Alert::ProtocolVersion
-                | Alert::CertificateRequired
-        ),
-        Some(_) => false,
-        None => match inner {
-            Some(inner) => tls_refusal(inner),
-            None => e.source().is_some_and(tls_refusal),
-        },
-    }
-}
-
-#[cfg(not(feature = "rustls"))]
-fn tls_refusal(_: &(dyn StdError + 'static)) -> bool {
-    false
-}
-
 /// A URL without what may be secret in it: `https://host:port/path`.
 pub(crate) struct Shown<'a>(pub(crate) &'a Url);
 
@@ -332,5 +238,36 @@ impl fmt::Display for Shown<'_> {
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&Shown(&self.endpoint), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_no_http_1_is_no_response() {
+        // T20: a bare body, of which nobody can tell whether it is complete.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}/token", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(br#"{"access_token":"t","token_type":"Bearer"}"#);
+            }
+        });
+        let exchange = Exchange::new(
+            &|| reqwest::Client::builder().http09_responses(),
+            Url::parse(&endpoint).unwrap(),
+            &Settings::default(),
+        )
+        .unwrap();
+        let request = Request {
+            authorization: None,
+            body: Zeroizing::new(b"a=b".to_vec()),
+        };
+        assert!(exchange.send(request).await.is_err());
     }
 }

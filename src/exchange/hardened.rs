@@ -1,0 +1,145 @@
+//! The HTTP client: the user's builder, finished by us so that it cannot be weakened.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use url::Url;
+
+use super::Settings;
+
+/// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
+pub(super) fn hardened(
+    builder: reqwest::ClientBuilder,
+    endpoint: &Url,
+    settings: &Settings,
+) -> reqwest::ClientBuilder {
+    let https = endpoint.scheme() == "https";
+    let mut builder = builder
+        // A redirect would replay the secret to whoever is named there.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        // Our own retries are counted; theirs would be hidden.
+        .retry(reqwest::retry::never())
+        // A fetch is rare, and a pooled connection belongs to a runtime that may be idle or gone.
+        .pool_max_idle_per_host(0)
+        // Bombs.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        // It would log what is sent.
+        .connection_verbose(false)
+        // What is not quite HTTP is not HTTP.
+        .http1_allow_obsolete_multiline_headers_in_responses(false)
+        .http1_allow_spaces_after_header_name_in_responses(false)
+        .http1_ignore_invalid_headers_in_responses(false)
+        .connect_timeout(settings.connect_timeout.min(LONGEST_TIMEOUT))
+        .read_timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
+        .timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
+        .https_only(https);
+    // A proxy would see a plain request with its secret, and nobody means one for loopback.
+    if !https || is_loopback(endpoint) {
+        builder = builder.no_proxy();
+    }
+    // Whatever the resolver says: what is excused from TLS stays on this machine.
+    if !https {
+        let loopback = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        builder = builder.resolve_to_addrs(
+            "localhost",
+            &loopback.map(|address| SocketAddr::new(address, 0)),
+        );
+    }
+    #[cfg(feature = "rustls")]
+    {
+        builder = builder
+            .tls_danger_accept_invalid_certs(false)
+            .tls_danger_accept_invalid_hostnames(false)
+            // With the session's keys the secret can be read from a recording. Of the versions rustls has none below
+            // 1.2, and a stricter choice of the user's stays.
+            .tls_sslkeylogfile(false);
+    }
+    builder
+}
+
+/// A year: reqwest adds its timeouts to an `Instant`, which panics when it overflows.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+
+/// Loopback addresses and exactly `localhost`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// The same of a host as it stands in a URL, an IPv6 address in brackets.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(http_client: fn() -> reqwest::ClientBuilder) -> String {
+        let endpoint = Url::parse("https://auth.example.com/token").unwrap();
+        format!(
+            "{:?}",
+            hardened(http_client(), &endpoint, &Settings::default())
+        )
+    }
+
+    #[cfg(feature = "rustls")]
+    #[test]
+    fn a_stricter_tls_version_of_the_user_is_kept() {
+        let text =
+            shown(|| reqwest::Client::builder().tls_version_min(reqwest::tls::Version::TLS_1_3));
+        assert!(
+            !text.contains("Tls1_2") && !text.contains("TLS_1_2"),
+            "{text}"
+        );
+    }
+
+    #[cfg(feature = "rustls")]
+    #[test]
+    fn no_tls_keys_are_logged() {
+        let text = shown(|| reqwest::Client::builder().tls_sslkeylogfile(true));
+        assert!(!text.contains("tls_sslkeylogfile: true"), "{text}");
+    }
+
+    #[test]
+    fn lenient_http_1_is_made_strict() {
+        let strict = shown(reqwest::Client::builder);
+        for (name, lenient) in [
+            (
+                "spaces",
+                shown(|| {
+                    reqwest::Client::builder()
+                        .http1_allow_spaces_after_header_name_in_responses(true)
+                }),
+            ),
+            (
+                "folding",
+                shown(|| {
+                    reqwest::Client::builder()
+                        .http1_allow_obsolete_multiline_headers_in_responses(true)
+                }),
+            ),
+            (
+                "invalid headers",
+                shown(|| {
+                    reqwest::Client::builder().http1_ignore_invalid_headers_in_responses(true)
+                }),
+            ),
+        ] {
+            assert_eq!(strict, lenient, "{name}");
+        }
+    }
+}
