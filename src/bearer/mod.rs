@@ -66,8 +66,8 @@ use origin::Origin;
 /// | anything else | stays | its answer is handed back |
 ///
 /// If no other token can be had, or the body cannot be copied, the answer is handed back untouched; so is the answer
-/// to the repeated request. What can be copied: what [`reqwest::Request::try_clone`] can; with tower, bodies of the
-/// types `()`, `Bytes`, `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by [`clone_body`](Self::clone_body). The body of a gRPC call
+/// to the repeated request. What can be copied: what [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the
+/// types `()`, `Bytes`, `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body`. The body of a gRPC call
 /// is a stream: collect it before this layer, as the example `tonic` does.
 ///
 /// # Cancel safety
