@@ -6,16 +6,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::event::event;
 use crate::{Error, ErrorKind};
 
-/// A secret, or where to read it.
+/// A secret, a key or a certificate, or where to read it.
 ///
 /// It is read anew for each attempt to fetch a token, and once more when the authorization server says
-/// `invalid_client`: a rotated secret needs no restart. `Debug` tells where it comes from, never what it is.
+/// `invalid_client`: a rotated secret needs no restart. Two can [overlap](Self::or). `Debug` tells where it comes from,
+/// never what it is.
 ///
 /// ```
 /// use client_credentials::Credential;
@@ -33,7 +36,12 @@ use crate::{Error, ErrorKind};
 /// A missing variable and an unusable value are faults that `build()` reports. What goes wrong later, when it is
 /// read, is [`ErrorKind::Credential`]: transient, and no reason to give up a token that is still usable.
 #[derive(Clone)]
-pub struct Credential(Origin);
+pub struct Credential {
+    /// Never empty.
+    origins: Arc<[Origin]>,
+    /// Which of them the authorization server accepted last.
+    accepted: Arc<AtomicUsize>,
+}
 
 #[derive(Clone)]
 enum Origin {
@@ -52,14 +60,14 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 impl Credential {
     /// From an environment variable, taken as it is.
     pub fn env(name: impl Into<String>) -> Self {
-        Credential(Origin::Env(name.into()))
+        Origin::Env(name.into()).into()
     }
 
     /// From a file (UTF-8, at most 1 MiB). One trailing newline is dropped.
     ///
     /// Replacing the file, or the directory's `..data` link in Kubernetes, rotates the secret.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Credential(Origin::File(path.into()))
+        Origin::File(path.into()).into()
     }
 
     /// From an async closure, for instance a call to a vault.
@@ -72,22 +80,102 @@ impl Credential {
         T: Into<SecretString>,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        Credential(Origin::Closure(Arc::new(move || {
+        let closure: Arc<Closure> = Arc::new(move || {
             let read = f();
             Box::pin(async move {
                 read.await.map(Into::into).map_err(|e| {
                     unreadable("the closure given to Credential::from_fn failed").because(e)
                 })
             })
-        })))
+        });
+        Origin::Closure(closure).into()
     }
 
-    /// Reads it. Empty values and control characters are errors: neither is ever meant, and the latter do not
+    /// A second one beside it, while a rotation is under way: it is tried when the first is refused with
+    /// `invalid_client`, or cannot be read. The one that worked is tried first from then on, by all clones.
+    ///
+    /// ```
+    /// use client_credentials::Credential;
+    /// // Either may be active already, or still.
+    /// let secret = Credential::file("/run/secrets/new").or(Credential::file("/run/secrets/old"));
+    /// assert_eq!(format!("{secret:?}"), "Credential(file /run/secrets/new, or file /run/secrets/old)");
+    /// ```
+    pub fn or(self, second: impl Into<Credential>) -> Self {
+        let second = second.into();
+        let origins = self.origins.iter().chain(second.origins.iter()).cloned();
+        Credential {
+            origins: origins.collect(),
+            accepted: Arc::default(),
+        }
+    }
+
+    /// Which origins to try, the one that was accepted last before the others.
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> + use<> {
+        let count = self.origins.len();
+        let first = self.accepted.load(Ordering::Relaxed);
+        (0..count).map(move |n| (first + n) % count)
+    }
+
+    /// Remembers the origin that the authorization server accepted.
+    pub(crate) fn accept(&self, place: usize) {
+        if self.accepted.swap(place, Ordering::Relaxed) != place {
+            event!(info, credential = ?self.origins.get(place), "another of the client's credentials was accepted: it is tried first from now on");
+        }
+    }
+
+    /// Reads a secret. Empty values and control characters are errors: neither is ever meant, and the latter do not
     /// survive the way through headers and forms.
-    pub(crate) async fn read(&self) -> Result<SecretString, Error> {
-        let secret = match &self.0 {
-            Origin::Value(secret) => secret.clone(),
-            Origin::Env(name) => from_env(name)?,
+    pub(crate) async fn read(&self, place: usize) -> Result<SecretString, Error> {
+        self.checked(place, flaw).await
+    }
+
+    /// Reads a key or certificate, which has lines.
+    #[cfg(feature = "jwt")]
+    pub(crate) async fn read_text(&self, place: usize) -> Result<SecretString, Error> {
+        self.checked(place, |text| text.is_empty().then_some("is empty"))
+            .await
+    }
+
+    async fn checked(
+        &self,
+        place: usize,
+        flaw: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<SecretString, Error> {
+        let Some(origin) = self.origins.get(place) else {
+            return Err(unreadable("there is no such credential"));
+        };
+        let secret = origin.read().await?;
+        match flaw(secret.expose_secret()) {
+            None => Ok(secret),
+            Some(flaw) => Err(unreadable(format!("{} {flaw}", origin.name()))),
+        }
+    }
+
+    /// What is wrong with it as a secret, as far as can be told without I/O.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault_by(|secret| flaw(secret).map(str::to_owned))
+    }
+
+    /// What `flaw` finds in those that can be read without I/O.
+    pub(crate) fn fault_by(&self, flaw: impl Fn(&str) -> Option<String>) -> Option<String> {
+        self.origins.iter().find_map(|origin| match origin {
+            Origin::Value(secret) => flaw(secret.expose_secret()),
+            Origin::Env(name) => match from_env(name) {
+                Ok(secret) => {
+                    flaw(secret.expose_secret()).map(|flaw| format!("({}) {flaw}", origin.name()))
+                }
+                Err(error) => Some(format!("cannot be read: {error}")),
+            },
+            Origin::File(_) | Origin::Closure(_) => None,
+        })
+    }
+}
+
+impl Origin {
+    async fn read(&self) -> Result<SecretString, Error> {
+        match self {
+            Origin::Value(secret) => Ok(secret.clone()),
+            Origin::Env(name) => from_env(name),
             Origin::File(path) => {
                 let path = path.clone();
                 // A file may lie on a network: it is not read on a thread that other tasks need.
@@ -95,27 +183,20 @@ impl Credential {
                     .await
                     .map_err(|_| {
                         unreadable("the runtime shut down while the credential was read")
-                    })??
+                    })?
             }
-            Origin::Closure(f) => f().await?,
-        };
-        match flaw(secret.expose_secret()) {
-            None => Ok(secret),
-            Some(flaw) => Err(unreadable(format!("{} {flaw}", self.origin()))),
+            Origin::Closure(f) => f().await,
         }
     }
 
-    /// What is wrong with it, as far as can be told without I/O.
-    pub(crate) fn fault(&self) -> Option<String> {
-        match &self.0 {
-            Origin::Value(secret) => flaw(secret.expose_secret()).map(str::to_owned),
-            Origin::Env(name) => match from_env(name) {
-                Ok(secret) => {
-                    flaw(secret.expose_secret()).map(|flaw| format!("({}) {flaw}", self.origin()))
-                }
-                Err(error) => Some(format!("cannot be read: {error}")),
-            },
-            Origin::File(_) | Origin::Closure(_) => None,
+    fn name(&self) -> String {
+        match self {
+            Origin::Value(_) => "the secret".to_owned(),
+            Origin::Env(name) => format!("the environment variable {name}"),
+            Origin::File(path) => format!("the file {}", path.display()),
+            Origin::Closure(_) => {
+                "what the closure given to Credential::from_fn returned".to_owned()
+            }
         }
     }
 }
@@ -180,9 +261,18 @@ fn from_file(path: &Path) -> Result<SecretString, Error> {
     Ok(text.into())
 }
 
+impl From<Origin> for Credential {
+    fn from(origin: Origin) -> Self {
+        Credential {
+            origins: Arc::new([origin]),
+            accepted: Arc::default(),
+        }
+    }
+}
+
 impl From<&str> for Credential {
     fn from(secret: &str) -> Self {
-        Credential(Origin::Value(secret.into()))
+        Origin::Value(secret.into()).into()
     }
 }
 
@@ -196,31 +286,27 @@ impl From<String> for Credential {
 
 impl From<SecretString> for Credential {
     fn from(secret: SecretString) -> Self {
-        Credential(Origin::Value(secret))
-    }
-}
-
-impl Credential {
-    /// Where it comes from.
-    fn origin(&self) -> String {
-        match &self.0 {
-            Origin::Value(_) => "the secret".to_owned(),
-            Origin::Env(name) => format!("the environment variable {name}"),
-            Origin::File(path) => format!("the file {}", path.display()),
-            Origin::Closure(_) => {
-                "what the closure given to Credential::from_fn returned".to_owned()
-            }
-        }
+        Origin::Value(secret).into()
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Origin::Value(_) => f.write_str("Credential(value)"),
-            Origin::Env(name) => write!(f, "Credential(env {name})"),
-            Origin::File(path) => write!(f, "Credential(file {})", path.display()),
-            Origin::Closure(_) => f.write_str("Credential(from_fn)"),
+        f.write_str("Credential(")?;
+        for (n, origin) in self.origins.iter().enumerate() {
+            write!(f, "{}{origin:?}", if n == 0 { "" } else { ", or " })?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Value(_) => f.write_str("value"),
+            Origin::Env(name) => write!(f, "env {name}"),
+            Origin::File(path) => write!(f, "file {}", path.display()),
+            Origin::Closure(_) => f.write_str("from_fn"),
         }
     }
 }

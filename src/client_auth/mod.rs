@@ -1,21 +1,19 @@
 //! How the client proves itself to the token endpoint (RFC 6749 section 2.3; names of the IANA registry "OAuth Token
 //! Endpoint Authentication Methods").
 
+mod basic;
 mod credential;
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::HeaderValue;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 pub use credential::Credential;
 
-use crate::{Error, ErrorKind};
+use crate::Error;
+use crate::cache::clock::Moment;
 
 /// How the client proves itself: exactly one method, as RFC 6749 section 2.3 demands.
 ///
@@ -26,15 +24,25 @@ use crate::{Error, ErrorKind};
 /// ```
 #[derive(Clone)]
 pub struct ClientAuth {
-    client_id: String,
+    /// Only an assertion made elsewhere can do without.
+    client_id: Option<String>,
     method: Method,
+    /// Setters that do not belong to the method.
+    misplaced: Vec<&'static str>,
 }
 
 #[derive(Clone)]
 enum Method {
     Basic { secret: Credential, encoded: bool },
     Post(Credential),
+    Assertion { assertion: Credential, kind: String },
     None,
+}
+
+/// What was read in order to prove the client, once.
+pub(crate) enum Evidence {
+    Nothing,
+    Secret(SecretString),
 }
 
 /// What a request carries to prove the client.
@@ -42,6 +50,8 @@ enum Method {
 pub(crate) struct Proof {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) params: Vec<(&'static str, Zeroizing<String>)>,
+    /// The forms in which a server that echoes the request could send what is secret in it back.
+    pub(crate) echoes: Vec<SecretString>,
 }
 
 impl ClientAuth {
@@ -59,10 +69,7 @@ impl ClientAuth {
             secret: secret.into(),
             encoded: true,
         };
-        ClientAuth {
-            client_id: client_id.into(),
-            method,
-        }
+        ClientAuth::new(client_id, method)
     }
 
     /// `client_secret_basic` without the encoding (RFC 7617 alone): for servers that take both as they come, when
@@ -75,40 +82,97 @@ impl ClientAuth {
             secret: secret.into(),
             encoded: false,
         };
-        ClientAuth {
-            client_id: client_id.into(),
-            method,
-        }
+        ClientAuth::new(client_id, method)
     }
 
     /// `client_secret_post`: id and secret in the request's form (RFC 6749 section 2.3.1).
     pub fn client_secret_post(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
-        ClientAuth {
-            client_id: client_id.into(),
-            method: Method::Post(secret.into()),
-        }
+        ClientAuth::new(client_id, Method::Post(secret.into()))
     }
 
     /// `none`: the id alone (RFC 7591 section 2), for a server that knows the client by other means, such as a
     /// service mesh.
     pub fn none(client_id: impl Into<String>) -> Self {
+        ClientAuth::new(client_id, Method::None)
+    }
+
+    /// An assertion that somebody else makes (RFC 7521 section 4.2): the token of a Kubernetes service account, a
+    /// JWT-SVID, the id token of a CI system. It is read anew for each attempt, since whoever makes it renews it.
+    ///
+    /// No `client_id` is sent unless [`client_id`](Self::client_id) gives one (Entra ID wants it). Its
+    /// `client_assertion_type` is [`jwt-bearer`](https://www.rfc-editor.org/rfc/rfc7523#section-2.2) unless
+    /// [set](Self::client_assertion_type).
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
+    /// let token = Credential::file("/var/run/secrets/azure/tokens/azure-identity-token");
+    /// let auth = ClientAuth::client_assertion(token).client_id("5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0");
+    /// let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
+    /// ClientCredentials::builder(endpoint, auth).scope("https://graph.microsoft.com/.default").build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn client_assertion(assertion: impl Into<Credential>) -> Self {
+        let method = Method::Assertion {
+            assertion: assertion.into(),
+            kind: JWT_BEARER.to_owned(),
+        };
         ClientAuth {
-            client_id: client_id.into(),
-            method: Method::None,
+            client_id: None,
+            method,
+            misplaced: Vec::new(),
         }
     }
 
-    /// The name in the IANA registry.
-    pub(crate) fn name(&self) -> &'static str {
+    /// `client_id` beside a [`client_assertion`](Self::client_assertion). The other methods have it already: there
+    /// `build()` refuses.
+    #[must_use = "a setter returns what it was called on"]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         match self.method {
+            Method::Assertion { .. } => self.client_id = Some(client_id.into()),
+            _ => self.misplaced.push("client_id"),
+        }
+        self
+    }
+
+    /// `client_assertion_type` (RFC 7521 section 4.2) of a [`client_assertion`](Self::client_assertion); of other
+    /// methods `build()` refuses it.
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, Credential};
+    /// // draft-ietf-oauth-spiffe-client-auth
+    /// let auth = ClientAuth::client_assertion(Credential::file("/run/spiffe/jwt-svid"))
+    ///     .client_assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
+    /// ```
+    #[must_use = "a setter returns what it was called on"]
+    pub fn client_assertion_type(mut self, uri: impl Into<String>) -> Self {
+        match &mut self.method {
+            Method::Assertion { kind, .. } => *kind = uri.into(),
+            _ => self.misplaced.push("client_assertion_type"),
+        }
+        self
+    }
+
+    fn new(client_id: impl Into<String>, method: Method) -> Self {
+        ClientAuth {
+            client_id: Some(client_id.into()),
+            method,
+            misplaced: Vec::new(),
+        }
+    }
+
+    /// The name in the IANA registry; for assertions made elsewhere, which have none there, what they are called.
+    pub(crate) fn name(&self) -> &'static str {
+        match &self.method {
             Method::Basic { .. } => "client_secret_basic",
             Method::Post(_) => "client_secret_post",
+            Method::Assertion { .. } => "client_assertion",
             Method::None => "none",
         }
     }
 
-    pub(crate) fn client_id(&self) -> &str {
-        &self.client_id
+    /// Empty when there is none.
+    pub(crate) fn id(&self) -> &str {
+        self.client_id.as_deref().unwrap_or_default()
     }
 
     /// Whether the form has a `client_id` by itself.
@@ -119,146 +183,163 @@ impl ClientAuth {
     /// What is wrong with it, as far as can be told without I/O: (field, flaw).
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        if self.client_id.is_empty() {
-            faults.push(("client_id", "is empty".into()));
-        } else if self.client_id.chars().any(char::is_control) {
-            faults.push((
-                "client_id",
-                "has a control character (a line break?)".into(),
-            ));
-        } else if matches!(self.method, Method::Basic { encoded: false, .. })
-            && self.client_id.contains(':')
-        {
-            // RFC 7617 section 2: the first colon ends the id.
-            faults.push((
-                "client_id",
-                "has a colon, which the raw form of Basic cannot carry".into(),
-            ));
+        let control = |text: &str| {
+            text.chars()
+                .any(char::is_control)
+                .then(|| "has a control character (a line break?)".to_owned())
+        };
+        if let Some(id) = &self.client_id {
+            if id.is_empty() {
+                faults.push(("client_id", "is empty".into()));
+            } else if let Some(flaw) = control(id) {
+                faults.push(("client_id", flaw));
+            } else if matches!(self.method, Method::Basic { encoded: false, .. })
+                && id.contains(':')
+            {
+                // RFC 7617 section 2: the first colon ends the id.
+                faults.push((
+                    "client_id",
+                    "has a colon, which the raw form of Basic cannot carry".into(),
+                ));
+            }
         }
-        if let Some(flaw) = self.credential().and_then(Credential::fault) {
-            faults.push(("client_secret", flaw));
+        for setter in &self.misplaced {
+            faults.push((setter, format!("does not apply to {}", self.name())));
+        }
+        match &self.method {
+            Method::Basic { secret, .. } | Method::Post(secret) => {
+                faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
+            }
+            Method::Assertion { assertion, kind } => {
+                faults.extend(assertion.fault().map(|flaw| ("client_assertion", flaw)));
+                if kind.is_empty() {
+                    faults.push(("client_assertion_type", "is empty".into()));
+                }
+            }
+            Method::None => {}
         }
         faults
     }
 
-    /// Reads the secret, where the method has one.
-    pub(crate) async fn secret(&self) -> Result<Option<SecretString>, Error> {
-        match self.credential() {
-            Some(credential) => credential.read().await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Proves the client with a secret that was just read.
-    pub(crate) fn prove(&self, secret: Option<&SecretString>) -> Result<Proof, Error> {
-        let secret = secret.map(ExposeSecret::expose_secret).unwrap_or_default();
-        let id = || ("client_id", Zeroizing::new(self.client_id.clone()));
-        Ok(match &self.method {
-            Method::Basic { encoded, .. } => Proof {
-                authorization: Some(basic(&self.client_id, secret, *encoded)?),
-                params: Vec::new(),
-            },
-            Method::Post(_) => {
-                let params = vec![id(), ("client_secret", Zeroizing::new(secret.to_owned()))];
-                Proof {
-                    authorization: None,
-                    params,
-                }
-            }
-            Method::None => Proof {
-                authorization: None,
-                params: vec![id()],
-            },
-        })
-    }
-
-    /// The forms in which a server that echoes the request could send the secret back.
-    pub(crate) fn echoes(&self, secret: Option<&SecretString>) -> Vec<SecretString> {
-        let Some(secret) = secret else {
-            return Vec::new();
+    /// The places to read one after the other, as long as the server refuses what was read: the one that was accepted
+    /// last, the others, and the first once more, since it may have been rotated meanwhile.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let mut places: Vec<_> = match self.credential() {
+            Some(credential) => credential.places().collect(),
+            None => return vec![0],
         };
-        let plain = secret.expose_secret();
-        let mut echoes: Vec<SecretString> = vec![
-            plain.into(),
-            percent_encoded(plain).to_string().into(),
-            form_urlencoded::byte_serialize(plain.as_bytes())
-                .collect::<String>()
-                .into(),
-        ];
-        if let Method::Basic { encoded, .. } = self.method {
-            if let Ok(value) = basic(&self.client_id, plain, encoded) {
-                echoes.extend(
-                    value
-                        .to_str()
-                        .ok()
-                        .and_then(|v| v.strip_prefix("Basic "))
-                        .map(Into::into),
-                );
-            }
+        places.extend(places.first().copied());
+        places
+    }
+
+    /// The server accepted what was read there.
+    pub(crate) fn accept(&self, place: usize) {
+        if let Some(credential) = self.credential() {
+            credential.accept(place);
         }
-        echoes
+    }
+
+    /// Reads what the method needs.
+    pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
+        match self.credential() {
+            Some(credential) => credential.read(place).await.map(Evidence::Secret),
+            None => Ok(Evidence::Nothing),
+        }
+    }
+
+    /// Proves the client by what was just read.
+    #[expect(clippy::unused_async, reason = "a signer is asynchronous")]
+    pub(crate) async fn prove(&self, evidence: &Evidence, _now: Moment) -> Result<Proof, Error> {
+        let id = self
+            .client_id
+            .as_ref()
+            .map(|id| ("client_id", Zeroizing::new(id.clone())));
+        let mut proof = Proof::default();
+        match (&self.method, evidence) {
+            (Method::Basic { encoded, .. }, Evidence::Secret(secret)) => {
+                let header = basic::header(self.id(), secret.expose_secret(), *encoded)?;
+                let echo = header.to_str().ok().and_then(|v| v.strip_prefix("Basic "));
+                proof.echoes = echoes(secret);
+                proof.echoes.extend(echo.map(Into::into));
+                proof.authorization = Some(header);
+            }
+            (Method::Post(_), Evidence::Secret(secret)) => {
+                proof.params.extend(id);
+                proof.echoes = echoes(secret);
+                let secret = Zeroizing::new(secret.expose_secret().to_owned());
+                proof.params.push(("client_secret", secret));
+            }
+            (Method::Assertion { kind, .. }, Evidence::Secret(assertion)) => {
+                proof.params.extend(id);
+                proof.assert(assertion, kind);
+            }
+            (_, _) => proof.params.extend(id),
+        }
+        Ok(proof)
     }
 
     fn credential(&self) -> Option<&Credential> {
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
+            Method::Assertion { assertion, .. } => Some(assertion),
             Method::None => None,
         }
     }
 }
 
-/// What RFC 6749 section 2.3.1 asks for is form-encoding. Servers disagree on it: some form-decode, some only
-/// percent-decode (to them `+` stays `+`), many do not decode at all. So a space is `%20`, which the first two
-/// understand alike, and what an ordinary secret consists of stays as it is, for the third.
-const BASIC: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'*')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+/// RFC 7523 section 2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-fn percent_encoded(text: &str) -> Zeroizing<String> {
-    // Room for the worst case: growing would leave copies behind.
-    let mut encoded = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
-    encoded.extend(utf8_percent_encode(text, BASIC));
-    encoded
+impl Evidence {
+    /// Whether the server would see the same again.
+    pub(crate) fn is(&self, other: &Evidence) -> bool {
+        match (self, other) {
+            (Evidence::Nothing, Evidence::Nothing) => true,
+            (Evidence::Secret(one), Evidence::Secret(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            _ => false,
+        }
+    }
 }
 
-/// RFC 7617 section 2.
-fn basic(id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, Error> {
-    let mut pair = Zeroizing::new(String::with_capacity(
-        (id.len() + secret.len())
-            .saturating_mul(3)
-            .saturating_add(1),
-    ));
-    if encoded {
-        pair.extend([&**percent_encoded(id), ":", &**percent_encoded(secret)]);
-    } else {
-        pair.extend([id, ":", secret]);
+impl Proof {
+    /// RFC 7521 section 4.2.
+    fn assert(&mut self, assertion: &SecretString, kind: &str) {
+        self.echoes.extend(echoes(assertion));
+        self.params
+            .push(("client_assertion_type", Zeroizing::new(kind.to_owned())));
+        let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
+        self.params.push(("client_assertion", assertion));
     }
-    let mut value = Zeroizing::new(String::with_capacity(
-        "Basic ".len() + pair.len().saturating_mul(2),
-    ));
-    value.push_str("Basic ");
-    STANDARD.encode_string(pair.as_bytes(), &mut value);
-    let bytes = Bytes::from_owner(Zeroizing::new(value.as_bytes().to_vec()));
-    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| {
-        Error::new(
-            ErrorKind::Credential,
-            "the client credentials do not fit into a header",
-        )
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
+}
+
+/// A secret as it is, and as headers and forms encode it.
+fn echoes(secret: &SecretString) -> Vec<SecretString> {
+    let plain = secret.expose_secret();
+    let form: String = form_urlencoded::byte_serialize(plain.as_bytes()).collect();
+    vec![
+        plain.into(),
+        basic::percent_encoded(plain).as_str().into(),
+        form.into(),
+    ]
 }
 
 impl fmt::Debug for ClientAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("ClientAuth");
-        out.field("method", &self.name())
-            .field("client_id", &self.client_id);
-        if let Some(credential) = self.credential() {
-            out.field("client_secret", credential);
+        out.field("method", &self.name());
+        if let Some(id) = &self.client_id {
+            out.field("client_id", id);
+        }
+        match &self.method {
+            Method::Basic { secret, .. } | Method::Post(secret) => {
+                out.field("client_secret", secret);
+            }
+            Method::Assertion { assertion, .. } => {
+                out.field("client_assertion", assertion);
+            }
+            Method::None => {}
         }
         out.finish()
     }
@@ -266,14 +347,22 @@ impl fmt::Debug for ClientAuth {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+    use crate::cache::clock::manual;
+
+    fn proof(auth: &ClientAuth) -> Proof {
+        let (clock, _) = manual::clock();
+        let evidence = futures_now(auth.read(0)).unwrap().unwrap();
+        futures_now(auth.prove(&evidence, clock.now()))
+            .unwrap()
+            .unwrap()
+    }
 
     fn decoded(auth: &ClientAuth) -> String {
-        let secret = auth.credential().and_then(|c| match futures_now(c.read()) {
-            Some(Ok(secret)) => Some(secret),
-            _ => None,
-        });
-        let proof = auth.prove(secret.as_ref()).unwrap();
+        let proof = proof(auth);
         let header = proof.authorization.unwrap();
         assert!(header.is_sensitive());
         let encoded = header.to_str().unwrap().strip_prefix("Basic ").unwrap();
@@ -320,7 +409,7 @@ mod tests {
     fn the_vector_of_rfc_6749() {
         // RFC 6749 section 2.3.1: czZCaGRSa3F0MzpnWDFmQmF0M2JW
         let auth = ClientAuth::client_secret_basic("s6BhdRkqt3", "gX1fBat3bV");
-        let proof = auth.prove(Some(&"gX1fBat3bV".into())).unwrap();
+        let proof = proof(&auth);
         assert_eq!(
             proof.authorization.unwrap(),
             "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"
@@ -362,5 +451,59 @@ mod tests {
             ["client_id"]
         );
         assert!(fields(ClientAuth::client_secret_basic("ünïcödé", "sécret €")).is_empty());
+    }
+
+    #[test]
+    fn an_assertion_made_elsewhere_is_sent_as_it_is() {
+        let params = |auth: &ClientAuth| -> Vec<(String, String)> {
+            let params = proof(auth).params.into_iter();
+            params.map(|(n, v)| (n.into(), v.to_string())).collect()
+        };
+        let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs
+                .iter()
+                .map(|(n, v)| ((*n).into(), (*v).into()))
+                .collect()
+        };
+        let auth = ClientAuth::client_assertion("a.b.c");
+        assert_eq!(
+            params(&auth),
+            pairs(&[
+                ("client_assertion_type", JWT_BEARER),
+                ("client_assertion", "a.b.c")
+            ])
+        );
+        let auth = auth.client_id("me").client_assertion_type("urn:x");
+        assert_eq!(
+            params(&auth),
+            pairs(&[
+                ("client_id", "me"),
+                ("client_assertion_type", "urn:x"),
+                ("client_assertion", "a.b.c")
+            ])
+        );
+        assert!(auth.faults().is_empty());
+    }
+
+    #[test]
+    fn a_setter_of_another_method_is_a_fault() {
+        let auth = ClientAuth::client_secret_post("id", "s")
+            .client_id("other")
+            .client_assertion_type("urn:x");
+        let text = format!("{:?}", auth.faults());
+        assert!(
+            text.contains(r#"("client_assertion_type", "does not apply to client_secret_post")"#)
+                && text.contains(r#"("client_id", "does not"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_credential_that_was_accepted_is_tried_first_by_all_clones() {
+        let auth = ClientAuth::client_secret_post("id", Credential::from("a").or("b").or("c"));
+        assert_eq!(auth.places(), [0, 1, 2, 0]);
+        auth.clone().accept(1);
+        assert_eq!(auth.places(), [1, 2, 0, 1]);
+        assert_eq!(ClientAuth::none("id").places(), [0]);
     }
 }

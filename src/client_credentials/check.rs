@@ -93,7 +93,7 @@ impl ClientCredentialsBuilder {
 
         let scope = (!scopes.is_empty()).then(|| scopes.join(" "));
         let id = (self.client_id_in_body && !self.auth.posts_client_id())
-            .then(|| self.auth.client_id().to_owned());
+            .then(|| self.auth.id().to_owned());
         let mut params = vec![("grant_type".to_owned(), self.grant_type.clone())];
         let mut add = |name: &str, value: Option<String>| {
             params.extend(value.map(|value| (name.to_owned(), value)))

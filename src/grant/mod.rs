@@ -7,12 +7,10 @@ mod server_text;
 
 use std::fmt;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use crate::cache::clock::Clock;
-use crate::client_auth::ClientAuth;
+use crate::client_auth::{ClientAuth, Evidence};
 use crate::exchange::Exchange;
-use crate::{AccessToken, Error, TokenFuture, TokenSource};
+use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use request::Params;
 use response::Rules;
 use server_text::Masks;
@@ -27,37 +25,58 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
+    /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
+    /// been rotated, and one of two may not be active yet, or not any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
-        let secret = self.auth.secret().await?;
-        let refused = match self.ask(secret.as_ref()).await {
-            Err(error)
-                if error
-                    .oauth()
-                    .is_some_and(|oauth| oauth.code() == "invalid_client") =>
-            {
-                error
+        let mut tried: Vec<Evidence> = Vec::new();
+        let (mut unread, mut refused) = (None, None);
+        let places = self.auth.places();
+        for (n, place) in places.iter().enumerate() {
+            // Nothing was refused, so that reading again would only hurry a vault.
+            if n > 0 && n + 1 == places.len() && tried.is_empty() {
+                break;
             }
-            other => return other,
-        };
-        // The secret may have been rotated between our reading it and the server's looking at it.
-        match self.auth.secret().await {
-            Ok(again) if !same(again.as_ref(), secret.as_ref()) => self.ask(again.as_ref()).await,
-            _ => Err(refused),
+            let evidence = match self.auth.read(*place).await {
+                Ok(evidence) => evidence,
+                Err(error) => {
+                    unread.get_or_insert(error);
+                    continue;
+                }
+            };
+            if tried.iter().any(|one| one.is(&evidence)) {
+                continue;
+            }
+            match self.ask(&evidence).await {
+                Ok(token) => {
+                    self.auth.accept(*place);
+                    return Ok(token);
+                }
+                Err(error) if is_invalid_client(&error) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+            tried.push(evidence);
         }
+        Err(refused
+            .or(unread)
+            .unwrap_or_else(|| Error::new(ErrorKind::Credential, "there is no credential")))
     }
 
-    async fn ask(&self, secret: Option<&SecretString>) -> Result<AccessToken, Error> {
-        let request = request::encode(&self.params, self.auth.prove(secret)?);
+    async fn ask(&self, evidence: &Evidence) -> Result<AccessToken, Error> {
+        let mut proof = self.auth.prove(evidence, self.clock.now()).await?;
+        let masks = Masks::new(std::mem::take(&mut proof.echoes));
+        let request = request::encode(&self.params, proof);
         // The lifetime counts from before the request is sent: the server's count begins later.
         let sent = self.clock.now();
         let response = self.exchange.send(request).await?;
-        let masks = Masks::new(self.auth.echoes(secret));
         response::decode(response, &self.rules, &masks, sent, self.clock.now())
     }
 }
 
-fn same(one: Option<&SecretString>, other: Option<&SecretString>) -> bool {
-    one.map(ExposeSecret::expose_secret) == other.map(ExposeSecret::expose_secret)
+/// RFC 6749 section 5.2.
+fn is_invalid_client(error: &Error) -> bool {
+    error
+        .oauth()
+        .is_some_and(|oauth| oauth.code() == "invalid_client")
 }
 
 #[deny(clippy::missing_trait_methods)]

@@ -80,6 +80,7 @@ mod tests {
                 .map(|secret| ("client_secret", Zeroizing::new(secret.into())))
                 .into_iter()
                 .collect(),
+            echoes: Vec::new(),
         };
         String::from_utf8(encode(&params, proof).body.to_vec()).unwrap()
     }
