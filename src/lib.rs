@@ -48,6 +48,7 @@
 //! | `rustls` | yes | TLS is what you enable on `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
 //! | `middleware` | yes | no `Middleware` for reqwest-middleware, five crates fewer |
 //! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
+//! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
 //! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
 //!
 //! # Secrets
@@ -94,6 +95,8 @@ pub use bearer::BearerAuth;
 pub use bearer::BearerService;
 pub use cache::Cached;
 pub use client_auth::{ClientAuth, Credential};
+#[cfg(feature = "jwt")]
+pub use client_auth::{Signer, SigningAlgorithm, SigningFuture};
 pub use client_credentials::{ClientCredentials, ClientCredentialsBuilder};
 pub use error::{Error, ErrorKind, OAuthError};
 pub use future::TokenFuture;
@@ -113,6 +116,8 @@ const _: () = {
     shared_between_threads::<ClientCredentialsBuilder>();
     shared_between_threads::<ClientAuth>();
     shared_between_threads::<Credential>();
+    #[cfg(feature = "jwt")]
+    shared_between_threads::<Box<dyn Signer>>();
     shared_between_threads::<Cached<AccessToken>>();
     shared_between_threads::<AccessToken>();
     shared_between_threads::<Error>();

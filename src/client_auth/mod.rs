@@ -3,14 +3,20 @@
 
 mod basic;
 mod credential;
+#[cfg(feature = "jwt")]
+mod jwt;
 
 use std::fmt;
+#[cfg(feature = "jwt")]
+use std::sync::Arc;
 
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 pub use credential::Credential;
+#[cfg(feature = "jwt")]
+pub use jwt::{Signer, SigningAlgorithm, SigningFuture};
 
 use crate::Error;
 use crate::cache::clock::Moment;
@@ -33,9 +39,17 @@ pub struct ClientAuth {
 
 #[derive(Clone)]
 enum Method {
-    Basic { secret: Credential, encoded: bool },
+    Basic {
+        secret: Credential,
+        encoded: bool,
+    },
     Post(Credential),
-    Assertion { assertion: Credential, kind: String },
+    Assertion {
+        assertion: Credential,
+        kind: String,
+    },
+    #[cfg(feature = "jwt")]
+    Jwt(Box<jwt::Assertions>),
     None,
 }
 
@@ -43,6 +57,8 @@ enum Method {
 pub(crate) enum Evidence {
     Nothing,
     Secret(SecretString),
+    #[cfg(feature = "jwt")]
+    Identity(Arc<jwt::Identity>),
 }
 
 /// What a request carries to prove the client.
@@ -166,6 +182,8 @@ impl ClientAuth {
             Method::Basic { .. } => "client_secret_basic",
             Method::Post(_) => "client_secret_post",
             Method::Assertion { .. } => "client_assertion",
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.name(),
             Method::None => "none",
         }
     }
@@ -216,6 +234,8 @@ impl ClientAuth {
                     faults.push(("client_assertion_type", "is empty".into()));
                 }
             }
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => faults.extend(assertions.faults()),
             Method::None => {}
         }
         faults
@@ -241,6 +261,10 @@ impl ClientAuth {
 
     /// Reads what the method needs.
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
+        #[cfg(feature = "jwt")]
+        if let Method::Jwt(assertions) = &self.method {
+            return assertions.read(place).await;
+        }
         match self.credential() {
             Some(credential) => credential.read(place).await.map(Evidence::Secret),
             None => Ok(Evidence::Nothing),
@@ -248,8 +272,11 @@ impl ClientAuth {
     }
 
     /// Proves the client by what was just read.
-    #[expect(clippy::unused_async, reason = "a signer is asynchronous")]
-    pub(crate) async fn prove(&self, evidence: &Evidence, _now: Moment) -> Result<Proof, Error> {
+    #[cfg_attr(
+        not(feature = "jwt"),
+        expect(clippy::unused_async, unused_variables, reason = "for assertions")
+    )]
+    pub(crate) async fn prove(&self, evidence: &Evidence, now: Moment) -> Result<Proof, Error> {
         let id = self
             .client_id
             .as_ref()
@@ -273,6 +300,16 @@ impl ClientAuth {
                 proof.params.extend(id);
                 proof.assert(assertion, kind);
             }
+            #[cfg(feature = "jwt")]
+            (Method::Jwt(assertions), _) => {
+                let assertion = assertions.make(self.id(), evidence, now).await?;
+                proof.params.extend(id);
+                proof.assert(&assertion, JWT_BEARER);
+                if let Evidence::Secret(secret) = evidence {
+                    // It was not sent, but the server knows it.
+                    proof.echoes.extend(echoes(secret));
+                }
+            }
             (_, _) => proof.params.extend(id),
         }
         Ok(proof)
@@ -282,6 +319,8 @@ impl ClientAuth {
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
             Method::Assertion { assertion, .. } => Some(assertion),
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.credential(),
             Method::None => None,
         }
     }
@@ -298,6 +337,8 @@ impl Evidence {
             (Evidence::Secret(one), Evidence::Secret(other)) => {
                 one.expose_secret() == other.expose_secret()
             }
+            #[cfg(feature = "jwt")]
+            (Evidence::Identity(one), Evidence::Identity(other)) => Arc::ptr_eq(one, other),
             _ => false,
         }
     }
@@ -339,6 +380,8 @@ impl fmt::Debug for ClientAuth {
             Method::Assertion { assertion, .. } => {
                 out.field("client_assertion", assertion);
             }
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.describe(&mut out),
             Method::None => {}
         }
         out.finish()

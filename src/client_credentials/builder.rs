@@ -25,6 +25,8 @@ use crate::{AccessToken, ErrorKind, TokenSource};
 pub struct ClientCredentialsBuilder {
     pub(super) token_endpoint: String,
     pub(super) auth: ClientAuth,
+    #[cfg(feature = "jwt")]
+    pub(super) issuer: Option<String>,
     pub(super) grant_type: String,
     pub(super) scopes: Vec<String>,
     pub(super) audience: Option<String>,
@@ -48,6 +50,8 @@ impl ClientCredentialsBuilder {
         ClientCredentialsBuilder {
             token_endpoint: token_endpoint.to_owned(),
             auth,
+            #[cfg(feature = "jwt")]
+            issuer: None,
             grant_type: "client_credentials".to_owned(),
             scopes: Vec::new(),
             audience: None,
@@ -175,6 +179,21 @@ impl ClientCredentialsBuilder {
 
 /// # How the authorization server is reached
 impl ClientCredentialsBuilder {
+    /// Who the authorization server is (RFC 8414 section 2), exactly as it spells itself: the audience of the
+    /// assertions of `private_key_jwt` and `client_secret_jwt`.
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, ClientCredentials};
+    /// let auth = ClientAuth::client_secret_jwt("billing", "a secret that is 32 characters long");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth).issuer("https://auth.example.com").build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    #[cfg(feature = "jwt")]
+    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
     /// Yields the builder of the HTTP client: for proxies, root certificates, DNS.
     ///
     /// It is finished by us: no redirects, no decompression, no referer, no idle connections, no proxy for loopback
@@ -335,6 +354,11 @@ impl ClientCredentialsBuilder {
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
         let endpoint = self.endpoint(&mut faults);
+        #[cfg(feature = "jwt")]
+        if let Some(issuer) = &self.issuer {
+            self.check_issuer(issuer, &mut faults);
+            self.auth.at_issuer(issuer);
+        }
         for (field, flaw) in self.auth.faults() {
             faults.add(field, flaw);
         }

@@ -18,26 +18,7 @@ use crate::{Error, ErrorKind};
 impl ClientCredentialsBuilder {
     pub(super) fn endpoint(&self, faults: &mut Faults) -> Option<Url> {
         const FIELD: &str = "token_endpoint";
-        let url = match Url::parse(&self.token_endpoint) {
-            Ok(url) => url,
-            Err(e) => {
-                faults.add(FIELD, format!("is not a URL ({e})"));
-                return None;
-            }
-        };
-        let Some(host) = url.host_str() else {
-            faults.add(FIELD, "has no host");
-            return None;
-        };
-        match url.scheme() {
-            "https" => {}
-            "http" if is_loopback(&url) || self.plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host)) => {}
-            "http" => faults.add(
-                FIELD,
-                format!("would send the secret to {host} unencrypted: use https, or say dangerously_allow_http({host:?})"),
-            ),
-            other => faults.add(FIELD, format!("has the scheme {other} instead of https")),
-        }
+        let url = self.secure(FIELD, &self.token_endpoint, faults)?;
         if !url.username().is_empty() || url.password().is_some() {
             faults.add(
                 FIELD,
@@ -46,6 +27,45 @@ impl ClientCredentialsBuilder {
         }
         if url.fragment().is_some() {
             faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
+        }
+        Some(url)
+    }
+
+    /// It is compared character by character: nothing is normalised.
+    #[cfg(feature = "jwt")]
+    pub(super) fn check_issuer(&self, issuer: &str, faults: &mut Faults) {
+        const FIELD: &str = "issuer";
+        if let Some(url) = self.secure(FIELD, issuer, faults) {
+            if url.query().is_some() || url.fragment().is_some() {
+                faults.add(FIELD, "has a query or fragment (RFC 8414 section 2)");
+            }
+            if !url.username().is_empty() || url.password().is_some() {
+                faults.add(FIELD, "has user information before the host");
+            }
+        }
+    }
+
+    /// A URL where a secret may go.
+    fn secure(&self, field: &str, url: &str, faults: &mut Faults) -> Option<Url> {
+        let url = match Url::parse(url) {
+            Ok(url) => url,
+            Err(e) => {
+                faults.add(field, format!("is not a URL ({e})"));
+                return None;
+            }
+        };
+        let Some(host) = url.host_str() else {
+            faults.add(field, "has no host");
+            return None;
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) || self.plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host)) => {}
+            "http" => faults.add(
+                field,
+                format!("would send the secret to {host} unencrypted: use https, or say dangerously_allow_http({host:?})"),
+            ),
+            other => faults.add(field, format!("has the scheme {other} instead of https")),
         }
         Some(url)
     }

@@ -72,7 +72,7 @@ impl Drop for Members {
 }
 
 /// Overwrites the strings in `value`.
-pub(super) fn wipe(value: &mut Value) {
+pub(crate) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         // Nested at most 128 deep: `serde_json` refuses more.

@@ -11,6 +11,8 @@ use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
 use crate::exchange::Exchange;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+#[cfg(feature = "jwt")]
+pub(crate) use members::wipe;
 use request::Params;
 use response::Rules;
 use server_text::Masks;
@@ -68,6 +70,10 @@ impl Grant {
         // The lifetime counts from before the request is sent: the server's count begins later.
         let sent = self.clock.now();
         let response = self.exchange.send(request).await?;
+        #[cfg(feature = "jwt")]
+        if let Some(server_clock) = self.auth.server_clock() {
+            server_clock.hear(&response.headers, self.clock.now());
+        }
         response::decode(response, &self.rules, &masks, sent, self.clock.now())
     }
 }

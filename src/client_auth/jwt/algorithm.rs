@@ -1,0 +1,90 @@
+//! Which algorithm signs (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2).
+
+use std::fmt;
+
+/// How an assertion is signed, by its name in the IANA registry "JSON Web Signature and Encryption Algorithms".
+///
+/// Seldom chosen by hand: it follows from the key. The choice that remains is RS256 or PS256 for an RSA key (FAPI wants
+/// PS256), and the length of the hash.
+///
+/// ```
+/// use client_credentials::{ClientAuth, Credential, SigningAlgorithm};
+/// let auth = ClientAuth::private_key_jwt("billing", Credential::file("/run/secrets/key.pem"))
+///     .algorithm(SigningAlgorithm::PS256);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SigningAlgorithm {
+    /// HMAC with SHA-256: for [`client_secret_jwt`](crate::ClientAuth::client_secret_jwt).
+    HS256,
+    /// HMAC with SHA-384.
+    HS384,
+    /// HMAC with SHA-512.
+    HS512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    RS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RS384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RS512,
+    /// RSASSA-PSS with SHA-256.
+    PS256,
+    /// RSASSA-PSS with SHA-384.
+    PS384,
+    /// RSASSA-PSS with SHA-512.
+    PS512,
+    /// ECDSA with P-256 and SHA-256.
+    ES256,
+    /// ECDSA with P-384 and SHA-384.
+    ES384,
+    /// ECDSA with P-521 and SHA-512.
+    ES512,
+    /// Ed25519 by the name that most servers know.
+    EdDSA,
+    /// Ed25519 by the name of RFC 9864.
+    Ed25519,
+}
+
+impl SigningAlgorithm {
+    /// The registered name, as in the member `alg` of a header.
+    pub fn name(self) -> &'static str {
+        use SigningAlgorithm::*;
+        match self {
+            HS256 => "HS256",
+            HS384 => "HS384",
+            HS512 => "HS512",
+            RS256 => "RS256",
+            RS384 => "RS384",
+            RS512 => "RS512",
+            PS256 => "PS256",
+            PS384 => "PS384",
+            PS512 => "PS512",
+            ES256 => "ES256",
+            ES384 => "ES384",
+            ES512 => "ES512",
+            EdDSA => "EdDSA",
+            Ed25519 => "Ed25519",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        use SigningAlgorithm::*;
+        let all = [
+            HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512,
+            EdDSA, Ed25519,
+        ];
+        all.into_iter().find(|one| one.name() == name)
+    }
+
+    /// Whether both sides share the key.
+    pub(super) fn is_symmetric(self) -> bool {
+        use SigningAlgorithm::*;
+        matches!(self, HS256 | HS384 | HS512)
+    }
+}
+
+impl fmt::Display for SigningAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

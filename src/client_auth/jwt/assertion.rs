@@ -1,0 +1,284 @@
+//! The assertion: a JSON Web Token that the client signs (RFC 7523 sections 2.2 and 3, draft-ietf-oauth-rfc7523bis).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::{hmac, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::SigningAlgorithm;
+use super::identity::{self, Identities};
+use super::server_clock::ServerClock;
+use super::signer::{self, Signer};
+use super::signing_key::SigningKey;
+use crate::cache::clock::Moment;
+use crate::client_auth::{Credential, Evidence};
+use crate::{Error, ErrorKind};
+
+/// How assertions are made.
+#[derive(Clone)]
+pub(crate) struct Assertions {
+    pub(super) key: Key,
+    pub(super) algorithm: Option<SigningAlgorithm>,
+    pub(super) key_id: Option<String>,
+    pub(super) certificate: Option<Credential>,
+    pub(super) audience: Option<String>,
+    pub(super) issuer: Option<String>,
+    /// 60 s: long enough for a slow attempt, and the most that FAPI-minded servers take without question.
+    pub(super) lifetime: Duration,
+    /// draft-ietf-oauth-rfc7523bis section 4: no other JWT can be mistaken for it.
+    pub(super) typ: String,
+    pub(super) not_before: bool,
+    pub(super) server_clock: Option<Arc<ServerClock>>,
+}
+
+#[derive(Clone)]
+pub(super) enum Key {
+    Shared(Credential),
+    Private(Credential, Identities),
+    Elsewhere(Arc<dyn Signer>),
+}
+
+/// Okta's limit; Entra ID takes 10 min, others 5.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
+/// 1 January 2000: a clock that shows less was never set.
+const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
+/// 128 bits: never the same twice.
+const JTI_BYTES: usize = 16;
+
+impl Assertions {
+    pub(super) fn new(key: Key) -> Self {
+        Assertions {
+            key,
+            algorithm: None,
+            key_id: None,
+            certificate: None,
+            audience: None,
+            issuer: None,
+            lifetime: Duration::from_secs(60),
+            typ: "client-authentication+jwt".to_owned(),
+            not_before: false,
+            server_clock: None,
+        }
+    }
+
+    /// The name in the IANA registry.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.key {
+            Key::Shared(_) => "client_secret_jwt",
+            Key::Private(..) | Key::Elsewhere(_) => "private_key_jwt",
+        }
+    }
+
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        match &self.key {
+            Key::Shared(credential) | Key::Private(credential, _) => Some(credential),
+            Key::Elsewhere(_) => None,
+        }
+    }
+
+    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        match self.audience() {
+            None => faults.push(("issuer", "is missing: the assertion needs an audience, so name the authorization server by .issuer(\"https://..\"), or say ClientAuth's .assertion_audience(..) for a server that wants another one (Entra ID and older servers: the token endpoint)".to_owned())),
+            Some("") => faults.push(("assertion_audience", "is empty".to_owned())),
+            Some(_) => {}
+        }
+        match (&self.key, self.algorithm) {
+            (Key::Shared(_), Some(algorithm)) if !algorithm.is_symmetric() => faults.push((
+                "algorithm",
+                format!("{algorithm} needs a private key, and client_secret_jwt has a shared secret: HS256, HS384 or HS512"),
+            )),
+            (Key::Private(..), Some(algorithm)) if algorithm.is_symmetric() => faults.push((
+                "algorithm",
+                format!("{algorithm} needs a shared secret, and private_key_jwt has a private key: client_secret_jwt is the method for it"),
+            )),
+            (Key::Shared(secret), _) => {
+                faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
+            }
+            (Key::Private(key, _), algorithm) => {
+                let flaw = key.fault_by(|text| SigningKey::parse(text, algorithm).err());
+                faults.extend(flaw.map(|flaw| ("key", flaw)));
+            }
+            (Key::Elsewhere(signer), _) if signer.algorithm().is_symmetric() => faults.push((
+                "signer",
+                format!("has the algorithm {}, which needs a shared secret", signer.algorithm()),
+            )),
+            (Key::Elsewhere(_), _) => {}
+        }
+        if let Some(certificate) = &self.certificate {
+            let flaw = certificate.fault_by(identity::certificate_flaw);
+            faults.extend(flaw.map(|flaw| ("certificate", flaw)));
+        }
+        if self.key_id.as_ref().is_some_and(String::is_empty) {
+            faults.push(("key_id", "is empty".to_owned()));
+        }
+        if self.lifetime < Duration::from_secs(1) || self.lifetime > LONGEST_LIFETIME {
+            let flaw = "is not between 1 s and 1 h (Entra ID takes up to 10 min, others 5)";
+            faults.push(("assertion_lifetime", flaw.to_owned()));
+        }
+        faults
+    }
+
+    pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
+        let certificate = self.certificate.as_ref();
+        match &self.key {
+            Key::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
+            Key::Private(key, identities) => identities
+                .read(key, place, certificate, self.algorithm)
+                .await
+                .map(Evidence::Identity),
+            Key::Elsewhere(_) => {
+                let identity = identity::without_key(certificate).await?;
+                Ok(Evidence::Identity(Arc::new(identity)))
+            }
+        }
+    }
+
+    /// A new one: no two have the same `jti` (RFC 7523 section 3, item 7).
+    pub(crate) async fn make(
+        &self,
+        client_id: &str,
+        evidence: &Evidence,
+        now: Moment,
+    ) -> Result<SecretString, Error> {
+        let claims = self.claims(client_id, now, &jti()?)?;
+        match (&self.key, evidence) {
+            (Key::Shared(_), Evidence::Secret(secret)) => {
+                let algorithm = self.algorithm.unwrap_or(SigningAlgorithm::HS256);
+                let message = self.message(algorithm, None, None, &claims);
+                let key = hmac::Key::new(hmac(algorithm), secret.expose_secret().as_bytes());
+                let tag = hmac::sign(&key, message.as_bytes());
+                Ok(compact(message, tag.as_ref()))
+            }
+            (Key::Private(..), Evidence::Identity(identity)) => {
+                let key = identity.key.as_ref().ok_or_else(unsigned)?;
+                let thumbprint = identity.thumbprint.as_deref();
+                let message = self.message(key.algorithm(), key.key_id(), thumbprint, &claims);
+                let signature = key.sign(message.as_bytes()).ok_or_else(unsigned)?;
+                Ok(compact(message, &signature))
+            }
+            (Key::Elsewhere(signer), Evidence::Identity(identity)) => {
+                let (key_id, thumbprint) = (signer.key_id(), identity.thumbprint.as_deref());
+                let algorithm = signer.algorithm();
+                let message = self.message(algorithm, key_id.as_deref(), thumbprint, &claims);
+                let signature = signer::signature(&**signer, message.as_bytes()).await?;
+                Ok(compact(message, &signature))
+            }
+            (_, _) => Err(unsigned()),
+        }
+    }
+
+    pub(crate) fn describe(&self, out: &mut fmt::DebugStruct<'_, '_>) {
+        match &self.key {
+            Key::Shared(secret) => out.field("client_secret", secret),
+            Key::Private(key, _) => out.field("key", key),
+            Key::Elsewhere(signer) => out.field("signer", signer),
+        };
+        if let Some(certificate) = &self.certificate {
+            out.field("certificate", certificate);
+        }
+        out.field("audience", &self.audience());
+    }
+
+    fn audience(&self) -> Option<&str> {
+        self.audience.as_deref().or(self.issuer.as_deref())
+    }
+
+    /// RFC 7523 section 3.
+    fn claims(&self, client_id: &str, now: Moment, jti: &str) -> Result<Value, Error> {
+        let now = match &self.server_clock {
+            Some(server) => server.time(now),
+            None => now.wall(),
+        };
+        if now < CLOCK_WAS_SET {
+            let text = "the system's clock shows a time before the year 2000, and an assertion needs the right one";
+            return Err(Error::new(ErrorKind::Credential, text).transient());
+        }
+        let issued = now.as_secs();
+        let mut claims = json!({
+            "iss": client_id,
+            "sub": client_id,
+            // A string: arrays are refused by rfc7523bis and many servers.
+            "aud": self.audience(),
+            "jti": jti,
+            "iat": issued,
+            "exp": issued.saturating_add(self.lifetime.as_secs()),
+        });
+        if self.not_before {
+            if let Some(claims) = claims.as_object_mut() {
+                claims.insert("nbf".to_owned(), issued.into());
+            }
+        }
+        Ok(claims)
+    }
+
+    /// JWS Signing Input (RFC 7515 section 5.1).
+    fn message(
+        &self,
+        algorithm: SigningAlgorithm,
+        key_id: Option<&str>,
+        thumbprint: Option<&str>,
+        claims: &Value,
+    ) -> Zeroizing<String> {
+        let mut header = serde_json::Map::new();
+        let mut add = |name: &str, value: Option<&str>| {
+            header.extend(value.map(|value| (name.to_owned(), value.into())));
+        };
+        add("alg", Some(algorithm.name()));
+        add("kid", self.key_id.as_deref().or(key_id));
+        add(
+            "typ",
+            Some(&self.typ)
+                .filter(|typ| !typ.is_empty())
+                .map(String::as_str),
+        );
+        add("x5t#S256", thumbprint);
+        let (header, claims) = (Value::Object(header).to_string(), claims.to_string());
+        // Room for an RSA signature of 8192 bits, too: growing would leave copies behind.
+        let room = (header.len() + claims.len()) * 2 + LONGEST_SIGNATURE * 2;
+        let mut message = Zeroizing::new(String::with_capacity(room));
+        URL_SAFE_NO_PAD.encode_string(header, &mut message);
+        message.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims, &mut message);
+        message
+    }
+}
+
+const LONGEST_SIGNATURE: usize = 1024;
+
+/// JWS Compact Serialization (RFC 7515 section 7.1).
+fn compact(mut message: Zeroizing<String>, signature: &[u8]) -> SecretString {
+    message.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut message);
+    message.as_str().into()
+}
+
+fn jti() -> Result<String, Error> {
+    let mut random = [0; JTI_BYTES];
+    rand::fill(&mut random).map_err(|_| {
+        Error::new(ErrorKind::Credential, "the system gives no random numbers").transient()
+    })?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+fn hmac(algorithm: SigningAlgorithm) -> hmac::Algorithm {
+    match algorithm {
+        SigningAlgorithm::HS384 => hmac::HMAC_SHA384,
+        SigningAlgorithm::HS512 => hmac::HMAC_SHA512,
+        _ => hmac::HMAC_SHA256,
+    }
+}
+
+fn unsigned() -> Error {
+    Error::new(ErrorKind::Credential, "the assertion could not be signed")
+}
+
+#[cfg(test)]
+#[path = "assertion_tests.rs"]
+mod tests;

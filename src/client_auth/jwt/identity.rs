@@ -1,0 +1,158 @@
+//! Key and certificate as they were read last, and the last ones that were good.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::SigningAlgorithm;
+use super::signing_key::SigningKey;
+use crate::client_auth::Credential;
+use crate::event::event;
+use crate::{Error, ErrorKind};
+
+/// What signs, and the certificate's thumbprint beside it.
+pub(crate) struct Identity {
+    /// None: a signer has it.
+    pub(super) key: Option<SigningKey>,
+    /// `x5t#S256` (RFC 7515 section 4.1.8).
+    pub(super) thumbprint: Option<String>,
+}
+
+impl Identity {
+    /// `certificates`: texts of which one has the certificate that belongs to the key.
+    fn new(key: Option<SigningKey>, certificates: &[SecretString]) -> Result<Self, String> {
+        let mut ders = Vec::new();
+        for text in certificates {
+            ders.extend(certificates_in(text.expose_secret())?);
+        }
+        let ours = |der: &&CertificateDer<'_>| key.as_ref().is_none_or(|key| key.is_in(der));
+        let thumbprint = match ders.iter().find(ours) {
+            Some(der) => Some(thumbprint(der)),
+            None if certificates.is_empty() => None,
+            None => return Err("is another key than that of the certificate".into()),
+        };
+        Ok(Identity { key, thumbprint })
+    }
+}
+
+/// The SHA-256 of a certificate's DER, in base64url.
+fn thumbprint(der: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, der))
+}
+
+/// Those in a PEM text; at least one.
+fn certificates_in(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match ders {
+        Ok(ders) if !ders.is_empty() => Ok(ders),
+        _ => Err("has no complete certificate (PEM)".into()),
+    }
+}
+
+/// What is wrong with a certificate's text.
+pub(super) fn certificate_flaw(text: &str) -> Option<String> {
+    certificates_in(text).err()
+}
+
+/// All certificates that can be read; an error if none can.
+async fn read_all(certificate: Option<&Credential>) -> Result<Vec<SecretString>, Error> {
+    let (mut texts, mut unread) = (Vec::new(), None);
+    for place in certificate.into_iter().flat_map(Credential::places) {
+        match certificate {
+            Some(certificate) => match certificate.read_text(place).await {
+                Ok(text) => texts.push(text),
+                Err(error) => unread = Some(error),
+            },
+            None => break,
+        }
+    }
+    match unread {
+        Some(error) if texts.is_empty() => Err(error),
+        _ => Ok(texts),
+    }
+}
+
+/// For a signer, whose key is not here.
+pub(super) async fn without_key(certificate: Option<&Credential>) -> Result<Identity, Error> {
+    let certificates = read_all(certificate).await?;
+    Identity::new(None, &certificates).map_err(|flaw| unusable(format!("the certificate {flaw}")))
+}
+
+/// Identities by the place that their key was read from. A key is parsed again when its text has changed, and not
+/// replaced by a text that is no key.
+#[derive(Clone, Default)]
+pub(super) struct Identities(Arc<Mutex<BTreeMap<usize, Known>>>);
+
+struct Known {
+    identity: Arc<Identity>,
+    /// SHA-256 of the texts that it was made from.
+    origin: Vec<u8>,
+    /// The same of texts that were refused since, so that each is reported once.
+    refused: Option<Vec<u8>>,
+}
+
+impl Identities {
+    pub(super) async fn read(
+        &self,
+        key: &Credential,
+        place: usize,
+        certificate: Option<&Credential>,
+        algorithm: Option<SigningAlgorithm>,
+    ) -> Result<Arc<Identity>, Error> {
+        let text = key.read_text(place).await?;
+        let certificates = read_all(certificate).await?;
+        let origin = fingerprint(&text, &certificates);
+
+        // A panic cannot leave anything half done in there.
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get_mut(&place);
+        if let Some(known) = known.as_ref().filter(|known| known.origin == origin) {
+            return Ok(Arc::clone(&known.identity));
+        }
+        let parsed = SigningKey::parse(text.expose_secret(), algorithm)
+            .and_then(|key| Identity::new(Some(key), &certificates));
+        match (parsed, known) {
+            (Ok(identity), _) => {
+                let identity = Arc::new(identity);
+                let known = Known {
+                    identity: Arc::clone(&identity),
+                    origin,
+                    refused: None,
+                };
+                all.insert(place, known);
+                Ok(identity)
+            }
+            (Err(flaw), Some(known)) => {
+                if known.refused.as_ref() != Some(&origin) {
+                    known.refused = Some(origin);
+                    event!(warn, credential = ?key, flaw = %flaw, "the new key is not usable: the previous one stays in use");
+                    #[cfg(not(feature = "tracing"))]
+                    drop(flaw);
+                }
+                Ok(Arc::clone(&known.identity))
+            }
+            (Err(flaw), None) => Err(unusable(format!("the key ({key:?}) {flaw}"))),
+        }
+    }
+}
+
+/// Transient: a file may be half written.
+fn unusable(text: String) -> Error {
+    Error::new(ErrorKind::Credential, text).transient()
+}
+
+fn fingerprint(key: &SecretString, certificates: &[SecretString]) -> Vec<u8> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for text in std::iter::once(key).chain(certificates) {
+        let text = text.expose_secret();
+        context.update(&text.len().to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    context.finish().as_ref().to_vec()
+}

@@ -1,0 +1,39 @@
+//! What time it is at the authorization server, by its `Date` (RFC 9110 section 6.6.1).
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use http::header::DATE;
+
+use crate::cache::clock::Moment;
+
+/// How far its clock is ahead of ours, in seconds. Zero until it was heard.
+#[derive(Debug, Default)]
+pub(crate) struct ServerClock(AtomicI64);
+
+impl ServerClock {
+    /// `Date` is cut to seconds, and has travelled: rounding our own time up keeps us behind the server.
+    pub(crate) fn hear(&self, headers: &HeaderMap, now: Moment) {
+        let date = headers
+            .get(DATE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|text| httpdate::parse_http_date(text).ok())
+            .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let ours = now.wall().as_secs() + u64::from(now.wall().subsec_nanos() > 0);
+        if let (Some(date), Ok(ours)) = (date, i64::try_from(ours)) {
+            let date = i64::try_from(date.as_secs()).unwrap_or(i64::MAX);
+            self.0.store(date.saturating_sub(ours), Ordering::Relaxed);
+        }
+    }
+
+    /// The wall clock, corrected.
+    pub(super) fn time(&self, now: Moment) -> Duration {
+        let ahead = self.0.load(Ordering::Relaxed);
+        let by = Duration::from_secs(ahead.unsigned_abs());
+        match ahead {
+            0.. => now.wall().saturating_add(by),
+            _ => now.wall().saturating_sub(by),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Keys that stay where they are: in a KMS, an HSM, an agent.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::SigningAlgorithm;
+use crate::{Error, ErrorKind};
+
+/// Signs assertions with a key that never leaves its place: a key management service, an HSM.
+///
+/// [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) takes it. It is asked
+/// once for each attempt, inside the flight, and shares its deadline; a panic in it is an error of that flight.
+///
+/// ```
+/// use client_credentials::{ClientAuth, Signer, SigningAlgorithm, SigningFuture};
+///
+/// #[derive(Debug)]
+/// struct Kms { key: String }
+///
+/// impl Signer for Kms {
+///     fn algorithm(&self) -> SigningAlgorithm { SigningAlgorithm::ES256 }
+///     fn key_id(&self) -> Option<String> { Some(self.key.clone()) }
+///     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
+///         Box::pin(async move { call_the_service(&self.key, message).await.map_err(Into::into) })
+///     }
+/// }
+/// # async fn call_the_service(_: &str, _: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
+/// let auth = ClientAuth::private_key_jwt_with_signer("billing", Kms { key: "2026-11".into() });
+/// ```
+pub trait Signer: fmt::Debug + Send + Sync {
+    /// The algorithm of [`sign`](Self::sign).
+    fn algorithm(&self) -> SigningAlgorithm;
+
+    /// `kid` (RFC 7515 section 4.1.4): asked just before each signature, so that a rotated key can have another one.
+    fn key_id(&self) -> Option<String>;
+
+    /// Signs `message`, which is not hashed yet.
+    ///
+    /// An ECDSA signature may have the form of JWS (RFC 7518 section 3.4: `r` and `s` one after the other) or DER, as
+    /// AWS KMS, Google Cloud KMS and OpenSSL give it.
+    ///
+    /// # Errors
+    ///
+    /// Whatever it fails with becomes the source of an error of kind [`ErrorKind::Credential`]: transient, so that the
+    /// flight tries again. What it prints is yours to keep free of secrets.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the flight's deadline passes.
+    fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a>;
+}
+
+/// What [`Signer::sign`] returns.
+pub type SigningFuture<'a> = Pin<
+    Box<dyn Future<Output = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>> + Send + 'a>,
+>;
+
+/// The signature of `message` in the form of JWS.
+pub(super) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
+    let failed = |text| Error::new(ErrorKind::Credential, text).transient();
+    let signature = signer
+        .sign(message)
+        .await
+        .map_err(|e| failed("the signer failed").because(e))?;
+    let half = match signer.algorithm() {
+        SigningAlgorithm::ES256 => 32,
+        SigningAlgorithm::ES384 => 48,
+        SigningAlgorithm::ES512 => 66,
+        _ if signature.is_empty() => return Err(failed("the signer gave an empty signature")),
+        _ => return Ok(signature),
+    };
+    if signature.len() == 2 * half {
+        return Ok(signature);
+    }
+    from_der(&signature, half)
+        .ok_or_else(|| failed("the signer's signature has neither the form of JWS nor DER"))
+}
+
+/// `ECDSA-Sig-Value` (RFC 3279 section 2.2.3), a sequence of two integers, as two numbers of `half` bytes.
+fn from_der(der: &[u8], half: usize) -> Option<Vec<u8>> {
+    let (sequence, rest) = tagged(0x30, der)?;
+    let (r, s) = tagged(0x02, sequence)?;
+    let (s, end) = tagged(0x02, s)?;
+    if !rest.is_empty() || !end.is_empty() {
+        return None;
+    }
+    let mut fixed = Vec::with_capacity(2 * half);
+    for number in [r, s] {
+        let zeros = number.iter().take_while(|byte| **byte == 0).count();
+        let digits = number.get(zeros..)?;
+        fixed.resize(fixed.len() + half.checked_sub(digits.len())?, 0);
+        fixed.extend_from_slice(digits);
+    }
+    Some(fixed)
+}
+
+/// The contents of an element of DER, and what follows it. No signature needs more than one byte of length after 0x81.
+fn tagged(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, contents) = match der {
+        [first, 0x81, length, contents @ ..] if *first == tag => (*length, contents),
+        [first, length @ ..=0x7f, contents @ ..] if *first == tag => (*length, contents),
+        _ => return None,
+    };
+    contents.split_at_checked(length.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_in_der_becomes_two_numbers() {
+        let der = [0x30, 0x07, 0x02, 0x02, 0x00, 0x81, 0x02, 0x01, 0x05];
+        assert_eq!(from_der(&der, 4).unwrap(), [0, 0, 0, 0x81, 0, 0, 0, 5]);
+    }
+
+    #[test]
+    fn what_is_no_signature_is_refused() {
+        let too_long = [0x30, 0x08, 0x02, 0x03, 0x01, 0x02, 0x03, 0x02, 0x01, 0x05];
+        assert_eq!(from_der(&too_long, 2), None);
+        let cut = [0x30, 0x07, 0x02, 0x02, 0x00, 0x81, 0x02, 0x01];
+        assert_eq!(from_der(&cut, 4), None);
+        let followed = [0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x05, 0x00];
+        assert_eq!(from_der(&followed, 4), None);
+        assert_eq!(from_der(&[], 4), None);
+    }
+}
