@@ -1,1 +1,352 @@
+use std::time::Duration;
 
+use aws_lc_rs::{digest, signature};
+use rustls_pki_types::pem::PemObject;
+
+use super::super::signing_key::tests::{p256, pem, verifies};
+use super::super::{SigningAlgorithm, SigningFuture};
+use super::*;
+use crate::ClientAuth;
+use crate::cache::clock::manual;
+use crate::client_auth::{Method, Proof};
+
+const ISSUER: &str = "https://auth.example.com/";
+/// Of the manual clock.
+const NOW: u64 = 1_790_000_000;
+
+fn at_issuer(mut auth: ClientAuth) -> ClientAuth {
+    auth.at_issuer(ISSUER);
+    assert_eq!(auth.faults(), []);
+    auth
+}
+
+fn proof(auth: &ClientAuth) -> Result<Proof, Error> {
+    proof_at(auth, manual::clock().0.now())
+}
+
+fn proof_at(auth: &ClientAuth, now: Moment) -> Result<Proof, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let evidence = auth.read(0).await?;
+        auth.prove(&evidence, now).await
+    })
+}
+
+/// Header, claims, signing input and signature of the assertion.
+fn sent(auth: &ClientAuth) -> (Value, Value, String, Vec<u8>) {
+    let params = proof(auth).unwrap_or_else(|e| panic!("{e:#}")).params;
+    let names: Vec<_> = params.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        ["client_id", "client_assertion_type", "client_assertion"]
+    );
+    assert_eq!(
+        *params[1].1,
+        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    );
+    let (message, signature) = params[2].1.rsplit_once('.').unwrap();
+    let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
+    let (header, claims) = message.split_once('.').unwrap();
+    (
+        serde_json::from_slice(&decoded(header)).unwrap(),
+        serde_json::from_slice(&decoded(claims)).unwrap(),
+        message.to_owned(),
+        decoded(signature),
+    )
+}
+
+#[test]
+fn an_assertion_has_what_rfc_7523_asks_for() {
+    // M12
+    let text = p256();
+    let auth = at_issuer(ClientAuth::private_key_jwt("me", text.as_str()).key_id("k1"));
+    let (header, mut claims, message, signature) = sent(&auth);
+    assert_eq!(
+        header,
+        json!({"alg": "ES256", "kid": "k1", "typ": "client-authentication+jwt"})
+    );
+    let jti = claims["jti"].take();
+    assert!(jti.as_str().unwrap().len() >= 22, "128 bits");
+    assert_eq!(
+        claims,
+        json!({"iss": "me", "sub": "me", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": null})
+    );
+    let key = SigningKey::parse(&text, None).ok().unwrap();
+    assert!(verifies(&key, message.as_bytes(), &signature));
+}
+
+#[test]
+fn no_two_assertions_are_the_same() {
+    let auth = at_issuer(ClientAuth::client_secret_jwt("me", "s"));
+    let jtis: std::collections::BTreeSet<_> =
+        (0..100).map(|_| sent(&auth).1["jti"].to_string()).collect();
+    assert_eq!(jtis.len(), 100);
+}
+
+#[test]
+fn a_shared_secret_signs_by_hmac() {
+    let algorithms = [
+        (None, "HS256", hmac::HMAC_SHA256),
+        (Some(SigningAlgorithm::HS384), "HS384", hmac::HMAC_SHA384),
+        (Some(SigningAlgorithm::HS512), "HS512", hmac::HMAC_SHA512),
+    ];
+    for (chosen, name, by) in algorithms {
+        let mut auth = ClientAuth::client_secret_jwt("me", "the secret");
+        if let Some(algorithm) = chosen {
+            auth = auth.algorithm(algorithm);
+        }
+        let (header, _, message, tag) = sent(&at_issuer(auth));
+        assert_eq!(header["alg"], name);
+        let key = hmac::Key::new(by, b"the secret");
+        assert!(hmac::verify(&key, message.as_bytes(), &tag).is_ok());
+    }
+}
+
+#[test]
+fn what_entra_wants_can_be_set() {
+    let endpoint = "https://login.example.com/tenant/oauth2/v2.0/token";
+    let identity = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
+    // One file with everything, the other certificate first.
+    let text = format!(
+        "{}{}{}",
+        other.cert.pem(),
+        identity.signing_key.serialize_pem(),
+        identity.cert.pem()
+    );
+    let auth = ClientAuth::private_key_jwt("me", text.as_str())
+        .certificate(text.as_str())
+        .assertion_audience(endpoint)
+        .assertion_typ("JWT")
+        .assertion_lifetime(Duration::from_secs(600))
+        .assertion_not_before();
+    let (header, claims, ..) = sent(&at_issuer(auth));
+    let sha256 = digest::digest(&digest::SHA256, identity.cert.der());
+    assert_eq!(
+        header,
+        json!({"alg": "ES256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sha256)})
+    );
+    assert_eq!(claims["aud"], endpoint);
+    assert_eq!(claims["exp"], NOW + 600);
+    assert_eq!(claims["nbf"], NOW);
+}
+
+#[test]
+fn a_certificate_of_another_key_is_an_error() {
+    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
+    let auth = ClientAuth::private_key_jwt("me", p256()).certificate(other.cert.pem());
+    let error = proof(&at_issuer(auth)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert!(
+        error
+            .to_string()
+            .contains("another key than that of the certificate"),
+        "{error}"
+    );
+}
+
+#[test]
+fn faults_name_the_field_and_the_way_out() {
+    // M11
+    use SigningAlgorithm::*;
+    let rsa = || ClientAuth::private_key_jwt("me", p256()).assertion_audience("x");
+    let shared = || ClientAuth::client_secret_jwt("me", "s").assertion_audience("x");
+    let hsm =
+        || ClientAuth::private_key_jwt_with_signer("me", Hsm::new(ES256)).assertion_audience("x");
+    for (auth, field, flaw) in [
+        (
+            ClientAuth::client_secret_jwt("me", "s"),
+            "issuer",
+            ".issuer(",
+        ),
+        (
+            ClientAuth::client_secret_jwt("me", "s"),
+            "issuer",
+            ".assertion_audience(",
+        ),
+        (
+            shared().assertion_audience(""),
+            "assertion_audience",
+            "empty",
+        ),
+        (rsa().algorithm(HS256), "algorithm", "needs a shared secret"),
+        (
+            shared().algorithm(RS256),
+            "algorithm",
+            "needs a private key",
+        ),
+        (
+            rsa().algorithm(PS256),
+            "key",
+            "curve P-256, which the algorithm PS256 does not fit",
+        ),
+        (
+            ClientAuth::private_key_jwt("me", "canary").assertion_audience("x"),
+            "key",
+            "no complete private key",
+        ),
+        (
+            rsa().certificate("canary"),
+            "certificate",
+            "no complete certificate",
+        ),
+        (
+            shared().certificate("canary"),
+            "certificate",
+            "does not apply to client_secret_jwt",
+        ),
+        (hsm().algorithm(ES256), "algorithm", "does not apply"),
+        (hsm().key_id("k"), "key_id", "does not apply"),
+        (
+            ClientAuth::client_secret_post("me", "s").key_id("k"),
+            "key_id",
+            "client_secret_post",
+        ),
+        (
+            rsa().client_assertion_type("x"),
+            "client_assertion_type",
+            "private_key_jwt",
+        ),
+        (rsa().key_id(""), "key_id", "empty"),
+        (
+            rsa().assertion_lifetime(Duration::ZERO),
+            "assertion_lifetime",
+            "1 s",
+        ),
+        (
+            rsa().assertion_lifetime(Duration::from_secs(3601)),
+            "assertion_lifetime",
+            "1 h",
+        ),
+    ] {
+        let faults = auth.faults();
+        assert!(
+            faults
+                .iter()
+                .any(|(f, text)| *f == field && text.contains(flaw)),
+            "{field} {flaw}: {faults:?}"
+        );
+        assert!(!format!("{faults:?}").contains("canary"));
+    }
+}
+
+#[test]
+fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
+    // K15: a clock before 1970 reads as the epoch.
+    let auth = at_issuer(ClientAuth::client_secret_jwt("me", "s"));
+    let now = Moment::new(manual::clock().0.now().mono(), Duration::ZERO);
+    let error = proof_at(&auth, now).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert!(error.is_transient() && error.to_string().contains("before the year 2000"));
+}
+
+#[test]
+fn the_servers_date_corrects_iat_if_wanted() {
+    // K05: the server is 10 min ahead of us, 10 min behind us.
+    for (date, corrected) in [
+        ("Mon, 21 Sep 2026 14:23:20 GMT", NOW + 600),
+        ("Mon, 21 Sep 2026 14:03:20 GMT", NOW - 600),
+    ] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("date", date.parse().unwrap());
+        let (clock, _) = manual::clock();
+        let auth = ClientAuth::client_secret_jwt("me", "s").assertion_time_by_server();
+        let auth = at_issuer(auth);
+        auth.server_clock().unwrap().hear(&headers, clock.now());
+        assert_eq!(sent(&auth).1["iat"], corrected);
+        assert_eq!(sent(&auth).1["exp"], corrected + 60);
+        // Cut to whole seconds, `Date` may be behind, never ahead.
+        let late = clock.now().plus(Duration::from_millis(1));
+        auth.server_clock().unwrap().hear(&headers, late);
+        assert_eq!(sent(&auth).1["iat"], corrected - 1);
+    }
+    assert!(
+        ClientAuth::client_secret_jwt("me", "s")
+            .server_clock()
+            .is_none()
+    );
+}
+
+/// A key that is somewhere else, and gives DER as most services do.
+#[derive(Debug)]
+struct Hsm {
+    algorithm: SigningAlgorithm,
+    pair: Option<signature::EcdsaKeyPair>,
+}
+
+impl Hsm {
+    fn new(algorithm: SigningAlgorithm) -> Self {
+        let pair = signature::EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_ASN1_SIGNING);
+        Hsm {
+            algorithm,
+            pair: pair.ok(),
+        }
+    }
+}
+
+impl Signer for Hsm {
+    fn algorithm(&self) -> SigningAlgorithm {
+        self.algorithm
+    }
+    fn key_id(&self) -> Option<String> {
+        Some("in the hsm".to_owned())
+    }
+    fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
+        Box::pin(async move {
+            let pair = self.pair.as_ref().ok_or("the service is down")?;
+            let signature = pair.sign(&rand::SystemRandom::new(), message)?;
+            Ok(signature.as_ref().to_vec())
+        })
+    }
+}
+
+#[test]
+fn a_signer_signs() {
+    use signature::KeyPair;
+    let hsm = Hsm::new(SigningAlgorithm::ES256);
+    let public = hsm.pair.as_ref().unwrap().public_key().as_ref().to_vec();
+    let auth = at_issuer(ClientAuth::private_key_jwt_with_signer("me", hsm));
+    let (header, _, message, signature) = sent(&auth);
+    assert_eq!(
+        (&header["alg"], &header["kid"]),
+        (&json!("ES256"), &json!("in the hsm"))
+    );
+    let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, public);
+    key.verify(message.as_bytes(), &signature).unwrap();
+}
+
+#[test]
+fn a_signer_that_fails_is_a_transient_error_with_its_text() {
+    let hsm = Hsm {
+        algorithm: SigningAlgorithm::ES256,
+        pair: None,
+    };
+    let auth = at_issuer(ClientAuth::private_key_jwt_with_signer("me", hsm));
+    let error = proof(&auth).err().unwrap();
+    assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
+    assert_eq!(
+        format!("{error:#}"),
+        "the signer failed: the service is down"
+    );
+}
+
+#[test]
+fn nothing_of_the_key_is_shown() {
+    let text = p256();
+    let auth = at_issuer(
+        ClientAuth::private_key_jwt("me", text.as_str()).certificate(pem("CERTIFICATE", b"x")),
+    );
+    let shown = format!("{auth:?} {auth:#?}");
+    let der = rustls_pki_types::PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap();
+    assert!(!shown.contains("BEGIN") && !shown.contains(&format!("{:?}", der.secret_pkcs8_der())));
+    assert!(
+        shown.contains("private_key_jwt") && shown.contains("Credential(value)"),
+        "{shown}"
+    );
+    let Method::Jwt(assertions) = &auth.method else {
+        unreachable!("it is one")
+    };
+    assert_eq!(assertions.name(), "private_key_jwt");
+}

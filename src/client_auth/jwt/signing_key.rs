@@ -196,3 +196,7 @@ fn from_pkcs8(der: &[u8]) -> Option<Pair> {
         Some(Pair::Ec(curve, pair.into()))
     })
 }
+
+#[cfg(test)]
+#[path = "signing_key_tests.rs"]
+pub(super) mod tests;
