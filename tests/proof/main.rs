@@ -1,0 +1,91 @@
+//! How the client proves itself, over real HTTP on loopback: FAULTS family X (rotation) and the rows of family M that
+//! are about assertions.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod assertions;
+mod keys;
+mod redaction;
+mod rotation;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Error, TokenSource};
+use server::Server;
+
+const ISSUER: &str = "https://auth.example.com/realms/demo";
+
+/// A client that does not wait long between attempts, and may renew as often as a test likes.
+fn client(server: &Server, auth: ClientAuth) -> ClientCredentials {
+    let soon = Duration::from_millis(1);
+    ClientCredentials::builder(&server.url, auth)
+        .issuer(ISSUER)
+        .attempt_backoff(soon, soon)
+        .expired_backoff(soon, soon)
+        .denied_backoff(soon, soon)
+        .forced_refreshes(1000, soon)
+        .build()
+        .unwrap()
+}
+
+/// Gives up the token, if there is one, and gets another.
+async fn renewed(tokens: &ClientCredentials) -> Result<AccessToken, Error> {
+    if let Some(Ok(token)) = tokens.token().now_or_never() {
+        tokens.reject(&token);
+    }
+    // The backoff after a failure is over.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    tokens.token().await
+}
+
+/// A directory that is gone after the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("client-credentials-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// In place, as editors and careless scripts do.
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// As careful ones do.
+    fn replace(&self, name: &str, text: &str) {
+        let new = self.write(".new", text);
+        std::fs::rename(new, self.path(name)).unwrap();
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl AsRef<Path> for Directory {
+    fn as_ref(&self) -> &Path {
+        &self.0
+    }
+}

@@ -1,0 +1,295 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use client_credentials::{ClientAuth, Credential, ErrorKind, TokenSource};
+
+use crate::keys::Key;
+use crate::server::{self, Server};
+use crate::{Directory, client, renewed};
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_is_used_for_the_next_token() {
+    // X01
+    let directory = Directory::new();
+    let path = directory.write("secret", "A\n");
+    let server = Server::which(|_| true).await;
+    let auth = ClientAuth::client_secret_post("me", Credential::file(path));
+    let tokens = client(&server, auth);
+    renewed(&tokens).await.unwrap();
+    directory.replace("secret", "B\n");
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.secrets(), ["A", "B"]);
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn the_data_link_of_kubernetes_is_followed_anew() {
+    // X01
+    use std::os::unix::fs::symlink;
+    let directory = Directory::new();
+    for (version, secret) in [("..1", "A"), ("..2", "B")] {
+        std::fs::create_dir(directory.path(version)).unwrap();
+        directory.write(&format!("{version}/secret"), secret);
+    }
+    symlink("..1", directory.path("..data")).unwrap();
+    symlink("..data/secret", directory.path("secret")).unwrap();
+    let server = Server::which(|_| true).await;
+    let auth = ClientAuth::client_secret_post("me", Credential::file(directory.path("secret")));
+    let tokens = client(&server, auth);
+    renewed(&tokens).await.unwrap();
+    symlink("..2", directory.path("..data_tmp")).unwrap();
+    std::fs::rename(directory.path("..data_tmp"), directory.path("..data")).unwrap();
+    std::fs::remove_dir_all(directory.path("..1")).unwrap();
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.secrets(), ["A", "B"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_revoked_under_way_is_read_again_at_once() {
+    // X02
+    let directory = Directory::new();
+    let path = directory.write("secret", "A");
+    let rotating = path.clone();
+    let server = Server::which(move |seen| {
+        std::fs::write(&rotating, "B").unwrap();
+        seen.secret() == "B"
+    })
+    .await;
+    let auth = ClientAuth::client_secret_post("me", Credential::file(path));
+    client(&server, auth).token().await.unwrap();
+    assert_eq!(server.secrets(), ["A", "B"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_just_wrong_is_tried_once() {
+    let reads = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&reads);
+    let server = Server::which(|_| false).await;
+    let secret = Credential::from_fn(move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        async { Ok::<_, std::io::Error>("wrong") }
+    });
+    let tokens = client(&server, ClientAuth::client_secret_post("me", secret));
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(server.seen().len(), 1);
+    assert_eq!(reads.load(Ordering::SeqCst), 2, "read once more");
+}
+
+#[tokio::test]
+async fn a_file_that_is_missing_for_a_while_costs_no_usable_token() {
+    // X05
+    let directory = Directory::new();
+    let path = directory.write("secret", "A");
+    let server = Server::which(|_| true).await;
+    let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
+    let tokens = client(&server, auth);
+    tokens.token().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(tokens.token().await.is_ok(), "the token is still good");
+
+    let error = renewed(&tokens).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert!(error.is_transient());
+    assert_eq!(server.seen().len(), 1);
+
+    directory.write("secret", "B");
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.secrets(), ["A", "B"]);
+}
+
+#[tokio::test]
+async fn a_rotated_secret_keeps_the_valid_token() {
+    // X12
+    let directory = Directory::new();
+    let path = directory.write("secret", "A");
+    let server = Server::which(|_| true).await;
+    let auth = ClientAuth::client_secret_post("me", Credential::file(path));
+    let tokens = client(&server, auth);
+    let before = tokens.token().await.unwrap();
+    directory.replace("secret", "B");
+    let after = tokens.token().await.unwrap();
+    assert_eq!(before.expose_secret(), after.expose_secret());
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_secrets_the_one_that_worked_is_remembered() {
+    let active = Arc::new(std::sync::Mutex::new("old"));
+    let accepted = Arc::clone(&active);
+    let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap()).await;
+    let secret = Credential::from("new").or("old");
+    let auth = ClientAuth::client_secret_post("me", secret);
+    let tokens = client(&server, auth.clone());
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.secrets(), ["new", "old"]);
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.secrets()[2..], ["old"], "asked first from then on");
+
+    *active.lock().unwrap() = "new";
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.secrets()[3..], ["old", "new"]);
+    // Another client with a clone of the credential.
+    client(&server, auth).token().await.unwrap();
+    assert_eq!(
+        server.secrets()[5..],
+        ["new"],
+        "clones share what was learnt"
+    );
+
+    *active.lock().unwrap() = "neither";
+    assert_eq!(
+        renewed(&tokens).await.unwrap_err().kind(),
+        ErrorKind::Denied
+    );
+    assert_eq!(server.secrets()[6..], ["new", "old"], "each once");
+}
+
+#[tokio::test]
+async fn of_two_secrets_one_may_be_missing() {
+    let directory = Directory::new();
+    let server = Server::which(|_| true).await;
+    let secret = Credential::file(directory.path("new")).or("old");
+    let tokens = client(&server, ClientAuth::client_secret_post("me", secret));
+    tokens.token().await.unwrap();
+    assert_eq!(server.secrets(), ["old"]);
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_together_with_its_kid() {
+    // X09
+    let directory = Directory::new();
+    let [one, two] = [Key::new("one"), Key::new("two")];
+    let path = directory.write("key", &one.jwk);
+    let registered = [one.clone(), two.clone()];
+    let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
+    let auth = ClientAuth::private_key_jwt("me", Credential::file(path));
+    let tokens = client(&server, auth);
+    for (key, kid) in [(&one, "one"), (&two, "two")] {
+        directory.replace("key", &key.jwk);
+        renewed(&tokens).await.unwrap();
+        let seen = server.last();
+        assert_eq!(seen.header()["kid"], kid);
+        assert!(key.signed(&seen));
+    }
+}
+
+#[tokio::test]
+async fn of_two_keys_the_registered_one_is_found() {
+    let [new, old] = [Key::new("new"), Key::new("old")];
+    let registered = old.clone();
+    let server = Server::which(move |seen| registered.signed(seen)).await;
+    let keys = Credential::from(new.pem).or(old.pem);
+    let tokens = client(&server, ClientAuth::private_key_jwt("me", keys));
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.seen().len(), 2);
+    renewed(&tokens).await.unwrap();
+    assert_eq!(server.seen().len(), 3);
+}
+
+#[tokio::test]
+async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
+    // X10
+    let warnings = Warnings::default();
+    let _guard = warnings.listen();
+    let directory = Directory::new();
+    let [one, two] = [Key::new("one"), Key::new("two")];
+    let path = directory.write("key", &one.pem);
+    let registered = [one.clone(), two.clone()];
+    let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
+    let auth = ClientAuth::private_key_jwt("me", Credential::file(path));
+    let tokens = client(&server, auth);
+    renewed(&tokens).await.unwrap();
+    for half in [&two.pem[..100], "garbage"] {
+        directory.write("key", half);
+        for _ in 0..3 {
+            renewed(&tokens).await.unwrap();
+            assert!(one.signed(&server.last()));
+        }
+    }
+    if cfg!(feature = "tracing") {
+        let texts = warnings.texts();
+        assert_eq!(texts.len(), 2, "one for each unusable text: {texts:?}");
+        assert!(
+            texts[0].contains("the previous one stays in use"),
+            "{texts:?}"
+        );
+    }
+    directory.write("key", &two.pem);
+    renewed(&tokens).await.unwrap();
+    assert!(two.signed(&server.last()));
+}
+
+#[tokio::test]
+async fn a_first_key_that_is_half_written_is_waited_for() {
+    let directory = Directory::new();
+    let key = Key::new("k");
+    let path = directory.write("key", &key.pem[..100]);
+    let server = Server::which(|_| true).await;
+    let tokens = client(
+        &server,
+        ClientAuth::private_key_jwt("me", Credential::file(path)),
+    );
+    let error = tokens.token().await.unwrap_err();
+    assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
+    assert!(
+        error.to_string().contains("no complete private key"),
+        "{error}"
+    );
+    directory.write("key", &key.pem);
+    renewed(&tokens).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_assertion_made_elsewhere_is_read_anew() {
+    let directory = Directory::new();
+    let path = directory.write("token", "header.one.signature");
+    let server = Server::start(|_| server::token()).await;
+    let auth = ClientAuth::client_assertion(Credential::file(path))
+        .client_assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
+    let tokens = client(&server, auth);
+    renewed(&tokens).await.unwrap();
+    directory.replace("token", "header.two.signature");
+    renewed(&tokens).await.unwrap();
+    let seen = server.seen();
+    assert_eq!(seen[0].assertion(), "header.one.signature");
+    assert_eq!(seen[1].assertion(), "header.two.signature");
+    assert_eq!(
+        seen[1].form["client_assertion_type"],
+        "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
+    );
+    assert!(!seen[1].form.contains_key("client_id"));
+}
+
+/// The crate's warnings on this thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Warnings {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let lines = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || lines.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines()
+            .filter(|line| line.contains("new key"))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl std::io::Write for Warnings {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
