@@ -1,9 +1,7 @@
 //! The key stays in a key management service: it signs what it is sent, and no program has the key.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
-
 mod support;
-
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use client_credentials::{
     ClientAuth, ClientCredentials, Signer, SigningAlgorithm, SigningFuture, TokenSource,
