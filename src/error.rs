@@ -48,7 +48,7 @@ pub enum ErrorKind {
     ///
     /// Retried: no. What to do: the text names each field and what it should be.
     Configuration,
-    /// The credential could not be read: a variable or file is missing, a closure failed.
+    /// The credential could not be read: a variable or file is missing, a closure or a signer failed, a key is damaged.
     ///
     /// Retried: yes, it is read anew for each attempt. What to do: put the credential where the text says.
     Credential,

@@ -53,3 +53,61 @@ pub(super) fn header(id: &str, secret: &str, encoded: bool) -> Result<HeaderValu
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ClientAuth;
+    use crate::client_auth::tests::proof;
+
+    fn decoded(auth: &ClientAuth) -> String {
+        let proof = proof(auth);
+        let header = proof.authorization.unwrap();
+        assert!(header.is_sensitive());
+        let encoded = header.to_str().unwrap().strip_prefix("Basic ").unwrap();
+        String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn basic_is_percent_encoded_with_spaces_as_percent_20() {
+        // F03
+        let auth = ClientAuth::client_secret_basic("a b:c", " %&+£€:@Az09*-._~");
+        assert_eq!(
+            decoded(&auth),
+            "a%20b%3Ac:%20%25%26%2B%C2%A3%E2%82%AC%3A%40Az09*-._~"
+        );
+    }
+
+    #[test]
+    fn raw_basic_is_as_it_comes() {
+        assert_eq!(
+            decoded(&ClientAuth::client_secret_basic_raw("id", "s+/=%:€")),
+            "id:s+/=%:€"
+        );
+    }
+
+    #[test]
+    fn an_ordinary_secret_is_the_same_in_both_forms() {
+        let secret = "Az09*-._~";
+        let both = [
+            decoded(&ClientAuth::client_secret_basic("s6BhdRkqt3", secret)),
+            decoded(&ClientAuth::client_secret_basic_raw("s6BhdRkqt3", secret)),
+        ];
+        assert_eq!(both[0], both[1]);
+    }
+
+    #[test]
+    fn the_vector_of_rfc_6749() {
+        // RFC 6749 section 2.3.1: czZCaGRSa3F0MzpnWDFmQmF0M2JW
+        let auth = ClientAuth::client_secret_basic("s6BhdRkqt3", "gX1fBat3bV");
+        let proof = proof(&auth);
+        assert_eq!(
+            proof.authorization.unwrap(),
+            "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"
+        );
+        assert!(
+            proof.params.is_empty(),
+            "nothing of the client in the body beside Basic"
+        );
+    }
+}

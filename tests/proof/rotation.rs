@@ -211,7 +211,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
         let texts = warnings.texts();
         assert_eq!(texts.len(), 2, "one for each unusable text: {texts:?}");
         assert!(
-            texts[0].contains("the previous one stays in use"),
+            texts[0].contains("the previous key stays in use"),
             "{texts:?}"
         );
     }
@@ -278,7 +278,7 @@ impl Warnings {
     fn texts(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
         text.lines()
-            .filter(|line| line.contains("new key"))
+            .filter(|line| line.contains("what was read"))
             .map(str::to_owned)
             .collect()
     }

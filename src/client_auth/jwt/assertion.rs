@@ -276,7 +276,7 @@ fn hmac(algorithm: SigningAlgorithm) -> hmac::Algorithm {
 }
 
 fn unsigned() -> Error {
-    Error::new(ErrorKind::Credential, "the assertion could not be signed")
+    Error::new(ErrorKind::Credential, "the assertion could not be signed").transient()
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn a_certificate_of_another_key_is_an_error() {
     assert!(
         error
             .to_string()
-            .contains("another key than that of the certificate"),
+            .contains("the certificate (Credential(value)) belongs to another key"),
         "{error}"
     );
 }
@@ -330,6 +330,16 @@ fn a_signer_that_fails_is_a_transient_error_with_its_text() {
         format!("{error:#}"),
         "the signer failed: the service is down"
     );
+}
+
+#[test]
+fn clones_with_other_settings_do_not_share_what_was_parsed() {
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let auth = at_issuer(ClientAuth::private_key_jwt("me", jwk));
+    assert_eq!(sent(&auth).0["alg"], "EdDSA");
+    let other = auth.clone().algorithm(SigningAlgorithm::Ed25519);
+    assert_eq!(sent(&other).0["alg"], "Ed25519");
+    assert_eq!(sent(&auth).0["alg"], "EdDSA");
 }
 
 #[test]

@@ -35,9 +35,26 @@ impl Identity {
         let thumbprint = match ders.iter().find(ours) {
             Some(der) => Some(thumbprint(der)),
             None if certificates.is_empty() => None,
-            None => return Err("is another key than that of the certificate".into()),
+            None => return Err("belongs to another key".into()),
         };
         Ok(Identity { key, thumbprint })
+    }
+
+    fn parse(
+        key: (&Credential, &SecretString),
+        certificate: (Option<&Credential>, &[SecretString]),
+        algorithm: Option<SigningAlgorithm>,
+    ) -> Result<Self, String> {
+        let parsed = SigningKey::parse(key.1.expose_secret(), algorithm)
+            .map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
+        Identity::new(Some(parsed), certificate.1).map_err(|flaw| of(certificate.0, &flaw))
+    }
+}
+
+fn of(certificate: Option<&Credential>, flaw: &str) -> String {
+    match certificate {
+        Some(certificate) => format!("the certificate ({certificate:?}) {flaw}"),
+        None => format!("the certificate {flaw}"),
     }
 }
 
@@ -81,7 +98,7 @@ async fn read_all(certificate: Option<&Credential>) -> Result<Vec<SecretString>,
 /// For a signer, whose key is not here.
 pub(super) async fn without_key(certificate: Option<&Credential>) -> Result<Identity, Error> {
     let certificates = read_all(certificate).await?;
-    Identity::new(None, &certificates).map_err(|flaw| unusable(format!("the certificate {flaw}")))
+    Identity::new(None, &certificates).map_err(|flaw| unusable(of(certificate, &flaw)))
 }
 
 /// Identities by the place that their key was read from. A key is parsed again when its text has changed, and not
@@ -115,8 +132,7 @@ impl Identities {
         if let Some(known) = known.as_ref().filter(|known| known.origin == origin) {
             return Ok(Arc::clone(&known.identity));
         }
-        let parsed = SigningKey::parse(text.expose_secret(), algorithm)
-            .and_then(|key| Identity::new(Some(key), &certificates));
+        let parsed = Identity::parse((key, &text), (certificate, &certificates), algorithm);
         match (parsed, known) {
             (Ok(identity), _) => {
                 let identity = Arc::new(identity);
@@ -128,16 +144,14 @@ impl Identities {
                 all.insert(place, known);
                 Ok(identity)
             }
-            (Err(flaw), Some(known)) => {
-                if known.refused.as_ref() != Some(&origin) {
-                    known.refused = Some(origin);
-                    event!(warn, credential = ?key, flaw = %flaw, "the new key is not usable: the previous one stays in use");
-                    #[cfg(not(feature = "tracing"))]
-                    drop(flaw);
+            (Err(_flaw), Some(known)) => {
+                let before = known.refused.replace(origin);
+                if before != known.refused {
+                    event!(warn, flaw = %_flaw, "what was read is not usable: the previous key stays in use");
                 }
                 Ok(Arc::clone(&known.identity))
             }
-            (Err(flaw), None) => Err(unusable(format!("the key ({key:?}) {flaw}"))),
+            (Err(flaw), None) => Err(unusable(flaw)),
         }
     }
 }

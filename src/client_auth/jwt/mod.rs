@@ -181,7 +181,13 @@ impl ClientAuth {
     /// `apply` tells whether the setting belongs to the key.
     fn set(mut self, setter: &'static str, apply: impl FnOnce(&mut Assertions) -> bool) -> Self {
         let applies = match &mut self.method {
-            Method::Jwt(all) => apply(all),
+            Method::Jwt(all) => {
+                // What clones have parsed was parsed for their settings.
+                if let Key::Private(_, identities) = &mut all.key {
+                    *identities = Identities::default();
+                }
+                apply(all)
+            }
             _ => false,
         };
         if !applies {

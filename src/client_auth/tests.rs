@@ -1,0 +1,105 @@
+use super::*;
+use crate::cache::clock::manual;
+
+pub(super) fn proof(auth: &ClientAuth) -> Proof {
+    let (clock, _) = manual::clock();
+    let evidence = futures_now(auth.read(0)).unwrap().unwrap();
+    futures_now(auth.prove(&evidence, clock.now()))
+        .unwrap()
+        .unwrap()
+}
+
+fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        std::task::Poll::Ready(value) => Some(value),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[test]
+fn control_characters_are_refused_in_id_and_secret() {
+    // F02, F05
+    let fields = |auth: ClientAuth| {
+        auth.faults()
+            .into_iter()
+            .map(|(field, _)| field)
+            .collect::<Vec<_>>()
+    };
+    for control in (0..0x20_u8).chain([0x7f]).map(char::from) {
+        let text = format!("a{control}b");
+        assert_eq!(
+            fields(ClientAuth::client_secret_post(text.clone(), "s")),
+            ["client_id"],
+            "{control:?}"
+        );
+        assert_eq!(
+            fields(ClientAuth::client_secret_post("id", text)),
+            ["client_secret"],
+            "{control:?}"
+        );
+    }
+    assert_eq!(
+        fields(ClientAuth::client_secret_basic("", "")),
+        ["client_id", "client_secret"]
+    );
+    assert_eq!(
+        fields(ClientAuth::client_secret_basic_raw("a:b", "s")),
+        ["client_id"]
+    );
+    assert!(fields(ClientAuth::client_secret_basic("ünïcödé", "sécret €")).is_empty());
+}
+
+#[test]
+fn an_assertion_made_elsewhere_is_sent_as_it_is() {
+    let params = |auth: &ClientAuth| -> Vec<(String, String)> {
+        let params = proof(auth).params.into_iter();
+        params.map(|(n, v)| (n.into(), v.to_string())).collect()
+    };
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(n, v)| ((*n).into(), (*v).into()))
+            .collect()
+    };
+    let auth = ClientAuth::client_assertion("a.b.c");
+    assert_eq!(
+        params(&auth),
+        pairs(&[
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", "a.b.c")
+        ])
+    );
+    let auth = auth.client_id("me").client_assertion_type("urn:x");
+    assert_eq!(
+        params(&auth),
+        pairs(&[
+            ("client_id", "me"),
+            ("client_assertion_type", "urn:x"),
+            ("client_assertion", "a.b.c")
+        ])
+    );
+    assert!(auth.faults().is_empty());
+}
+
+#[test]
+fn a_setter_of_another_method_is_a_fault() {
+    let auth = ClientAuth::client_secret_post("id", "s")
+        .client_id("other")
+        .client_assertion_type("urn:x");
+    let text = format!("{:?}", auth.faults());
+    assert!(
+        text.contains(r#"("client_assertion_type", "does not apply to client_secret_post")"#)
+            && text.contains(r#"("client_id", "does not"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_credential_that_was_accepted_is_tried_first_by_all_clones() {
+    let auth = ClientAuth::client_secret_post("id", Credential::from("a").or("b").or("c"));
+    assert_eq!(auth.places(), [0, 1, 2, 0]);
+    auth.clone().accept(1);
+    assert_eq!(auth.places(), [1, 2, 0, 1]);
+    assert_eq!(ClientAuth::none("id").places(), [0]);
+}
