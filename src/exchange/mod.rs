@@ -20,7 +20,9 @@ use crate::grant::request::Request;
 use crate::{Error, ErrorKind};
 use certificate::tls_refusal;
 use hardened::hardened;
-pub(crate) use hardened::{is_loopback, is_loopback_host};
+pub(crate) use hardened::is_loopback;
+#[cfg(any(feature = "middleware", feature = "tower"))]
+pub(crate) use hardened::is_loopback_host;
 
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
