@@ -66,6 +66,7 @@ impl<Q: Outgoing> Trip<Q> {
         }
     }
 
+    #[cfg(feature = "tower")]
     pub(super) fn can_be_repeated(&self) -> bool {
         self.copy.is_some()
     }
