@@ -11,6 +11,7 @@
 )]
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,27 @@ fn fresh() -> Cached<impl TokenSource> {
         .build()
         .unwrap();
     runtime.block_on(tokens.token()).unwrap();
+    tokens
+}
+
+/// A token in need of renewal, while the renewal is under way.
+fn stale(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> {
+    let calls = AtomicU32::new(0);
+    let calls: &'static AtomicU32 = Box::leak(Box::new(calls));
+    let tokens = Cached::new(source_fn(move || async move {
+        if calls.fetch_add(1, Ordering::Relaxed) > 0 {
+            std::future::pending::<()>().await;
+        }
+        AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
+    }))
+    .max_age(Duration::from_millis(1))
+    .flight_deadline(Duration::from_secs(86_400));
+    runtime.block_on(async {
+        while calls.load(Ordering::Relaxed) < 2 {
+            drop(tokens.token().await);
+            tokio::task::yield_now().await;
+        }
+    });
     tokens
 }
 
@@ -92,6 +114,13 @@ fn hit(c: &mut Criterion) {
     let shared = header();
     let tokens = fresh();
     let dynamic: Arc<dyn TokenSource> = Arc::new(fresh());
+    // Its flight needs a runtime that is driven.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let stale = stale(&runtime);
     let hand: HandRolled = tokio::sync::RwLock::new(Some((
         secret(),
         Instant::now() + Duration::from_secs(86_400),
@@ -135,6 +164,9 @@ fn hit(c: &mut Criterion) {
         });
         bench("Arc<dyn TokenSource>", &|| {
             drop(black_box(ready(dynamic.token()).unwrap().authorization()))
+        });
+        bench("Cached, stale, renewal under way", &|| {
+            drop(black_box(ready(stale.token()).unwrap().authorization()));
         });
         group.finish();
     }

@@ -105,14 +105,12 @@ impl Tokens {
 
 fn router(tokens: &Arc<Tokens>) -> Router {
     let issuer = Arc::clone(tokens);
-    let token = move |headers: HeaderMap| async move {
+    let token = move |headers: HeaderMap, form: String| async move {
         issuer.token_requests.fetch_add(1, Ordering::Relaxed);
         match authorization(&headers) {
-            Some(sent) if sent == BASIC.as_bytes() => {
-                let token = issuer.issue();
-                Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }))
-                    .into_response()
-            }
+            // Of an assertion (RFC 7521) it takes any: who checks signatures has the client's key.
+            None if form.contains("client_assertion=") => issued(issuer.issue()),
+            Some(sent) if sent == BASIC.as_bytes() => issued(issuer.issue()),
             _ => {
                 let error = Json(json!({ "error": "invalid_client" }));
                 (StatusCode::UNAUTHORIZED, error).into_response()
@@ -131,6 +129,11 @@ fn router(tokens: &Arc<Tokens>) -> Router {
     Router::new()
         .route("/token", post(token))
         .route("/greeting", any(greeting))
+}
+
+fn issued(token: String) -> Response {
+    Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }))
+        .into_response()
 }
 
 fn authorization(headers: &HeaderMap) -> Option<&[u8]> {
