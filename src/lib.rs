@@ -80,6 +80,8 @@ mod bearer;
 mod cache;
 mod client_auth;
 mod client_credentials;
+#[cfg(any(doc, doctest))]
+pub mod docs;
 mod error;
 mod event;
 mod exchange;

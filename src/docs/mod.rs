@@ -1,0 +1,26 @@
+//! Guides. They exist in the documentation only; their code is compiled with the tests.
+//!
+//! | guide | what it answers |
+//! |---|---|
+//! | [`authentication`] | which authentication method, and how it is rotated |
+
+// Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
+#[cfg_attr(
+    any(not(doctest), feature = "jwt"),
+    doc = include_str!("authentication.md")
+)]
+#[cfg_attr(
+    feature = "jwt",
+    doc = "
+[`client_secret_jwt`]: crate::ClientAuth::client_secret_jwt
+[`private_key_jwt`]: crate::ClientAuth::private_key_jwt
+[`Signer`]: crate::Signer"
+)]
+#[cfg_attr(
+    not(feature = "jwt"),
+    doc = "
+[`client_secret_jwt`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ClientAuth.html#method.client_secret_jwt
+[`private_key_jwt`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ClientAuth.html#method.private_key_jwt
+[`Signer`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Signer.html"
+)]
+pub mod authentication {}
