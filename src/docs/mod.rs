@@ -2,7 +2,7 @@
 //!
 //! | guide | what it answers |
 //! |---|---|
-//! | [`authentication`] | which authentication method, and how it is rotated |
+//! | [`authentication`] | which authentication method, how it is rotated, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
 
 // Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
 #[cfg_attr(
