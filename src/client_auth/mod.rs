@@ -195,7 +195,13 @@ impl ClientAuth {
 
     /// Whether the form has a `client_id` by itself.
     pub(crate) fn posts_client_id(&self) -> bool {
-        !matches!(self.method, Method::Basic { .. })
+        match self.method {
+            Method::Basic { .. } => false,
+            // RFC 7521 section 4.2: optional, since the assertion names the client.
+            #[cfg(feature = "jwt")]
+            Method::Jwt(_) => false,
+            Method::Post(_) | Method::Assertion { .. } | Method::None => true,
+        }
     }
 
     /// What is wrong with it, as far as can be told without I/O: (field, flaw).
@@ -303,7 +309,6 @@ impl ClientAuth {
             #[cfg(feature = "jwt")]
             (Method::Jwt(assertions), _) => {
                 let assertion = assertions.make(self.id(), evidence, now).await?;
-                proof.params.extend(id);
                 proof.assert(&assertion, JWT_BEARER);
                 if let Evidence::Secret(secret) = evidence {
                     // It was not sent, but the server knows it.

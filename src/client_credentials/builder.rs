@@ -120,7 +120,8 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sends `client_id` in the form too, beside the `Authorization` header. Some servers demand it, some refuse it.
+    /// Sends `client_id` in the form too, beside the `Authorization` header or a signed assertion. Some servers demand it
+    /// (Spring Authorization Server; Entra ID beside assertions), some refuse it.
     pub fn client_id_in_body(mut self) -> Self {
         self.client_id_in_body = true;
         self

@@ -310,7 +310,7 @@ fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
             format!("the authorization server asks for fewer requests: {oauth}"),
         )
         .transient(),
-        // RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5.
+        // RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8.
         "invalid_client"
         | "invalid_request"
         | "invalid_scope"
@@ -319,7 +319,9 @@ fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
         | "unsupported_grant_type"
         | "access_denied"
         | "invalid_target"
-        | "invalid_authorization_details" => Error::new(
+        | "invalid_authorization_details"
+        | "invalid_dpop_proof"
+        | "use_dpop_nonce" => Error::new(
             ErrorKind::Denied,
             format!("the authorization server refused the token request: {oauth}"),
         ),

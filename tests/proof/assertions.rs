@@ -57,8 +57,22 @@ async fn the_audience_is_the_issuer_as_a_string() {
         seen.header(),
         json!({"alg": "ES256", "kid": "k", "typ": "client-authentication+jwt"})
     );
-    assert_eq!(seen.form["client_id"], "me");
+    assert!(
+        !seen.form.contains_key("client_id"),
+        "only where it is asked for"
+    );
     assert!(!seen.headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
+    // QUIRKS row 3
+    let server = Server::start(|_| token()).await;
+    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes");
+    let builder = ClientCredentials::builder(&server.url, auth).issuer(ISSUER);
+    let tokens = builder.client_id_in_body().build().unwrap();
+    tokens.token().await.unwrap();
+    assert_eq!(server.last().form["client_id"], "me");
 }
 
 #[tokio::test]

@@ -38,15 +38,12 @@ fn proof_at(auth: &ClientAuth, now: Moment) -> Result<Proof, Error> {
 fn sent(auth: &ClientAuth) -> (Value, Value, String, Vec<u8>) {
     let params = proof(auth).unwrap_or_else(|e| panic!("{e:#}")).params;
     let names: Vec<_> = params.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["client_assertion_type", "client_assertion"]);
     assert_eq!(
-        names,
-        ["client_id", "client_assertion_type", "client_assertion"]
-    );
-    assert_eq!(
-        *params[1].1,
+        *params[0].1,
         "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     );
-    let (message, signature) = params[2].1.rsplit_once('.').unwrap();
+    let (message, signature) = params[1].1.rsplit_once('.').unwrap();
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
     let (header, claims) = message.split_once('.').unwrap();
     (

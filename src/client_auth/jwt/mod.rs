@@ -112,7 +112,8 @@ impl ClientAuth {
     ///     .certificate(pem)
     ///     .assertion_audience(endpoint)
     ///     .assertion_typ("JWT");
-    /// ClientCredentials::builder(endpoint, auth).scope("https://graph.microsoft.com/.default").build()?;
+    /// let builder = ClientCredentials::builder(endpoint, auth).client_id_in_body();
+    /// builder.scope("https://graph.microsoft.com/.default").build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     #[must_use = "a setter returns what it was called on"]
