@@ -51,6 +51,7 @@
 //! | `middleware` | yes | no `Middleware` for reqwest-middleware, five crates fewer |
 //! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
 //! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
+//! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
 //!
 //! # Secrets

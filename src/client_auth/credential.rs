@@ -130,7 +130,7 @@ impl Credential {
     }
 
     /// Reads a key or certificate, which has lines.
-    #[cfg(feature = "jwt")]
+    #[cfg(any(feature = "jwt", feature = "mtls"))]
     pub(crate) async fn read_text(&self, place: usize) -> Result<SecretString, Error> {
         self.checked(place, |text| text.is_empty().then_some("is empty"))
             .await

@@ -5,18 +5,26 @@ mod basic;
 mod credential;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+mod last_good;
+#[cfg(feature = "mtls")]
+mod mutual_tls;
+mod proof;
 
 use std::fmt;
-#[cfg(feature = "jwt")]
-use std::sync::Arc;
 
-use http::HeaderValue;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 pub use credential::Credential;
 #[cfg(feature = "jwt")]
 pub use jwt::{Signer, SigningAlgorithm, SigningFuture};
+#[cfg(feature = "mtls")]
+pub(crate) use mutual_tls::TlsIdentity;
+#[cfg(not(feature = "mtls"))]
+pub(crate) use proof::TlsIdentity;
+use proof::echoes;
+pub(crate) use proof::{Evidence, Proof};
 
 use crate::Error;
 use crate::cache::clock::Moment;
@@ -50,24 +58,9 @@ enum Method {
     },
     #[cfg(feature = "jwt")]
     Jwt(Box<jwt::Assertions>),
+    #[cfg(feature = "mtls")]
+    MutualTls(Box<mutual_tls::MutualTls>),
     None,
-}
-
-/// What was read in order to prove the client, once.
-pub(crate) enum Evidence {
-    Nothing,
-    Secret(SecretString),
-    #[cfg(feature = "jwt")]
-    Identity(Arc<jwt::Identity>),
-}
-
-/// What a request carries to prove the client.
-#[derive(Default)]
-pub(crate) struct Proof {
-    pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) params: Vec<(&'static str, Zeroizing<String>)>,
-    /// The forms in which a server that echoes the request could send what is secret in it back.
-    pub(crate) echoes: Vec<SecretString>,
 }
 
 impl ClientAuth {
@@ -184,6 +177,9 @@ impl ClientAuth {
             Method::Assertion { .. } => "client_assertion",
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.name(),
+            // Or `self_signed_tls_client_auth`: the client does not know.
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => "tls_client_auth",
             Method::None => "none",
         }
     }
@@ -202,6 +198,14 @@ impl ClientAuth {
             Method::Jwt(_) => false,
             Method::Post(_) | Method::Assertion { .. } | Method::None => true,
         }
+    }
+
+    /// Whether the proof is in the TLS handshake.
+    pub(crate) fn is_mutual_tls(&self) -> bool {
+        #[cfg(feature = "mtls")]
+        return matches!(self.method, Method::MutualTls(_));
+        #[cfg(not(feature = "mtls"))]
+        false
     }
 
     /// What is wrong with it, as far as can be told without I/O: (field, flaw).
@@ -242,6 +246,8 @@ impl ClientAuth {
             }
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => faults.extend(assertions.faults()),
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(pair) => faults.extend(pair.faults()),
             Method::None => {}
         }
         faults
@@ -270,6 +276,10 @@ impl ClientAuth {
         #[cfg(feature = "jwt")]
         if let Method::Jwt(assertions) = &self.method {
             return assertions.read(place).await;
+        }
+        #[cfg(feature = "mtls")]
+        if let Method::MutualTls(pair) = &self.method {
+            return pair.read(place).await.map(Evidence::Tls);
         }
         match self.credential() {
             Some(credential) => credential.read(place).await.map(Evidence::Secret),
@@ -326,6 +336,8 @@ impl ClientAuth {
             Method::Assertion { assertion, .. } => Some(assertion),
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.credential(),
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(pair) => Some(pair.credential()),
             Method::None => None,
         }
     }
@@ -333,43 +345,6 @@ impl ClientAuth {
 
 /// RFC 7523 section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-
-impl Evidence {
-    /// Whether the server would see the same again.
-    pub(crate) fn is(&self, other: &Evidence) -> bool {
-        match (self, other) {
-            (Evidence::Nothing, Evidence::Nothing) => true,
-            (Evidence::Secret(one), Evidence::Secret(other)) => {
-                one.expose_secret() == other.expose_secret()
-            }
-            #[cfg(feature = "jwt")]
-            (Evidence::Identity(one), Evidence::Identity(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
-    }
-}
-
-impl Proof {
-    /// RFC 7521 section 4.2.
-    fn assert(&mut self, assertion: &SecretString, kind: &str) {
-        self.echoes.extend(echoes(assertion));
-        self.params
-            .push(("client_assertion_type", Zeroizing::new(kind.to_owned())));
-        let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
-        self.params.push(("client_assertion", assertion));
-    }
-}
-
-/// A secret as it is, and as headers and forms encode it.
-fn echoes(secret: &SecretString) -> Vec<SecretString> {
-    let plain = secret.expose_secret();
-    let form: String = form_urlencoded::byte_serialize(plain.as_bytes()).collect();
-    vec![
-        plain.into(),
-        basic::percent_encoded(plain).as_str().into(),
-        form.into(),
-    ]
-}
 
 impl fmt::Debug for ClientAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -387,6 +362,8 @@ impl fmt::Debug for ClientAuth {
             }
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.describe(&mut out),
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(pair) => pair.describe(&mut out),
             Method::None => {}
         }
         out.finish()

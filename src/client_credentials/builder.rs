@@ -377,7 +377,8 @@ impl ClientCredentialsBuilder {
         }
         self.rules.asked_scope = params.scope().map(Into::into);
         let grant = Grant {
-            exchange: Exchange::new(&*self.http_client, endpoint, &self.exchange)?,
+            exchange: Exchange::new(self.http_client, &endpoint, self.exchange)?,
+            endpoint,
             auth: self.auth,
             params,
             rules: self.rules,

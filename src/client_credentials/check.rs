@@ -28,6 +28,12 @@ impl ClientCredentialsBuilder {
         if url.fragment().is_some() {
             faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
         }
+        if self.auth.is_mutual_tls() && url.scheme() != "https" {
+            faults.add(
+                FIELD,
+                "is not https, and the certificate of mutual_tls is shown in TLS",
+            );
+        }
         Some(url)
     }
 

@@ -1,10 +1,11 @@
 //! One hardened round trip: the only place that talks to an authorization server.
 
 mod certificate;
+mod clients;
 mod hardened;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,22 +16,31 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::client_auth::TlsIdentity;
 use crate::error::Cause;
 use crate::grant::request::Request;
 use crate::{Error, ErrorKind};
 use certificate::tls_refusal;
-use hardened::hardened;
+use clients::Clients;
 pub(crate) use hardened::is_loopback;
 #[cfg(any(feature = "middleware", feature = "tower"))]
 pub(crate) use hardened::is_loopback_host;
 
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
-    client: reqwest::Client,
-    endpoint: Url,
+    clients: Clients,
     headers: HeaderMap,
-    attempt_timeout: Duration,
-    largest_response: usize,
+    settings: Settings,
+}
+
+/// Whom to ask.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer<'a> {
+    /// What it is called in errors.
+    pub(crate) name: &'static str,
+    pub(crate) url: &'a Url,
+    /// Our certificate, where it is the proof.
+    pub(crate) identity: Option<&'a Arc<TlsIdentity>>,
 }
 
 /// What came back, complete.
@@ -70,10 +80,11 @@ pub(crate) type HttpClient = dyn Fn() -> reqwest::ClientBuilder + Send + Sync;
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
+    /// Makes the client for `first`, so that a closure that yields none is found out at once.
     pub(crate) fn new(
-        http_client: &HttpClient,
-        endpoint: Url,
-        settings: &Settings,
+        http_client: Arc<HttpClient>,
+        first: &Url,
+        settings: Settings,
     ) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         // GitHub answers with a form without it.
@@ -87,77 +98,82 @@ impl Exchange {
         for (name, value) in &settings.headers {
             headers.insert(name, value.clone());
         }
-        // reqwest and rustls panic on some mistakes, such as a missing crypto provider.
-        let client = catch_unwind(AssertUnwindSafe(|| {
-            hardened(http_client(), &endpoint, settings).build()
-        }))
-        .map_err(|_| {
-            unbuildable("making the HTTP client panicked (its message went to the panic hook)")
-        })?
-        .map_err(|e| unbuildable("the HTTP client cannot be made").because(cause(e)))?;
+        let clients = Clients::new(http_client);
+        clients.client(first, None, &settings)?;
         Ok(Exchange {
-            client,
-            endpoint,
+            clients,
             headers,
-            attempt_timeout: settings.attempt_timeout,
-            largest_response: settings.largest_response,
+            settings,
         })
     }
 
+    /// Sends a form.
+    ///
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection. The server may have issued a token, which is lost.
-    pub(crate) async fn send(&self, request: Request) -> Result<Response, Error> {
-        match tokio::time::timeout(self.attempt_timeout, self.round_trip(request)).await {
-            Ok(result) => result,
-            Err(_) => Err(self.transport(format_args!(
-                "gave no complete response within {:?}",
-                self.attempt_timeout
-            ))),
-        }
-    }
-
-    async fn round_trip(&self, request: Request) -> Result<Response, Error> {
-        let mut outgoing = reqwest::Request::new(Method::POST, self.endpoint.clone());
+    pub(crate) async fn send(&self, peer: Peer<'_>, request: Request) -> Result<Response, Error> {
+        let mut outgoing = reqwest::Request::new(Method::POST, peer.url.clone());
         *outgoing.headers_mut() = self.headers.clone();
         if let Some(authorization) = request.authorization {
             outgoing.headers_mut().insert(AUTHORIZATION, authorization);
         }
         *outgoing.body_mut() = Some(Bytes::from_owner(request.body).into());
+        self.within_time(peer, outgoing).await
+    }
 
-        let mut incoming = self
-            .client
+    async fn within_time(
+        &self,
+        peer: Peer<'_>,
+        outgoing: reqwest::Request,
+    ) -> Result<Response, Error> {
+        let limit = self.settings.attempt_timeout;
+        match tokio::time::timeout(limit, self.round_trip(peer, outgoing)).await {
+            Ok(result) => result,
+            Err(_) => {
+                Err(peer.transport(format_args!("gave no complete response within {limit:?}")))
+            }
+        }
+    }
+
+    async fn round_trip(
+        &self,
+        peer: Peer<'_>,
+        outgoing: reqwest::Request,
+    ) -> Result<Response, Error> {
+        let largest = self.settings.largest_response;
+        let client = self
+            .clients
+            .client(peer.url, peer.identity, &self.settings)?;
+        let mut incoming = client
             .execute(outgoing)
             .await
-            .map_err(|e| self.failed("could not be reached", e))?;
+            .map_err(|e| peer.failed("could not be reached", e))?;
         let status = incoming.status();
         // A bare body, of which nobody can tell whether it is complete.
         if incoming.version() == Version::HTTP_09 {
-            return Err(self.transport("does not speak HTTP"));
+            return Err(peer.transport("does not speak HTTP"));
         }
         // Which of the two ends the body is a matter of opinion, and a proxy may hold another one.
         let headers = incoming.headers();
         if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
             return Err(
-                self.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)")
+                peer.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)")
             );
         }
         // Refused before a byte of it is read.
         let announced = incoming.content_length().unwrap_or(0);
-        let Some(announced) = usize::try_from(announced)
-            .ok()
-            .filter(|n| *n <= self.largest_response)
-        else {
-            return Err(self.too_large(status));
+        let Some(announced) = usize::try_from(announced).ok().filter(|n| *n <= largest) else {
+            return Err(peer.too_large(status, largest));
         };
         let mut body = Zeroizing::new(Vec::with_capacity(announced));
         while let Some(chunk) = incoming
             .chunk()
             .await
-            .map_err(|e| self.failed("broke off its response", e))?
+            .map_err(|e| peer.failed("broke off its response", e))?
         {
-            if chunk.len() > self.largest_response.saturating_sub(body.len()) {
-                return Err(self.too_large(status));
+            if chunk.len() > largest.saturating_sub(body.len()) {
+                return Err(peer.too_large(status, largest));
             }
             if chunk.len() > body.capacity() - body.len() {
                 // `Vec` would grow by itself, and leave an unwiped copy.
@@ -175,11 +191,13 @@ impl Exchange {
             body,
         })
     }
+}
 
+impl Peer<'_> {
     fn transport(&self, what: impl fmt::Display) -> Error {
         Error::new(
             ErrorKind::Transport,
-            format!("the token endpoint at {} {what}", Shown(&self.endpoint)),
+            format!("{} at {} {what}", self.name, Shown(self.url)),
         )
         .transient()
     }
@@ -190,8 +208,9 @@ impl Exchange {
             true => Error::new(
                 ErrorKind::Tls,
                 format!(
-                    "no trust between us and the token endpoint at {} (TLS certificate)",
-                    Shown(&self.endpoint)
+                    "no trust between us and {} at {} (TLS certificate)",
+                    self.name,
+                    Shown(self.url)
                 ),
             ),
             false => self.transport(what),
@@ -199,17 +218,13 @@ impl Exchange {
         error.because(cause(e))
     }
 
-    fn too_large(&self, status: StatusCode) -> Error {
+    fn too_large(&self, status: StatusCode, largest: usize) -> Error {
         let text = format!(
-            "the response of the token endpoint is larger than {} bytes",
-            self.largest_response
+            "the response of {} is larger than {largest} bytes",
+            self.name
         );
         Error::new(ErrorKind::Response, text).with_status(status)
     }
-}
-
-fn unbuildable(text: &'static str) -> Error {
-    Error::new(ErrorKind::Configuration, text)
 }
 
 /// The chain of a reqwest error as harmless text. URLs may have secrets in their query.
@@ -237,12 +252,6 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-impl fmt::Debug for Exchange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&Shown(&self.endpoint), f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -260,16 +269,22 @@ mod tests {
                 let _ = stream.write_all(br#"{"access_token":"t","token_type":"Bearer"}"#);
             }
         });
+        let url = Url::parse(&endpoint).unwrap();
         let exchange = Exchange::new(
-            &|| reqwest::Client::builder().http09_responses(),
-            Url::parse(&endpoint).unwrap(),
-            &Settings::default(),
+            Arc::new(|| reqwest::Client::builder().http09_responses()),
+            &url,
+            Settings::default(),
         )
         .unwrap();
         let request = Request {
             authorization: None,
             body: Zeroizing::new(b"a=b".to_vec()),
         };
-        assert!(exchange.send(request).await.is_err());
+        let peer = Peer {
+            name: "the token endpoint",
+            url: &url,
+            identity: None,
+        };
+        assert!(exchange.send(peer, request).await.is_err());
     }
 }

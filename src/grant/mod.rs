@@ -7,9 +7,11 @@ mod server_text;
 
 use std::fmt;
 
+use url::Url;
+
 use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Peer, Shown};
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(feature = "jwt")]
 pub(crate) use members::wipe;
@@ -20,6 +22,7 @@ use server_text::Masks;
 /// One attempt at the client credentials grant.
 pub(crate) struct Grant {
     pub(crate) exchange: Exchange,
+    pub(crate) endpoint: Url,
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
     pub(crate) rules: Rules,
@@ -53,7 +56,7 @@ impl Grant {
                     self.auth.accept(*place);
                     return Ok(token);
                 }
-                Err(error) if is_invalid_client(&error) => refused = Some(error),
+                Err(error) if self.is_refused(&error) => refused = Some(error),
                 Err(error) => return Err(error),
             }
             tried.push(evidence);
@@ -69,20 +72,27 @@ impl Grant {
         let request = request::encode(&self.params, proof);
         // The lifetime counts from before the request is sent: the server's count begins later.
         let sent = self.clock.now();
-        let response = self.exchange.send(request).await?;
+        let peer = Peer {
+            name: "the token endpoint",
+            url: &self.endpoint,
+            identity: evidence.tls_identity(),
+        };
+        let response = self.exchange.send(peer, request).await?;
         #[cfg(feature = "jwt")]
         if let Some(server_clock) = self.auth.server_clock() {
             server_clock.hear(&response.headers, self.clock.now());
         }
         response::decode(response, &self.rules, &masks, sent, self.clock.now())
     }
-}
 
-/// RFC 6749 section 5.2.
-fn is_invalid_client(error: &Error) -> bool {
-    error
-        .oauth()
-        .is_some_and(|oauth| oauth.code() == "invalid_client")
+    /// Whether it was the credential: `invalid_client` (RFC 6749 section 5.2), or a handshake that failed by a
+    /// certificate, which may be ours.
+    fn is_refused(&self, error: &Error) -> bool {
+        let invalid = error
+            .oauth()
+            .is_some_and(|oauth| oauth.code() == "invalid_client");
+        invalid || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -98,7 +108,7 @@ impl TokenSource for Grant {
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
-            .field("token_endpoint", &self.exchange)
+            .field("token_endpoint", &format_args!("{}", Shown(&self.endpoint)))
             .field("auth", &self.auth)
             .field("scope", &self.params.scope())
             .finish()

@@ -117,6 +117,8 @@ struct Log {
     /// Of those, the ones that are over.
     ended: usize,
     requests: Vec<Request>,
+    /// The certificates that clients have shown, one for each connection on which the handshake succeeded.
+    shown: Vec<Option<Vec<u8>>>,
     /// Beneath TLS, where there is TLS: of HTTP.
     received: usize,
     sent: usize,
@@ -285,6 +287,11 @@ impl Server {
         self.shared.log.borrow().connections
     }
 
+    /// The certificates that clients have shown (DER), in order of their handshakes.
+    pub(crate) fn shown(&self) -> Vec<Option<Vec<u8>>> {
+        self.shared.log.borrow().shown.clone()
+    }
+
     /// How many bytes of HTTP came (of what TLS carried, where there is TLS).
     pub(crate) fn received(&self) -> usize {
         self.shared.log.borrow().received
@@ -365,7 +372,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             match tls {
                 None => converse(stream, &script, number, &own).await,
                 Some(config) => match TlsAcceptor::from(config).accept(stream).await {
-                    Ok(stream) => converse(stream, &script, number, &own).await,
+                    Ok(stream) => {
+                        let shown = stream.get_ref().1.peer_certificates();
+                        let shown = shown.and_then(<[_]>::first).map(|der| der.to_vec());
+                        own.log.send_modify(|log| log.shown.push(shown));
+                        converse(stream, &script, number, &own).await;
+                    }
                     Err(_refused_by_the_client) => {}
                 },
             }

@@ -8,7 +8,7 @@ use crate::harness::tls::{self, Ca};
 use crate::story::{Failure, SOON, basic, builder_with, expect_failure, recovers};
 use crate::transport::NOTHING_CAME;
 
-fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static {
+pub(crate) fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static {
     let root = reqwest::Certificate::from_der(&ca.der()).unwrap();
     move || reqwest::Client::builder().tls_certs_only([root.clone()])
 }

@@ -15,10 +15,10 @@ use crate::harness::server::{
 use crate::story::{MOMENT, SOON, builder, builder_with, recovers};
 
 /// A directory that is removed afterwards.
-struct Directory(PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path =
             std::env::temp_dir().join(format!("client-credentials-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();

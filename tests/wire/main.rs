@@ -22,5 +22,7 @@ mod certificates;
 mod configuration;
 mod credentials;
 mod leakage;
+#[cfg(feature = "mtls")]
+mod mutual_tls;
 mod status;
 mod transport;

@@ -1,7 +1,6 @@
 //! Key and certificate as they were read last, and the last ones that were good.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -12,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::SigningAlgorithm;
 use super::signing_key::SigningKey;
+use crate::Error;
 use crate::client_auth::Credential;
-use crate::event::event;
-use crate::{Error, ErrorKind};
+use crate::client_auth::last_good::{LastGood, unusable};
 
 /// What signs, and the certificate's thumbprint beside it.
 pub(crate) struct Identity {
@@ -101,18 +100,9 @@ pub(super) async fn without_key(certificate: Option<&Credential>) -> Result<Iden
     Identity::new(None, &certificates).map_err(|flaw| unusable(of(certificate, &flaw)))
 }
 
-/// Identities by the place that their key was read from. A key is parsed again when its text has changed, and not
-/// replaced by a text that is no key.
+/// Identities by the place that their key was read from.
 #[derive(Clone, Default)]
-pub(super) struct Identities(Arc<Mutex<BTreeMap<usize, Known>>>);
-
-struct Known {
-    identity: Arc<Identity>,
-    /// SHA-256 of the texts that it was made from.
-    origin: Vec<u8>,
-    /// The same of texts that were refused since, so that each is reported once.
-    refused: Option<Vec<u8>>,
-}
+pub(super) struct Identities(LastGood<Identity>);
 
 impl Identities {
     pub(super) async fn read(
@@ -122,51 +112,13 @@ impl Identities {
         certificate: Option<&Credential>,
         algorithm: Option<SigningAlgorithm>,
     ) -> Result<Arc<Identity>, Error> {
-        let text = key.read_text(place).await?;
-        let certificates = read_all(certificate).await?;
-        let origin = fingerprint(&text, &certificates);
-
-        // A panic cannot leave anything half done in there.
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get_mut(&place);
-        if let Some(known) = known.as_ref().filter(|known| known.origin == origin) {
-            return Ok(Arc::clone(&known.identity));
-        }
-        let parsed = Identity::parse((key, &text), (certificate, &certificates), algorithm);
-        match (parsed, known) {
-            (Ok(identity), _) => {
-                let identity = Arc::new(identity);
-                let known = Known {
-                    identity: Arc::clone(&identity),
-                    origin,
-                    refused: None,
-                };
-                all.insert(place, known);
-                Ok(identity)
+        let mut texts = vec![key.read_text(place).await?];
+        texts.extend(read_all(certificate).await?);
+        self.0.made_of(texts, place, |texts| match texts {
+            [text, certificates @ ..] => {
+                Identity::parse((key, text), (certificate, certificates), algorithm)
             }
-            (Err(_flaw), Some(known)) => {
-                let before = known.refused.replace(origin);
-                if before != known.refused {
-                    event!(warn, flaw = %_flaw, "what was read is not usable: the previous key stays in use");
-                }
-                Ok(Arc::clone(&known.identity))
-            }
-            (Err(flaw), None) => Err(unusable(flaw)),
-        }
+            [] => Err("there is no key".to_owned()),
+        })
     }
-}
-
-/// Transient: a file may be half written.
-fn unusable(text: String) -> Error {
-    Error::new(ErrorKind::Credential, text).transient()
-}
-
-fn fingerprint(key: &SecretString, certificates: &[SecretString]) -> Vec<u8> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for text in std::iter::once(key).chain(certificates) {
-        let text = text.expose_secret();
-        context.update(&text.len().to_be_bytes());
-        context.update(text.as_bytes());
-    }
-    context.finish().as_ref().to_vec()
 }

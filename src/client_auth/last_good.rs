@@ -1,0 +1,84 @@
+//! What was made of texts that are read again and again: made anew when they have changed, and kept when the new ones
+//! are not usable, since a file may be half written and a pair half rotated.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::event::event;
+use crate::{Error, ErrorKind};
+
+/// By the place that the texts were read from. Clones share what is known.
+pub(super) struct LastGood<T>(Arc<Mutex<BTreeMap<usize, Known<T>>>>);
+
+struct Known<T> {
+    made: Arc<T>,
+    of: Vec<SecretString>,
+    /// Texts that were refused since, so that each is reported once.
+    refused: Option<Vec<SecretString>>,
+}
+
+impl<T> LastGood<T> {
+    /// `make` tells what is wrong with the texts if nothing can be made of them.
+    pub(super) fn made_of(
+        &self,
+        texts: Vec<SecretString>,
+        place: usize,
+        make: impl FnOnce(&[SecretString]) -> Result<T, String>,
+    ) -> Result<Arc<T>, Error> {
+        // A panic cannot leave anything half done in there.
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get_mut(&place);
+        if let Some(known) = known.as_ref().filter(|known| same(&known.of, &texts)) {
+            return Ok(Arc::clone(&known.made));
+        }
+        match (make(&texts), known) {
+            (Ok(made), _) => {
+                let made = Arc::new(made);
+                let known = Known {
+                    made: Arc::clone(&made),
+                    of: texts,
+                    refused: None,
+                };
+                all.insert(place, known);
+                Ok(made)
+            }
+            (Err(_flaw), Some(known)) => {
+                if !known
+                    .refused
+                    .as_ref()
+                    .is_some_and(|refused| same(refused, &texts))
+                {
+                    event!(warn, flaw = %_flaw, "what was read is not usable: the previous key stays in use");
+                    known.refused = Some(texts);
+                }
+                Ok(Arc::clone(&known.made))
+            }
+            (Err(flaw), None) => Err(unusable(flaw)),
+        }
+    }
+}
+
+/// Transient: a file may be half written.
+pub(super) fn unusable(flaw: String) -> Error {
+    Error::new(ErrorKind::Credential, flaw).transient()
+}
+
+fn same(one: &[SecretString], other: &[SecretString]) -> bool {
+    one.iter()
+        .map(ExposeSecret::expose_secret)
+        .eq(other.iter().map(ExposeSecret::expose_secret))
+}
+
+impl<T> Default for LastGood<T> {
+    fn default() -> Self {
+        LastGood(Arc::default())
+    }
+}
+
+impl<T> Clone for LastGood<T> {
+    fn clone(&self) -> Self {
+        LastGood(Arc::clone(&self.0))
+    }
+}

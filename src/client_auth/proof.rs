@@ -1,0 +1,91 @@
+//! What proves the client in one attempt: as it was read, and as the request carries it.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use super::basic;
+#[cfg(feature = "jwt")]
+use super::jwt;
+#[cfg(feature = "mtls")]
+use super::mutual_tls::TlsIdentity;
+
+/// What was read in order to prove the client, once.
+pub(crate) enum Evidence {
+    Nothing,
+    Secret(SecretString),
+    #[cfg(feature = "jwt")]
+    Identity(Arc<jwt::Identity>),
+    #[cfg(feature = "mtls")]
+    Tls(Arc<TlsIdentity>),
+}
+
+/// The certificate that a connection shows: there is none.
+#[cfg(not(feature = "mtls"))]
+pub(crate) enum TlsIdentity {}
+
+#[cfg(not(feature = "mtls"))]
+impl TlsIdentity {
+    pub(crate) fn shown_by(&self, _: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        match *self {}
+    }
+}
+
+/// What a request carries to prove the client.
+#[derive(Default)]
+pub(crate) struct Proof {
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) params: Vec<(&'static str, Zeroizing<String>)>,
+    /// The forms in which a server that echoes the request could send what is secret in it back.
+    pub(crate) echoes: Vec<SecretString>,
+}
+
+impl Evidence {
+    /// Whether the server would see the same again.
+    pub(crate) fn is(&self, other: &Evidence) -> bool {
+        match (self, other) {
+            (Evidence::Nothing, Evidence::Nothing) => true,
+            (Evidence::Secret(one), Evidence::Secret(other)) => {
+                one.expose_secret() == other.expose_secret()
+            }
+            #[cfg(feature = "jwt")]
+            (Evidence::Identity(one), Evidence::Identity(other)) => Arc::ptr_eq(one, other),
+            #[cfg(feature = "mtls")]
+            (Evidence::Tls(one), Evidence::Tls(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// What the connection has to show.
+    pub(crate) fn tls_identity(&self) -> Option<&Arc<TlsIdentity>> {
+        match self {
+            #[cfg(feature = "mtls")]
+            Evidence::Tls(identity) => Some(identity),
+            _ => None,
+        }
+    }
+}
+
+impl Proof {
+    /// RFC 7521 section 4.2.
+    pub(super) fn assert(&mut self, assertion: &SecretString, kind: &str) {
+        self.echoes.extend(echoes(assertion));
+        self.params
+            .push(("client_assertion_type", Zeroizing::new(kind.to_owned())));
+        let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
+        self.params.push(("client_assertion", assertion));
+    }
+}
+
+/// A secret as it is, and as headers and forms encode it.
+pub(super) fn echoes(secret: &SecretString) -> Vec<SecretString> {
+    let plain = secret.expose_secret();
+    let form: String = form_urlencoded::byte_serialize(plain.as_bytes()).collect();
+    vec![
+        plain.into(),
+        basic::percent_encoded(plain).as_str().into(),
+        form.into(),
+    ]
+}

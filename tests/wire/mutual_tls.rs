@@ -1,0 +1,191 @@
+//! The client shows a certificate (RFC 8705), and other ones later: X11.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource,
+};
+
+use crate::certificates::trusting;
+use crate::credentials::Directory;
+use crate::harness::canary::{TOKEN, render, render_all};
+use crate::harness::server::{Server, json, ok};
+use crate::harness::tls::{Ca, Client};
+use crate::story::{MOMENT, builder_with, recovers};
+
+/// The two files of a client.
+struct Pair(Directory);
+
+impl Pair {
+    fn new(name: &str, client: &Client) -> Pair {
+        let pair = Pair(Directory::new(name));
+        pair.replace(client);
+        pair
+    }
+
+    fn replace(&self, client: &Client) {
+        self.write("tls.crt", &client.certificate);
+        self.write("tls.key", &client.key);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.0.join(name), text).unwrap();
+    }
+
+    fn auth(&self) -> ClientAuth {
+        let file = |name| Credential::file(self.0.0.join(name));
+        ClientAuth::mutual_tls("wire", file("tls.crt"), file("tls.key"))
+    }
+}
+
+fn builder(server: &Server, ca: &Ca, auth: ClientAuth) -> ClientCredentialsBuilder {
+    builder_with(&server.https("/token"), auth)
+        .http_client(trusting(ca))
+        .forced_refreshes(100, MOMENT)
+}
+
+/// Gives up the token, if there is one, and gets another.
+async fn renewed(tokens: &ClientCredentials) -> String {
+    if let Some(Ok(token)) = tokens.token().now_or_never() {
+        tokens.reject(&token);
+    }
+    let token = tokens.token().await.unwrap_or_else(|e| panic!("{e:#}"));
+    token.expose_secret().to_owned()
+}
+
+fn shown(clients: &[&Client]) -> Vec<Option<Vec<u8>>> {
+    clients.iter().map(|one| Some(one.der.clone())).collect()
+}
+
+#[tokio::test]
+async fn a_rotated_certificate_is_shown_over_a_new_connection() {
+    // X11
+    let ca = Ca::new();
+    let [one, two] = [ca.client(), ca.client()];
+    let pair = Pair::new("mtls-rotated", &one);
+    let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2", "t3"].map(ok));
+    let made = Arc::new(AtomicUsize::new(0));
+    let (count, trusting) = (Arc::clone(&made), trusting(&ca));
+    let tokens = builder(&server, &ca, pair.auth())
+        .http_client(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            trusting()
+        })
+        .build()
+        .unwrap();
+
+    assert_eq!(renewed(&tokens).await, "t1");
+    assert_eq!(renewed(&tokens).await, "t2");
+    assert_eq!(
+        made.load(Ordering::SeqCst),
+        2,
+        "by build(), and for the pair"
+    );
+    pair.replace(&two);
+    assert_eq!(renewed(&tokens).await, "t3");
+    assert_eq!(made.load(Ordering::SeqCst), 3, "for the new pair");
+    assert_eq!(server.shown(), shown(&[&one, &one, &two]));
+    assert_eq!(server.connections(), 3);
+
+    for request in server.requests() {
+        assert_eq!(
+            request.body(),
+            "grant_type=client_credentials&client_id=wire"
+        );
+        assert!(request.header("authorization").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_half_rotated_pair_leaves_the_previous_one_in_use() {
+    // X11
+    let ca = Ca::new();
+    let [one, two] = [ca.client(), ca.client()];
+    let pair = Pair::new("mtls-half", &one);
+    let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2", "t3", "t4"].map(ok));
+    let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
+    renewed(&tokens).await;
+    pair.write("tls.crt", &two.certificate);
+    assert_eq!(renewed(&tokens).await, "t2", "the key is not there yet");
+    pair.write("tls.key", &two.key[..two.key.len() / 2]);
+    assert_eq!(renewed(&tokens).await, "t3", "half of the key");
+    pair.write("tls.key", &two.key);
+    assert_eq!(renewed(&tokens).await, "t4");
+    assert_eq!(server.shown(), shown(&[&one, &one, &one, &two]));
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_no_end() {
+    // X11
+    let ca = Ca::new();
+    let (old, new) = (ca.expired_client(), ca.client());
+    let pair = Pair::new("mtls-expired", &old);
+    let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
+    let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
+    let error = tokens.token().await.unwrap_err();
+    // The server's alert may come after it has closed the connection on what we sent.
+    assert!(
+        matches!(error.kind(), ErrorKind::Tls | ErrorKind::Transport),
+        "{error:#}"
+    );
+    assert_eq!(server.hits(), 0);
+    pair.replace(&new);
+    recovers("X11", &tokens).await;
+    assert_eq!(server.shown(), shown(&[&new]));
+}
+
+#[tokio::test]
+async fn of_two_pairs_the_second_is_tried_when_the_first_is_refused() {
+    let ca = Ca::new();
+    let [one, two] = [ca.client(), ca.client()];
+    let either = |a: &String, b: &String| Credential::from(a.as_str()).or(b.as_str());
+    let auth = ClientAuth::mutual_tls(
+        "wire",
+        either(&one.certificate, &two.certificate),
+        either(&one.key, &two.key),
+    );
+    let refused = json(401, r#"{"error":"invalid_client"}"#);
+    let server = Server::start_tls(ca.mutual("localhost"), [refused, ok("t1"), ok("t2")]);
+    let tokens = builder(&server, &ca, auth).build().unwrap();
+    renewed(&tokens).await;
+    renewed(&tokens).await;
+    assert_eq!(server.shown(), shown(&[&one, &two, &two]));
+}
+
+#[tokio::test]
+async fn a_pair_that_is_none_is_a_transient_error_that_shows_no_key() {
+    let ca = Ca::new();
+    let [one, two] = [ca.client(), ca.client()];
+    let pair = Pair::new("mtls-none", &one);
+    pair.write("tls.crt", &two.certificate);
+    let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
+    let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert!(error.is_transient() && error.to_string().contains("do not belong together"));
+    assert_eq!(server.connections(), 0);
+    let canary = one.key.lines().nth(1).unwrap();
+    for text in [render_all(&error), render(&tokens), render(&pair.auth())] {
+        assert!(!text.contains(canary) && !text.contains("BEGIN"), "{text}");
+    }
+    pair.replace(&one);
+    recovers("mtls", &tokens).await;
+}
+
+#[test]
+fn without_tls_there_is_no_mutual_tls() {
+    let client = Ca::new().client();
+    for host in ["localhost", "keycloak"] {
+        let auth = ClientAuth::mutual_tls("wire", client.certificate.as_str(), client.key.as_str());
+        let error = ClientCredentials::builder(&format!("http://{host}/token"), auth)
+            .dangerously_allow_http("keycloak")
+            .build()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert!(
+            error.to_string().contains("token_endpoint is not https"),
+            "{error}"
+        );
+    }
+}
