@@ -188,10 +188,11 @@ impl Server {
         auth: ClientAuth,
     ) -> Result<ClientCredentialsBuilder> {
         let ca = reqwest::Certificate::from_pem(self.authority.certificate().as_bytes())?;
-        let endpoint = format!("{}/token", self.issuer(listener)?);
+        let issuer = self.issuer(listener)?;
+        let endpoint = format!("{issuer}/token");
         let wait = Duration::from_millis(1);
-        // An assertion's audience is set here, by `.issuer(..)`, for all methods alike.
         Ok(ClientCredentials::builder(&endpoint, auth)
+            .issuer(issuer)
             .scope(SCOPE)
             .http_client(move || reqwest::Client::builder().tls_certs_only([ca.clone()]))
             .denied_backoff(wait, wait)
