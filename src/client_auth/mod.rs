@@ -196,6 +196,9 @@ impl ClientAuth {
             // RFC 7521 section 4.2: optional, since the assertion names the client.
             #[cfg(feature = "jwt")]
             Method::Jwt(_) => false,
+            // RFC 8705 section 2: required.
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => true,
             Method::Post(_) | Method::Assertion { .. } | Method::None => true,
         }
     }
