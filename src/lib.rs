@@ -90,6 +90,7 @@ mod event;
 mod exchange;
 mod future;
 mod grant;
+mod metadata;
 mod retry;
 mod source;
 mod token;

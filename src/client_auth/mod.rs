@@ -184,6 +184,24 @@ impl ClientAuth {
         }
     }
 
+    /// What it may be called in `token_endpoint_auth_methods_supported` (RFC 8414 section 2); empty where that cannot
+    /// be told.
+    pub(crate) fn registered_names(&self) -> &'static [&'static str] {
+        match &self.method {
+            Method::Basic { .. } => &["client_secret_basic"],
+            Method::Post(_) => &["client_secret_post"],
+            Method::Assertion { .. } => &[],
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => match assertions.name() {
+                "client_secret_jwt" => &["client_secret_jwt"],
+                _ => &["private_key_jwt"],
+            },
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => &["tls_client_auth", "self_signed_tls_client_auth"],
+            Method::None => &["none"],
+        }
+    }
+
     /// Empty when there is none.
     pub(crate) fn id(&self) -> &str {
         self.client_id.as_deref().unwrap_or_default()

@@ -26,7 +26,7 @@ impl ClientAuth {
     /// the first key, and so on; a single key may belong to several certificates.
     ///
     /// The token endpoint must be `https`, and often is another one than for other methods (`mtls_endpoint_aliases`,
-    /// RFC 8705 section 5).
+    /// RFC 8705 section 5): [`ClientCredentials::from_issuer`](crate::ClientCredentials::from_issuer) finds it.
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client) has to leave the TLS stack and the identity to us.
     ///
     /// Tokens may be bound to the certificate (RFC 8705 section 3): then the API wants to see it as well, so the client

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::ClientCredentials;
 use super::check::Faults;
+use super::place::Place;
 use crate::Error;
 use crate::cache::clock::Clock;
 use crate::cache::{self, Backoff, Cached};
@@ -23,7 +24,7 @@ use crate::{AccessToken, ErrorKind, TokenSource};
 #[must_use = "a builder does nothing before `build()`"]
 #[derive(Clone)]
 pub struct ClientCredentialsBuilder {
-    pub(super) token_endpoint: String,
+    pub(super) place: Place,
     pub(super) auth: ClientAuth,
     #[cfg(feature = "jwt")]
     pub(super) issuer: Option<String>,
@@ -36,6 +37,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) client_id_in_body: bool,
     pub(super) headers: Vec<(String, String)>,
     pub(super) plain_hosts: Vec<String>,
+    pub(super) metadata_lifetime: Option<Duration>,
+    pub(super) pinned_origin: Option<String>,
     pub(super) http_client: Arc<HttpClient>,
     pub(super) rules: Rules,
     pub(super) exchange: exchange::Settings,
@@ -46,9 +49,9 @@ pub struct ClientCredentialsBuilder {
 }
 
 impl ClientCredentialsBuilder {
-    pub(super) fn new(token_endpoint: &str, auth: ClientAuth) -> Self {
+    pub(super) fn new(place: Place, auth: ClientAuth) -> Self {
         ClientCredentialsBuilder {
-            token_endpoint: token_endpoint.to_owned(),
+            place,
             auth,
             #[cfg(feature = "jwt")]
             issuer: None,
@@ -61,6 +64,8 @@ impl ClientCredentialsBuilder {
             client_id_in_body: false,
             headers: Vec::new(),
             plain_hosts: Vec::new(),
+            metadata_lifetime: None,
+            pinned_origin: None,
             http_client: Arc::new(reqwest::Client::builder),
             rules: Rules::default(),
             exchange: exchange::Settings::default(),
@@ -328,7 +333,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    fn nonzero(&mut self, setter: &'static str, value: Duration) -> Duration {
+    pub(super) fn nonzero(&mut self, setter: &'static str, value: Duration) -> Duration {
         if value.is_zero() {
             self.zero_durations.insert(setter);
         }
@@ -354,10 +359,12 @@ impl ClientCredentialsBuilder {
     /// [`ErrorKind::Configuration`], whose text names every fault at once.
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
-        let endpoint = self.endpoint(&mut faults);
+        let located = self.locate(&mut faults);
         #[cfg(feature = "jwt")]
         if let Some(issuer) = &self.issuer {
-            self.check_issuer(issuer, &mut faults);
+            if let Place::TokenEndpoint(_) = self.place {
+                self.check_issuer(issuer, &mut faults);
+            }
             self.auth.at_issuer(issuer);
         }
         for (field, flaw) in self.auth.faults() {
@@ -368,16 +375,16 @@ impl ClientCredentialsBuilder {
         }
         let params = self.wire_params(&mut faults);
         self.check_headers(&mut faults);
-        let endpoint = match endpoint {
-            Some(endpoint) if faults.0.is_empty() => endpoint,
+        let (endpoint, first) = match located {
+            Some(located) if faults.0.is_empty() => located,
             _ => return Err(faults.into_error()),
         };
-        if endpoint.scheme() == "http" && !is_loopback(&endpoint) {
-            event!(warn, token_endpoint = %exchange::Shown(&endpoint), "the client secret and the tokens cross the network unencrypted");
+        if first.scheme() == "http" && !is_loopback(&first) {
+            event!(warn, url = %exchange::Shown(&first), "the client secret and the tokens cross the network unencrypted");
         }
         self.rules.asked_scope = params.scope().map(Into::into);
         let grant = Grant {
-            exchange: Exchange::new(self.http_client, &endpoint, self.exchange)?,
+            exchange: Exchange::new(self.http_client, &first, self.exchange)?,
             endpoint,
             auth: self.auth,
             params,

@@ -16,9 +16,9 @@ use crate::grant::request::Params;
 use crate::{Error, ErrorKind};
 
 impl ClientCredentialsBuilder {
-    pub(super) fn endpoint(&self, faults: &mut Faults) -> Option<Url> {
+    pub(super) fn endpoint(&self, endpoint: &str, faults: &mut Faults) -> Option<Url> {
         const FIELD: &str = "token_endpoint";
-        let url = self.secure(FIELD, &self.token_endpoint, faults)?;
+        let url = self.secure(FIELD, endpoint, faults)?;
         if !url.username().is_empty() || url.password().is_some() {
             faults.add(
                 FIELD,
@@ -38,17 +38,29 @@ impl ClientCredentialsBuilder {
     }
 
     /// It is compared character by character: nothing is normalised.
-    #[cfg(feature = "jwt")]
-    pub(super) fn check_issuer(&self, issuer: &str, faults: &mut Faults) {
+    pub(super) fn check_issuer(&self, issuer: &str, faults: &mut Faults) -> Option<Url> {
         const FIELD: &str = "issuer";
-        if let Some(url) = self.secure(FIELD, issuer, faults) {
-            if url.query().is_some() || url.fragment().is_some() {
-                faults.add(FIELD, "has a query or fragment (RFC 8414 section 2)");
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                faults.add(FIELD, "has user information before the host");
-            }
+        let url = self.secure(FIELD, issuer, faults)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            faults.add(FIELD, "has a query or fragment (RFC 8414 section 2)");
         }
+        if !url.username().is_empty() || url.password().is_some() {
+            faults.add(FIELD, "has user information before the host");
+        }
+        Some(url)
+    }
+
+    /// Scheme, host and port of a URL that has nothing else.
+    pub(super) fn origin(&self, field: &str, origin: &str, faults: &mut Faults) -> Option<Url> {
+        let url = self.secure(field, origin, faults)?;
+        let bare = url.origin().ascii_serialization();
+        if url.as_str().trim_end_matches('/') != bare {
+            faults.add(
+                field,
+                "is more than an origin: give https://host or https://host:port",
+            );
+        }
+        Some(url)
     }
 
     /// A URL where a secret may go.

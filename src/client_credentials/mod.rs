@@ -2,6 +2,7 @@
 
 mod builder;
 mod check;
+mod place;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use crate::grant::Grant;
 use crate::retry::Retrying;
 use crate::{AccessToken, TokenFuture, TokenSource};
 pub use builder::ClientCredentialsBuilder;
+use place::Place;
 
 /// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, kept, renewed in time, shared.
 ///
@@ -42,7 +44,7 @@ impl ClientCredentials {
     /// hosts named to [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query is kept.
     #[must_use = "a builder does nothing before `build()`"]
     pub fn builder(token_endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(token_endpoint, auth)
+        ClientCredentialsBuilder::new(Place::TokenEndpoint(token_endpoint.to_owned()), auth)
     }
 }
 

@@ -122,6 +122,23 @@ impl Exchange {
         self.within_time(peer, outgoing).await
     }
 
+    /// Gets a document that is there for everybody: without the headers that are for the token request alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection, and nothing is lost.
+    pub(crate) async fn fetch(&self, peer: Peer<'_>) -> Result<Response, Error> {
+        let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
+        let headers = outgoing.headers_mut();
+        headers.extend(
+            self.headers
+                .get(USER_AGENT)
+                .map(|agent| (USER_AGENT, agent.clone())),
+        );
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        self.within_time(peer, outgoing).await
+    }
+
     async fn within_time(
         &self,
         peer: Peer<'_>,

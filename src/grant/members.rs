@@ -10,11 +10,11 @@ use serde_json::Value;
 use zeroize::Zeroize;
 
 /// Wiped when dropped, as far as the members were not taken.
-pub(super) struct Members(Vec<(String, Value)>);
+pub(crate) struct Members(Vec<(String, Value)>);
 
 /// Why a body is no JSON object.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(crate) enum Flaw {
     /// Not JSON, or cut, or followed by something.
     NotJson {
         line: usize,
@@ -24,7 +24,7 @@ pub(super) enum Flaw {
 }
 
 impl Members {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Flaw> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Flaw> {
         serde_json::from_slice(body).map_err(|e| match e.classify() {
             serde_json::error::Category::Data => Flaw::NotAnObject,
             _ => Flaw::NotJson {
@@ -35,7 +35,7 @@ impl Members {
     }
 
     /// Takes the member `name` out; an error if it stands there twice.
-    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<Value>, Twice> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<Value>, Twice> {
         let mut taken = self
             .0
             .iter()
@@ -48,7 +48,7 @@ impl Members {
         Ok(taken)
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.0
             .iter()
             .find(|(n, _)| n == name)
@@ -56,14 +56,14 @@ impl Members {
     }
 
     /// What is left.
-    pub(super) fn rest(mut self) -> serde_json::Map<String, Value> {
+    pub(crate) fn rest(mut self) -> serde_json::Map<String, Value> {
         std::mem::take(&mut self.0).into_iter().collect()
     }
 }
 
 /// A member that stands there twice.
 #[derive(Debug)]
-pub(super) struct Twice(pub(super) &'static str);
+pub(crate) struct Twice(pub(crate) &'static str);
 
 impl Drop for Members {
     fn drop(&mut self) {

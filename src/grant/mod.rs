@@ -11,18 +11,21 @@ use url::Url;
 
 use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
-use crate::exchange::{Exchange, Peer, Shown};
+use crate::exchange::{Exchange, Peer};
+use crate::metadata::Endpoint;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(feature = "jwt")]
 pub(crate) use members::wipe;
+pub(crate) use members::{Flaw, Members};
 use request::Params;
 use response::Rules;
-use server_text::Masks;
+pub(crate) use response::{foreign_encoding, retry_after};
+pub(crate) use server_text::Masks;
 
 /// One attempt at the client credentials grant.
 pub(crate) struct Grant {
     pub(crate) exchange: Exchange,
-    pub(crate) endpoint: Url,
+    pub(crate) endpoint: Endpoint,
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
     pub(crate) rules: Rules,
@@ -33,6 +36,10 @@ impl Grant {
     /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
     /// been rotated, and one of two may not be active yet, or not any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
+        let endpoint = self
+            .endpoint
+            .url(&self.exchange, &self.auth, &self.clock)
+            .await?;
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
@@ -51,13 +58,16 @@ impl Grant {
             if tried.iter().any(|one| one.is(&evidence)) {
                 continue;
             }
-            match self.ask(&evidence).await {
+            match self.ask(&endpoint, &evidence).await {
                 Ok(token) => {
                     self.auth.accept(*place);
                     return Ok(token);
                 }
                 Err(error) if self.is_refused(&error) => refused = Some(error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.endpoint.failed(&error, self.clock.now());
+                    return Err(error);
+                }
             }
             tried.push(evidence);
         }
@@ -66,7 +76,7 @@ impl Grant {
             .unwrap_or_else(|| Error::new(ErrorKind::Credential, "there is no credential")))
     }
 
-    async fn ask(&self, evidence: &Evidence) -> Result<AccessToken, Error> {
+    async fn ask(&self, endpoint: &Url, evidence: &Evidence) -> Result<AccessToken, Error> {
         let mut proof = self.auth.prove(evidence, self.clock.now()).await?;
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
         let request = request::encode(&self.params, proof);
@@ -74,7 +84,7 @@ impl Grant {
         let sent = self.clock.now();
         let peer = Peer {
             name: "the token endpoint",
-            url: &self.endpoint,
+            url: endpoint,
             identity: evidence.tls_identity(),
         };
         let response = self.exchange.send(peer, request).await?;
@@ -108,7 +118,7 @@ impl TokenSource for Grant {
 impl fmt::Debug for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Grant")
-            .field("token_endpoint", &format_args!("{}", Shown(&self.endpoint)))
+            .field("token_endpoint", &self.endpoint)
             .field("auth", &self.auth)
             .field("scope", &self.params.scope())
             .finish()

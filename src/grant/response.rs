@@ -389,7 +389,7 @@ fn is_json(label: &[u8]) -> bool {
 }
 
 /// None was asked for, and a small body can expand to a large one.
-fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
     let encoding = headers
         .get(CONTENT_ENCODING)?
         .to_str()
@@ -399,7 +399,11 @@ fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
 
 /// RFC 9110 section 10.2.3: seconds or a date. A date counts from the server's own `Date`, so that its clock and ours
 /// need not agree.
-fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
+pub(crate) fn retry_after(
+    status: StatusCode,
+    headers: &HeaderMap,
+    now: Moment,
+) -> Option<Duration> {
     let text = |name: &HeaderName| {
         headers
             .get(name)

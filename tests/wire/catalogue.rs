@@ -73,6 +73,7 @@ fn every_row_that_a_test_claims_to_cover_is_in_the_table() {
         "configuration",
         "credentials",
         "leakage",
+        "metadata",
         "mutual_tls",
         "status",
         "transport",

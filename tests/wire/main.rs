@@ -22,6 +22,7 @@ mod certificates;
 mod configuration;
 mod credentials;
 mod leakage;
+mod metadata;
 #[cfg(feature = "mtls")]
 mod mutual_tls;
 mod status;

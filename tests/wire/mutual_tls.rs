@@ -12,7 +12,7 @@ use crate::credentials::Directory;
 use crate::harness::canary::{TOKEN, render, render_all};
 use crate::harness::server::{Server, json, ok};
 use crate::harness::tls::{Ca, Client};
-use crate::story::{MOMENT, builder_with, recovers};
+use crate::story::{MOMENT, basic, builder_with, recovers};
 
 /// The two files of a client.
 struct Pair(Directory);
@@ -188,4 +188,29 @@ fn without_tls_there_is_no_mutual_tls() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
+    // M10
+    let ca = Ca::new();
+    let client = ca.client();
+    let issuer = Server::start_tls(ca.server("localhost"), []);
+    let mutual = Server::start_tls(ca.mutual("localhost"), [ok("mutual")]);
+    let body = format!(
+        r#"{{"issuer":"{}","token_endpoint":"{}","mtls_endpoint_aliases":{{"token_endpoint":"{}"}}}}"#,
+        issuer.https(""),
+        issuer.https("/token"),
+        mutual.https("/token")
+    );
+    issuer.now([json(200, &body), json(200, &body), ok("plain")]);
+    let auth = ClientAuth::mutual_tls("wire", client.certificate.as_str(), client.key.as_str());
+    for (auth, token) in [(auth, "mutual"), (basic(), "plain")] {
+        let tokens = ClientCredentials::from_issuer(&issuer.https(""), auth);
+        let tokens = tokens.http_client(trusting(&ca)).build().unwrap();
+        assert_eq!(renewed(&tokens).await, token);
+    }
+    assert_eq!(mutual.shown(), shown(&[&client]));
+    assert_eq!(issuer.shown(), [None, None, None]);
+    assert_eq!(mutual.hits(), 1);
 }

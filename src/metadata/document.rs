@@ -1,0 +1,196 @@
+//! What an authorization server tells of itself (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3; pure).
+
+use http::StatusCode;
+use serde_json::Value;
+use url::Url;
+
+use crate::exchange::{Response, Shown, is_loopback};
+use crate::grant::{Flaw, Masks, Members, foreign_encoding};
+
+/// What of it is of use here.
+#[derive(Debug, PartialEq)]
+pub(super) struct Document {
+    /// Where this client asks for tokens.
+    pub(super) token_endpoint: Url,
+    /// `token_endpoint_auth_methods_supported`.
+    pub(super) auth_methods: Option<Vec<String>>,
+}
+
+/// What a document must be to be believed.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    /// As configured, character by character.
+    pub(crate) issuer: String,
+    pub(crate) url: Url,
+    /// Hosts where plain `http` was said to be fine.
+    pub(crate) plain_hosts: Vec<String>,
+    /// Where the token endpoint has to be, if that was said.
+    pub(crate) pinned: Option<Url>,
+    /// The client shows a certificate, for which there may be another endpoint.
+    pub(crate) mutual_tls: bool,
+}
+
+/// Why a response is no document to be used.
+#[derive(Debug, PartialEq)]
+pub(super) struct Unusable {
+    pub(super) why: String,
+    /// It may be usable the next time.
+    pub(super) transient: bool,
+}
+
+fn unusable(why: impl Into<String>) -> Unusable {
+    Unusable {
+        why: why.into(),
+        transient: false,
+    }
+}
+
+/// Where the document is, in the order of asking: RFC 8414 section 3.1 (before the path of the issuer), OpenID Connect
+/// Discovery 1.0 section 4 (behind it).
+pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
+    let path = issuer.path();
+    let path = path.strip_suffix('/').unwrap_or(path);
+    [
+        format!("/.well-known/oauth-authorization-server{path}"),
+        format!("{path}/.well-known/openid-configuration"),
+    ]
+    .map(|path| {
+        let mut url = issuer.clone();
+        url.set_path(&path);
+        url
+    })
+}
+
+pub(super) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
+    let status = response.status;
+    if status != StatusCode::OK {
+        let transient = status.is_server_error()
+            || matches!(
+                status,
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+            );
+        let why = match status.as_u16() {
+            code @ 300..=399 => format!("status {code}, and redirects are not followed"),
+            code => format!("status {code}"),
+        };
+        return Err(Unusable { why, transient });
+    }
+    if foreign_encoding(&response.headers).is_some() {
+        return Err(unusable("it is encoded, which was not asked for"));
+    }
+    let mut members = Members::parse(&response.body).map_err(|flaw| Unusable {
+        why: match flaw {
+            Flaw::NotJson { line, column } => {
+                format!("it is not JSON, from line {line} column {column} on")
+            }
+            Flaw::NotAnObject => "it is JSON, but not an object".to_owned(),
+        },
+        // A page of a proxy, or a cut body.
+        transient: matches!(flaw, Flaw::NotJson { .. }),
+    })?;
+    read(&mut members, rules)
+}
+
+fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
+    // RFC 8414 section 3.3: otherwise one server could speak for another.
+    match text(members, "issuer")? {
+        Some(issuer) if issuer == rules.issuer => {}
+        Some(issuer) => {
+            return Err(unusable(format!(
+                "it is of the issuer {} and not exactly of {}",
+                shown(&issuer),
+                rules.issuer
+            )));
+        }
+        None => return Err(unusable("it has no issuer")),
+    }
+    let methods = take(members, "token_endpoint_auth_methods_supported")?;
+    let auth_methods = match methods {
+        Some(Value::Array(methods)) => Some(
+            methods
+                .iter()
+                .filter_map(Value::as_str)
+                .map(Into::into)
+                .collect(),
+        ),
+        _ => None,
+    };
+    let mut endpoint = text(members, "token_endpoint")?;
+    if rules.mutual_tls {
+        // RFC 8705 section 5: whoever shows no certificate goes on using the other one.
+        if let Some(Value::Object(aliases)) = take(members, "mtls_endpoint_aliases")? {
+            if let Some(alias) = aliases.get("token_endpoint") {
+                endpoint = alias.as_str().map(Into::into);
+            }
+        }
+    }
+    let endpoint = endpoint.ok_or_else(|| unusable("it has no token_endpoint"))?;
+    Ok(Document {
+        token_endpoint: judged(&endpoint, rules)?,
+        auth_methods,
+    })
+}
+
+/// The token endpoint, if the client may be proved there.
+fn judged(endpoint: &str, rules: &Rules) -> Result<Url, Unusable> {
+    let Ok(url) = Url::parse(endpoint) else {
+        return Err(unusable("its token_endpoint is not a URL"));
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(unusable(
+            "its token_endpoint has user information before the host",
+        ));
+    }
+    if url.fragment().is_some() {
+        return Err(unusable(
+            "its token_endpoint has a fragment (RFC 6749 section 3.2)",
+        ));
+    }
+    let place = format!("its token_endpoint {}", Shown(&url));
+    let host = url.host_str().unwrap_or_default();
+    let is_plain = |plain: &String| plain.eq_ignore_ascii_case(host);
+    match url.scheme() {
+        "https" if !host.is_empty() => {}
+        // What is readable on the way could have been changed on the way: it stays at home.
+        "http" if rules.mutual_tls => {
+            return Err(unusable(format!(
+                "{place} is not https, and the certificate of mutual_tls is shown in TLS"
+            )));
+        }
+        "http"
+            if url.origin() == rules.url.origin()
+                && (is_loopback(&url) || rules.plain_hosts.iter().any(is_plain)) => {}
+        _ => return Err(unusable(format!("{place} is not https"))),
+    }
+    match &rules.pinned {
+        Some(pinned) if pinned.origin() != url.origin() => Err(unusable(format!(
+            "{place} is not at the pinned origin {}",
+            pinned.origin().ascii_serialization()
+        ))),
+        _ => Ok(url),
+    }
+}
+
+fn take(members: &mut Members, name: &'static str) -> Result<Option<Value>, Unusable> {
+    members
+        .take(name)
+        .map_err(|_| unusable(format!("it has {name} twice")))
+}
+
+fn text(members: &mut Members, name: &'static str) -> Result<Option<String>, Unusable> {
+    match take(members, name)? {
+        Some(Value::String(text)) => Ok(Some(text)),
+        _ => Ok(None),
+    }
+}
+
+/// A URL that a server sent, fit to be printed.
+fn shown(url: &str) -> String {
+    const LONGEST: usize = 256; // as much as of other texts
+    let bare = url.split(['?', '#']).next().unwrap_or_default();
+    Masks::new(Vec::new()).clean(bare, LONGEST)
+}
+
+#[cfg(test)]
+#[path = "document_tests.rs"]
+mod tests;

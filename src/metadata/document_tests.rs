@@ -1,0 +1,258 @@
+use http::HeaderMap;
+use proptest::prelude::*;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::*;
+
+const ISSUER: &str = "https://auth.example.com/realms/demo";
+const TOKEN: &str = "https://auth.example.com/token";
+
+fn rules(issuer: &str) -> Rules {
+    Rules {
+        issuer: issuer.to_owned(),
+        url: Url::parse(issuer).unwrap(),
+        plain_hosts: vec!["keycloak".to_owned()],
+        pinned: None,
+        mutual_tls: false,
+    }
+}
+
+fn response(status: u16, body: &[u8]) -> Response {
+    Response {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: HeaderMap::new(),
+        body: Zeroizing::new(body.to_vec()),
+    }
+}
+
+fn decoded(body: &Value, rules: &Rules) -> Result<Document, Unusable> {
+    decode(&response(200, body.to_string().as_bytes()), rules)
+}
+
+/// Where the token endpoint is found, or why it is not.
+fn found(issuer: &str, endpoint: &str, change: impl FnOnce(&mut Rules)) -> Result<String, String> {
+    let mut rules = rules(issuer);
+    change(&mut rules);
+    let document = decoded(
+        &json!({"issuer": issuer, "token_endpoint": endpoint}),
+        &rules,
+    );
+    match document {
+        Ok(document) => Ok(document.token_endpoint.into()),
+        Err(flaw) => {
+            assert!(!flaw.transient);
+            Err(flaw.why)
+        }
+    }
+}
+
+#[test]
+fn the_well_known_places_are_those_of_the_rfcs() {
+    for (issuer, first, second) in [
+        // RFC 8414 section 3.1, OpenID Connect Discovery 1.0 section 4.1
+        (
+            "https://example.com",
+            "/.well-known/oauth-authorization-server",
+            "/.well-known/openid-configuration",
+        ),
+        (
+            "https://example.com/",
+            "/.well-known/oauth-authorization-server",
+            "/.well-known/openid-configuration",
+        ),
+        (
+            "https://example.com/issuer1",
+            "/.well-known/oauth-authorization-server/issuer1",
+            "/issuer1/.well-known/openid-configuration",
+        ),
+        (
+            "https://example.com/a/b%20c/",
+            "/.well-known/oauth-authorization-server/a/b%20c",
+            "/a/b%20c/.well-known/openid-configuration",
+        ),
+    ] {
+        let urls = well_known(&Url::parse(issuer).unwrap());
+        let expected = [first, second].map(|path| format!("https://example.com{path}"));
+        assert_eq!(urls.map(String::from), expected, "{issuer}");
+    }
+}
+
+#[test]
+fn the_issuer_is_compared_exactly() {
+    // M01, RFC 8414 section 3.3
+    assert_eq!(found(ISSUER, TOKEN, |_| {}), Ok(TOKEN.to_owned()));
+    for other in [
+        "https://auth.example.com/realms/demo/",
+        "https://auth.example.com/realms/Demo",
+        "https://auth.example.com:443/realms/demo",
+        "HTTPS://auth.example.com/realms/demo",
+        "https://evil.example/realms/demo",
+    ] {
+        let body = json!({"issuer": other, "token_endpoint": TOKEN});
+        let why = decoded(&body, &rules(ISSUER)).unwrap_err().why;
+        assert!(why.contains("not exactly"), "{why}");
+    }
+    for body in [
+        json!({"token_endpoint": TOKEN}),
+        json!({"issuer": [ISSUER], "token_endpoint": TOKEN}),
+    ] {
+        assert_eq!(
+            decoded(&body, &rules(ISSUER)),
+            Err(unusable("it has no issuer"))
+        );
+    }
+    let twice =
+        format!(r#"{{"issuer":"{ISSUER}","issuer":"{ISSUER}","token_endpoint":"{TOKEN}"}}"#);
+    let flaw = decode(&response(200, twice.as_bytes()), &rules(ISSUER)).unwrap_err();
+    assert_eq!(flaw.why, "it has issuer twice");
+}
+
+#[test]
+fn a_token_endpoint_elsewhere_is_https() {
+    // M04
+    let http = "http://127.0.0.1:8080";
+    for (issuer, endpoint) in [
+        (ISSUER, "https://elsewhere.example/token?a=b"),
+        (http, "http://127.0.0.1:8080/token"),
+        (http, "https://elsewhere.example/token"),
+        ("http://keycloak/realms/demo", "http://keycloak/token"),
+    ] {
+        assert_eq!(found(issuer, endpoint, |_| {}).as_deref(), Ok(endpoint));
+    }
+    for (issuer, endpoint) in [
+        (ISSUER, "http://auth.example.com/token"),
+        (ISSUER, "http://127.0.0.1/token"),
+        (ISSUER, "http://keycloak/token"),
+        (http, "http://127.0.0.1:8081/token"),
+        (http, "http://localhost:8080/token"),
+        (ISSUER, "ftp://auth.example.com/token"),
+        (ISSUER, "data:text/plain,x"),
+    ] {
+        let why = found(issuer, endpoint, |_| {}).unwrap_err();
+        assert!(why.contains("is not https"), "{endpoint}: {why}");
+    }
+    for (endpoint, flaw) in [
+        ("/token", "not a URL"),
+        (
+            "https://user:canary@auth.example.com/token",
+            "user information",
+        ),
+        ("https://auth.example.com/token#f", "fragment"),
+    ] {
+        let why = found(ISSUER, endpoint, |_| {}).unwrap_err();
+        assert!(why.contains(flaw) && !why.contains("canary"), "{why}");
+    }
+}
+
+#[test]
+fn a_pinned_origin_is_the_only_one() {
+    // M04
+    let pin = |rules: &mut Rules| rules.pinned = Url::parse("https://pinned.example").ok();
+    let at_home = "https://pinned.example/oauth2/token";
+    assert_eq!(found(ISSUER, at_home, pin).as_deref(), Ok(at_home));
+    for endpoint in [
+        TOKEN,
+        "https://pinned.example:8443/token",
+        "https://pinned.example.evil.example/",
+    ] {
+        let why = found(ISSUER, endpoint, pin).unwrap_err();
+        assert!(
+            why.contains("pinned origin https://pinned.example"),
+            "{why}"
+        );
+    }
+}
+
+#[test]
+fn an_alias_is_for_mutual_tls_alone() {
+    // M10
+    let alias = "https://mtls.example.com/token";
+    let mut body = json!({
+        "issuer": ISSUER,
+        "token_endpoint": TOKEN,
+        "mtls_endpoint_aliases": {"token_endpoint": alias, "revocation_endpoint": "x"},
+    });
+    let mut rules = rules(ISSUER);
+    let at = |body: &Value, rules: &Rules| {
+        decoded(body, rules).map(|one| one.token_endpoint.to_string())
+    };
+    assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
+    rules.mutual_tls = true;
+    assert_eq!(at(&body, &rules).as_deref(), Ok(alias));
+    body["mtls_endpoint_aliases"] = json!({"revocation_endpoint": "x"});
+    assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
+    // Neither over plain http, nor back to the other endpoint.
+    for alias in [json!("http://auth.example.com/token"), json!(1)] {
+        body["mtls_endpoint_aliases"]["token_endpoint"] = alias;
+        assert!(at(&body, &rules).is_err());
+    }
+}
+
+#[test]
+fn what_is_no_document_says_why_and_whether_it_may_become_one() {
+    for (status, body, why, transient) in [
+        (404, "", "status 404", false),
+        (302, "", "status 302, and redirects are not followed", false),
+        (503, "", "status 503", true),
+        (429, "{}", "status 429", true),
+        (
+            200,
+            "<html>",
+            "it is not JSON, from line 1 column 1 on",
+            true,
+        ),
+        (
+            200,
+            r#"{"issuer":"#,
+            "it is not JSON, from line 1 column 10 on",
+            true,
+        ),
+        (200, "[]", "it is JSON, but not an object", false),
+        (200, "{}", "it has no issuer", false),
+    ] {
+        let flaw = decode(&response(status, body.as_bytes()), &rules(ISSUER)).unwrap_err();
+        assert_eq!((flaw.why.as_str(), flaw.transient), (why, transient));
+    }
+}
+
+#[test]
+fn what_a_server_says_is_cut_and_cleaned() {
+    let body = json!({"issuer": format!("x\u{1b}[2J{}?canary", "y".repeat(1000)), "token_endpoint": TOKEN});
+    let why = decoded(&body, &rules(ISSUER)).unwrap_err().why;
+    assert!(why.len() < 400 && !why.contains(['\u{1b}', '?']), "{why}");
+    let why = found(ISSUER, "http://evil.example/token?canary", |_| {}).unwrap_err();
+    assert!(
+        why.contains("http://evil.example/token is not https"),
+        "{why}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_response_panics(status in 100u16..600, body: Vec<u8>, text: String) {
+        let _ = decode(&response(status, &body), &rules(ISSUER));
+        let _ = decode(&response(200, text.as_bytes()), &rules(ISSUER));
+    }
+
+    #[test]
+    fn no_document_panics_and_what_is_found_is_https(endpoint in ".{0,40}|(https?|x)://[a-z.:@0-9\\[\\]/#?%]{0,40}", alias: String, mutual_tls: bool) {
+        let mut rules = rules(ISSUER);
+        rules.mutual_tls = mutual_tls;
+        let aliases = json!({"token_endpoint": alias});
+        let body = json!({"issuer": ISSUER, "token_endpoint": endpoint, "mtls_endpoint_aliases": aliases});
+        if let Ok(document) = decoded(&body, &rules) {
+            prop_assert_eq!(document.token_endpoint.scheme(), "https");
+        }
+    }
+
+    #[test]
+    fn no_issuer_panics(path in "(/[^?#\\s]{0,10}){0,4}") {
+        if let Ok(issuer) = Url::parse(&format!("https://example.com{path}")) {
+            for url in well_known(&issuer) {
+                prop_assert_eq!(url.host_str(), Some("example.com"));
+                prop_assert!(url.path().contains("/.well-known/"));
+            }
+        }
+    }
+}
