@@ -10,7 +10,7 @@ use client_credentials::{
 use serde_json::json;
 
 use crate::Result;
-use crate::methods::{ByOne, METHODS, Method, OIDC_PROVIDER, Proof, random};
+use crate::methods::{ByOne, METHODS, Method, OIDC_PROVIDER, Proof, random, reason};
 use crate::server::{Listener, Server};
 use crate::stories::{check, denied, full};
 
@@ -44,6 +44,7 @@ macro_rules! at_both {
 at_both! {
     the_server_tells_real_tokens_from_others
     the_server_is_found_by_its_name
+    every_method_finds_the_token_endpoint_by_the_servers_name
     an_id_and_a_secret_of_any_characters_arrive_as_they_are
     a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_flight
     over_https_the_certificate_is_verified
@@ -57,7 +58,7 @@ async fn the_server_tells_real_tokens_from_others(server: Server) -> Result {
     check(told == json!({ "active": false }), || told.to_string())
 }
 
-/// RFC 8414, and OpenID Connect discovery where there is such a thing: what `from_issuer` will read.
+/// RFC 8414, and OpenID Connect discovery where there is such a thing: what `from_issuer` reads.
 async fn the_server_is_found_by_its_name(server: Server) -> Result {
     let issuer = server.issuer(Listener::Https)?;
     let documents = match server.name {
@@ -80,6 +81,36 @@ async fn the_server_is_found_by_its_name(server: Server) -> Result {
         }
     }
     Ok(())
+}
+
+/// Over plain http at the issuer's own origin, and over https. For assertions the issuer is the audience, and the
+/// certificates of oidc-provider's clients are asked for at another port only (`mtls_endpoint_aliases`).
+async fn every_method_finds_the_token_endpoint_by_the_servers_name(server: Server) -> Result {
+    for method in METHODS {
+        if reason(method.name, server.name).is_some() {
+            continue;
+        }
+        for listener in [Listener::Http, Listener::Https] {
+            let client = format!("{}-{}", method.name, random(6));
+            let credentials = method.credentials(&client, &server.authority)?;
+            credentials.put(&server.folder_of(&client))?;
+            server.register(&client, &credentials).await?;
+            let auth = method.auth(&client, &server.folder_of(&client));
+            let tokens = server.by_name(listener, auth)?.build()?;
+            let token = token(&tokens)
+                .await
+                .map_err(|e| format!("{} {listener:?}: {}", method.name, e.0))?;
+            server.vouches_for(&token, &client).await?;
+        }
+    }
+    // RFC 8414 section 3.3: almost the same name is another one.
+    let issuer = format!("{}/", server.issuer(Listener::Http)?);
+    let tokens = ClientCredentials::from_issuer(&issuer, ClientAuth::none("nobody")).build()?;
+    let error = refusal(&tokens).await?;
+    let is_told = error.to_string().contains("not exactly");
+    check(error.kind() == ErrorKind::Response && is_told, || {
+        full(error)
+    })
 }
 
 /// QUIRKS row 1.

@@ -187,12 +187,27 @@ impl Server {
         listener: Listener,
         auth: ClientAuth,
     ) -> Result<ClientCredentialsBuilder> {
-        let ca = reqwest::Certificate::from_pem(self.authority.certificate().as_bytes())?;
         let issuer = self.issuer(listener)?;
         let endpoint = format!("{issuer}/token");
+        self.set_up(ClientCredentials::builder(&endpoint, auth).issuer(issuer))
+    }
+
+    /// The same by the name of the server alone.
+    pub(crate) fn by_name(
+        &self,
+        listener: Listener,
+        auth: ClientAuth,
+    ) -> Result<ClientCredentialsBuilder> {
+        self.set_up(ClientCredentials::from_issuer(
+            &self.issuer(listener)?,
+            auth,
+        ))
+    }
+
+    fn set_up(&self, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder> {
+        let ca = reqwest::Certificate::from_pem(self.authority.certificate().as_bytes())?;
         let wait = Duration::from_millis(1);
-        Ok(ClientCredentials::builder(&endpoint, auth)
-            .issuer(issuer)
+        Ok(builder
             .scope(SCOPE)
             .http_client(move || reqwest::Client::builder().tls_certs_only([ca.clone()]))
             .denied_backoff(wait, wait)
