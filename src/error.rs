@@ -71,7 +71,8 @@ pub enum ErrorKind {
     /// Retried: not inside a flight. What to do: add its CA with
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client); look at dates and host names.
     Tls,
-    /// A response came, but no usable token in it (a server error, a page instead of JSON, a strange token).
+    /// A response came, but no usable token or metadata in it (a server error, a page instead of JSON, a strange token,
+    /// metadata of another issuer).
     ///
     /// Retried: when [`Error::is_transient`] says so. What to do: the text tells status and defect; look at the
     /// endpoint's address first.

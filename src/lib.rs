@@ -21,7 +21,8 @@
 //! # The tour
 //!
 //! 1. [`ClientAuth`] is how the client proves itself, with a [`Credential`]: a value, or where to read it.
-//! 2. [`ClientCredentials`] is the source of tokens: one builder, checked as a whole by `build()`.
+//! 2. [`ClientCredentials`] is the source of tokens: one builder, checked as a whole by `build()`. It begins with the
+//!    token endpoint or, [`from_issuer`](ClientCredentials::from_issuer), with the server's name.
 //! 3. Three doors lead from there to a request: [`BearerAuth`] as a middleware of reqwest-middleware, the same as a
 //!    layer of tower, and [`AccessToken::authorization`], a header for everybody else.
 //! 4. When something fails there is one [`Error`], whose [`ErrorKind`] says what the crate does about it by itself and
