@@ -154,6 +154,24 @@ async fn of_two_pairs_the_second_is_tried_when_the_first_is_refused() {
 }
 
 #[tokio::test]
+async fn of_two_pairs_the_second_is_tried_when_the_handshake_refuses_the_first() {
+    // X11
+    let ca = Ca::new();
+    let [old, new] = [ca.expired_client(), ca.client()];
+    let either = |a: &String, b: &String| Credential::from(a.as_str()).or(b.as_str());
+    let auth = ClientAuth::mutual_tls(
+        "wire",
+        either(&old.certificate, &new.certificate),
+        either(&old.key, &new.key),
+    );
+    let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
+    let tokens = builder(&server, &ca, auth).build().unwrap();
+    assert_eq!(renewed(&tokens).await, TOKEN);
+    assert_eq!(server.connections(), 2);
+    assert_eq!(server.shown(), shown(&[&new]));
+}
+
+#[tokio::test]
 async fn a_pair_that_is_none_is_a_transient_error_that_shows_no_key() {
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
