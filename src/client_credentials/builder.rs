@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::ClientCredentials;
@@ -390,6 +391,7 @@ impl ClientCredentialsBuilder {
             params,
             rules: self.rules,
             clock: Clock::System,
+            told_scope: AtomicBool::new(false),
         };
         let source = Retrying {
             source: grant,

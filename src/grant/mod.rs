@@ -6,11 +6,13 @@ pub(crate) mod response;
 mod server_text;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use url::Url;
 
 use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
+use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::metadata::Endpoint;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
@@ -30,6 +32,8 @@ pub(crate) struct Grant {
     pub(crate) params: Params,
     pub(crate) rules: Rules,
     pub(crate) clock: Clock,
+    /// A narrower scope was told once.
+    pub(crate) told_scope: AtomicBool,
 }
 
 impl Grant {
@@ -61,6 +65,7 @@ impl Grant {
             match self.ask(&endpoint, &evidence).await {
                 Ok(token) => {
                     self.auth.accept(*place);
+                    self.tell_narrower_scope(&token);
                     return Ok(token);
                 }
                 Err(error) if self.is_refused(&error) => refused = Some(error),
@@ -93,6 +98,17 @@ impl Grant {
             server_clock.hear(&response.headers, self.clock.now());
         }
         response::decode(response, &self.rules, &masks, sent, self.clock.now())
+    }
+
+    /// A mistake in the registration shows as a 403 of the API otherwise, a long way from here.
+    fn tell_narrower_scope(&self, token: &AccessToken) {
+        let (Some(asked), Some(granted)) = (self.params.scope(), token.scope()) else {
+            return;
+        };
+        let missing = response::not_granted(asked, granted);
+        if !missing.is_empty() && !self.told_scope.swap(true, Ordering::Relaxed) {
+            event!(warn, missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
+        }
     }
 
     /// Whether it was the credential: `invalid_client` (RFC 6749 section 5.2), or a handshake that failed by a

@@ -247,10 +247,7 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
     let granted = granted.filter(|scope| !scope.trim().is_empty());
     let asked = rules.asked_scope.as_deref();
     if let (Some(granted), Some(asked)) = (&granted, asked) {
-        let missing: Vec<_> = asked
-            .split_whitespace()
-            .filter(|one| !granted.split_whitespace().any(|g| g == *one))
-            .collect();
+        let missing = not_granted(asked, granted);
         if rules.refuse_narrower_scope && !missing.is_empty() {
             return Err(unusable(format_args!(
                 "the scope {} was not granted",
@@ -259,6 +256,14 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
         }
     }
     Ok(granted.or_else(|| asked.map(Into::into)))
+}
+
+/// Which of the scopes that were asked for are missing.
+pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
+    asked
+        .split_whitespace()
+        .filter(|one| !granted.split_whitespace().any(|granted| granted == *one))
+        .collect()
 }
 
 /// RFC 6749 section 5.2. An `error` that is no string is none of OAuth's.
