@@ -15,7 +15,7 @@ use http::StatusCode;
 /// log. No error of this crate contains a secret, a token,
 /// the body of a successful response or the query of a URL.
 ///
-/// No error is terminal: the source that returned it tries again by itself, at its own pace.
+/// No error of `token()` is terminal: the source that returned it tries again by itself, at its own pace.
 ///
 /// ```
 /// # fn log(error: &client_credentials::Error) {
@@ -46,7 +46,7 @@ struct Inner {
 pub enum ErrorKind {
     /// `build()` refused the configuration, or a request goes to a place that was not configured.
     ///
-    /// Retried: no. What to do: the text names each field and what it should be.
+    /// Retried: no. What to do: the text names each field and what is wrong with it.
     Configuration,
     /// The credential could not be read: a variable or file is missing, a closure or a signer failed, a key is damaged.
     ///
@@ -176,6 +176,11 @@ impl Error {
 
     pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
         self.edit(|inner| inner.oauth = Some(oauth))
+    }
+
+    /// Says where, behind what.
+    pub(crate) fn at(self, place: impl fmt::Display) -> Self {
+        self.edit(|inner| inner.message = format!("{} ({place})", inner.message).into())
     }
 
     pub(crate) fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

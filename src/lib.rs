@@ -7,10 +7,10 @@
 //!
 #![cfg_attr(feature = "middleware", doc = "```no_run")]
 #![cfg_attr(not(feature = "middleware"), doc = "```ignore")]
-//! use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
+//! use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let auth = ClientAuth::client_secret_basic("billing", std::env::var("CLIENT_SECRET")?);
+//! let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
 //! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
 //! let bearer = BearerAuth::for_origin("https://api.example.com", tokens.clone())?;
 //! let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
@@ -49,7 +49,7 @@
 //! | feature | default | without it |
 //! |---|---|---|
 //! | `rustls` | yes | TLS is what you enable on `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
-//! | `middleware` | yes | no `Middleware` for reqwest-middleware, five crates fewer |
+//! | `middleware` | yes | no `Middleware` for reqwest-middleware, three crates fewer |
 //! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
 //! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |

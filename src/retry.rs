@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::cache::{Backoff, doubled, share};
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 
@@ -14,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) backoff: Backoff,
     /// 5 s: a `Retry-After` up to this is slept through; a longer one ends the flight, which has a deadline.
     pub(crate) longest_retry_after: Duration,
+    /// 30 s, the flight's deadline: shortly before it the last error is better than none.
+    pub(crate) deadline: Duration,
 }
 
 impl Default for Settings {
@@ -22,6 +26,7 @@ impl Default for Settings {
             attempts: 3,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
             longest_retry_after: Duration::from_secs(5),
+            deadline: Duration::from_secs(30),
         }
     }
 }
@@ -59,16 +64,27 @@ pub(crate) struct Retrying<S> {
 impl<S: TokenSource> TokenSource for Retrying<S> {
     fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
+            let start = Instant::now();
             let mut number = 1;
+            let mut last: Option<Error> = None;
             loop {
-                let error = match self.source.token().await {
-                    Ok(token) => return Ok(token),
-                    Err(error) => error,
+                let left = (self.settings.deadline - self.settings.deadline / 100)
+                    .saturating_sub(start.elapsed());
+                let error = match (
+                    tokio::time::timeout(left, self.source.token()).await,
+                    last.take(),
+                ) {
+                    (Ok(Ok(token)), _) => return Ok(token),
+                    (Ok(Err(error)), _) => error,
+                    (Err(_), Some(last)) => return Err(last),
+                    // The flight ends by itself in a moment.
+                    (Err(_), None) => std::future::pending().await,
                 };
                 match self.settings.wait(number, &error, fastrand::f64()) {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Err(error),
                 }
+                last = Some(error);
                 number = number.saturating_add(1);
             }
         })
@@ -83,11 +99,9 @@ impl<S: TokenSource> TokenSource for Retrying<S> {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use proptest::prelude::*;
-    use tokio::time::Instant;
-
     use super::*;
     use crate::source_fn;
+    use proptest::prelude::*;
 
     fn transient(retry_after: Option<u64>) -> Error {
         Error::new(ErrorKind::Transport, "x")
@@ -139,7 +153,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_number_overflows(number: u32, attempts: u32, first: Duration, most: Duration, draw: f64) {
-            let settings = Settings { attempts, backoff: Backoff::new(first, most), longest_retry_after: most };
+            let settings = Settings { attempts, backoff: Backoff::new(first, most), longest_retry_after: most, ..Settings::default() };
             let wait = settings.wait(number, &transient(None), draw);
             prop_assert!(wait.is_none_or(|wait| wait <= settings.backoff.most));
         }
@@ -170,5 +184,32 @@ mod tests {
             "on tokio's paused clock"
         );
         assert_eq!(calls.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_of_the_flight_the_last_error_is_told() {
+        let calls = AtomicU32::new(0);
+        let source = source_fn(|| {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            async move {
+                if call > 0 {
+                    std::future::pending::<()>().await;
+                }
+                Err(Error::new(ErrorKind::Transport, "the first one").transient())
+            }
+        });
+        let start = Instant::now();
+        let retrying = Retrying {
+            source: &source,
+            settings: Settings::default(),
+        };
+        assert_eq!(
+            retrying.token().await.unwrap_err().to_string(),
+            "the first one"
+        );
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "on tokio's paused clock"
+        );
     }
 }

@@ -215,7 +215,6 @@ mod tests {
 
     #[test]
     fn challenges_are_read_as_rfc_9110_and_6750_write_them() {
-        // QUIRKS row 24
         for (header, expected) in [
             ("", ""),
             ("Bearer", "Bearer()"),

@@ -28,10 +28,10 @@ use origin::Origin;
 ///
 #[cfg_attr(feature = "middleware", doc = "```no_run")]
 #[cfg_attr(not(feature = "middleware"), doc = "```ignore")]
-/// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
+/// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let auth = ClientAuth::client_secret_basic("billing", std::env::var("CLIENT_SECRET")?);
+/// let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
 /// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
 /// let bearer = BearerAuth::for_origin("https://api.example.com", tokens.clone())?;
 /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();

@@ -136,6 +136,14 @@ impl Policy {
             if self.pass_through {
                 return Ok(None);
             }
+            let secure = |origin: &&Origin| {
+                origin.is_https && origin.host.eq_ignore_ascii_case(target.host())
+            };
+            if let (Some(origin), "http") = (self.origins.iter().find(secure), target.scheme()) {
+                return Err(refused(format!(
+                    "a request to {target} is not for {origin:?}: use https"
+                )));
+            }
             let origins: Vec<_> = self
                 .origins
                 .iter()

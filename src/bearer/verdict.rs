@@ -116,7 +116,6 @@ mod tests {
 
     #[test]
     fn grpc_says_it_with_a_status_of_its_own() {
-        // QUIRKS row 27
         let says = |status, code| {
             policy().says_rejected(
                 status,
@@ -138,7 +137,6 @@ mod tests {
 
     #[test]
     fn the_user_may_know_better() {
-        // QUIRKS row 25
         let mut policy = policy();
         policy.rejected_when = Some(std::sync::Arc::new(|status, headers| {
             status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")

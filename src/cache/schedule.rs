@@ -75,7 +75,7 @@ pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
         .min(most)
 }
 
-/// DESIGN: "min(max(20 % of lifetime, 30 s), 50 % of lifetime, 15 min)": 30 s is one flight deadline.
+/// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one flight deadline.
 const WINDOW_FLOOR: Duration = Duration::from_secs(30);
 const WINDOW_CAP: Duration = Duration::from_secs(15 * 60);
 

@@ -1,4 +1,4 @@
-//! The numbers of the cache: DESIGN section 6, each with its reason.
+//! The numbers of the cache, each with its reason.
 
 use std::time::Duration;
 

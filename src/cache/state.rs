@@ -48,7 +48,7 @@ struct Refused {
 /// Since when, and how often in a row, a refresh has brought nothing.
 #[derive(Debug)]
 struct Setback {
-    /// `None`: the server answered, with the token that we have (QUIRKS row 13).
+    /// `None`: the server answered, with the token that we have (WSO2, Marketo).
     error: Option<Error>,
     count: u32,
     since: Moment,
@@ -100,7 +100,7 @@ impl State {
         &self.settings
     }
 
-    /// fresh, stale or expired: DESIGN section 4. `here` is the runtime of the caller, if he has one.
+    /// What is to be done with a fresh, stale or expired token. `here` is the runtime of the caller, if he has one.
     pub(crate) fn ask(&self, now: Moment, here: Option<Id>) -> Answer {
         let patience = self.settings.patience();
         let flight = self
@@ -229,7 +229,7 @@ impl State {
             return None;
         }
         if arrival.unusable_at.reached(now) {
-            // For those who waited only (QUIRKS row 11, `expires_in: 0`).
+            // For those who waited only (`expires_in: 0`).
             self.set_back(None, now);
             if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
                 self.notes.push(Note::DeadOnArrival);

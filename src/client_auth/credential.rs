@@ -1,12 +1,14 @@
 //! Where a secret comes from: read anew for each attempt, so that a rotated one is found.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
@@ -72,7 +74,7 @@ impl Credential {
 
     /// From an async closure, for instance a call to a vault.
     ///
-    /// It runs inside the flight, and shares its deadline. A panic in it is an error of that flight.
+    /// It runs inside the flight, and shares its deadline. A panic in it is an error like any other.
     pub fn from_fn<F, Fut, T, E>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -81,9 +83,19 @@ impl Credential {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let closure: Arc<Closure> = Arc::new(move || {
-            let read = f();
+            // The closure and its future are code of the user: a panic in either is an error here.
+            let panicked = |_| unreadable("the closure given to Credential::from_fn panicked");
+            let read = catch_unwind(AssertUnwindSafe(&f)).map_err(panicked);
             Box::pin(async move {
-                read.await.map(Into::into).map_err(|e| {
+                let mut read = Box::pin(read?);
+                let polled =
+                    poll_fn(
+                        |cx| match catch_unwind(AssertUnwindSafe(|| read.as_mut().poll(cx))) {
+                            Ok(polled) => polled.map(Ok),
+                            Err(panic) => Poll::Ready(Err(panicked(panic))),
+                        },
+                    );
+                polled.await?.map(Into::into).map_err(|e| {
                     unreadable("the closure given to Credential::from_fn failed").because(e)
                 })
             })
@@ -158,16 +170,25 @@ impl Credential {
 
     /// What `flaw` finds in those that can be read without I/O.
     pub(crate) fn fault_by(&self, flaw: impl Fn(&str) -> Option<String>) -> Option<String> {
-        self.origins.iter().find_map(|origin| match origin {
-            Origin::Value(secret) => flaw(secret.expose_secret()),
-            Origin::Env(name) => match from_env(name) {
-                Ok(secret) => {
-                    flaw(secret.expose_secret()).map(|flaw| format!("({}) {flaw}", origin.name()))
-                }
-                Err(error) => Some(format!("cannot be read: {error}")),
-            },
-            Origin::File(_) | Origin::Closure(_) => None,
-        })
+        let (mut missing, mut flaws) = (Vec::new(), Vec::new());
+        for origin in self.origins.iter() {
+            match origin {
+                Origin::Value(secret) => flaws.extend(flaw(secret.expose_secret())),
+                Origin::Env(name) => match from_env(name) {
+                    Ok(secret) => {
+                        let flaw = flaw(secret.expose_secret());
+                        flaws.extend(flaw.map(|flaw| format!("({}) {flaw}", origin.name())));
+                    }
+                    Err(error) => missing.push(format!("cannot be read: {error}")),
+                },
+                Origin::File(_) | Origin::Closure(_) => {}
+            }
+        }
+        // Of several origins one is enough.
+        if missing.len() == self.origins.len() {
+            flaws.extend(missing);
+        }
+        (!flaws.is_empty()).then(|| flaws.join(", and "))
     }
 }
 

@@ -103,3 +103,17 @@ fn the_credential_that_was_accepted_is_tried_first_by_all_clones() {
     assert_eq!(auth.places(), [1, 2, 0, 1]);
     assert_eq!(ClientAuth::none("id").places(), [0]);
 }
+
+#[test]
+fn of_two_credentials_one_is_enough_and_of_none_both_are_named() {
+    let fault = |secret: Credential| {
+        let auth = ClientAuth::client_secret_post("id", secret);
+        auth.faults().into_iter().map(|(_, flaw)| flaw).next()
+    };
+    let (one, other) = ("NO_SUCH_VARIABLE_1", "NO_SUCH_VARIABLE_2");
+    assert_eq!(fault(Credential::env(one).or("a value")), None);
+    assert_eq!(fault(Credential::env(one).or(Credential::file("/x"))), None);
+    let text = fault(Credential::env(one).or(Credential::env(other))).unwrap();
+    assert!(text.contains(one) && text.contains(other), "{text}");
+    assert!(fault(Credential::from("a value").or("")).is_some());
+}

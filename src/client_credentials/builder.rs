@@ -249,7 +249,9 @@ impl ClientCredentialsBuilder {
 
     /// How long a flight may take: all attempts, the waits between them, reading the credential. Default: 30 s.
     pub fn flight_deadline(mut self, limit: Duration) -> Self {
-        self.cache.flight_deadline = self.nonzero("flight_deadline", limit);
+        let limit = self.nonzero("flight_deadline", limit);
+        self.cache.flight_deadline = limit;
+        self.retry.deadline = limit;
         self
     }
 

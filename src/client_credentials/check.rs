@@ -68,12 +68,15 @@ impl ClientCredentialsBuilder {
         let url = match Url::parse(url) {
             Ok(url) => url,
             Err(e) => {
-                faults.add(field, format!("is not a URL ({e})"));
+                faults.add(
+                    field,
+                    format!("is not an absolute URL: give https://host/path ({e})"),
+                );
                 return None;
             }
         };
         let Some(host) = url.host_str() else {
-            faults.add(field, "has no host");
+            faults.add(field, "has no host: give https://host/path");
             return None;
         };
         match url.scheme() {
@@ -110,8 +113,14 @@ impl ClientCredentialsBuilder {
         for resource in &self.resources {
             match Url::parse(resource) {
                 Ok(uri) if uri.fragment().is_none() => {}
-                Ok(_) => faults.add("resource", "has a fragment (RFC 8707 section 2)"),
-                Err(_) => faults.add("resource", "is not an absolute URI (RFC 8707 section 2)"),
+                Ok(_) => faults.add(
+                    "resource",
+                    format!("{resource:?} has a fragment (RFC 8707 section 2)"),
+                ),
+                Err(_) => faults.add(
+                    "resource",
+                    format!("{resource:?} is not an absolute URI (RFC 8707 section 2)"),
+                ),
             }
         }
         if self
@@ -126,6 +135,16 @@ impl ClientCredentialsBuilder {
         }
         if self.grant_type.is_empty() {
             faults.add("grant_type", "is empty");
+        }
+        for host in self
+            .plain_hosts
+            .iter()
+            .filter(|host| host.is_empty() || host.contains(['/', ':']) && !host.starts_with('['))
+        {
+            faults.add(
+                "dangerously_allow_http",
+                format!("{host:?} is not the name of a host, without scheme and port"),
+            );
         }
         self.check_params(faults);
 

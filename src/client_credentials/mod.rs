@@ -20,10 +20,10 @@ use place::Place;
 /// and clone it wherever it is needed. What `token()` does when is told at [`Cached`].
 ///
 /// ```no_run
-/// use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenSource};
 ///
 /// # async fn run(http: reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
-/// let auth = ClientAuth::client_secret_basic("billing", std::env::var("CLIENT_SECRET")?);
+/// let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
 /// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
 ///
 /// let request = http.get("https://api.example.com/invoices");

@@ -34,8 +34,19 @@ pub(super) fn hardened(
         .http1_allow_spaces_after_header_name_in_responses(false)
         .http1_ignore_invalid_headers_in_responses(false)
         .connect_timeout(settings.connect_timeout.min(LONGEST_TIMEOUT))
-        .read_timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
-        .timeout(settings.attempt_timeout.min(LONGEST_TIMEOUT))
+        // A net beneath our own deadline, which tells more when it passes.
+        .read_timeout(
+            settings
+                .attempt_timeout
+                .saturating_mul(2)
+                .min(LONGEST_TIMEOUT),
+        )
+        .timeout(
+            settings
+                .attempt_timeout
+                .saturating_mul(2)
+                .min(LONGEST_TIMEOUT),
+        )
         .https_only(https);
     // A proxy would see a plain request with its secret, and nobody means one for loopback.
     if !https || is_loopback(endpoint) {

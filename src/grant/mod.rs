@@ -13,7 +13,7 @@ use url::Url;
 use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
 use crate::event::event;
-use crate::exchange::{Exchange, Peer};
+use crate::exchange::{Exchange, Peer, Shown};
 use crate::metadata::Endpoint;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(feature = "jwt")]
@@ -97,7 +97,16 @@ impl Grant {
         if let Some(server_clock) = self.auth.server_clock() {
             server_clock.hear(&response.headers, self.clock.now());
         }
-        response::decode(response, &self.rules, &masks, sent, self.clock.now())
+        let decoded = response::decode(response, &self.rules, &masks, sent, self.clock.now());
+        // Which server, and as whom: there may be several.
+        decoded.map_err(|error| match self.auth.id() {
+            "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),
+            id => error.at(format_args!(
+                "{}, client {id:?}, {}",
+                Shown(endpoint),
+                self.auth.name()
+            )),
+        })
     }
 
     /// A mistake in the registration shows as a 403 of the API otherwise, a long way from here.

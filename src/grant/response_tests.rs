@@ -1,4 +1,4 @@
-//! `decode` against what authorization servers really send: QUIRKS rows 11 to 22, FAULTS families B and S.
+//! `decode` against what authorization servers really send: families B and S of tests/FAULTS.md.
 
 #![allow(
     clippy::unwrap_used,
@@ -116,7 +116,7 @@ fn the_example_of_rfc_6749_is_read() {
 
 #[test]
 fn lifetimes_come_in_many_shapes() {
-    // B07, B08, B09, B10; QUIRKS row 11. The last column: whether strict takes it.
+    // B07, B08, B09, B10. The last column: whether strict takes it.
     let max = Some(Duration::MAX);
     for (value, lifetime, passes_strict) in [
         ("3600", HOUR, true),
@@ -166,7 +166,7 @@ fn lifetimes_come_in_many_shapes() {
 
 #[test]
 fn absolute_times_count_only_where_no_lifetime_is_stated() {
-    // B26; QUIRKS row 12
+    // B26
     for (members, lifetime) in [
         (r#""expires_on":1800003600"#, HOUR),
         (r#""expires_on":"1800003600""#, HOUR),
@@ -228,7 +228,7 @@ fn a_member_that_stands_there_twice_is_refused() {
 
 #[test]
 fn an_access_token_is_a_string_of_visible_ascii() {
-    // B06, B13, B14, B15; QUIRKS row 22
+    // B06, B13, B14, B15
     for value in [
         "7",
         "{\"secret\":\"hidden\"}",
@@ -300,7 +300,7 @@ fn a_long_token_is_accepted_up_to_the_cap() {
 
 #[test]
 fn bearer_is_spelled_in_many_ways_and_nothing_else_is_bearer() {
-    // B17; QUIRKS row 14
+    // B17
     for (token_type, passes, passes_strict) in [
         (r#""Bearer""#, true, true),
         (r#""bEaReR""#, true, true),
@@ -330,7 +330,7 @@ fn bearer_is_spelled_in_many_ways_and_nothing_else_is_bearer() {
 
 #[test]
 fn what_is_no_json_is_refused_with_a_reason_and_without_guessing() {
-    // B01, B18, B20, B21; QUIRKS row 16. The last column: whether another attempt may bring something better.
+    // B01, B18, B20, B21. The last column: whether another attempt may bring something better.
     let good = having(r#""expires_in":3600"#);
     let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let rows: Vec<(Vec<u8>, &str, bool)> = vec![
@@ -371,7 +371,7 @@ fn what_is_no_json_is_refused_with_a_reason_and_without_guessing() {
 
 #[test]
 fn the_body_decides_and_not_its_label() {
-    // B20; QUIRKS row 17
+    // B20
     let good = having(r#""expires_in":3600"#);
     for (label, passes_strict) in [
         ("application/json", true),
@@ -399,7 +399,7 @@ fn the_body_decides_and_not_its_label() {
 
 #[test]
 fn the_scope_is_what_was_granted_or_else_what_was_asked_for() {
-    // B22; QUIRKS row 20
+    // B22
     let asking = |refuse| Rules {
         asked_scope: Some("a b".into()),
         refuse_narrower_scope: refuse,
@@ -435,7 +435,7 @@ fn the_scope_is_what_was_granted_or_else_what_was_asked_for() {
 
 #[test]
 fn extra_members_are_kept_and_other_tokens_dropped() {
-    // B23; QUIRKS row 21
+    // B23
     let token = read(having(
         r#""instance_url":"https://x.example","refresh_token":"hidden","id_token":{"a":"hidden"}"#,
     ))

@@ -100,7 +100,6 @@ async fn a_second_401_is_handed_back() {
 
 #[tokio::test]
 async fn a_401_without_a_challenge_counts_as_a_rejection() {
-    // QUIRKS row 24
     let api = Api::start(|seen| {
         if seen.token() == "t1" {
             status(401)
@@ -149,7 +148,6 @@ async fn what_is_not_about_the_token_is_handed_back() {
 
 #[tokio::test]
 async fn a_predicate_of_the_user_is_a_rejection() {
-    // QUIRKS row 25
     let api = Api::start(|seen| {
         if seen.token() == "t1" {
             status(419)
@@ -475,5 +473,20 @@ async fn a_layer_works_in_a_service_builder() {
     assert_eq!(
         service.call(request).await.unwrap().status(),
         StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn http_where_https_was_meant_is_told_so() {
+    let bearer = BearerAuth::for_origin("https://api.test", Issuer::default().tokens()).unwrap();
+    let error = client(bearer)
+        .get("http://api.test/x")
+        .send()
+        .await
+        .unwrap_err();
+    let text = Error::find(&error).unwrap().to_string();
+    assert!(
+        text.contains("use https") && !text.contains("pass_through"),
+        "{text}"
     );
 }

@@ -102,7 +102,6 @@ async fn the_repeated_request_is_the_same_one() {
 
 #[tokio::test]
 async fn grpc_unauthenticated_is_a_rejection() {
-    // QUIRKS row 27
     let issuer = Issuer::default();
     let calls = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&calls);

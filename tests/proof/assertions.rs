@@ -66,7 +66,6 @@ async fn the_audience_is_the_issuer_as_a_string() {
 
 #[tokio::test]
 async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
-    // QUIRKS row 3
     let server = Server::start(|_| token()).await;
     let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes");
     let builder = ClientCredentials::builder(&server.url, auth).issuer(ISSUER);
@@ -107,7 +106,7 @@ fn build_refuses_what_cannot_work_with_every_fault_at_once() {
 #[test]
 fn an_issuer_is_a_secure_url_without_a_query() {
     for (issuer, flaw) in [
-        ("auth.example.com", "issuer is not a URL"),
+        ("auth.example.com", "issuer is not an absolute URL"),
         ("http://auth.example.com", "use https"),
         ("https://auth.example.com/?x", "issuer has a query"),
         ("https://me@auth.example.com/", "user information"),

@@ -309,7 +309,7 @@ fn a_resource_is_an_absolute_uri_without_fragment() {
 
 #[tokio::test]
 async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
-    // F04, R24, QUIRKS rows 2 to 7: everything there is
+    // F04, R24: everything there is
     let secret = " %&+£€:@Az09*-._~";
     let server = Server::start([json_ok(TOKEN, 0)]);
     let tokens = builder_with(
@@ -357,7 +357,7 @@ async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
 
 #[tokio::test]
 async fn each_method_puts_its_proof_where_it_belongs_and_nowhere_else() {
-    // F03, QUIRKS rows 1 to 3
+    // F03
     let secret = " %&+£€:@Az09*-._~";
     let encoded = "wi%20re:%20%25%26%2B%C2%A3%E2%82%AC%3A%40Az09*-._~";
     let (grant, id) = ("grant_type=client_credentials", "client_id=wi+re");
@@ -430,7 +430,6 @@ async fn each_method_puts_its_proof_where_it_belongs_and_nowhere_else() {
 
 #[tokio::test]
 async fn headers_of_ours_can_be_replaced() {
-    // QUIRKS rows 4, 5, 7
     let server = Server::start([ok(TOKEN)]);
     let tokens = builder(&server)
         .header("User-Agent", "billing/2.1")

@@ -196,7 +196,7 @@ fn vault(way: Vault, good: usize, faulty: usize) -> (Credential, Arc<AtomicUsize
 
 const WAYS: [(Vault, ErrorKind, bool); 5] = [
     (Vault::Fails, ErrorKind::Credential, true),
-    (Vault::Panics, ErrorKind::Other, false),
+    (Vault::Panics, ErrorKind::Credential, true),
     (Vault::Hangs, ErrorKind::Transport, true),
     (Vault::LineBreak, ErrorKind::Credential, true),
     (Vault::Empty, ErrorKind::Credential, true),
@@ -207,11 +207,7 @@ async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
     // X07, C13, C14, L11
     for (way, kind, transient) in WAYS {
         let server = Server::start([ok(TOKEN)]);
-        let faulty = if matches!(way, Vault::Panics | Vault::Hangs) {
-            1
-        } else {
-            3
-        };
+        let faulty = if matches!(way, Vault::Hangs) { 1 } else { 3 };
         let (credential, reads) = vault(way, 0, faulty);
         let tokens = in_form(&server, credential)
             .flight_deadline(SOON)

@@ -160,7 +160,7 @@ fn an_issuer_is_https_and_nothing_is_given_twice() {
         ),
         ("https://auth.example.com?a=b", "query or fragment"),
         ("https://me:canary@auth.example.com", "user information"),
-        ("auth.example.com", "not a URL"),
+        ("auth.example.com", "not an absolute URL"),
     ] {
         let text = faults(from(issuer));
         assert!(

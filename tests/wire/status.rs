@@ -149,7 +149,7 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
 
 #[tokio::test]
 async fn a_quota_header_tells_when_the_window_ends() {
-    // S04, QUIRKS row 19: Auth0, Okta
+    // S04: Auth0, Okta
     for name in ["x-ratelimit-reset", "x-rate-limit-reset"] {
         let headers = [
             ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
@@ -333,7 +333,7 @@ async fn an_oauth_error_that_will_pass_is_asked_again() {
 
 #[tokio::test]
 async fn an_unknown_code_is_other_and_kept() {
-    // S13, QUIRKS row 18
+    // S13
     for (status, transient) in [(400, false), (403, false), (500, true), (503, true)] {
         let failure = Failure {
             kind: ErrorKind::Other,
@@ -380,7 +380,7 @@ async fn a_success_without_a_body_is_asked_again() {
 
 #[tokio::test]
 async fn a_wrong_address_is_not_asked_again_in_the_call_but_is_later() {
-    // S17, and 401/403 without an OAuth error (QUIRKS row 18)
+    // S17, and 401/403 without an OAuth error
     for status in [400, 401, 403, 404, 405, 406, 410, 415, 418, 451, 499] {
         for body in [
             "",
@@ -528,7 +528,7 @@ async fn a_failed_flight_is_shared_by_all_who_waited() {
 
 #[tokio::test]
 async fn a_request_has_the_shape_that_servers_expect() {
-    // R24, QUIRKS rows 2 to 5: an independent server's view of it
+    // R24: an independent server's view of it
     let server = MockServer::start().await;
     let agent = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
     Mock::given(method("POST"))

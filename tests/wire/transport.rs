@@ -520,7 +520,6 @@ async fn an_early_hint_before_the_answer_is_passed_over() {
 
 #[tokio::test]
 async fn old_and_odd_framing_is_understood() {
-    // QUIRKS row 17
     for (row, bytes) in [
         ("HTTP/1.0", format!("HTTP/1.0 200 OK\r\n\r\n{}", body())),
         (

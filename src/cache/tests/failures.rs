@@ -224,7 +224,7 @@ async fn a_token_dead_on_arrival_does_not_replace_a_usable_one() {
 
 #[tokio::test]
 async fn a_server_that_hands_out_its_own_cached_token_is_not_asked_in_a_loop() {
-    // QUIRKS row 13: 20 s left, the same value every time, then a new one.
+    // WSO2, Marketo: 20 s left, the same value every time, then a new one.
     #[derive(Debug)]
     struct Caching(Arc<Server>);
     impl TokenSource for Caching {

@@ -1,4 +1,4 @@
-//! Runtimes that come and go (C10, DESIGN section 4).
+//! Runtimes that come and go (C10).
 
 use std::future::Future;
 use std::pin::Pin;
