@@ -82,10 +82,12 @@ impl Proof {
 /// A secret as it is, and as headers and forms encode it.
 pub(super) fn echoes(secret: &SecretString) -> Vec<SecretString> {
     let plain = secret.expose_secret();
-    let form: String = form_urlencoded::byte_serialize(plain.as_bytes()).collect();
+    // Room for the worst case: growing would leave copies behind.
+    let mut form = Zeroizing::new(String::with_capacity(plain.len().saturating_mul(3)));
+    form.extend(form_urlencoded::byte_serialize(plain.as_bytes()));
     vec![
         plain.into(),
         basic::percent_encoded(plain).as_str().into(),
-        form.into(),
+        form.as_str().into(),
     ]
 }

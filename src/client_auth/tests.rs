@@ -117,3 +117,23 @@ fn of_two_credentials_one_is_enough_and_of_none_both_are_named() {
     assert!(text.contains(one) && text.contains(other), "{text}");
     assert!(fault(Credential::from("a value").or("")).is_some());
 }
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_survived() {
+    let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+    let folder = std::env::temp_dir().join(format!("client-credentials-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (key, damaged) = (folder.join("key.pem"), folder.join("damaged.crt"));
+    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&damaged, "-----BEGIN CERTIFICATE-----\nMII").unwrap();
+    let auth = ClientAuth::private_key_jwt("me", Credential::file(&key))
+        .certificate(Credential::file(&damaged).or(own.cert.pem()))
+        .assertion_audience("x");
+    let first = auth.read(0).await;
+    // What `> key.pem` and most editors do first.
+    std::fs::write(&key, "").unwrap();
+    let second = auth.read(0).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(first.is_ok_and(|first| second.is_ok_and(|second| first.is(&second))));
+}

@@ -133,6 +133,9 @@ impl ClientCredentialsBuilder {
                 "is not a JSON array (RFC 9396 section 2)",
             );
         }
+        if self.client_id_in_body && self.auth.id().is_empty() {
+            faults.add("client_id_in_body", "needs an id: ClientAuth::client_id");
+        }
         if self.grant_type.is_empty() {
             faults.add("grant_type", "is empty");
         }

@@ -71,7 +71,8 @@ impl Grant {
                 Err(error) if self.is_refused(&error) => refused = Some(error),
                 Err(error) => {
                     self.endpoint.failed(&error, self.clock.now());
-                    return Err(error);
+                    // A refusal weighs more: it is not to be repeated with every attempt of this flight.
+                    return Err(refused.unwrap_or(error));
                 }
             }
             tried.push(evidence);
@@ -123,9 +124,10 @@ impl Grant {
     /// Whether it was the credential: `invalid_client` (RFC 6749 section 5.2), or a handshake that failed by a
     /// certificate, which may be ours.
     fn is_refused(&self, error: &Error) -> bool {
-        let invalid = error
-            .oauth()
-            .is_some_and(|oauth| oauth.code() == "invalid_client");
+        let invalid = error.kind() == ErrorKind::Denied
+            && error
+                .oauth()
+                .is_some_and(|oauth| oauth.code() == "invalid_client");
         invalid || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
     }
 }

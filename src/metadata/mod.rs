@@ -40,10 +40,13 @@ impl Endpoint {
 
     /// An attempt failed there.
     pub(crate) fn failed(&self, error: &Error, now: Moment) {
-        // Whatever answered was no token endpoint.
-        let moved = error.kind() == ErrorKind::Response && !error.is_transient();
+        // Nobody answered, or whoever did was no token endpoint.
+        let moved = matches!(
+            error.kind(),
+            ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls
+        );
         if let (Endpoint::Discovered(metadata), true) = (self, moved) {
-            metadata.revalidate_from(now);
+            metadata.revalidate_soon(now);
         }
     }
 }
@@ -68,6 +71,8 @@ pub(crate) struct Metadata {
 #[derive(Default)]
 struct State {
     token_endpoint: Option<Url>,
+    /// When they were last asked for out of turn.
+    hurried: Option<Moment>,
     /// When to ask again.
     due: Option<Moment>,
     /// The method was found missing in the list, and that was told.
@@ -96,18 +101,23 @@ impl Metadata {
         clock: &Clock,
     ) -> Result<Url, Error> {
         let known = {
-            let state = self.state();
-            let due = state.due.is_none_or(|due| due.reached(clock.now()));
+            let now = clock.now();
+            let mut state = self.state();
+            let due = state.due.is_none_or(|due| due.reached(now));
             match &state.token_endpoint {
                 Some(known) if !due => return Ok(known.clone()),
-                known => known.clone(),
+                known => {
+                    let known = known.clone();
+                    // Before the answer: it may take longer than the flight.
+                    state.due = known.as_ref().map(|_| now.plus(self.pause()));
+                    known
+                }
             }
         };
         match (self.fetch(exchange, clock).await, known) {
             (Ok(document), _) => Ok(self.adopt(document, auth, clock.now())),
             (Err(_error), Some(known)) => {
                 event!(warn, issuer = %self.rules.issuer, error = %format_args!("{_error:#}"), "the authorization server's metadata cannot be renewed: the previous stays in use");
-                self.revalidate_from(clock.now().plus(PAUSE.min(self.lifetime)));
                 Ok(known)
             }
             (Err(error), None) => Err(error),
@@ -142,8 +152,20 @@ impl Metadata {
         url
     }
 
-    fn revalidate_from(&self, then: Moment) {
-        self.state().due = Some(then);
+    /// At once, but out of turn not more often than the pause allows.
+    fn revalidate_soon(&self, now: Moment) {
+        let mut state = self.state();
+        let rested = state
+            .hurried
+            .is_none_or(|last| last.plus(self.pause()).reached(now));
+        if rested {
+            state.hurried = Some(now);
+            state.due = Some(now);
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        PAUSE.min(self.lifetime)
     }
 
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Document, Error> {
@@ -156,7 +178,13 @@ impl Metadata {
                 identity: None,
             };
             // A server that cannot be reached is not asked at another path.
-            let response = exchange.fetch(peer).await?;
+            let response = match exchange.fetch(peer).await {
+                Err(error) if error.kind() == ErrorKind::Response => {
+                    text.push_str(&format!("{} {error}", if n == 0 { ":" } else { ";" }));
+                    continue;
+                }
+                other => other?,
+            };
             let flaw = match decode(&response, &self.rules) {
                 Ok(document) => return Ok(document),
                 Err(flaw) => flaw,

@@ -11,6 +11,7 @@
 
 mod assertions;
 mod keys;
+mod recovery;
 mod redaction;
 mod rotation;
 mod server;

@@ -47,7 +47,7 @@ pub(super) enum Key {
 /// Okta's limit; Entra ID takes 10 min, others 5.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 /// 1 January 2000: a clock that shows less was never set.
-const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
+pub(super) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
 /// 128 bits: never the same twice.
 const JTI_BYTES: usize = 16;
 

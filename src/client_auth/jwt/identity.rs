@@ -26,15 +26,18 @@ pub(crate) struct Identity {
 impl Identity {
     /// `certificates`: texts of which one has the certificate that belongs to the key.
     fn new(key: Option<SigningKey>, certificates: &[SecretString]) -> Result<Self, String> {
-        let mut ders = Vec::new();
+        let (mut ders, mut flaw) = (Vec::new(), None);
         for text in certificates {
-            ders.extend(certificates_in(text.expose_secret())?);
+            match certificates_in(text.expose_secret()) {
+                Ok(found) => ders.extend(found),
+                Err(damaged) => flaw = Some(damaged.to_string()),
+            }
         }
         let ours = |der: &&CertificateDer<'_>| key.as_ref().is_none_or(|key| key.is_in(der));
         let thumbprint = match ders.iter().find(ours) {
             Some(der) => Some(thumbprint(der)),
             None if certificates.is_empty() => None,
-            None => return Err("belongs to another key".into()),
+            None => return Err(flaw.unwrap_or_else(|| "belongs to another key".into())),
         };
         Ok(Identity { key, thumbprint })
     }

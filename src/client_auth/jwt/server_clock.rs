@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::DATE;
 
+use super::assertion::CLOCK_WAS_SET;
 use crate::cache::clock::Moment;
 
 /// How far its clock is ahead of ours, in seconds. Zero until it was heard.
@@ -21,6 +22,8 @@ impl ServerClock {
             .and_then(|text| httpdate::parse_http_date(text).ok())
             .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
         let ours = now.wall().as_secs() + u64::from(now.wall().subsec_nanos() > 0);
+        // A clock that was never set corrects nothing.
+        let date = date.filter(|date| *date >= CLOCK_WAS_SET);
         if let (Some(date), Ok(ours)) = (date, i64::try_from(ours)) {
             let date = i64::try_from(date.as_secs()).unwrap_or(i64::MAX);
             self.0.store(date.saturating_sub(ours), Ordering::Relaxed);
@@ -33,6 +36,8 @@ impl ServerClock {
         let by = Duration::from_secs(ahead.unsigned_abs());
         match ahead {
             0.. => now.wall().saturating_add(by),
+            // Learnt from a clock of ours that has been set meanwhile.
+            _ if now.wall().saturating_sub(by) < CLOCK_WAS_SET => now.wall(),
             _ => now.wall().saturating_sub(by),
         }
     }
