@@ -4,7 +4,7 @@
 Prints a table of medians and of ratios to the clone of a shared HeaderValue on one thread, and writes
 src/docs/throughput.svg. Needs nothing but Python."""
 
-import json, os, re
+import html, json, os, re
 
 os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 ROOT = "target/criterion"
@@ -38,14 +38,14 @@ for name in order:
     for n in threads:
         time = results[name][n]
         cells += [f"{time:.1f}", f"{time / unit:.1f}", f"{n * results[name][1] / time:.2f}"]
-    print(f"| {name} | " + " | ".join(cells) + " |")
+    print(f"| {html.escape(name)} | " + " | ".join(cells) + " |")
 
 WIDTH, BAR, LEFT = 720, 16, 250
 most = max(n / results[name][n] for name in order for n in threads)
 rows = []
 y = 40
 for name in order:
-    rows.append(f'<text x="{LEFT - 8}" y="{y + BAR * len(threads) / 2 + 4}" text-anchor="end">{name}</text>')
+    rows.append(f'<text x="{LEFT - 8}" y="{y + BAR * len(threads) / 2 + 4}" text-anchor="end">{html.escape(name)}</text>')
     for n in threads:
         millions = 1000 * n / results[name][n]
         width = (WIDTH - LEFT - 90) * (n / results[name][n]) / most

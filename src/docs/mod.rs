@@ -2,6 +2,7 @@
 //!
 //! | guide | what it answers |
 //! |---|---|
+//! | [`performance`] | what a token costs, how that was measured |
 //! | [`authentication`] | which authentication method, how it is rotated, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
 
 // Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
@@ -24,3 +25,6 @@
 [`Signer`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Signer.html"
 )]
 pub mod authentication {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
