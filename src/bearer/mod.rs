@@ -91,6 +91,20 @@ struct Policy {
     copies: Vec<Arc<dyn std::any::Any + Send + Sync>>,
 }
 
+impl Policy {
+    fn new(origins: Vec<Origin>) -> Self {
+        Policy {
+            origins,
+            plain_hosts: Vec::new(),
+            pass_through: false,
+            rejected_when: None,
+            repeat: true,
+            #[cfg(feature = "tower")]
+            copies: Vec::new(),
+        }
+    }
+}
+
 type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 
 impl<S: TokenSource + 'static> BearerAuth<S> {
@@ -100,15 +114,7 @@ impl<S: TokenSource + 'static> BearerAuth<S> {
     ///
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is not one.
     pub fn for_origin(origin: &str, source: S) -> Result<Self, Error> {
-        let policy = Policy {
-            origins: vec![Origin::parse(origin)?],
-            plain_hosts: Vec::new(),
-            pass_through: false,
-            rejected_when: None,
-            repeat: true,
-            #[cfg(feature = "tower")]
-            copies: Vec::new(),
-        };
+        let policy = Policy::new(vec![Origin::parse(origin)?]);
         Ok(BearerAuth {
             policy: Arc::new(policy),
             source: Arc::new(source),

@@ -51,15 +51,7 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        Policy {
-            origins: Vec::new(),
-            plain_hosts: Vec::new(),
-            pass_through: false,
-            rejected_when: None,
-            repeat: true,
-            #[cfg(feature = "tower")]
-            copies: Vec::new(),
-        }
+        Policy::new(Vec::new())
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

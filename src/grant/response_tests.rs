@@ -21,13 +21,7 @@ fn sent() -> Moment {
 }
 
 fn rules() -> Rules {
-    Rules {
-        strict: false,
-        asked_scope: None,
-        refuse_narrower_scope: false,
-        longest_token: 64 * 1024,
-        longest_error_text: 256,
-    }
+    Rules::default()
 }
 
 fn strict() -> Rules {
