@@ -310,3 +310,21 @@ async fn no_future_is_pending_while_a_token_is_usable_whatever_the_jitter() {
 
 use std::future::Future;
 use std::pin::Pin;
+
+#[tokio::test]
+async fn debug_shows_the_state_and_no_token() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    let shown = || format!("{tokens:?}");
+    assert!(shown().contains("empty"), "{}", shown());
+    tokens.token().await.unwrap();
+    assert!(
+        shown().contains("fresh") && !shown().contains("t1"),
+        "{}",
+        shown()
+    );
+    server.advance(seconds(3400));
+    assert!(shown().contains("stale"), "{}", shown());
+    server.advance(seconds(3400));
+    assert!(shown().contains("expired"), "{}", shown());
+}
