@@ -51,7 +51,7 @@ impl Evidence {
                 one.expose_secret() == other.expose_secret()
             }
             #[cfg(feature = "jwt")]
-            (Evidence::Identity(one), Evidence::Identity(other)) => Arc::ptr_eq(one, other),
+            (Evidence::Identity(one), Evidence::Identity(other)) => one.is(other),
             #[cfg(feature = "mtls")]
             (Evidence::Tls(one), Evidence::Tls(other)) => Arc::ptr_eq(one, other),
             _ => false,

@@ -137,3 +137,34 @@ async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_sur
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(first.is_ok_and(|first| second.is_ok_and(|second| first.is(&second))));
 }
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn the_second_certificate_of_one_key_has_its_turn() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = || {
+        let params = rcgen::CertificateParams::new(["me".to_owned()]).unwrap();
+        params.self_signed(&key).unwrap().pem()
+    };
+    let (new, old) = (certificate(), certificate());
+    let auth = |second: &str| {
+        ClientAuth::private_key_jwt("me", key.serialize_pem())
+            .certificate(Credential::from(new.as_str()).or(second))
+            .assertion_audience("x")
+    };
+    let shown = async |auth: ClientAuth| {
+        let mut seen: Vec<Evidence> = Vec::new();
+        for place in auth.places() {
+            let evidence = auth.read(place).await.unwrap();
+            if !seen.iter().any(|one| one.is(&evidence)) {
+                seen.push(evidence);
+            }
+        }
+        seen.len()
+    };
+    assert_eq!(
+        shown(auth(&old)).await,
+        2,
+        "thumbprints that the server is shown"
+    );
+}

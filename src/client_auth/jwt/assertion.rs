@@ -75,10 +75,16 @@ impl Assertions {
         }
     }
 
+    /// The one whose places count: of key and certificate the one that has more.
     pub(crate) fn credential(&self) -> Option<&Credential> {
-        match &self.key {
-            Key::Shared(credential) | Key::Private(credential, _) => Some(credential),
-            Key::Elsewhere(_) => None,
+        match (&self.key, &self.certificate) {
+            (Key::Private(key, _), Some(certificate))
+                if certificate.places().count() > key.places().count() =>
+            {
+                Some(certificate)
+            }
+            (Key::Shared(credential) | Key::Private(credential, _), _) => Some(credential),
+            (Key::Elsewhere(_), certificate) => certificate.as_ref(),
         }
     }
 
@@ -134,7 +140,7 @@ impl Assertions {
                 .await
                 .map(Evidence::Identity),
             Key::Elsewhere(_) => {
-                let identity = identity::without_key(certificate).await?;
+                let identity = identity::without_key(certificate, place).await?;
                 Ok(Evidence::Identity(Arc::new(identity)))
             }
         }

@@ -24,6 +24,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Whether the server would see the same again.
+    pub(crate) fn is(&self, other: &Identity) -> bool {
+        // A signer's key is one key.
+        std::ptr::eq(self, other)
+            || (self.key.is_none() && other.key.is_none() && self.thumbprint == other.thumbprint)
+    }
+
     /// `certificates`: texts of which one has the certificate that belongs to the key.
     fn new(key: Option<SigningKey>, certificates: &[SecretString]) -> Result<Self, String> {
         let (mut ders, mut flaw) = (Vec::new(), None);
@@ -79,16 +86,19 @@ pub(super) fn certificate_flaw(text: &str) -> Option<String> {
     certificates_in(text).err()
 }
 
-/// All certificates that can be read; an error if none can.
-async fn read_all(certificate: Option<&Credential>) -> Result<Vec<SecretString>, Error> {
+/// All certificates that can be read, that of `place` before the others; an error if none can.
+async fn read_all(
+    certificate: Option<&Credential>,
+    place: usize,
+) -> Result<Vec<SecretString>, Error> {
     let (mut texts, mut unread) = (Vec::new(), None);
-    for place in certificate.into_iter().flat_map(Credential::places) {
-        match certificate {
-            Some(certificate) => match certificate.read_text(place).await {
+    if let Some(certificate) = certificate {
+        let count = certificate.places().count();
+        for n in 0..count {
+            match certificate.read_text((place + n) % count).await {
                 Ok(text) => texts.push(text),
                 Err(error) => unread = Some(error),
-            },
-            None => break,
+            }
         }
     }
     match unread {
@@ -98,8 +108,11 @@ async fn read_all(certificate: Option<&Credential>) -> Result<Vec<SecretString>,
 }
 
 /// For a signer, whose key is not here.
-pub(super) async fn without_key(certificate: Option<&Credential>) -> Result<Identity, Error> {
-    let certificates = read_all(certificate).await?;
+pub(super) async fn without_key(
+    certificate: Option<&Credential>,
+    place: usize,
+) -> Result<Identity, Error> {
+    let certificates = read_all(certificate, place).await?;
     Identity::new(None, &certificates).map_err(|flaw| unusable(of(certificate, &flaw)))
 }
 
@@ -115,8 +128,10 @@ impl Identities {
         certificate: Option<&Credential>,
         algorithm: Option<SigningAlgorithm>,
     ) -> Result<Arc<Identity>, Error> {
-        let mut texts = vec![key.read_text(place).await?];
-        texts.extend(read_all(certificate).await?);
+        // One key may have several certificates.
+        let key_place = place.min(key.places().count().saturating_sub(1));
+        let mut texts = vec![key.read_text(key_place).await?];
+        texts.extend(read_all(certificate, place).await?);
         self.0.made_of(texts, place, |texts| match texts {
             [text, certificates @ ..] => {
                 Identity::parse((key, text), (certificate, certificates), algorithm)
