@@ -259,6 +259,22 @@ async fn what_an_operator_needs_is_logged() {
     }
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_narrower_scope_is_told_once() {
+    let body = r#"{"access_token":"t","token_type":"Bearer","expires_in":0,"scope":"told:one"}"#;
+    let server = Server::start([json(200, body)]);
+    let tokens = builder(&server).scope("told:one told:two").build().unwrap();
+    for _ in 0..2 {
+        assert_eq!(tokens.token().await.unwrap().scope(), Some("told:one"));
+    }
+    let said = canary::said();
+    let told = said
+        .iter()
+        .filter(|(_, said)| said.contains("narrower scope") && said.contains("told:two"));
+    assert_eq!(told.count(), 1);
+}
+
 #[test]
 fn the_eye_sees_canaries_in_all_their_forms() {
     use base64::Engine;
