@@ -150,6 +150,11 @@ impl Error {
         }
     }
 
+    /// Whether the server said this code.
+    pub(crate) fn is_oauth(&self, code: &str) -> bool {
+        self.oauth().is_some_and(|oauth| oauth.code() == code)
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
             kind,

@@ -51,6 +51,7 @@
 //! | `rustls` | yes | TLS is what you enable on `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
 //! | `middleware` | yes | no `Middleware` for reqwest-middleware, three crates fewer |
 //! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
+//! | `dpop` | no | no tokens that are bound to a key (RFC 9449); brings `jwt`, and no further crates |
 //! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
@@ -82,10 +83,14 @@
 #[cfg(any(feature = "middleware", feature = "tower"))]
 mod bearer;
 mod cache;
+#[cfg(any(feature = "middleware", feature = "tower", feature = "dpop"))]
+mod challenge;
 mod client_auth;
 mod client_credentials;
 #[cfg(any(doc, doctest))]
 pub mod docs;
+#[cfg(feature = "dpop")]
+mod dpop;
 mod error;
 mod event;
 mod exchange;
@@ -93,6 +98,8 @@ mod future;
 mod grant;
 mod metadata;
 mod retry;
+#[cfg(feature = "jwt")]
+mod signing;
 mod source;
 mod token;
 
@@ -102,11 +109,13 @@ pub use bearer::BearerAuth;
 pub use bearer::BearerService;
 pub use cache::Cached;
 pub use client_auth::{ClientAuth, Credential};
-#[cfg(feature = "jwt")]
-pub use client_auth::{Signer, SigningAlgorithm, SigningFuture};
 pub use client_credentials::{ClientCredentials, ClientCredentialsBuilder};
+#[cfg(feature = "dpop")]
+pub use dpop::DpopKey;
 pub use error::{Error, ErrorKind, OAuthError};
 pub use future::TokenFuture;
+#[cfg(feature = "jwt")]
+pub use signing::{Signer, SigningAlgorithm, SigningFuture};
 pub use source::{SourceFn, TokenSource, source_fn};
 pub use token::AccessToken;
 
@@ -125,6 +134,8 @@ const _: () = {
     shared_between_threads::<Credential>();
     #[cfg(feature = "jwt")]
     shared_between_threads::<Box<dyn Signer>>();
+    #[cfg(feature = "dpop")]
+    shared_between_threads::<DpopKey>();
     shared_between_threads::<Cached<AccessToken>>();
     shared_between_threads::<AccessToken>();
     shared_between_threads::<Error>();

@@ -12,9 +12,11 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::cache::clock::{Clock, Moment};
+#[cfg(feature = "dpop")]
+pub(crate) use crate::dpop::Binding;
 use crate::{Error, ErrorKind};
 
-/// A bearer token (RFC 6750), with what the authorization server said about it.
+/// A bearer token (RFC 6750) or, where that was asked for, a DPoP token (RFC 9449), with what the authorization server said about it.
 ///
 /// A clone is a reference count. `Debug` shows no secret; there is no `Display` and no `Serialize`. The bytes of the
 /// token are wiped when the last clone, and the last header made from it, is dropped.
@@ -56,9 +58,23 @@ pub(crate) struct Terms {
     pub(crate) refresh_in: Option<Duration>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) extra: Map<String, Value>,
+    /// What it is of no use without; `None`: it is a bearer token.
+    pub(crate) binding: Option<Arc<Binding>>,
 }
 
-const PREFIX: &str = "Bearer ";
+/// There is nothing that a token could be bound to.
+#[cfg(not(feature = "dpop"))]
+pub(crate) enum Binding {}
+
+impl Terms {
+    /// Scheme and space, as they stand before the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
+    fn prefix(&self) -> &'static str {
+        match self.binding {
+            None => "Bearer ",
+            Some(_) => "DPoP ",
+        }
+    }
+}
 
 impl AccessToken {
     /// A token that a source of your own obtained just now, usable for `lifetime`.
@@ -97,8 +113,9 @@ impl AccessToken {
                 "the access token has a character outside 0x21 to 0x7E",
             ));
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(PREFIX.len() + secret.len()));
-        bytes.extend_from_slice(PREFIX.as_bytes());
+        let prefix = terms.prefix();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(prefix.len() + secret.len()));
+        bytes.extend_from_slice(prefix.as_bytes());
         bytes.extend_from_slice(secret);
         let grant = Granted {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -110,7 +127,8 @@ impl AccessToken {
 
     /// The value of the `Authorization` header: `Bearer ..` (RFC 6750 section 2.1), marked sensitive.
     ///
-    /// It was built once; this is a reference count.
+    /// It was built once; this is a reference count. Of a DPoP token it is `DPoP ..`, and the API wants a proof beside it:
+    /// [`BearerAuth`](crate::BearerAuth) sees to that, or `request_headers`.
     #[inline]
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
@@ -118,12 +136,12 @@ impl AccessToken {
 
     /// The token itself. Keep it out of logs, URLs and errors.
     pub fn expose_secret(&self) -> &str {
-        // The header was made from `PREFIX` and visible ASCII: neither step can fail.
+        // The header was made from the prefix and visible ASCII: neither step can fail.
         self.0
             .authorization
             .to_str()
             .ok()
-            .and_then(|value| value.strip_prefix(PREFIX))
+            .and_then(|value| value.strip_prefix(self.0.grant.terms.prefix()))
             .unwrap_or_default()
     }
 
@@ -156,6 +174,11 @@ impl AccessToken {
 
     pub(crate) fn lifetime(&self) -> Option<Duration> {
         self.0.grant.terms.lifetime
+    }
+
+    /// What it is of no use without; `None`: it is a bearer token.
+    pub(crate) fn binding(&self) -> Option<&Arc<Binding>> {
+        self.0.grant.terms.binding.as_ref()
     }
 
     pub(crate) fn refresh_in(&self) -> Option<Duration> {

@@ -14,7 +14,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::origin::Target;
-use super::trip::{Answer, Outgoing, Trip};
+use super::trip::{Answer, Outgoing, Trip, Verdict};
 use super::{BearerAuth, Policy};
 use crate::{Error, TokenSource};
 
@@ -140,7 +140,7 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
             },
             Ok(Some(origin)) => match self.bearer.source.token().if_ready() {
                 Some(Err(error)) => State::Failed { error: Some(error) },
-                Some(Ok(token)) => {
+                Some(Ok(token)) if token.binding().is_none() => {
                     let trip = Trip::begin(policy, origin, token, &mut request);
                     // Cloned only for a repetition: the service that was made ready is the one to call.
                     let inner = trip.can_be_repeated().then(|| self.inner.clone());
@@ -156,8 +156,8 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
                     }
                 }
                 // It is asked anew in there, since its future borrows from us; a future that was not polled has done
-                // nothing.
-                None => State::Waits {
+                // nothing. A proof may take a while, too.
+                None | Some(Ok(_)) => State::Waits {
                     waits: Box::pin(self.wait_and_send(origin, request, answer)),
                 },
             },
@@ -184,7 +184,8 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
         let bearer = self.bearer.clone();
         async move {
             let token = bearer.source.token().await?;
-            let trip = Trip::begin(&bearer.policy, origin, token, &mut request);
+            let mut trip = Trip::begin(&bearer.policy, origin, token, &mut request);
+            trip.prove(&mut request).await?;
             let response = inner.call(request).await.map_err(Into::into)?;
             let ours = Ours {
                 bearer,
@@ -192,10 +193,8 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
                 inner: Some(inner),
                 answer,
             };
-            match ours.is_refused(&response) {
-                true => ours.repeat(response).await,
-                false => Ok(response),
-            }
+            let verdict = ours.judge(&response);
+            ours.follow(verdict, response).await
         }
     }
 }
@@ -207,21 +206,29 @@ where
     I: Service<Q>,
     I::Error: Into<BoxError>,
 {
-    fn is_refused(&self, response: &I::Response) -> bool {
+    fn judge(&self, response: &I::Response) -> Verdict {
         self.trip
-            .is_refused(&self.bearer.policy, &(self.answer)(response))
+            .judge(&self.bearer.policy, &(self.answer)(response))
     }
 
-    async fn repeat(self, refused: I::Response) -> Result<I::Response, BoxError> {
-        let (Some(again), Some(mut inner)) = (self.trip.again(&self.bearer).await, self.inner)
-        else {
-            return Ok(refused);
-        };
-        drop(refused);
-        poll_fn(|cx| inner.poll_ready(cx))
-            .await
-            .map_err(Into::into)?;
-        inner.call(again).await.map_err(Into::into)
+    /// Repeats the request as its answers want it.
+    async fn follow(
+        mut self,
+        mut verdict: Verdict,
+        mut response: I::Response,
+    ) -> Result<I::Response, BoxError> {
+        loop {
+            let again = self.trip.again(&self.bearer, verdict).await;
+            let (Some(again), Some(inner)) = (again, &mut self.inner) else {
+                return Ok(response);
+            };
+            drop(response);
+            poll_fn(|cx| inner.poll_ready(cx))
+                .await
+                .map_err(Into::into)?;
+            response = inner.call(again).await.map_err(Into::into)?;
+            verdict = self.judge(&response);
+        }
     }
 }
 
@@ -249,8 +256,11 @@ where
                 StateProjection::Waits { waits } => return waits.as_mut().poll(cx),
                 StateProjection::Sent { sent, ours } => {
                     let response = ready!(sent.poll(cx)).map_err(Into::into)?;
-                    match ours.take_if(|ours| ours.is_refused(&response)) {
-                        Some(ours) => Box::pin(ours.repeat(response)),
+                    let verdict = ours
+                        .as_ref()
+                        .map_or(Verdict::HandBack, |ours| ours.judge(&response));
+                    match ours.take_if(|_| verdict != Verdict::HandBack) {
+                        Some(ours) => Box::pin(ours.follow(verdict, response)),
                         None => return Poll::Ready(Ok(response)),
                     }
                 }
@@ -279,6 +289,15 @@ impl<B: 'static> Outgoing for http::Request<B> {
         copy.headers_mut().clone_from(self.headers());
         copy.extensions_mut().clone_from(self.extensions());
         Some(copy)
+    }
+    #[cfg(feature = "dpop")]
+    fn method(&self) -> &http::Method {
+        self.method()
+    }
+    #[cfg(feature = "dpop")]
+    fn url(&self) -> Option<std::borrow::Cow<'_, url::Url>> {
+        let url = self.uri().to_string().parse();
+        url.ok().map(std::borrow::Cow::Owned)
     }
 }
 

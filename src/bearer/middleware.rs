@@ -23,14 +23,15 @@ impl<S: TokenSource + 'static> Middleware for BearerAuth<S> {
             return next.run(request, extensions).await;
         };
         let token = self.source.token().await.map_err(Error::middleware)?;
-        let trip = Trip::begin(&self.policy, origin, token, &mut request);
-        let response = next.clone().run(request, extensions).await?;
-        if !trip.is_refused(&self.policy, &answer(&response)) {
-            return Ok(response);
-        }
-        match trip.again(self).await {
-            Some(again) => next.run(again, extensions).await,
-            None => Ok(response),
+        let mut trip = Trip::begin(&self.policy, origin, token, &mut request);
+        trip.prove(&mut request).await.map_err(Error::middleware)?;
+        let mut response = next.clone().run(request, extensions).await?;
+        loop {
+            let verdict = trip.judge(&self.policy, &answer(&response));
+            match trip.again(self, verdict).await {
+                Some(again) => response = next.clone().run(again, extensions).await?,
+                None => return Ok(response),
+            }
         }
     }
 }

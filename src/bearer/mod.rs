@@ -1,6 +1,5 @@
 //! The token on the right request, and what a 401 means.
 
-mod challenge;
 #[cfg(feature = "tower")]
 mod layer;
 #[cfg(feature = "middleware")]

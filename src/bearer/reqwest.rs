@@ -20,6 +20,14 @@ impl Outgoing for Request {
     fn copy(&self, _: &Policy) -> Option<Self> {
         self.try_clone()
     }
+    #[cfg(feature = "dpop")]
+    fn method(&self) -> &http::Method {
+        self.method()
+    }
+    #[cfg(feature = "dpop")]
+    fn url(&self) -> Option<std::borrow::Cow<'_, url::Url>> {
+        Some(std::borrow::Cow::Borrowed(self.url()))
+    }
 }
 
 pub(super) fn answer(response: &Response) -> Answer<'_> {

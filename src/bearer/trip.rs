@@ -1,10 +1,19 @@
 //! One request on its way: the policy that all adapters share, without I/O of its own.
 
+#[cfg(feature = "dpop")]
+use std::borrow::Cow;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
+#[cfg(feature = "dpop")]
+use url::Url;
 
 use super::origin::Target;
 use super::{BearerAuth, Policy};
+#[cfg(feature = "dpop")]
+use crate::cache::clock::Clock;
+#[cfg(feature = "dpop")]
+use crate::dpop::{DPOP, Role, demands_nonce};
 use crate::{AccessToken, Error, TokenSource};
 
 /// A request of one of the HTTP stacks.
@@ -14,6 +23,10 @@ pub(super) trait Outgoing: Sized {
     fn headers_mut(&mut self) -> &mut HeaderMap;
     /// A copy to repeat; `None` if there can be none.
     fn copy(&self, policy: &Policy) -> Option<Self>;
+    #[cfg(feature = "dpop")]
+    fn method(&self) -> &http::Method;
+    #[cfg(feature = "dpop")]
+    fn url(&self) -> Option<Cow<'_, Url>>;
 }
 
 /// What matters of a response.
@@ -24,13 +37,36 @@ pub(super) struct Answer<'a> {
     pub(super) from: Option<Target<'a>>,
 }
 
+/// What an answer asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    HandBack,
+    /// The token was refused.
+    AnotherToken,
+    /// The proof was refused for want of a nonce, which is there now (RFC 9449 section 9).
+    #[cfg(feature = "dpop")]
+    AnotherProof,
+}
+
 /// What is to be remembered of a request with our token until its answer comes.
 pub(super) struct Trip<Q> {
     token: AccessToken,
-    /// The request without the header; `None`: it cannot be repeated.
+    /// The request without the headers of ours; `None`: it cannot be repeated.
     copy: Option<Q>,
     /// Where it goes: the number of the configured origin.
     origin: usize,
+    /// The token is another one than at the beginning: a second refusal is handed back.
+    replaced: bool,
+    #[cfg(feature = "dpop")]
+    proved: Option<Box<Proved>>,
+}
+
+/// What is to be remembered of a proof.
+#[cfg(feature = "dpop")]
+struct Proved {
+    url: Url,
+    /// The request was repeated with a nonce: another wish for one is handed back.
+    repeated: bool,
 }
 
 impl<Q: Outgoing> Trip<Q> {
@@ -44,7 +80,7 @@ impl<Q: Outgoing> Trip<Q> {
         policy.admits(request.target())
     }
 
-    /// Puts `token` on `request`.
+    /// Puts `token` on `request`. A token that is bound to a key needs [`prove`](Self::prove) besides.
     pub(super) fn begin(
         policy: &Policy,
         origin: usize,
@@ -63,7 +99,39 @@ impl<Q: Outgoing> Trip<Q> {
             token,
             copy,
             origin,
+            replaced: false,
+            #[cfg(feature = "dpop")]
+            proved: None,
         }
+    }
+
+    /// Puts a proof on `request`, if its token is bound to a key.
+    #[cfg(feature = "dpop")]
+    pub(super) async fn prove(&mut self, request: &mut Q) -> Result<(), Error> {
+        let Some(binding) = self.token.binding() else {
+            return Ok(());
+        };
+        // The origin rule has seen that there is one.
+        let Some(url) = request.url().map(Cow::into_owned) else {
+            return Err(Error::other("a DPoP proof is for an absolute URL"));
+        };
+        let method = request.method().as_str();
+        let now = Clock::System.now();
+        let proof = binding
+            .proof(Role::Resource, method, &url, Some(&self.token), now)
+            .await?;
+        request.headers_mut().insert(DPOP, proof);
+        if self.proved.is_none() {
+            let repeated = false;
+            self.proved = Some(Box::new(Proved { url, repeated }));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "dpop"))]
+    #[expect(clippy::unused_async, reason = "for DPoP")]
+    pub(super) async fn prove(&mut self, _: &mut Q) -> Result<(), Error> {
+        Ok(())
     }
 
     #[cfg(feature = "tower")]
@@ -71,27 +139,75 @@ impl<Q: Outgoing> Trip<Q> {
         self.copy.is_some()
     }
 
-    /// Whether the answer says that the token was refused.
-    pub(super) fn is_refused(&self, policy: &Policy, answer: &Answer<'_>) -> bool {
+    /// What the answer asks for. Its nonce, whatever its status, is for the proofs to come.
+    pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
         // After a redirect to another origin the token was not on the request any more.
-        policy.says_rejected(answer.status, answer.headers)
-            && answer
+        let is_ours = || {
+            answer
                 .from
                 .is_none_or(|from| policy.is_from(from, self.origin))
+        };
+        #[cfg(feature = "dpop")]
+        if let (Some(proved), Some(binding)) = (&self.proved, self.token.binding()) {
+            if is_ours()
+                && binding.hear(Role::Resource, &proved.url, answer.headers)
+                && answer.status == StatusCode::UNAUTHORIZED
+                && demands_nonce(answer.headers)
+            {
+                return match proved.repeated {
+                    true => Verdict::HandBack,
+                    false => Verdict::AnotherProof,
+                };
+            }
+        }
+        let scheme = match self.token.binding() {
+            None => "Bearer",
+            Some(_) => "DPoP",
+        };
+        match !self.replaced
+            && policy.says_rejected(scheme, answer.status, answer.headers)
+            && is_ours()
+        {
+            true => Verdict::AnotherToken,
+            false => Verdict::HandBack,
+        }
     }
 
-    /// After a refusal: the request with another token on it; `None`: the answer is handed back.
-    pub(super) async fn again<S: TokenSource>(self, bearer: &BearerAuth<S>) -> Option<Q> {
-        bearer.source.reject(&self.token);
-        let mut again = self.copy?;
-        let another = bearer.source.token().await.ok()?;
-        // By value: a source of the user's may give its one token a new identity each time.
-        if another.same_value(&self.token) {
-            return None;
+    /// The request as the answer wants it; `None`: the answer is handed back.
+    pub(super) async fn again<S: TokenSource>(
+        &mut self,
+        bearer: &BearerAuth<S>,
+        verdict: Verdict,
+    ) -> Option<Q> {
+        match verdict {
+            Verdict::HandBack => return None,
+            Verdict::AnotherToken => {
+                bearer.source.reject(&self.token);
+                self.copy.as_ref()?;
+                let another = bearer.source.token().await.ok()?;
+                // By value: a source of the user's may give its one token a new identity each time.
+                if another.same_value(&self.token) {
+                    return None;
+                }
+                (self.token, self.replaced) = (another, true);
+            }
+            #[cfg(feature = "dpop")]
+            Verdict::AnotherProof => {
+                self.proved
+                    .as_mut()
+                    .into_iter()
+                    .for_each(|proved| proved.repeated = true);
+            }
+        }
+        let mut again = self.copy.take()?;
+        // Each of the two repetitions may be needed.
+        if self.token.binding().is_some() {
+            self.copy = again.copy(&bearer.policy);
         }
         again
             .headers_mut()
-            .insert(AUTHORIZATION, another.authorization());
+            .insert(AUTHORIZATION, self.token.authorization());
+        self.prove(&mut again).await.ok()?;
         Some(again)
     }
 }

@@ -4,10 +4,16 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::Policy;
-use super::challenge::Challenge;
+use crate::challenge::Challenge;
 
 impl Policy {
-    pub(super) fn says_rejected(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+    /// Of a token that was presented by this scheme.
+    pub(super) fn says_rejected(
+        &self,
+        scheme: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> bool {
         if self
             .rejected_when
             .as_ref()
@@ -16,7 +22,7 @@ impl Policy {
             return true;
         }
         match status {
-            StatusCode::UNAUTHORIZED => unauthorized(headers),
+            StatusCode::UNAUTHORIZED => unauthorized(scheme, headers),
             StatusCode::OK => {
                 is_grpc(headers) && headers.get("grpc-status").is_some_and(|code| code == "16")
             }
@@ -32,13 +38,13 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// RFC 6750 section 3.1: unless the challenge for our scheme names an error other than `invalid_token`. Many servers
+/// RFC 6750 section 3.1 and RFC 9449 section 7.1: unless the challenge for our scheme names an error other than `invalid_token`. Many servers
 /// send `Bearer realm="x"`, or nothing, for an expired token.
-fn unauthorized(headers: &HeaderMap) -> bool {
+fn unauthorized(scheme: &str, headers: &HeaderMap) -> bool {
     let challenges = Challenge::all(headers);
     let mut errors = challenges
         .iter()
-        .filter(|challenge| challenge.is("Bearer"))
+        .filter(|challenge| challenge.is(scheme))
         .filter_map(|c| c.param("error"))
         .peekable();
     errors.peek().is_none() || errors.any(|error| error == "invalid_token")
@@ -86,12 +92,12 @@ mod tests {
             };
             let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
             assert_eq!(
-                policy().says_rejected(StatusCode::UNAUTHORIZED, &headers),
+                policy().says_rejected("Bearer", StatusCode::UNAUTHORIZED, &headers),
                 rejected,
                 "{challenge}"
             );
         }
-        assert!(policy().says_rejected(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+        assert!(policy().says_rejected("Bearer", StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     }
 
     #[test]
@@ -100,7 +106,11 @@ mod tests {
         let invalid_token = headers(&[("www-authenticate", r#"Bearer error="invalid_token""#)]);
         for status in [200, 400, 403, 419, 429, 500, 503] {
             assert!(
-                !policy().says_rejected(StatusCode::from_u16(status).unwrap(), &invalid_token),
+                !policy().says_rejected(
+                    "Bearer",
+                    StatusCode::from_u16(status).unwrap(),
+                    &invalid_token
+                ),
                 "{status}"
             );
         }
@@ -110,6 +120,7 @@ mod tests {
     fn grpc_says_it_with_a_status_of_its_own() {
         let says = |status, code| {
             policy().says_rejected(
+                "Bearer",
                 status,
                 &headers(&[
                     ("content-type", "application/grpc+proto"),
@@ -122,7 +133,7 @@ mod tests {
         assert!(!says(StatusCode::OK, "0"));
         assert!(!says(StatusCode::CREATED, "16"));
         assert!(
-            !policy().says_rejected(StatusCode::OK, &headers(&[("grpc-status", "16")])),
+            !policy().says_rejected("Bearer", StatusCode::OK, &headers(&[("grpc-status", "16")])),
             "not gRPC"
         );
     }
@@ -133,8 +144,12 @@ mod tests {
         policy.rejected_when = Some(std::sync::Arc::new(|status, headers| {
             status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")
         }));
-        assert!(policy.says_rejected(StatusCode::FORBIDDEN, &headers(&[("x-token-expired", "1")])));
-        assert!(!policy.says_rejected(StatusCode::FORBIDDEN, &HeaderMap::new()));
-        assert!(policy.says_rejected(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+        assert!(policy.says_rejected(
+            "Bearer",
+            StatusCode::FORBIDDEN,
+            &headers(&[("x-token-expired", "1")])
+        ));
+        assert!(!policy.says_rejected("Bearer", StatusCode::FORBIDDEN, &HeaderMap::new()));
+        assert!(policy.says_rejected("Bearer", StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     }
 }

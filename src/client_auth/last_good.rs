@@ -10,7 +10,7 @@ use crate::event::event;
 use crate::{Error, ErrorKind};
 
 /// By the place that the texts were read from. Clones share what is known.
-pub(super) struct LastGood<T>(Arc<Mutex<BTreeMap<usize, Known<T>>>>);
+pub(crate) struct LastGood<T>(Arc<Mutex<BTreeMap<usize, Known<T>>>>);
 
 struct Known<T> {
     made: Arc<T>,
@@ -21,7 +21,7 @@ struct Known<T> {
 
 impl<T> LastGood<T> {
     /// `make` tells what is wrong with the texts if nothing can be made of them.
-    pub(super) fn made_of(
+    pub(crate) fn made_of(
         &self,
         texts: Vec<SecretString>,
         place: usize,
@@ -61,7 +61,7 @@ impl<T> LastGood<T> {
 }
 
 /// Transient: a file may be half written.
-pub(super) fn unusable(flaw: String) -> Error {
+pub(crate) fn unusable(flaw: String) -> Error {
     Error::new(ErrorKind::Credential, flaw).transient()
 }
 

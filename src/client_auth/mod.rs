@@ -17,8 +17,8 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 pub use credential::Credential;
-#[cfg(feature = "jwt")]
-pub use jwt::{Signer, SigningAlgorithm, SigningFuture};
+#[cfg(feature = "dpop")]
+pub(crate) use last_good::{LastGood, unusable};
 #[cfg(feature = "mtls")]
 pub(crate) use mutual_tls::TlsIdentity;
 #[cfg(not(feature = "mtls"))]

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::ClientCredentials;
 use super::check::Faults;
 use super::place::Place;
+#[cfg(feature = "dpop")]
+use crate::DpopKey;
 use crate::Error;
 use crate::cache::clock::Clock;
 use crate::cache::{self, Backoff, Cached};
@@ -29,6 +31,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) auth: ClientAuth,
     #[cfg(feature = "jwt")]
     pub(super) issuer: Option<String>,
+    #[cfg(feature = "dpop")]
+    pub(super) dpop: Option<DpopKey>,
     pub(super) grant_type: String,
     pub(super) scopes: Vec<String>,
     pub(super) audience: Option<String>,
@@ -56,6 +60,8 @@ impl ClientCredentialsBuilder {
             auth,
             #[cfg(feature = "jwt")]
             issuer: None,
+            #[cfg(feature = "dpop")]
+            dpop: None,
             grant_type: "client_credentials".to_owned(),
             scopes: Vec::new(),
             audience: None,
@@ -130,6 +136,24 @@ impl ClientCredentialsBuilder {
     /// (Spring Authorization Server; Entra ID beside assertions), some refuse it.
     pub fn client_id_in_body(mut self) -> Self {
         self.client_id_in_body = true;
+        self
+    }
+
+    /// Asks for tokens that are bound to `key` and of no use without it (RFC 9449); a bearer token is then refused.
+    ///
+    /// [`BearerAuth`](crate::BearerAuth) presents such a token by itself, with a proof for each request; other clients use
+    /// [`AccessToken::request_headers`]. Redirects of the client that calls the API have to be off: a proof is for one URL.
+    ///
+    /// ```
+    /// # use client_credentials::{ClientAuth, ClientCredentials, DpopKey};
+    /// # let auth = ClientAuth::none("billing");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth).dpop(DpopKey::generate()).build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    #[cfg(feature = "dpop")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
+    pub fn dpop(mut self, key: impl Into<DpopKey>) -> Self {
+        self.dpop = Some(key.into());
         self
     }
 
@@ -373,6 +397,10 @@ impl ClientCredentialsBuilder {
         for (field, flaw) in self.auth.faults() {
             faults.add(field, flaw);
         }
+        #[cfg(feature = "dpop")]
+        if let Some(flaw) = self.dpop.as_ref().and_then(DpopKey::fault) {
+            faults.add("dpop", flaw);
+        }
         for setter in &self.zero_durations {
             faults.add(setter, "must be more than zero");
         }
@@ -392,6 +420,8 @@ impl ClientCredentialsBuilder {
             auth: self.auth,
             params,
             rules: self.rules,
+            #[cfg(feature = "dpop")]
+            dpop: self.dpop,
             clock: Clock::System,
             told_scope: AtomicBool::new(false),
         };

@@ -195,7 +195,7 @@ impl ClientCredentialsBuilder {
     }
 
     pub(super) fn check_headers(&mut self, faults: &mut Faults) {
-        const OURS: [HeaderName; 7] = [
+        const OURS: [HeaderName; 8] = [
             AUTHORIZATION,
             HOST,
             CONTENT_LENGTH,
@@ -203,6 +203,7 @@ impl ClientCredentialsBuilder {
             CONNECTION,
             ACCEPT_ENCODING,
             COOKIE,
+            HeaderName::from_static("dpop"),
         ];
         for (name, value) in &self.headers {
             match (HeaderName::try_from(name), HeaderValue::try_from(value)) {

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT,
-};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use url::Url;
 use zeroize::Zeroizing;
@@ -115,9 +113,7 @@ impl Exchange {
     pub(crate) async fn send(&self, peer: Peer<'_>, request: Request) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::POST, peer.url.clone());
         *outgoing.headers_mut() = self.headers.clone();
-        if let Some(authorization) = request.authorization {
-            outgoing.headers_mut().insert(AUTHORIZATION, authorization);
-        }
+        outgoing.headers_mut().extend(request.headers);
         *outgoing.body_mut() = Some(Bytes::from_owner(request.body).into());
         self.within_time(peer, outgoing).await
     }
@@ -299,7 +295,7 @@ mod tests {
         )
         .unwrap();
         let request = Request {
-            authorization: None,
+            headers: HeaderMap::new(),
             body: Zeroizing::new(b"a=b".to_vec()),
         };
         let peer = Peer {

@@ -6,15 +6,19 @@ pub(crate) mod response;
 mod server_text;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use url::Url;
 
 use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
+#[cfg(feature = "dpop")]
+use crate::dpop::{DPOP, DpopKey, Role};
 use crate::event::event;
 use crate::exchange::{Exchange, Peer, Shown};
 use crate::metadata::Endpoint;
+use crate::token::Binding;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(feature = "jwt")]
 pub(crate) use members::wipe;
@@ -31,6 +35,9 @@ pub(crate) struct Grant {
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
     pub(crate) rules: Rules,
+    /// Tokens are to be bound to it.
+    #[cfg(feature = "dpop")]
+    pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Clock,
     /// A narrower scope was told once.
     pub(crate) told_scope: AtomicBool,
@@ -83,9 +90,44 @@ impl Grant {
     }
 
     async fn ask(&self, endpoint: &Url, evidence: &Evidence) -> Result<AccessToken, Error> {
+        #[cfg(feature = "dpop")]
+        if let Some(key) = &self.dpop {
+            let binding = key.binding().await?;
+            let mut nonce = false;
+            return match self
+                .ask_once(endpoint, evidence, Some(&binding), &mut nonce)
+                .await
+            {
+                // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
+                Err(error) if nonce && error.is_oauth("use_dpop_nonce") => {
+                    self.ask_once(endpoint, evidence, Some(&binding), &mut nonce)
+                        .await
+                }
+                other => other,
+            };
+        }
+        self.ask_once(endpoint, evidence, None, &mut false).await
+    }
+
+    /// `nonce` tells whether the answer had one.
+    #[cfg_attr(not(feature = "dpop"), expect(unused_variables, reason = "for DPoP"))]
+    async fn ask_once(
+        &self,
+        endpoint: &Url,
+        evidence: &Evidence,
+        binding: Option<&Arc<Binding>>,
+        nonce: &mut bool,
+    ) -> Result<AccessToken, Error> {
         let mut proof = self.auth.prove(evidence, self.clock.now()).await?;
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
-        let request = request::encode(&self.params, proof);
+        #[cfg_attr(not(feature = "dpop"), expect(unused_mut, reason = "for DPoP"))]
+        let mut request = request::encode(&self.params, proof);
+        #[cfg(feature = "dpop")]
+        if let Some(binding) = binding {
+            let (role, now) = (Role::Authorization, self.clock.now());
+            let proof = binding.proof(role, "POST", endpoint, None, now).await?;
+            request.headers.insert(DPOP, proof);
+        }
         // The lifetime counts from before the request is sent: the server's count begins later.
         let sent = self.clock.now();
         let peer = Peer {
@@ -94,11 +136,17 @@ impl Grant {
             identity: evidence.tls_identity(),
         };
         let response = self.exchange.send(peer, request).await?;
+        #[cfg(feature = "dpop")]
+        if let Some(binding) = binding {
+            *nonce = binding.hear(Role::Authorization, endpoint, &response.headers);
+        }
         #[cfg(feature = "jwt")]
         if let Some(server_clock) = self.auth.server_clock() {
             server_clock.hear(&response.headers, self.clock.now());
         }
-        let decoded = response::decode(response, &self.rules, &masks, sent, self.clock.now());
+        let binding = binding.cloned();
+        let now = self.clock.now();
+        let decoded = response::decode(response, &self.rules, &masks, binding, sent, now);
         // Which server, and as whom: there may be several.
         decoded.map_err(|error| match self.auth.id() {
             "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),
@@ -124,10 +172,7 @@ impl Grant {
     /// Whether it was the credential: `invalid_client` (RFC 6749 section 5.2), or a handshake that failed by a
     /// certificate, which may be ours.
     fn is_refused(&self, error: &Error) -> bool {
-        let invalid = error.kind() == ErrorKind::Denied
-            && error
-                .oauth()
-                .is_some_and(|oauth| oauth.code() == "invalid_client");
+        let invalid = error.kind() == ErrorKind::Denied && error.is_oauth("invalid_client");
         invalid || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
     }
 }

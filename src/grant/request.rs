@@ -1,6 +1,7 @@
 //! The token request (RFC 6749 section 4.4.2; pure).
 
-use http::HeaderValue;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
 
 use crate::client_auth::Proof;
@@ -21,7 +22,7 @@ impl Params {
 
 /// What goes over the wire: a form, wiped after use.
 pub(crate) struct Request {
-    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -55,8 +56,9 @@ pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
             body.extend_from_slice(end);
         }
     }
+    let authorization = proof.authorization.map(|value| (AUTHORIZATION, value));
     Request {
-        authorization: proof.authorization,
+        headers: authorization.into_iter().collect(),
         body,
     }
 }

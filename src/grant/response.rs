@@ -1,5 +1,6 @@
 //! What the token endpoint answered (RFC 6749 sections 5.1 and 5.2; pure).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
@@ -11,7 +12,7 @@ use super::members::{Flaw, Members, Twice, wipe};
 use super::server_text::Masks;
 use crate::cache::clock::Moment;
 use crate::exchange::Response;
-use crate::token::Terms;
+use crate::token::{Binding, Terms};
 use crate::{AccessToken, Error, ErrorKind, OAuthError};
 
 /// What is accepted.
@@ -46,6 +47,7 @@ pub(crate) fn decode(
     response: Response,
     rules: &Rules,
     masks: &Masks,
+    binding: Option<Arc<Binding>>,
     sent: Moment,
     now: Moment,
 ) -> Result<AccessToken, Error> {
@@ -81,7 +83,7 @@ pub(crate) fn decode(
             .with_status(status)
             .with_retry_after(wait));
     }
-    granted(members, &response, rules, masks, sent).map_err(|e| e.with_status(status))
+    granted(members, &response, rules, masks, binding, sent).map_err(|e| e.with_status(status))
 }
 
 /// RFC 6749 section 5.1.
@@ -90,6 +92,7 @@ fn granted(
     response: &Response,
     rules: &Rules,
     masks: &Masks,
+    binding: Option<Arc<Binding>>,
     sent: Moment,
 ) -> Result<AccessToken, Error> {
     let strict = rules.strict;
@@ -122,9 +125,12 @@ fn granted(
         None => return Err(unusable("it has no access_token")),
     };
     check_length(&secret, rules)?;
-    check_type(members.take("token_type")?, strict, |name| {
-        masks.and(&secret).clean(name, 32)
-    })?;
+    let token_type = members.take("token_type")?;
+    let clean = |name: &str| masks.and(&secret).clean(name, 32);
+    match binding {
+        None => check_type(token_type, strict, clean)?,
+        Some(_) => check_dpop(token_type, clean)?,
+    }
     let lifetime = lifetime(&mut members, strict, sent)?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
     let scope = scope(members.take("scope")?, rules)?;
@@ -137,6 +143,7 @@ fn granted(
         refresh_in,
         scope: scope.map(Into::into),
         extra: members.rest(),
+        binding,
     };
     AccessToken::issued(&secret, terms, sent)
 }
@@ -187,6 +194,18 @@ fn check_type(
             clean(&name)
         ))),
         Some(_) => Err(unusable("token_type is not a string")),
+    }
+}
+
+/// RFC 9449 section 5: whoever asked for a bound token gets no other, lest a thief could use it.
+fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Result<(), Error> {
+    match token_type {
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => Ok(()),
+        Some(Value::String(name)) => Err(unusable(format_args!(
+            "its token_type is {}, and not DPoP as was asked for; is DPoP on at the server, and for this client?",
+            clean(&name)
+        ))),
+        _ => Err(unusable("it has no token_type, where DPoP was asked for")),
     }
 }
 

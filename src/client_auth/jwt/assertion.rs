@@ -4,20 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::SigningAlgorithm;
 use super::identity::{self, Identities};
 use super::server_clock::ServerClock;
-use super::signer::{self, Signer};
-use super::signing_key::SigningKey;
 use crate::cache::clock::Moment;
 use crate::client_auth::{Credential, Evidence};
+use crate::signing::{Signer, SigningAlgorithm, SigningKey, jws, signature};
 use crate::{Error, ErrorKind};
 
 /// How assertions are made.
@@ -46,10 +42,6 @@ pub(super) enum Key {
 
 /// Okta's limit; Entra ID takes 10 min, others 5.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
-/// 1 January 2000: a clock that shows less was never set.
-pub(super) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
-/// 128 bits: never the same twice.
-const JTI_BYTES: usize = 16;
 
 impl Assertions {
     pub(super) fn new(key: Key) -> Self {
@@ -153,7 +145,7 @@ impl Assertions {
         evidence: &Evidence,
         now: Moment,
     ) -> Result<SecretString, Error> {
-        let claims = self.claims(client_id, now, &jti()?)?;
+        let claims = self.claims(client_id, now, &jws::jti()?)?;
         match (&self.key, evidence) {
             (Key::Shared(_), Evidence::Secret(secret)) => {
                 let algorithm = self.algorithm.unwrap_or(SigningAlgorithm::HS256);
@@ -173,7 +165,7 @@ impl Assertions {
                 let (key_id, thumbprint) = (signer.key_id(), identity.thumbprint.as_deref());
                 let algorithm = signer.algorithm();
                 let message = self.message(algorithm, key_id.as_deref(), thumbprint, &claims);
-                let signature = signer::signature(&**signer, message.as_bytes()).await?;
+                let signature = signature(&**signer, message.as_bytes()).await?;
                 Ok(compact(message, &signature))
             }
             (_, _) => Err(unsigned()),
@@ -202,11 +194,7 @@ impl Assertions {
             Some(server) => server.time(now),
             None => now.wall(),
         };
-        if now < CLOCK_WAS_SET {
-            let text = "the system's clock shows a time before the year 2000, and an assertion needs the right one";
-            return Err(Error::new(ErrorKind::Credential, text).transient());
-        }
-        let issued = now.as_secs();
+        let issued = jws::issued_at(now)?;
         let mut claims = json!({
             "iss": client_id,
             "sub": client_id,
@@ -224,7 +212,6 @@ impl Assertions {
         Ok(claims)
     }
 
-    /// JWS Signing Input (RFC 7515 section 5.1).
     fn message(
         &self,
         algorithm: SigningAlgorithm,
@@ -245,32 +232,12 @@ impl Assertions {
                 .map(String::as_str),
         );
         add("x5t#S256", thumbprint);
-        let (header, claims) = (Value::Object(header).to_string(), claims.to_string());
-        // Room for an RSA signature of 8192 bits, too: growing would leave copies behind.
-        let room = (header.len() + claims.len()) * 2 + LONGEST_SIGNATURE * 2;
-        let mut message = Zeroizing::new(String::with_capacity(room));
-        URL_SAFE_NO_PAD.encode_string(header, &mut message);
-        message.push('.');
-        URL_SAFE_NO_PAD.encode_string(claims, &mut message);
-        message
+        jws::signing_input(&jws::header(header), claims)
     }
 }
 
-const LONGEST_SIGNATURE: usize = 1024;
-
-/// JWS Compact Serialization (RFC 7515 section 7.1).
-fn compact(mut message: Zeroizing<String>, signature: &[u8]) -> SecretString {
-    message.push('.');
-    URL_SAFE_NO_PAD.encode_string(signature, &mut message);
-    message.as_str().into()
-}
-
-fn jti() -> Result<String, Error> {
-    let mut random = [0; JTI_BYTES];
-    rand::fill(&mut random).map_err(|_| {
-        Error::new(ErrorKind::Credential, "the system gives no random numbers").transient()
-    })?;
-    Ok(URL_SAFE_NO_PAD.encode(random))
+fn compact(message: Zeroizing<String>, signature: &[u8]) -> SecretString {
+    jws::compact(message, signature).as_str().into()
 }
 
 fn hmac(algorithm: SigningAlgorithm) -> hmac::Algorithm {

@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use aws_lc_rs::{digest, signature};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls_pki_types::pem::PemObject;
 
-use super::super::signing_key::tests::{p256, pem, verifies};
-use super::super::{SigningAlgorithm, SigningFuture};
 use super::*;
 use crate::ClientAuth;
 use crate::cache::clock::manual;
 use crate::client_auth::{Method, Proof};
+use crate::signing::tests::{p256, pem, verifies};
+use crate::signing::{SigningAlgorithm, SigningFuture};
 
 const ISSUER: &str = "https://auth.example.com/";
 /// Of the manual clock.
@@ -293,7 +295,7 @@ impl Signer for Hsm {
     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
         Box::pin(async move {
             let pair = self.pair.as_ref().ok_or("the service is down")?;
-            let signature = pair.sign(&rand::SystemRandom::new(), message)?;
+            let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), message)?;
             Ok(signature.as_ref().to_vec())
         })
     }

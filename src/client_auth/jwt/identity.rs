@@ -9,11 +9,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::SigningAlgorithm;
-use super::signing_key::SigningKey;
 use crate::Error;
 use crate::client_auth::Credential;
 use crate::client_auth::last_good::{LastGood, unusable};
+use crate::signing::{SigningAlgorithm, SigningKey};
 
 /// What signs, and the certificate's thumbprint beside it.
 pub(crate) struct Identity {

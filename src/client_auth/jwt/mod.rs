@@ -1,25 +1,20 @@
 //! The client signs an assertion about itself (RFC 7521, RFC 7523, draft-ietf-oauth-rfc7523bis).
 
-mod algorithm;
 mod assertion;
 mod identity;
-mod jwk;
 mod server_clock;
-mod signer;
-mod signing_key;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use algorithm::SigningAlgorithm;
 pub(crate) use assertion::Assertions;
 use assertion::Key;
 use identity::Identities;
 pub(crate) use identity::Identity;
 use server_clock::ServerClock;
-pub use signer::{Signer, SigningFuture};
 
 use super::{ClientAuth, Credential, Method};
+use crate::signing::{Signer, SigningAlgorithm};
 
 /// # Signed assertions (feature `jwt`)
 ///

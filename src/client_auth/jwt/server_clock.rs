@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::DATE;
 
-use super::assertion::CLOCK_WAS_SET;
 use crate::cache::clock::Moment;
+use crate::signing::jws::CLOCK_WAS_SET;
 
 /// How far its clock is ahead of ours, in seconds. Zero until it was heard.
 #[derive(Debug, Default)]

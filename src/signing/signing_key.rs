@@ -3,6 +3,8 @@
 //! Parsing tells what is wrong as text without anything of the key in it. All arithmetic is aws-lc-rs's.
 
 use aws_lc_rs::rand::SystemRandom;
+#[cfg(feature = "dpop")]
+use aws_lc_rs::signature::EcdsaVerificationAlgorithm;
 use aws_lc_rs::signature::{
     self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
 };
@@ -10,53 +12,63 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "dpop")]
+use super::PublicJwk;
 use super::SigningAlgorithm;
 use super::jwk::Jwk;
 
-pub(super) struct SigningKey {
+pub(crate) struct SigningKey {
     pair: Pair,
     algorithm: SigningAlgorithm,
     key_id: Option<String>,
 }
 
-pub(super) enum Pair {
+pub(crate) enum Pair {
     Rsa(Box<RsaKeyPair>),
     Ec(&'static Curve, Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
 }
 
-pub(super) struct Curve {
-    pub(super) name: &'static str,
+pub(crate) struct Curve {
+    pub(crate) name: &'static str,
     /// Of a coordinate.
-    pub(super) bytes: usize,
-    pub(super) signing: &'static EcdsaSigningAlgorithm,
+    pub(crate) bytes: usize,
+    pub(crate) signing: &'static EcdsaSigningAlgorithm,
+    #[cfg(feature = "dpop")]
+    pub(crate) verifying: &'static EcdsaVerificationAlgorithm,
     algorithm: SigningAlgorithm,
 }
 
-pub(super) static CURVES: [Curve; 3] = [
+pub(crate) static CURVES: [Curve; 3] = [
     Curve {
         name: "P-256",
         bytes: 32,
         signing: &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+        #[cfg(feature = "dpop")]
+        verifying: &signature::ECDSA_P256_SHA256_FIXED,
         algorithm: SigningAlgorithm::ES256,
     },
     Curve {
         name: "P-384",
         bytes: 48,
         signing: &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+        #[cfg(feature = "dpop")]
+        verifying: &signature::ECDSA_P384_SHA384_FIXED,
         algorithm: SigningAlgorithm::ES384,
     },
     Curve {
         name: "P-521",
         bytes: 66,
         signing: &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
+        #[cfg(feature = "dpop")]
+        verifying: &signature::ECDSA_P521_SHA512_FIXED,
         algorithm: SigningAlgorithm::ES512,
     },
 ];
 
 impl SigningKey {
     /// `wanted` is what the user chose; a JWK's own `alg` counts less, what follows from the key least.
-    pub(super) fn parse(text: &str, wanted: Option<SigningAlgorithm>) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str, wanted: Option<SigningAlgorithm>) -> Result<Self, String> {
         let (pair, alg, key_id) = if text.trim_start().starts_with('{') {
             let jwk = Jwk::parse(text)?;
             (jwk.pair()?, jwk.algorithm()?, jwk.key_id())
@@ -77,17 +89,39 @@ impl SigningKey {
         })
     }
 
-    pub(super) fn algorithm(&self) -> SigningAlgorithm {
+    /// A new one on P-256: the algorithm that every server of RFC 9449 knows. `None`: the system gives no random numbers.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn generate() -> Option<Self> {
+        let [curve, ..] = &CURVES;
+        let pair = EcdsaKeyPair::generate(curve.signing).ok()?;
+        Some(SigningKey {
+            pair: Pair::Ec(curve, pair.into()),
+            algorithm: curve.algorithm,
+            key_id: None,
+        })
+    }
+
+    /// `None`: an RSA key, whose proofs would be several times as long.
+    #[cfg(feature = "dpop")]
+    pub(crate) fn public_jwk(&self) -> Option<PublicJwk> {
+        match &self.pair {
+            Pair::Rsa(_) => None,
+            Pair::Ec(curve, pair) => PublicJwk::ec(curve.name, pair.public_key().as_ref()),
+            Pair::Ed25519(pair) => Some(PublicJwk::ed25519(pair.public_key().as_ref())),
+        }
+    }
+
+    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
         self.algorithm
     }
 
     /// `kid` of a JWK.
-    pub(super) fn key_id(&self) -> Option<&str> {
+    pub(crate) fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
     /// In the form of JWS. Takes about a millisecond with RSA, which is why it needs no thread of its own.
-    pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
             Pair::Rsa(pair) => {
@@ -102,7 +136,7 @@ impl SigningKey {
     }
 
     /// Whether a certificate (DER) is of this key: its public key stands in there, byte for byte.
-    pub(super) fn is_in(&self, certificate: &[u8]) -> bool {
+    pub(crate) fn is_in(&self, certificate: &[u8]) -> bool {
         let public = match &self.pair {
             Pair::Rsa(pair) => pair.public_key().as_ref(),
             Pair::Ec(_, pair) => pair.public_key().as_ref(),
@@ -199,4 +233,4 @@ fn from_pkcs8(der: &[u8]) -> Option<Pair> {
 
 #[cfg(test)]
 #[path = "signing_key_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -77,7 +77,7 @@ impl SigningAlgorithm {
     }
 
     /// Whether both sides share the key.
-    pub(super) fn is_symmetric(self) -> bool {
+    pub(crate) fn is_symmetric(self) -> bool {
         use SigningAlgorithm::*;
         matches!(self, HS256 | HS384 | HS512)
     }

@@ -7,8 +7,8 @@ use http::header::WWW_AUTHENTICATE;
 
 /// One challenge: a scheme and its parameters.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Challenge<'a> {
-    pub(super) scheme: &'a str,
+pub(crate) struct Challenge<'a> {
+    pub(crate) scheme: &'a str,
     params: Vec<(&'a str, Cow<'a, str>)>,
 }
 
@@ -19,7 +19,7 @@ const LONGEST_HEADER: usize = 8 * 1024;
 
 impl<'a> Challenge<'a> {
     /// All challenges of a response, in all its `WWW-Authenticate` headers.
-    pub(super) fn all(headers: &'a HeaderMap) -> Vec<Challenge<'a>> {
+    pub(crate) fn all(headers: &'a HeaderMap) -> Vec<Challenge<'a>> {
         let mut challenges = Vec::new();
         for value in headers.get_all(WWW_AUTHENTICATE) {
             let bytes = value.as_bytes();
@@ -38,11 +38,11 @@ impl<'a> Challenge<'a> {
     }
 
     /// Scheme and names of parameters are compared without case (RFC 9110 sections 11.1 and 11.2).
-    pub(super) fn is(&self, scheme: &str) -> bool {
+    pub(crate) fn is(&self, scheme: &str) -> bool {
         self.scheme.eq_ignore_ascii_case(scheme)
     }
 
-    pub(super) fn param(&self, name: &str) -> Option<&str> {
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
         self.params
             .iter()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))

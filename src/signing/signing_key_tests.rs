@@ -28,7 +28,7 @@ const ED25519_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519",
 "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
 "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
-pub(in crate::client_auth) fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let lines: Vec<_> = text
         .as_bytes()
@@ -55,7 +55,7 @@ fn ec_pkcs8(curve: &Curve) -> Vec<u8> {
 }
 
 /// A new P-256 key.
-pub(in crate::client_auth) fn p256() -> String {
+pub(crate) fn p256() -> String {
     pem("PRIVATE KEY", &ec_pkcs8(&CURVES[0]))
 }
 
@@ -72,7 +72,7 @@ fn refused(text: &str, wanted: Option<SigningAlgorithm>) -> String {
     SigningKey::parse(text, wanted).err().expect("refused")
 }
 
-pub(in crate::client_auth) fn verifies(key: &SigningKey, message: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn verifies(key: &SigningKey, message: &[u8], signature: &[u8]) -> bool {
     use SigningAlgorithm::*;
     use aws_lc_rs::signature as s;
     let by: &'static dyn VerificationAlgorithm = match key.algorithm() {

@@ -57,7 +57,7 @@ pub type SigningFuture<'a> = Pin<
 >;
 
 /// The signature of `message` in the form of JWS.
-pub(super) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
+pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
     let failed = |text| Error::new(ErrorKind::Credential, text).transient();
     let signature = signer
         .sign(message)

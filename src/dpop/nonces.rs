@@ -1,0 +1,146 @@
+//! The nonces that servers hand out (RFC 9449 sections 8 and 9): the last one of each, from any response.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use http::{HeaderMap, HeaderName};
+use url::Url;
+
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+/// 1 KiB: real ones have less than 200 bytes, and each proof carries one.
+const LONGEST: usize = 1024;
+/// As many origins as one client talks to, many times over; beyond it one is forgotten, which costs one repetition.
+const MOST: usize = 256;
+
+/// A server in one of its parts: its nonces as an authorization server need not be those of its APIs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Authorization,
+    Resource,
+}
+
+#[derive(Default)]
+pub(crate) struct Nonces(Mutex<BTreeMap<(Role, String), String>>);
+
+impl Nonces {
+    pub(super) fn last(&self, role: Role, url: &Url) -> Option<String> {
+        self.lock().get(&place(role, url)).cloned()
+    }
+
+    /// Remembers the nonce of a response from `url`; whether it has one.
+    pub(super) fn hear(&self, role: Role, url: &Url, headers: &HeaderMap) -> bool {
+        let Some(nonce) = headers.get(DPOP_NONCE) else {
+            return false;
+        };
+        // RFC 9449 section 8.1: 1*NQCHAR, of RFC 6749 appendix A.
+        let nqchar = |c: &u8| matches!(c, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        let bytes = nonce.as_bytes();
+        let fine = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(nqchar);
+        let Some(nonce) = nonce.to_str().ok().filter(|_| fine) else {
+            return false;
+        };
+        let mut all = self.lock();
+        let place = place(role, url);
+        match all.get_mut(&place) {
+            // The usual case on every response of some servers: nothing is copied.
+            Some(last) if last == nonce => {}
+            Some(last) => nonce.clone_into(last),
+            None => {
+                if all.len() >= MOST {
+                    all.pop_first();
+                }
+                all.insert(place, nonce.to_owned());
+            }
+        }
+        true
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Role, String), String>> {
+        // A panic cannot leave anything half done in there.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(role: Role, url: &Url) -> (Role, String) {
+    (role, url.origin().ascii_serialization())
+}
+
+impl fmt::Debug for Nonces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Nonces({})", self.lock().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    fn headers(nonce: &[u8]) -> HeaderMap {
+        let value = HeaderValue::from_bytes(nonce).unwrap();
+        [(DPOP_NONCE, value)].into_iter().collect()
+    }
+
+    #[test]
+    fn each_origin_and_each_part_has_its_own() {
+        // M16
+        let nonces = Nonces::default();
+        let api = url("https://api.example.com/a?b");
+        assert!(nonces.hear(Role::Resource, &api, &headers(b"one")));
+        let last = |role, text| nonces.last(role, &url(text));
+        assert_eq!(
+            last(Role::Resource, "https://api.example.com/c").as_deref(),
+            Some("one")
+        );
+        assert_eq!(
+            last(Role::Resource, "https://api.example.com:443/").as_deref(),
+            Some("one")
+        );
+        assert_eq!(last(Role::Resource, "https://api.example.com:8443/"), None);
+        assert_eq!(last(Role::Resource, "https://other.example.com/"), None);
+        assert_eq!(last(Role::Authorization, "https://api.example.com/"), None);
+        assert!(nonces.hear(Role::Resource, &api, &headers(b"two")));
+        assert_eq!(
+            last(Role::Resource, "https://api.example.com/").as_deref(),
+            Some("two")
+        );
+    }
+
+    #[test]
+    fn what_is_no_nonce_is_not_taken() {
+        let nonces = Nonces::default();
+        let api = url("https://api.example.com/");
+        let too_long = vec![b'a'; LONGEST + 1];
+        for bad in [
+            &b""[..],
+            b"a b",
+            b"a\"b",
+            b"a\\b",
+            b"a\tb",
+            b"\xff",
+            &too_long,
+        ] {
+            assert!(!nonces.hear(Role::Resource, &api, &headers(bad)), "{bad:?}");
+        }
+        assert!(!nonces.hear(Role::Resource, &api, &HeaderMap::new()));
+        assert_eq!(nonces.last(Role::Resource, &api), None);
+        assert!(nonces.hear(Role::Resource, &api, &headers(&too_long[1..])));
+    }
+
+    #[test]
+    fn no_number_of_origins_fills_the_memory() {
+        let nonces = Nonces::default();
+        for n in 0..2 * MOST {
+            let api = url(&format!("https://api-{n}.example.com/"));
+            assert!(nonces.hear(Role::Resource, &api, &headers(b"n")));
+            assert!(nonces.last(Role::Resource, &api).is_some());
+        }
+        assert_eq!(nonces.lock().len(), MOST);
+    }
+}

@@ -1,0 +1,60 @@
+//! JSON Web Tokens in the compact form (RFC 7515 section 7.1, RFC 7519).
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::{Error, ErrorKind};
+
+/// 1 January 2000: a clock that shows less was never set.
+pub(crate) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
+/// 128 bits: never the same twice.
+const JTI_BYTES: usize = 16;
+/// Of RSA with 8192 bits.
+const LONGEST_SIGNATURE: usize = 1024;
+
+/// A header, encoded: the same one may serve for many tokens.
+pub(crate) fn header(members: serde_json::Map<String, Value>) -> String {
+    URL_SAFE_NO_PAD.encode(Value::Object(members).to_string())
+}
+
+/// JWS Signing Input (RFC 7515 section 5.1) of an encoded header and of claims.
+pub(crate) fn signing_input(header: &str, claims: &Value) -> Zeroizing<String> {
+    let claims = claims.to_string();
+    // Room for the signature, too: growing would leave copies behind.
+    let room = header.len() + (claims.len() + LONGEST_SIGNATURE) * 2;
+    let mut message = Zeroizing::new(String::with_capacity(room));
+    message.push_str(header);
+    message.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims, &mut message);
+    message
+}
+
+/// JWS Compact Serialization (RFC 7515 section 7.1).
+pub(crate) fn compact(mut message: Zeroizing<String>, signature: &[u8]) -> Zeroizing<String> {
+    message.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut message);
+    message
+}
+
+/// `iat` (RFC 7519 section 4.1.6) by a wall clock.
+pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
+    if now < CLOCK_WAS_SET {
+        let text = "the system's clock shows a time before the year 2000, and what is signed needs the right one";
+        return Err(Error::new(ErrorKind::Credential, text).transient());
+    }
+    Ok(now.as_secs())
+}
+
+/// `jti` (RFC 7519 section 4.1.7): no two are the same.
+pub(crate) fn jti() -> Result<String, Error> {
+    let mut random = [0; JTI_BYTES];
+    rand::fill(&mut random).map_err(|_| {
+        Error::new(ErrorKind::Credential, "the system gives no random numbers").transient()
+    })?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}

@@ -1,0 +1,18 @@
+//! Private keys, whoever holds them, and the tokens that they sign (RFC 7515, RFC 7517, RFC 7518).
+
+mod algorithm;
+mod jwk;
+pub(crate) mod jws;
+#[cfg(feature = "dpop")]
+mod public_jwk;
+mod signer;
+mod signing_key;
+
+pub use algorithm::SigningAlgorithm;
+#[cfg(feature = "dpop")]
+pub(crate) use public_jwk::PublicJwk;
+pub(crate) use signer::signature;
+pub use signer::{Signer, SigningFuture};
+pub(crate) use signing_key::SigningKey;
+#[cfg(test)]
+pub(crate) use signing_key::tests;

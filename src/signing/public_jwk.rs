@@ -1,0 +1,192 @@
+//! A public key as a JSON Web Key (RFC 7517), with nothing in it but the key.
+
+use aws_lc_rs::digest;
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls_pki_types::SubjectPublicKeyInfoDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::{Map, Value};
+
+use super::SigningAlgorithm;
+use super::signing_key::CURVES;
+
+/// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PublicJwk(Vec<(&'static str, String)>);
+
+impl PublicJwk {
+    /// From a JWK, of which everything else is left out, or from PEM (`PUBLIC KEY`; elliptic curves only).
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if !text.trim_start().starts_with('{') {
+            return from_pem(text);
+        }
+        let jwk: Value = serde_json::from_str(text)
+            .map_err(|_| "is no complete JSON, though it begins as a JWK".to_owned())?;
+        let kty = jwk.get("kty").and_then(Value::as_str);
+        let names: &[&'static str] = match kty {
+            Some("EC") => &["crv", "kty", "x", "y"],
+            Some("OKP") => &["crv", "kty", "x"],
+            Some("RSA") => &["e", "kty", "n"],
+            _ => return Err("is a JWK whose kty is none of RSA, EC, OKP".into()),
+        };
+        let member = |name: &&'static str| match jwk.get(*name).and_then(Value::as_str) {
+            Some(value) => Ok((*name, value.to_owned())),
+            None => Err(format!("is a JWK without {name}")),
+        };
+        names.iter().map(member).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Of an uncompressed point (SEC 1 section 2.3.3) on the curve of that name.
+    pub(super) fn ec(curve: &str, point: &[u8]) -> Option<Self> {
+        let [4, coordinates @ ..] = point else {
+            return None;
+        };
+        let (x, y) = coordinates.split_at_checked(coordinates.len() / 2)?;
+        Some(PublicJwk(vec![
+            ("crv", curve.to_owned()),
+            ("kty", "EC".to_owned()),
+            ("x", URL_SAFE_NO_PAD.encode(x)),
+            ("y", URL_SAFE_NO_PAD.encode(y)),
+        ]))
+    }
+
+    /// RFC 8037 section 2.
+    pub(super) fn ed25519(public: &[u8]) -> Self {
+        PublicJwk(vec![
+            ("crv", "Ed25519".to_owned()),
+            ("kty", "OKP".to_owned()),
+            ("x", URL_SAFE_NO_PAD.encode(public)),
+        ])
+    }
+
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let member = |(name, value): &(&str, String)| ((*name).to_owned(), value.as_str().into());
+        self.0.iter().map(member).collect()
+    }
+
+    /// RFC 7638: the SHA-256 of the key's canonical JSON, in base64url; `jkt` of RFC 9449 section 6.
+    pub(crate) fn thumbprint(&self) -> String {
+        let member =
+            |(name, value): &(&str, String)| format!("\"{name}\":{}", Value::from(&**value));
+        let members: Vec<_> = self.0.iter().map(member).collect();
+        let canonical = format!("{{{}}}", members.join(","));
+        URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
+    }
+
+    /// Whether signatures of this algorithm can be verified with it.
+    pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
+        use SigningAlgorithm::*;
+        let value = |name| {
+            self.0
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| v.as_str())
+        };
+        match (value("kty"), value("crv")) {
+            (Some("EC"), Some("P-256")) => algorithm == ES256,
+            (Some("EC"), Some("P-384")) => algorithm == ES384,
+            (Some("EC"), Some("P-521")) => algorithm == ES512,
+            (Some("OKP"), Some("Ed25519")) => matches!(algorithm, EdDSA | Ed25519),
+            (Some("RSA"), _) => matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512),
+            _ => false,
+        }
+    }
+}
+
+/// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as key management services export it.
+fn from_pem(text: &str) -> Result<PublicJwk, String> {
+    let spki = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).map_err(|_| {
+        "has no complete public key: PEM (PUBLIC KEY) or a JWK is expected".to_owned()
+    })?;
+    // aws-lc-rs has checked it, and writes it uncompressed: the key is what comes last (RFC 5480 section 2.2).
+    let ends_in = |public: &ParsedPublicKey, length: usize| {
+        let der = public.as_der().ok()?;
+        let der = der.as_ref();
+        Some(der.get(der.len().checked_sub(length)?..)?.to_vec())
+    };
+    let on_a_curve = CURVES.iter().find_map(|curve| {
+        let public = ParsedPublicKey::new(curve.verifying, &spki).ok()?;
+        PublicJwk::ec(curve.name, &ends_in(&public, 1 + 2 * curve.bytes)?)
+    });
+    let ed25519 = || {
+        let public = ParsedPublicKey::new(&ED25519, &spki).ok()?;
+        Some(PublicJwk::ed25519(&ends_in(&public, 32)?))
+    };
+    on_a_curve.or_else(ed25519).ok_or_else(|| {
+        "has a public key of another kind than P-256, P-384, P-521, Ed25519; give an RSA key as JWK"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_vector_of_rfc_7638() {
+        let jwk = PublicJwk::parse(
+            r#"{"kty": "RSA", "alg": "RS256", "kid": "2011-04-29", "e": "AQAB",
+            "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"}"#,
+        );
+        let thumbprint = jwk.unwrap().thumbprint();
+        assert_eq!(thumbprint, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+    }
+
+    #[test]
+    fn the_vector_of_rfc_9449() {
+        // Sections 4.1 and 6.1: the key of the example, and its jkt.
+        let jwk = PublicJwk::parse(
+            r#"{"kty":"EC","crv":"P-256","d":"never","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            jwk.thumbprint(),
+            "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+        );
+        assert!(
+            !format!("{jwk:?}").contains("never"),
+            "a private member stays behind"
+        );
+        assert!(jwk.fits(SigningAlgorithm::ES256) && !jwk.fits(SigningAlgorithm::ES384));
+    }
+
+    #[test]
+    fn pem_and_jwk_of_one_key_are_the_same() {
+        use super::super::tests::pem;
+        use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+        for curve in &CURVES {
+            let pair = EcdsaKeyPair::generate(curve.signing).unwrap();
+            let spki = pair.public_key().as_der().unwrap();
+            let jwk = PublicJwk::ec(curve.name, pair.public_key().as_ref()).unwrap();
+            let read = PublicJwk::parse(&pem("PUBLIC KEY", spki.as_ref())).unwrap();
+            assert_eq!(read, jwk, "{}", curve.name);
+            let text = Value::Object(jwk.members()).to_string();
+            assert_eq!(PublicJwk::parse(&text).unwrap(), jwk);
+        }
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let spki = pair.public_key().as_der().unwrap();
+        let read = PublicJwk::parse(&pem("PUBLIC KEY", spki.as_ref()));
+        assert_eq!(
+            read.unwrap(),
+            PublicJwk::ed25519(pair.public_key().as_ref())
+        );
+    }
+
+    #[test]
+    fn what_is_no_public_key_is_told() {
+        for (text, told) in [
+            ("", "PEM"),
+            ("{", "JSON"),
+            (r#"{"kty":"oct","k":"x"}"#, "kty"),
+            (r#"{"kty":"EC","crv":"P-256","x":"a"}"#, "without y"),
+            (
+                "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+                "another kind",
+            ),
+        ] {
+            assert!(PublicJwk::parse(text).unwrap_err().contains(told), "{text}");
+        }
+    }
+}
