@@ -177,6 +177,7 @@ impl AccessToken {
     }
 
     /// What it is of no use without; `None`: it is a bearer token.
+    #[cfg(any(feature = "dpop", feature = "middleware", feature = "tower"))]
     pub(crate) fn binding(&self) -> Option<&Arc<Binding>> {
         self.0.grant.terms.binding.as_ref()
     }

@@ -15,7 +15,9 @@ use crate::{Credential, Error};
 pub(crate) use binding::Binding;
 use nonces::Nonces;
 pub(crate) use nonces::Role;
-pub(crate) use request::{DPOP, demands_nonce};
+pub(crate) use request::DPOP;
+#[cfg(any(feature = "middleware", feature = "tower"))]
+pub(crate) use request::demands_nonce;
 
 /// The key that DPoP tokens are bound to (RFC 9449).
 ///

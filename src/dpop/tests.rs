@@ -1,1 +1,110 @@
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, HeaderValue};
+use serde_json::Value;
+use url::Url;
 
+use super::*;
+use crate::cache::clock::{Clock, manual};
+use crate::signing::tests::p256;
+use crate::token::Terms;
+use crate::{AccessToken, ErrorKind};
+
+/// Of the manual clock.
+const NOW: u64 = 1_790_000_000;
+
+fn url(text: &str) -> Url {
+    text.parse().unwrap()
+}
+
+fn claims(proof: &HeaderValue) -> Value {
+    let claims = proof.to_str().unwrap().split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+}
+
+async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock: &Clock) -> Value {
+    let proof = binding
+        .proof(Role::Resource, "GET", url, token, clock.now())
+        .await;
+    claims(&proof.unwrap())
+}
+
+#[tokio::test]
+async fn a_proof_has_what_rfc_9449_asks_for() {
+    let (clock, _) = manual::clock();
+    let binding = DpopKey::generate().binding().await.unwrap();
+    let terms = Terms {
+        binding: Some(Arc::clone(&binding)),
+        ..Terms::default()
+    };
+    // Section 7.1: the token of the example, and its hash.
+    let secret = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU".into();
+    let token = AccessToken::issued(&secret, terms, clock.now()).unwrap();
+    let at = url("https://user:CANARY@resource.example.org/protectedresource?a=b#c");
+    let claims = proof(&binding, &at, Some(&token), &clock).await;
+    assert_eq!(claims["htm"], "GET");
+    assert_eq!(
+        claims["htu"],
+        "https://resource.example.org/protectedresource"
+    );
+    assert_eq!(claims["ath"], "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo");
+    assert_eq!(claims["iat"], NOW);
+    assert_eq!(claims["jti"].as_str().unwrap().len(), 22, "128 bits");
+    assert_eq!(claims.as_object().unwrap().len(), 5, "no nonce: {claims}");
+    let next = proof(&binding, &at, Some(&token), &clock).await;
+    assert_ne!(claims["jti"], next["jti"]);
+}
+
+#[tokio::test]
+async fn a_proof_has_the_last_nonce_of_its_server() {
+    let (clock, _) = manual::clock();
+    let binding = DpopKey::generate().binding().await.unwrap();
+    let at = url("https://api.example.com/");
+    for nonce in ["one", "two"] {
+        let value = HeaderValue::from_static(nonce);
+        let headers: HeaderMap = [(http::HeaderName::from_static("dpop-nonce"), value)]
+            .into_iter()
+            .collect();
+        assert!(binding.hear(Role::Resource, &at, &headers));
+        assert_eq!(proof(&binding, &at, None, &clock).await["nonce"], nonce);
+    }
+    let other = url("https://other.example.com/");
+    assert!(
+        proof(&binding, &other, None, &clock)
+            .await
+            .get("nonce")
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn clones_of_a_generated_key_are_one_key_and_share_nonces() {
+    let key = DpopKey::generate();
+    let (one, other) = (key.clone().binding().await, key.binding().await);
+    assert!(Arc::ptr_eq(&one.unwrap(), &other.unwrap()));
+    let another = DpopKey::generate().binding().await.unwrap();
+    let same = key.binding().await.unwrap();
+    assert_ne!(another.thumbprint(), same.thumbprint());
+}
+
+#[tokio::test]
+async fn of_two_keys_the_first_that_can_be_read_is_used() {
+    let key = Credential::file("/no/such/file").or(p256());
+    assert!(DpopKey::from(key).binding().await.is_ok());
+    let error = DpopKey::from(Credential::file("/no/such/file"))
+        .binding()
+        .await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert!(error.is_transient() && error.to_string().contains("/no/such/file"));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
+    let (clock, hands) = manual::clock();
+    hands.set_wall(|_| std::time::Duration::ZERO);
+    let binding = DpopKey::generate().binding().await.unwrap();
+    let at = url("https://api.example.com/");
+    let proof = binding.proof(Role::Resource, "GET", &at, None, clock.now());
+    assert_eq!(proof.await.unwrap_err().kind(), ErrorKind::Credential);
+}

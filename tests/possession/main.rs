@@ -1,0 +1,37 @@
+//! Tokens that are of no use without a key (RFC 9449): FAULTS M14 to M18 and X13, over real HTTP on loopback. Proofs are
+//! verified here by aws-lc-rs and not by the crate.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod api;
+mod keys;
+mod proof;
+mod requests;
+mod server;
+mod tokens;
+
+use std::time::Duration;
+
+use client_credentials::{ClientAuth, ClientCredentials, DpopKey};
+use server::Server;
+
+/// A source that does not wait long between attempts, and may renew as often as a test likes.
+fn tokens(server: &Server, key: impl Into<DpopKey>) -> ClientCredentials {
+    let soon = Duration::from_millis(1);
+    let auth = ClientAuth::client_secret_jwt("me", "a secret that is 32 characters long");
+    ClientCredentials::builder(&server.url, auth)
+        .issuer("https://auth.example.com")
+        .dpop(key)
+        .attempt_backoff(soon, soon)
+        .expired_backoff(soon, soon)
+        .denied_backoff(soon, soon)
+        .forced_refreshes(1000, soon)
+        .build()
+        .unwrap()
+}
