@@ -1,7 +1,8 @@
 //! What a signature adds to a token request on loopback: the same request with a shared secret, and with assertions. It
-//! is paid once for each token, not for each request to an API.
+//! is paid once for each token, not for each request to an API. With the feature `dpop` also what a proof adds to each
+//! request to an API (RFC 9449).
 //!
-//! `cargo bench --bench signing --features jwt`
+//! `cargo bench --bench signing --all-features`
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -22,17 +23,17 @@ fn runtime() -> Runtime {
 }
 
 /// An authorization server that gives everybody a new token, on a thread of its own.
-fn server() -> String {
+fn server(token_type: &'static str) -> String {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         runtime().block_on(async {
-            let router = axum::Router::new().fallback(|| async {
+            let router = axum::Router::new().fallback(move || async move {
                 static ISSUED: AtomicU64 = AtomicU64::new(0);
                 let token = ISSUED.fetch_add(1, Ordering::Relaxed);
                 axum::Json(serde_json::json!({
-                    "access_token": token.to_string(), "token_type": "Bearer", "expires_in": 3600,
+                    "access_token": token.to_string(), "token_type": token_type, "expires_in": 3600,
                 }))
             });
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -58,7 +59,7 @@ fn p256() -> String {
 }
 
 fn signing(c: &mut Criterion) {
-    let url = server();
+    let url = server("Bearer");
     let runtime = runtime();
     let mut group = c.benchmark_group("token request on loopback");
     group
@@ -103,5 +104,55 @@ fn signing(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, signing);
+/// The same request to the same server, by a client that proves nothing and by one that does.
+#[cfg(feature = "dpop")]
+fn proofs(c: &mut Criterion) {
+    use client_credentials::{BearerAuth, DpopKey};
+    use reqwest_middleware::ClientBuilder;
+
+    let (bearer_url, dpop_url) = (server("Bearer"), server("DPoP"));
+    let runtime = runtime();
+    let auth = || ClientAuth::client_secret_post("me", "a secret");
+    let bearer = ClientCredentials::builder(&bearer_url, auth());
+    let bound = ClientCredentials::builder(&dpop_url, auth()).dpop(DpopKey::generate());
+    let plain = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut group = c.benchmark_group("request to an API on loopback");
+    group
+        .measurement_time(Duration::from_secs(4))
+        .sample_size(50);
+    for (name, builder, url) in [
+        ("bearer token", bearer, &bearer_url),
+        ("DPoP token, ES256", bound, &dpop_url),
+    ] {
+        let origin = url.trim_end_matches("/token");
+        let tokens = builder.build().unwrap();
+        let client = ClientBuilder::new(plain.clone())
+            .with(BearerAuth::for_origin(origin, tokens).unwrap())
+            .build();
+        group.bench_function(name, |b| {
+            b.to_async(&runtime).iter(|| async {
+                let response = client.get(origin).send().await.unwrap();
+                response.bytes().await.unwrap()
+            });
+        });
+    }
+    let tokens = ClientCredentials::builder(&dpop_url, auth()).dpop(DpopKey::generate());
+    let tokens = tokens.build().unwrap();
+    let token = runtime.block_on(tokens.token()).unwrap();
+    group.bench_function("the proof alone, ES256", |b| {
+        b.to_async(&runtime).iter(|| async {
+            let url = "https://api.example.com/invoices";
+            token
+                .request_headers(&http::Method::GET, url)
+                .await
+                .unwrap()
+        });
+    });
+    group.finish();
+}
+
+#[cfg(not(feature = "dpop"))]
+fn proofs(_: &mut Criterion) {}
+
+criterion_group!(benches, signing, proofs);
 criterion_main!(benches);

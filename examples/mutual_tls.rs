@@ -1,36 +1,40 @@
 //! The client proves itself by its certificate, and its tokens are good with that certificate only (RFC 8705): the
-//! client of the API shows the same one.
+//! connection to the API shows the same one, and a thief, who has another, gets nothing.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
 #[path = "support/tls.rs"]
 mod tls;
 
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, SameCertificate, TokenSource};
 use reqwest_middleware::ClientBuilder;
-use tls::{Pair, TlsServers};
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+use tls::TlsServers;
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let servers = TlsServers::start()?;
     let ca = reqwest::Certificate::from_pem(servers.ca.as_bytes())?;
     let http = move || reqwest::Client::builder().tls_certs_only([ca.clone()]);
-
     // In a service these are files: `Credential::file("/run/secrets/tls/tls.crt")`, read anew for each attempt.
     let ours = servers.client()?;
     let auth = ClientAuth::mutual_tls("billing", ours.certificate.as_str(), ours.key.as_str());
-    let tokens = ClientCredentials::builder(&servers.token_url, auth)
-        .http_client(http.clone())
-        .build()?;
+    let builder = ClientCredentials::builder(&servers.token_url, auth);
+    let tokens = builder.http_client(http.clone()).build()?;
+    let client = ClientBuilder::new(reqwest::Client::new())
+        .with(BearerAuth::for_origin(&servers.api_origin, tokens.clone())?)
+        .with(SameCertificate::new(http.clone()))
+        .build();
+    let response = client.get(&servers.api_url).send().await?.text().await?;
+    println!("with our certificate: {response}");
 
-    for Pair { certificate, key } in [ours, servers.client()?] {
-        let identity = reqwest::Identity::from_pem(format!("{certificate}{key}").as_bytes())?;
-        let bearer = BearerAuth::for_origin(&servers.api_origin, tokens.clone())?;
-        let client = ClientBuilder::new(http().no_proxy().identity(identity).build()?);
-        let response = client.with(bearer).build().get(&servers.api_url).send();
-        println!("{}", response.await?.text().await?);
-    }
+    let thief = reqwest::Identity::from_pem(servers.client()?.pem().as_bytes())?;
+    let stolen = tokens.token().await?.authorization();
+    let request = http()
+        .no_proxy()
+        .identity(thief)
+        .build()?
+        .get(&servers.api_url);
+    let response = request.header("authorization", stolen).send().await?;
+    println!("with a thief's: {}", response.text().await?);
     Ok(())
 }

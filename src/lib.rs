@@ -107,7 +107,11 @@ mod token;
 pub use bearer::BearerAuth;
 #[cfg(feature = "tower")]
 pub use bearer::BearerService;
+#[cfg(all(feature = "middleware", feature = "mtls"))]
+pub use bearer::SameCertificate;
 pub use cache::Cached;
+#[cfg(feature = "mtls")]
+pub use client_auth::ClientCertificate;
 pub use client_auth::{ClientAuth, Credential};
 pub use client_credentials::{ClientCredentials, ClientCredentialsBuilder};
 #[cfg(feature = "dpop")]
@@ -134,6 +138,8 @@ const _: () = {
     shared_between_threads::<Credential>();
     #[cfg(feature = "jwt")]
     shared_between_threads::<Box<dyn Signer>>();
+    #[cfg(feature = "mtls")]
+    shared_between_threads::<ClientCertificate>();
     #[cfg(feature = "dpop")]
     shared_between_threads::<DpopKey>();
     shared_between_threads::<Cached<AccessToken>>();

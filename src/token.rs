@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::cache::clock::{Clock, Moment};
+use crate::client_auth::TlsIdentity;
 #[cfg(feature = "dpop")]
 pub(crate) use crate::dpop::Binding;
 use crate::{Error, ErrorKind};
@@ -58,8 +59,17 @@ pub(crate) struct Terms {
     pub(crate) refresh_in: Option<Duration>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) extra: Map<String, Value>,
-    /// What it is of no use without; `None`: it is a bearer token.
-    pub(crate) binding: Option<Arc<Binding>>,
+    pub(crate) holder: Holder,
+}
+
+/// Who alone can use a token.
+#[derive(Clone, Default)]
+pub(crate) struct Holder {
+    /// Whoever has this key (RFC 9449); `None`: it is a bearer token.
+    pub(crate) key: Option<Arc<Binding>>,
+    /// Whoever shows this certificate (RFC 8705 section 3), or anybody: the response does not tell.
+    #[cfg_attr(not(feature = "mtls"), expect(dead_code, reason = "never there"))]
+    pub(crate) certificate: Option<Arc<TlsIdentity>>,
 }
 
 /// There is nothing that a token could be bound to.
@@ -69,7 +79,7 @@ pub(crate) enum Binding {}
 impl Terms {
     /// Scheme and space, as they stand before the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
     fn prefix(&self) -> &'static str {
-        match self.binding {
+        match self.holder.key {
             None => "Bearer ",
             Some(_) => "DPoP ",
         }
@@ -128,7 +138,7 @@ impl AccessToken {
     /// The value of the `Authorization` header: `Bearer ..` (RFC 6750 section 2.1), marked sensitive.
     ///
     /// It was built once; this is a reference count. Of a DPoP token it is `DPoP ..`, and the API wants a proof beside it:
-    /// [`BearerAuth`](crate::BearerAuth) sees to that, or `request_headers`.
+    /// `BearerAuth` sees to that, or `request_headers`.
     #[inline]
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
@@ -179,7 +189,13 @@ impl AccessToken {
     /// What it is of no use without; `None`: it is a bearer token.
     #[cfg(any(feature = "dpop", feature = "middleware", feature = "tower"))]
     pub(crate) fn binding(&self) -> Option<&Arc<Binding>> {
-        self.0.grant.terms.binding.as_ref()
+        self.0.grant.terms.holder.key.as_ref()
+    }
+
+    /// What was shown when it was asked for.
+    #[cfg(feature = "mtls")]
+    pub(crate) fn shown_certificate(&self) -> Option<&Arc<TlsIdentity>> {
+        self.0.grant.terms.holder.certificate.as_ref()
     }
 
     pub(crate) fn refresh_in(&self) -> Option<Duration> {

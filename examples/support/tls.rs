@@ -41,6 +41,12 @@ pub(crate) struct Pair {
     pub(crate) key: String,
 }
 
+impl Pair {
+    pub(crate) fn pem(&self) -> String {
+        format!("{}{}", self.certificate, self.key)
+    }
+}
+
 impl TlsServers {
     pub(crate) fn start() -> Result<Self> {
         let mut params = CertificateParams::default();

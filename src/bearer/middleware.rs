@@ -25,13 +25,29 @@ impl<S: TokenSource + 'static> Middleware for BearerAuth<S> {
         let token = self.source.token().await.map_err(Error::middleware)?;
         let mut trip = Trip::begin(&self.policy, origin, token, &mut request);
         trip.prove(&mut request).await.map_err(Error::middleware)?;
+        mark(extensions, &trip);
         let mut response = next.clone().run(request, extensions).await?;
         loop {
             let verdict = trip.judge(&self.policy, &answer(&response));
             match trip.again(self, verdict).await {
-                Some(again) => response = next.clone().run(again, extensions).await?,
+                Some(again) => {
+                    mark(extensions, &trip);
+                    response = next.clone().run(again, extensions).await?;
+                }
                 None => return Ok(response),
             }
         }
     }
 }
+
+/// For [`SameCertificate`](super::SameCertificate).
+#[cfg(feature = "mtls")]
+fn mark(extensions: &mut Extensions, trip: &Trip<Request>) {
+    match trip.client_certificate() {
+        Some(certificate) => extensions.insert(certificate),
+        None => extensions.remove(),
+    };
+}
+
+#[cfg(not(feature = "mtls"))]
+fn mark(_: &mut Extensions, _: &Trip<Request>) {}

@@ -6,6 +6,8 @@ mod layer;
 mod middleware;
 mod origin;
 mod reqwest;
+#[cfg(all(feature = "middleware", feature = "mtls"))]
+mod same_certificate;
 mod trip;
 mod verdict;
 
@@ -18,6 +20,8 @@ use crate::{Error, TokenSource};
 #[cfg(feature = "tower")]
 pub use layer::BearerService;
 use origin::Origin;
+#[cfg(all(feature = "middleware", feature = "mtls"))]
+pub use same_certificate::SameCertificate;
 
 /// Puts the token of a source on outgoing requests, for the configured origins only, and recovers once from a
 /// refused token.

@@ -105,6 +105,12 @@ impl<Q: Outgoing> Trip<Q> {
         }
     }
 
+    /// The certificate that the connection has to show.
+    #[cfg(all(feature = "middleware", feature = "mtls"))]
+    pub(super) fn client_certificate(&self) -> Option<crate::ClientCertificate> {
+        self.token.client_certificate()
+    }
+
     /// Puts a proof on `request`, if its token is bound to a key.
     #[cfg(feature = "dpop")]
     pub(super) async fn prove(&mut self, request: &mut Q) -> Result<(), Error> {

@@ -2,6 +2,8 @@
 //! Endpoint Authentication Methods").
 
 mod basic;
+#[cfg(feature = "mtls")]
+mod client_certificate;
 mod credential;
 #[cfg(feature = "jwt")]
 mod jwt;
@@ -16,6 +18,8 @@ use std::fmt;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "mtls")]
+pub use client_certificate::ClientCertificate;
 pub use credential::Credential;
 #[cfg(feature = "dpop")]
 pub(crate) use last_good::{LastGood, unusable};

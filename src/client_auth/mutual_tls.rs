@@ -29,8 +29,8 @@ impl ClientAuth {
     /// RFC 8705 section 5): [`ClientCredentials::from_issuer`](crate::ClientCredentials::from_issuer) finds it.
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client) has to leave the TLS stack and the identity to us.
     ///
-    /// Tokens may be bound to the certificate (RFC 8705 section 3): then the API wants to see it as well, so the client
-    /// that calls the API needs the same identity. `examples/mutual_tls.rs` shows it.
+    /// Tokens may be bound to the certificate (RFC 8705 section 3): then the API wants to see it as well, on the connection
+    /// that brings the token. [`ClientCertificate`](crate::ClientCertificate) tells how; `examples/mutual_tls.rs` shows it.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};

@@ -3,6 +3,7 @@
 //! | guide | what it answers |
 //! |---|---|
 //! | [`performance`] | what a token costs, how that was measured |
+//! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
 //! | [`authentication`] | which authentication method, how it is rotated, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
 
 // Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
@@ -25,6 +26,47 @@
 [`Signer`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Signer.html"
 )]
 pub mod authentication {}
+
+#[doc = include_str!("possession.md")]
+#[cfg_attr(
+    feature = "dpop",
+    doc = "
+[`DpopKey::generate`]: crate::DpopKey::generate
+[`DpopKey::signer`]: crate::DpopKey::signer
+[`AccessToken::request_headers`]: crate::AccessToken::request_headers
+[`AccessToken::wants_nonce`]: crate::AccessToken::wants_nonce"
+)]
+#[cfg_attr(
+    not(feature = "dpop"),
+    doc = "
+[`DpopKey::generate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
+[`DpopKey::signer`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
+[`AccessToken::request_headers`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html
+[`AccessToken::wants_nonce`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
+)]
+#[cfg_attr(
+    feature = "mtls",
+    doc = "
+[`ClientAuth::mutual_tls`]: crate::ClientAuth::mutual_tls
+[`AccessToken::client_certificate`]: crate::AccessToken::client_certificate"
+)]
+#[cfg_attr(
+    not(feature = "mtls"),
+    doc = "
+[`ClientAuth::mutual_tls`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ClientAuth.html
+[`AccessToken::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
+)]
+#[cfg_attr(
+    all(feature = "mtls", feature = "middleware"),
+    doc = "
+[`SameCertificate`]: crate::SameCertificate"
+)]
+#[cfg_attr(
+    not(all(feature = "mtls", feature = "middleware")),
+    doc = "
+[`SameCertificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SameCertificate.html"
+)]
+pub mod possession {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}

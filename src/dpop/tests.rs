@@ -7,7 +7,7 @@ use url::Url;
 use super::*;
 use crate::cache::clock::{Clock, manual};
 use crate::signing::tests::p256;
-use crate::token::Terms;
+use crate::token::{Holder, Terms};
 use crate::{AccessToken, ErrorKind};
 
 /// Of the manual clock.
@@ -33,8 +33,12 @@ async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock:
 async fn a_proof_has_what_rfc_9449_asks_for() {
     let (clock, _) = manual::clock();
     let binding = DpopKey::generate().binding().await.unwrap();
+    let holder = Holder {
+        key: Some(Arc::clone(&binding)),
+        ..Holder::default()
+    };
     let terms = Terms {
-        binding: Some(Arc::clone(&binding)),
+        holder,
         ..Terms::default()
     };
     // Section 7.1: the token of the example, and its hash.

@@ -18,7 +18,7 @@ use crate::dpop::{DPOP, DpopKey, Role};
 use crate::event::event;
 use crate::exchange::{Exchange, Peer, Shown};
 use crate::metadata::Endpoint;
-use crate::token::Binding;
+use crate::token::{Binding, Holder};
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(feature = "jwt")]
 pub(crate) use members::wipe;
@@ -144,9 +144,12 @@ impl Grant {
         if let Some(server_clock) = self.auth.server_clock() {
             server_clock.hear(&response.headers, self.clock.now());
         }
-        let binding = binding.cloned();
+        let holder = Holder {
+            key: binding.cloned(),
+            certificate: evidence.tls_identity().cloned(),
+        };
         let now = self.clock.now();
-        let decoded = response::decode(response, &self.rules, &masks, binding, sent, now);
+        let decoded = response::decode(response, &self.rules, &masks, holder, sent, now);
         // Which server, and as whom: there may be several.
         decoded.map_err(|error| match self.auth.id() {
             "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),

@@ -1,6 +1,5 @@
 //! What the token endpoint answered (RFC 6749 sections 5.1 and 5.2; pure).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
@@ -12,7 +11,7 @@ use super::members::{Flaw, Members, Twice, wipe};
 use super::server_text::Masks;
 use crate::cache::clock::Moment;
 use crate::exchange::Response;
-use crate::token::{Binding, Terms};
+use crate::token::{Holder, Terms};
 use crate::{AccessToken, Error, ErrorKind, OAuthError};
 
 /// What is accepted.
@@ -47,7 +46,7 @@ pub(crate) fn decode(
     response: Response,
     rules: &Rules,
     masks: &Masks,
-    binding: Option<Arc<Binding>>,
+    holder: Holder,
     sent: Moment,
     now: Moment,
 ) -> Result<AccessToken, Error> {
@@ -83,7 +82,7 @@ pub(crate) fn decode(
             .with_status(status)
             .with_retry_after(wait));
     }
-    granted(members, &response, rules, masks, binding, sent).map_err(|e| e.with_status(status))
+    granted(members, &response, rules, masks, holder, sent).map_err(|e| e.with_status(status))
 }
 
 /// RFC 6749 section 5.1.
@@ -92,7 +91,7 @@ fn granted(
     response: &Response,
     rules: &Rules,
     masks: &Masks,
-    binding: Option<Arc<Binding>>,
+    holder: Holder,
     sent: Moment,
 ) -> Result<AccessToken, Error> {
     let strict = rules.strict;
@@ -127,7 +126,7 @@ fn granted(
     check_length(&secret, rules)?;
     let token_type = members.take("token_type")?;
     let clean = |name: &str| masks.and(&secret).clean(name, 32);
-    match binding {
+    match holder.key {
         None => check_type(token_type, strict, clean)?,
         Some(_) => check_dpop(token_type, clean)?,
     }
@@ -143,7 +142,7 @@ fn granted(
         refresh_in,
         scope: scope.map(Into::into),
         extra: members.rest(),
-        binding,
+        holder,
     };
     AccessToken::issued(&secret, terms, sent)
 }

@@ -55,7 +55,7 @@ fn with(
         body: Zeroizing::new(body.as_ref().to_vec()),
     };
     let masks = Masks::new(vec!["our-secret".into()]);
-    decode(response, rules, &masks, None, sent(), sent())
+    decode(response, rules, &masks, Holder::default(), sent(), sent())
 }
 
 fn read(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {

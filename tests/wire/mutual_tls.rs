@@ -10,6 +10,8 @@ use client_credentials::{
 use crate::certificates::trusting;
 use crate::credentials::Directory;
 use crate::harness::canary::{TOKEN, render, render_all};
+#[cfg(feature = "middleware")]
+use crate::harness::server::answer;
 use crate::harness::server::{Server, json, ok};
 use crate::harness::tls::{Ca, Client};
 use crate::story::{MOMENT, basic, builder_with, recovers};
@@ -231,4 +233,59 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     assert_eq!(mutual.shown(), shown(&[&client]));
     assert_eq!(issuer.shown(), [None, None, None]);
     assert_eq!(mutual.hits(), 1);
+}
+
+#[cfg(feature = "middleware")]
+#[tokio::test]
+async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
+    use client_credentials::{BearerAuth, SameCertificate};
+    let ca = Ca::new();
+    let [one, two] = [ca.client(), ca.client()];
+    let pair = Pair::new("mtls-same", &one);
+    let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2"].map(ok));
+    let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
+    let refused = answer(
+        401,
+        &[("www-authenticate", "Bearer error=\"invalid_token\"")],
+        "",
+    );
+    let served = || answer(200, &[], "served");
+    let api = Server::start_tls(ca.mutual("localhost"), [served(), refused, served()]);
+
+    let origin = api.https("");
+    let bearer = BearerAuth::for_origin(&origin, tokens.clone()).unwrap();
+    let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(bearer)
+        .with(SameCertificate::new(trusting(&ca)))
+        .build();
+    let call = async || client.get(&origin).send().await.unwrap().status();
+
+    assert_eq!(call().await, 200);
+    pair.replace(&two);
+    assert_eq!(
+        call().await,
+        200,
+        "refused with the first, served with the second"
+    );
+    assert_eq!(api.shown(), shown(&[&one, &one, &two]));
+    let requests = api.requests();
+    let sent = requests.iter().map(|one| one.header("authorization")[0]);
+    assert_eq!(
+        sent.collect::<Vec<_>>(),
+        ["Bearer t1", "Bearer t1", "Bearer t2"]
+    );
+
+    let token = tokens.token().await.unwrap();
+    let certificate = token.client_certificate().unwrap();
+    assert_eq!(format!("{certificate:?}"), "ClientCertificate");
+    assert_eq!(token.client_certificate(), Some(certificate));
+}
+
+#[tokio::test]
+async fn other_methods_show_no_certificate() {
+    let server = Server::start([ok(TOKEN)]);
+    let tokens = builder_with(&server.url("/token"), basic())
+        .build()
+        .unwrap();
+    assert_eq!(tokens.token().await.unwrap().client_certificate(), None);
 }

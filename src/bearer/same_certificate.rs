@@ -1,0 +1,103 @@
+//! Connections to the API that show the certificate which the token is bound to (RFC 8705 section 3).
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use http::Extensions;
+use reqwest::{Client, Request, Response};
+use reqwest_middleware::{Middleware, Next, Result};
+
+use crate::{ClientCertificate, Error, ErrorKind};
+
+/// Sends each request over a connection that shows the certificate which its token is bound to.
+///
+/// The last in the chain, behind [`BearerAuth`](crate::BearerAuth): it does not call the client that the chain was built
+/// on, but one of its own for each certificate, made by the closure. So token and connection always belong together,
+/// also when the certificate is rotated while the program runs. There is nothing to configure twice: the certificate is
+/// that of [`ClientAuth::mutual_tls`](crate::ClientAuth::mutual_tls). Requests without such a token take the client that
+/// the chain was built on.
+///
+/// ```no_run
+/// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let certificate = Credential::file("/run/secrets/tls/tls.crt");
+/// let auth = ClientAuth::mutual_tls("billing", certificate, Credential::file("/run/secrets/tls/tls.key"));
+/// let tokens = ClientCredentials::builder("https://mtls.auth.example.com/oauth2/token", auth).build()?;
+/// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+///     .with(BearerAuth::for_origin("https://api.example.com", tokens)?)
+///     .with(SameCertificate::new(reqwest::Client::builder))
+///     .build();
+/// let invoices = client.get("https://api.example.com/invoices").send().await?.text().await?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// Of a request: [`ErrorKind::Configuration`] if the closure yields no client, or panics.
+#[cfg_attr(docsrs, doc(cfg(all(feature = "mtls", feature = "middleware"))))]
+pub struct SameCertificate {
+    builder: Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>,
+    /// The newest last.
+    clients: Mutex<Vec<(ClientCertificate, Client)>>,
+}
+
+/// 4: as many certificates as are in use at once, in a rotation and with several clients.
+const MOST: usize = 4;
+
+impl SameCertificate {
+    /// `builder` yields the builder of the client that calls the API: roots, proxies, timeouts. Its identity is set by us.
+    pub fn new(builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
+        SameCertificate {
+            builder: Box::new(builder),
+            clients: Mutex::default(),
+        }
+    }
+
+    fn client(&self, certificate: &ClientCertificate) -> std::result::Result<Client, Error> {
+        // Held while a client is made, so that it is made once: a moment, once for each rotation. A panic is caught.
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(one, _)| one == certificate) {
+            return Ok(client.clone());
+        }
+        let fault = |text| Error::new(ErrorKind::Configuration, text);
+        let made = catch_unwind(AssertUnwindSafe(|| {
+            certificate.shown_by((self.builder)()).build()
+        }));
+        let client = made
+            .map_err(|_| fault("the closure given to SameCertificate panicked"))?
+            .map_err(|e| fault("the HTTP client for the API cannot be made").because(e))?;
+        if clients.len() >= MOST {
+            clients.remove(0);
+        }
+        clients.push((certificate.clone(), client.clone()));
+        Ok(client)
+    }
+}
+
+#[async_trait::async_trait]
+impl Middleware for SameCertificate {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        match extensions.get::<ClientCertificate>() {
+            Some(certificate) => {
+                let client = self
+                    .client(certificate)
+                    .map_err(reqwest_middleware::Error::middleware)?;
+                Ok(client.execute(request).await?)
+            }
+            None => next.run(request, extensions).await,
+        }
+    }
+}
+
+impl fmt::Debug for SameCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SameCertificate")
+    }
+}
