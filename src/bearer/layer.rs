@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -27,15 +28,18 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct BearerService<S: 'static, I> {
     bearer: BearerAuth<S>,
     inner: I,
+    /// Never called itself: a repetition clones it. So the requests that need none, almost all, clone no service.
+    spare: Arc<Mutex<I>>,
 }
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
-impl<S, I> Layer<I> for BearerAuth<S> {
+impl<S, I: Clone> Layer<I> for BearerAuth<S> {
     type Service = BearerService<S, I>;
 
     fn layer(&self, inner: I) -> Self::Service {
         BearerService {
             bearer: self.clone(),
+            spare: Arc::new(Mutex::new(inner.clone())),
             inner,
         }
     }
@@ -114,7 +118,7 @@ struct Ours<S: 'static, I: Service<Q>, Q> {
     bearer: BearerAuth<S>,
     trip: Trip<Q>,
     /// To repeat the request with.
-    inner: Option<I>,
+    spare: Arc<Mutex<I>>,
     answer: fn(&I::Response) -> Answer<'_>,
 }
 
@@ -142,12 +146,10 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
                 Some(Err(error)) => State::Failed { error: Some(error) },
                 Some(Ok(token)) if token.binding().is_none() => {
                     let trip = Trip::begin(policy, origin, token, &mut request);
-                    // Cloned only for a repetition: the service that was made ready is the one to call.
-                    let inner = trip.can_be_repeated().then(|| self.inner.clone());
                     let ours = Some(Box::new(Ours {
                         bearer: self.bearer.clone(),
                         trip,
-                        inner,
+                        spare: Arc::clone(&self.spare),
                         answer,
                     }));
                     State::Sent {
@@ -181,7 +183,7 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
         // The service that was made ready is the one to call; its clone is made ready for the next request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let bearer = self.bearer.clone();
+        let (bearer, spare) = (self.bearer.clone(), Arc::clone(&self.spare));
         async move {
             let token = bearer.source.token().await?;
             let mut trip = Trip::begin(&bearer.policy, origin, token, &mut request);
@@ -190,7 +192,7 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
             let ours = Ours {
                 bearer,
                 trip,
-                inner: Some(inner),
+                spare,
                 answer,
             };
             let verdict = ours.judge(&response);
@@ -203,7 +205,7 @@ impl<S, I, Q> Ours<S, I, Q>
 where
     S: TokenSource + 'static,
     Q: Outgoing,
-    I: Service<Q>,
+    I: Service<Q> + Clone,
     I::Error: Into<BoxError>,
 {
     fn judge(&self, response: &I::Response) -> Verdict {
@@ -218,11 +220,13 @@ where
         mut response: I::Response,
     ) -> Result<I::Response, BoxError> {
         loop {
-            let again = self.trip.again(&self.bearer, verdict).await;
-            let (Some(again), Some(inner)) = (again, &mut self.inner) else {
+            let Some(again) = self.trip.again(&self.bearer, verdict).await else {
                 return Ok(response);
             };
             drop(response);
+            // A panic in the user's `clone` has left nothing half done in there.
+            let spare = self.spare.lock().map(|spare| spare.clone());
+            let mut inner = spare.unwrap_or_else(|poisoned| poisoned.into_inner().clone());
             poll_fn(|cx| inner.poll_ready(cx))
                 .await
                 .map_err(Into::into)?;
@@ -236,7 +240,7 @@ impl<S, I, Q> Future for BearerFuture<S, I, Q>
 where
     S: TokenSource + 'static,
     Q: Outgoing + Send + 'static,
-    I: Service<Q> + Send + 'static,
+    I: Service<Q> + Clone + Send + 'static,
     I::Response: Send + 'static,
     I::Error: Into<BoxError>,
     I::Future: Send,
@@ -327,6 +331,7 @@ impl<S, I: Clone> Clone for BearerService<S, I> {
         BearerService {
             bearer: self.bearer.clone(),
             inner: self.inner.clone(),
+            spare: Arc::clone(&self.spare),
         }
     }
 }

@@ -140,11 +140,6 @@ impl<Q: Outgoing> Trip<Q> {
         Ok(())
     }
 
-    #[cfg(feature = "tower")]
-    pub(super) fn can_be_repeated(&self) -> bool {
-        self.copy.is_some()
-    }
-
     /// What the answer asks for. Its nonce, whatever its status, is for the proofs to come.
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
         // After a redirect to another origin the token was not on the request any more.
