@@ -22,7 +22,8 @@
 //!
 //! 1. [`ClientAuth`] is how the client proves itself, with a [`Credential`]: a value, or where to read it.
 //! 2. [`ClientCredentials`] is the source of tokens: one builder, checked as a whole by `build()`. It begins with the
-//!    token endpoint or, [`from_issuer`](ClientCredentials::from_issuer), with the server's name.
+//!    token endpoint or, [`from_issuer`](ClientCredentials::from_issuer), with the server's name or,
+//!    [`for_resource`](ClientCredentials::for_resource), with the API's.
 //! 3. Three doors lead from there to a request: [`BearerAuth`] as a middleware of reqwest-middleware, the same as a
 //!    layer of tower, and [`AccessToken::authorization`], a header for everybody else.
 //! 4. When something fails there is one [`Error`], whose [`ErrorKind`] says what the crate does about it by itself and
@@ -83,7 +84,6 @@
 #[cfg(any(feature = "middleware", feature = "tower"))]
 mod bearer;
 mod cache;
-#[cfg(any(feature = "middleware", feature = "tower", feature = "dpop"))]
 mod challenge;
 mod client_auth;
 mod client_credentials;

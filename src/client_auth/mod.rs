@@ -312,12 +312,17 @@ impl ClientAuth {
         }
     }
 
-    /// Proves the client by what was just read.
+    /// Proves the client by what was just read, to this issuer.
     #[cfg_attr(
         not(feature = "jwt"),
         expect(clippy::unused_async, unused_variables, reason = "for assertions")
     )]
-    pub(crate) async fn prove(&self, evidence: &Evidence, now: Moment) -> Result<Proof, Error> {
+    pub(crate) async fn prove(
+        &self,
+        evidence: &Evidence,
+        issuer: Option<&str>,
+        now: Moment,
+    ) -> Result<Proof, Error> {
         let id = self
             .client_id
             .as_ref()
@@ -343,7 +348,7 @@ impl ClientAuth {
             }
             #[cfg(feature = "jwt")]
             (Method::Jwt(assertions), _) => {
-                let assertion = assertions.make(self.id(), evidence, now).await?;
+                let assertion = assertions.make(self.id(), evidence, issuer, now).await?;
                 proof.assert(&assertion, JWT_BEARER);
                 if let Evidence::Secret(secret) = evidence {
                     // It was not sent, but the server knows it.

@@ -4,7 +4,7 @@ use crate::cache::clock::manual;
 pub(super) fn proof(auth: &ClientAuth) -> Proof {
     let (clock, _) = manual::clock();
     let evidence = futures_now(auth.read(0)).unwrap().unwrap();
-    futures_now(auth.prove(&evidence, clock.now()))
+    futures_now(auth.prove(&evidence, None, clock.now()))
         .unwrap()
         .unwrap()
 }

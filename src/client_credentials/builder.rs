@@ -29,7 +29,6 @@ use crate::{AccessToken, ErrorKind, TokenSource};
 pub struct ClientCredentialsBuilder {
     pub(super) place: Place,
     pub(super) auth: ClientAuth,
-    #[cfg(feature = "jwt")]
     pub(super) issuer: Option<String>,
     #[cfg(feature = "dpop")]
     pub(super) dpop: Option<DpopKey>,
@@ -49,6 +48,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) exchange: exchange::Settings,
     pub(super) retry: retry::Settings,
     pub(super) cache: cache::Settings,
+    /// Setters that do not belong to the place.
+    pub(super) misplaced: Vec<&'static str>,
     /// Setters that were given a zero where it makes no sense.
     pub(super) zero_durations: BTreeSet<&'static str>,
 }
@@ -58,7 +59,6 @@ impl ClientCredentialsBuilder {
         ClientCredentialsBuilder {
             place,
             auth,
-            #[cfg(feature = "jwt")]
             issuer: None,
             #[cfg(feature = "dpop")]
             dpop: None,
@@ -78,6 +78,7 @@ impl ClientCredentialsBuilder {
             exchange: exchange::Settings::default(),
             retry: retry::Settings::default(),
             cache: cache::Settings::default(),
+            misplaced: Vec::new(),
             zero_durations: BTreeSet::new(),
         }
     }
@@ -388,11 +389,9 @@ impl ClientCredentialsBuilder {
         let mut faults = Faults::default();
         let located = self.locate(&mut faults);
         #[cfg(feature = "jwt")]
-        if let Some(issuer) = &self.issuer {
-            if let Place::TokenEndpoint(_) = self.place {
-                self.check_issuer(issuer, &mut faults);
-            }
-            self.auth.at_issuer(issuer);
+        self.check_audience(&mut faults);
+        for setter in &self.misplaced {
+            faults.add(setter, "is for for_resource");
         }
         for (field, flaw) in self.auth.faults() {
             faults.add(field, flaw);
@@ -406,17 +405,17 @@ impl ClientCredentialsBuilder {
         }
         let params = self.wire_params(&mut faults);
         self.check_headers(&mut faults);
-        let (endpoint, first) = match located {
+        let located = match located {
             Some(located) if faults.0.is_empty() => located,
             _ => return Err(faults.into_error()),
         };
-        if first.scheme() == "http" && !is_loopback(&first) {
-            event!(warn, url = %exchange::Shown(&first), "the client secret and the tokens cross the network unencrypted");
+        if let Some(_plain) = located.plain.filter(|url| !is_loopback(url)) {
+            event!(warn, url = %exchange::Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
         }
         self.rules.asked_scope = params.scope().map(Into::into);
         let grant = Grant {
-            exchange: Exchange::new(self.http_client, &first, self.exchange)?,
-            endpoint,
+            exchange: Exchange::new(self.http_client, &located.first, self.exchange)?,
+            endpoint: located.endpoint,
             auth: self.auth,
             params,
             rules: self.rules,

@@ -11,6 +11,8 @@ use http::header::{
 use url::Url;
 
 use super::ClientCredentialsBuilder;
+#[cfg(feature = "jwt")]
+use super::place::Place;
 use crate::exchange::is_loopback;
 use crate::grant::request::Params;
 use crate::{Error, ErrorKind};
@@ -38,16 +40,46 @@ impl ClientCredentialsBuilder {
     }
 
     /// It is compared character by character: nothing is normalised.
-    pub(super) fn check_issuer(&self, issuer: &str, faults: &mut Faults) -> Option<Url> {
-        const FIELD: &str = "issuer";
-        let url = self.secure(FIELD, issuer, faults)?;
+    pub(super) fn check_issuer(
+        &self,
+        field: &str,
+        issuer: &str,
+        faults: &mut Faults,
+    ) -> Option<Url> {
+        let url = self.secure(field, issuer, faults)?;
         if url.query().is_some() || url.fragment().is_some() {
-            faults.add(FIELD, "has a query or fragment (RFC 8414 section 2)");
+            faults.add(field, "has a query or fragment (RFC 8414 section 2)");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            faults.add(field, "has user information before the host");
+        }
+        Some(url)
+    }
+
+    /// As the issuer, but a query is allowed (RFC 9728 section 1.2).
+    pub(super) fn check_resource(&self, resource: &str, faults: &mut Faults) -> Option<Url> {
+        const FIELD: &str = "resource";
+        let url = self.secure(FIELD, resource, faults)?;
+        if url.fragment().is_some() {
+            faults.add(FIELD, "has a fragment (RFC 9728 section 1.2)");
         }
         if !url.username().is_empty() || url.password().is_some() {
             faults.add(FIELD, "has user information before the host");
         }
         Some(url)
+    }
+
+    /// Of assertions.
+    #[cfg(feature = "jwt")]
+    pub(super) fn check_audience(&self, faults: &mut Faults) {
+        match (&self.issuer, &self.place) {
+            (Some(_), Place::Issuer(_)) => faults.add("issuer", "is given already, to from_issuer"),
+            (Some(_), Place::Resource(_)) => {
+                faults.add("issuer", "is given already, as one of allowed_issuers");
+            }
+            (None, Place::TokenEndpoint(_)) if self.auth.needs_issuer() => faults.add("issuer", "is missing: the assertion needs an audience, so name the authorization server by .issuer(\"https://..\"), or say ClientAuth's .assertion_audience(..) for a server that wants another one (Entra ID and older servers: the token endpoint)"),
+            _ => {}
+        }
     }
 
     /// Scheme, host and port of a URL that has nothing else.

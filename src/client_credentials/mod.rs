@@ -3,6 +3,7 @@
 mod builder;
 mod check;
 mod place;
+mod resource;
 
 use std::fmt;
 

@@ -1,19 +1,30 @@
-//! Where the token endpoint is: told, or found by the issuer's name.
+//! Where the token endpoint is: told, or found by the issuer's name, or from the API on.
 
 use std::time::Duration;
 
 use url::Url;
 
 use super::check::Faults;
+use super::resource::Api;
 use super::{ClientCredentials, ClientCredentialsBuilder};
 use crate::ClientAuth;
-use crate::metadata::{self, Endpoint, Metadata, Rules};
+use crate::metadata::{self, Endpoint, Rules, Server};
 
 /// What the builder was made from.
 #[derive(Clone)]
 pub(super) enum Place {
     TokenEndpoint(String),
     Issuer(String),
+    Resource(Api),
+}
+
+/// Where it is, as far as the builder knows.
+pub(super) struct Located {
+    pub(super) endpoint: Endpoint,
+    /// The URL that the first request goes to.
+    pub(super) first: Url,
+    /// Where the credential may go over plain `http`.
+    pub(super) plain: Option<Url>,
 }
 
 impl ClientCredentials {
@@ -52,9 +63,10 @@ impl ClientCredentials {
 
 /// # How the token endpoint is found
 ///
-/// For a builder from [`ClientCredentials::from_issuer`]; of another one `build()` refuses these setters.
+/// For a builder from [`ClientCredentials::from_issuer`] or [`ClientCredentials::for_resource`]; of another one `build()`
+/// refuses these setters.
 impl ClientCredentialsBuilder {
-    /// How long the server's metadata are kept before they are fetched anew. Default: 1 h.
+    /// How long metadata are kept before they are fetched anew. Default: 1 h.
     pub fn metadata_lifetime(mut self, lifetime: Duration) -> Self {
         self.metadata_lifetime = Some(self.nonzero("metadata_lifetime", lifetime));
         self
@@ -76,44 +88,65 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Where to ask, and the URL that the first request goes to.
-    pub(super) fn locate(&mut self, faults: &mut Faults) -> Option<(Endpoint, Url)> {
-        let issuer = match self.place.clone() {
-            Place::TokenEndpoint(endpoint) => {
-                for (setter, given) in [
-                    ("metadata_lifetime", self.metadata_lifetime.is_some()),
-                    ("pin_token_endpoint_origin", self.pinned_origin.is_some()),
-                ] {
-                    if given {
-                        faults.add(
-                            setter,
-                            "is for from_issuer, and the token endpoint is given",
-                        );
-                    }
-                }
-                let url = self.endpoint(&endpoint, faults)?;
-                return Some((Endpoint::Fixed(url.clone()), url));
-            }
-            Place::Issuer(issuer) => issuer,
-        };
-        #[cfg(feature = "jwt")]
-        if self.issuer.replace(issuer.clone()).is_some() {
-            faults.add("issuer", "is given already, to from_issuer");
+    pub(super) fn locate(&mut self, faults: &mut Faults) -> Option<Located> {
+        match self.place.clone() {
+            Place::TokenEndpoint(endpoint) => self.locate_by_endpoint(&endpoint, faults),
+            Place::Issuer(issuer) => self.locate_by_issuer(&issuer, faults),
+            Place::Resource(api) => self.locate_by_resource(api, faults),
         }
-        let url = self.check_issuer(&issuer, faults);
-        let pinned = self.pinned_origin.as_ref();
-        let pinned =
-            pinned.and_then(|origin| self.origin("pin_token_endpoint_origin", origin, faults));
+    }
+
+    fn locate_by_endpoint(&mut self, endpoint: &str, faults: &mut Faults) -> Option<Located> {
+        for (setter, given) in [
+            ("metadata_lifetime", self.metadata_lifetime.is_some()),
+            ("pin_token_endpoint_origin", self.pinned_origin.is_some()),
+        ] {
+            if given {
+                faults.add(
+                    setter,
+                    "is for from_issuer and for_resource, and the token endpoint is given",
+                );
+            }
+        }
+        if let Some(issuer) = &self.issuer {
+            self.check_issuer("issuer", issuer, faults);
+        }
+        let url = self.endpoint(endpoint, faults)?;
+        let plain = Some(url.clone()).filter(|url| url.scheme() == "http");
+        Some(Located {
+            endpoint: Endpoint::Fixed(url.clone(), self.issuer.clone()),
+            first: url,
+            plain,
+        })
+    }
+
+    fn locate_by_issuer(&mut self, issuer: &str, faults: &mut Faults) -> Option<Located> {
+        let url = self.check_issuer("issuer", issuer, faults);
+        let pinned = self.pinned(faults);
         let url = url?;
-        let rules = Rules {
-            issuer,
-            url: url.clone(),
+        let lifetime = self.metadata_lifetime.unwrap_or(metadata::LIFETIME);
+        let server = Server::new(self.rules_of(issuer, url.clone(), pinned), lifetime);
+        Some(Located {
+            endpoint: Endpoint::OfServer(Box::new(server)),
+            plain: Some(url.clone()).filter(|url| url.scheme() == "http"),
+            first: url,
+        })
+    }
+
+    pub(super) fn pinned(&self, faults: &mut Faults) -> Option<Url> {
+        let origin = self.pinned_origin.as_ref()?;
+        self.origin("pin_token_endpoint_origin", origin, faults)
+    }
+
+    /// For the metadata of this authorization server.
+    pub(super) fn rules_of(&self, issuer: &str, url: Url, pinned: Option<Url>) -> Rules {
+        Rules {
+            issuer: issuer.to_owned(),
+            url,
             plain_hosts: self.plain_hosts.clone(),
             pinned,
             mutual_tls: self.auth.is_mutual_tls(),
-        };
-        let lifetime = self.metadata_lifetime.unwrap_or(metadata::LIFETIME);
-        let metadata = Metadata::new(rules, lifetime);
-        Some((Endpoint::Discovered(Box::new(metadata)), url))
+            named_hosts: self.exchange.named_hosts.clone(),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use url::Url;
 
-use super::hardened::{hardened, is_loopback};
+use super::hardened::{hardened, is_loopback, is_stranger};
 use super::{HttpClient, Settings, cause};
 use crate::client_auth::TlsIdentity;
 use crate::{Error, ErrorKind};
@@ -18,6 +18,8 @@ pub(super) struct Clients {
 struct Known {
     way: Way,
     identity: Option<Arc<TlsIdentity>>,
+    /// The host that it has no addresses for but public ones.
+    stranger: Option<String>,
     client: reqwest::Client,
 }
 
@@ -26,13 +28,15 @@ struct Known {
 struct Way {
     https: bool,
     loopback: bool,
+    stranger: bool,
 }
 
 impl Way {
-    fn to(url: &Url) -> Self {
+    fn to(url: &Url, settings: &Settings) -> Self {
         Way {
             https: url.scheme() == "https",
             loopback: is_loopback(url),
+            stranger: is_stranger(url, settings),
         }
     }
 }
@@ -53,11 +57,15 @@ impl Clients {
         identity: Option<&Arc<TlsIdentity>>,
         settings: &Settings,
     ) -> Result<reqwest::Client, Error> {
-        let way = Way::to(url);
-        let same = |one: &Known| match (&one.identity, identity) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
+        let way = Way::to(url, settings);
+        let stranger = url.host_str().filter(|_| way.stranger);
+        let same = |one: &Known| {
+            one.stranger.as_deref() == stranger
+                && match (&one.identity, identity) {
+                    (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+                    (None, None) => true,
+                    _ => false,
+                }
         };
         if let Some(known) = self.known().iter().find(|one| one.way == way && same(one)) {
             return Ok(known.client.clone());
@@ -65,11 +73,12 @@ impl Clients {
         // A moment of work on a thread that others use: once, or once for each rotation.
         let client = self.make(url, identity, settings)?;
         let mut known = self.known();
-        // One with and one without a certificate are kept for each way.
+        // One with and one without a certificate are kept for each way: there is no end of strangers.
         known.retain(|one| one.way != way || one.identity.is_some() != identity.is_some());
         known.push(Known {
             way,
             identity: identity.cloned(),
+            stranger: stranger.map(Into::into),
             client: client.clone(),
         });
         Ok(client)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Settings;
+use super::public::PublicOnly;
 
 /// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
 pub(super) fn hardened(
@@ -63,6 +64,10 @@ pub(super) fn hardened(
             &loopback.map(|address| SocketAddr::new(address, 0)),
         );
     }
+    // Overrides of the user's (`resolve`) still come first: they are addresses that the user named.
+    if is_stranger(endpoint, settings) {
+        builder = builder.dns_resolver(PublicOnly::at(endpoint));
+    }
     #[cfg(feature = "rustls")]
     {
         builder = builder
@@ -77,6 +82,12 @@ pub(super) fn hardened(
 
 /// A year: reqwest adds its timeouts to an `Instant`, which panics when it overflows.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
+
+/// Whether its host has to be at a public address.
+pub(super) fn is_stranger(url: &Url, settings: &Settings) -> bool {
+    let named = settings.named_hosts.as_ref();
+    named.is_some_and(|hosts| !hosts.has(url))
+}
 
 /// Loopback addresses and exactly `localhost`.
 pub(crate) fn is_loopback(url: &Url) -> bool {

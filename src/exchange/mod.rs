@@ -3,6 +3,7 @@
 mod certificate;
 mod clients;
 mod hardened;
+mod public;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use clients::Clients;
 pub(crate) use hardened::is_loopback;
 #[cfg(any(feature = "middleware", feature = "tower"))]
 pub(crate) use hardened::is_loopback_host;
+pub(crate) use public::NamedHosts;
+use public::NotPublic;
 
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
@@ -58,6 +61,8 @@ pub(crate) struct Settings {
     /// 256 KiB: the largest token with its surroundings, several times over.
     pub(crate) largest_response: usize,
     pub(crate) headers: HeaderMap,
+    /// Other hosts than these have to be at public addresses. `None`: any host may be anywhere.
+    pub(crate) named_hosts: Option<NamedHosts>,
 }
 
 impl Default for Settings {
@@ -67,6 +72,7 @@ impl Default for Settings {
             attempt_timeout: Duration::from_secs(10),
             largest_response: 256 * 1024,
             headers: HeaderMap::new(),
+            named_hosts: None,
         }
     }
 }
@@ -155,6 +161,10 @@ impl Exchange {
         outgoing: reqwest::Request,
     ) -> Result<Response, Error> {
         let largest = self.settings.largest_response;
+        let named = self.settings.named_hosts.as_ref();
+        if let Some(flaw) = named.and_then(|hosts| hosts.flaw(peer.url)) {
+            return Err(peer.not_public(&flaw));
+        }
         let client = self
             .clients
             .client(peer.url, peer.identity, &self.settings)?;
@@ -217,6 +227,9 @@ impl Peer<'_> {
 
     /// reqwest's own classes of errors are not trusted: what fails here is transport, but for certificates.
     fn failed(&self, what: &str, e: reqwest::Error) -> Error {
+        if let Some(flaw) = NotPublic::find(&e) {
+            return self.not_public(flaw);
+        }
         let error = match tls_refusal(&e) {
             true => Error::new(
                 ErrorKind::Tls,
@@ -229,6 +242,11 @@ impl Peer<'_> {
             false => self.transport(what),
         };
         error.because(cause(e))
+    }
+
+    fn not_public(&self, flaw: &NotPublic) -> Error {
+        let text = format!("{} at {} {flaw}", self.name, Shown(self.url));
+        Error::new(ErrorKind::Response, text)
     }
 
     fn too_large(&self, status: StatusCode, largest: usize) -> Error {

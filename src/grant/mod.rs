@@ -9,15 +9,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use url::Url;
-
 use crate::cache::clock::Clock;
 use crate::client_auth::{ClientAuth, Evidence};
 #[cfg(feature = "dpop")]
 use crate::dpop::{DPOP, DpopKey, Role};
 use crate::event::event;
 use crate::exchange::{Exchange, Peer, Shown};
-use crate::metadata::Endpoint;
+use crate::metadata::{Endpoint, Found};
 use crate::token::{Binding, Holder};
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(feature = "jwt")]
@@ -47,9 +45,9 @@ impl Grant {
     /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
     /// been rotated, and one of two may not be active yet, or not any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
-        let endpoint = self
+        let found = self
             .endpoint
-            .url(&self.exchange, &self.auth, &self.clock)
+            .find(&self.exchange, &self.auth, &self.clock)
             .await?;
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
@@ -69,7 +67,7 @@ impl Grant {
             if tried.iter().any(|one| one.is(&evidence)) {
                 continue;
             }
-            match self.ask(&endpoint, &evidence).await {
+            match self.ask(&found, &evidence).await {
                 Ok(token) => {
                     self.auth.accept(*place);
                     self.tell_narrower_scope(&token);
@@ -89,39 +87,42 @@ impl Grant {
             .unwrap_or_else(|| Error::new(ErrorKind::Credential, "there is no credential")))
     }
 
-    async fn ask(&self, endpoint: &Url, evidence: &Evidence) -> Result<AccessToken, Error> {
+    async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
         #[cfg(feature = "dpop")]
         if let Some(key) = &self.dpop {
             let binding = key.binding().await?;
             let mut nonce = false;
             return match self
-                .ask_once(endpoint, evidence, Some(&binding), &mut nonce)
+                .ask_once(found, evidence, Some(&binding), &mut nonce)
                 .await
             {
                 // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
                 Err(error) if nonce && error.is_oauth("use_dpop_nonce") => {
-                    self.ask_once(endpoint, evidence, Some(&binding), &mut nonce)
+                    self.ask_once(found, evidence, Some(&binding), &mut nonce)
                         .await
                 }
                 other => other,
             };
         }
-        self.ask_once(endpoint, evidence, None, &mut false).await
+        self.ask_once(found, evidence, None, &mut false).await
     }
 
     /// `nonce` tells whether the answer had one.
     #[cfg_attr(not(feature = "dpop"), expect(unused_variables, reason = "for DPoP"))]
     async fn ask_once(
         &self,
-        endpoint: &Url,
+        found: &Found,
         evidence: &Evidence,
         binding: Option<&Arc<Binding>>,
         nonce: &mut bool,
     ) -> Result<AccessToken, Error> {
-        let mut proof = self.auth.prove(evidence, self.clock.now()).await?;
+        let endpoint = &found.token_endpoint;
+        let issuer = found.issuer.as_deref();
+        let mut proof = self.auth.prove(evidence, issuer, self.clock.now()).await?;
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
+        let params = self.params.with_resource(found.resource.as_deref());
         #[cfg_attr(not(feature = "dpop"), expect(unused_mut, reason = "for DPoP"))]
-        let mut request = request::encode(&self.params, proof);
+        let mut request = request::encode(&params, proof);
         #[cfg(feature = "dpop")]
         if let Some(binding) = binding {
             let (role, now) = (Role::Authorization, self.clock.now());
@@ -186,8 +187,10 @@ impl TokenSource for Grant {
         TokenFuture::new(self.attempt())
     }
 
-    /// It remembers no token.
-    fn reject(&self, _: &AccessToken) {}
+    /// It remembers no token, but where it came from.
+    fn reject(&self, _: &AccessToken) {
+        self.endpoint.refused_by_api(self.clock.now());
+    }
 }
 
 impl fmt::Debug for Grant {

@@ -1,5 +1,7 @@
 //! The token request (RFC 6749 section 4.4.2; pure).
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
@@ -17,6 +19,16 @@ impl Params {
             .iter()
             .find(|(name, _)| name == "scope")
             .map(|(_, value)| value.as_str())
+    }
+
+    /// These, and the resource that metadata named (RFC 8707).
+    pub(crate) fn with_resource(&self, resource: Option<&str>) -> Cow<'_, Params> {
+        let mut params = Cow::Borrowed(self);
+        if let Some(resource) = resource {
+            let resource = ("resource".to_owned(), resource.to_owned());
+            params.to_mut().0.push(resource);
+        }
+        params
     }
 }
 

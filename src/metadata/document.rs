@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 use url::Url;
 
-use crate::exchange::{Response, Shown, is_loopback};
+use crate::exchange::{NamedHosts, Response, Shown, is_loopback};
 use crate::grant::{Flaw, Masks, Members, foreign_encoding};
 
 /// What of it is of use here.
@@ -28,6 +28,8 @@ pub(crate) struct Rules {
     pub(crate) pinned: Option<Url>,
     /// The client shows a certificate, for which there may be another endpoint.
     pub(crate) mutual_tls: bool,
+    /// At other hosts than these it has to be at a public address, if that was said.
+    pub(crate) named_hosts: Option<NamedHosts>,
 }
 
 /// Why a response is no document to be used.
@@ -38,7 +40,7 @@ pub(super) struct Unusable {
     pub(super) transient: bool,
 }
 
-fn unusable(why: impl Into<String>) -> Unusable {
+pub(super) fn unusable(why: impl Into<String>) -> Unusable {
     Unusable {
         why: why.into(),
         transient: false,
@@ -62,6 +64,11 @@ pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
 }
 
 pub(super) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
+    read(&mut members(response)?, rules)
+}
+
+/// Those of a successful response.
+pub(super) fn members(response: &Response) -> Result<Members, Unusable> {
     let status = response.status;
     if status != StatusCode::OK {
         let transient = status.is_server_error()
@@ -78,7 +85,7 @@ pub(super) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unu
     if foreign_encoding(&response.headers).is_some() {
         return Err(unusable("it is encoded, which was not asked for"));
     }
-    let mut members = Members::parse(&response.body).map_err(|flaw| Unusable {
+    Members::parse(&response.body).map_err(|flaw| Unusable {
         why: match flaw {
             Flaw::NotJson { line, column } => {
                 format!("it is not JSON, from line {line} column {column} on")
@@ -87,8 +94,7 @@ pub(super) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unu
         },
         // A page of a proxy, or a cut body.
         transient: matches!(flaw, Flaw::NotJson { .. }),
-    })?;
-    read(&mut members, rules)
+    })
 }
 
 fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
@@ -126,58 +132,70 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     }
     let endpoint = endpoint.ok_or_else(|| unusable("it has no token_endpoint"))?;
     Ok(Document {
-        token_endpoint: judged(&endpoint, rules)?,
+        token_endpoint: judged(&endpoint, rules)
+            .map_err(|flaw| unusable(format!("its token_endpoint {flaw}")))?,
         auth_methods,
     })
 }
 
-/// The token endpoint, if the client may be proved there.
-fn judged(endpoint: &str, rules: &Rules) -> Result<Url, Unusable> {
-    let Ok(url) = Url::parse(endpoint) else {
-        return Err(unusable("its token_endpoint is not a URL"));
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(unusable(
-            "its token_endpoint has user information before the host",
-        ));
-    }
+/// The token endpoint, if the client may be proved there; otherwise what is wrong with it.
+fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
+    let url = secure(endpoint, &rules.url, &rules.plain_hosts)?;
     if url.fragment().is_some() {
-        return Err(unusable(
-            "its token_endpoint has a fragment (RFC 6749 section 3.2)",
+        return Err("has a fragment (RFC 6749 section 3.2)".to_owned());
+    }
+    let place = Shown(&url);
+    if rules.mutual_tls && url.scheme() != "https" {
+        return Err(format!(
+            "{place} is not https, and the certificate of mutual_tls is shown in TLS"
         ));
     }
-    let place = format!("its token_endpoint {}", Shown(&url));
-    let host = url.host_str().unwrap_or_default();
-    let is_plain = |plain: &String| plain.eq_ignore_ascii_case(host);
-    match url.scheme() {
-        "https" if !host.is_empty() => {}
-        // What is readable on the way could have been changed on the way: it stays at home.
-        "http" if rules.mutual_tls => {
-            return Err(unusable(format!(
-                "{place} is not https, and the certificate of mutual_tls is shown in TLS"
-            )));
-        }
-        "http"
-            if url.origin() == rules.url.origin()
-                && (is_loopback(&url) || rules.plain_hosts.iter().any(is_plain)) => {}
-        _ => return Err(unusable(format!("{place} is not https"))),
+    if let Some(flaw) = rules
+        .named_hosts
+        .as_ref()
+        .and_then(|hosts| hosts.flaw(&url))
+    {
+        return Err(format!("{place} {flaw}"));
     }
     match &rules.pinned {
-        Some(pinned) if pinned.origin() != url.origin() => Err(unusable(format!(
+        Some(pinned) if pinned.origin() != url.origin() => Err(format!(
             "{place} is not at the pinned origin {}",
             pinned.origin().ascii_serialization()
-        ))),
+        )),
         _ => Ok(url),
     }
 }
 
-fn take(members: &mut Members, name: &'static str) -> Result<Option<Value>, Unusable> {
+/// A URL that a server named. `home` is who it speaks of: what is readable on the way could have been changed on the
+/// way, so plain `http` stays there.
+pub(crate) fn secure(url: &str, home: &Url, plain_hosts: &[String]) -> Result<Url, String> {
+    let Ok(url) = Url::parse(url) else {
+        return Err("is not a URL".to_owned());
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has user information before the host".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default();
+    let is_plain = |plain: &String| plain.eq_ignore_ascii_case(host);
+    match url.scheme() {
+        "https" if !host.is_empty() => Ok(url),
+        "http"
+            if url.origin() == home.origin()
+                && (is_loopback(&url) || plain_hosts.iter().any(is_plain)) =>
+        {
+            Ok(url)
+        }
+        _ => Err(format!("{} is not https", Shown(&url))),
+    }
+}
+
+pub(super) fn take(members: &mut Members, name: &'static str) -> Result<Option<Value>, Unusable> {
     members
         .take(name)
         .map_err(|_| unusable(format!("it has {name} twice")))
 }
 
-fn text(members: &mut Members, name: &'static str) -> Result<Option<String>, Unusable> {
+pub(super) fn text(members: &mut Members, name: &'static str) -> Result<Option<String>, Unusable> {
     match take(members, name)? {
         Some(Value::String(text)) => Ok(Some(text)),
         _ => Ok(None),
@@ -185,7 +203,7 @@ fn text(members: &mut Members, name: &'static str) -> Result<Option<String>, Unu
 }
 
 /// A URL that a server sent, fit to be printed.
-fn shown(url: &str) -> String {
+pub(super) fn shown(url: &str) -> String {
     const LONGEST: usize = 256; // as much as of other texts
     let bare = url.split(['?', '#']).next().unwrap_or_default();
     Masks::new(Vec::new()).clean(bare, LONGEST)

@@ -15,6 +15,7 @@ fn rules(issuer: &str) -> Rules {
         plain_hosts: vec!["keycloak".to_owned()],
         pinned: None,
         mutual_tls: false,
+        named_hosts: None,
     }
 }
 

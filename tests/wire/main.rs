@@ -25,5 +25,6 @@ mod leakage;
 mod metadata;
 #[cfg(feature = "mtls")]
 mod mutual_tls;
+mod resource;
 mod status;
 mod transport;

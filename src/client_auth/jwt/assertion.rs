@@ -24,7 +24,6 @@ pub(crate) struct Assertions {
     pub(super) key_id: Option<String>,
     pub(super) certificate: Option<Credential>,
     pub(super) audience: Option<String>,
-    pub(super) issuer: Option<String>,
     /// 60 s: long enough for a slow attempt, and the most that FAPI-minded servers take without question.
     pub(super) lifetime: Duration,
     /// draft-ietf-oauth-rfc7523bis section 4: no other JWT can be mistaken for it.
@@ -51,7 +50,6 @@ impl Assertions {
             key_id: None,
             certificate: None,
             audience: None,
-            issuer: None,
             lifetime: Duration::from_secs(60),
             typ: "client-authentication+jwt".to_owned(),
             not_before: false,
@@ -82,10 +80,8 @@ impl Assertions {
 
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        match self.audience() {
-            None => faults.push(("issuer", "is missing: the assertion needs an audience, so name the authorization server by .issuer(\"https://..\"), or say ClientAuth's .assertion_audience(..) for a server that wants another one (Entra ID and older servers: the token endpoint)".to_owned())),
-            Some("") => faults.push(("assertion_audience", "is empty".to_owned())),
-            Some(_) => {}
+        if self.audience.as_ref().is_some_and(String::is_empty) {
+            faults.push(("assertion_audience", "is empty".to_owned()));
         }
         match (&self.key, self.algorithm) {
             (Key::Shared(_), Some(algorithm)) if !algorithm.is_symmetric() => faults.push((
@@ -143,9 +139,10 @@ impl Assertions {
         &self,
         client_id: &str,
         evidence: &Evidence,
+        issuer: Option<&str>,
         now: Moment,
     ) -> Result<SecretString, Error> {
-        let claims = self.claims(client_id, now, &jws::jti()?)?;
+        let claims = self.claims(client_id, issuer, now, &jws::jti()?)?;
         match (&self.key, evidence) {
             (Key::Shared(_), Evidence::Secret(secret)) => {
                 let algorithm = self.algorithm.unwrap_or(SigningAlgorithm::HS256);
@@ -181,15 +178,19 @@ impl Assertions {
         if let Some(certificate) = &self.certificate {
             out.field("certificate", certificate);
         }
-        out.field("audience", &self.audience());
-    }
-
-    fn audience(&self) -> Option<&str> {
-        self.audience.as_deref().or(self.issuer.as_deref())
+        if let Some(audience) = &self.audience {
+            out.field("audience", audience);
+        }
     }
 
     /// RFC 7523 section 3.
-    fn claims(&self, client_id: &str, now: Moment, jti: &str) -> Result<Value, Error> {
+    fn claims(
+        &self,
+        client_id: &str,
+        issuer: Option<&str>,
+        now: Moment,
+        jti: &str,
+    ) -> Result<Value, Error> {
         let now = match &self.server_clock {
             Some(server) => server.time(now),
             None => now.wall(),
@@ -199,7 +200,7 @@ impl Assertions {
             "iss": client_id,
             "sub": client_id,
             // A string: arrays are refused by rfc7523bis and many servers.
-            "aud": self.audience(),
+            "aud": self.audience.as_deref().or(issuer),
             "jti": jti,
             "iat": issued,
             "exp": issued.saturating_add(self.lifetime.as_secs()),

@@ -16,8 +16,7 @@ const ISSUER: &str = "https://auth.example.com/";
 /// Of the manual clock.
 const NOW: u64 = 1_790_000_000;
 
-fn at_issuer(mut auth: ClientAuth) -> ClientAuth {
-    auth.at_issuer(ISSUER);
+fn faultless(auth: ClientAuth) -> ClientAuth {
     assert_eq!(auth.faults(), []);
     auth
 }
@@ -32,7 +31,7 @@ fn proof_at(auth: &ClientAuth, now: Moment) -> Result<Proof, Error> {
         .unwrap();
     runtime.block_on(async {
         let evidence = auth.read(0).await?;
-        auth.prove(&evidence, now).await
+        auth.prove(&evidence, Some(ISSUER), now).await
     })
 }
 
@@ -60,7 +59,7 @@ fn sent(auth: &ClientAuth) -> (Value, Value, String, Vec<u8>) {
 fn an_assertion_has_what_rfc_7523_asks_for() {
     // M12
     let text = p256();
-    let auth = at_issuer(ClientAuth::private_key_jwt("me", text.as_str()).key_id("k1"));
+    let auth = faultless(ClientAuth::private_key_jwt("me", text.as_str()).key_id("k1"));
     let (header, mut claims, message, signature) = sent(&auth);
     assert_eq!(
         header,
@@ -78,7 +77,7 @@ fn an_assertion_has_what_rfc_7523_asks_for() {
 
 #[test]
 fn no_two_assertions_are_the_same() {
-    let auth = at_issuer(ClientAuth::client_secret_jwt("me", "s"));
+    let auth = faultless(ClientAuth::client_secret_jwt("me", "s"));
     let jtis: std::collections::BTreeSet<_> =
         (0..100).map(|_| sent(&auth).1["jti"].to_string()).collect();
     assert_eq!(jtis.len(), 100);
@@ -96,7 +95,7 @@ fn a_shared_secret_signs_by_hmac() {
         if let Some(algorithm) = chosen {
             auth = auth.algorithm(algorithm);
         }
-        let (header, _, message, tag) = sent(&at_issuer(auth));
+        let (header, _, message, tag) = sent(&faultless(auth));
         assert_eq!(header["alg"], name);
         let key = hmac::Key::new(by, b"the secret");
         assert!(hmac::verify(&key, message.as_bytes(), &tag).is_ok());
@@ -121,7 +120,7 @@ fn what_entra_wants_can_be_set() {
         .assertion_typ("JWT")
         .assertion_lifetime(Duration::from_secs(600))
         .assertion_not_before();
-    let (header, claims, ..) = sent(&at_issuer(auth));
+    let (header, claims, ..) = sent(&faultless(auth));
     let sha256 = digest::digest(&digest::SHA256, identity.cert.der());
     assert_eq!(
         header,
@@ -136,7 +135,7 @@ fn what_entra_wants_can_be_set() {
 fn a_certificate_of_another_key_is_an_error() {
     let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
     let auth = ClientAuth::private_key_jwt("me", p256()).certificate(other.cert.pem());
-    let error = proof(&at_issuer(auth)).err().unwrap();
+    let error = proof(&faultless(auth)).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Credential);
     assert!(
         error
@@ -155,16 +154,6 @@ fn faults_name_the_field_and_the_way_out() {
     let hsm =
         || ClientAuth::private_key_jwt_with_signer("me", Hsm::new(ES256)).assertion_audience("x");
     for (auth, field, flaw) in [
-        (
-            ClientAuth::client_secret_jwt("me", "s"),
-            "issuer",
-            ".issuer(",
-        ),
-        (
-            ClientAuth::client_secret_jwt("me", "s"),
-            "issuer",
-            ".assertion_audience(",
-        ),
         (
             shared().assertion_audience(""),
             "assertion_audience",
@@ -232,9 +221,20 @@ fn faults_name_the_field_and_the_way_out() {
 }
 
 #[test]
+fn the_issuer_is_needed_for_assertions_without_an_audience() {
+    let bare = ClientAuth::client_secret_jwt("me", "s");
+    assert!(bare.needs_issuer());
+    assert_eq!(sent(&bare).1["aud"], ISSUER);
+    let told = bare.assertion_audience("https://other.example/token");
+    assert!(!told.needs_issuer());
+    assert_eq!(sent(&told).1["aud"], "https://other.example/token");
+    assert!(!ClientAuth::client_secret_post("me", "s").needs_issuer());
+}
+
+#[test]
 fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     // K15: a clock before 1970 reads as the epoch.
-    let auth = at_issuer(ClientAuth::client_secret_jwt("me", "s"));
+    let auth = faultless(ClientAuth::client_secret_jwt("me", "s"));
     let now = Moment::new(manual::clock().0.now().mono(), Duration::ZERO);
     let error = proof_at(&auth, now).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Credential);
@@ -252,7 +252,7 @@ fn the_servers_date_corrects_iat_if_wanted() {
         headers.insert("date", date.parse().unwrap());
         let (clock, _) = manual::clock();
         let auth = ClientAuth::client_secret_jwt("me", "s").assertion_time_by_server();
-        let auth = at_issuer(auth);
+        let auth = faultless(auth);
         auth.server_clock().unwrap().hear(&headers, clock.now());
         assert_eq!(sent(&auth).1["iat"], corrected);
         assert_eq!(sent(&auth).1["exp"], corrected + 60);
@@ -306,7 +306,7 @@ fn a_signer_signs() {
     use signature::KeyPair;
     let hsm = Hsm::new(SigningAlgorithm::ES256);
     let public = hsm.pair.as_ref().unwrap().public_key().as_ref().to_vec();
-    let auth = at_issuer(ClientAuth::private_key_jwt_with_signer("me", hsm));
+    let auth = faultless(ClientAuth::private_key_jwt_with_signer("me", hsm));
     let (header, _, message, signature) = sent(&auth);
     assert_eq!(
         (&header["alg"], &header["kid"]),
@@ -322,7 +322,7 @@ fn a_signer_that_fails_is_a_transient_error_with_its_text() {
         algorithm: SigningAlgorithm::ES256,
         pair: None,
     };
-    let auth = at_issuer(ClientAuth::private_key_jwt_with_signer("me", hsm));
+    let auth = faultless(ClientAuth::private_key_jwt_with_signer("me", hsm));
     let error = proof(&auth).err().unwrap();
     assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
     assert_eq!(
@@ -334,7 +334,7 @@ fn a_signer_that_fails_is_a_transient_error_with_its_text() {
 #[test]
 fn clones_with_other_settings_do_not_share_what_was_parsed() {
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
-    let auth = at_issuer(ClientAuth::private_key_jwt("me", jwk));
+    let auth = faultless(ClientAuth::private_key_jwt("me", jwk));
     assert_eq!(sent(&auth).0["alg"], "EdDSA");
     let other = auth.clone().algorithm(SigningAlgorithm::Ed25519);
     assert_eq!(sent(&other).0["alg"], "Ed25519");
@@ -344,7 +344,7 @@ fn clones_with_other_settings_do_not_share_what_was_parsed() {
 #[test]
 fn nothing_of_the_key_is_shown() {
     let text = p256();
-    let auth = at_issuer(
+    let auth = faultless(
         ClientAuth::private_key_jwt("me", text.as_str()).certificate(pem("CERTIFICATE", b"x")),
     );
     let shown = format!("{auth:?} {auth:#?}");

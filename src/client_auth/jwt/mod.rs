@@ -192,11 +192,9 @@ impl ClientAuth {
         self
     }
 
-    /// The audience of assertions, unless they have one.
-    pub(crate) fn at_issuer(&mut self, issuer: &str) {
-        if let Method::Jwt(all) = &mut self.method {
-            all.issuer = Some(issuer.to_owned());
-        }
+    /// Whether it cannot do without the issuer's name: for the audience of assertions that have none of their own.
+    pub(crate) fn needs_issuer(&self) -> bool {
+        matches!(&self.method, Method::Jwt(all) if all.audience.is_none())
     }
 
     /// The server answered: its `Date` is heard by those who asked for it.

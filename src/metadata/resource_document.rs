@@ -1,0 +1,129 @@
+//! What an API tells of itself (RFC 9728 section 2; pure). `signed_metadata` is ignored, as section 2.2 allows.
+
+use serde_json::Value;
+use url::Url;
+
+use super::document::{Unusable, members, shown, take, text, unusable};
+use crate::exchange::Response;
+
+/// What of it is of use here.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Named {
+    /// What the API calls itself, or what it is a part of.
+    pub(super) resource: String,
+    /// Its authorization server, one of those that are allowed.
+    pub(super) issuer: String,
+}
+
+/// What a document must be to be believed.
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceRules {
+    /// As configured, character by character.
+    pub(crate) resource: String,
+    pub(crate) url: Url,
+    /// The only issuers that the client is proved to; not empty.
+    pub(crate) allowed: Vec<String>,
+    /// A resource that this one is a part of will do.
+    pub(crate) enclosing: bool,
+}
+
+impl ResourceRules {
+    /// Fit to be printed: there may be a secret in its query.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.resource)
+    }
+
+    fn is_of(&self, resource: &str) -> bool {
+        resource == self.resource || (self.enclosing && encloses(resource, &self.url))
+    }
+}
+
+/// Where the document is (RFC 9728 section 3.1): between host and path. `whole`: that of the whole origin after it, as
+/// the Model Context Protocol has it.
+pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
+    const SUFFIX: &str = "/.well-known/oauth-protected-resource";
+    let mut own = resource.clone();
+    own.set_path(&match resource.path() {
+        "/" => SUFFIX.to_owned(),
+        // As it is spelled: only a slash that follows the host is dropped.
+        path => format!("{SUFFIX}{path}"),
+    });
+    let mut origin = resource.clone();
+    origin.set_path(SUFFIX);
+    origin.set_query(None);
+    let mut places = vec![own];
+    if whole && !places.contains(&origin) {
+        places.push(origin);
+    }
+    places
+}
+
+pub(super) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named, Unusable> {
+    let mut members = members(response)?;
+    // RFC 9728 section 3.3: otherwise one API could speak for another.
+    let resource = match text(&mut members, "resource")? {
+        Some(resource) if rules.is_of(&resource) => resource,
+        Some(resource) => {
+            let relation = match rules.enclosing {
+                true => "which does not enclose",
+                false => "and not exactly of",
+            };
+            return Err(unusable(format!(
+                "it is of the resource {} {relation} {}",
+                shown(&resource),
+                rules.shown()
+            )));
+        }
+        None => return Err(unusable("it has no resource")),
+    };
+    let servers = match take(&mut members, "authorization_servers")? {
+        Some(Value::Array(servers)) => servers,
+        _ => return Err(unusable("it names no authorization_servers")),
+    };
+    let named = || servers.iter().filter_map(Value::as_str);
+    let is_allowed = |issuer: &&str| rules.allowed.iter().any(|allowed| allowed == issuer);
+    match named().find(is_allowed) {
+        Some(issuer) => Ok(Named {
+            resource,
+            issuer: issuer.to_owned(),
+        }),
+        None => Err(unusable(format!(
+            "of its authorization_servers ({}) none is an allowed issuer ({})",
+            list(named()),
+            list(rules.allowed.iter().map(String::as_str)),
+        ))),
+    }
+}
+
+/// Same origin, and its path a prefix by whole segments (draft-mcguinness-oauth-rfc9728bis).
+fn encloses(resource: &str, inner: &Url) -> bool {
+    let Ok(outer) = Url::parse(resource) else {
+        return false;
+    };
+    let is_bare = outer.query().is_none()
+        && outer.fragment().is_none()
+        && outer.username().is_empty()
+        && outer.password().is_none();
+    let (outer_path, inner_path) = (outer.path(), inner.path());
+    let rest = inner_path.strip_prefix(outer_path);
+    is_bare
+        && outer.origin() == inner.origin()
+        && rest.is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('/') || outer_path.ends_with('/')
+        })
+}
+
+/// URLs, fit to be printed.
+fn list<'a>(urls: impl Iterator<Item = &'a str>) -> String {
+    const MOST: usize = 8; // real lists have one or two
+    let mut shown: Vec<_> = urls.take(MOST + 1).map(shown).collect();
+    if shown.len() > MOST {
+        shown.truncate(MOST);
+        shown.push("..".to_owned());
+    }
+    shown.join(", ")
+}
+
+#[cfg(test)]
+#[path = "resource_document_tests.rs"]
+mod tests;
