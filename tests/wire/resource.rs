@@ -549,19 +549,23 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
 async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
     // M07, M08
     let (pair, next) = (pair(), Server::start([]));
-    let moved = || of_api(&pair.resource(), &[&issuer(&next)]);
-    pair.api.now([pair.own(), moved(), moved()]);
-    let own = || at_home(&pair.auth);
-    pair.auth.now([own(), ok("t1"), own(), ok("t2")]);
-    let broken = json(503, "{}");
-    next.now([broken.clone(), broken, at_home(&next), ok("t3")]);
+    pair.api
+        .now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
+    pair.auth
+        .now([at_home(&pair.auth), ok("t1"), ok("t2"), ok("t3")]);
+    next.now([json(503, "{}")]);
     let allowed = [pair.issuer(), issuer(&next)];
     let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
-    let tokens = hasty(tokens).metadata_lifetime(MOMENT).build().unwrap();
+    let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
         assert_eq!(renewed(&tokens).await.unwrap(), token);
     }
-    assert_eq!(lines(&next).last().map(String::as_str), Some("POST /token"));
+    assert_eq!(pair.api.hits(), 2);
+    assert_eq!(
+        next.hits(),
+        2,
+        "its metadata, at both places, and no credential"
+    );
 }
 
 #[tokio::test]
