@@ -48,7 +48,7 @@ impl ClientCredentials {
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
-    /// let auth = ClientAuth::client_secret_basic("agent", Credential::env("CLIENT_SECRET"));
+    /// let auth = ClientAuth::client_secret_basic("agent", Credential::file("/run/secrets/client-secret"));
     /// let tokens = ClientCredentials::for_resource("https://mcp.example.com/mcp", ["https://auth.example.com"], auth).build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
