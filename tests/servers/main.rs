@@ -1,5 +1,6 @@
 //! The crate against real authorization servers, written by others, in processes of their own: oidc-provider
-//! (JavaScript, OpenID certified) and Authlib behind Flask (Python). `.ci/servers` installs both;
+//! (JavaScript, OpenID certified) and Authlib behind Flask (Python); and an API that verifies tokens by
+//! express-oauth2-jwt-bearer (JavaScript, Auth0's). `.ci/servers` installs them;
 //! `cargo test --test servers -- --include-ignored` runs these tests.
 
 #![allow(
@@ -10,6 +11,7 @@
     reason = "tests"
 )]
 
+mod api;
 mod certificates;
 mod methods;
 mod process;

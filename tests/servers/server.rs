@@ -7,6 +7,7 @@ use std::time::Duration;
 use client_credentials::{AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder};
 use serde_json::{Map, Value, json};
 
+use crate::api::Api;
 use crate::certificates::Authority;
 use crate::methods::{self, AUTHLIB, Credentials, Method, OIDC_PROVIDER};
 use crate::process::Process;
@@ -78,6 +79,13 @@ impl Server {
             folder,
             http,
         })
+    }
+
+    /// An API that takes its tokens.
+    pub(crate) fn api(&self) -> Result<Api> {
+        let listeners = [Listener::Http, Listener::Https, Listener::MutualTls];
+        let issuers: Result<Vec<_>> = listeners.map(|one| self.issuer(one)).into_iter().collect();
+        Api::start(&self.folder.0, &issuers?, self.http.clone())
     }
 
     /// The issuer behind this port, which is its origin.
@@ -204,7 +212,10 @@ impl Server {
         ))
     }
 
-    fn set_up(&self, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder> {
+    pub(crate) fn set_up(
+        &self,
+        builder: ClientCredentialsBuilder,
+    ) -> Result<ClientCredentialsBuilder> {
         let ca = reqwest::Certificate::from_pem(self.authority.certificate().as_bytes())?;
         let wait = Duration::from_millis(1);
         Ok(builder
@@ -227,7 +238,7 @@ impl Server {
 }
 
 /// A file of the tests.
-fn here(path: &str) -> PathBuf {
+pub(crate) fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/servers")
         .join(path)

@@ -5,7 +5,11 @@
 // standard input does. Each of the three listeners is an issuer of its own; they share clients and tokens.
 //
 // `PUT /admin/clients/ID` (http only) registers or replaces a client: a JSON object of client metadata (RFC 7591).
-// A client whose id ends with `nonce` must bring a DPoP nonce (RFC 9449 section 8).
+//
+// Any client may bring a DPoP proof, and one with `dpop_bound_access_tokens` has to (RFC 9449 section 5.2); a client whose
+// id ends with `nonce` must bring a nonce in it (section 8). A client with `tls_client_certificate_bound_access_tokens`
+// gets tokens that are bound to the certificate it shows at `mtls` (RFC 8705 section 3.4). A `resource` at
+// `http(s)://localhost:PORT` has tokens of the form JWT, with itself as the audience.
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
@@ -77,6 +81,10 @@ function configuration(mtls) {
         defaultResource: () => WEATHER,
         useGrantedResource: () => true,
         getResourceServerInfo(ctx, resource) {
+          // An API of the tests: it verifies tokens itself.
+          if (/^https?:\/\/localhost(:\d+)?$/.test(resource)) {
+            return { scope, accessTokenTTL: 600, accessTokenFormat: 'jwt', audience: resource };
+          }
           if (!Object.hasOwn(resources, resource)) {
             throw new errors.InvalidTarget();
           }

@@ -1,0 +1,176 @@
+//! An API whose tokens are verified by software of others (Auth0's express-oauth2-jwt-bearer), and what it says of ours.
+
+use std::path::Path;
+use std::process::Command;
+
+use client_credentials::{
+    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenSource,
+};
+use reqwest_middleware::ClientBuilder;
+use serde_json::{Map, Value, json};
+
+use crate::Result;
+use crate::methods::{METHODS, random};
+use crate::process::Process;
+use crate::server::{Listener, SCOPE, Server, here};
+use crate::stories::{check, full};
+
+/// Running until it is dropped. It believes one authorization server, under all its names.
+pub(crate) struct Api {
+    _process: Process,
+    ports: Map<String, Value>,
+    http: reqwest::Client,
+}
+
+impl Api {
+    /// `folder`: as the authorization server's, whose issuers these are. `http` trusts the same CA.
+    pub(crate) fn start(folder: &Path, issuers: &[String], http: reqwest::Client) -> Result<Api> {
+        let mut command = Command::new("node");
+        command.arg(here("express-oauth2-jwt-bearer/server.mjs"));
+        command.arg(folder).args(issuers);
+        command.env("NODE_EXTRA_CA_CERTS", folder.join("ca.pem"));
+        let (process, line) = Process::start(&mut command)?;
+        Ok(Api {
+            ports: serde_json::from_str(&line)?,
+            _process: process,
+            http,
+        })
+    }
+
+    /// What it calls itself behind this port. Over `https` it asks for a certificate, and does not demand it.
+    pub(crate) fn origin(&self, listener: Listener) -> Result<String> {
+        let scheme = match listener {
+            Listener::Http => "http",
+            Listener::Https | Listener::MutualTls => "https",
+        };
+        let port = self.ports.get(scheme).ok_or("it has no such port")?;
+        Ok(format!("{scheme}://localhost:{port}"))
+    }
+
+    /// Asks for this path through the middleware: status and body.
+    async fn ask(
+        &self,
+        path: &str,
+        listener: Listener,
+        tokens: &ClientCredentials,
+    ) -> Result<(u16, Value)> {
+        let origin = self.origin(listener)?;
+        let bearer = BearerAuth::for_origin(&origin, tokens.clone())?;
+        let client = ClientBuilder::new(self.http.clone()).with(bearer).build();
+        let response = client.get(format!("{origin}{path}")).send().await?;
+        let status = response.status().as_u16();
+        let text = response.text().await?;
+        Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+    }
+
+    /// What happened so far.
+    async fn counters(&self) -> Result<Value> {
+        let url = format!("{}/admin/counters", self.origin(Listener::Http)?);
+        Ok(self.http.get(url).send().await?.json().await?)
+    }
+}
+
+/// A new client with a secret, at a new pair of servers.
+async fn pair() -> Result<(Server, Api, ClientAuth)> {
+    let server = Server::oidc_provider()?;
+    let api = server.api()?;
+    let method = METHODS.first().ok_or("there is no method")?;
+    let client = format!("api-{}", random(6));
+    let credentials = method.credentials(&client, &server.authority)?;
+    credentials.put(&server.folder_of(&client))?;
+    server.register(&client, &credentials).await?;
+    let auth = method.auth(&client, &server.folder_of(&client));
+    Ok((server, api, auth))
+}
+
+#[tokio::test]
+#[ignore = "needs node: .ci/servers"]
+async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
+    let (server, api, auth) = pair().await?;
+    for listener in [Listener::Http, Listener::Https] {
+        let builder = server.builder(listener, auth.clone())?;
+        let tokens = builder.resource(api.origin(listener)?).build()?;
+        for _ in 0..2 {
+            let (status, body) = api.ask("/weather", listener, &tokens).await?;
+            check(status == 200 && body["weather"] == "sunny", || {
+                body.to_string()
+            })?;
+            check(
+                body["scheme"] == "Bearer" && body["bound"] == json!([]),
+                || body.to_string(),
+            )?;
+        }
+        // The audience is the other of its two origins: another API.
+        let other = match listener {
+            Listener::Http => Listener::Https,
+            _ => Listener::Http,
+        };
+        let (status, body) = api.ask("/weather", other, &tokens).await?;
+        check(status == 401, || format!("{status} {body}"))?;
+    }
+    let counters = api.counters().await?;
+    check(counters["accepted"] == 4 && counters["proofs"] == 0, || {
+        counters.to_string()
+    })?;
+    // Each 401 was answered with another token, once, and handed back.
+    check(counters["refused"] == 4, || counters.to_string())
+}
+
+#[tokio::test]
+#[ignore = "needs node: .ci/servers"]
+async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
+    let (server, api, auth) = pair().await?;
+    let tokens =
+        ClientCredentials::builder(&format!("{}/token", server.issuer(Listener::Http)?), auth)
+            .scope("weather:write")
+            .resource(api.origin(Listener::Http)?)
+            .build()?;
+    let before = tokens.token().await?;
+    let (status, _) = api.ask("/weather", Listener::Http, &tokens).await?;
+    check(status == 403, || status.to_string())?;
+    let after = tokens.token().await?;
+    check(before.expose_secret() == after.expose_secret(), || {
+        "it was renewed".into()
+    })
+}
+
+/// RFC 9728 from end to end: of the token's server nothing is given but its name.
+#[tokio::test]
+#[ignore = "needs node: .ci/servers"]
+async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
+    let (server, api, auth) = pair().await?;
+    for (listener, issuer) in [
+        (Listener::Http, Listener::Http),
+        (Listener::Http, Listener::Https),
+        (Listener::Https, Listener::Https),
+    ] {
+        let issuer = server.issuer(issuer)?;
+        let of_api = |allowed: &str| -> Result<ClientCredentialsBuilder> {
+            let origin = api.origin(listener)?;
+            server.set_up(ClientCredentials::for_resource(
+                &origin,
+                [allowed],
+                auth.clone(),
+            ))
+        };
+        let (status, body) = api
+            .ask("/weather", listener, &of_api(&issuer)?.build()?)
+            .await?;
+        check(status == 200, || format!("{status} {body}"))?;
+
+        let almost = of_api(&format!("{issuer}/"))?.build()?;
+        let error = almost
+            .token()
+            .await
+            .err()
+            .ok_or("a token of a server that is not allowed")?;
+        let is_told = error.to_string().contains("none is an allowed issuer");
+        check(error.kind() == ErrorKind::Response && is_told, || {
+            full(error)
+        })?;
+    }
+    let tokens = server.builder(Listener::Http, auth)?.build()?;
+    check(tokens.token().await?.scope() == Some(SCOPE), || {
+        "without a resource".into()
+    })
+}
