@@ -47,28 +47,63 @@ impl Api {
         Ok(format!("{scheme}://localhost:{port}"))
     }
 
-    /// Asks for this path through the middleware: status and body.
-    async fn ask(
+    /// A client with these tokens, for one of its origins.
+    pub(crate) fn client(
+        &self,
+        listener: Listener,
+        tokens: &ClientCredentials,
+    ) -> Result<ClientBuilder> {
+        let bearer = BearerAuth::for_origin(&self.origin(listener)?, tokens.clone())?;
+        Ok(ClientBuilder::new(self.http.clone()).with(bearer))
+    }
+
+    /// Asks for this path: status and body.
+    pub(crate) async fn ask(
         &self,
         path: &str,
         listener: Listener,
         tokens: &ClientCredentials,
     ) -> Result<(u16, Value)> {
-        let origin = self.origin(listener)?;
-        let bearer = BearerAuth::for_origin(&origin, tokens.clone())?;
-        let client = ClientBuilder::new(self.http.clone()).with(bearer).build();
-        let response = client.get(format!("{origin}{path}")).send().await?;
-        let status = response.status().as_u16();
-        let text = response.text().await?;
-        Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+        let client = self.client(listener, tokens)?.build();
+        let url = format!("{}{path}", self.origin(listener)?);
+        answer(client.get(url).send().await?).await
     }
 
-    /// What happened so far.
-    async fn counters(&self) -> Result<Value> {
+    /// The same with what a thief has.
+    pub(crate) async fn ask_by(
+        &self,
+        path: &str,
+        listener: Listener,
+        authorization: http::HeaderValue,
+    ) -> Result<(u16, Value)> {
+        let url = format!("{}{path}", self.origin(listener)?);
+        let request = self.http.get(url).header("authorization", authorization);
+        answer(request.send().await?).await
+    }
+
+    /// From now on it wants another nonce; the one before is still good.
+    pub(crate) async fn renew_nonce(&self) -> Result {
+        let url = format!("{}/admin/nonce", self.origin(Listener::Http)?);
+        self.http.put(url).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// How often that happened so far.
+    pub(crate) async fn count(&self) -> Result<[u64; 5]> {
         let url = format!("{}/admin/counters", self.origin(Listener::Http)?);
-        Ok(self.http.get(url).send().await?.json().await?)
+        let counters: Value = self.http.get(url).send().await?.json().await?;
+        Ok(COUNTED.map(|one| counters[one].as_u64().unwrap_or(u64::MAX)))
     }
 }
+
+pub(crate) async fn answer(response: reqwest::Response) -> Result<(u16, Value)> {
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    Ok((status, serde_json::from_str(&text).unwrap_or_default()))
+}
+
+/// What [`Api::count`] tells, in order. Proofs are different ones that were accepted, challenges those for a nonce.
+const COUNTED: [&str; 5] = ["accepted", "refused", "proofs", "replays", "challenges"];
 
 /// A new client with a secret, at a new pair of servers.
 async fn pair() -> Result<(Server, Api, ClientAuth)> {
@@ -108,12 +143,9 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
         let (status, body) = api.ask("/weather", other, &tokens).await?;
         check(status == 401, || format!("{status} {body}"))?;
     }
-    let counters = api.counters().await?;
-    check(counters["accepted"] == 4 && counters["proofs"] == 0, || {
-        counters.to_string()
-    })?;
     // Each 401 was answered with another token, once, and handed back.
-    check(counters["refused"] == 4, || counters.to_string())
+    let counted = api.count().await?;
+    check(counted == [4, 4, 0, 0, 0], || format!("{counted:?}"))
 }
 
 #[tokio::test]

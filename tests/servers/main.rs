@@ -14,6 +14,7 @@
 mod api;
 mod certificates;
 mod methods;
+mod possession;
 mod process;
 mod requests;
 mod server;

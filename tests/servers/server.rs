@@ -65,9 +65,7 @@ impl Server {
         ] {
             std::fs::write(folder.0.join(name), content)?;
         }
-        let ca = reqwest::Certificate::from_pem(authority.certificate().as_bytes())?;
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([ca]);
-        let http = http.build()?;
+        let http = trusting(&authority)?().no_proxy().build()?;
         let (process, line) = Process::start(command.arg(&folder.0))?;
         let ports = serde_json::from_str(&line)
             .map_err(|e| format!("{name} said {line:?} ({e})\n{}", process.stderr()))?;
@@ -216,11 +214,10 @@ impl Server {
         &self,
         builder: ClientCredentialsBuilder,
     ) -> Result<ClientCredentialsBuilder> {
-        let ca = reqwest::Certificate::from_pem(self.authority.certificate().as_bytes())?;
         let wait = Duration::from_millis(1);
         Ok(builder
             .scope(SCOPE)
-            .http_client(move || reqwest::Client::builder().tls_certs_only([ca.clone()]))
+            .http_client(trusting(&self.authority)?)
             .denied_backoff(wait, wait)
             .expired_backoff(wait, wait)
             .forced_refreshes(100, wait))
@@ -235,6 +232,14 @@ impl Server {
     fn says(&self, e: reqwest::Error) -> Failure {
         format!("{}: {e}; it says:\n{}", self.name, self.process.stderr()).into()
     }
+}
+
+/// For clients of servers with a certificate of this authority.
+pub(crate) fn trusting(
+    authority: &Authority,
+) -> Result<impl Fn() -> reqwest::ClientBuilder + Clone + Send + Sync + 'static> {
+    let ca = reqwest::Certificate::from_pem(authority.certificate().as_bytes())?;
+    Ok(move || reqwest::Client::builder().tls_certs_only([ca.clone()]))
 }
 
 /// A file of the tests.
