@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`performance`] | what a token costs, how that was measured |
 //! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
-//! | [`authentication`] | which authentication method, how it is rotated, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
+//! | [`authentication`] | which authentication method, how it is rotated, what is to be done about an API that names its authorization server, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
 
 // Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
 #[cfg_attr(

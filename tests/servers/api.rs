@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use client_credentials::{
-    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenSource,
+    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind,
+    TokenSource,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Map, Value, json};
@@ -188,6 +189,10 @@ async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
         let (status, body) = api
             .ask("/weather", listener, &of_api(&issuer)?.build()?)
             .await?;
+        check(status == 200, || format!("{status} {body}"))?;
+
+        let bound = of_api(&issuer)?.dpop(DpopKey::generate()).build()?;
+        let (status, body) = api.ask("/dpop", listener, &bound).await?;
         check(status == 200, || format!("{status} {body}"))?;
 
         let almost = of_api(&format!("{issuer}/"))?.build()?;

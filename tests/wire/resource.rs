@@ -457,6 +457,29 @@ async fn a_private_address_that_the_user_named_is_fine() {
 }
 
 #[tokio::test]
+async fn a_proxy_of_the_users_is_reached_wherever_it_is_and_resolves_the_rest() {
+    // M05: what it may reach is for its own rules to say; an address in the URL is refused before it is asked.
+    let (pair, proxy) = (pair(), Server::start([answer(403, &[], "")]));
+    let port = proxy.address().port();
+    let builder = || {
+        pair.builder().attempts(1).http_client(move || {
+            let proxy = reqwest::Proxy::https(format!("http://localhost:{port}"));
+            bare().proxy(proxy.unwrap())
+        })
+    };
+    for (endpoint, kind) in [
+        ("https://auth.example/token", ErrorKind::Transport),
+        ("https://10.0.0.1/token", ErrorKind::Response),
+    ] {
+        pair.api.now([pair.own()]);
+        pair.auth.now([of_server(&pair.auth, endpoint)]);
+        let error = failed(&builder().build().unwrap()).await;
+        assert_eq!(error.kind(), kind, "{error:#}");
+    }
+    assert_eq!(lines(&proxy), ["CONNECT auth.example:443"]);
+}
+
+#[tokio::test]
 async fn an_apis_metadata_are_bounded_and_redirects_not_followed() {
     // M03, M06
     let pair = pair();
