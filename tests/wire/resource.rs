@@ -1,7 +1,5 @@
 //! From an API to its authorization server: family M, as far as APIs name servers.
 
-use std::net::SocketAddr;
-
 use client_credentials::{
     ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource,
 };
@@ -444,7 +442,7 @@ async fn a_private_address_that_the_user_named_is_fine() {
             let builder = reqwest::Client::builder().tls_certs_only([root]);
             match pinned {
                 true => builder,
-                false => builder.resolve("localhost", SocketAddr::new(address.ip(), 0)),
+                false => builder.resolve("localhost", std::net::SocketAddr::new(address.ip(), 0)),
             }
         };
         let mut builder = pair.builder().http_client(http);
