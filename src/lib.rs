@@ -55,6 +55,8 @@
 //! | `dpop` | no | no tokens that are bound to a key (RFC 9449); brings `jwt`, and no further crates |
 //! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
+//! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
+//! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
 //! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
 //!
 //! # Secrets
@@ -98,6 +100,8 @@ mod future;
 mod grant;
 mod metadata;
 mod retry;
+#[cfg(feature = "shared")]
+mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
@@ -118,6 +122,10 @@ pub use client_credentials::{ClientCredentials, ClientCredentialsBuilder};
 pub use dpop::DpopKey;
 pub use error::{Error, ErrorKind, OAuthError};
 pub use future::TokenFuture;
+#[cfg(feature = "redis")]
+pub use shared::RedisStore;
+#[cfg(feature = "shared")]
+pub use shared::{FileStore, SealedStore, Shared, Store, StoreFuture};
 #[cfg(feature = "jwt")]
 pub use signing::{Signer, SigningAlgorithm, SigningFuture};
 pub use source::{SourceFn, TokenSource, source_fn};
@@ -143,6 +151,12 @@ const _: () = {
     #[cfg(feature = "dpop")]
     shared_between_threads::<DpopKey>();
     shared_between_threads::<Cached<AccessToken>>();
+    #[cfg(feature = "shared")]
+    {
+        shared_between_threads::<SealedStore>();
+        shared_between_threads::<Box<dyn Store>>();
+        shared_between_threads::<Shared<Box<dyn TokenSource>>>();
+    }
     shared_between_threads::<AccessToken>();
     shared_between_threads::<Error>();
     shared_between_threads::<Box<dyn TokenSource>>();

@@ -202,6 +202,11 @@ impl AccessToken {
         self.0.grant.terms.refresh_in
     }
 
+    #[cfg(feature = "shared")]
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.0.grant.terms
+    }
+
     /// Whether the two carry the same value, whatever their identities.
     pub(crate) fn same_value(&self, other: &AccessToken) -> bool {
         self.0.authorization == other.0.authorization

@@ -40,6 +40,17 @@ impl Moment {
         }
     }
 
+    /// On a machine that was up for less, the monotonic hand stops at its start: the wall hand is then the more
+    /// pessimistic.
+    #[cfg(feature = "shared")]
+    pub(crate) fn minus(self, age: Duration) -> Moment {
+        let age = nanoseconds(age);
+        Moment {
+            mono: self.mono.saturating_sub(age),
+            wall: self.wall.saturating_sub(age),
+        }
+    }
+
     /// Reached as soon as either clock says so.
     #[inline]
     pub(crate) fn reached(self, now: Moment) -> bool {

@@ -21,6 +21,8 @@ use tokio::task::AbortHandle;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use clock::{Clock, Moment};
 use flight::{Flight, Landed, Landing, Plan, Pulse, Runtime};
+#[cfg(feature = "shared")]
+pub(crate) use schedule::Schedule;
 pub(crate) use schedule::{doubled, share};
 pub(crate) use settings::{Backoff, SHORTEST, Settings};
 use slots::Slots;

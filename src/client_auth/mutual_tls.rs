@@ -67,11 +67,30 @@ pub(super) struct MutualTls {
 }
 
 /// A certificate and the key that belongs to it.
-pub(crate) struct TlsIdentity(reqwest::Identity);
+pub(crate) struct TlsIdentity {
+    identity: reqwest::Identity,
+    /// `x5t#S256` of the certificate (RFC 8705 section 3.1).
+    #[cfg(feature = "shared")]
+    thumbprint: Vec<u8>,
+}
+
+#[cfg(feature = "shared")]
+impl ClientAuth {
+    /// Of the certificate that a token may be bound to: the one that is tried first.
+    pub(crate) async fn certificate_thumbprint(&self) -> Result<Option<Vec<u8>>, Error> {
+        match &self.method {
+            Method::MutualTls(pair) => {
+                let place = self.places().first().copied().unwrap_or_default();
+                Ok(Some(pair.read(place).await?.thumbprint.clone()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
 
 impl TlsIdentity {
     pub(crate) fn shown_by(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
-        builder.identity(self.0.clone())
+        builder.identity(self.identity.clone())
     }
 
     /// Errors name what is wrong and show nothing of the texts.
@@ -89,11 +108,28 @@ impl TlsIdentity {
             builder.identity(identity.clone()).build()
         }));
         match trial {
-            Ok(Ok(_)) => Ok(TlsIdentity(identity)),
+            Ok(Ok(_)) => Ok(TlsIdentity {
+                identity,
+                #[cfg(feature = "shared")]
+                thumbprint: thumbprint(&certificate).ok_or(Flaw::Pair(DAMAGED))?,
+            }),
             Ok(Err(e)) if is_mismatch(&e) => Err(Flaw::Pair(MISMATCH)),
             Ok(Err(_)) | Err(_) => Err(Flaw::Pair(DAMAGED)),
         }
     }
+}
+
+/// SHA-256 of the first certificate in a PEM text.
+#[cfg(feature = "shared")]
+fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
+    use aws_lc_rs::digest;
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let certificate = CertificateDer::from_pem_slice(certificates.as_bytes()).ok()?;
+    Some(
+        digest::digest(&digest::SHA256, &certificate)
+            .as_ref()
+            .to_vec(),
+    )
 }
 
 enum Flaw {

@@ -43,6 +43,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) plain_hosts: Vec<String>,
     pub(super) metadata_lifetime: Option<Duration>,
     pub(super) pinned_origin: Option<String>,
+    #[cfg(feature = "shared")]
+    pub(super) shared: Option<crate::SealedStore>,
     pub(super) http_client: Arc<HttpClient>,
     pub(super) rules: Rules,
     pub(super) exchange: exchange::Settings,
@@ -73,6 +75,8 @@ impl ClientCredentialsBuilder {
             plain_hosts: Vec::new(),
             metadata_lifetime: None,
             pinned_origin: None,
+            #[cfg(feature = "shared")]
+            shared: None,
             http_client: Arc::new(reqwest::Client::builder),
             rules: Rules::default(),
             exchange: exchange::Settings::default(),
@@ -403,6 +407,8 @@ impl ClientCredentialsBuilder {
         for setter in &self.zero_durations {
             faults.add(setter, "must be more than zero");
         }
+        #[cfg(feature = "shared")]
+        self.check_sharing(&mut faults);
         let params = self.wire_params(&mut faults);
         self.check_headers(&mut faults);
         let located = match located {
@@ -412,6 +418,8 @@ impl ClientCredentialsBuilder {
         if let Some(_plain) = located.plain.filter(|url| !is_loopback(url)) {
             event!(warn, url = %exchange::Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
         }
+        #[cfg(feature = "shared")]
+        let sharing = super::sharing::Sharing::of(&mut self, &first, &params);
         self.rules.asked_scope = params.scope().map(Into::into);
         let grant = Grant {
             exchange: Exchange::new(self.http_client, &located.first, self.exchange)?,
@@ -428,6 +436,8 @@ impl ClientCredentialsBuilder {
             source: grant,
             settings: self.retry,
         };
+        #[cfg(feature = "shared")]
+        let source = super::sharing::Sharing::around(sharing, source);
         Ok(ClientCredentials(Cached::assemble(
             Arc::new(source),
             self.cache,

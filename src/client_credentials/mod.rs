@@ -4,16 +4,22 @@ mod builder;
 mod check;
 mod place;
 mod resource;
+#[cfg(feature = "shared")]
+mod sharing;
 
 use std::fmt;
 
 use crate::cache::Cached;
 use crate::client_auth::ClientAuth;
-use crate::grant::Grant;
-use crate::retry::Retrying;
 use crate::{AccessToken, TokenFuture, TokenSource};
 pub use builder::ClientCredentialsBuilder;
 use place::Place;
+#[cfg(feature = "shared")]
+use sharing::Chain;
+
+/// What is behind the cache.
+#[cfg(not(feature = "shared"))]
+type Chain = crate::retry::Retrying<crate::grant::Grant>;
 
 /// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, kept, renewed in time, shared.
 ///
@@ -36,7 +42,7 @@ use place::Place;
 ///
 /// Dropping the future of `token()` abandons the wait; the request goes on, and its token serves the next caller.
 #[derive(Clone)]
-pub struct ClientCredentials(Cached<Retrying<Grant>>);
+pub struct ClientCredentials(Cached<Chain>);
 
 impl ClientCredentials {
     /// Starts with what is required: where to ask, and how to prove who asks.

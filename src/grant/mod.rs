@@ -18,7 +18,7 @@ use crate::exchange::{Exchange, Peer, Shown};
 use crate::metadata::{Endpoint, Found};
 use crate::token::{Binding, Holder};
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
-#[cfg(feature = "jwt")]
+#[cfg(any(feature = "jwt", feature = "shared"))]
 pub(crate) use members::wipe;
 pub(crate) use members::{Flaw, Members};
 use request::Params;

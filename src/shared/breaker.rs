@@ -1,0 +1,153 @@
+//! When a store is left alone (pure): after one failure for a while, which doubles while it goes on failing.
+
+use std::time::Duration;
+
+use crate::cache::clock::Moment;
+use crate::cache::doubled;
+
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    /// Failures without a calm time between them.
+    strikes: u32,
+    failed: Option<Moment>,
+    /// Left alone until then; one visit is let through at a time after it.
+    closed_until: Option<Moment>,
+    /// The failure was told, and its end was not.
+    told: bool,
+}
+
+/// 1 s doubling to 30 s: a visit in vain costs somebody 100 ms.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// 1 min without a failure, and the store counts as well again: one that comes and goes is visited ever more rarely, and
+/// told about once.
+const CALM: Duration = Duration::from_secs(60);
+
+/// Something to tell.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Failing,
+    Recovered,
+}
+
+impl Breaker {
+    /// Whether to visit the store. A yes after a failure holds for one visit: until its outcome is known, or it was
+    /// given up, others are told no.
+    pub(crate) fn admits(&mut self, now: Moment) -> bool {
+        match self.closed_until {
+            Some(end) if !end.reached(now) => false,
+            Some(_) => {
+                self.closed_until = Some(now.plus(self.pause()));
+                true
+            }
+            None => true,
+        }
+    }
+
+    pub(crate) fn failed(&mut self, now: Moment) -> Option<News> {
+        if self.is_calm(now) {
+            self.strikes = 0;
+        }
+        self.strikes = self.strikes.saturating_add(1);
+        self.failed = Some(now);
+        self.closed_until = Some(now.plus(self.pause()));
+        (!std::mem::replace(&mut self.told, true)).then_some(News::Failing)
+    }
+
+    pub(crate) fn succeeded(&mut self, now: Moment) -> Option<News> {
+        self.closed_until = None;
+        if !self.is_calm(now) {
+            return None;
+        }
+        self.strikes = 0;
+        self.failed = None;
+        std::mem::take(&mut self.told).then_some(News::Recovered)
+    }
+
+    fn is_calm(&self, now: Moment) -> bool {
+        self.failed
+            .is_none_or(|failed| failed.plus(CALM).reached(now))
+    }
+
+    fn pause(&self) -> Duration {
+        doubled(FIRST_PAUSE, self.strikes.saturating_sub(1), LONGEST_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Trial {
+        breaker: Breaker,
+        start: Moment,
+    }
+
+    impl Trial {
+        fn new() -> Self {
+            Trial {
+                breaker: Breaker::default(),
+                start: crate::cache::clock::manual::clock().0.now(),
+            }
+        }
+        fn at(&self, millis: u64) -> Moment {
+            self.start.plus(Duration::from_millis(millis))
+        }
+    }
+
+    #[test]
+    fn a_store_that_fails_is_left_alone_and_then_visited_by_one() {
+        let mut t = Trial::new();
+        assert!(t.breaker.admits(t.at(0)));
+        assert_eq!(t.breaker.failed(t.at(0)), Some(News::Failing));
+        assert!(!t.breaker.admits(t.at(999)));
+        assert!(t.breaker.admits(t.at(1000)));
+        assert!(!t.breaker.admits(t.at(1000)), "one at a time");
+        assert!(!t.breaker.admits(t.at(1999)));
+        assert!(t.breaker.admits(t.at(2000)), "the first one was given up");
+        assert_eq!(t.breaker.failed(t.at(2000)), None, "told already");
+        assert!(!t.breaker.admits(t.at(3999)));
+        assert!(t.breaker.admits(t.at(4000)));
+    }
+
+    #[test]
+    fn a_store_that_flaps_is_visited_ever_more_rarely_and_told_about_once() {
+        // D04: up for one visit, down for the next, for an hour
+        let mut t = Trial::new();
+        let (mut visits, mut told) = (0, Vec::new());
+        for second in 0..3600 {
+            let now = t.at(second * 1000);
+            if t.breaker.admits(now) {
+                visits += 1;
+                told.extend(match visits % 2 {
+                    0 => t.breaker.succeeded(now),
+                    _ => t.breaker.failed(now),
+                });
+            }
+        }
+        assert!(visits <= 2 * (5 + 3600 / 30), "{visits}");
+        assert_eq!(told, [News::Failing]);
+    }
+
+    #[test]
+    fn a_minute_without_failure_ends_it() {
+        let mut t = Trial::new();
+        t.breaker.failed(t.at(0));
+        assert_eq!(t.breaker.succeeded(t.at(1000)), None);
+        assert!(t.breaker.admits(t.at(1001)) && t.breaker.admits(t.at(1001)));
+        assert_eq!(t.breaker.succeeded(t.at(60_000)), Some(News::Recovered));
+        assert_eq!(t.breaker.succeeded(t.at(60_000)), None);
+        assert_eq!(t.breaker.failed(t.at(60_001)), Some(News::Failing));
+        assert!(t.breaker.admits(t.at(61_001)), "the pause is short again");
+    }
+
+    #[test]
+    fn failures_for_ever_overflow_nothing() {
+        let mut t = Trial::new();
+        for n in 0..100 {
+            t.breaker.failed(t.at(n));
+        }
+        assert!(!t.breaker.admits(t.at(99 + 29_999)));
+        assert!(t.breaker.admits(t.at(99 + 30_000)));
+    }
+}

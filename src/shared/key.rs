@@ -1,0 +1,199 @@
+//! What tells one token from another in a store that all clients share (pure): everything that went into the request,
+//! except what proves the client, which differs by replica and changes.
+
+use url::Url;
+
+use crate::grant::request::Params;
+
+/// All of it, in one order and unambiguously. It is authenticated with the record, and its keyed hash is the record's
+/// name: neither shows it.
+#[derive(Clone)]
+pub(crate) struct Key(Vec<u8>);
+
+/// What of a token request decides which token comes back.
+pub(crate) struct Asked<'a> {
+    /// The issuer, or the token endpoint with its query.
+    pub(crate) place: Place<'a>,
+    pub(crate) client_id: &'a str,
+    /// Of client authentication: a token may say how the client was authenticated.
+    pub(crate) method: &'a str,
+    pub(crate) params: &'a Params,
+    /// Some gateways choose the tenant by a header.
+    pub(crate) headers: &'a http::HeaderMap,
+}
+
+pub(crate) enum Place<'a> {
+    TokenEndpoint(&'a Url),
+    Issuer(&'a str),
+}
+
+impl Key {
+    /// Of a source that is not ours: its user says what is peculiar to its tokens.
+    pub(crate) fn named(name: &str) -> Key {
+        let mut key = Key(Vec::new());
+        key.add("name", name.as_bytes());
+        key
+    }
+
+    pub(crate) fn of_grant(asked: &Asked<'_>) -> Key {
+        let mut key = Key(Vec::new());
+        match asked.place {
+            Place::TokenEndpoint(url) => key.add("token_endpoint", url.as_str().as_bytes()),
+            Place::Issuer(issuer) => key.add("issuer", issuer.as_bytes()),
+        }
+        key.add("client_id", asked.client_id.as_bytes());
+        key.add("method", asked.method.as_bytes());
+        // The order of parameters, resources and scopes says nothing (RFC 6749 section 3.3, RFC 8707 section 2).
+        let mut params: Vec<_> = asked
+            .params
+            .0
+            .iter()
+            .map(|(name, value)| match name.as_str() {
+                "scope" => (name.as_str(), a_set(value)),
+                _ => (name.as_str(), value.clone()),
+            })
+            .collect();
+        params.sort_unstable();
+        params.dedup();
+        for (name, value) in params {
+            key.add("param", name.as_bytes());
+            key.add("value", value.as_bytes());
+        }
+        let mut headers: Vec<_> = asked
+            .headers
+            .iter()
+            // It tells a release from the next one, not a token from another.
+            .filter(|(name, _)| **name != http::header::USER_AGENT)
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect();
+        headers.sort_unstable();
+        for (name, value) in headers {
+            key.add("header", name.as_bytes());
+            key.add("value", value);
+        }
+        key
+    }
+
+    /// For a token that is good with this key or certificate only: whoever has another one has another name for it.
+    pub(crate) fn bound_to(&self, thumbprint: Option<&[u8]>) -> Key {
+        let mut key = self.clone();
+        if let Some(thumbprint) = thumbprint {
+            key.add("bound_key", thumbprint);
+        }
+        key
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Each with its length, so that no two lists read the same.
+    fn add(&mut self, label: &str, value: &[u8]) {
+        for part in [label.as_bytes(), value] {
+            self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            self.0.extend_from_slice(part);
+        }
+    }
+}
+
+/// Scopes sorted, each once.
+fn a_set(scope: &str) -> String {
+    let mut scopes: Vec<_> = scope.split_ascii_whitespace().collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(params: &[(&str, &str)]) -> Params {
+        Params(
+            params
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        )
+    }
+
+    /// Issuer, client, method, parameters and header of a request.
+    fn key(issuer: &str, id: &str, method: &str, asked: &[(&str, &str)], header: &str) -> Vec<u8> {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("x-tenant", header.parse().unwrap());
+        let asked = Asked {
+            place: Place::Issuer(issuer),
+            client_id: id,
+            method,
+            params: &params(asked),
+            headers: &headers,
+        };
+        Key::of_grant(&asked).0
+    }
+
+    #[test]
+    fn the_same_request_in_another_order_is_the_same() {
+        // C24 across processes
+        let one = [("scope", "a b"), ("resource", "x"), ("resource", "y")];
+        let other = [("resource", "y"), ("resource", "x"), ("scope", "b a b")];
+        assert_eq!(
+            key("i", "c", "m", &one, "t"),
+            key("i", "c", "m", &other, "t")
+        );
+    }
+
+    #[test]
+    fn whatever_differs_makes_another_key() {
+        let asked = [("scope", "a"), ("audience", "x")];
+        let mut keys = vec![
+            key("i", "c", "m", &asked, "t"),
+            key("I", "c", "m", &asked, "t"),
+            key("i", "C", "m", &asked, "t"),
+            key("i", "c", "M", &asked, "t"),
+            key("i", "c", "m", &asked, "T"),
+            key("i", "c", "m", &[("scope", "a b"), ("audience", "x")], "t"),
+            key("i", "c", "m", &[("scope", "a"), ("audience", "y")], "t"),
+            key("i", "c", "m", &[("scope", "a"), ("resource", "x")], "t"),
+            key("i", "c", "m", &[("scope", "a")], "t"),
+            // Parts that read the same when they are put together.
+            key("ic", "", "m", &asked, "t"),
+            key("i", "cm", "", &asked, "t"),
+            Key::named("i").0,
+        ];
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn a_bound_token_is_another_one_for_each_key() {
+        // D20
+        let key = Key::named("x");
+        let bound = |to: Option<&[u8]>| key.bound_to(to).0;
+        assert_eq!(bound(None), key.0);
+        assert_ne!(bound(Some(b"one")), bound(None));
+        assert_ne!(bound(Some(b"one")), bound(Some(b"other")));
+    }
+
+    #[test]
+    fn the_agent_is_no_part_of_it() {
+        let headers = |agent: &str| {
+            let mut headers = http::HeaderMap::new();
+            headers.insert("user-agent", agent.parse().unwrap());
+            headers
+        };
+        let of = |headers: &http::HeaderMap| {
+            let url = Url::parse("https://auth.example.com/token?tenant=a").unwrap();
+            Key::of_grant(&Asked {
+                place: Place::TokenEndpoint(&url),
+                client_id: "c",
+                method: "m",
+                params: &params(&[]),
+                headers,
+            })
+            .0
+        };
+        assert_eq!(of(&headers("one/1")), of(&headers("one/2")));
+    }
+}

@@ -1,0 +1,357 @@
+//! Turns one token into a fleet's token, through a store.
+
+mod breaker;
+mod file;
+pub(crate) mod key;
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+mod ring;
+mod sealed;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::{digest, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::time::Instant;
+
+use crate::cache::Settings;
+use crate::cache::clock::Clock;
+use crate::client_auth::ClientAuth;
+use crate::event::event;
+use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+pub use file::FileStore;
+use key::Key;
+use record::Found;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+pub use sealed::SealedStore;
+use sealed::{Sealed, Spend, Visit};
+pub use store::{Store, StoreFuture};
+
+/// One token for all replicas of a service, by way of a [`SealedStore`] (feature `shared`).
+///
+/// [`ClientCredentials`](crate::ClientCredentials) has one inside after
+/// [`shared`](crate::ClientCredentialsBuilder::shared); use this for a source of your own, inside a
+/// [`Cached`](crate::Cached), which asks it once for each flight:
+///
+/// | the record in the store is | what happens |
+/// |---|---|
+/// | fresh | it is used |
+/// | stale, and nobody renews it | it is renewed under a lease, and put there for the others |
+/// | stale, and somebody renews it | it is used meanwhile |
+/// | not there, and somebody fetches one | that is waited for, for 5 s; then this source fetches one by itself |
+/// | not there, damaged, expired, refused by the API | a token is fetched under a lease, and put there |
+/// | not to be had: the store is down or slow | after 100 ms in total a token is fetched as if there were no store; the store is left alone for 1 s, doubling to 30 s |
+///
+/// ```
+/// use client_credentials::{AccessToken, Cached, Credential, FileStore, SealedStore, Shared, source_fn};
+/// use std::time::Duration;
+///
+/// let source = source_fn(|| async { AccessToken::bearer("abc", Some(Duration::from_secs(3600))) });
+/// let store = SealedStore::new(FileStore::new("/var/cache/reports"), Credential::file("/run/secrets/seal-key"));
+/// let tokens = Cached::new(Shared::new(source, store, "https://auth.example.com, client reports, scope read"));
+/// ```
+///
+/// # Errors
+///
+/// Those of the source. What goes wrong with the store is none.
+///
+/// # Cancel safety
+///
+/// Dropping the future of `token()` drops what the source was doing. A lease that was held ends by itself, after the
+/// flight deadline.
+pub struct Shared<S> {
+    source: S,
+    store: SealedStore,
+    key: Key,
+    binding: Binding,
+    settings: Settings,
+    clock: Clock,
+    memory: Mutex<Memory>,
+}
+
+/// What this host remembers of tokens without remembering them.
+#[derive(Default)]
+struct Memory {
+    /// What was handed out last: whoever asks again has it already.
+    handed: Option<Fingerprint>,
+    refused: Option<Fingerprint>,
+    /// A record that is older than a refused one is not used, on the wall clocks of those who put them there.
+    watermark: Option<Duration>,
+    /// The last token that was fetched is of no use to others (`expires_in: 0`): nobody waits for the next one.
+    unshareable: bool,
+}
+
+/// SHA-256 of a token. Tokens cannot be guessed, so neither can they from this.
+type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
+
+/// What a token is good with only, beside itself.
+pub(crate) enum Binding {
+    /// Nothing: a bearer token.
+    None,
+    /// Maybe the certificate that the client shows (RFC 8705 section 3): the token response does not say.
+    #[cfg(feature = "mtls")]
+    Certificate(ClientAuth),
+}
+
+impl Binding {
+    #[cfg_attr(
+        not(feature = "mtls"),
+        expect(unused_variables, reason = "only a certificate binds")
+    )]
+    pub(crate) fn of(auth: &ClientAuth) -> Self {
+        #[cfg(feature = "mtls")]
+        if auth.is_mutual_tls() {
+            return Binding::Certificate(auth.clone());
+        }
+        Binding::None
+    }
+
+    async fn thumbprint(&self) -> Result<Option<Vec<u8>>, Error> {
+        match self {
+            Binding::None => Ok(None),
+            #[cfg(feature = "mtls")]
+            Binding::Certificate(auth) => auth.certificate_thumbprint().await,
+        }
+    }
+}
+
+/// 5 s, or a quarter of the flight deadline: a token request takes less, and one of our own fits in behind it.
+const WAIT: Duration = Duration::from_secs(5);
+/// 50 ms doubling to 500 ms: how often somebody who waits looks again.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+
+impl<S: TokenSource> Shared<S> {
+    /// Shares the tokens of `source` with all who have the same `store` and the same `name`.
+    ///
+    /// `name` is what distinguishes these tokens from all others there: authorization server, client, scope, audience.
+    /// The store does not get to see it.
+    pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
+        Shared::assemble(
+            source,
+            store,
+            Key::named(name.as_ref()),
+            Binding::None,
+            Settings::default(),
+            Clock::System,
+        )
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<S: TokenSource> TokenSource for Shared<S> {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::new(self.obtain())
+    }
+
+    /// The record is not deleted here, but when a token is asked for next: this does no I/O.
+    fn reject(&self, token: &AccessToken) {
+        let refused = fingerprint(token);
+        {
+            let mut memory = self.memory();
+            memory.refused = Some(refused);
+            // A token of another source says nothing about our records.
+            if memory.handed == Some(refused) {
+                let received = token.received().wall();
+                memory.watermark = memory.watermark.max(Some(received));
+            }
+        }
+        self.source.reject(token);
+    }
+}
+
+impl<S: TokenSource> Shared<S> {
+    pub(crate) fn assemble(
+        source: S,
+        store: SealedStore,
+        key: Key,
+        binding: Binding,
+        settings: Settings,
+        clock: Clock,
+    ) -> Self {
+        Shared {
+            source,
+            store,
+            key,
+            binding,
+            settings,
+            clock,
+            memory: Mutex::default(),
+        }
+    }
+
+    async fn obtain(&self) -> Result<AccessToken, Error> {
+        let token = self.shared_or_fetched().await?;
+        self.memory().handed = Some(fingerprint(&token));
+        Ok(token)
+    }
+
+    async fn shared_or_fetched(&self) -> Result<AccessToken, Error> {
+        if self.memory().unshareable {
+            return self.alone().await;
+        }
+        // Without its certificate the source will say better what is wrong.
+        let Ok(thumbprint) = self.binding.thumbprint().await else {
+            return self.source.token().await;
+        };
+        let Some(mut visit) = self.store.visit(&self.clock).await else {
+            return self.source.token().await;
+        };
+        let key = self.key.bound_to(thumbprint.as_deref());
+        let key = key.bytes();
+        let Some(owner) = owner() else {
+            return self.source.token().await;
+        };
+        let (mut holding, mut pause, mut spend) = (false, FIRST_LOOK, Spend::Time);
+        let start = Instant::now();
+        let wait = WAIT.min(self.settings.flight_deadline / 4);
+        let mut found = self.look(&mut visit, key, spend).await;
+        loop {
+            if found.as_ref().is_some_and(|found| found.fresh) || holding || visit.has_failed() {
+                break;
+            }
+            let lease = visit.lease(key, &owner, self.settings.flight_deadline, spend);
+            match lease.await {
+                // Whoever had it before may have put a token there since we looked.
+                Some(true) => holding = true,
+                Some(false) if found.is_some() || start.elapsed() >= wait => break,
+                Some(false) => {
+                    // Not all at once.
+                    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    pause = (pause * 2).min(LONGEST_LOOK);
+                    spend = Spend::Nothing;
+                }
+                None => break,
+            }
+            found = self.look(&mut visit, key, spend).await.or(found);
+        }
+        // It is used by those who do not have to renew it.
+        let renew = holding || visit.has_failed();
+        if let Some(found) = found.take_if(|found| found.fresh || !renew) {
+            if holding {
+                visit.release(key, &owner).await;
+            }
+            return Ok(found.token);
+        }
+        let fetched = self.source.token().await;
+        match fetched {
+            Ok(token) => {
+                self.share(&mut visit, key, thumbprint, &token).await;
+                if holding {
+                    visit.release(key, &owner).await;
+                }
+                Ok(token)
+            }
+            Err(error) => {
+                // A server that asks for fewer requests is not asked by the others either, for as long as the lease lasts.
+                if holding && error.kind() != ErrorKind::Throttled {
+                    visit.release(key, &owner).await;
+                }
+                // Whoever has that one already wants to know the error: how long to wait, what to tell.
+                let news = |found: &Found| Some(fingerprint(&found.token)) != self.memory().handed;
+                found.filter(news).map(|found| found.token).ok_or(error)
+            }
+        }
+    }
+
+    /// Without the store, and without anybody waiting.
+    async fn alone(&self) -> Result<AccessToken, Error> {
+        let token = self.source.token().await?;
+        let worth = record::worth(&token, &self.settings, self.clock.now());
+        self.memory().unshareable = worth.is_none();
+        Ok(token)
+    }
+
+    /// The newest of the records that may be used here. A refused one is deleted.
+    async fn look(&self, visit: &mut Visit<'_>, key: &[u8], spend: Spend) -> Option<Found> {
+        let mut newest: Option<Found> = None;
+        for sealed in visit.look(key, spend).await {
+            let Some(found) = self.admit(visit, sealed).await else {
+                continue;
+            };
+            if newest
+                .as_ref()
+                .is_none_or(|newest| newest.received < found.received)
+            {
+                newest = Some(found);
+            }
+        }
+        newest
+    }
+
+    async fn admit(&self, visit: &mut Visit<'_>, sealed: Sealed) -> Option<Found> {
+        let found = sealed.content.arrive(&self.settings, self.clock.now())?;
+        let (refused, old) = {
+            let memory = self.memory();
+            (
+                memory.refused == Some(fingerprint(&found.token)),
+                memory.watermark > Some(found.received),
+            )
+        };
+        if refused {
+            event!(
+                debug,
+                "a token that the API refused is deleted from the shared store"
+            );
+            visit.delete(&sealed.name, &sealed.bytes).await;
+        }
+        (!refused && !old).then_some(found)
+    }
+
+    /// Puts a token there for the others, if it is of use to them.
+    async fn share(
+        &self,
+        visit: &mut Visit<'_>,
+        key: &[u8],
+        thumbprint: Option<Vec<u8>>,
+        token: &AccessToken,
+    ) {
+        let worth = record::worth(token, &self.settings, self.clock.now());
+        // The server insists on it, or the certificate was rotated meanwhile.
+        if self.memory().refused == Some(fingerprint(token))
+            || self.binding.thumbprint().await.ok() != Some(thumbprint)
+        {
+            return;
+        }
+        self.memory().unshareable = worth.is_none();
+        if let Some(expiry) = worth {
+            visit.put(key, token, expiry).await;
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // A panic cannot leave anything half done in there.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fingerprint(token: &AccessToken) -> Fingerprint {
+    let hash = digest::digest(&digest::SHA256, token.expose_secret().as_bytes());
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(hash.as_ref());
+    fingerprint
+}
+
+/// 128 random bits: whose lease it is.
+fn owner() -> Option<String> {
+    let mut owner = [0; 16];
+    rand::fill(&mut owner).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(owner))
+}
+
+impl<S: fmt::Debug> fmt::Debug for Shared<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("store", &self.store)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}

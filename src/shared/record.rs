@@ -1,0 +1,194 @@
+//! A token as it lies in the store: sealed, and of no use to whoever has not the keys (pure).
+//!
+//! ```text
+//! version 1 | key id 8 | nonce 12 | AES-256-GCM of the content | tag 16
+//! ```
+//!
+//! Authenticated with it, and not in it: the version, the key's id, and the whole key of the token (see `key`), so that
+//! a record under another name opens as little as one that was tampered with.
+
+use std::time::Duration;
+
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::rand;
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::ring::{KeyId, Ring, SealKey};
+use crate::AccessToken;
+use crate::cache::clock::Moment;
+use crate::cache::{Schedule, Settings};
+use crate::grant::wipe;
+use crate::token::Terms;
+
+/// Version, key id, nonce and tag.
+const OVERHEAD: usize = 1 + size_of::<KeyId>() + NONCE_LEN + 16;
+
+/// Another one for any change of the form: what we do not know is a miss.
+const VERSION: u8 = 1;
+
+/// 128 KiB: the longest token, and as much again for its further members. More is not read, and not written.
+pub(crate) const LARGEST: usize = 128 * 1024;
+
+/// The only type there is (RFC 6750): a record of another one is from a later version of this crate.
+const BEARER: &str = "Bearer";
+
+/// 30 s: the clocks of hosts may differ by this (those with NTP are within a second). At most a tenth of the lifetime.
+const SKEW: Duration = Duration::from_secs(30);
+
+/// A token that was found in the store.
+pub(crate) struct Found {
+    pub(crate) token: AccessToken,
+    /// When it was received, on the wall clock of whoever put it there.
+    pub(crate) received: Duration,
+    /// Nobody needs to renew it yet.
+    pub(crate) fresh: bool,
+}
+
+/// The record of `token`.
+pub(crate) fn seal(
+    token: &AccessToken,
+    key: &[u8],
+    sealing: &SealKey,
+) -> Result<Vec<u8>, Unspecified> {
+    let mut nonce = [0; NONCE_LEN];
+    rand::fill(&mut nonce)?;
+    let mut content = content(token);
+    // It is encrypted where it lies, and is no secret from there on.
+    let tag = sealing.aead.seal_in_place_separate_tag(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::from(aad(sealing, key)),
+        &mut content,
+    )?;
+    let mut record = vec![VERSION];
+    record.extend_from_slice(&sealing.id);
+    record.extend_from_slice(&nonce);
+    record.extend_from_slice(&content);
+    record.extend_from_slice(tag.as_ref());
+    Ok(record)
+}
+
+/// What a record holds, if it is one of ours for `key`; whether it is usable is another question.
+pub(crate) fn open(record: &[u8], key: &[u8], ring: &Ring) -> Option<Content> {
+    let (version, rest) = record.split_first()?;
+    if *version != VERSION || record.len() > LARGEST {
+        return None;
+    }
+    let (id, rest) = rest.split_first_chunk()?;
+    let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+    let sealing = ring.0.iter().find(|one| one.id == *id)?;
+    let mut buffer = Zeroizing::new(sealed.to_vec());
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let aad = Aad::from(aad(sealing, key));
+    let content = sealing.aead.open_in_place(nonce, aad, &mut buffer).ok()?;
+    Content::parse(content)
+}
+
+fn aad(sealing: &SealKey, key: &[u8]) -> Vec<u8> {
+    [&[VERSION], sealing.id.as_slice(), key].concat()
+}
+
+/// The token, and what the authorization server said about it.
+pub(crate) struct Content {
+    secret: SecretString,
+    received: Duration,
+    terms: Terms,
+}
+
+/// JSON: whoever wrote it had the key, so that its form matters less than that it can be read again.
+fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let terms = token.terms();
+    let mut members = Map::new();
+    members.insert("token_type".into(), BEARER.into());
+    members.insert("token".into(), token.expose_secret().into());
+    members.insert("received".into(), nanos(token.received().wall()).into());
+    members.insert("lifetime".into(), terms.lifetime.map(nanos).into());
+    members.insert("refresh_in".into(), terms.refresh_in.map(nanos).into());
+    members.insert("scope".into(), terms.scope.as_deref().into());
+    members.insert("extra".into(), Value::Object(terms.extra.clone()));
+    let mut members = Value::Object(members);
+    // Room for what is usual: growing would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose_secret().len() + 4096));
+    // Writing to memory does not fail, and what is empty opens as little as what is not JSON.
+    let _ = serde_json::to_writer(&mut *bytes, &members);
+    wipe(&mut members);
+    bytes
+}
+
+impl Content {
+    fn parse(bytes: &[u8]) -> Option<Content> {
+        let mut value: Value = serde_json::from_slice(bytes).ok()?;
+        let content = Content::read(&mut value);
+        wipe(&mut value);
+        content
+    }
+
+    fn read(value: &mut Value) -> Option<Content> {
+        let members = value.as_object_mut()?;
+        let time = |name: &str| members.get(name)?.as_u64().map(Duration::from_nanos);
+        if members.get("token_type")?.as_str()? != BEARER {
+            return None;
+        }
+        Some(Content {
+            secret: members.get("token")?.as_str()?.into(),
+            received: time("received")?,
+            terms: Terms {
+                lifetime: time("lifetime"),
+                refresh_in: time("refresh_in"),
+                scope: members.get("scope").and_then(Value::as_str).map(Into::into),
+                extra: match members.get_mut("extra").map(Value::take) {
+                    Some(Value::Object(extra)) => extra,
+                    _ => Map::new(),
+                },
+            },
+        })
+    }
+
+    /// The token on our own clocks, if it may be used now.
+    ///
+    /// Its age is told by two wall clocks, another host's and ours: it is taken for older than it seems by as much as
+    /// they may differ, and one that comes from further in the future than that is none.
+    pub(crate) fn arrive(mut self, settings: &Settings, now: Moment) -> Option<Found> {
+        let lifetime = self.terms.lifetime.unwrap_or(settings.default_lifetime);
+        let skew = SKEW.min(lifetime / 10);
+        if self.received > now.wall().saturating_add(skew) {
+            return None;
+        }
+        let age = now.wall().saturating_sub(self.received);
+        // However long it says it lasts: by then somebody would have renewed it.
+        if age >= settings.max_age {
+            return None;
+        }
+        let lifetime = lifetime.saturating_sub(skew);
+        self.terms.lifetime = self.terms.lifetime.map(|_| lifetime);
+        let refresh_in = self.terms.refresh_in;
+        let received = now.minus(age);
+        let token = AccessToken::issued(&self.secret, self.terms, received).ok()?;
+        // The earliest instant that a cache may draw: whoever asks first finds it stale and renews it; those who ask
+        // later find the new one.
+        let schedule = Schedule::of(lifetime, refresh_in, settings, 1.0);
+        if received.plus(schedule.unusable).reached(now) {
+            return None;
+        }
+        Some(Found {
+            token,
+            received: self.received,
+            fresh: !received.plus(schedule.refresh).reached(now),
+        })
+    }
+}
+
+/// How long a token is worth keeping for others; `None`: not at all, since it is expired on arrival or too large.
+pub(crate) fn worth(token: &AccessToken, settings: &Settings, now: Moment) -> Option<Duration> {
+    let lifetime = token.lifetime().unwrap_or(settings.default_lifetime);
+    let lifetime = lifetime.saturating_sub(SKEW.min(lifetime / 10));
+    let schedule = Schedule::of(lifetime, token.refresh_in(), settings, 1.0);
+    let usable = schedule.unusable.min(settings.max_age);
+    let age = now.wall().saturating_sub(token.received().wall());
+    // Redis counts in milliseconds, and takes no zero.
+    let left = usable.saturating_sub(age);
+    (left >= Duration::from_millis(1) && content(token).len() <= LARGEST - OVERHEAD).then_some(left)
+}

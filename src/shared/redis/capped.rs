@@ -1,0 +1,108 @@
+//! A stream of which no more is read than was asked for: a store that sends more is none of ours.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How many bytes may still be read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Allowance(Arc<AtomicUsize>);
+
+impl Allowance {
+    pub(super) fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+
+    fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct Capped<S> {
+    pub(super) stream: S,
+    pub(super) allowance: Allowance,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let left = self.allowance.left();
+        // One byte more, to tell the end of the stream from the end of the allowance.
+        let mut piece = [0; 4096];
+        let most = buf.remaining().min(left.saturating_add(1));
+        let most = most.min(piece.len());
+        let mut part = ReadBuf::new(piece.get_mut(..most).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        let read = part.filled();
+        match left.checked_sub(read.len()) {
+            Some(left) => self.allowance.set(left),
+            None => {
+                let text = "the store sends more than it was asked for";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+            }
+        }
+        buf.put_slice(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Capped<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_byte_more_than_allowed_is_an_error() {
+        for (allowed, read) in [(0, 0), (10, 10), (4096, 4096), (10_000, 10_000)] {
+            let bytes = vec![7; 1_000_000];
+            let allowance = Allowance::default();
+            allowance.set(allowed);
+            let mut capped = Capped {
+                stream: bytes.as_slice(),
+                allowance,
+            };
+            let mut out = Vec::new();
+            assert!(capped.read_to_end(&mut out).await.is_err());
+            assert_eq!(out.len(), read);
+            assert!(capped.stream.len() >= 1_000_000 - allowed - 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_ends_within_the_allowance_ends() {
+        let allowance = Allowance::default();
+        allowance.set(3);
+        let mut capped = Capped {
+            stream: b"abc".as_slice(),
+            allowance,
+        };
+        let mut out = Vec::new();
+        assert_eq!(capped.read_to_end(&mut out).await.unwrap(), 3);
+    }
+}

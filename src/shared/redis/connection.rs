@@ -1,0 +1,372 @@
+//! The one connection to the store: made when it is needed, shared by all flights of a runtime, closed soon after.
+
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
+};
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::{Handle, Id};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+
+use super::capped::{Allowance, Capped};
+use super::tls;
+use crate::shared::record::LARGEST;
+use crate::{Credential, Error, ErrorKind};
+
+/// How to connect, and the connection that there is.
+pub(super) struct Connections {
+    /// Without TLS: see `tls`.
+    info: ConnectionInfo,
+    tls: bool,
+    pub(super) password: Option<Credential>,
+    pub(super) roots: Option<Vec<u8>>,
+    connector: Arc<OnceLock<Result<TlsConnector, String>>>,
+    /// The node of a cluster that was found to have our names.
+    node: Mutex<Option<Node>>,
+    kept: Mutex<Option<Arc<Connection>>>,
+    /// So that a thousand flights at once make one connection.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Node {
+    Tcp(String, u16),
+    #[cfg(unix)]
+    Unix(std::path::PathBuf),
+}
+
+struct Connection {
+    multiplexed: MultiplexedConnection,
+    node: Node,
+    /// The runtime that drives it: in another one nobody might.
+    runtime: Id,
+    allowance: Allowance,
+    under_way: AtomicUsize,
+    uses: Arc<AtomicU64>,
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// 1 s: the operations of one flight share a connection; one flight's and the next one's, an hour later, do not.
+const IDLE: Duration = Duration::from_secs(1);
+/// 50 ms, half the patience: then whoever waits for somebody else's connection makes one himself.
+const TURN: Duration = Duration::from_millis(50);
+/// The length of an answer, an error, what is said at the start.
+const SMALL_TALK: usize = 4096;
+/// Two redirections and a lost connection; more is a cluster that does not know what it has.
+const MOST_TRIES: u32 = 4;
+
+impl Connections {
+    pub(super) fn new(info: ConnectionInfo, tls: bool) -> Self {
+        Connections {
+            info,
+            tls,
+            password: None,
+            roots: None,
+            connector: Arc::default(),
+            node: Mutex::default(),
+            kept: Mutex::default(),
+            turn: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Runs a command, at the node of a cluster that it belongs to.
+    pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
+        let mut ask: Option<Node> = None;
+        for tries in 1.. {
+            let found = lock(&self.node).clone();
+            let (node, asking) = match (ask.take(), &found) {
+                (Some(node), _) => (node, true),
+                (None, Some(node)) => (node.clone(), false),
+                (None, None) => (self.first()?, false),
+            };
+            let error = match self.connection(&node).await {
+                Ok((connection, is_new)) => {
+                    match self.query(&connection, command, asking).await {
+                        Ok(value) => return Ok(value),
+                        // What was kept may have been closed at the other end.
+                        Err(error) if error.is_connection_dropped() || error.is_io_error() => {
+                            self.forget(&connection);
+                            if !is_new && tries < MOST_TRIES {
+                                continue;
+                            }
+                            said(&error)
+                        }
+                        Err(error) => match redirection(&error, &node) {
+                            Some((node, moved)) if tries < MOST_TRIES => {
+                                match moved {
+                                    true => *lock(&self.node) = Some(node),
+                                    false => ask = Some(node),
+                                }
+                                continue;
+                            }
+                            _ => return Err(said(&error)),
+                        },
+                    }
+                }
+                Err(error) => error,
+            };
+            // A node that was found once may be gone: the first one knows its successor.
+            let was_found = lock(&self.node).take_if(|found| *found == node).is_some();
+            if !was_found || tries >= MOST_TRIES {
+                return Err(error);
+            }
+        }
+        Err(refused("it redirects in circles"))
+    }
+
+    async fn query<T: FromRedisValue>(
+        &self,
+        connection: &Arc<Connection>,
+        command: &Cmd,
+        asking: bool,
+    ) -> RedisResult<T> {
+        let mut using = Using::begin(self, connection);
+        let mut multiplexed = connection.multiplexed.clone();
+        let result = match asking {
+            false => command.query_async(&mut multiplexed).await,
+            true => {
+                let mut both = redis::pipe();
+                both.cmd("ASKING").ignore().add_command(command.clone());
+                let answer: RedisResult<(T,)> = both.query_async(&mut multiplexed).await;
+                answer.map(|(value,)| value)
+            }
+        };
+        using.answered = true;
+        result
+    }
+
+    /// The kept one, or a new one.
+    async fn connection(&self, node: &Node) -> Result<(Arc<Connection>, bool), Error> {
+        let here = Handle::try_current().map_err(Error::other)?.id();
+        let kept = || {
+            lock(&self.kept)
+                .as_ref()
+                .filter(|kept| {
+                    kept.runtime == here && kept.node == *node && !kept.task.is_finished()
+                })
+                .cloned()
+        };
+        if let Some(kept) = kept() {
+            return Ok((kept, false));
+        }
+        let _turn = tokio::time::timeout(TURN, self.turn.lock()).await;
+        if let Some(kept) = kept() {
+            return Ok((kept, false));
+        }
+        let connection = Arc::new(self.connect(node, here).await?);
+        *lock(&self.kept) = Some(Arc::clone(&connection));
+        Ok((connection, true))
+    }
+
+    async fn connect(&self, node: &Node, here: Id) -> Result<Connection, Error> {
+        let settings = self.settings().await?;
+        let unreachable = |e: std::io::Error| {
+            Error::new(ErrorKind::Transport, "it could not be reached").because(e)
+        };
+        match node {
+            Node::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port))
+                    .await
+                    .map_err(unreachable)?;
+                stream.set_nodelay(true).map_err(unreachable)?;
+                if !self.tls {
+                    return talk(stream, &settings, node, here).await;
+                }
+                let name = rustls::pki_types::ServerName::try_from(host.clone())
+                    .map_err(|_| refused("its name is none that a certificate can have"))?;
+                let stream = self.connector().await?.connect(name, stream);
+                talk(stream.await.map_err(unreachable)?, &settings, node, here).await
+            }
+            #[cfg(unix)]
+            Node::Unix(path) => {
+                let stream = tokio::net::UnixStream::connect(path)
+                    .await
+                    .map_err(unreachable)?;
+                talk(stream, &settings, node, here).await
+            }
+        }
+    }
+
+    async fn settings(&self) -> Result<RedisConnectionInfo, Error> {
+        // Less to say, and less that an ACL must allow.
+        let settings = self.info.redis_settings().clone().set_skip_set_lib_name();
+        let Some(credential) = &self.password else {
+            return Ok(settings);
+        };
+        let mut last = None;
+        for place in credential.places() {
+            match credential.read(place).await {
+                Ok(password) => return Ok(settings.set_password(password.expose_secret())),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| refused("there is no password")))
+    }
+
+    async fn connector(&self) -> Result<TlsConnector, Error> {
+        let connector = Arc::clone(&self.connector);
+        if connector.get().is_none() {
+            let (making, roots) = (Arc::clone(&connector), self.roots.clone());
+            // Even if this flight gives up, the next one finds it made.
+            let made = tokio::task::spawn_blocking(move || {
+                making.get_or_init(|| tls::connector(roots.as_deref()));
+            });
+            made.await.map_err(Error::other)?;
+        }
+        match connector.get() {
+            Some(Ok(connector)) => Ok(connector.clone()),
+            Some(Err(flaw)) => Err(Error::new(ErrorKind::Configuration, flaw.clone())),
+            None => Err(refused("there is no TLS")),
+        }
+    }
+
+    fn forget(&self, connection: &Arc<Connection>) {
+        lock(&self.kept).take_if(|kept| Arc::ptr_eq(kept, connection));
+    }
+
+    fn first(&self) -> Result<Node, Error> {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
+            _ => Err(refused("its address is of an unknown kind")),
+        }
+    }
+
+    /// Without user and password.
+    pub(super) fn address(&self) -> String {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
+            ConnectionAddr::Unix(path) => format!("redis+unix://{}", path.display()),
+            _ => scheme.to_owned(),
+        }
+    }
+}
+
+/// Says who we are, and has the connection driven by this runtime until it is not used any more.
+async fn talk<S>(
+    stream: S,
+    settings: &RedisConnectionInfo,
+    node: &Node,
+    here: Id,
+) -> Result<Connection, Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let allowance = Allowance::default();
+    allowance.set(SMALL_TALK);
+    let stream = Capped {
+        stream,
+        allowance: allowance.clone(),
+    };
+    // Whoever waits has a limit of his own.
+    let config = AsyncConnectionConfig::new().set_response_timeout(None);
+    let (multiplexed, driver) = MultiplexedConnection::new_with_config(settings, stream, config)
+        .await
+        .map_err(|e| said(&e))?;
+    let uses = Arc::new(AtomicU64::new(0));
+    let watched = Arc::clone(&uses);
+    let task = tokio::spawn(async move {
+        let mut driver = pin!(driver);
+        loop {
+            let before = watched.load(Ordering::Relaxed);
+            let ended = tokio::time::timeout(IDLE, &mut driver).await.is_ok();
+            if ended || watched.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    });
+    Ok(Connection {
+        multiplexed,
+        node: node.clone(),
+        runtime: here,
+        allowance,
+        under_way: AtomicUsize::new(0),
+        uses,
+        task: task.abort_handle(),
+    })
+}
+
+/// One command on its way. Given up, it takes the connection with it: it may be the connection that is at fault.
+struct Using<'a> {
+    connections: &'a Connections,
+    connection: &'a Arc<Connection>,
+    answered: bool,
+}
+
+impl<'a> Using<'a> {
+    fn begin(connections: &'a Connections, connection: &'a Arc<Connection>) -> Self {
+        connection.uses.fetch_add(1, Ordering::Relaxed);
+        let others = connection.under_way.fetch_add(1, Ordering::Relaxed);
+        let most = (LARGEST + SMALL_TALK).saturating_mul(others.saturating_add(1));
+        connection.allowance.set(most);
+        Using {
+            connections,
+            connection,
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Using<'_> {
+    fn drop(&mut self) {
+        self.connection.uses.fetch_add(1, Ordering::Relaxed);
+        self.connection.under_way.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            self.connections.forget(self.connection);
+        }
+    }
+}
+
+/// Where else to ask, and whether for good. An empty host is the one that said so.
+fn redirection(error: &RedisError, node: &Node) -> Option<(Node, bool)> {
+    let (address, _slot) = error.redirect_node()?;
+    let (host, port) = address.rsplit_once(':')?;
+    let host = match (host.trim_matches(['[', ']']), node) {
+        ("", Node::Tcp(same, _)) => same.clone(),
+        ("", _) => return None,
+        (host, _) => host.to_owned(),
+    };
+    let moved = error.kind() == Kind::Server(ServerErrorKind::Moved);
+    Some((Node::Tcp(host, port.parse().ok()?), moved))
+}
+
+/// The kind of an error, and not its text: servers repeat in it what they were sent.
+fn said(error: &RedisError) -> Error {
+    let code: String = error
+        .code()
+        .unwrap_or_default()
+        .chars()
+        .filter(char::is_ascii_uppercase)
+        .take(24)
+        .collect();
+    match code.as_str() {
+        "" => refused(error.category().to_owned()),
+        code => refused(format!("it answered {code}")),
+    }
+}
+
+fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::Other, what)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic cannot leave anything half done in there.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

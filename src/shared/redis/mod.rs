@@ -1,0 +1,151 @@
+//! Redis or Valkey as a store: a single node, or a cluster.
+
+mod capped;
+mod connection;
+mod tls;
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::{Cmd, FromRedisValue, IntoConnectionInfo};
+
+use super::store::{Store, StoreFuture};
+use crate::{Credential, Error, ErrorKind};
+use connection::Connections;
+
+/// Redis or Valkey as a [`Store`] (feature `redis`): a single node, or any node of a cluster.
+///
+/// `redis://host:port/db` or `rediss://` for TLS; `redis+unix:///path` for a socket. The connection is made within the
+/// first flight and closed a second after the last one. All names begin with `{client-credentials}:`, which keeps them
+/// on one node of a cluster and is what an ACL needs:
+///
+/// ```text
+/// ACL SETUSER tokens on >password ~{client-credentials}:* +get +getrange +set +del +eval +asking
+/// ```
+///
+/// ```
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential, RedisStore, SealedStore};
+///
+/// let redis = RedisStore::new("rediss://tokens@cache.example.com")?.password(Credential::file("/run/secrets/redis"));
+/// let store = SealedStore::new(redis, Credential::file("/run/secrets/seal-key"));
+/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+pub struct RedisStore(Connections);
+
+impl RedisStore {
+    /// The store behind `url`. No I/O.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if `url` is none of Redis. It is not shown, since it may have a password.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        // TLS is ours, so that the system's authorities are read once, and no mark in the URL can switch it off.
+        let (tls, plain) = match url.split_once("://") {
+            _ if url.contains('#') => return Err(unusable()),
+            Some(("rediss" | "valkeys", rest)) => (true, format!("redis://{rest}")),
+            _ => (false, url.to_owned()),
+        };
+        let info = plain.into_connection_info().map_err(|_| unusable())?;
+        Ok(RedisStore(Connections::new(info, tls)))
+    }
+
+    /// The password, read anew for each connection. Instead of the one in the URL.
+    pub fn password(mut self, password: impl Into<Credential>) -> Self {
+        self.0.password = Some(password.into());
+        self
+    }
+
+    /// The certificates (PEM) of the authorities that the server's certificate may come from. Default: those of the
+    /// system.
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.0.roots = Some(pem.into());
+        self
+    }
+}
+
+fn unusable() -> Error {
+    Error::new(
+        ErrorKind::Configuration,
+        "the address of the store is not usable: give redis://host:port/db, rediss:// for TLS (and no #insecure)",
+    )
+}
+
+/// The part in braces decides on the node of a cluster: one for all of ours.
+const PREFIX: &str = "{client-credentials}:";
+
+/// Deletes what is as it was.
+const DELETE_IF_EQUAL: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+impl RedisStore {
+    fn run<T: FromRedisValue>(&self, command: Cmd) -> StoreFuture<'_, T> {
+        Box::pin(async move { self.0.run(&command).await })
+    }
+}
+
+fn value_of(name: &str) -> String {
+    format!("{PREFIX}{name}")
+}
+
+fn lease_of(name: &str) -> String {
+    format!("{PREFIX}{name}:lease")
+}
+
+fn millis(time: Duration) -> u64 {
+    // More than Redis takes is more than anybody means.
+    u64::try_from(time.as_millis())
+        .unwrap_or(u64::MAX)
+        .clamp(1, 1 << 40)
+}
+
+fn delete_if_equal(name: &str, value: &[u8]) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(DELETE_IF_EQUAL).arg(1).arg(name).arg(value);
+    command
+}
+
+impl Store for RedisStore {
+    fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let mut command = redis::cmd("GETRANGE");
+            command.arg(value_of(name)).arg(0).arg(most);
+            let value: Vec<u8> = self.run(command).await?;
+            // What is not there reads as empty; no value of ours is.
+            Ok((!value.is_empty()).then_some(value))
+        })
+    }
+
+    fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
+        let mut command = redis::cmd("SET");
+        command.arg(value_of(name)).arg(value);
+        command.arg("PX").arg(millis(expiry));
+        self.run(command)
+    }
+
+    fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
+        self.run(delete_if_equal(&value_of(name), value))
+    }
+
+    fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let mut command = redis::cmd("SET");
+            command.arg(lease_of(name)).arg(owner);
+            command.arg("NX").arg("PX").arg(millis(time));
+            let set: Option<String> = self.run(command).await?;
+            Ok(set.is_some())
+        })
+    }
+
+    fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()> {
+        self.run(delete_if_equal(&lease_of(name), owner.as_bytes()))
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The address alone: the URL may have a password.
+        write!(f, "RedisStore({})", self.0.address())
+    }
+}

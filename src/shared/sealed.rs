@@ -1,0 +1,306 @@
+//! A store with the keys that seal what goes into it: bounded, guarded, left alone while it fails.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, News};
+use super::record::{self, Content, LARGEST};
+use super::ring::{Ring, SealKey};
+use super::store::Store;
+use crate::cache::clock::Clock;
+use crate::event::event;
+use crate::{AccessToken, Credential, Error, ErrorKind};
+
+/// A [`Store`], and the key that seals what is put there.
+///
+/// A handle: clones share the store and what is known of its health, so one is enough for all sources of a process.
+///
+/// The key is 32 random bytes in base64, the same for all who share:
+///
+/// ```console
+/// $ openssl rand -base64 32
+/// ```
+///
+/// It is read anew for each flight that comes to the store. To rotate it let two overlap ([`Credential::or`]): the first
+/// seals, all open. Whoever has the key and can reach the store has the tokens; whoever has one of the two has nothing.
+///
+/// ```
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
+///
+/// let key = Credential::file("/run/secrets/new-seal-key").or(Credential::file("/run/secrets/old-seal-key"));
+/// let store = SealedStore::new(FileStore::new("/var/cache/billing"), key);
+/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct SealedStore {
+    store: Arc<dyn Store>,
+    key: Credential,
+    patience: Duration,
+    health: Arc<Health>,
+}
+
+#[derive(Default)]
+struct Health {
+    breaker: Mutex<Breaker>,
+    defects: AtomicU64,
+    told_defect: AtomicBool,
+}
+
+/// 100 ms: a store in the same network answers within two; longer than this, and the token may as well be fetched.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+impl SealedStore {
+    /// `store`, and the key that seals what goes there. No I/O.
+    pub fn new(store: impl Store + 'static, key: impl Into<Credential>) -> Self {
+        SealedStore {
+            store: Arc::new(store),
+            key: key.into(),
+            patience: PATIENCE,
+            health: Arc::default(),
+        }
+    }
+
+    /// For how long in total one flight waits for a store that does not answer. Default: 100 ms.
+    pub fn patience(mut self, limit: Duration) -> Self {
+        self.patience = limit;
+        self
+    }
+
+    /// How many records were of no use: damaged, sealed by an unknown key, put under a wrong name. They count as missing
+    /// and are overwritten.
+    pub fn defects(&self) -> u64 {
+        self.health.defects.load(Ordering::Relaxed)
+    }
+
+    /// What is wrong with it, as far as can be told without I/O.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.key
+            .fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
+    }
+
+    /// One flight's dealings with the store. `None`: it is left alone.
+    pub(crate) async fn visit(&self, clock: &Clock) -> Option<Visit<'_>> {
+        if !self.breaker(|breaker| breaker.admits(clock.now())) {
+            return None;
+        }
+        let mut visit = Visit {
+            store: self,
+            clock: clock.clone(),
+            ring: Ring(Vec::new()),
+            left: self.patience,
+            failed: false,
+            met_defect: false,
+        };
+        let ring = visit.attempt(Spend::Time, self.ring()).await?;
+        visit.ring = ring;
+        Some(visit)
+    }
+
+    async fn ring(&self) -> Result<Ring, Error> {
+        let (mut keys, mut last) = (Vec::new(), None);
+        for place in self.key.places() {
+            let key = self.key.read(place).await.and_then(|text| {
+                SealKey::parse(text.expose_secret()).map_err(|flaw| {
+                    let text = format!("the seal key ({:?}) {flaw}", self.key);
+                    Error::new(ErrorKind::Credential, text)
+                })
+            });
+            match key {
+                Ok(key) => keys.push(key),
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) if keys.is_empty() => Err(error),
+            _ => Ok(Ring(keys)),
+        }
+    }
+
+    fn breaker<T>(&self, step: impl FnOnce(&mut Breaker) -> T) -> T {
+        // A panic cannot leave anything half done in there.
+        step(
+            &mut self
+                .health
+                .breaker
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn defective(&self) {
+        self.health.defects.fetch_add(1, Ordering::Relaxed);
+        if !self.health.told_defect.swap(true, Ordering::Relaxed) {
+            event!(warn, store = ?self.store, "a record in the shared store is of no use to us: another seal key, another version, or somebody else wrote there");
+        }
+    }
+}
+
+impl fmt::Debug for SealedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedStore")
+            .field("store", &self.store)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One flight's dealings with the store: after the first failure there are none any more.
+pub(crate) struct Visit<'a> {
+    store: &'a SealedStore,
+    clock: Clock,
+    ring: Ring,
+    /// Of the patience.
+    left: Duration,
+    failed: bool,
+    met_defect: bool,
+}
+
+/// Where a record lies, and what it is.
+pub(crate) struct Sealed {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) content: Content,
+}
+
+/// Whether an operation that succeeds uses up patience. Not so while another host's token is waited for anyway.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Spend {
+    Time,
+    Nothing,
+}
+
+impl Visit<'_> {
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// The records of `key`, one for each key of the ring at most, those of the sealing key first.
+    pub(crate) async fn look(&mut self, key: &[u8], spend: Spend) -> Vec<Sealed> {
+        let names: Vec<_> = self.ring.0.iter().map(|one| one.name(key)).collect();
+        let store = self.store;
+        let mut found = Vec::new();
+        for name in names {
+            let get = async { store.store.get(&name, LARGEST).await };
+            if let Some(Some(bytes)) = self.operate(spend, get).await {
+                match record::open(&bytes, key, &self.ring) {
+                    Some(content) => found.push(Sealed {
+                        name,
+                        bytes,
+                        content,
+                    }),
+                    // Once, however often it is looked at.
+                    None if !std::mem::replace(&mut self.met_defect, true) => store.defective(),
+                    None => {}
+                }
+            }
+        }
+        found
+    }
+
+    /// Puts `token` there for others.
+    pub(crate) async fn put(&mut self, key: &[u8], token: &AccessToken, expiry: Duration) {
+        let Some(sealing) = self.ring.0.first() else {
+            return;
+        };
+        let (name, store) = (sealing.name(key), self.store);
+        if let Ok(record) = record::seal(token, key, sealing) {
+            let put = async { store.store.put(&name, &record, expiry).await };
+            self.operate(Spend::Time, put).await;
+        }
+    }
+
+    /// Deletes that very record, if it is still there.
+    pub(crate) async fn delete(&mut self, name: &str, record: &[u8]) {
+        let store = self.store;
+        let delete = async { store.store.delete(name, record).await };
+        self.operate(Spend::Time, delete).await;
+    }
+
+    /// Whether `owner` has the lease now. `None`: the store failed.
+    pub(crate) async fn lease(
+        &mut self,
+        key: &[u8],
+        owner: &str,
+        time: Duration,
+        spend: Spend,
+    ) -> Option<bool> {
+        let (name, store) = (self.ring.0.first()?.name(key), self.store);
+        let lease = async { store.store.lease(&name, owner, time).await };
+        self.operate(spend, lease).await
+    }
+
+    pub(crate) async fn release(&mut self, key: &[u8], owner: &str) {
+        if let Some(name) = self.ring.0.first().map(|one| one.name(key)) {
+            let store = self.store;
+            let release = async { store.store.release(&name, owner).await };
+            self.operate(Spend::Time, release).await;
+        }
+    }
+
+    /// An operation of the store, whose success says that it is well.
+    async fn operate<T>(
+        &mut self,
+        spend: Spend,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Option<T> {
+        let value = self.attempt(spend, operation).await?;
+        let now = self.clock.now();
+        if self.store.breaker(|breaker| breaker.succeeded(now)) == Some(News::Recovered) {
+            event!(info, store = ?self.store.store, "the shared store is used again");
+        }
+        Some(value)
+    }
+
+    /// Bounded by what is left of the patience, and guarded against panics: a store is code of a user.
+    async fn attempt<T>(
+        &mut self,
+        spend: Spend,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Option<T> {
+        if self.failed {
+            return None;
+        }
+        let start = Instant::now();
+        let outcome = tokio::time::timeout(self.left, guarded(operation)).await;
+        if spend == Spend::Time {
+            self.left = self.left.saturating_sub(start.elapsed());
+        }
+        let _error = match outcome {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(
+                ErrorKind::Other,
+                format!("no answer within {:?}", self.store.patience),
+            ),
+        };
+        self.failed = true;
+        let now = self.clock.now();
+        if self.store.breaker(|breaker| breaker.failed(now)) == Some(News::Failing) {
+            event!(warn, store = ?self.store.store, error = %format_args!("{_error:#}"), "the shared store fails: tokens are fetched without it");
+        }
+        None
+    }
+}
+
+/// A panic is an error, whose payload is not looked at: its text may contain anything.
+async fn guarded<T>(operation: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut operation = pin!(operation);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| operation.as_mut().poll(cx))).unwrap_or_else(|_| {
+            let text = "the store panicked (its message went to the panic hook)";
+            Poll::Ready(Err(Error::new(ErrorKind::Other, text)))
+        })
+    })
+    .await
+}

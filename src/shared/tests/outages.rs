@@ -1,0 +1,215 @@
+//! A store that is down, slow or mad costs a bounded wait now and then, and never a token.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_at_the_start_is_as_none() {
+    // D01
+    let fleet = Fleet::new();
+    fleet.store.fail(Fault::Down);
+    let host = fleet.host();
+    for n in 1..=100 {
+        assert_eq!(value(&host).await, format!("t{n}"));
+    }
+    assert_eq!(fleet.store.operations(), 1, "then it is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_goes_down_and_comes_back_is_noticed_by_nobody() {
+    // D02
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    assert_eq!(value(&host).await, "t1");
+    fleet.store.fail(Fault::Down);
+    assert_eq!(value(&host).await, "t2");
+    fleet.store.fail(Fault::None);
+    assert_eq!(value(&host).await, "t3", "left alone for a second");
+    fleet.advance(1);
+    assert_eq!(value(&host).await, "t1", "and visited again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_a_tenth_of_a_second_once() {
+    // D03
+    let fleet = Fleet::new();
+    fleet.store.fail(Fault::Hanging);
+    let host = fleet.host();
+    let start = Instant::now();
+    value(&host).await;
+    // A millisecond more: tokio's timers, and the server's.
+    let waited = start.elapsed();
+    assert!(waited <= Duration::from_millis(102), "{waited:?}");
+    let start = Instant::now();
+    for _ in 0..100 {
+        value(&host).await;
+    }
+    assert!(start.elapsed() <= Duration::from_millis(101));
+    assert_eq!(fleet.store.operations(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_store_costs_a_tenth_of_a_second_in_all_however_many_operations_that_is() {
+    // D03: each of them in time, all of them not
+    for slow in [1, 15, 30, 60, 99] {
+        let fleet = Fleet::new();
+        fleet.store.fail(Fault::Slow(slow));
+        let start = Instant::now();
+        assert_eq!(value(&fleet.host()).await, "t1");
+        let waited = start.elapsed();
+        assert!(waited <= Duration::from_millis(103), "{slow}: {waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_begins_to_hang_while_a_token_is_waited_for_costs_no_more() {
+    let fleet = Fleet::new();
+    fleet.server.takes(3000);
+    let (one, other) = (fleet.host(), fleet.host());
+    let _one = tokio::spawn(async move { value(&one).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let other = tokio::spawn(async move { value(&other).await });
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    fleet.store.fail(Fault::Hanging);
+    fleet.server.takes(0);
+    let start = Instant::now();
+    assert_eq!(other.await.unwrap(), "t2");
+    let waited = start.elapsed();
+    assert!(
+        waited <= LONGEST_LOOK + Duration::from_millis(103),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_flaps_is_visited_ever_more_rarely() {
+    // D04: up and down by the second, for an hour, asked each second
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    for second in 0..3600 {
+        let fault = if second % 2 == 0 {
+            Fault::Down
+        } else {
+            Fault::None
+        };
+        fleet.store.fail(fault);
+        assert!(host.token().await.is_ok());
+        fleet.advance(1);
+    }
+    // A visit in vain is one operation; those that succeed are the rule.
+    fleet.store.fail(Fault::Down);
+    let before = fleet.store.operations();
+    for _ in 0..600 {
+        assert!(host.token().await.is_ok());
+        fleet.advance(1);
+    }
+    let visits = fleet.store.operations() - before;
+    assert!(visits <= 600 / 30 + 5, "{visits}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_at_a_time_finds_out_whether_it_is_back() {
+    let fleet = Fleet::new();
+    fleet.store.fail(Fault::Down);
+    let source = |store: &SealedStore| {
+        let client = Client {
+            server: Arc::clone(&fleet.server),
+            clock: fleet.clock.clone(),
+        };
+        let clock = fleet.clock.clone();
+        let (key, settings) = (Key::named("x"), Settings::default());
+        Shared::assemble(client, store.clone(), key, Binding::None, settings, clock)
+    };
+    // A thousand tenants of one process share what is known of the store.
+    let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
+    let tenants: Vec<_> = (0..1000).map(|_| source(&store)).collect();
+    value(&tenants[0]).await;
+    fleet.advance(1);
+    fleet.store.fail(Fault::Hanging);
+    futures_util::future::join_all(tenants.iter().map(value)).await;
+    assert_eq!(fleet.store.operations(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_is_a_store_that_is_down() {
+    let fleet = Fleet::new();
+    fleet.store.fail(Fault::Panicking);
+    assert_eq!(value(&fleet.host()).await, "t1");
+    fleet.store.fail(Fault::None);
+    assert_eq!(value(&fleet.host()).await, "t2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_cannot_be_put_there_is_served() {
+    // D17
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    fleet.store.fail(Fault::ReadOnly);
+    assert_eq!(value(&host).await, "t1");
+    assert_eq!(Memory::count(&fleet.store.puts), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_after_the_request_costs_nothing() {
+    // D17: well before, down after
+    let fleet = Fleet::new();
+    fleet.server.takes(1000);
+    let host = fleet.host();
+    let asked = tokio::spawn(async move { value(&host).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    fleet.store.fail(Fault::Hanging);
+    let start = Instant::now();
+    assert_eq!(asked.await.unwrap(), "t1");
+    assert!(start.elapsed() <= Duration::from_millis(602));
+    assert_eq!(Memory::count(&fleet.store.puts), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
+    let fleet = Fleet::new();
+    let missing = crate::Credential::file("/nonexistent/seal-key");
+    let host = fleet.host_with(missing, "name", Binding::None, fleet.clock.clone());
+    assert_eq!(value(&host).await, "t1");
+    assert_eq!(fleet.store.operations(), 0);
+    let hanging = crate::Credential::from_fn(|| std::future::pending::<Result<String, Error>>());
+    let host = fleet.host_with(hanging, "name", Binding::None, fleet.clock.clone());
+    let start = Instant::now();
+    assert_eq!(value(&host).await, "t2");
+    assert!(start.elapsed() <= Duration::from_millis(102));
+    // One of a ring is enough to go on.
+    let half = crate::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
+    let host = fleet.host_with(half, "name", Binding::None, fleet.clock.clone());
+    assert_eq!(value(&host).await, "t3");
+    assert_eq!(value(&fleet.host()).await, "t3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
+    // A store that lies: it has no token, and says that somebody is fetching one.
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    let name = ring::SealKey::parse(SEAL_KEY)
+        .unwrap()
+        .name(Key::named("name").bytes());
+    let forever = Instant::now() + Duration::from_secs(86_400);
+    fleet
+        .store
+        .leases
+        .lock()
+        .unwrap()
+        .insert(name, ("nobody".into(), forever));
+    let start = Instant::now();
+    assert_eq!(value(&host).await, "t1");
+    assert!(start.elapsed() < Duration::from_secs(6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn debug_shows_neither_key_nor_token() {
+    let fleet = Fleet::new();
+    let cached = fleet.cached();
+    value(&cached).await;
+    let shown = format!("{cached:?}");
+    assert!(
+        !shown.contains(SEAL_KEY) && !shown.contains("t1"),
+        "{shown}"
+    );
+}

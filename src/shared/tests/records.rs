@@ -1,0 +1,325 @@
+//! What lies in the store, and everything that can be wrong with it: each defect is a miss.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::shared::record::{LARGEST, open, seal};
+use crate::shared::ring::{Ring, SealKey};
+
+fn ring(keys: &[&str]) -> Ring {
+    Ring(
+        keys.iter()
+            .map(|key| SealKey::parse(key).unwrap())
+            .collect(),
+    )
+}
+
+fn token(clock: &Clock, lifetime: Option<Duration>) -> AccessToken {
+    let terms = Terms {
+        lifetime,
+        refresh_in: Some(Duration::from_secs(1800)),
+        scope: Some("a b".into()),
+        extra: serde_json::from_str(r#"{"instance_url":"https://x.example","n":1.5}"#).unwrap(),
+    };
+    AccessToken::issued(&"abc!\"\\".into(), terms, clock.now()).unwrap()
+}
+
+fn record() -> Vec<u8> {
+    let token = token(&clock().0, Some(Duration::from_secs(3600)));
+    seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap()
+}
+
+fn opens(record: &[u8]) -> bool {
+    open(record, b"key", &ring(&[SEAL_KEY])).is_some()
+}
+
+#[test]
+fn a_token_comes_back_as_it_was() {
+    let (clock, _hands) = clock();
+    let content = open(&record(), b"key", &ring(&[SEAL_KEY])).unwrap();
+    let there = token(&clock, Some(Duration::from_secs(3600)));
+    let back = content.arrive(&Settings::default(), clock.now()).unwrap();
+    assert!(back.token.same_value(&there) && back.fresh);
+    assert_eq!(back.token.received(), there.received());
+    assert_eq!(back.token.scope(), there.scope());
+    assert_eq!(back.token.extra("n"), there.extra("n"));
+    assert_eq!(back.token.refresh_in(), there.refresh_in());
+    // Less what the clocks of two hosts may differ by.
+    assert_eq!(back.token.lifetime(), Some(Duration::from_secs(3570)));
+}
+
+#[test]
+fn no_record_reads_like_another_and_none_shows_anything() {
+    // D23
+    assert_ne!(record(), record());
+    let shown = String::from_utf8_lossy(&record()).into_owned();
+    assert!(!shown.contains("abc!") && !shown.contains("instance_url"));
+}
+
+#[test]
+fn a_record_that_is_cut_is_none() {
+    // D06: at every length
+    let record = record();
+    for length in 0..record.len() {
+        assert!(!opens(&record[..length]), "{length}");
+    }
+    assert!(opens(&record));
+}
+
+#[test]
+fn a_record_of_another_version_or_with_a_byte_more_is_none() {
+    // D11
+    let mut longer = record();
+    longer.push(0);
+    assert!(!opens(&longer));
+    for version in [0, 2, 255] {
+        let mut other = record();
+        other[0] = version;
+        assert!(!opens(&other), "{version}");
+    }
+}
+
+#[test]
+fn a_record_under_another_name_is_none() {
+    // D08, D22
+    assert!(open(&record(), b"another tenant", &ring(&[SEAL_KEY])).is_none());
+}
+
+#[test]
+fn a_key_of_the_ring_opens_and_another_one_does_not() {
+    // D10
+    let open = |keys: &[&str]| open(&record(), b"key", &ring(keys)).is_some();
+    assert!(open(&[OTHER_SEAL_KEY, SEAL_KEY]));
+    assert!(!open(&[OTHER_SEAL_KEY]));
+    assert!(!open(&[]));
+}
+
+#[test]
+fn lifetimes_without_end_overflow_nothing() {
+    // D13: ten years, the year 9999, the end of numbers; renewed within a day, and not used after it
+    let (clock, hands) = clock();
+    let settings = Settings::default();
+    for lifetime in [10 * 365 * 86_400, 251_000_000_000, u64::MAX] {
+        let token = token(&clock, Some(Duration::from_secs(lifetime)));
+        let worth = record::worth(&token, &settings, clock.now()).unwrap();
+        assert!(worth <= settings.max_age);
+        let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
+        let arrive = || {
+            let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
+            content.arrive(&settings, clock.now())
+        };
+        assert!(arrive().unwrap().fresh);
+        hands.advance(Duration::from_secs(86_399));
+        assert!(!arrive().unwrap().fresh);
+        hands.advance(Duration::from_secs(1));
+        assert!(arrive().is_none());
+    }
+}
+
+#[test]
+fn a_token_without_a_lifetime_is_taken_to_last_an_hour() {
+    let (clock, hands) = clock();
+    let token = token(&clock, None);
+    let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
+    let arrive = || {
+        let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
+        content.arrive(&Settings::default(), clock.now())
+    };
+    assert_eq!(arrive().unwrap().token.lifetime(), None);
+    hands.advance(Duration::from_secs(3590));
+    assert!(arrive().is_none());
+}
+
+#[test]
+fn a_token_that_is_too_large_is_not_shared() {
+    let (clock, _hands) = clock();
+    let of = |length: usize| {
+        let secret = "x".repeat(length);
+        AccessToken::issued(&secret.as_str().into(), Terms::default(), clock.now()).unwrap()
+    };
+    let worth = |length| record::worth(&of(length), &Settings::default(), clock.now()).is_some();
+    assert!(worth(64 * 1024));
+    assert!(!worth(LARGEST));
+    let largest = (64 * 1024..LARGEST)
+        .rev()
+        .find(|length| worth(*length))
+        .unwrap();
+    let record = seal(&of(largest), b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
+    assert_eq!(record.len(), LARGEST);
+    assert!(opens(&record));
+}
+
+/// Two hosts, of which the second one's clock is ahead by so many seconds. The first has put a token of an hour there.
+async fn skewed(ahead: i64) -> (Fleet, Host, Arc<Hands>) {
+    let fleet = Fleet::new();
+    assert_eq!(value(&fleet.host()).await, "t1");
+    let (clock, hands) = clock();
+    hands.set_wall(|wall| match u64::try_from(ahead) {
+        Ok(ahead) => wall + Duration::from_secs(ahead),
+        Err(_) => wall - Duration::from_secs(ahead.unsigned_abs()),
+    });
+    let host = fleet.host_with(SEAL_KEY, "name", Binding::None, clock);
+    (fleet, host, hands)
+}
+
+#[tokio::test(start_paused = true)]
+async fn clocks_that_differ_a_little_do_not_matter() {
+    // D12: nobody uses a token beyond its expiry by the authorization server's clock
+    for ahead in [-30, 0, 30] {
+        let (_, host, hands) = skewed(ahead).await;
+        assert_eq!(value(&host).await, "t1");
+        let token = host.token().await.unwrap();
+        let left = token.received().plus(token.lifetime().unwrap());
+        hands.advance(Duration::from_secs(3601));
+        assert!(left.reached(host.clock.now()), "{ahead}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_from_the_future_is_none() {
+    // D12: five minutes behind
+    let (fleet, host, _) = skewed(-300).await;
+    assert_eq!(value(&host).await, "t2");
+    assert_eq!(fleet.server.hits(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_finds_tokens_older_and_no_younger() {
+    // D12: five minutes ahead
+    let (_, host, hands) = skewed(300).await;
+    assert_eq!(value(&host).await, "t1");
+    hands.advance(Duration::from_secs(3300));
+    assert_eq!(value(&host).await, "t2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_host_has_the_true_age_of_a_token_on_its_own_clocks() {
+    let fleet = Fleet::new();
+    value(&fleet.host()).await;
+    let received = fleet.clock.now();
+    fleet.advance(1000);
+    let token = fleet.host().token().await.unwrap();
+    assert_eq!(token.received(), received);
+    assert_eq!(
+        token.received().plus(Duration::from_secs(1000)),
+        fleet.clock.now()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_is_counted_and_overwritten() {
+    // D05, D06, D11
+    let changes: [fn(&mut Vec<u8>); 5] = [
+        |value| *value = vec![7; 100],
+        |value| value.truncate(20),
+        |value| value.push(0),
+        |value| value[0] = 255,
+        |value| value.clear(),
+    ];
+    for change in changes {
+        let fleet = Fleet::new();
+        let host = fleet.host();
+        assert_eq!(value(&host).await, "t1");
+        fleet.store.tamper(change);
+        assert_eq!(value(&host).await, "t2");
+        assert_eq!(host.store.defects(), 1);
+        assert_eq!(value(&fleet.host()).await, "t2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_record_of_one_client_is_of_no_use_under_the_name_of_another() {
+    // D08, D22: the store hands out another tenant's
+    let fleet = Fleet::new();
+    let of = |name| fleet.host_with(SEAL_KEY, name, Binding::None, fleet.clock.clone());
+    value(&of("one")).await;
+    let (_, stolen) = fleet.store.value();
+    value(&of("other")).await;
+    fleet.store.tamper(|value| *value = stolen.clone());
+    let other = of("other");
+    assert_eq!(value(&other).await, "t3");
+    assert_eq!(other.store.defects(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
+    // D10: the old key alone, both with the old one first, both with the new one first, the new one alone
+    let fleet = Fleet::new();
+    let host =
+        |key: crate::Credential| fleet.host_with(key, "name", Binding::None, fleet.clock.clone());
+    let (old, new) = (
+        || crate::Credential::from(SEAL_KEY),
+        || crate::Credential::from(OTHER_SEAL_KEY),
+    );
+    let hosts = [host(old()), host(old().or(new())), host(new().or(old()))];
+    for host in &hosts {
+        assert_eq!(value(host).await, "t1");
+    }
+    fleet.advance(1);
+    assert_eq!(value(&host(new())).await, "t2");
+    assert_eq!(value(&hosts[0]).await, "t1");
+    for host in &hosts[1..] {
+        assert_eq!(value(host).await, "t2", "the newest that it can open");
+    }
+    // When it is renewed the newest key seals.
+    fleet.advance(3300);
+    assert_eq!(value(&host(new().or(old()))).await, "t3");
+    assert_eq!(value(&host(new())).await, "t3");
+    assert_eq!(value(&host(old().or(new()))).await, "t3");
+    assert_eq!(fleet.server.hits(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
+    // D20
+    let key = Key::named("name");
+    let ring = ring(&[SEAL_KEY]);
+    let (mine, other) = (key.bound_to(Some(&[1; 32])), key.bound_to(Some(&[2; 32])));
+    assert_ne!(ring.0[0].name(mine.bytes()), ring.0[0].name(other.bytes()));
+    let token = token(&clock().0, Some(Duration::from_secs(60)));
+    let record = seal(&token, mine.bytes(), &ring.0[0]).unwrap();
+    assert!(open(&record, mine.bytes(), &ring).is_some());
+    assert!(open(&record, other.bytes(), &ring).is_none());
+    assert!(open(&record, key.bytes(), &ring).is_none());
+}
+
+proptest! {
+    #[test]
+    fn noise_is_no_record(noise: Vec<u8>) {
+        // D05: with and without a beginning that is right
+        prop_assert!(!opens(&noise));
+        let mut beginning = record();
+        beginning.truncate(21);
+        beginning.extend_from_slice(&noise);
+        prop_assert!(!opens(&beginning));
+    }
+
+    #[test]
+    fn no_bit_of_a_record_can_be_changed(at: prop::sample::Index, bit in 0..8_u8) {
+        // D05
+        let mut record = record();
+        let at = at.index(record.len());
+        record[at] ^= 1 << bit;
+        prop_assert!(!opens(&record));
+    }
+
+    #[test]
+    fn no_age_and_no_clock_makes_it_panic(
+        received: u64, lifetime: Option<u64>, wall: u64, mono: u64,
+    ) {
+        // D12, D13
+        let at = |mono, wall| crate::cache::clock::Moment::new(Duration::from_nanos(mono), Duration::from_nanos(wall));
+        let terms = Terms { lifetime: lifetime.map(Duration::from_nanos), ..Terms::default() };
+        let token = AccessToken::issued(&"t".into(), terms, at(0, received)).unwrap();
+        let ring = ring(&[SEAL_KEY]);
+        let record = seal(&token, b"key", &ring.0[0]).unwrap();
+        let now = at(mono, wall);
+        let content = open(&record, b"key", &ring).unwrap();
+        if let Some(found) = content.arrive(&Settings::default(), now) {
+            let end = Duration::from_nanos(received).saturating_add(token.lifetime().unwrap_or(Duration::from_secs(3600)));
+            prop_assert!(now.wall() < end, "expired");
+            prop_assert!(found.received <= now.wall() + Duration::from_secs(30), "from the future");
+        }
+        let _ = record::worth(&token, &Settings::default(), now);
+    }
+}
