@@ -29,7 +29,8 @@
 //! 4. When something fails there is one [`Error`], whose [`ErrorKind`] says what the crate does about it by itself and
 //!    what is left to you.
 //!
-//! Which authentication method, and how at your provider: the [guide](docs::authentication).
+//! Which authentication method, and how at your provider: the [guide](docs::authentication). One token for all replicas
+//! of a service: [another one](docs::sharing).
 //!
 //! A source of your own takes part too: implement [`TokenSource`], or wrap a closure by [`source_fn`], and put
 //! [`Cached`] around it.

@@ -61,7 +61,7 @@ impl ClientCredentialsBuilder {
     /// Whose configuration differs in anything that could make another token of it (issuer or endpoint, client, method,
     /// scope, audience, resources, authorization details, parameters, headers but `User-Agent`, the certificate of
     /// mutual TLS) has a token of its own; the secret or assertion may differ. A store that fails costs 100 ms now and
-    /// then, and no token. See the [guide](crate::docs::sharing) and [`Shared`].
+    /// then, and no token. See [`Shared`], and the guide in the documentation, `docs::sharing`.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};

@@ -5,6 +5,7 @@
 //! | [`performance`] | what a token costs, how that was measured |
 //! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
 //! | [`authentication`] | which authentication method, how it is rotated, what is to be done about an API that names its authorization server, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
+//! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operating it |
 
 // Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
 #[cfg_attr(
@@ -70,3 +71,31 @@ pub mod possession {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
+
+// Without `redis` its code does not compile: the page is shown all the same, with links to where the types are.
+#[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
+#[cfg_attr(
+    feature = "redis",
+    doc = "
+[`FileStore`]: crate::FileStore
+[`RedisStore`]: crate::RedisStore
+[`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
+[`RedisStore::password`]: crate::RedisStore::password
+[`SealedStore::defects`]: crate::SealedStore::defects
+[`SealedStore::patience`]: crate::SealedStore::patience
+[`Shared`]: crate::Shared
+[`Store`]: crate::Store"
+)]
+#[cfg_attr(
+    not(feature = "redis"),
+    doc = "
+[`FileStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.FileStore.html
+[`RedisStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html
+[`RedisStore::root_certificates`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.root_certificates
+[`RedisStore::password`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.password
+[`SealedStore::defects`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.defects
+[`SealedStore::patience`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.patience
+[`Shared`]: https://docs.rs/client-credentials/latest/client_credentials/struct.Shared.html
+[`Store`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Store.html"
+)]
+pub mod sharing {}

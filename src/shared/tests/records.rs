@@ -283,6 +283,39 @@ async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
     assert!(open(&record, key.bytes(), &ring).is_none());
 }
 
+#[cfg(feature = "mtls")]
+#[tokio::test]
+async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate() {
+    // D20
+    let pair = || {
+        let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
+        (own.cert.pem(), own.signing_key.serialize_pem())
+    };
+    let (mine, other) = (pair(), pair());
+    let fleet = Fleet::new();
+    let host = |(certificate, key): &(String, String)| {
+        let auth = ClientAuth::mutual_tls("me", certificate.as_str(), key.as_str());
+        fleet.host_with(SEAL_KEY, "name", Binding::of(&auth), fleet.clock.clone())
+    };
+    for (pair, token) in [
+        (&mine, "t1"),
+        (&mine, "t1"),
+        (&other, "t2"),
+        (&other, "t2"),
+        (&mine, "t1"),
+    ] {
+        let host = host(pair);
+        // Making a key pair usable takes longer than a store may.
+        assert_eq!(value(&host).await, token);
+    }
+    // Unless the certificate can be read the source has the word.
+    let missing = crate::Credential::file("/nonexistent");
+    let auth = ClientAuth::mutual_tls("me", missing.clone(), missing);
+    let host = fleet.host_with(SEAL_KEY, "name", Binding::of(&auth), fleet.clock.clone());
+    assert_eq!(value(&host).await, "t3");
+    assert_eq!(Memory::count(&fleet.store.puts), 2);
+}
+
 proptest! {
     #[test]
     fn noise_is_no_record(noise: Vec<u8>) {

@@ -1,0 +1,173 @@
+//! A directory as a store: who may read it, what is in it, and many short jobs at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use client_credentials::{FileStore, SealedStore, Store, TokenSource};
+use tempfile::TempDir;
+
+use crate::authorization_server::AuthorizationServer;
+use crate::harness::canary::{self, TOKEN, found};
+use crate::harness::child;
+use crate::harness::server::{Server, ok};
+use crate::{SEAL_KEY, replica};
+
+/// Far more than 100 ms: disks of loaded machines are slow.
+const PATIENT: Duration = Duration::from_secs(5);
+
+fn sealed(directory: &Path) -> SealedStore {
+    SealedStore::new(FileStore::new(directory), SEAL_KEY).patience(PATIENT)
+}
+
+async fn token_of(server: &Server, directory: &Path) -> String {
+    let tokens = replica(&server.url("/token"), sealed(directory))
+        .build()
+        .unwrap();
+    tokens.token().await.unwrap().expose_secret().to_owned()
+}
+
+#[tokio::test]
+async fn the_next_run_uses_the_token_of_the_last_one() {
+    let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
+    let directory = place.path().join("a").join("b");
+    for _ in 0..3 {
+        assert_eq!(token_of(&server, &directory).await, TOKEN);
+    }
+    assert_eq!(server.hits(), 1);
+    for file in std::fs::read_dir(&directory).unwrap() {
+        let path = file.unwrap().path();
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert_eq!(found(&text), None);
+        assert!(!path.display().to_string().contains("canary"));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_may_read_it_and_where_others_may_write_nothing_is_put() {
+    use std::os::unix::fs::PermissionsExt;
+    let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
+    let directory = place.path().join("tokens");
+    token_of(&server, &directory).await;
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert!(!files.is_empty());
+    assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
+
+    let open = place.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
+    assert_eq!(token_of(&server, &open).await, TOKEN, "served all the same");
+    assert_eq!(std::fs::read_dir(&open).unwrap().count(), 0);
+    if cfg!(feature = "tracing") {
+        let said = canary::said();
+        assert!(
+            said.iter().any(|(_, said)| said.contains("chmod go-w")),
+            "{said:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_torn_file_is_a_miss() {
+    // D06
+    let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
+    for (hits, length) in [0, 3, 8, 20, 100].into_iter().enumerate() {
+        assert_eq!(token_of(&server, place.path()).await, TOKEN);
+        assert_eq!(server.hits(), hits + 1);
+        for file in std::fs::read_dir(place.path()).unwrap() {
+            let path = file.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len().min(length)]).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_of_files_keeps_the_contract() {
+    let place = TempDir::new().unwrap();
+    let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
+    let hour = Duration::from_secs(3600);
+    assert_eq!(one.get("a", 100).await.unwrap(), None);
+    one.put("a", b"value", hour).await.unwrap();
+    assert_eq!(
+        other.get("a", 100).await.unwrap().as_deref(),
+        Some(b"value".as_slice())
+    );
+    let cut = other.get("a", 2).await.unwrap().unwrap();
+    assert_eq!(cut.len(), 3, "no more than one byte more");
+    other.delete("a", b"another value").await.unwrap();
+    other.delete("b", b"value").await.unwrap();
+    assert!(one.get("a", 100).await.unwrap().is_some());
+    other.delete("a", b"value").await.unwrap();
+    assert_eq!(one.get("a", 100).await.unwrap(), None);
+    one.put("a", b"value", Duration::ZERO).await.unwrap();
+    assert_eq!(one.get("a", 100).await.unwrap(), None, "expired");
+
+    assert!(one.lease("a", "me", hour).await.unwrap());
+    assert!(!one.lease("a", "you", hour).await.unwrap());
+    assert!(
+        !other.lease("a", "you", hour).await.unwrap(),
+        "in another process neither"
+    );
+    assert!(other.lease("b", "you", hour).await.unwrap());
+    other.release("a", "you").await.unwrap();
+    one.release("a", "you").await.unwrap();
+    assert!(
+        !other.lease("a", "you", hour).await.unwrap(),
+        "it was not his to release"
+    );
+    one.release("a", "me").await.unwrap();
+    assert!(other.lease("a", "you", hour).await.unwrap());
+    other.release("a", "you").await.unwrap();
+    // A lease that was given up, and one of a process that has ended.
+    assert!(one.lease("a", "me", Duration::ZERO).await.unwrap());
+    assert!(one.lease("a", "you", hour).await.unwrap());
+    drop(one);
+    assert!(other.lease("a", "me", hour).await.unwrap());
+}
+
+/// A job that starts, needs a token, and ends: nothing, unless the test below starts it.
+#[test]
+fn a_short_job() {
+    let (Ok(directory), Ok(endpoint)) = (
+        std::env::var("JOB_DIRECTORY"),
+        std::env::var("JOB_ENDPOINT"),
+    ) else {
+        return;
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let tokens = replica(&endpoint, sealed(Path::new(&directory)))
+            .build()
+            .unwrap();
+        assert_eq!(tokens.token().await.unwrap().expose_secret(), "t1");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_short_jobs_at_once_and_eight_later_make_one_request() {
+    let server = AuthorizationServer::start(3600, Duration::from_millis(50)).await;
+    let place = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let jobs: Vec<_> = (0..8)
+            .map(|_| {
+                let directory = place.path().join("tokens").display().to_string();
+                let env = [
+                    ("JOB_DIRECTORY", directory),
+                    ("JOB_ENDPOINT", server.url.clone()),
+                ];
+                tokio::task::spawn_blocking(move || child::run("files::a_short_job", &env).unwrap())
+            })
+            .collect();
+        for job in jobs {
+            child::assert_passed(&job.await.unwrap());
+        }
+    }
+    assert_eq!(server.hits(), 1);
+}

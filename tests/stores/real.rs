@@ -1,0 +1,200 @@
+//! A real Redis: alive, killed and restarted, behind TLS, behind an ACL, as a cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use client_credentials::{ClientCredentials, RedisStore, SealedStore, TokenSource};
+use rcgen::{CertificateParams, KeyPair};
+
+use crate::authorization_server::AuthorizationServer;
+use crate::harness::server::PATIENCE;
+use crate::redis_server::Redis;
+use crate::{SEAL_KEY, redis, replica};
+
+/// Far more than 100 ms: what is tested here is not the patience, and the machine may be loaded.
+const PATIENT: Duration = Duration::from_secs(5);
+
+async fn token_of(server: &AuthorizationServer, store: SealedStore) -> String {
+    let tokens = replica(&server.url, store).build().unwrap();
+    tokens.token().await.unwrap().expose_secret().to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
+    let (server, real) = (
+        AuthorizationServer::start(3600, Duration::ZERO).await,
+        Redis::start(&[]),
+    );
+    let store = || redis(&real.url()).patience(PATIENT);
+    let tokens = replica(&server.url, store()).build().unwrap();
+    let first = tokens.token().await.unwrap();
+    assert_eq!(token_of(&server, store()).await, "t1");
+    let names = real.cli(&["KEYS", "*"]);
+    let name = names.trim();
+    assert!(
+        name.starts_with("{client-credentials}:") && name.lines().count() == 1,
+        "{name}"
+    );
+    let left: u64 = real.cli(&["TTL", name]).trim().parse().unwrap();
+    assert!((3500..3600).contains(&left), "{left}");
+    // The lease was given back, and the refused token is replaced.
+    tokens.reject(&first);
+    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
+    assert_eq!(token_of(&server, store()).await, "t2");
+    // D21
+    real.cli(&["FLUSHALL"]);
+    assert_eq!(token_of(&server, store()).await, "t3");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn redis_is_killed_and_restarted_and_no_call_fails() {
+    // D02, with tokens of 2 s, of which one is needed every second
+    let server = Arc::new(AuthorizationServer::start(2, Duration::from_millis(20)).await);
+    let mut real = Redis::start(&[]);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let replicas: Vec<_> = (0..20)
+        .map(|_| {
+            let tokens = replica(&server.url, redis(&real.url())).build().unwrap();
+            let calls = Arc::clone(&calls);
+            tokio::spawn(async move {
+                loop {
+                    let token = tokens.token().await;
+                    assert!(token.is_ok(), "{token:?}");
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+        })
+        .collect();
+    // Until so many more tokens were fetched.
+    let more = async |tokens: usize| {
+        let end = server.hits() + tokens;
+        let wait = async {
+            while server.hits() < end {
+                assert!(!replicas.iter().any(tokio::task::JoinHandle::is_finished));
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    };
+    more(4).await;
+    real.kill();
+    // All of them by themselves, several times.
+    more(60).await;
+    real.run();
+    more(60).await;
+    for replica in replicas {
+        assert!(!replica.is_finished(), "a call failed");
+        replica.abort();
+    }
+    assert!(calls.load(Ordering::SeqCst) > 1000);
+    assert_eq!(
+        real.cli(&["DBSIZE"])
+            .trim()
+            .parse::<usize>()
+            .unwrap()
+            .min(1),
+        1,
+        "it is used again"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn over_tls_only_the_named_authorities_are_trusted() {
+    let server = AuthorizationServer::start(3600, Duration::ZERO).await;
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let real = Redis::start_tls(&certificate, &key.serialize_pem());
+    let url = format!("rediss://localhost:{}", real.port);
+    let store = || {
+        let redis = RedisStore::new(&url)
+            .unwrap()
+            .root_certificates(certificate.as_bytes());
+        SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
+    };
+    assert_eq!(token_of(&server, store()).await, "t1");
+    assert_eq!(token_of(&server, store()).await, "t1");
+    // The system's authorities do not know it.
+    let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).patience(PATIENT);
+    assert_eq!(token_of(&server, strange).await, "t2");
+    assert_eq!(
+        token_of(&server, store()).await,
+        "t1",
+        "nothing was put there"
+    );
+    let none = RedisStore::new(&url)
+        .unwrap()
+        .root_certificates("no certificate");
+    assert_eq!(
+        token_of(&server, SealedStore::new(none, SEAL_KEY)).await,
+        "t3"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn the_acl_of_the_documentation_is_enough() {
+    let server = AuthorizationServer::start(3600, Duration::ZERO).await;
+    let real = Redis::start(&[]);
+    let rule = "SETUSER tokens on >password ~{client-credentials}:* +get +getrange +set +del +eval +asking";
+    let mut acl = vec!["ACL"];
+    acl.extend(rule.split(' '));
+    assert_eq!(real.cli(&acl).trim(), "OK");
+    real.cli(&["ACL", "SETUSER", "default", "off"]);
+    let url = format!("redis://tokens@127.0.0.1:{}", real.port);
+    let store = |password: &str| {
+        let redis = RedisStore::new(&url).unwrap().password(password);
+        SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
+    };
+    let tokens: ClientCredentials = replica(&server.url, store("password")).build().unwrap();
+    let token = tokens.token().await.unwrap();
+    tokens.reject(&token);
+    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
+    assert_eq!(token_of(&server, store("password")).await, "t2");
+    assert_eq!(token_of(&server, store("wrong")).await, "t3");
+    assert!(real.directory().exists());
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn any_node_of_a_cluster_leads_to_the_token() {
+    let server = AuthorizationServer::start(3600, Duration::ZERO).await;
+    let nodes = [(); 3].map(|()| Redis::start(&["--cluster-enabled", "yes"]));
+    let addresses: Vec<_> = nodes
+        .iter()
+        .map(|node| format!("127.0.0.1:{}", node.port))
+        .collect();
+    let mut create = vec!["--cluster", "create"];
+    create.extend(addresses.iter().map(String::as_str));
+    create.push("--cluster-yes");
+    let made = nodes[0].cli(&create);
+    assert!(made.contains("All 16384 slots covered"), "{made}");
+    for _ in 0..1000 {
+        if nodes
+            .iter()
+            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for node in &nodes {
+        let store = redis(&node.url()).patience(PATIENT);
+        let tokens = replica(&server.url, store).build().unwrap();
+        assert_eq!(tokens.token().await.unwrap().expose_secret(), "t1");
+    }
+    let sizes: Vec<_> = nodes
+        .iter()
+        .map(|node| node.cli(&["DBSIZE"]).trim().to_owned())
+        .collect();
+    assert_eq!(
+        sizes.iter().filter(|size| *size == "1").count(),
+        1,
+        "{sizes:?}"
+    );
+}
