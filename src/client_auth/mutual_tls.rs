@@ -76,12 +76,12 @@ pub(crate) struct TlsIdentity {
 
 #[cfg(feature = "shared")]
 impl ClientAuth {
-    /// Of the certificate that a token may be bound to: the one that is tried first.
-    pub(crate) async fn certificate_thumbprint(&self) -> Result<Option<Vec<u8>>, Error> {
+    /// The certificate that is tried first: a token may be bound to it.
+    pub(crate) async fn shown_identity(&self) -> Result<Option<Arc<TlsIdentity>>, Error> {
         match &self.method {
             Method::MutualTls(pair) => {
                 let place = self.places().first().copied().unwrap_or_default();
-                Ok(Some(pair.read(place).await?.thumbprint.clone()))
+                pair.read(place).await.map(Some)
             }
             _ => Ok(None),
         }
@@ -89,6 +89,11 @@ impl ClientAuth {
 }
 
 impl TlsIdentity {
+    #[cfg(feature = "shared")]
+    pub(crate) fn thumbprint(&self) -> &[u8] {
+        &self.thumbprint
+    }
+
     pub(crate) fn shown_by(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
         builder.identity(self.identity.clone())
     }

@@ -14,7 +14,7 @@ use crate::grant::Grant;
 use crate::grant::request::Params;
 use crate::retry::Retrying;
 use crate::shared::key::{self, Asked, Key};
-use crate::shared::{Binding, SealedStore, Shared};
+use crate::shared::{Possession, SealedStore, Shared};
 use crate::{AccessToken, TokenFuture, TokenSource};
 
 /// What is behind the cache.
@@ -60,7 +60,7 @@ impl ClientCredentialsBuilder {
     ///
     /// Whose configuration differs in anything that could make another token of it (issuer or endpoint, client, method,
     /// scope, audience, resources, authorization details, parameters, headers but `User-Agent`, the certificate of
-    /// mutual TLS) has a token of its own; the secret or assertion may differ. A store that fails costs 100 ms now and
+    /// mutual TLS, the key of DPoP) has a token of its own; the secret or assertion may differ. A store that fails costs 100 ms now and
     /// then, and no token. See [`Shared`], and the guide in the documentation, `docs::sharing`.
     ///
     /// ```
@@ -95,7 +95,7 @@ impl ClientCredentialsBuilder {
 pub(super) struct Sharing {
     store: SealedStore,
     key: Key,
-    binding: Binding,
+    possession: Possession,
     settings: Settings,
 }
 
@@ -121,7 +121,12 @@ impl Sharing {
         Some(Sharing {
             store,
             key: Key::of_grant(&asked),
-            binding: Binding::of(auth),
+            possession: Possession {
+                #[cfg(feature = "dpop")]
+                key: builder.dpop.clone(),
+                #[cfg(feature = "mtls")]
+                certificate: auth.is_mutual_tls().then(|| auth.clone()),
+            },
             settings: builder.cache.clone(),
         })
     }
@@ -133,7 +138,7 @@ impl Sharing {
                 source,
                 sharing.store,
                 sharing.key,
-                sharing.binding,
+                sharing.possession,
                 sharing.settings,
                 Clock::System,
             )),

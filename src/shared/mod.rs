@@ -3,6 +3,7 @@
 mod breaker;
 mod file;
 pub(crate) mod key;
+mod possession;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -23,11 +24,13 @@ use tokio::time::Instant;
 
 use crate::cache::Settings;
 use crate::cache::clock::Clock;
-use crate::client_auth::ClientAuth;
 use crate::event::event;
+use crate::token::Holder;
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 pub use file::FileStore;
 use key::Key;
+pub(crate) use possession::Possession;
+use possession::thumbprint;
 use record::Found;
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
@@ -71,7 +74,7 @@ pub struct Shared<S> {
     source: S,
     store: SealedStore,
     key: Key,
-    binding: Binding,
+    possession: Possession,
     settings: Settings,
     clock: Clock,
     memory: Mutex<Memory>,
@@ -92,37 +95,6 @@ struct Memory {
 /// SHA-256 of a token. Tokens cannot be guessed, so neither can they from this.
 type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// What a token is good with only, beside itself.
-pub(crate) enum Binding {
-    /// Nothing: a bearer token.
-    None,
-    /// Maybe the certificate that the client shows (RFC 8705 section 3): the token response does not say.
-    #[cfg(feature = "mtls")]
-    Certificate(ClientAuth),
-}
-
-impl Binding {
-    #[cfg_attr(
-        not(feature = "mtls"),
-        expect(unused_variables, reason = "only a certificate binds")
-    )]
-    pub(crate) fn of(auth: &ClientAuth) -> Self {
-        #[cfg(feature = "mtls")]
-        if auth.is_mutual_tls() {
-            return Binding::Certificate(auth.clone());
-        }
-        Binding::None
-    }
-
-    async fn thumbprint(&self) -> Result<Option<Vec<u8>>, Error> {
-        match self {
-            Binding::None => Ok(None),
-            #[cfg(feature = "mtls")]
-            Binding::Certificate(auth) => auth.certificate_thumbprint().await,
-        }
-    }
-}
-
 /// 5 s, or a quarter of the flight deadline: a token request takes less, and one of our own fits in behind it.
 const WAIT: Duration = Duration::from_secs(5);
 /// 50 ms doubling to 500 ms: how often somebody who waits looks again.
@@ -139,7 +111,7 @@ impl<S: TokenSource> Shared<S> {
             source,
             store,
             Key::named(name.as_ref()),
-            Binding::None,
+            Possession::default(),
             Settings::default(),
             Clock::System,
         )
@@ -173,7 +145,7 @@ impl<S: TokenSource> Shared<S> {
         source: S,
         store: SealedStore,
         key: Key,
-        binding: Binding,
+        possession: Possession,
         settings: Settings,
         clock: Clock,
     ) -> Self {
@@ -181,7 +153,7 @@ impl<S: TokenSource> Shared<S> {
             source,
             store,
             key,
-            binding,
+            possession,
             settings,
             clock,
             memory: Mutex::default(),
@@ -198,14 +170,14 @@ impl<S: TokenSource> Shared<S> {
         if self.memory().unshareable {
             return self.alone().await;
         }
-        // Without its certificate the source will say better what is wrong.
-        let Ok(thumbprint) = self.binding.thumbprint().await else {
+        // Without its key or certificate the source will say better what is wrong.
+        let Ok(holder) = self.possession.holder().await else {
             return self.source.token().await;
         };
         let Some(mut visit) = self.store.visit(&self.clock).await else {
             return self.source.token().await;
         };
-        let key = self.key.bound_to(thumbprint.as_deref());
+        let key = self.key.bound_to(thumbprint(&holder).as_deref());
         let key = key.bytes();
         let Some(owner) = owner() else {
             return self.source.token().await;
@@ -213,7 +185,7 @@ impl<S: TokenSource> Shared<S> {
         let (mut holding, mut pause, mut spend) = (false, FIRST_LOOK, Spend::Time);
         let start = Instant::now();
         let wait = WAIT.min(self.settings.flight_deadline / 4);
-        let mut found = self.look(&mut visit, key, spend).await;
+        let mut found = self.look(&mut visit, key, &holder, spend).await;
         loop {
             if found.as_ref().is_some_and(|found| found.fresh) || holding || visit.has_failed() {
                 break;
@@ -231,7 +203,7 @@ impl<S: TokenSource> Shared<S> {
                 }
                 None => break,
             }
-            found = self.look(&mut visit, key, spend).await.or(found);
+            found = self.look(&mut visit, key, &holder, spend).await.or(found);
         }
         // It is used by those who do not have to renew it.
         let renew = holding || visit.has_failed();
@@ -244,7 +216,7 @@ impl<S: TokenSource> Shared<S> {
         let fetched = self.source.token().await;
         match fetched {
             Ok(token) => {
-                self.share(&mut visit, key, thumbprint, &token).await;
+                self.share(&mut visit, key, &holder, &token).await;
                 if holding {
                     visit.release(key, &owner).await;
                 }
@@ -271,10 +243,16 @@ impl<S: TokenSource> Shared<S> {
     }
 
     /// The newest of the records that may be used here. A refused one is deleted.
-    async fn look(&self, visit: &mut Visit<'_>, key: &[u8], spend: Spend) -> Option<Found> {
+    async fn look(
+        &self,
+        visit: &mut Visit<'_>,
+        key: &[u8],
+        holder: &Holder,
+        spend: Spend,
+    ) -> Option<Found> {
         let mut newest: Option<Found> = None;
         for sealed in visit.look(key, spend).await {
-            let Some(found) = self.admit(visit, sealed).await else {
+            let Some(found) = self.admit(visit, holder, sealed).await else {
                 continue;
             };
             if newest
@@ -287,8 +265,10 @@ impl<S: TokenSource> Shared<S> {
         newest
     }
 
-    async fn admit(&self, visit: &mut Visit<'_>, sealed: Sealed) -> Option<Found> {
-        let found = sealed.content.arrive(&self.settings, self.clock.now())?;
+    async fn admit(&self, visit: &mut Visit<'_>, holder: &Holder, sealed: Sealed) -> Option<Found> {
+        let found = sealed
+            .content
+            .arrive(&self.settings, holder, self.clock.now())?;
         let (refused, old) = {
             let memory = self.memory();
             (
@@ -307,17 +287,11 @@ impl<S: TokenSource> Shared<S> {
     }
 
     /// Puts a token there for the others, if it is of use to them.
-    async fn share(
-        &self,
-        visit: &mut Visit<'_>,
-        key: &[u8],
-        thumbprint: Option<Vec<u8>>,
-        token: &AccessToken,
-    ) {
+    async fn share(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, token: &AccessToken) {
         let worth = record::worth(token, &self.settings, self.clock.now());
-        // The server insists on it, or the certificate was rotated meanwhile.
+        // The server insists on it, or it is bound to what was rotated meanwhile, or to something of the source's own.
         if self.memory().refused == Some(fingerprint(token))
-            || self.binding.thumbprint().await.ok() != Some(thumbprint)
+            || thumbprint(&token.terms().holder) != thumbprint(holder)
         {
             return;
         }

@@ -21,7 +21,7 @@ use crate::AccessToken;
 use crate::cache::clock::Moment;
 use crate::cache::{Schedule, Settings};
 use crate::grant::wipe;
-use crate::token::Terms;
+use crate::token::{Holder, Terms};
 
 /// Version, key id, nonce and tag.
 const OVERHEAD: usize = 1 + size_of::<KeyId>() + NONCE_LEN + 16;
@@ -32,8 +32,9 @@ const VERSION: u8 = 1;
 /// 128 KiB: the longest token, and as much again for its further members. More is not read, and not written.
 pub(crate) const LARGEST: usize = 128 * 1024;
 
-/// The only type there is (RFC 6750): a record of another one is from a later version of this crate.
+/// The types that there are (RFC 6750, RFC 9449): a record of another one is from a later version of this crate.
 const BEARER: &str = "Bearer";
+const DPOP: &str = "DPoP";
 
 /// 30 s: the clocks of hosts may differ by this (those with NTP are within a second). At most a tenth of the lifetime.
 const SKEW: Duration = Duration::from_secs(30);
@@ -94,6 +95,8 @@ fn aad(sealing: &SealKey, key: &[u8]) -> Vec<u8> {
 pub(crate) struct Content {
     secret: SecretString,
     received: Duration,
+    /// To a key (RFC 9449).
+    bound: bool,
     terms: Terms,
 }
 
@@ -102,7 +105,12 @@ fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let terms = token.terms();
     let mut members = Map::new();
-    members.insert("token_type".into(), BEARER.into());
+    let token_type = if terms.holder.key.is_some() {
+        DPOP
+    } else {
+        BEARER
+    };
+    members.insert("token_type".into(), token_type.into());
     members.insert("token".into(), token.expose_secret().into());
     members.insert("received".into(), nanos(token.received().wall()).into());
     members.insert("lifetime".into(), terms.lifetime.map(nanos).into());
@@ -129,12 +137,15 @@ impl Content {
     fn read(value: &mut Value) -> Option<Content> {
         let members = value.as_object_mut()?;
         let time = |name: &str| members.get(name)?.as_u64().map(Duration::from_nanos);
-        if members.get("token_type")?.as_str()? != BEARER {
-            return None;
-        }
+        let bound = match members.get("token_type")?.as_str()? {
+            BEARER => false,
+            DPOP => true,
+            _ => return None,
+        };
         Some(Content {
             secret: members.get("token")?.as_str()?.into(),
             received: time("received")?,
+            bound,
             terms: Terms {
                 lifetime: time("lifetime"),
                 refresh_in: time("refresh_in"),
@@ -143,6 +154,7 @@ impl Content {
                     Some(Value::Object(extra)) => extra,
                     _ => Map::new(),
                 },
+                ..Terms::default()
             },
         })
     }
@@ -150,8 +162,18 @@ impl Content {
     /// The token on our own clocks, if it may be used now.
     ///
     /// Its age is told by two wall clocks, another host's and ours: it is taken for older than it seems by as much as
-    /// they may differ, and one that comes from further in the future than that is none.
-    pub(crate) fn arrive(mut self, settings: &Settings, now: Moment) -> Option<Found> {
+    /// they may differ, and one that comes from further in the future than that is none. `holder` is who we are: whoever
+    /// put it there was the same.
+    pub(crate) fn arrive(
+        mut self,
+        settings: &Settings,
+        holder: &Holder,
+        now: Moment,
+    ) -> Option<Found> {
+        if self.bound != holder.key.is_some() {
+            return None;
+        }
+        self.terms.holder = holder.clone();
         let lifetime = self.terms.lifetime.unwrap_or(settings.default_lifetime);
         let skew = SKEW.min(lifetime / 10);
         if self.received > now.wall().saturating_add(skew) {

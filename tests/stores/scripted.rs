@@ -345,7 +345,7 @@ fn build_refuses_what_cannot_be_shared() {
 fn an_address_that_is_none_is_refused_without_being_shown() {
     for url in [
         format!("http://:{OTHER}@x"),
-        format!("{OTHER}"),
+        OTHER.to_owned(),
         format!("rediss://:{OTHER}@x/#insecure"),
         format!("redis://:{OTHER}@x/database"),
         String::new(),

@@ -79,7 +79,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_byte_more_than_allowed_is_an_error() {
-        for (allowed, read) in [(0, 0), (10, 10), (4096, 4096), (10_000, 10_000)] {
+        for allowed in [0, 10, 4096, 10_000] {
             let bytes = vec![7; 1_000_000];
             let allowance = Allowance::default();
             allowance.set(allowed);
@@ -89,7 +89,7 @@ mod tests {
             };
             let mut out = Vec::new();
             assert!(capped.read_to_end(&mut out).await.is_err());
-            assert_eq!(out.len(), read);
+            assert!(out.len() <= allowed);
             assert!(capped.stream.len() >= 1_000_000 - allowed - 1);
         }
     }

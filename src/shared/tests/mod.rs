@@ -7,7 +7,7 @@ mod rejections;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::Cached;
@@ -152,6 +152,8 @@ struct Server {
     error: Mutex<Option<Error>>,
     /// It insists on this value.
     insists: Mutex<Option<&'static str>>,
+    /// It binds tokens to something that the host does not know of.
+    bind: AtomicBool,
     /// How long an answer takes, in milliseconds of tokio's time.
     takes: AtomicUsize,
 }
@@ -163,6 +165,7 @@ impl Server {
             lifetime: Mutex::new(Some(3600)),
             error: Mutex::default(),
             insists: Mutex::default(),
+            bind: AtomicBool::new(false),
             takes: AtomicUsize::new(0),
         })
     }
@@ -179,7 +182,8 @@ impl Server {
         *self.error.lock().unwrap() = error;
     }
 
-    async fn answer(&self, clock: &Clock) -> Result<AccessToken, Error> {
+    async fn answer(&self, client: &Client) -> Result<AccessToken, Error> {
+        let clock = &client.clock;
         let received = clock.now();
         let hit = self.hits.fetch_add(1, Ordering::SeqCst) + 1;
         let takes = self.takes.load(Ordering::SeqCst) as u64;
@@ -191,12 +195,33 @@ impl Server {
             Some(value) => value.to_owned(),
             None => format!("t{hit}"),
         };
+        let holder = match self.bind.load(Ordering::SeqCst) {
+            false => client.possession.holder().await.unwrap_or_default(),
+            true => foreign(),
+        };
         let terms = Terms {
             lifetime: self.lifetime.lock().unwrap().map(Duration::from_secs),
+            holder,
             ..Terms::default()
         };
         AccessToken::issued(&value.as_str().into(), terms, received)
     }
+}
+
+/// Somebody else's key.
+#[cfg(feature = "dpop")]
+fn foreign() -> Holder {
+    let key = crate::DpopKey::generate();
+    let key = futures_util::FutureExt::now_or_never(key.binding());
+    Holder {
+        key: key.and_then(Result::ok),
+        ..Holder::default()
+    }
+}
+
+#[cfg(not(feature = "dpop"))]
+fn foreign() -> Holder {
+    Holder::default()
 }
 
 fn down() -> Error {
@@ -208,11 +233,12 @@ fn down() -> Error {
 struct Client {
     server: Arc<Server>,
     clock: Clock,
+    possession: Possession,
 }
 
 impl TokenSource for Client {
     fn token(&self) -> TokenFuture<'_> {
-        TokenFuture::new(self.server.answer(&self.clock))
+        TokenFuture::new(self.server.answer(self))
     }
     fn reject(&self, _: &AccessToken) {}
 }
@@ -240,23 +266,24 @@ impl Fleet {
 
     /// A replica: a process of its own, which shares the store and knows of nobody.
     fn host(&self) -> Host {
-        self.host_with(SEAL_KEY, "name", Binding::None, self.clock.clone())
+        self.host_with(SEAL_KEY, "name", Possession::default(), self.clock.clone())
     }
 
     fn host_with(
         &self,
         key: impl Into<crate::Credential>,
         name: &str,
-        binding: Binding,
+        possession: Possession,
         clock: Clock,
     ) -> Host {
         let source = Client {
             server: Arc::clone(&self.server),
             clock: clock.clone(),
+            possession: possession.clone(),
         };
         let store = SealedStore::new(Arc::clone(&self.store), key);
         let settings = Settings::default();
-        Shared::assemble(source, store, Key::named(name), binding, settings, clock)
+        Shared::assemble(source, store, Key::named(name), possession, settings, clock)
     }
 
     /// The same with a cache before it.

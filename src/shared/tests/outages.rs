@@ -114,10 +114,18 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
         let client = Client {
             server: Arc::clone(&fleet.server),
             clock: fleet.clock.clone(),
+            possession: Possession::default(),
         };
         let clock = fleet.clock.clone();
         let (key, settings) = (Key::named("x"), Settings::default());
-        Shared::assemble(client, store.clone(), key, Binding::None, settings, clock)
+        Shared::assemble(
+            client,
+            store.clone(),
+            key,
+            Possession::default(),
+            settings,
+            clock,
+        )
     };
     // A thousand tenants of one process share what is known of the store.
     let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
@@ -167,17 +175,17 @@ async fn a_store_that_fails_after_the_request_costs_nothing() {
 async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::Credential::file("/nonexistent/seal-key");
-    let host = fleet.host_with(missing, "name", Binding::None, fleet.clock.clone());
+    let host = fleet.host_with(missing, "name", Possession::default(), fleet.clock.clone());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
-    let hanging = crate::Credential::from_fn(|| std::future::pending::<Result<String, Error>>());
-    let host = fleet.host_with(hanging, "name", Binding::None, fleet.clock.clone());
+    let hanging = crate::Credential::from_fn(std::future::pending::<Result<String, Error>>);
+    let host = fleet.host_with(hanging, "name", Possession::default(), fleet.clock.clone());
     let start = Instant::now();
     assert_eq!(value(&host).await, "t2");
     assert!(start.elapsed() <= Duration::from_millis(102));
     // One of a ring is enough to go on.
     let half = crate::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
-    let host = fleet.host_with(half, "name", Binding::None, fleet.clock.clone());
+    let host = fleet.host_with(half, "name", Possession::default(), fleet.clock.clone());
     assert_eq!(value(&host).await, "t3");
     assert_eq!(value(&fleet.host()).await, "t3");
 }

@@ -20,6 +20,7 @@ fn token(clock: &Clock, lifetime: Option<Duration>) -> AccessToken {
         refresh_in: Some(Duration::from_secs(1800)),
         scope: Some("a b".into()),
         extra: serde_json::from_str(r#"{"instance_url":"https://x.example","n":1.5}"#).unwrap(),
+        ..Terms::default()
     };
     AccessToken::issued(&"abc!\"\\".into(), terms, clock.now()).unwrap()
 }
@@ -38,7 +39,9 @@ fn a_token_comes_back_as_it_was() {
     let (clock, _hands) = clock();
     let content = open(&record(), b"key", &ring(&[SEAL_KEY])).unwrap();
     let there = token(&clock, Some(Duration::from_secs(3600)));
-    let back = content.arrive(&Settings::default(), clock.now()).unwrap();
+    let back = content
+        .arrive(&Settings::default(), &Holder::default(), clock.now())
+        .unwrap();
     assert!(back.token.same_value(&there) && back.fresh);
     assert_eq!(back.token.received(), there.received());
     assert_eq!(back.token.scope(), there.scope());
@@ -106,7 +109,7 @@ fn lifetimes_without_end_overflow_nothing() {
         let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
         let arrive = || {
             let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
-            content.arrive(&settings, clock.now())
+            content.arrive(&settings, &Holder::default(), clock.now())
         };
         assert!(arrive().unwrap().fresh);
         hands.advance(Duration::from_secs(86_399));
@@ -123,7 +126,7 @@ fn a_token_without_a_lifetime_is_taken_to_last_an_hour() {
     let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
     let arrive = || {
         let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
-        content.arrive(&Settings::default(), clock.now())
+        content.arrive(&Settings::default(), &Holder::default(), clock.now())
     };
     assert_eq!(arrive().unwrap().token.lifetime(), None);
     hands.advance(Duration::from_secs(3590));
@@ -158,7 +161,7 @@ async fn skewed(ahead: i64) -> (Fleet, Host, Arc<Hands>) {
         Ok(ahead) => wall + Duration::from_secs(ahead),
         Err(_) => wall - Duration::from_secs(ahead.unsigned_abs()),
     });
-    let host = fleet.host_with(SEAL_KEY, "name", Binding::None, clock);
+    let host = fleet.host_with(SEAL_KEY, "name", Possession::default(), clock);
     (fleet, host, hands)
 }
 
@@ -231,7 +234,7 @@ async fn a_defect_is_counted_and_overwritten() {
 async fn the_record_of_one_client_is_of_no_use_under_the_name_of_another() {
     // D08, D22: the store hands out another tenant's
     let fleet = Fleet::new();
-    let of = |name| fleet.host_with(SEAL_KEY, name, Binding::None, fleet.clock.clone());
+    let of = |name| fleet.host_with(SEAL_KEY, name, Possession::default(), fleet.clock.clone());
     value(&of("one")).await;
     let (_, stolen) = fleet.store.value();
     value(&of("other")).await;
@@ -245,8 +248,9 @@ async fn the_record_of_one_client_is_of_no_use_under_the_name_of_another() {
 async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
     // D10: the old key alone, both with the old one first, both with the new one first, the new one alone
     let fleet = Fleet::new();
-    let host =
-        |key: crate::Credential| fleet.host_with(key, "name", Binding::None, fleet.clock.clone());
+    let host = |key: crate::Credential| {
+        fleet.host_with(key, "name", Possession::default(), fleet.clock.clone())
+    };
     let (old, new) = (
         || crate::Credential::from(SEAL_KEY),
         || crate::Credential::from(OTHER_SEAL_KEY),
@@ -284,6 +288,14 @@ async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
 }
 
 #[cfg(feature = "mtls")]
+fn shows(auth: crate::ClientAuth) -> Possession {
+    Possession {
+        certificate: Some(auth),
+        ..Possession::default()
+    }
+}
+
+#[cfg(feature = "mtls")]
 #[tokio::test]
 async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate() {
     // D20
@@ -294,8 +306,8 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
     let (mine, other) = (pair(), pair());
     let fleet = Fleet::new();
     let host = |(certificate, key): &(String, String)| {
-        let auth = ClientAuth::mutual_tls("me", certificate.as_str(), key.as_str());
-        fleet.host_with(SEAL_KEY, "name", Binding::of(&auth), fleet.clock.clone())
+        let auth = crate::ClientAuth::mutual_tls("me", certificate.as_str(), key.as_str());
+        fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone())
     };
     for (pair, token) in [
         (&mine, "t1"),
@@ -305,15 +317,55 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
         (&mine, "t1"),
     ] {
         let host = host(pair);
-        // Making a key pair usable takes longer than a store may.
         assert_eq!(value(&host).await, token);
+        let shown = host.token().await.unwrap();
+        assert!(shown.shown_certificate().is_some(), "the API wants it too");
     }
     // Unless the certificate can be read the source has the word.
     let missing = crate::Credential::file("/nonexistent");
-    let auth = ClientAuth::mutual_tls("me", missing.clone(), missing);
-    let host = fleet.host_with(SEAL_KEY, "name", Binding::of(&auth), fleet.clock.clone());
+    let auth = crate::ClientAuth::mutual_tls("me", missing.clone(), missing);
+    let host = fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone());
     assert_eq!(value(&host).await, "t3");
     assert_eq!(Memory::count(&fleet.store.puts), 2);
+}
+
+#[cfg(feature = "dpop")]
+#[tokio::test(start_paused = true)]
+async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
+    // D20: and comes back as what it was
+    let fleet = Fleet::new();
+    let key = || {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        crate::DpopKey::from(crate::Credential::from(pair.serialize_pem()))
+    };
+    let host = |key: &crate::DpopKey| {
+        let possession = Possession {
+            key: Some(key.clone()),
+            ..Possession::default()
+        };
+        fleet.host_with(SEAL_KEY, "name", possession, fleet.clock.clone())
+    };
+    let (mine, other) = (key(), key());
+    for (key, token) in [(&mine, "t1"), (&mine, "t1"), (&other, "t2"), (&mine, "t1")] {
+        let host = host(key);
+        let shared = host.token().await.unwrap();
+        assert_eq!(shared.expose_secret(), token);
+        assert_eq!(shared.authorization(), format!("DPoP {token}"));
+        assert!(shared.binding().is_some());
+    }
+    // Who has none finds none, and puts a token of another kind there.
+    assert_eq!(value(&fleet.host()).await, "t3");
+    assert_eq!(fleet.server.hits(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bound_token_of_a_source_that_does_not_say_so_is_not_shared() {
+    let fleet = Fleet::new();
+    fleet.server.bind.store(true, Ordering::SeqCst);
+    value(&fleet.host()).await;
+    let puts = Memory::count(&fleet.store.puts);
+    let bound = cfg!(feature = "dpop");
+    assert_eq!(puts, usize::from(!bound));
 }
 
 proptest! {
@@ -348,7 +400,7 @@ proptest! {
         let record = seal(&token, b"key", &ring.0[0]).unwrap();
         let now = at(mono, wall);
         let content = open(&record, b"key", &ring).unwrap();
-        if let Some(found) = content.arrive(&Settings::default(), now) {
+        if let Some(found) = content.arrive(&Settings::default(), &Holder::default(), now) {
             let end = Duration::from_nanos(received).saturating_add(token.lifetime().unwrap_or(Duration::from_secs(3600)));
             prop_assert!(now.wall() < end, "expired");
             prop_assert!(found.received <= now.wall() + Duration::from_secs(30), "from the future");

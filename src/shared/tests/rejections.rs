@@ -130,6 +130,7 @@ async fn the_token_of_another_source_is_not_ours_to_reject() {
     let foreign = Client {
         server: Arc::clone(&fleet.server),
         clock: fleet.clock.clone(),
+        possession: Possession::default(),
     };
     host.reject(&foreign.token().await.unwrap());
     assert_eq!(value(&host).await, "t1");
