@@ -419,7 +419,7 @@ impl ClientCredentialsBuilder {
             event!(warn, url = %exchange::Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
         }
         #[cfg(feature = "shared")]
-        let sharing = super::sharing::Sharing::of(&mut self, &first, &params);
+        let sharing = super::sharing::Sharing::of(&mut self, &located.first, &params);
         self.rules.asked_scope = params.scope().map(Into::into);
         let grant = Grant {
             exchange: Exchange::new(self.http_client, &located.first, self.exchange)?,

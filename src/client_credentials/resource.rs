@@ -88,6 +88,17 @@ pub(super) struct Api {
     metadata: Option<String>,
 }
 
+#[cfg(feature = "shared")]
+impl Api {
+    /// What decides which token is asked for. Not where the metadata were found: they are of the same resource.
+    pub(super) fn parts(&self) -> Vec<String> {
+        let mut allowed = self.allowed.clone();
+        allowed.sort_unstable();
+        let rules = format!("enclosing {}, omitted {}", self.enclosing, self.omitted);
+        [vec![self.resource.clone(), rules], allowed].concat()
+    }
+}
+
 /// # From the API to its authorization server
 ///
 /// For a builder from [`ClientCredentials::for_resource`]; of another one `build()` refuses these setters.

@@ -58,7 +58,7 @@ impl ClientCredentialsBuilder {
     /// Shares the token with all who have the same store, seal key and configuration (feature `shared`): a fleet asks
     /// the authorization server as often as one process would.
     ///
-    /// Whose configuration differs in anything that could make another token of it (issuer or endpoint, client, method,
+    /// Whose configuration differs in anything that could make another token of it (issuer, endpoint or API, client, method,
     /// scope, audience, resources, authorization details, parameters, headers but `User-Agent`, the certificate of
     /// mutual TLS, the key of DPoP) has a token of its own; the secret or assertion may differ. A store that fails costs 100 ms now and
     /// then, and no token. See [`Shared`], and the guide in the documentation, `docs::sharing`.
@@ -107,9 +107,14 @@ impl Sharing {
     ) -> Option<Sharing> {
         let store = builder.shared.take()?;
         let auth: &ClientAuth = &builder.auth;
+        let api: Vec<String>;
         let place = match &builder.place {
             Place::TokenEndpoint(_) => key::Place::TokenEndpoint(endpoint),
             Place::Issuer(issuer) => key::Place::Issuer(issuer),
+            Place::Resource(resource) => {
+                api = resource.parts();
+                key::Place::Resource(&api)
+            }
         };
         let asked = Asked {
             place,

@@ -25,6 +25,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Place<'a> {
     TokenEndpoint(&'a Url),
     Issuer(&'a str),
+    /// An API that names its authorization server, and what is expected of both.
+    Resource(&'a [String]),
 }
 
 impl Key {
@@ -40,6 +42,9 @@ impl Key {
         match asked.place {
             Place::TokenEndpoint(url) => key.add("token_endpoint", url.as_str().as_bytes()),
             Place::Issuer(issuer) => key.add("issuer", issuer.as_bytes()),
+            Place::Resource(parts) => parts
+                .iter()
+                .for_each(|part| key.add("api", part.as_bytes())),
         }
         key.add("client_id", asked.client_id.as_bytes());
         key.add("method", asked.method.as_bytes());
