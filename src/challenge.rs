@@ -9,12 +9,12 @@ use http::header::WWW_AUTHENTICATE;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Challenge<'a> {
     pub(crate) scheme: &'a str,
-    params: Vec<(&'a str, Cow<'a, str>)>,
+    pub(crate) params: Vec<(&'a str, Cow<'a, str>)>,
 }
 
 /// Beyond these nothing is looked at. Real headers have a few challenges, in less than a kilobyte.
-const MOST_CHALLENGES: usize = 16;
-const MOST_PARAMS: usize = 32;
+pub(crate) const MOST_CHALLENGES: usize = 16;
+pub(crate) const MOST_PARAMS: usize = 32;
 const LONGEST_HEADER: usize = 8 * 1024;
 
 impl<'a> Challenge<'a> {
@@ -52,7 +52,7 @@ impl<'a> Challenge<'a> {
 
 /// A list of challenges, each `scheme [ SP ( token68 / params ) ]`, in which the comma separates both the challenges and
 /// the parameters: a token before `=` is a parameter, any other one begins a challenge.
-fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
+pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
     let mut rest = Cursor(text);
     while challenges.len() <= MOST_CHALLENGES {
         rest.skip(|c| matches!(c, ' ' | '\t' | ','));

@@ -99,6 +99,12 @@ mod event;
 mod exchange;
 mod future;
 mod grant;
+#[cfg(test)]
+mod hostile;
+/// What the fuzzer calls: not part of the crate.
+#[cfg(all(fuzzing, not(test)))]
+#[doc(hidden)]
+pub mod hostile;
 mod metadata;
 mod retry;
 #[cfg(feature = "shared")]

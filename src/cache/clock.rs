@@ -13,7 +13,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    #[cfg(any(test, not(target_os = "linux")))]
+    #[cfg(any(test, fuzzing, not(target_os = "linux")))]
     /// `mono` since some fixed point of this process or machine, `wall` since the Unix epoch.
     pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
         Moment {

@@ -76,7 +76,7 @@ impl Pulse {
         self.started.load(Ordering::Relaxed)
     }
 
-    fn beat(&self, now: Moment) {
+    pub(super) fn beat(&self, now: Moment) {
         self.started.store(true, Ordering::Relaxed);
         self.set(now);
     }

@@ -9,9 +9,10 @@ mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
@@ -27,6 +28,7 @@ pub(crate) use schedule::{doubled, share};
 pub(crate) use settings::{Backoff, SHORTEST, Settings};
 use slots::Slots;
 use state::{Answer, State};
+use threads::Lock;
 
 /// Makes any source a dependable one: its token is fetched once, kept, renewed before it expires, shared by all.
 ///
@@ -71,7 +73,7 @@ struct Core<S> {
     slots: Slots,
     clock: Clock,
     /// Held for a few instructions, never across an await, and never while code of a user runs.
-    state: Mutex<State>,
+    state: Lock<State>,
     source: Arc<S>,
 }
 
@@ -115,7 +117,7 @@ impl<S: TokenSource + 'static> Cached<S> {
         clock: Clock,
         random: fastrand::Rng,
     ) -> Self {
-        let state = Mutex::new(State::new(settings, random));
+        let state = Lock::new(State::new(settings, random));
         Cached(Arc::new(Core {
             slots: Slots::new(),
             clock,
@@ -268,12 +270,8 @@ const MOST_DEPARTURES: u32 = 8;
 const RUNTIME_SOUGHT_EVERY: Duration = Duration::from_secs(1);
 
 impl<S> Core<S> {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn with_state<R>(&self, step: impl FnOnce(&mut State) -> R) -> R {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let result = step(&mut state);
         let notes = state.take_notes();
         drop(state);
@@ -305,7 +303,7 @@ impl<S> Core<S> {
 
 impl<S> Drop for Core<S> {
     fn drop(&mut self) {
-        self.lock().tasks().for_each(AbortHandle::abort);
+        self.state.lock().tasks().for_each(AbortHandle::abort);
     }
 }
 
@@ -317,7 +315,7 @@ impl<S> Clone for Cached<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Cached<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.lock().name(self.0.clock.now());
+        let state = self.0.state.lock().name(self.0.clock.now());
         f.debug_struct("Cached")
             .field("state", &state)
             .field("source", &self.0.source)
@@ -396,7 +394,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = self.0.lock().settings().clone();
+        let mut settings = self.0.state.lock().settings().clone();
         change(&mut settings);
         Cached::assemble(
             Arc::clone(&self.0.source),

@@ -3,10 +3,8 @@
 //! A slot answers without the state machine as long as its lease runs. Leases are given and revoked only under the
 //! lock of the state machine; what runs out is asked for again there.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use super::clock::Moment;
+use super::threads::{Lock, my_number};
 use crate::AccessToken;
 
 /// The right to hand out a token without asking, until then.
@@ -19,14 +17,7 @@ struct Lease {
 /// 128: two cache lines, which x86-64 prefetches in pairs.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-struct Slot(Mutex<Option<Lease>>);
-
-impl Slot {
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, Option<Lease>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+struct Slot(Lock<Option<Lease>>);
 
 /// Their number is a power of two: about that of the cores, at most 16.
 #[derive(Debug)]
@@ -45,7 +36,7 @@ impl Slots {
     /// The token of this thread's slot, if its lease still runs.
     #[inline]
     pub(crate) fn token(&self, now: Moment) -> Option<AccessToken> {
-        match &*self.mine()?.lock() {
+        match &*self.mine()?.0.lock() {
             Some(lease) if !lease.until.reached(now) => Some(lease.token.clone()),
             _ => None,
         }
@@ -54,7 +45,7 @@ impl Slots {
     /// Gives this thread's slot a lease on `token`.
     pub(crate) fn lease(&self, token: &AccessToken, until: Moment) {
         if let Some(slot) = self.mine() {
-            let mut slot = slot.lock();
+            let mut slot = slot.0.lock();
             match &mut *slot {
                 Some(lease) if lease.token.id() == token.id() => lease.until = until,
                 other => {
@@ -70,17 +61,13 @@ impl Slots {
     /// Ends all leases: the token is not the one to hand out any more.
     pub(crate) fn revoke(&self) {
         for slot in &self.0 {
-            *slot.lock() = None;
+            *slot.0.lock() = None;
         }
     }
 
     #[inline]
     fn mine(&self) -> Option<&Slot> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local!(static INDEX: usize = NEXT.fetch_add(1, Ordering::Relaxed));
-        // A thread that is going down has lost its thread-locals and uses the first slot.
-        let index = INDEX.try_with(|index| *index).unwrap_or_default();
-        self.0.get(index & (self.0.len().wrapping_sub(1)))
+        self.0.get(my_number() & (self.0.len().wrapping_sub(1)))
     }
 }
 

@@ -226,7 +226,7 @@ fn unreadable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Credential, message).transient()
 }
 
-fn flaw(secret: &str) -> Option<&'static str> {
+pub(crate) fn flaw(secret: &str) -> Option<&'static str> {
     if secret.is_empty() {
         Some("is empty")
     } else if secret.chars().any(char::is_control) {
@@ -274,12 +274,18 @@ fn from_file(path: &Path) -> Result<SecretString, Error> {
             path.display()
         )));
     }
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| unreadable(format!("the file {} is not UTF-8", path.display())))?;
-    let text = text
-        .strip_suffix('\n')
-        .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    let text = text_of(&bytes)
+        .ok_or_else(|| unreadable(format!("the file {} is not UTF-8", path.display())))?;
     Ok(text.into())
+}
+
+/// What a file says: UTF-8, without the one trailing newline that editors add.
+pub(crate) fn text_of(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(
+        text.strip_suffix('\n')
+            .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text)),
+    )
 }
 
 impl From<Origin> for Credential {

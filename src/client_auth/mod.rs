@@ -4,7 +4,7 @@
 mod basic;
 #[cfg(feature = "mtls")]
 mod client_certificate;
-mod credential;
+pub(crate) mod credential;
 #[cfg(feature = "jwt")]
 mod jwt;
 #[cfg(any(feature = "jwt", feature = "mtls"))]

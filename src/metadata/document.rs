@@ -9,11 +9,11 @@ use crate::grant::{Flaw, Masks, Members, foreign_encoding};
 
 /// What of it is of use here.
 #[derive(Debug, PartialEq)]
-pub(super) struct Document {
+pub(crate) struct Document {
     /// Where this client asks for tokens.
-    pub(super) token_endpoint: Url,
+    pub(crate) token_endpoint: Url,
     /// `token_endpoint_auth_methods_supported`.
-    pub(super) auth_methods: Option<Vec<String>>,
+    pub(crate) auth_methods: Option<Vec<String>>,
 }
 
 /// What a document must be to be believed.
@@ -34,10 +34,10 @@ pub(crate) struct Rules {
 
 /// Why a response is no document to be used.
 #[derive(Debug, PartialEq)]
-pub(super) struct Unusable {
-    pub(super) why: String,
+pub(crate) struct Unusable {
+    pub(crate) why: String,
     /// It may be usable the next time.
-    pub(super) transient: bool,
+    pub(crate) transient: bool,
 }
 
 pub(super) fn unusable(why: impl Into<String>) -> Unusable {
@@ -49,7 +49,7 @@ pub(super) fn unusable(why: impl Into<String>) -> Unusable {
 
 /// Where the document is, in the order of asking: RFC 8414 section 3.1 (before the path of the issuer), OpenID Connect
 /// Discovery 1.0 section 4 (behind it).
-pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
+pub(crate) fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path();
     let path = path.strip_suffix('/').unwrap_or(path);
     [
@@ -63,7 +63,7 @@ pub(super) fn well_known(issuer: &Url) -> [Url; 2] {
     })
 }
 
-pub(super) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
+pub(crate) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
     read(&mut members(response)?, rules)
 }
 

@@ -1,7 +1,7 @@
 //! Finds the token endpoint: by the name of its authorization server (RFC 8414, OpenID Connect Discovery 1.0), or from
 //! the API on (RFC 9728).
 
-mod document;
+pub(crate) mod document;
 mod kept;
 mod resource;
 mod resource_document;

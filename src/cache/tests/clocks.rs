@@ -112,7 +112,7 @@ async fn a_thousand_sources_spread_their_renewals() {
         server.close();
         server.advance(seconds(2880));
         let mut second = 2880;
-        while tokens.0.lock().name(server.clock.now()) == "fresh" {
+        while tokens.0.state.lock().name(server.clock.now()) == "fresh" {
             server.advance(seconds(1));
             second += 1;
         }

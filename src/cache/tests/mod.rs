@@ -4,6 +4,8 @@ mod clocks;
 mod concurrency;
 mod failures;
 mod hard_cases;
+mod model;
+mod races;
 mod rejections;
 mod runtimes;
 
