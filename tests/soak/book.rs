@@ -1,0 +1,212 @@
+//! What is true: which tokens there are, until when, which were revoked; and when the authorization server was down.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use client_credentials::{AccessToken, TokenFuture, TokenSource};
+
+pub(crate) const LIFETIME: Duration = Duration::from_secs(2);
+
+/// In every 10 s the server is down for 2 s: longer than the rest of any token.
+const PERIOD: Duration = Duration::from_secs(10);
+const DOWN_FROM: Duration = Duration::from_secs(4);
+const DOWN_UNTIL: Duration = Duration::from_secs(6);
+
+#[derive(Debug)]
+pub(crate) struct Book {
+    start: Instant,
+    tokens: Mutex<HashMap<String, Token>>,
+    complaints: Mutex<Vec<String>>,
+    pub(crate) issued: AtomicU64,
+    /// Token requests that were answered badly or not at all.
+    pub(crate) refused_service: AtomicU64,
+    pub(crate) revoked: AtomicU64,
+    /// 401s of the API for revoked tokens.
+    pub(crate) refused: AtomicU64,
+    /// Tokens that were good when they were handed out, and had expired when they arrived.
+    pub(crate) late: AtomicU64,
+    slowest_recovery: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Token {
+    client: usize,
+    expires: Instant,
+    revoked: bool,
+    /// When the crate had been told.
+    rejected: Option<Instant>,
+}
+
+/// What the API thinks of a token.
+pub(crate) enum Verdict {
+    Good,
+    Expired,
+    Revoked,
+    Unknown,
+}
+
+impl Book {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Book {
+            start: Instant::now(),
+            tokens: Mutex::default(),
+            complaints: Mutex::default(),
+            issued: AtomicU64::new(0),
+            refused_service: AtomicU64::new(0),
+            revoked: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            late: AtomicU64::new(0),
+            slowest_recovery: AtomicU64::new(0),
+        })
+    }
+
+    fn phase(&self) -> (u64, Duration) {
+        let elapsed = self.start.elapsed();
+        let period = elapsed.as_secs() / PERIOD.as_secs();
+        (period, elapsed - PERIOD * u32::try_from(period).unwrap())
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        (DOWN_FROM..DOWN_UNTIL).contains(&self.phase().1)
+    }
+
+    /// While the server is down, and as long again: the waits double, so that the last is at most about as long as all
+    /// before it. Half a second is for the flight itself.
+    pub(crate) fn excuses_failure(&self) -> bool {
+        let recovered = DOWN_UNTIL + (DOWN_UNTIL - DOWN_FROM) + Duration::from_millis(500);
+        (DOWN_FROM..recovered).contains(&self.phase().1)
+    }
+
+    pub(crate) fn issue(&self, client: usize) -> String {
+        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let value = format!("soak-{client}-{number}");
+        let token = Token {
+            client,
+            expires: Instant::now() + LIFETIME,
+            revoked: false,
+            rejected: None,
+        };
+        let mut tokens = self.tokens.lock().unwrap();
+        // Long gone.
+        tokens.retain(|_, token| token.expires.elapsed() < 10 * LIFETIME);
+        let first_since_outage = !tokens.values().any(|token| {
+            token.client == client && token.expires > self.start + self.up_since() + LIFETIME
+        });
+        tokens.insert(value.clone(), token);
+        drop(tokens);
+        if first_since_outage && self.up_since() > Duration::ZERO {
+            let recovery = self.start.elapsed().saturating_sub(self.up_since());
+            self.slowest_recovery
+                .fetch_max(recovery.as_millis() as u64, Ordering::Relaxed);
+        }
+        value
+    }
+
+    /// Since when, from the start, the server has been up; zero: always.
+    fn up_since(&self) -> Duration {
+        let (period, phase) = self.phase();
+        match phase >= DOWN_UNTIL {
+            true => PERIOD * u32::try_from(period).unwrap() + DOWN_UNTIL,
+            false => (PERIOD * u32::try_from(period).unwrap() + DOWN_UNTIL).saturating_sub(PERIOD),
+        }
+    }
+
+    /// Some token that is not far from its beginning.
+    pub(crate) fn revoke_one(&self) {
+        let mut tokens = self.tokens.lock().unwrap();
+        let mut young: Vec<_> = tokens
+            .values_mut()
+            .filter(|token| !token.revoked && token.expires > Instant::now() + LIFETIME / 2)
+            .collect();
+        if !young.is_empty() {
+            let which = fastrand::usize(..young.len());
+            young[which].revoked = true;
+            self.revoked.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn judge(&self, value: &str) -> Verdict {
+        match self.tokens.lock().unwrap().get(value) {
+            None => Verdict::Unknown,
+            Some(token) if token.revoked => Verdict::Revoked,
+            Some(token) if token.expires <= Instant::now() => Verdict::Expired,
+            Some(_) => Verdict::Good,
+        }
+    }
+
+    pub(crate) fn complain(&self, complaint: String) {
+        let mut complaints = self.complaints.lock().unwrap();
+        if complaints.len() < 20 {
+            complaints.push(format!("{:?}: {complaint}", self.phase()));
+        }
+    }
+
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        self.complaints.lock().unwrap().clone()
+    }
+
+    pub(crate) fn report(&self) -> impl fmt::Display {
+        let [issued, refused_service, revoked, refused, late, recovery] = [
+            &self.issued,
+            &self.refused_service,
+            &self.revoked,
+            &self.refused,
+            &self.late,
+            &self.slowest_recovery,
+        ]
+        .map(|count| count.load(Ordering::Relaxed));
+        format!(
+            "  token requests {}: answered {issued}, failed {refused_service}; slowest recovery after an outage of \
+             2 s {recovery} ms\n  tokens revoked {revoked}, requests refused for it {refused}; expired on the way \
+             {late}; handed out though expired or rejected: see below, if any",
+            issued + refused_service
+        )
+    }
+}
+
+/// The crate's source, each of whose tokens is checked as it is handed out.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    source: S,
+    book: Arc<Book>,
+}
+
+impl<S> Watched<S> {
+    pub(crate) fn new(source: S, book: Arc<Book>) -> Self {
+        Watched { source, book }
+    }
+}
+
+impl<S: TokenSource> TokenSource for Watched<S> {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::new(async {
+            let asked = Instant::now();
+            let token = self.source.token().await?;
+            let tokens = self.book.tokens.lock().unwrap();
+            let known = tokens.get(token.expose_secret()).cloned();
+            drop(tokens);
+            match known {
+                None => self.book.complain("an unknown token was handed out".into()),
+                Some(known) if known.expires <= Instant::now() => {
+                    self.book.complain("an expired token was handed out".into());
+                }
+                Some(known) if known.rejected.is_some_and(|rejected| rejected < asked) => {
+                    self.book.complain("a rejected token was handed out".into());
+                }
+                Some(_) => {}
+            }
+            Ok(token)
+        })
+    }
+
+    fn reject(&self, token: &AccessToken) {
+        self.source.reject(token);
+        let mut tokens = self.book.tokens.lock().unwrap();
+        if let Some(token) = tokens.get_mut(token.expose_secret()) {
+            token.rejected.get_or_insert_with(Instant::now);
+        }
+    }
+}

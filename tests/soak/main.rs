@@ -1,0 +1,188 @@
+//! A small world in real time: an authorization server and an API that fail all the time, tokens of two seconds, and
+//! callers that ask as fast as they can. What is asserted are counts; the report is for reading.
+//!
+//! `cargo test --release --test soak -- --nocapture` for 8 s, longer by `SOAK_SECONDS` (`.ci/soak`: five minutes).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+mod api;
+mod authorization_server;
+mod book;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use book::{Book, Watched};
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Error};
+use reqwest_middleware::ClientWithMiddleware;
+use tokio::runtime::{Builder, Runtime};
+
+const CLIENTS: usize = 8;
+const CALLERS: usize = 64;
+
+/// What became of the requests.
+#[derive(Default)]
+struct Outcomes {
+    good: AtomicU64,
+    /// 503: the API's own trouble, handed through.
+    unavailable: AtomicU64,
+    /// No token, or a final 401, while the authorization server was down or had not been up for long.
+    lost_in_outage: AtomicU64,
+    /// The same at any other time: the crate could have saved them.
+    lost: AtomicU64,
+}
+
+impl Outcomes {
+    fn count(&self, which: &AtomicU64) {
+        which.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn no_request_is_lost_that_could_have_been_saved() {
+    let seconds = std::env::var("SOAK_SECONDS").map_or(8, |text| text.parse().unwrap());
+    let servers = runtime("servers", 1);
+    let callers = runtime("callers", 2);
+    let book = Book::new();
+    let token_url = servers.block_on(authorization_server::start(Arc::clone(&book)));
+    let api_url = servers.block_on(api::start(Arc::clone(&book)));
+    let outcomes = Arc::new(Outcomes::default());
+    let end = Instant::now() + Duration::from_secs(seconds);
+
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|id| client(id, &token_url, &api_url, &book))
+        .collect();
+    for number in 0..CALLERS {
+        let (client, url) = (clients[number % CLIENTS].clone(), api_url.clone());
+        let (book, outcomes) = (Arc::clone(&book), Arc::clone(&outcomes));
+        callers.spawn(async move {
+            while Instant::now() < end {
+                one_request(&client, &url, &book, &outcomes).await;
+            }
+        });
+    }
+    drop(clients);
+
+    // A quarter is for everything to have reached its size.
+    std::thread::sleep(Duration::from_secs(seconds) / 4);
+    let (early, early_tasks) = (resident_kib(), alive(&callers));
+    let mut most_tasks = early_tasks;
+    while Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(100));
+        most_tasks = most_tasks.max(alive(&callers));
+    }
+    let late = resident_kib();
+    // The callers end, and with them the clients, their flights and their connections.
+    let patience = Instant::now() + Duration::from_secs(60);
+    while alive(&callers) > 0 && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let [good, unavailable, lost_in_outage, lost] = [
+        &outcomes.good,
+        &outcomes.unavailable,
+        &outcomes.lost_in_outage,
+        &outcomes.lost,
+    ]
+    .map(|count| count.load(Ordering::Relaxed));
+    let all = good + unavailable + lost_in_outage + lost;
+    println!("soak: {seconds} s, {CLIENTS} clients with tokens of 2 s, {CALLERS} callers");
+    println!(
+        "  requests {all} ({} a second): good {good}, 503 of the API's own {unavailable}",
+        all / seconds
+    );
+    println!(
+        "  lost while the authorization server was down {lost_in_outage}, at any other time {lost}"
+    );
+    println!("{}", book.report());
+    println!("  resident memory after a quarter {early} KiB, at the end {late} KiB");
+    println!(
+        "  tasks at most {most_tasks}, at the end {}",
+        alive(&callers)
+    );
+
+    assert_eq!(
+        lost,
+        0,
+        "requests that the crate could have saved: {:?}",
+        book.complaints()
+    );
+    assert_eq!(book.complaints(), Vec::<String>::new());
+    assert_eq!(alive(&callers), 0, "tasks that outlive their handles");
+    assert!(good > seconds * 100, "only {good} requests");
+    // 8 MiB: allocators do not give everything back; a leak of ten bytes a request would be more in five minutes.
+    assert!(
+        late < early + 8 * 1024,
+        "memory grows: {early} KiB, then {late} KiB"
+    );
+    // Callers, a connection and a flight for each client, and a few that are being closed.
+    assert!(most_tasks <= 3 * CALLERS, "{most_tasks} tasks");
+}
+
+fn client(id: usize, token_url: &str, api_url: &str, book: &Arc<Book>) -> ClientWithMiddleware {
+    let auth = ClientAuth::client_secret_post(id.to_string(), "soak");
+    let tokens = ClientCredentials::builder(token_url, auth)
+        // A server that hangs is one of the faults.
+        .attempt_timeout(Duration::from_secs(1))
+        // Tokens are revoked all the time here.
+        .forced_refreshes(1000, Duration::from_millis(10))
+        .build()
+        .unwrap();
+    let watched = Watched::new(tokens, Arc::clone(book));
+    let bearer = BearerAuth::for_origin(api_url, watched).unwrap();
+    reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+        .with(bearer)
+        .build()
+}
+
+async fn one_request(client: &ClientWithMiddleware, url: &str, book: &Book, outcomes: &Outcomes) {
+    let complaint = match client.get(url).send().await {
+        Ok(response) => match response.status().as_u16() {
+            200 => return outcomes.count(&outcomes.good),
+            503 => return outcomes.count(&outcomes.unavailable),
+            other => format!("status {other}"),
+        },
+        Err(error) => match Error::find(&error) {
+            Some(ours) => format!("{ours:#}"),
+            None => format!("not ours: {error:?}"),
+        },
+    };
+    if book.excuses_failure() {
+        outcomes.count(&outcomes.lost_in_outage);
+        // As a caller does: not in a hot loop.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    } else {
+        outcomes.count(&outcomes.lost);
+        book.complain(complaint);
+    }
+}
+
+fn runtime(name: &str, threads: usize) -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .worker_threads(threads)
+        .thread_name(name)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn alive(runtime: &Runtime) -> usize {
+    runtime.metrics().num_alive_tasks()
+}
+
+/// 0 where there is no `/proc`.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default()
+}
