@@ -22,6 +22,8 @@ mod certificates;
 mod configuration;
 mod credentials;
 mod leakage;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metadata;
 #[cfg(feature = "mtls")]
 mod mutual_tls;
