@@ -2,6 +2,7 @@
 //!
 //! | guide | what it answers |
 //! |---|---|
+//! | [`testing`] | how it is tested, with figures |
 //! | [`performance`] | what a token costs, how that was measured |
 //! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
 //! | [`authentication`] | which authentication method, how it is rotated, what is to be done about an API that names its authorization server, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
@@ -99,3 +100,6 @@ pub mod performance {}
 [`Store`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Store.html"
 )]
 pub mod sharing {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}

@@ -1,6 +1,6 @@
 //! Secrets that must never be seen (FAULTS I1), and eyes everywhere.
 //!
-//! [`watch`] puts an eye on everything that is said to `tracing` (and `log`) in this process, at TRACE; every scripted
+//! [`watch`] puts an eye on everything that is said to `tracing` (and `log`) in this process, at TRACE, and on panics; every scripted
 //! server does that by itself, and checks when it is dropped that our own target has said no canary.
 
 use std::error::Error;
@@ -21,6 +21,9 @@ pub(crate) const OTHER: &str = "canary-Lt66-something-else-Rb07";
 
 /// The target of our own events.
 const OURS: &str = "client_credentials";
+
+/// The target under which panics are kept.
+const PANIC: &str = "a panic";
 
 /// Panics if one of `texts` has a canary in it, as it is or in base64.
 pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) {
@@ -88,14 +91,27 @@ pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let _ = tracing_subscriber::registry().with(Eye).try_init();
+        let next = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // What a test panics with is a report; what the crate or one beneath it does is seen by everybody (L11).
+            if panic
+                .location()
+                .is_some_and(|place| !place.file().starts_with("tests"))
+            {
+                keep(PANIC, panic.to_string());
+            }
+            next(panic);
+        }));
     });
 }
 
-/// Panics if our own target has said a canary since the process began.
+/// Panics if our own target, or a panic, has said a canary since the process began.
 pub(crate) fn assert_no_leak() {
     let leaks: Vec<_> = said()
         .into_iter()
-        .filter(|(target, text)| target.starts_with(OURS) && found(text).is_some())
+        .filter(|(target, text)| {
+            (target.starts_with(OURS) || target == PANIC) && found(text).is_some()
+        })
         .collect();
     assert!(leaks.is_empty(), "a canary is seen in the log: {leaks:?}");
 }
