@@ -1,5 +1,6 @@
 //! Stories of the cache: fake sources, a manual clock with both hands, no sockets, no sleeps.
 
+mod adjusted;
 mod clocks;
 mod concurrency;
 mod failures;
