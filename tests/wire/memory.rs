@@ -23,6 +23,7 @@ const BASIC: &str = "d2lyZTpjYW5hcnktN1FwMi1jbGllbnQtc2VjcmV0LVp4OTE=";
 const FETCHES: usize = 20;
 
 #[test]
+#[allow(clippy::print_stdout, reason = "the figure is for the docs")]
 fn after_the_drop_no_copy_of_ours_is_left() {
     // L07
     let Ok(url) = std::env::var("MEMORY_URL") else {
