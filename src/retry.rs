@@ -186,6 +186,22 @@ mod tests {
         assert_eq!(calls.load(Ordering::Relaxed), 3);
     }
 
+    #[tokio::test]
+    async fn a_rejection_reaches_the_source() {
+        let tokens = crate::Cached::new(source_fn(|| async { AccessToken::bearer("t", None) }));
+        let retrying = Retrying {
+            source: &tokens,
+            settings: Settings::default(),
+        };
+        let token = retrying.token().await.unwrap();
+        assert!(retrying.token().now_or_never().unwrap().is_ok());
+        retrying.reject(&token);
+        assert!(
+            retrying.token().now_or_never().is_none(),
+            "it is fetched again"
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn at_the_deadline_of_the_flight_the_last_error_is_told() {
         let calls = AtomicU32::new(0);
