@@ -73,3 +73,38 @@ impl Slots {
 
 /// More than 16 slots cost memory in every source and gain nothing measurable.
 const MOST: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn moment(seconds: u64) -> Moment {
+        Moment::new(Duration::from_secs(seconds), Duration::from_secs(seconds))
+    }
+
+    fn token(secret: &str) -> AccessToken {
+        AccessToken::bearer(secret, None).unwrap()
+    }
+
+    #[test]
+    fn a_lease_on_another_token_takes_the_place_of_the_first() {
+        let slots = Slots::new();
+        slots.lease(&token("one"), moment(10));
+        slots.lease(&token("other"), moment(20));
+        assert_eq!(slots.token(moment(15)).unwrap().expose_secret(), "other");
+        assert!(slots.token(moment(20)).is_none());
+    }
+
+    #[test]
+    fn a_lease_is_prolonged_without_another_copy() {
+        let slots = Slots::new();
+        let one = token("one");
+        let place = |now| slots.token(moment(now)).unwrap().expose_secret().as_ptr();
+        slots.lease(&one, moment(10));
+        let first = place(5);
+        slots.lease(&one, moment(20));
+        assert_eq!(place(15), first);
+        assert_ne!(first, one.expose_secret().as_ptr(), "a copy of its own");
+    }
+}
