@@ -252,11 +252,13 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     let served = || answer(200, &[], "served");
     let api = Server::start_tls(ca.mutual("localhost"), [served(), refused, served()]);
 
-    let origin = api.https("");
+    let (origin, trusting) = (api.https(""), trusting(&ca));
     let bearer = BearerAuth::for_origin(&origin, tokens.clone()).unwrap();
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(bearer)
-        .with(SameCertificate::new(trusting(&ca)))
+        .with(SameCertificate::new(move || {
+            trusting().pool_max_idle_per_host(0)
+        }))
         .build();
     let call = async || client.get(&origin).send().await.unwrap().status();
 
