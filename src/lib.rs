@@ -128,6 +128,7 @@ pub use client_credentials::{ClientCredentials, ClientCredentialsBuilder};
 #[cfg(feature = "dpop")]
 pub use dpop::DpopKey;
 pub use error::{Error, ErrorKind, OAuthError};
+pub use exchange::HttpClient;
 pub use future::TokenFuture;
 #[cfg(feature = "redis")]
 pub use shared::RedisStore;
@@ -151,6 +152,7 @@ const _: () = {
     shared_between_threads::<ClientCredentialsBuilder>();
     shared_between_threads::<ClientAuth>();
     shared_between_threads::<Credential>();
+    shared_between_threads::<HttpClient>();
     #[cfg(feature = "jwt")]
     shared_between_threads::<Box<dyn Signer>>();
     #[cfg(feature = "mtls")]

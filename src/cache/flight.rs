@@ -161,7 +161,10 @@ fn panicked() -> Error {
 }
 
 /// Waits until a flight lands, at most for `patience`. `None`: ask again.
-pub(crate) async fn landed(mut landing: Landing, patience: Duration) -> Landed {
+pub(crate) async fn landed<T: Clone>(
+    mut landing: watch::Receiver<Option<T>>,
+    patience: Duration,
+) -> Option<T> {
     let mut wait = pin!(tokio::time::timeout(
         patience,
         landing.wait_for(Option::is_some)

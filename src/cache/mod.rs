@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use clock::{Clock, Moment};
+pub(crate) use flight::landed;
 use flight::{Flight, Landed, Landing, Plan, Pulse, Runtime};
 #[cfg(feature = "shared")]
 pub(crate) use schedule::Schedule;
@@ -147,7 +148,7 @@ impl<S: TokenSource + 'static> Cached<S> {
                 Step::Yield => tokio::task::yield_now().await,
                 Step::Wait(landing, patience) => {
                     patient.yielded = false;
-                    if let Some(result) = flight::landed(landing, patience).await {
+                    if let Some(result) = landed(landing, patience).await {
                         return result;
                     }
                 }

@@ -45,7 +45,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) pinned_origin: Option<String>,
     #[cfg(feature = "shared")]
     pub(super) shared: Option<crate::SealedStore>,
-    pub(super) http_client: Arc<HttpClient>,
+    pub(super) http_client: HttpClient,
     pub(super) rules: Rules,
     pub(super) exchange: exchange::Settings,
     pub(super) retry: retry::Settings,
@@ -77,7 +77,7 @@ impl ClientCredentialsBuilder {
             pinned_origin: None,
             #[cfg(feature = "shared")]
             shared: None,
-            http_client: Arc::new(reqwest::Client::builder),
+            http_client: HttpClient::default(),
             rules: Rules::default(),
             exchange: exchange::Settings::default(),
             retry: retry::Settings::default(),
@@ -246,11 +246,11 @@ impl ClientCredentialsBuilder {
     ///     .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
-    pub fn http_client(
-        mut self,
-        builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static,
-    ) -> Self {
-        self.http_client = Arc::new(builder);
+    ///
+    /// Clones of this builder share the clients that are made of it, and so do sources that are given clones of one
+    /// [`HttpClient`]: for thousands of sources in a process. Those that are given none share one too.
+    pub fn http_client(mut self, builder: impl Into<HttpClient>) -> Self {
+        self.http_client = builder.into();
         self
     }
 

@@ -35,7 +35,9 @@ impl ClientCredentials {
     /// first (RFC 8414 section 3.1), and where that is of no use `/.well-known/openid-configuration` behind the issuer's
     /// path (OpenID Connect Discovery 1.0 section 4). They are kept for an
     /// [hour](ClientCredentialsBuilder::metadata_lifetime), and for as long as newer ones cannot be had; they are
-    /// fetched anew when the token endpoint turns out to be none. An attempt keeps to the endpoint it began with.
+    /// fetched anew when the token endpoint turns out to be none. An attempt keeps to the endpoint it began with. Sources
+    /// that share an [`HttpClient`](crate::HttpClient), as all do that are not given one, and agree on the issuer, the
+    /// setters below, the hosts of plain `http` and on whether they use mutual TLS, fetch them once for all.
     ///
     /// The token endpoint has to be `https`, and may be at another origin then, unless
     /// [`pin_token_endpoint_origin`](ClientCredentialsBuilder::pin_token_endpoint_origin) says where; plain `http` is
@@ -125,7 +127,8 @@ impl ClientCredentialsBuilder {
         let pinned = self.pinned(faults);
         let url = url?;
         let lifetime = self.metadata_lifetime.unwrap_or(metadata::LIFETIME);
-        let server = Server::new(self.rules_of(issuer, url.clone(), pinned), lifetime);
+        let rules = self.rules_of(issuer, url.clone(), pinned);
+        let server = Server::new(self.http_client.published(rules, lifetime));
         Some(Located {
             endpoint: Endpoint::OfServer(Box::new(server)),
             plain: Some(url.clone()).filter(|url| url.scheme() == "http"),

@@ -198,7 +198,7 @@ impl ClientCredentialsBuilder {
         let servers = api.allowed.iter().zip(issuers);
         let servers = servers.map(|(issuer, url)| {
             let rules = self.rules_of(issuer, url, pinned.clone());
-            Server::new(rules, lifetime)
+            Server::new(self.http_client.published(rules, lifetime))
         });
         let servers = servers.collect();
         let sent = !api.omitted && self.resources.is_empty();

@@ -21,6 +21,7 @@ use crate::grant::request::Request;
 use crate::{Error, ErrorKind};
 use certificate::tls_refusal;
 use clients::Clients;
+pub use clients::HttpClient;
 pub(crate) use hardened::is_loopback;
 #[cfg(any(feature = "middleware", feature = "tower"))]
 pub(crate) use hardened::is_loopback_host;
@@ -77,16 +78,13 @@ impl Default for Settings {
     }
 }
 
-/// Yields the builder of the HTTP client.
-pub(crate) type HttpClient = dyn Fn() -> reqwest::ClientBuilder + Send + Sync;
-
 /// What a bare `User-Agent` of a library would be blocked for by some servers (Reddit, firewalls).
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
     /// Makes the client for `first`, so that a closure that yields none is found out at once.
     pub(crate) fn new(
-        http_client: Arc<HttpClient>,
+        http_client: HttpClient,
         first: &Url,
         settings: Settings,
     ) -> Result<Self, Error> {
@@ -139,6 +137,11 @@ impl Exchange {
         );
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         self.within_time(peer, outgoing).await
+    }
+
+    /// How long one attempt may take.
+    pub(crate) fn attempt_timeout(&self) -> Duration {
+        self.settings.attempt_timeout
     }
 
     async fn within_time(
@@ -307,7 +310,7 @@ mod tests {
         });
         let url = Url::parse(&endpoint).unwrap();
         let exchange = Exchange::new(
-            Arc::new(|| reqwest::Client::builder().http09_responses()),
+            HttpClient::new(|| reqwest::Client::builder().http09_responses()),
             &url,
             Settings::default(),
         )

@@ -16,8 +16,17 @@ pub(crate) struct Document {
     pub(crate) auth_methods: Option<Vec<String>>,
 }
 
+impl Document {
+    /// Whether it lists methods, and none of these; a client without a registered method lacks nothing.
+    pub(super) fn lacks(&self, methods: &[&str]) -> bool {
+        let listed = |one: &String| methods.contains(&one.as_str());
+        let list = self.auth_methods.as_ref();
+        !methods.is_empty() && list.is_some_and(|list| !list.iter().any(listed))
+    }
+}
+
 /// What a document must be to be believed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rules {
     /// As configured, character by character.
     pub(crate) issuer: String,

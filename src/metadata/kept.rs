@@ -47,7 +47,7 @@ impl<T: Clone + PartialEq> Kept<T> {
         Kept { lifetime, state }
     }
 
-    /// Flights are single, and so are those who ask.
+    /// Who is told to ask for another one is alone in that, until the pause is over; for a first one all are.
     pub(super) fn look(&self, now: Moment) -> Look<T> {
         let mut state = self.state();
         let due = state.due.is_none_or(|due| due.reached(now));
@@ -59,6 +59,10 @@ impl<T: Clone + PartialEq> Kept<T> {
                 Look::Due(known)
             }
         }
+    }
+
+    pub(super) fn known(&self) -> Option<T> {
+        self.state().known.clone()
     }
 
     /// Whether it was another one before.

@@ -3,6 +3,7 @@
 
 pub(crate) mod document;
 mod kept;
+mod published;
 mod resource;
 mod resource_document;
 mod server;
@@ -17,6 +18,7 @@ use crate::exchange::{Exchange, Shown};
 use crate::{Error, ErrorKind};
 pub(crate) use document::{Rules, secure};
 pub(crate) use kept::LIFETIME;
+pub(crate) use published::Published;
 pub(crate) use resource::Resource;
 pub(crate) use resource_document::{ResourceRules, well_known as well_known_of_resource};
 pub(crate) use server::Server;
@@ -83,7 +85,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Fixed(url, _) => write!(f, "{}", Shown(url)),
-            Endpoint::OfServer(server) => write!(f, "of {}", server.rules.issuer),
+            Endpoint::OfServer(server) => write!(f, "of {}", server.issuer()),
             Endpoint::OfResource(resource) => {
                 write!(f, "of the server that {} names", resource.rules.shown())
             }

@@ -93,7 +93,7 @@ impl Resource {
         auth: &ClientAuth,
         clock: &Clock,
     ) -> Result<Found, Error> {
-        let is_named = |server: &&Server| server.rules.issuer == named.issuer;
+        let is_named = |server: &&Server| server.issuer() == named.issuer;
         let Some(server) = self.servers.iter().find(is_named) else {
             // Only allowed issuers are ever named.
             return Err(Error::other("the issuer is not among those allowed"));

@@ -29,4 +29,5 @@ mod metadata;
 mod mutual_tls;
 mod resource;
 mod status;
+mod tenants;
 mod transport;

@@ -1,0 +1,192 @@
+//! Many sources in one process: what they share of an authorization server, and what they do not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, TokenSource,
+};
+use futures_util::future::join_all;
+
+use crate::harness::canary::SECRET;
+use crate::harness::server::{Gate, Script, Server, Step, json, ok};
+use crate::story::{MOMENT, SOON, bare};
+
+/// The client of one tenant at the issuer of all.
+fn tenant(server: &Server, http: &HttpClient, n: usize) -> ClientCredentialsBuilder {
+    let auth = ClientAuth::client_secret_basic(format!("tenant-{n}"), SECRET);
+    ClientCredentials::from_issuer(&server.url(""), auth)
+        .http_client(http.clone())
+        .attempts(1)
+        .expired_backoff(MOMENT, MOMENT)
+}
+
+fn metadata(server: &Server) -> Script {
+    let (issuer, endpoint) = (server.url(""), server.url("/token"));
+    json(
+        200,
+        format!(r#"{{"issuer":"{issuer}","token_endpoint":"{endpoint}"}}"#),
+    )
+}
+
+fn fetches(server: &Server) -> usize {
+    let requests = server.requests();
+    requests
+        .iter()
+        .filter(|request| request.line().starts_with("GET"))
+        .count()
+}
+
+/// Lets the flights of this runtime go as far as they can.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_sources_of_one_issuer_fetch_its_metadata_once() {
+    let server = Server::start([]);
+    server.now([metadata(&server), ok("t")]);
+    let http = HttpClient::new(bare);
+    let tenants: Vec<_> = (0..1000)
+        .map(|n| tenant(&server, &http, n).build().unwrap())
+        .collect();
+    for one in join_all(tenants.iter().map(TokenSource::token)).await {
+        assert_eq!(one.unwrap().expose_secret(), "t");
+    }
+    assert_eq!(fetches(&server), 1);
+    assert_eq!(server.hits(), 1 + 1000);
+}
+
+#[tokio::test]
+async fn a_failed_fetch_of_metadata_is_one_failure_for_all_who_waited() {
+    let server = Server::start([]);
+    let gate = Gate::closed();
+    let mut first = vec![Step::Pass(gate.clone())];
+    first.extend(json(503, "{}"));
+    server.now([first, json(503, "{}")]);
+    let http = HttpClient::new(bare);
+    let tenants: Vec<_> = (0..50)
+        .map(|n| tenant(&server, &http, n).build().unwrap())
+        .collect();
+    let all = tokio::spawn(async move {
+        let failed = join_all(tenants.iter().map(TokenSource::token)).await;
+        (failed, tenants)
+    });
+    server.connected(1).await;
+    settle().await;
+    gate.open();
+    let (failed, tenants) = all.await.unwrap();
+    for one in failed {
+        let error = one.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Response);
+        assert!(error.is_transient());
+    }
+    assert_eq!(server.hits(), 2, "one at each of the two places");
+
+    server.now([metadata(&server), ok("t")]);
+    tokio::time::sleep(2 * MOMENT).await;
+    for one in join_all(tenants.iter().map(TokenSource::token)).await {
+        assert!(one.is_ok(), "no failure is terminal");
+    }
+    assert_eq!(fetches(&server), 2 + 1);
+}
+
+#[tokio::test]
+async fn a_source_that_is_dropped_while_it_fetches_metadata_leaves_it_to_the_next() {
+    let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
+    let http = HttpClient::new(bare);
+    let (first, second) = (tenant(&server, &http, 1), tenant(&server, &http, 2));
+    let (first, second) = (first.build().unwrap(), second.build().unwrap());
+    let leads = tokio::spawn(async move { first.token().await });
+    server.connected(1).await;
+    server.now([metadata(&server), ok("t")]);
+    let waits = tokio::spawn(async move { second.token().await });
+    settle().await;
+    assert_eq!(server.connections(), 1, "it waits for the first");
+    leads.abort();
+    assert_eq!(waits.await.unwrap().unwrap().expose_secret(), "t");
+}
+
+#[test]
+fn metadata_are_fetched_by_another_when_a_runtime_stands_still() {
+    let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
+    let http = HttpClient::new(bare);
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let still = runtime();
+    let first = tenant(&server, &http, 1).build().unwrap();
+    still.block_on(async {
+        let mut token = first.token();
+        tokio::select! { _ = &mut token => {}, () = server.connected(1) => {} }
+    });
+    server.now([metadata(&server), ok("t")]);
+    let second = tenant(&server, &http, 2).attempt_timeout(SOON);
+    let second = second.build().unwrap();
+    let token = runtime().block_on(second.token());
+    assert_eq!(token.unwrap().expose_secret(), "t");
+}
+
+#[tokio::test]
+async fn sources_share_nothing_of_the_metadata_unless_they_share_the_http_client_and_the_rules() {
+    let server = Server::start([]);
+    server.now([metadata(&server), ok("t"), metadata(&server), ok("t")]);
+    let (one, other) = (HttpClient::new(bare), HttpClient::new(bare));
+    let first = tenant(&server, &one, 1).build().unwrap();
+    first.token().await.unwrap();
+    let second = tenant(&server, &other, 1).build().unwrap();
+    second.token().await.unwrap();
+    assert_eq!(fetches(&server), 2, "another way to the server");
+
+    server.now([metadata(&server), ok("t")]);
+    let pinned = tenant(&server, &one, 1).pin_token_endpoint_origin(server.url(""));
+    pinned.build().unwrap().token().await.unwrap();
+    assert_eq!(fetches(&server), 3, "other rules");
+}
+
+#[test]
+fn sources_that_share_an_http_client_make_one_client_for_each_way() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let http = HttpClient::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        bare()
+    });
+    let at = |endpoint: &str| {
+        ClientCredentials::builder(endpoint, ClientAuth::none("x")).http_client(http.clone())
+    };
+    let mut sources: Vec<_> = (0..100)
+        .map(|n| at(&format!("https://{n}.example/token")).build().unwrap())
+        .collect();
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    sources.push(at("http://127.0.0.1/token").build().unwrap());
+    assert_eq!(made.load(Ordering::SeqCst), 2, "without TLS");
+    sources.push(
+        at("https://x.example/")
+            .connect_timeout(SOON)
+            .build()
+            .unwrap(),
+    );
+    assert_eq!(made.load(Ordering::SeqCst), 3, "with another timeout");
+    sources.push(at("https://y.example/").build().unwrap());
+    assert_eq!(made.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_builder_and_its_clones_make_one_client() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    let template = ClientCredentials::builder("https://auth.example/token", ClientAuth::none("x"))
+        .http_client(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            bare()
+        });
+    let sources: Vec<_> = (0..100)
+        .map(|n| template.clone().scope(format!("s{n}")).build().unwrap())
+        .collect();
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    drop(sources);
+}
