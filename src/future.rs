@@ -44,7 +44,7 @@ impl<'a> TokenFuture<'a> {
     }
 
     /// The result, if it is there without polling.
-    #[cfg(feature = "tower")]
+    #[cfg(any(feature = "tower", feature = "pool"))]
     #[inline]
     pub(crate) fn if_ready(self) -> Option<Result<AccessToken, Error>> {
         match self.0 {

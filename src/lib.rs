@@ -106,6 +106,8 @@ mod hostile;
 #[doc(hidden)]
 pub mod hostile;
 mod metadata;
+#[cfg(feature = "pool")]
+mod pool;
 mod retry;
 #[cfg(feature = "shared")]
 mod shared;
@@ -134,6 +136,8 @@ pub use future::TokenFuture;
 pub use shared::RedisStore;
 #[cfg(feature = "shared")]
 pub use shared::{FileStore, SealedStore, Shared, Store, StoreFuture};
+#[cfg(feature = "pool")]
+pub use pool::{PooledSource, TokenPool};
 #[cfg(feature = "jwt")]
 pub use signing::{Signer, SigningAlgorithm, SigningFuture};
 pub use source::{SourceFn, TokenSource, source_fn};

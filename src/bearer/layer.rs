@@ -16,8 +16,8 @@ use tower_service::Service;
 
 use super::origin::Target;
 use super::trip::{Answer, Outgoing, Trip, Verdict};
-use super::{BearerAuth, Policy};
-use crate::{Error, TokenSource};
+use super::{BearerAuth, Choice, Policy};
+use crate::Error;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,7 +47,7 @@ impl<S, I: Clone> Layer<I> for BearerAuth<S> {
 
 impl<S, I, B, R> Service<http::Request<B>> for BearerService<S, I>
 where
-    S: TokenSource + 'static,
+    S: Choice<Key: 'static> + 'static,
     I: Service<http::Request<B>, Response = http::Response<R>> + Clone + Send + 'static,
     I::Error: Into<BoxError>,
     I::Future: Send,
@@ -63,7 +63,10 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.send(request, |response| Answer {
+        let destination = self
+            .bearer
+            .destination(&request, Some(request.extensions()));
+        self.send(request, destination, |response| Answer {
             status: response.status(),
             headers: response.headers(),
             from: None,
@@ -73,7 +76,7 @@ where
 
 impl<S, I> Service<reqwest::Request> for BearerService<S, I>
 where
-    S: TokenSource + 'static,
+    S: Choice<Key: 'static> + 'static,
     I: Service<reqwest::Request, Response = reqwest::Response> + Clone + Send + 'static,
     I::Error: Into<BoxError>,
     I::Future: Send,
@@ -87,7 +90,8 @@ where
     }
 
     fn call(&mut self, request: reqwest::Request) -> Self::Future {
-        self.send(request, super::reqwest::answer)
+        let destination = self.bearer.destination(&request, None);
+        self.send(request, destination, super::reqwest::answer)
     }
 }
 
@@ -95,7 +99,7 @@ pin_project! {
     /// The answer to a request of a [`BearerService`].
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     #[must_use = "a future does nothing unless it is awaited"]
-    pub struct BearerFuture<S: 'static, I: Service<Q>, Q> {
+    pub struct BearerFuture<S, I: Service<Q>, Q> where S: Choice, S: 'static {
         #[pin]
         state: State<S, I, Q>,
     }
@@ -103,7 +107,7 @@ pin_project! {
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S: 'static, I: Service<Q>, Q> {
+    enum State<S, I: Service<Q>, Q> where S: Choice, S: 'static {
         /// Refused before it was sent.
         Failed { error: Option<Error> },
         /// On its way: the common case, in which the request is not boxed, and what is kept of it only once.
@@ -114,18 +118,20 @@ pin_project! {
 }
 
 /// A request that carries our token.
-struct Ours<S: 'static, I: Service<Q>, Q> {
+struct Ours<S: Choice + 'static, I: Service<Q>, Q> {
     bearer: BearerAuth<S>,
+    key: S::Key,
     trip: Trip<Q>,
     /// To repeat the request with.
     spare: Arc<Mutex<I>>,
     answer: fn(&I::Response) -> Answer<'_>,
 }
 
-impl<S: TokenSource + 'static, I> BearerService<S, I> {
+impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
     fn send<Q>(
         &mut self,
         mut request: Q,
+        destination: Result<Option<(usize, S::Key)>, Error>,
         answer: fn(&I::Response) -> Answer<'_>,
     ) -> BearerFuture<S, I, Q>
     where
@@ -136,18 +142,19 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
         I::Future: Send,
     {
         let policy = &self.bearer.policy;
-        let state = match Trip::destination(policy, &request) {
+        let state = match destination {
             Err(error) => State::Failed { error: Some(error) },
             Ok(None) => State::Sent {
                 sent: self.inner.call(request),
                 ours: None,
             },
-            Ok(Some(origin)) => match self.bearer.source.token().if_ready() {
+            Ok(Some((origin, key))) => match self.bearer.source.token_for(&key).if_ready() {
                 Some(Err(error)) => State::Failed { error: Some(error) },
                 Some(Ok(token)) if token.binding().is_none() => {
                     let trip = Trip::begin(policy, origin, token, &mut request);
                     let ours = Some(Box::new(Ours {
                         bearer: self.bearer.clone(),
+                        key,
                         trip,
                         spare: Arc::clone(&self.spare),
                         answer,
@@ -160,7 +167,7 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
                 // It is asked anew in there, since its future borrows from us; a future that was not polled has done
                 // nothing. A proof may take a while, too.
                 None | Some(Ok(_)) => State::Waits {
-                    waits: Box::pin(self.wait_and_send(origin, request, answer)),
+                    waits: Box::pin(self.wait_and_send(origin, key, request, answer)),
                 },
             },
         };
@@ -170,6 +177,7 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
     fn wait_and_send<Q>(
         &mut self,
         origin: usize,
+        key: S::Key,
         mut request: Q,
         answer: fn(&I::Response) -> Answer<'_>,
     ) -> impl Future<Output = Result<I::Response, BoxError>> + Send + use<S, I, Q>
@@ -185,12 +193,13 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let (bearer, spare) = (self.bearer.clone(), Arc::clone(&self.spare));
         async move {
-            let token = bearer.source.token().await?;
+            let token = bearer.source.token_for(&key).await?;
             let mut trip = Trip::begin(&bearer.policy, origin, token, &mut request);
             trip.prove(&mut request).await?;
             let response = inner.call(request).await.map_err(Into::into)?;
             let ours = Ours {
                 bearer,
+                key,
                 trip,
                 spare,
                 answer,
@@ -203,7 +212,7 @@ impl<S: TokenSource + 'static, I> BearerService<S, I> {
 
 impl<S, I, Q> Ours<S, I, Q>
 where
-    S: TokenSource + 'static,
+    S: Choice<Key: 'static> + 'static,
     Q: Outgoing,
     I: Service<Q> + Clone,
     I::Error: Into<BoxError>,
@@ -220,7 +229,7 @@ where
         mut response: I::Response,
     ) -> Result<I::Response, BoxError> {
         loop {
-            let Some(again) = self.trip.again(&self.bearer, verdict).await else {
+            let Some(again) = self.trip.again(&self.bearer, &self.key, verdict).await else {
                 return Ok(response);
             };
             drop(response);
@@ -238,7 +247,7 @@ where
 
 impl<S, I, Q> Future for BearerFuture<S, I, Q>
 where
-    S: TokenSource + 'static,
+    S: Choice<Key: 'static> + 'static,
     Q: Outgoing + Send + 'static,
     I: Service<Q> + Clone + Send + 'static,
     I::Response: Send + 'static,
@@ -344,7 +353,7 @@ impl<S: fmt::Debug, I> fmt::Debug for BearerService<S, I> {
     }
 }
 
-impl<S, I: Service<Q>, Q> fmt::Debug for BearerFuture<S, I, Q> {
+impl<S: Choice, I: Service<Q>, Q> fmt::Debug for BearerFuture<S, I, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BearerFuture")
     }

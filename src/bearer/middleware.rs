@@ -4,32 +4,37 @@ use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
-use super::BearerAuth;
 use super::reqwest::answer;
 use super::trip::Trip;
-use crate::TokenSource;
+use super::{BearerAuth, Choice};
 
 #[cfg_attr(docsrs, doc(cfg(feature = "middleware")))]
 #[async_trait::async_trait]
-impl<S: TokenSource + 'static> Middleware for BearerAuth<S> {
+impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
     async fn handle(
         &self,
         mut request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let Some(origin) = Trip::destination(&self.policy, &request).map_err(Error::middleware)?
+        let Some((origin, key)) = self
+            .destination(&request, Some(extensions))
+            .map_err(Error::middleware)?
         else {
             return next.run(request, extensions).await;
         };
-        let token = self.source.token().await.map_err(Error::middleware)?;
+        let token = self
+            .source
+            .token_for(&key)
+            .await
+            .map_err(Error::middleware)?;
         let mut trip = Trip::begin(&self.policy, origin, token, &mut request);
         trip.prove(&mut request).await.map_err(Error::middleware)?;
         mark(extensions, &trip);
         let mut response = next.clone().run(request, extensions).await?;
         loop {
             let verdict = trip.judge(&self.policy, &answer(&response));
-            match trip.again(self, verdict).await {
+            match trip.again(self, &key, verdict).await {
                 Some(again) => {
                     mark(extensions, &trip);
                     response = next.clone().run(again, extensions).await?;

@@ -1,5 +1,6 @@
 //! The token on the right request, and what a 401 means.
 
+mod choice;
 #[cfg(feature = "tower")]
 mod layer;
 #[cfg(feature = "middleware")]
@@ -14,14 +15,16 @@ mod verdict;
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 
-use crate::{Error, TokenSource};
+use crate::Error;
+pub(crate) use choice::Choice;
 #[cfg(feature = "tower")]
 pub use layer::BearerService;
 use origin::Origin;
 #[cfg(all(feature = "middleware", feature = "mtls"))]
 pub use same_certificate::SameCertificate;
+use trip::{Outgoing, Trip};
 
 /// Puts the token of a source on outgoing requests, for the configured origins only, and recovers once from a
 /// refused token.
@@ -110,8 +113,11 @@ impl Policy {
 
 type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 
-impl<S: TokenSource + 'static> BearerAuth<S> {
+impl<S: Choice + 'static> BearerAuth<S> {
     /// The tokens of `source` are for `origin`: `https://host` or `https://host:port`.
+    ///
+    /// `source` is a [`TokenSource`](crate::TokenSource), or, where requests are on behalf of different tenants, what
+    /// `TokenPool::by_extension` of the feature `pool` returns.
     ///
     /// # Errors
     ///
@@ -182,6 +188,21 @@ impl<S: TokenSource + 'static> BearerAuth<S> {
             .plain_hosts
             .push(host.into());
         self
+    }
+}
+
+impl<S: Choice> BearerAuth<S> {
+    /// To which of the configured origins `request` goes, with the token of which key; otherwise as
+    /// [`Trip::destination`].
+    fn destination<Q: Outgoing>(
+        &self,
+        request: &Q,
+        extensions: Option<&Extensions>,
+    ) -> Result<Option<(usize, S::Key)>, Error> {
+        match Trip::destination(&self.policy, request)? {
+            Some(origin) => Ok(Some((origin, self.source.key(extensions)?))),
+            None => Ok(None),
+        }
     }
 }
 

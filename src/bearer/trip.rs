@@ -9,12 +9,12 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use super::origin::Target;
-use super::{BearerAuth, Policy};
+use super::{BearerAuth, Choice, Policy};
 #[cfg(feature = "dpop")]
 use crate::cache::clock::Clock;
 #[cfg(feature = "dpop")]
 use crate::dpop::{DPOP, Role, demands_nonce};
-use crate::{AccessToken, Error, TokenSource};
+use crate::{AccessToken, Error};
 
 /// A request of one of the HTTP stacks.
 pub(super) trait Outgoing: Sized {
@@ -175,17 +175,18 @@ impl<Q: Outgoing> Trip<Q> {
     }
 
     /// The request as the answer wants it; `None`: the answer is handed back.
-    pub(super) async fn again<S: TokenSource>(
+    pub(super) async fn again<S: Choice>(
         &mut self,
         bearer: &BearerAuth<S>,
+        key: &S::Key,
         verdict: Verdict,
     ) -> Option<Q> {
         match verdict {
             Verdict::HandBack => return None,
             Verdict::AnotherToken => {
-                bearer.source.reject(&self.token);
+                bearer.source.reject_for(key, &self.token);
                 self.copy.as_ref()?;
-                let another = bearer.source.token().await.ok()?;
+                let another = bearer.source.token_for(key).await.ok()?;
                 // By value: a source of the user's may give its one token a new identity each time.
                 if another.same_value(&self.token) {
                     return None;

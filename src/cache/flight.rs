@@ -16,6 +16,13 @@ use tokio::time::MissedTickBehavior;
 use super::clock::{Clock, Moment};
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 
+#[cfg(feature = "pool")]
+tokio::task_local! {
+    /// What lives as long as the flights that depart while it is set, whoever else drops it: for a pool, which drops
+    /// sources whether their flights are under way or not.
+    pub(crate) static KEPT_ALIVE: Arc<dyn std::any::Any + Send + Sync>;
+}
+
 /// What a flight brings to those who wait: errors, and tokens that cannot be kept. A channel that closes without it says
 /// "ask again": the token is in the cache, the flight's runtime is gone, or what it brought is of no use.
 pub(crate) type Landing = watch::Receiver<Landed>;

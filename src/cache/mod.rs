@@ -21,6 +21,8 @@ use tokio::task::AbortHandle;
 
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use clock::{Clock, Moment};
+#[cfg(feature = "pool")]
+pub(crate) use flight::KEPT_ALIVE;
 pub(crate) use flight::landed;
 use flight::{Flight, Landed, Landing, Plan, Pulse, Runtime};
 #[cfg(feature = "shared")]
@@ -225,7 +227,11 @@ impl<S: TokenSource + 'static> Cached<S> {
         };
         state.depart(|number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
+            #[cfg(feature = "pool")]
+            let kept_alive = KEPT_ALIVE.try_with(Arc::clone);
             let task = runtime.spawn(async move {
+                #[cfg(feature = "pool")]
+                let _kept_alive = kept_alive;
                 let outcome = flight::fly(&*source, &plan).await;
                 // Without a handle left there is nobody to serve.
                 if let Some(result) =

@@ -1,0 +1,439 @@
+//! [`TokenPool`]: token sources by key, made when they are needed, forgotten when they are not.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+
+use crate::cache::KEPT_ALIVE;
+use crate::cache::clock::Clock;
+use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+
+/// Token sources by key, for a process that acts for thousands of tenants: made by a closure when they are needed, bounded
+/// in number, dropped after a while without use.
+///
+/// A handle: a clone is a reference count and shares the sources. The key says everything that the tokens differ by: the
+/// tenant, the scopes, the audience. It is a type of yours, whose `Eq` decides what is the same: put scopes into a
+/// `BTreeSet`, for which `{a b}` and `{b a}` are one. A key that is cheap to clone (an `Arc<str>`, a number) saves an
+/// allocation here and there.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use std::sync::Arc;
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenPool, TokenSource};
+///
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct Access { tenant: Arc<str>, scopes: BTreeSet<&'static str> }
+///
+/// let pool = TokenPool::new(|access: &Access| {
+///     let secret = Credential::file(format!("/run/secrets/{}", access.tenant));
+///     let auth = ClientAuth::client_secret_basic(&*access.tenant, secret);
+///     ClientCredentials::from_issuer("https://auth.example.com", auth).scopes(access.scopes.iter().copied()).build()
+/// });
+/// let access = Access { tenant: "red".into(), scopes: BTreeSet::from(["invoices:read"]) };
+/// let tokens = pool.source(&access); // a `TokenSource`; nothing is made or fetched yet
+/// ```
+///
+/// # Contract
+///
+/// - One source for each key, and therefore one flight: also for a key that is asked for again after it was dropped from
+///   the pool, as long as its flight is under way or somebody holds on to the source. No flight ends because its key
+///   had to make room.
+/// - No key waits for another. The closure runs on the thread that asks, without a lock; it may run twice for a key that
+///   two threads ask for first, and one of the two sources is dropped unused.
+/// - A token that is there costs no allocation, and one look into a sharded hash map above the source itself.
+/// - An error of the closure, or its panic, is an error of that `token()`; the next one runs it anew.
+/// - What is dropped is a token that nobody used for a while. Asked for again, its key costs a token request.
+///
+/// What the sources of a closure share (TLS roots, the metadata of an issuer) is told at
+/// [`HttpClient`](crate::HttpClient), what an idle one costs in `docs::tenants`.
+#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
+pub struct TokenPool<K, S: 'static>(Arc<Pool<K, S>>);
+
+struct Pool<K, S> {
+    make: Arc<Make<K, S>>,
+    settings: Settings,
+    clock: Clock,
+    /// Bounded, and swept.
+    kept: Cache<K, Arc<Entry<S>>>,
+    /// All there are: kept, used by somebody, or with a flight under way. Locked for a few instructions and the key's own
+    /// code, never while a source is made, used or dropped.
+    alive: Mutex<Alive<K, S>>,
+    /// When idle sources were looked for, in seconds of the monotonic clock.
+    swept: AtomicU64,
+}
+
+type Make<K, S> = dyn Fn(&K) -> Result<S, Error> + Send + Sync;
+
+#[derive(Clone, Copy)]
+struct Settings {
+    /// 10 000: some tens of MiB of idle sources.
+    capacity: usize,
+    /// 1 h: by then the token of most servers has expired anyway.
+    time_to_idle: Duration,
+}
+
+struct Entry<S> {
+    source: S,
+    /// In seconds of the monotonic clock.
+    used: AtomicU64,
+}
+
+struct Alive<K, S> {
+    sources: HashMap<K, Weak<Entry<S>>>,
+    /// At which number of them to look for those that are gone.
+    crowded: usize,
+}
+
+impl<K, S> TokenPool<K, S>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    S: TokenSource + 'static,
+{
+    /// `make` makes the source of a key. No I/O; works outside a runtime.
+    pub fn new(make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static) -> Self {
+        let settings = Settings {
+            capacity: 10_000,
+            time_to_idle: Duration::from_secs(3600),
+        };
+        TokenPool::assemble(Arc::new(make), settings, Clock::System)
+    }
+
+    /// About how many sources are kept; of more, those that are used least are dropped. Default: 10 000.
+    ///
+    /// The room is divided among parts of the pool, which are never filled evenly: leave a tenth to spare. Returns a new,
+    /// empty pool.
+    pub fn capacity(self, sources: usize) -> Self {
+        let settings = Settings {
+            capacity: sources.max(1),
+            ..self.0.settings
+        };
+        TokenPool::assemble(Arc::clone(&self.0.make), settings, self.0.clock.clone())
+    }
+
+    /// After which time without use a source is dropped, at least 1 s. Default: 1 h.
+    ///
+    /// They are looked for while others are made or renewed, and not by a task: a pool that is not used keeps what it has.
+    /// Returns a new, empty pool.
+    pub fn time_to_idle(self, time: Duration) -> Self {
+        let settings = Settings {
+            time_to_idle: time.max(Duration::from_secs(1)),
+            ..self.0.settings
+        };
+        TokenPool::assemble(Arc::clone(&self.0.make), settings, self.0.clock.clone())
+    }
+
+    /// The tokens of `key`. Costs a clone of the key; the source is made when a token is asked for.
+    pub fn source(&self, key: &K) -> PooledSource<K, S> {
+        PooledSource {
+            pool: self.clone(),
+            key: key.clone(),
+        }
+    }
+
+    fn assemble(make: Arc<Make<K, S>>, settings: Settings, clock: Clock) -> Self {
+        TokenPool(Arc::new(Pool {
+            make,
+            settings,
+            kept: Cache::new(settings.capacity),
+            alive: Mutex::new(Alive {
+                sources: HashMap::new(),
+                crowded: FEW,
+            }),
+            swept: AtomicU64::new(clock.now().mono().as_secs()),
+            clock,
+        }))
+    }
+
+    #[inline]
+    fn token<'a>(&'a self, key: &'a K) -> TokenFuture<'a> {
+        let kept = self.0.kept.get(key);
+        let ready = kept.and_then(|entry| {
+            entry.touch(self.0.now());
+            entry.source.token().if_ready()
+        });
+        match ready {
+            Some(result) => TokenFuture::ready(result),
+            None => TokenFuture::new(self.obtain(key)),
+        }
+    }
+
+    async fn obtain(&self, key: &K) -> Result<AccessToken, Error> {
+        let entry = self.0.entry(key)?;
+        let now = self.0.now();
+        entry.touch(now);
+        self.0.sweep(now);
+        KEPT_ALIVE
+            .scope(Arc::clone(&entry) as _, async {
+                entry.source.token().await
+            })
+            .await
+    }
+
+    fn reject(&self, key: &K, token: &AccessToken) {
+        if let Some(entry) = self.0.find(key) {
+            entry.source.reject(token);
+        }
+    }
+}
+
+impl<K, S> Pool<K, S>
+where
+    K: Clone + Eq + Hash,
+    S: TokenSource,
+{
+    fn now(&self) -> u64 {
+        self.clock.now().mono().as_secs()
+    }
+
+    fn find(&self, key: &K) -> Option<Arc<Entry<S>>> {
+        let kept = self.kept.get(key);
+        kept.or_else(|| lock(&self.alive).find(key))
+    }
+
+    /// The one of this key, made if there is none, and kept.
+    fn entry(&self, key: &K) -> Result<Arc<Entry<S>>, Error> {
+        if let Some(kept) = self.kept.get(key) {
+            return Ok(kept);
+        }
+        let entry = match self.find(key) {
+            Some(alive) => alive,
+            None => self.first(key, self.make(key)?),
+        };
+        // What has to make room for it is dropped in here, without a lock of ours.
+        self.kept.insert(key.clone(), Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    fn make(&self, key: &K) -> Result<Arc<Entry<S>>, Error> {
+        let source = catch_unwind(AssertUnwindSafe(|| (self.make)(key))).map_err(|_| {
+            Error::new(
+                ErrorKind::Other,
+                "the closure that makes token sources panicked (its message went to the panic hook)",
+            )
+        })??;
+        Ok(Arc::new(Entry {
+            source,
+            used: AtomicU64::new(self.now()),
+        }))
+    }
+
+    /// `made`, unless another one of its key came first.
+    fn first(&self, key: &K, made: Arc<Entry<S>>) -> Arc<Entry<S>> {
+        let mut alive = lock(&self.alive);
+        if let Some(first) = alive.find(key) {
+            drop(alive);
+            return first;
+        }
+        if alive.sources.len() >= alive.crowded {
+            alive.sources.retain(|_, entry| entry.strong_count() > 0);
+            alive.crowded = FEW.max(2 * alive.sources.len());
+        }
+        alive.sources.insert(key.clone(), Arc::downgrade(&made));
+        drop(alive);
+        made
+    }
+
+    /// Drops what was not used for a while, now and then.
+    fn sweep(&self, now: u64) {
+        let idle = self.settings.time_to_idle.as_secs();
+        let swept = self.swept.load(Ordering::Relaxed);
+        let due = now.saturating_sub(swept) >= (idle / 4).max(1);
+        let ours = || {
+            let swap =
+                self.swept
+                    .compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed);
+            swap.is_ok()
+        };
+        if !due || !ours() {
+            return;
+        }
+        // Dropped when the locks of the cache are let go of: a source is code of the user.
+        let dropped = Mutex::new(Vec::new());
+        self.kept.retain(|_, entry| {
+            let is_idle = now.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle;
+            if is_idle {
+                lock(&dropped).push(Arc::clone(entry));
+            }
+            !is_idle
+        });
+    }
+}
+
+impl<S> Entry<S> {
+    #[inline]
+    fn touch(&self, now: u64) {
+        // Once a second: what is not written is not contended for.
+        if self.used.load(Ordering::Relaxed) != now {
+            self.used.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<K: Eq + Hash, S> Alive<K, S> {
+    fn find(&self, key: &K) -> Option<Arc<Entry<S>>> {
+        self.sources.get(key).and_then(Weak::upgrade)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// 64: fewer than this are not worth looking through.
+const FEW: usize = 64;
+
+/// The tokens of one key of a [`TokenPool`].
+///
+/// A handle; it does not keep the source in the pool by being there, but by being used.
+#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
+pub struct PooledSource<K, S: 'static> {
+    pool: TokenPool<K, S>,
+    key: K,
+}
+
+impl<K, S> PooledSource<K, S>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    S: TokenSource + 'static,
+{
+    /// What `look` finds out about the source itself, such as its
+    /// [`quota`](crate::ClientCredentials::quota); `None` if there is none at present.
+    pub fn inspect<R>(&self, look: impl FnOnce(&S) -> R) -> Option<R> {
+        let entry = self.pool.0.find(&self.key)?;
+        Some(look(&entry.source))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<K, S> TokenSource for PooledSource<K, S>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    S: TokenSource + 'static,
+{
+    #[inline]
+    fn token(&self) -> TokenFuture<'_> {
+        self.pool.token(&self.key)
+    }
+
+    fn reject(&self, token: &AccessToken) {
+        self.pool.reject(&self.key, token);
+    }
+}
+
+/// For [`BearerAuth::for_origin`](crate::BearerAuth::for_origin): the key of each request is among its extensions.
+#[cfg(any(feature = "middleware", feature = "tower"))]
+#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
+pub struct ByExtension<K, S: 'static>(TokenPool<K, S>);
+
+#[cfg(any(feature = "middleware", feature = "tower"))]
+impl<K, S> TokenPool<K, S>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    S: TokenSource + 'static,
+{
+    /// For [`BearerAuth`](crate::BearerAuth): each request names its key, by an extension of the type `K`. One that names
+    /// none is an error of kind [`ErrorKind::Configuration`], and is not sent. A 401 rejects the token of that very key.
+    ///
+    #[cfg_attr(feature = "middleware", doc = "```no_run")]
+    #[cfg_attr(not(feature = "middleware"), doc = "```ignore")]
+    /// use std::sync::Arc;
+    /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, TokenPool};
+    ///
+    /// #[derive(Clone, PartialEq, Eq, Hash)]
+    /// struct Tenant(Arc<str>);
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = TokenPool::new(|Tenant(name): &Tenant| {
+    ///     let auth = ClientAuth::client_secret_basic(&**name, Credential::file(format!("/run/secrets/{name}")));
+    ///     ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).build()
+    /// });
+    /// let bearer = BearerAuth::for_origin("https://api.example.com", pool.by_extension())?;
+    /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
+    /// let request = client.get("https://api.example.com/invoices").with_extension(Tenant("red".into()));
+    /// let invoices = request.send().await?.text().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// With tower the extension is one of the `http::Request`: `request.extensions_mut().insert(Tenant("red".into()))`. A
+    /// `reqwest::Request` beneath a tower layer has no extensions.
+    pub fn by_extension(&self) -> ByExtension<K, S> {
+        ByExtension(self.clone())
+    }
+}
+
+#[cfg(any(feature = "middleware", feature = "tower"))]
+impl<K, S> crate::bearer::Choice for ByExtension<K, S>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    S: TokenSource + 'static,
+{
+    type Key = K;
+
+    fn key(&self, extensions: Option<&http::Extensions>) -> Result<K, Error> {
+        let key = extensions.and_then(http::Extensions::get::<K>).cloned();
+        key.ok_or_else(|| {
+            let text = format!(
+                "the request does not say whose token it needs: add an extension of the type {}",
+                std::any::type_name::<K>()
+            );
+            Error::new(ErrorKind::Configuration, text)
+        })
+    }
+
+    fn token_for<'a>(&'a self, key: &'a K) -> TokenFuture<'a> {
+        self.0.token(key)
+    }
+
+    fn reject_for(&self, key: &K, token: &AccessToken) {
+        self.0.reject(key, token);
+    }
+}
+
+#[cfg(any(feature = "middleware", feature = "tower"))]
+impl<K, S> fmt::Debug for ByExtension<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ByExtension").field(&self.0).finish()
+    }
+}
+
+impl<K, S> Clone for TokenPool<K, S> {
+    fn clone(&self) -> Self {
+        TokenPool(Arc::clone(&self.0))
+    }
+}
+
+impl<K: Clone, S> Clone for PooledSource<K, S> {
+    fn clone(&self) -> Self {
+        PooledSource {
+            pool: self.pool.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
+// Keys are not shown: nothing is known of them.
+impl<K, S> fmt::Debug for TokenPool<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenPool")
+            .field("capacity", &self.0.settings.capacity)
+            .field("time_to_idle", &self.0.settings.time_to_idle)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K, S> fmt::Debug for PooledSource<K, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PooledSource")
+            .field("pool", &self.pool)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,336 @@
+//! Stories of the pool: fake sources, a manual clock, no sockets, no sleeps.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Barrier;
+use std::sync::atomic::AtomicU32;
+use std::task::{Context, Waker};
+
+use tokio::sync::Semaphore;
+
+use super::*;
+use crate::Cached;
+use crate::cache::Settings as CacheSettings;
+use crate::cache::clock::manual::{Hands, clock};
+use crate::token::Terms;
+
+type Key = &'static str;
+
+/// The authorization server of all tenants.
+#[derive(Debug)]
+struct Server {
+    clock: Clock,
+    hands: Arc<Hands>,
+    asked: Mutex<Vec<Key>>,
+    answered: AtomicU32,
+    /// A permit for each answer; closed gates hold the flights.
+    gate: Semaphore,
+}
+
+/// The client of one of them.
+#[derive(Debug)]
+struct Tenant {
+    name: Key,
+    server: Arc<Server>,
+}
+
+impl TokenSource for Tenant {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::new(async {
+            let received = self.server.clock.now();
+            lock(&self.server.asked).push(self.name);
+            if self.name != "open" {
+                self.server.gate.acquire().await.unwrap().forget();
+            }
+            let number = self.server.answered.fetch_add(1, Ordering::SeqCst);
+            let terms = Terms {
+                lifetime: Some(HOUR),
+                ..Terms::default()
+            };
+            AccessToken::issued(&format!("{}-{number}", self.name).into(), terms, received)
+        })
+    }
+    fn reject(&self, _: &AccessToken) {}
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Server {
+    fn start() -> Arc<Self> {
+        let (clock, hands) = clock();
+        Arc::new(Server {
+            clock,
+            hands,
+            asked: Mutex::default(),
+            answered: AtomicU32::new(0),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+        })
+    }
+
+    fn client(self: &Arc<Self>, name: Key) -> Cached<Tenant> {
+        let tenant = Tenant {
+            name,
+            server: Arc::clone(self),
+        };
+        let random = fastrand::Rng::with_seed(7);
+        let settings = CacheSettings::default();
+        Cached::assemble(Arc::new(tenant), settings, self.clock.clone(), random)
+    }
+
+    fn pool(self: &Arc<Self>, capacity: usize) -> TokenPool<Key, Cached<Tenant>> {
+        let server = Arc::clone(self);
+        let settings = Settings {
+            capacity,
+            time_to_idle: HOUR,
+        };
+        let make = move |name: &Key| Ok(server.client(name));
+        TokenPool::assemble(Arc::new(make), settings, self.clock.clone())
+    }
+
+    /// How often it was asked for this tenant's token.
+    fn asked(&self, name: Key) -> usize {
+        lock(&self.asked).iter().filter(|one| **one == name).count()
+    }
+
+    fn answered(&self) -> u32 {
+        self.answered.load(Ordering::SeqCst)
+    }
+
+    fn close(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    fn open(&self) {
+        self.gate.add_permits(100_000);
+    }
+
+    /// How many clients there are at present.
+    fn clients(self: &Arc<Self>) -> usize {
+        // The test's own, and that of the pool's closure.
+        Arc::strong_count(self) - 2
+    }
+}
+
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn poll(future: &mut TokenFuture<'_>) -> std::task::Poll<Result<AccessToken, Error>> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+async fn value(source: &impl TokenSource) -> String {
+    source.token().await.unwrap().expose_secret().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_made_room_during_its_flight_and_is_asked_for_again_joins_it() {
+    // C20
+    let server = Server::start();
+    let pool = server.pool(1);
+    server.close();
+    let callers: Vec<_> = (0..20)
+        .map(|n| {
+            let source = pool.source(if n % 2 == 0 { &"a" } else { &"b" });
+            tokio::spawn(async move { value(&source).await })
+        })
+        .collect();
+    settle().await;
+    assert_eq!((server.asked("a"), server.asked("b")), (1, 1));
+    server.open();
+    for (n, caller) in callers.into_iter().enumerate() {
+        let token = caller.await.unwrap();
+        assert!(
+            token.starts_with(if n % 2 == 0 { "a-" } else { "b-" }),
+            "{token}"
+        );
+    }
+    settle().await;
+    assert_eq!((server.asked("a"), server.asked("b")), (1, 1));
+    assert_eq!(server.clients(), 1, "there is room for one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flight_that_nobody_waits_for_lands_although_its_key_made_room() {
+    // C20
+    let server = Server::start();
+    let pool = server.pool(1);
+    server.close();
+    let a = pool.source(&"a");
+    assert!(poll(&mut a.token()).is_pending(), "and the caller gives up");
+    assert!(value(&pool.source(&"open")).await.starts_with("open-"));
+    let mut again = a.token();
+    assert!(poll(&mut again).is_pending());
+    settle().await;
+    assert_eq!(server.asked("a"), 1, "it was found again");
+    server.open();
+    assert!(again.await.unwrap().expose_secret().starts_with("a-"));
+    assert_eq!(server.answered(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_behind_a_stale_token_lands_although_its_key_made_room() {
+    // C20
+    let server = Server::start();
+    let pool = server.pool(1);
+    let a = pool.source(&"a");
+    let first = value(&a).await;
+    server.hands.advance(HOUR - Duration::from_secs(60));
+    server.close();
+    assert_eq!(value(&a).await, first, "stale, and renewed behind");
+    value(&pool.source(&"open")).await;
+    value(&pool.source(&"open")).await;
+    settle().await;
+    let before = server.answered();
+    server.open();
+    settle().await;
+    assert_eq!(server.asked("a"), 2);
+    assert_eq!(server.answered(), before + 1, "it was not aborted");
+    assert_eq!(server.clients(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_key_waits_for_another() {
+    // C21
+    let server = Server::start();
+    let pool = server.pool(100);
+    let open = pool.source(&"open");
+    value(&open).await;
+    server.close();
+    let hangs = pool.source(&"a");
+    let mut hanging = hangs.token();
+    assert!(poll(&mut hanging).is_pending());
+    settle().await;
+    assert!(poll(&mut open.token()).is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_sets_of_scopes_are_one_key_and_different_ones_are_two() {
+    // C24
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Access {
+        scopes: BTreeSet<&'static str>,
+        audience: Option<&'static str>,
+    }
+    let of = |scopes: &[&'static str], audience| Access {
+        scopes: scopes.iter().copied().collect(),
+        audience,
+    };
+    let server = Server::start();
+    let clients = Arc::clone(&server);
+    let pool = TokenPool::new(move |_: &Access| Ok(clients.client("a")));
+    let token = async |access: &Access| value(&pool.source(access)).await;
+    let both = token(&of(&["a", "b"], None)).await;
+    assert_eq!(token(&of(&["b", "a"], None)).await, both);
+    assert_eq!(server.asked("a"), 1);
+    let one = token(&of(&["a"], None)).await;
+    assert_ne!(one, both);
+    let elsewhere = token(&of(&["a"], Some("api"))).await;
+    assert_ne!(elsewhere, one);
+    assert_eq!(server.asked("a"), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
+    let server = Server::start();
+    let clients = Arc::clone(&server);
+    let calls = AtomicU32::new(0);
+    let pool = TokenPool::new(
+        move |name: &Key| match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(Error::new(ErrorKind::Credential, "no such tenant")),
+            1 => panic!("the closure panics"),
+            _ => Ok(clients.client(name)),
+        },
+    );
+    let source = pool.source(&"a");
+    let error = source.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    let error = source.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
+    assert!(!format!("{error:#?}").contains("the closure panics"));
+    assert!(value(&source).await.starts_with("a-"));
+    assert_eq!(source.inspect(|_| ()), Some(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_used_for_a_while_is_dropped_and_what_is_used_stays() {
+    let server = Server::start();
+    let pool = server.pool(100);
+    for name in ["a", "b", "c"] {
+        value(&pool.source(&name)).await;
+    }
+    assert_eq!(server.clients(), 3);
+    server.hands.advance(HOUR / 2);
+    value(&pool.source(&"a")).await;
+    server.hands.advance(HOUR / 2);
+    // A miss, which looks for idle ones.
+    value(&pool.source(&"d")).await;
+    assert_eq!(server.clients(), 2, "a and d");
+    assert_eq!(pool.source(&"b").inspect(|_| ()), None);
+    assert_eq!(server.asked("a"), 1);
+    value(&pool.source(&"b")).await;
+    assert_eq!(server.asked("b"), 2, "made anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_sources_is_bounded() {
+    let server = Server::start();
+    let pool = server.pool(100);
+    let names: Vec<Key> = (0..1000)
+        .map(|n| &*Box::leak(n.to_string().into_boxed_str()))
+        .collect();
+    for name in &names {
+        value(&pool.source(name)).await;
+    }
+    settle().await;
+    let clients = server.clients();
+    assert!((50..=104).contains(&clients), "{clients}");
+    assert!(
+        lock(&pool.0.alive).sources.len() <= 3 * 104,
+        "those that are gone are forgotten"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_is_about_the_token_of_its_key_alone() {
+    let server = Server::start();
+    let pool = server.pool(100);
+    let (a, b) = (pool.source(&"a"), pool.source(&"b"));
+    let (of_a, of_b) = (a.token().await.unwrap(), b.token().await.unwrap());
+    b.reject(&of_a);
+    pool.source(&"nobody").reject(&of_a);
+    assert_eq!(value(&a).await, of_a.expose_secret());
+    assert_eq!(value(&b).await, of_b.expose_secret());
+    pool.source(&"a").reject(&of_a);
+    assert_ne!(value(&a).await, of_a.expose_secret());
+    assert_eq!(value(&b).await, of_b.expose_secret());
+    assert_eq!((server.asked("a"), server.asked("b")), (2, 1));
+}
+
+#[test]
+fn two_threads_that_ask_for_a_key_first_share_one_source() {
+    let server = Server::start();
+    let clients = Arc::clone(&server);
+    // Both are in the closure at once.
+    let both = Barrier::new(2);
+    let pool = TokenPool::new(move |name: &Key| {
+        both.wait();
+        Ok(clients.client(name))
+    });
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(value(&pool.source(&"a")))
+    };
+    let (one, other) = std::thread::scope(|threads| {
+        let (one, other) = (threads.spawn(ask), threads.spawn(ask));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_eq!(one, other);
+    assert_eq!(server.asked("a"), 1);
+    assert_eq!(server.clients(), 1, "the other one was dropped unused");
+}
