@@ -123,6 +123,8 @@ pub use bearer::BearerService;
 #[cfg(all(feature = "middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
 pub use cache::Cached;
+#[cfg(feature = "test-util")]
+pub use cache::clock::manual::ManualClock;
 #[cfg(feature = "mtls")]
 pub use client_auth::ClientCertificate;
 pub use client_auth::{ClientAuth, Credential};
@@ -132,6 +134,7 @@ pub use dpop::DpopKey;
 pub use error::{Error, ErrorKind, OAuthError};
 pub use exchange::HttpClient;
 pub use future::TokenFuture;
+pub use grant::{Quota, TokenRequests};
 #[cfg(feature = "redis")]
 pub use shared::RedisStore;
 #[cfg(feature = "shared")]

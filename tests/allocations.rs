@@ -123,3 +123,32 @@ fn a_hundred_thousand_waiters_take_less_than_a_kilobyte_each() {
         assert!(tokens.token().now_or_never().is_some());
     });
 }
+
+#[cfg(feature = "pool")]
+#[test]
+fn a_fresh_token_through_a_pool_allocates_nothing() {
+    use client_credentials::TokenPool;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let pool =
+            TokenPool::new(|_: &Arc<str>| Ok(Cached::new(source_fn(|| async { Ok(token()) }))));
+        let tenants: Vec<Arc<str>> = (0..100).map(|n| Arc::from(n.to_string())).collect();
+        for tenant in &tenants {
+            pool.source(tenant).token().await.unwrap();
+            // This one gives this thread its lease.
+            pool.source(tenant).token().await.unwrap();
+        }
+        let allocations = least_allocations(|| {
+            for tenant in &tenants {
+                assert!(matches!(
+                    pool.source(tenant).token().now_or_never(),
+                    Some(Ok(_))
+                ));
+            }
+        });
+        assert_eq!(allocations, 0);
+    });
+}

@@ -13,7 +13,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    #[cfg(any(test, fuzzing, not(target_os = "linux")))]
+    #[cfg(any(test, fuzzing, feature = "test-util", not(target_os = "linux")))]
     /// `mono` since some fixed point of this process or machine, `wall` since the Unix epoch.
     pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
         Moment {
@@ -73,8 +73,8 @@ fn nanoseconds(duration: Duration) -> u64 {
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     System,
-    #[cfg(test)]
-    Manual(std::sync::Arc<manual::Hands>),
+    #[cfg(any(test, feature = "test-util"))]
+    Manual(manual::ManualClock),
 }
 
 impl Clock {
@@ -82,8 +82,8 @@ impl Clock {
     pub(crate) fn now(&self) -> Moment {
         match self {
             Clock::System => system(),
-            #[cfg(test)]
-            Clock::Manual(hands) => hands.read(),
+            #[cfg(any(test, feature = "test-util"))]
+            Clock::Manual(clock) => clock.read(),
         }
     }
 }
@@ -121,47 +121,9 @@ fn system() -> Moment {
     )
 }
 
-#[cfg(test)]
-pub(crate) mod manual {
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    /// The hands of a clock that moves only when told.
-    #[derive(Debug)]
-    pub(crate) struct Hands(Mutex<Moment>);
-
-    impl Hands {
-        pub(super) fn read(&self) -> Moment {
-            *self.0.lock().unwrap()
-        }
-        /// Time passes: both hands move.
-        pub(crate) fn advance(&self, by: Duration) {
-            let mut now = self.0.lock().unwrap();
-            *now = now.plus(by);
-        }
-        /// Somebody sets the monotonic hand.
-        pub(crate) fn set_mono(&self, set: impl FnOnce(Duration) -> Duration) {
-            let mut now = self.0.lock().unwrap();
-            *now = Moment::new(set(now.mono()), now.wall());
-        }
-        /// Somebody sets the wall hand.
-        pub(crate) fn set_wall(&self, set: impl FnOnce(Duration) -> Duration) {
-            let mut now = self.0.lock().unwrap();
-            *now = Moment::new(now.mono(), set(now.wall()));
-        }
-    }
-
-    /// A clock at 1 day of uptime, in 2026, and its hands.
-    pub(crate) fn clock() -> (Clock, Arc<Hands>) {
-        let start = Moment::new(
-            Duration::from_secs(86_400),
-            Duration::from_secs(1_790_000_000),
-        );
-        let hands = Arc::new(Hands(Mutex::new(start)));
-        (Clock::Manual(Arc::clone(&hands)), hands)
-    }
-}
+#[cfg(any(test, feature = "test-util"))]
+#[path = "manual_clock.rs"]
+pub(crate) mod manual;
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,29 @@ tokio::task_local! {
     pub(crate) static KEPT_ALIVE: Arc<dyn std::any::Any + Send + Sync>;
 }
 
+/// Why a flight departs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// There is no usable token.
+    Cold,
+    /// It is time for another one.
+    Renewal,
+    /// The API refused the one there was.
+    Rejection,
+}
+
+tokio::task_local! {
+    /// Read far below, where requests are sent: between here and there may be decorators of others.
+    pub(super) static CAUSE: Cause;
+}
+
+impl Cause {
+    /// A source that is asked by itself, or on a task of its own, has no better reason.
+    pub(crate) fn of_this_flight() -> Cause {
+        CAUSE.try_with(|cause| *cause).unwrap_or(Cause::Cold)
+    }
+}
+
 /// What a flight brings to those who wait: errors, and tokens that cannot be kept. A channel that closes without it says
 /// "ask again": the token is in the cache, the flight's runtime is gone, or what it brought is of no use.
 pub(crate) type Landing = watch::Receiver<Landed>;

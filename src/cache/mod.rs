@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 
 use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 use clock::{Clock, Moment};
+pub(crate) use flight::Cause;
 #[cfg(feature = "pool")]
 pub(crate) use flight::KEPT_ALIVE;
 pub(crate) use flight::landed;
@@ -225,11 +226,12 @@ impl<S: TokenSource + 'static> Cached<S> {
             deadline: state.settings().flight_deadline,
             refused: state.refused().cloned(),
         };
+        let cause = state.cause(now);
         state.depart(|number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
             #[cfg(feature = "pool")]
             let kept_alive = KEPT_ALIVE.try_with(Arc::clone);
-            let task = runtime.spawn(async move {
+            let task = runtime.spawn(flight::CAUSE.scope(cause, async move {
                 #[cfg(feature = "pool")]
                 let _kept_alive = kept_alive;
                 let outcome = flight::fly(&*source, &plan).await;
@@ -240,7 +242,7 @@ impl<S: TokenSource + 'static> Cached<S> {
                     // An error means that nobody waits any more.
                     let _ = land.send(Some(result));
                 }
-            });
+            }));
             Flight {
                 number,
                 landing: landing.clone(),
@@ -398,6 +400,18 @@ impl<S: TokenSource + 'static> Cached<S> {
             (settings.forced_refreshes, settings.forced_refresh_every) =
                 (count, every.max(SHORTEST))
         })
+    }
+
+    /// Goes by another clock than the system's (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn clock(self, clock: &crate::ManualClock) -> Self {
+        Cached::assemble(
+            Arc::clone(&self.0.source),
+            self.0.lock().settings().clone(),
+            Clock::Manual(clock.clone()),
+            fastrand::Rng::new(),
+        )
     }
 
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {

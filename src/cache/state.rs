@@ -6,7 +6,7 @@ use tokio::runtime::Id;
 use tokio::task::AbortHandle;
 
 use super::clock::Moment;
-use super::flight::{Flight, Landed, Landing, Outcome};
+use super::flight::{Cause, Flight, Landed, Landing, Outcome};
 use super::note::Note;
 use super::schedule::{Schedule, doubled, early};
 use super::settings::{SHORTEST, Settings};
@@ -152,6 +152,15 @@ impl State {
     /// The token whose refusal the source is to hear of.
     pub(crate) fn refused(&self) -> Option<&AccessToken> {
         self.refused.as_ref().map(|refused| &refused.token)
+    }
+
+    /// Why a flight departs now; for one that takes over, it is why the one before did.
+    pub(crate) fn cause(&self, now: Moment) -> Cause {
+        match self.usable(now) {
+            Some(_) => Cause::Renewal,
+            None if self.refused.is_some() => Cause::Rejection,
+            None => Cause::Cold,
+        }
     }
 
     /// A flight takes off. One that was under way before is overtaken: should it land after all, it is late; if it

@@ -17,8 +17,8 @@ use crate::cache::{self, Backoff, Cached};
 use crate::client_auth::ClientAuth;
 use crate::event::event;
 use crate::exchange::{self, Exchange, HttpClient, is_loopback};
-use crate::grant::Grant;
 use crate::grant::response::Rules;
+use crate::grant::{Grant, Ledger};
 use crate::retry::{self, Retrying};
 #[expect(unused_imports, reason = "for the docs")]
 use crate::{AccessToken, ErrorKind, TokenSource};
@@ -52,6 +52,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) cache: cache::Settings,
     /// Setters that do not belong to the place.
     pub(super) misplaced: Vec<&'static str>,
+    pub(super) clock: Clock,
     /// Setters that were given a zero where it makes no sense.
     pub(super) zero_durations: BTreeSet<&'static str>,
 }
@@ -83,6 +84,7 @@ impl ClientCredentialsBuilder {
             retry: retry::Settings::default(),
             cache: cache::Settings::default(),
             misplaced: Vec::new(),
+            clock: Clock::System,
             zero_durations: BTreeSet::new(),
         }
     }
@@ -365,6 +367,14 @@ impl ClientCredentialsBuilder {
         self
     }
 
+    /// Goes by another clock than the system's (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn clock(mut self, clock: &crate::ManualClock) -> Self {
+        self.clock = Clock::Manual(clock.clone());
+        self
+    }
+
     pub(super) fn nonzero(&mut self, setter: &'static str, value: Duration) -> Duration {
         if value.is_zero() {
             self.zero_durations.insert(setter);
@@ -421,6 +431,7 @@ impl ClientCredentialsBuilder {
         #[cfg(feature = "shared")]
         let sharing = super::sharing::Sharing::of(&mut self, &located.first, &params);
         self.rules.asked_scope = params.scope().map(Into::into);
+        let ledger = Arc::new(Ledger::default());
         let grant = Grant {
             exchange: Exchange::new(self.http_client, &located.first, self.exchange)?,
             endpoint: located.endpoint,
@@ -429,7 +440,8 @@ impl ClientCredentialsBuilder {
             rules: self.rules,
             #[cfg(feature = "dpop")]
             dpop: self.dpop,
-            clock: Clock::System,
+            clock: self.clock.clone(),
+            ledger: Arc::clone(&ledger),
             told_scope: AtomicBool::new(false),
         };
         let source = Retrying {
@@ -437,13 +449,14 @@ impl ClientCredentialsBuilder {
             settings: self.retry,
         };
         #[cfg(feature = "shared")]
-        let source = super::sharing::Sharing::around(sharing, source);
-        Ok(ClientCredentials(Cached::assemble(
+        let source = super::sharing::Sharing::around(sharing, source, self.clock.clone());
+        let cached = Cached::assemble(
             Arc::new(source),
             self.cache,
-            Clock::System,
+            self.clock,
             fastrand::Rng::new(),
-        )))
+        );
+        Ok(ClientCredentials(cached, ledger))
     }
 }
 

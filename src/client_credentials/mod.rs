@@ -8,9 +8,11 @@ mod resource;
 mod sharing;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::cache::Cached;
 use crate::client_auth::ClientAuth;
+use crate::grant::{Ledger, Quota, TokenRequests};
 use crate::{AccessToken, TokenFuture, TokenSource};
 pub use builder::ClientCredentialsBuilder;
 use place::Place;
@@ -42,7 +44,7 @@ type Chain = crate::retry::Retrying<crate::grant::Grant>;
 ///
 /// Dropping the future of `token()` abandons the wait; the request goes on, and its token serves the next caller.
 #[derive(Clone)]
-pub struct ClientCredentials(Cached<Chain>);
+pub struct ClientCredentials(Cached<Chain>, Arc<Ledger>);
 
 impl ClientCredentials {
     /// Starts with what is required: where to ask, and how to prove who asks.
@@ -52,6 +54,16 @@ impl ClientCredentials {
     #[must_use = "a builder does nothing before `build()`"]
     pub fn builder(token_endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
         ClientCredentialsBuilder::new(Place::TokenEndpoint(token_endpoint.to_owned()), auth)
+    }
+
+    /// How often this source and its clones asked the token endpoint, and why.
+    pub fn requests(&self) -> TokenRequests {
+        self.1.requests()
+    }
+
+    /// What the token endpoint last said of its limits, be it with a token or an error; `None` if it never did.
+    pub fn quota(&self) -> Option<Quota> {
+        self.1.quota()
     }
 }
 

@@ -136,7 +136,7 @@ impl Sharing {
         })
     }
 
-    pub(super) fn around(sharing: Option<Sharing>, source: Retrying<Grant>) -> Chain {
+    pub(super) fn around(sharing: Option<Sharing>, source: Retrying<Grant>, clock: Clock) -> Chain {
         match sharing {
             None => Chain::Alone(source),
             Some(sharing) => Chain::Shared(Shared::assemble(
@@ -145,7 +145,7 @@ impl Sharing {
                 sharing.key,
                 sharing.possession,
                 sharing.settings,
-                Clock::System,
+                clock,
             )),
         }
     }

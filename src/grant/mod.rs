@@ -1,6 +1,7 @@
 //! Turns one exchange into one token (RFC 6749 section 4.4).
 
 mod members;
+mod quota;
 pub(crate) mod request;
 pub(crate) mod response;
 mod server_text;
@@ -21,6 +22,8 @@ use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 #[cfg(any(feature = "jwt", feature = "shared"))]
 pub(crate) use members::wipe;
 pub(crate) use members::{Flaw, Members};
+pub(crate) use quota::Ledger;
+pub use quota::{Quota, TokenRequests};
 use request::Params;
 use response::Rules;
 pub(crate) use response::{foreign_encoding, retry_after};
@@ -37,6 +40,7 @@ pub(crate) struct Grant {
     #[cfg(feature = "dpop")]
     pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Clock,
+    pub(crate) ledger: Arc<Ledger>,
     /// A narrower scope was told once.
     pub(crate) told_scope: AtomicBool,
 }
@@ -136,7 +140,9 @@ impl Grant {
             url: endpoint,
             identity: evidence.tls_identity(),
         };
+        self.ledger.asks();
         let response = self.exchange.send(peer, request).await?;
+        self.ledger.hears(&response.headers, &masks);
         #[cfg(feature = "dpop")]
         if let Some(binding) = binding {
             *nonce = binding.hear(Role::Authorization, endpoint, &response.headers);

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::Cached;
 use crate::cache::Settings as CacheSettings;
-use crate::cache::clock::manual::{Hands, clock};
+use crate::cache::clock::manual::{ManualClock, clock};
 use crate::token::Terms;
 
 type Key = &'static str;
@@ -20,7 +20,7 @@ type Key = &'static str;
 #[derive(Debug)]
 struct Server {
     clock: Clock,
-    hands: Arc<Hands>,
+    hands: ManualClock,
     asked: Mutex<Vec<Key>>,
     answered: AtomicU32,
     /// A permit for each answer; closed gates hold the flights.

@@ -12,6 +12,8 @@ mod api;
 mod clients;
 mod layered;
 mod redirects;
+#[cfg(feature = "pool")]
+mod tenants;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

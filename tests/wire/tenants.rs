@@ -9,8 +9,8 @@ use client_credentials::{
 use futures_util::future::join_all;
 
 use crate::harness::canary::SECRET;
-use crate::harness::server::{Gate, Script, Server, Step, json, ok};
-use crate::story::{MOMENT, SOON, bare};
+use crate::harness::server::{Gate, Script, Server, Step, answer, json, ok};
+use crate::story::{MOMENT, SOON, bare, basic};
 
 /// The client of one tenant at the issuer of all.
 fn tenant(server: &Server, http: &HttpClient, n: usize) -> ClientCredentialsBuilder {
@@ -86,9 +86,11 @@ async fn a_failed_fetch_of_metadata_is_one_failure_for_all_who_waited() {
     assert_eq!(server.hits(), 2, "one at each of the two places");
 
     server.now([metadata(&server), ok("t")]);
-    tokio::time::sleep(2 * MOMENT).await;
-    for one in join_all(tenants.iter().map(TokenSource::token)).await {
-        assert!(one.is_ok(), "no failure is terminal");
+    for tenant in &tenants {
+        // No failure is terminal; backoffs are read from a clock that ticks every 1 to 10 ms.
+        while tenant.token().await.is_err() {
+            tokio::time::sleep(MOMENT).await;
+        }
     }
     assert_eq!(fetches(&server), 2 + 1);
 }
@@ -189,4 +191,70 @@ fn a_builder_and_its_clones_make_one_client() {
         .collect();
     assert_eq!(made.load(Ordering::SeqCst), 1);
     drop(sources);
+}
+
+#[tokio::test]
+async fn token_requests_are_counted_by_their_cause() {
+    let server = Server::start([json(503, "{}"), ok("t1"), ok("t2")]);
+    let builder = |server: &Server| {
+        ClientCredentials::builder(&server.url("/token"), basic())
+            .http_client(bare)
+            .attempt_backoff(MOMENT, MOMENT)
+            .denied_backoff(MOMENT, MOMENT)
+            .stale_backoff(MOMENT, MOMENT)
+    };
+    let count = |tokens: &ClientCredentials| {
+        let requests = tokens.requests();
+        (requests.cold, requests.renewal, requests.after_rejection)
+    };
+    let tokens = builder(&server).build().unwrap();
+    assert_eq!(count(&tokens), (0, 0, 0));
+    let first = tokens.token().await.unwrap();
+    assert_eq!(count(&tokens), (2, 0, 0), "the first attempt failed");
+    tokens.reject(&first);
+    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
+    assert_eq!(count(&tokens), (2, 0, 1));
+    assert_eq!(tokens.requests().total(), server.hits() as u64);
+
+    // At once in need of renewal, and usable for an hour.
+    let server = Server::start([ok("t1"), json(429, "{}"), ok("t3")]);
+    let tokens = builder(&server).max_age(MOMENT).build().unwrap();
+    while server.hits() < 3 {
+        tokens.token().await.unwrap();
+        tokio::time::sleep(MOMENT).await;
+    }
+    let (cold, renewal, after_rejection) = count(&tokens);
+    assert_eq!((cold, after_rejection), (1, 0));
+    assert!(renewal >= 2, "the one that was throttled counts too");
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_error() {
+    let with = |status, remaining| {
+        let limit = format!("b=per_hour;q=10;r={remaining};t=3540,b=per_day;q=50;r=47;t=43200");
+        let body = r#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#;
+        answer(status, &[("Auth0-Client-Quota-Limit", &limit)], body)
+    };
+    let server = Server::start([with(429, 0), json(503, "{}"), with(200, 9)]);
+    let tokens = ClientCredentials::builder(&server.url("/token"), basic())
+        .http_client(bare)
+        .attempts(1)
+        .expired_backoff(MOMENT, MOMENT)
+        .denied_backoff(MOMENT, MOMENT)
+        .build()
+        .unwrap();
+    assert_eq!(tokens.quota(), None);
+    assert_eq!(
+        tokens.token().await.unwrap_err().kind(),
+        ErrorKind::Throttled
+    );
+    assert_eq!(tokens.quota().unwrap().remaining(), Some(0));
+    tokio::time::sleep(20 * MOMENT).await;
+    assert!(tokens.token().await.is_err(), "a proxy, which says nothing");
+    let quota = tokens.quota().unwrap();
+    let limit = quota.header("auth0-client-quota-limit").unwrap();
+    assert!(limit.starts_with("b=per_hour;q=10;r=0;t=3540,"), "{limit}");
+    tokio::time::sleep(20 * MOMENT).await;
+    tokens.token().await.unwrap();
+    assert_eq!(tokens.quota().unwrap().remaining(), Some(9));
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-use super::clock::manual::{Hands, clock};
+use super::clock::manual::{ManualClock, clock};
 use super::*;
 use crate::token::Terms;
 
@@ -24,7 +24,7 @@ use crate::token::Terms;
 #[derive(Debug)]
 struct Server {
     clock: Clock,
-    hands: Arc<Hands>,
+    hands: ManualClock,
     hits: AtomicU64,
     script: Mutex<VecDeque<Reply>>,
     afterwards: Reply,

@@ -1,0 +1,169 @@
+//! A fresh token through a pool of 10 000 tenants, against a source of one's own; and what an idle tenant takes of memory.
+//!
+//! `cargo bench --all-features --bench pool`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a bench"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client_credentials::{
+    AccessToken, Cached, ClientAuth, ClientCredentials, HttpClient, TokenPool, TokenSource,
+    source_fn,
+};
+use criterion::Criterion;
+
+const TENANTS: usize = 10_000;
+
+fn token() -> AccessToken {
+    AccessToken::bearer("a".repeat(900), Some(Duration::from_secs(3600))).unwrap()
+}
+
+fn names() -> Vec<Arc<str>> {
+    (0..TENANTS)
+        .map(|n| Arc::from(format!("tenant-{n}")))
+        .collect()
+}
+
+fn hits(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let of_one = || Cached::new(source_fn(|| async { Ok(token()) }));
+    let one = of_one();
+    let pool = TokenPool::new(move |_: &Arc<str>| Ok(of_one())).capacity(2 * TENANTS);
+    let names = names();
+    let handles: Vec<_> = names.iter().map(|name| pool.source(name)).collect();
+    runtime.block_on(async {
+        for _ in 0..2 {
+            one.token().await.unwrap();
+            for handle in &handles {
+                handle.token().await.unwrap();
+            }
+        }
+    });
+    let mut group = c.benchmark_group("pool");
+    let hit = |source: &dyn TokenSource| source.token().now_or_never().unwrap().unwrap();
+    group.bench_function("a source of one's own", |b| b.iter(|| hit(&one)));
+    group.bench_function("one tenant, its handle kept", |b| {
+        b.iter(|| hit(&handles[5]))
+    });
+    group.bench_function("one tenant, by its key", |b| {
+        b.iter(|| hit(&pool.source(&names[5])))
+    });
+    // Every tenant once before any twice: out of the processor's caches.
+    let mut next = 0;
+    let sources: Vec<_> = (0..TENANTS)
+        .map(|_| Cached::new(source_fn(|| async { Ok(token()) })))
+        .collect();
+    runtime.block_on(async {
+        for source in sources.iter().chain(&sources) {
+            source.token().await.unwrap();
+        }
+    });
+    group.bench_function("10 000 sources of one's own in turn", |b| {
+        b.iter(|| {
+            next = (next + 7919) % TENANTS;
+            hit(&sources[next])
+        })
+    });
+    group.bench_function("10 000 tenants in turn", |b| {
+        b.iter(|| {
+            next = (next + 7919) % TENANTS;
+            hit(&handles[next])
+        })
+    });
+    group.finish();
+}
+
+/// Resident memory of this process, in bytes (Linux).
+fn resident() -> Option<usize> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = pages.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * 4096)
+}
+
+/// In a process of its own: what each of the tenants adds.
+fn memory(kind: &str) {
+    let endpoint = token_endpoint();
+    let http = HttpClient::new(reqwest::Client::builder);
+    let own = kind.contains("own HTTP client");
+    let make = move |name: &Arc<str>| {
+        let auth = ClientAuth::client_secret_basic(&**name, "a secret of 32 characters, or so");
+        let builder = ClientCredentials::builder(&endpoint, auth).scope("invoices:read");
+        match own {
+            true => builder.http_client(reqwest::Client::builder).build(),
+            false => builder.http_client(http.clone()).build(),
+        }
+    };
+    let tenants = if own { TENANTS / 20 } else { TENANTS };
+    let names = names();
+    let first: Arc<str> = "first".into();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let pool = TokenPool::new(make).capacity(2 * TENANTS);
+    runtime.block_on(async {
+        // What all have in common is there already.
+        pool.source(&first).token().await.unwrap();
+        let Some(before) = resident() else { return };
+        for name in &names[..tenants] {
+            pool.source(name).token().await.unwrap();
+        }
+        let after = resident().unwrap_or_default();
+        println!(
+            "{kind}: {} bytes each, of {tenants} tenants",
+            after.saturating_sub(before) / tenants
+        );
+    });
+}
+
+/// A token endpoint on a thread of its own; tokens of 900 bytes.
+fn token_endpoint() -> String {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let body = format!(
+                r#"{{"access_token":"{}","token_type":"Bearer","expires_in":3600}}"#,
+                "a".repeat(900)
+            );
+            let router = axum::Router::new().fallback(move || async move { body.clone() });
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        });
+    });
+    url
+}
+
+const KINDS: [&str; 2] = [
+    "an idle tenant with its token",
+    "an idle tenant with its token and its own HTTP client",
+];
+
+fn main() {
+    if let Ok(kind) = std::env::var("POOL_BENCH_MEMORY") {
+        return memory(&kind);
+    }
+    if !std::env::args().any(|argument| argument == "--test") {
+        for kind in KINDS {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            child.env("POOL_BENCH_MEMORY", kind).status().unwrap();
+        }
+    }
+    let mut criterion = Criterion::default().configure_from_args();
+    hits(&mut criterion);
+    criterion.final_summary();
+}

@@ -1,0 +1,60 @@
+//! An authorization server in a struct, which counts, and is down at noon.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use client_credentials::{AccessToken, Error, ManualClock};
+use tokio::time::{Instant, sleep};
+
+use super::{DAY, MINUTE};
+
+/// From noon on, for ten minutes.
+pub(crate) const OUTAGE: [Duration; 2] = [
+    Duration::from_secs(12 * 3600),
+    Duration::from_secs(12 * 3600 + 600),
+];
+const LIFETIME: Duration = Duration::from_secs(3600);
+/// The way there, and the time it takes to sign a token.
+const RESPONSE: Duration = Duration::from_millis(50);
+
+pub(crate) struct AuthorizationServer {
+    clock: ManualClock,
+    start: Instant,
+    per_second: Mutex<Vec<u32>>,
+}
+
+impl AuthorizationServer {
+    pub(crate) fn start(clock: ManualClock) -> Self {
+        // What is under way at the end of the day is counted too.
+        let seconds = (DAY + MINUTE).as_secs() as usize;
+        AuthorizationServer {
+            clock,
+            start: Instant::now(),
+            per_second: Mutex::new(vec![0; seconds]),
+        }
+    }
+
+    pub(crate) async fn token(self: Arc<Self>) -> Result<AccessToken, Error> {
+        let now = self.start.elapsed();
+        if let Some(count) = self
+            .per_second
+            .lock()
+            .unwrap()
+            .get_mut(now.as_secs() as usize)
+        {
+            *count += 1;
+        }
+        // Its lifetime counts from before the request.
+        let token = self.clock.bearer("token", Some(LIFETIME));
+        sleep(RESPONSE).await;
+        let [begin, end] = OUTAGE;
+        match (begin..end).contains(&now) {
+            true => Err(Error::other("the authorization server is down")),
+            false => token,
+        }
+    }
+
+    pub(crate) fn per_second(&self) -> Vec<u32> {
+        self.per_second.lock().unwrap().clone()
+    }
+}

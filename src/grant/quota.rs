@@ -1,0 +1,231 @@
+//! What was asked of the token endpoint and why, and what it says about how much more it will take.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderMap;
+
+use super::server_text::Masks;
+use crate::cache::Cause;
+
+/// How often the token endpoint was asked, by cause: what a quota is spent on.
+///
+/// Every request counts that was sent or tried, with its repetitions. Other requests, such as those for metadata, do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenRequests {
+    /// There was no usable token: the first one, and whenever one expired before another was to be had or needed.
+    pub cold: u64,
+    /// The token was to be renewed in time.
+    pub renewal: u64,
+    /// An API had refused the token.
+    pub after_rejection: u64,
+}
+
+impl TokenRequests {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        [self.cold, self.renewal, self.after_rejection]
+            .into_iter()
+            .fold(0, u64::saturating_add)
+    }
+}
+
+/// What the token endpoint said of its limits, in the last response that said anything: headers that begin with
+/// `RateLimit`, `X-RateLimit` or `X-Rate-Limit` (Okta, Auth0, many gateways), and Auth0's `Auth0-Client-Quota-Limit` and
+/// `Auth0-Organization-Quota-Limit`.
+///
+/// ```
+/// # fn watch(tokens: &client_credentials::ClientCredentials) {
+/// if let Some(quota) = tokens.quota() {
+///     // Auth0: `b=per_hour;q=10;r=7;t=3540,b=per_day;q=50;r=47;t=43200`
+///     println!("{:?}, {:?} left", quota.header("auth0-client-quota-limit"), quota.remaining());
+/// }
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quota(Arc<[(Box<str>, Box<str>)]>);
+
+impl Quota {
+    /// The value of a header, whatever its case; the first one, if it was sent several times.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut all = self.headers();
+        all.find_map(|(one, value)| one.eq_ignore_ascii_case(name).then_some(value))
+    }
+
+    /// Names, in lower case, and values. Values are cut to 256 characters of printable ASCII.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// How many more requests or tokens there are, by the tightest of the limits that say so.
+    ///
+    /// Read from `..-Remaining`, and from `r` in Auth0's and in `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
+    pub fn remaining(&self) -> Option<u64> {
+        self.headers()
+            .flat_map(|(name, value)| {
+                let plain = name.ends_with("-remaining");
+                value.split([',', ';']).filter_map(move |part| {
+                    let number = if plain {
+                        part
+                    } else {
+                        part.trim().strip_prefix("r=")?
+                    };
+                    number.trim().parse::<u64>().ok()
+                })
+            })
+            .min()
+    }
+
+    /// `None`: nothing is said.
+    fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
+        /// More are no limits but a nuisance.
+        const MOST: usize = 16;
+        const LONGEST: usize = 256;
+        let named = |name: &str| {
+            ["ratelimit", "x-ratelimit", "x-rate-limit"]
+                .iter()
+                .any(|start| name.starts_with(start))
+                || matches!(
+                    name,
+                    "auth0-client-quota-limit" | "auth0-organization-quota-limit"
+                )
+        };
+        let said: Arc<[_]> = headers
+            .iter()
+            .filter(|(name, _)| named(name.as_str()))
+            .filter_map(|(name, value)| {
+                let value = masks.clean(value.to_str().ok()?, LONGEST);
+                Some((name.as_str().into(), value.into()))
+            })
+            .take(MOST)
+            .collect();
+        (!said.is_empty()).then_some(Quota(said))
+    }
+}
+
+/// Counts what is asked, and remembers what was said.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    cold: AtomicU64,
+    renewal: AtomicU64,
+    after_rejection: AtomicU64,
+    quota: Mutex<Option<Quota>>,
+}
+
+impl Ledger {
+    pub(super) fn asks(&self) {
+        let count = match Cause::of_this_flight() {
+            Cause::Cold => &self.cold,
+            Cause::Renewal => &self.renewal,
+            Cause::Rejection => &self.after_rejection,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn hears(&self, headers: &HeaderMap, masks: &Masks) {
+        if let Some(quota) = Quota::of(headers, masks) {
+            *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(quota);
+        }
+    }
+
+    pub(crate) fn requests(&self) -> TokenRequests {
+        TokenRequests {
+            cold: self.cold.load(Ordering::Relaxed),
+            renewal: self.renewal.load(Ordering::Relaxed),
+            after_rejection: self.after_rejection.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn quota(&self) -> Option<Quota> {
+        self.quota
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.requests().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quota(headers: &[(&'static str, &'static str)]) -> Option<Quota> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        Quota::of(&headers, &Masks::new(vec!["hush".to_owned().into()]))
+    }
+
+    #[test]
+    fn the_tightest_limit_is_what_remains() {
+        for (headers, remaining) in [
+            (
+                &[
+                    ("x-rate-limit-remaining", "1199"),
+                    ("x-rate-limit-limit", "1200"),
+                ][..],
+                Some(1199),
+            ),
+            (&[("x-ratelimit-remaining", " 0")], Some(0)),
+            (
+                &[(
+                    "auth0-client-quota-limit",
+                    "b=per_hour;q=10;r=7;t=3540,b=per_day;q=50;r=3;t=43200",
+                )],
+                Some(3),
+            ),
+            (&[("ratelimit", "\"default\";r=50;t=30")], Some(50)),
+            (
+                &[
+                    ("x-ratelimit-remaining", "many"),
+                    ("x-ratelimit-limit", "5"),
+                ],
+                None,
+            ),
+        ] {
+            assert_eq!(
+                quota(headers).unwrap().remaining(),
+                remaining,
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_said_is_no_quota() {
+        assert_eq!(quota(&[("retry-after", "5"), ("x-request-id", "1")]), None);
+    }
+
+    #[test]
+    fn a_header_is_found_in_any_case_and_shows_no_secret() {
+        let quota = quota(&[("x-ratelimit-policy", "hush and \"quoted\"")]).unwrap();
+        assert_eq!(quota.header("X-RateLimit-Policy"), Some("*** and quoted"));
+        assert_eq!(quota.header("x-ratelimit-limit"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_is_too_much(values in proptest::collection::vec("[ -~]{0,600}", 0..40)) {
+            let mut headers = HeaderMap::new();
+            for value in &values {
+                headers.append("ratelimit", HeaderValue::from_str(value).unwrap());
+            }
+            if let Some(quota) = Quota::of(&headers, &Masks::new(Vec::new())) {
+                prop_assert!(quota.headers().count() <= 16);
+                prop_assert!(quota.headers().all(|(_, value)| value.len() <= 256));
+                let _ = quota.remaining();
+            }
+        }
+    }
+}
