@@ -31,6 +31,7 @@
 //!
 //! Which authentication method, and how at your provider: the [guide](docs::authentication). One token for all replicas
 //! of a service: [another one](docs::sharing).
+//! Thousands of tenants in a process, quotas and fleets: the [guide to them](docs::tenants).
 //!
 //! A source of your own takes part too: implement [`TokenSource`], or wrap a closure by [`source_fn`], and put
 //! [`Cached`] around it.
@@ -58,6 +59,8 @@
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
+//! | `pool` | no | no [`TokenPool`](docs::tenants): a source for each tenant is yours to keep |
+//! | `test-util` | no | no `ManualClock` for tests of yours |
 //! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
 //!
 //! # Secrets

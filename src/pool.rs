@@ -54,7 +54,7 @@ use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 /// - What is dropped is a token that nobody used for a while. Asked for again, its key costs a token request.
 ///
 /// What the sources of a closure share (TLS roots, the metadata of an issuer) is told at
-/// [`HttpClient`](crate::HttpClient), what an idle one costs in `docs::tenants`.
+/// [`HttpClient`](crate::HttpClient), what an idle one costs in the [guide](crate::docs::tenants).
 #[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
 pub struct TokenPool<K, S: 'static>(Arc<Pool<K, S>>);
 

@@ -1,4 +1,4 @@
-//! Token requests per minute over the day, as an SVG.
+//! Token requests in each five minutes of the day, as an SVG.
 
 use std::fmt::Write;
 
@@ -9,6 +9,8 @@ const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 60.0;
 const BOTTOM: f64 = 260.0;
+/// Seconds.
+const STEP: usize = 300;
 /// Pixels for a factor of ten.
 const DECADE: f64 = 55.0;
 const COLOURS: [&str; 4] = ["#9ecae1", "#3182bd", "#08519c", "#e6550d"];
@@ -24,7 +26,7 @@ fn y(requests: f64) -> f64 {
 
 pub(crate) fn svg(days: &[Day]) -> String {
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests per minute over a day; grey: no authorization server</text>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests in five minutes; grey: no authorization server</text>"#
     );
     let [begin, end] = OUTAGE.map(|at| x(at.as_secs_f64()));
     let _ = write!(
@@ -33,7 +35,7 @@ pub(crate) fn svg(days: &[Day]) -> String {
         end - begin,
         BOTTOM - 25.0
     );
-    for power in 0..5 {
+    for power in 0..=4 {
         let at = y(10_f64.powi(power));
         let _ = write!(
             svg,
@@ -54,11 +56,12 @@ pub(crate) fn svg(days: &[Day]) -> String {
     }
     for (n, (day, colour)) in days.iter().zip(COLOURS).enumerate() {
         let mut path = String::new();
-        for (minute, seconds) in day.per_second.chunks(60).take(24 * 60).enumerate() {
+        for (n, seconds) in day.per_second.chunks(STEP).enumerate() {
             let requests: u32 = seconds.iter().sum();
-            let (from, to) = (x(minute as f64 * 60.0), x((minute + 1) as f64 * 60.0));
-            let height = y(f64::from(requests));
-            let _ = write!(path, "{from:.1},{height:.1} {to:.1},{height:.1} ");
+            let middle = STEP as f64 * (n as f64 + 0.5);
+            if middle < DAY.as_secs_f64() {
+                let _ = write!(path, "{:.0},{:.0} ", x(middle), y(f64::from(requests)));
+            }
         }
         let _ = write!(
             svg,

@@ -5,6 +5,7 @@
 //! | [`testing`] | how it is tested, with figures |
 //! | [`performance`] | what a token costs, how that was measured |
 //! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
+//! | [`tenants`] | thousands of tenants in a process, quotas, a fleet over a day |
 //! | [`authentication`] | which authentication method, how it is rotated, what is to be done about an API that names its authorization server, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operating it |
 
@@ -69,6 +70,22 @@ pub mod authentication {}
 [`SameCertificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SameCertificate.html"
 )]
 pub mod possession {}
+
+// Without `pool` its code does not compile: the page is shown all the same.
+#[cfg_attr(any(not(doctest), feature = "pool"), doc = include_str!("tenants.md"))]
+#[cfg_attr(
+    feature = "pool",
+    doc = "
+[`TokenPool`]: crate::TokenPool
+[`BearerAuth`]: crate::BearerAuth"
+)]
+#[cfg_attr(
+    not(feature = "pool"),
+    doc = "
+[`TokenPool`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
+[`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
+)]
+pub mod tenants {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
