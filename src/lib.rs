@@ -126,7 +126,7 @@ pub use bearer::BearerService;
 #[cfg(all(feature = "middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
 pub use cache::Cached;
-#[cfg(feature = "test-util")]
+#[cfg(any(test, feature = "test-util"))]
 pub use cache::clock::manual::ManualClock;
 #[cfg(feature = "mtls")]
 pub use client_auth::ClientCertificate;
