@@ -41,7 +41,7 @@ impl Server {
         {
             event!(
                 warn,
-                issuer = self.issuer(),
+                issuer = %self.issuer(),
                 method = auth.name(),
                 "the authorization server's metadata does not list the client's method: it is used all the same"
             );
