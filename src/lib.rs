@@ -138,12 +138,12 @@ pub use error::{Error, ErrorKind, OAuthError};
 pub use exchange::HttpClient;
 pub use future::TokenFuture;
 pub use grant::{Quota, TokenRequests};
+#[cfg(feature = "pool")]
+pub use pool::{PooledSource, TokenPool};
 #[cfg(feature = "redis")]
 pub use shared::RedisStore;
 #[cfg(feature = "shared")]
 pub use shared::{FileStore, SealedStore, Shared, Store, StoreFuture};
-#[cfg(feature = "pool")]
-pub use pool::{PooledSource, TokenPool};
 #[cfg(feature = "jwt")]
 pub use signing::{Signer, SigningAlgorithm, SigningFuture};
 pub use source::{SourceFn, TokenSource, source_fn};

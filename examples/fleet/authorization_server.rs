@@ -1,5 +1,6 @@
-//! An authorization server in a struct, which counts, and is down at noon.
+//! An authorization server in a struct, which counts, and is down for a while.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,11 +9,6 @@ use tokio::time::{Instant, sleep};
 
 use super::{DAY, MINUTE};
 
-/// From noon on, for ten minutes.
-pub(crate) const OUTAGE: [Duration; 2] = [
-    Duration::from_secs(12 * 3600),
-    Duration::from_secs(12 * 3600 + 600),
-];
 const LIFETIME: Duration = Duration::from_secs(3600);
 /// The way there, and the time it takes to sign a token.
 const RESPONSE: Duration = Duration::from_millis(50);
@@ -20,16 +16,18 @@ const RESPONSE: Duration = Duration::from_millis(50);
 pub(crate) struct AuthorizationServer {
     clock: ManualClock,
     start: Instant,
+    outage: Range<Duration>,
     per_second: Mutex<Vec<u32>>,
 }
 
 impl AuthorizationServer {
-    pub(crate) fn start(clock: ManualClock) -> Self {
+    pub(crate) fn start(clock: ManualClock, outage: Range<Duration>) -> Self {
         // What is under way at the end of the day is counted too.
         let seconds = (DAY + MINUTE).as_secs() as usize;
         AuthorizationServer {
             clock,
             start: Instant::now(),
+            outage,
             per_second: Mutex::new(vec![0; seconds]),
         }
     }
@@ -47,8 +45,7 @@ impl AuthorizationServer {
         // Its lifetime counts from before the request.
         let token = self.clock.bearer("token", Some(LIFETIME));
         sleep(RESPONSE).await;
-        let [begin, end] = OUTAGE;
-        match (begin..end).contains(&now) {
+        match self.outage.contains(&now) {
             true => Err(Error::other("the authorization server is down")),
             false => token,
         }

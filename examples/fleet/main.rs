@@ -1,8 +1,9 @@
 //! A fleet over a day: how many token requests, failed calls, and requests per second at the authorization server.
 //!
-//! Every process is a real `Cached` on a clock that the simulation moves; what is made up is the authorization server, a
-//! call of each process once a minute, and the faults. Ten seconds of starting together, an hour of life for each token,
-//! ten minutes without the authorization server at noon.
+//! Every process is a real `Cached`, alone or with a real `Shared` inside, on a clock that the simulation moves; what is
+//! made up is the authorization server, the store, a call of each process once a minute, and the faults. Ten seconds of
+//! starting together, an hour of life for each token, ten minutes without the authorization server in the hour
+//! after noon and ten minutes without the store in the hour after six, both at another minute each day.
 //!
 //! ```console
 //! $ cargo run --release --all-features --example fleet          # fleets of 1 and 200, in seconds
@@ -18,26 +19,54 @@
 
 mod authorization_server;
 mod plot;
+mod shared_store;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use authorization_server::AuthorizationServer;
-use client_credentials::{Cached, ManualClock, TokenSource, source_fn};
+use client_credentials::{Cached, ManualClock, SealedStore, Shared, TokenSource, source_fn};
+use shared_store::SharedStore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 /// A deployment replaces all processes within this time.
 const START: Duration = Duration::from_secs(10);
 /// How often a process calls the API, on average.
 const BETWEEN_CALLS: Duration = MINUTE;
+/// 32 bytes; a real one is random and secret.
+const SEAL_KEY: &str = "c2ltdWxhdGVkIGZsZWV0LCBzaW11bGF0ZWQga2V5ISE=";
+
+/// When the others are down.
+#[derive(Clone)]
+pub(crate) struct Faults {
+    server: Range<Duration>,
+    store: Range<Duration>,
+}
+
+impl Faults {
+    fn of_day(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut after = |hour: u32| {
+            let begin = hour * HOUR + HOUR.mul_f64(random.f64());
+            begin..begin + 10 * MINUTE
+        };
+        Faults {
+            server: after(12),
+            store: after(18),
+        }
+    }
+}
 
 /// A day of one fleet.
 pub(crate) struct Day {
     fleet: usize,
+    shared: bool,
     /// Token requests in each second.
     per_second: Vec<u32>,
     calls: u64,
@@ -74,9 +103,10 @@ async fn process(tokens: impl TokenSource, end: Instant, calls: Arc<[AtomicU64; 
     }
 }
 
-fn simulate(fleet: usize, seed: u64) -> Day {
+fn simulate(fleet: usize, shared: bool, seed: u64) -> Day {
     // The jitter of the crate is drawn from it too.
     fastrand::seed(seed);
+    let faults = Faults::of_day(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -84,12 +114,24 @@ fn simulate(fleet: usize, seed: u64) -> Day {
         .unwrap();
     runtime.block_on(async {
         let clock = ManualClock::along_tokio();
-        let server = Arc::new(AuthorizationServer::start(clock.clone()));
+        let server = Arc::new(AuthorizationServer::start(
+            clock.clone(),
+            faults.server.clone(),
+        ));
+        let store = SharedStore::start(faults.store.clone());
         let calls: Arc<[AtomicU64; 2]> = Arc::default();
         let mut processes = JoinSet::new();
         for _ in 0..fleet {
             let server = Arc::clone(&server);
             let source = source_fn(move || Arc::clone(&server).token());
+            let source: Box<dyn TokenSource> = match shared {
+                false => Box::new(source),
+                // Each process has its own view of whether the store is up.
+                true => {
+                    let store = SealedStore::new(store.clone(), SEAL_KEY);
+                    Box::new(Shared::new(source, store, "the fleet").clock(&clock))
+                }
+            };
             let tokens = Cached::new(source).clock(&clock);
             let end = Instant::now() + DAY;
             processes.spawn(process(tokens, end, Arc::clone(&calls)));
@@ -98,6 +140,7 @@ fn simulate(fleet: usize, seed: u64) -> Day {
         let [all, failed] = &*calls;
         Day {
             fleet,
+            shared,
             per_second: server.per_second(),
             calls: all.load(Ordering::Relaxed),
             failed: failed.load(Ordering::Relaxed),
@@ -109,8 +152,12 @@ fn row(days: &[Day]) {
     let mean = |number: fn(&Day) -> f64| days.iter().map(number).sum::<f64>() / days.len() as f64;
     let most = |number: fn(&Day) -> u64| days.iter().map(number).max().unwrap_or_default();
     println!(
-        "| {} | {} | {:.0} | {:.4} % | {:.4} % | {} | {} |",
+        "| {} | {} | {} | {:.0} | {:.4} % | {:.4} % | {} | {} |",
         days.first().map_or(0, |day| day.fleet),
+        match days.first() {
+            Some(day) if day.shared => "`Shared`",
+            _ => "alone",
+        },
         days.len(),
         mean(|day| f64::from(day.requests())),
         100.0 * mean(|day| day.failed as f64 / day.calls as f64),
@@ -123,19 +170,23 @@ fn row(days: &[Day]) {
 fn main() {
     let all = std::env::args().any(|argument| argument == "all");
     println!(
-        "| processes | days | token requests a day | failed calls | on the worst day | peak at the start, 1/s | later |"
+        "| processes | each | days | token requests a day | failed calls | on the worst day | peak at the start, 1/s | later |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     let mut drawn = Vec::new();
-    for (fleet, days) in [(1, 20), (200, 5), (10_000, 1)] {
+    for (fleet, days) in [(1, 20), (200, if all { 20 } else { 2 }), (10_000, 3)] {
         if fleet > 200 && !all {
             break;
         }
-        let mut days: Vec<_> = (0..days).map(|seed| simulate(fleet, seed)).collect();
-        row(&days);
-        drawn.extend(days.pop());
+        for shared in [false, true] {
+            let days = (0..days).map(|seed| simulate(fleet, shared, seed));
+            let days: Vec<_> = days.collect();
+            row(&days);
+            // The first day, which is the same for all.
+            drawn.extend(days.into_iter().take(1).filter(|day| day.fleet > 1));
+        }
     }
     if all {
-        std::fs::write("src/docs/fleet.svg", plot::svg(&drawn)).unwrap();
+        std::fs::write("src/docs/fleet.svg", plot::svg(&drawn, &Faults::of_day(0))).unwrap();
     }
 }

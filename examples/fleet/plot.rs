@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use super::authorization_server::OUTAGE;
-use super::{DAY, Day};
+use super::{DAY, Day, Faults};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 300.0;
@@ -13,7 +12,7 @@ const BOTTOM: f64 = 260.0;
 const STEP: usize = 300;
 /// Pixels for a factor of ten.
 const DECADE: f64 = 55.0;
-const COLOURS: [&str; 4] = ["#9ecae1", "#3182bd", "#08519c", "#e6550d"];
+const COLOURS: [&str; 4] = ["#9ecae1", "#fdae6b", "#08519c", "#e6550d"];
 
 fn x(seconds: f64) -> f64 {
     LEFT + (WIDTH - LEFT - 20.0) * seconds / DAY.as_secs_f64()
@@ -24,17 +23,19 @@ fn y(requests: f64) -> f64 {
     BOTTOM - DECADE * requests.max(1.0).log10()
 }
 
-pub(crate) fn svg(days: &[Day]) -> String {
+pub(crate) fn svg(days: &[Day], faults: &Faults) -> String {
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests in five minutes; grey: no authorization server</text>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests in five minutes; grey: no authorization server; yellow: no store</text>"#
     );
-    let [begin, end] = OUTAGE.map(|at| x(at.as_secs_f64()));
-    let _ = write!(
-        svg,
-        r##"<rect x="{begin:.1}" y="25" width="{:.1}" height="{:.0}" fill="#ccc"/>"##,
-        end - begin,
-        BOTTOM - 25.0
-    );
+    for (outage, colour) in [(&faults.server, "#ccc"), (&faults.store, "#fec")] {
+        let [begin, end] = [outage.start, outage.end].map(|at| x(at.as_secs_f64()));
+        let _ = write!(
+            svg,
+            r#"<rect x="{begin:.1}" y="25" width="{:.1}" height="{:.0}" fill="{colour}"/>"#,
+            end - begin,
+            BOTTOM - 25.0
+        );
+    }
     for power in 0..=4 {
         let at = y(10_f64.powi(power));
         let _ = write!(
@@ -65,10 +66,11 @@ pub(crate) fn svg(days: &[Day]) -> String {
         }
         let _ = write!(
             svg,
-            r#"<polyline fill="none" stroke="{colour}" points="{}"/><text x="{:.0}" y="292" fill="{colour}">{} processes</text>"#,
+            r#"<polyline fill="none" stroke="{colour}" points="{}"/><text x="{:.0}" y="292" fill="{colour}">{} {}</text>"#,
             path.trim_end(),
-            LEFT + 200.0 * n as f64,
-            day.fleet
+            LEFT + 160.0 * n as f64,
+            day.fleet,
+            if day.shared { "with Shared" } else { "alone" }
         );
     }
     svg.push_str("</svg>\n");

@@ -116,6 +116,16 @@ impl<S: TokenSource> Shared<S> {
             Clock::System,
         )
     }
+
+    /// Goes by another clock than the system's (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+    pub fn clock(self, clock: &crate::ManualClock) -> Self {
+        Shared {
+            clock: Clock::Manual(clock.clone()),
+            ..self
+        }
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
