@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 use crate::Cached;
-use crate::cache::clock::manual::{Hands, clock};
+use crate::cache::clock::manual::{ManualClock, clock};
 use crate::token::Terms;
 
 /// What `openssl rand -base64 32` prints.
@@ -248,7 +248,7 @@ struct Fleet {
     store: Arc<Memory>,
     server: Arc<Server>,
     clock: Clock,
-    hands: Arc<Hands>,
+    hands: ManualClock,
 }
 
 type Host = Shared<Client>;

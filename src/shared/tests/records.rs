@@ -153,7 +153,7 @@ fn a_token_that_is_too_large_is_not_shared() {
 }
 
 /// Two hosts, of which the second one's clock is ahead by so many seconds. The first has put a token of an hour there.
-async fn skewed(ahead: i64) -> (Fleet, Host, Arc<Hands>) {
+async fn skewed(ahead: i64) -> (Fleet, Host, ManualClock) {
     let fleet = Fleet::new();
     assert_eq!(value(&fleet.host()).await, "t1");
     let (clock, hands) = clock();
