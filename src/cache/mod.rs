@@ -408,7 +408,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     pub fn clock(self, clock: &crate::ManualClock) -> Self {
         Cached::assemble(
             Arc::clone(&self.0.source),
-            self.0.lock().settings().clone(),
+            self.0.state.lock().settings().clone(),
             Clock::Manual(clock.clone()),
             fastrand::Rng::new(),
         )

@@ -59,7 +59,7 @@ fn drive(driver: &Driver) {
 
 struct World {
     tokens: Cached<Numbered>,
-    hands: Arc<Hands>,
+    hands: ManualClock,
     /// The highest number that a call has returned.
     newest: AtomicU64,
     /// The highest number that was rejected.
