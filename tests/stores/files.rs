@@ -131,6 +131,94 @@ async fn a_store_of_files_keeps_the_contract() {
     assert!(other.lease("a", "me", hour).await.unwrap());
 }
 
+#[tokio::test]
+async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
+    // Its flight was given up. Zero: it ends at once, and no test waits.
+    let place = TempDir::new().unwrap();
+    let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
+    let hour = Duration::from_secs(3600);
+    assert!(one.lease("a", "me", Duration::ZERO).await.unwrap());
+    assert!(other.lease("a", "you", hour).await.unwrap());
+    // And from there on it is the other's.
+    assert!(!one.lease("a", "me", hour).await.unwrap());
+    let third = FileStore::new(place.path());
+    assert!(!third.lease("a", "he", hour).await.unwrap());
+    drop(other);
+    assert!(third.lease("a", "he", hour).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_lease_given_before_the_clock_was_set_back_is_over() {
+    let place = TempDir::new().unwrap();
+    let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
+    let minute = Duration::from_secs(60);
+    assert!(one.lease("a", "me", 60 * minute).await.unwrap());
+    assert!(other.lease("a", "you", minute).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_has_expired_is_deleted_and_nothing_else() {
+    // Keys that live as long as their process: every run has names of its own.
+    let place = TempDir::new().unwrap();
+    let store = FileStore::new(place.path());
+    let (hour, zero) = (Duration::from_secs(3600), Duration::ZERO);
+    let name = |n: usize| format!("{n:032}");
+    let foreign = [name(1000), "notes.token".to_owned(), "my.lock".to_owned()];
+    for name in &foreign {
+        std::fs::write(place.path().join(name), "mine").unwrap();
+    }
+    for n in 0..100 {
+        assert!(store.lease(&name(n), "me", zero).await.unwrap());
+        store.put(&name(n), b"old", zero).await.unwrap();
+    }
+    store.put(&name(100), b"new", hour).await.unwrap();
+    store.put(&name(101), b"newer", hour).await.unwrap();
+    assert!(store.get(&name(100), 100).await.unwrap().is_some());
+    for name in &foreign {
+        assert!(place.path().join(name).exists(), "{name}");
+    }
+    let files = std::fs::read_dir(place.path()).unwrap().count();
+    assert_eq!(files, foreign.len() + 2 + 1, "and write.lock");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_process_that_stands_still_while_it_writes_costs_no_token_and_no_end() {
+    let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
+    let stopped = std::fs::File::create(place.path().join("write.lock")).unwrap();
+    fs4::FileExt::lock(&stopped).unwrap();
+    let (ended, end) = std::sync::mpsc::channel();
+    let (url, directory) = (server.url("/token"), place.path().to_owned());
+    std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let store = SealedStore::new(FileStore::new(directory), SEAL_KEY);
+        let tokens = replica(&url, store).build().unwrap();
+        let token = runtime.block_on(tokens.token()).unwrap();
+        // Waits for what runs on threads of its own.
+        drop(runtime);
+        ended.send(token).unwrap();
+    });
+    let token = end.recv_timeout(crate::harness::server::PATIENCE);
+    assert_eq!(token.unwrap().expose_secret(), TOKEN);
+    drop(stopped);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_directory_of_somebody_else_is_refused() {
+    // Only root can be in such a one: its owner could lead him by a link to any place.
+    let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
+    let (directory, target) = (place.path().join("theirs"), place.path().join("target"));
+    std::fs::create_dir(&directory).unwrap();
+    std::os::unix::fs::symlink(&target, directory.join("write.lock")).unwrap();
+    if std::os::unix::fs::chown(&directory, Some(12345), None).is_err() {
+        return;
+    }
+    assert_eq!(token_of(&server, &directory).await, TOKEN);
+    assert!(!target.exists());
+}
+
 /// A job that starts, needs a token, and ends: nothing, unless the test below starts it.
 #[test]
 fn a_short_job() {
