@@ -60,7 +60,8 @@ impl ClientCredentialsBuilder {
     ///
     /// Whose configuration differs in anything that could make another token of it (issuer, endpoint or API, client, method,
     /// scope, audience, resources, authorization details, parameters, headers but `User-Agent`, the certificate of
-    /// mutual TLS, the key of DPoP) has a token of its own; the secret or assertion may differ. A store that fails costs 100 ms now and
+    /// mutual TLS, the key of DPoP), or refuses more ([`strict`](Self::strict),
+    /// [`refuse_narrower_scope`](Self::refuse_narrower_scope)), has a token of its own; the secret or assertion may differ. A store that fails costs 100 ms now and
     /// then, and no token. See [`Shared`], and the guide in the documentation, `docs::sharing`.
     ///
     /// ```
@@ -122,6 +123,7 @@ impl Sharing {
             method: auth.name(),
             params,
             headers: &builder.exchange.headers,
+            rules: &builder.rules,
         };
         Some(Sharing {
             store,

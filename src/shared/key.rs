@@ -4,6 +4,7 @@
 use url::Url;
 
 use crate::grant::request::Params;
+use crate::grant::response::Rules;
 
 /// All of it, in one order and unambiguously. It is authenticated with the record, and its keyed hash is the record's
 /// name: neither shows it.
@@ -20,6 +21,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) params: &'a Params,
     /// Some gateways choose the tenant by a header.
     pub(crate) headers: &'a http::HeaderMap,
+    /// What would have been refused is not taken from those who accept it.
+    pub(crate) rules: &'a Rules,
 }
 
 pub(crate) enum Place<'a> {
@@ -75,6 +78,13 @@ impl Key {
         for (name, value) in headers {
             key.add("header", name.as_bytes());
             key.add("value", value);
+        }
+        let rules = [
+            ("strict", asked.rules.strict),
+            ("refuse_narrower_scope", asked.rules.refuse_narrower_scope),
+        ];
+        for (rule, _) in rules.iter().filter(|(_, holds)| *holds) {
+            key.add("rule", rule.as_bytes());
         }
         key
     }
@@ -132,6 +142,7 @@ mod tests {
             method,
             params: &params(asked),
             headers: &headers,
+            rules: &Rules::default(),
         };
         Key::of_grant(&asked).0
     }
@@ -196,6 +207,7 @@ mod tests {
                 method: "m",
                 params: &params(&[]),
                 headers,
+                rules: &Rules::default(),
             })
             .0
         };

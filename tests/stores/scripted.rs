@@ -6,7 +6,7 @@ use client_credentials::{
 };
 
 use crate::harness::canary::{self, OTHER, SECRET, TOKEN, assert_no_canary, found, render};
-use crate::harness::server::{Server, ok};
+use crate::harness::server::{Server, json, ok};
 use crate::resp::{Manner, Resp};
 use crate::{SEAL_KEY, redis, replica};
 
@@ -55,6 +55,23 @@ async fn whoever_asks_for_something_else_has_a_token_of_his_own() {
         tokens.token().await.unwrap();
         assert_eq!(server.hits(), hits);
     }
+}
+
+#[tokio::test]
+async fn what_would_have_been_refused_is_not_taken_from_one_who_accepted_it() {
+    let narrower = format!(r#"{{"access_token":"{TOKEN}","scope":"read","expires_in":3600}}"#);
+    let (server, store) = (
+        Server::start([json(200, narrower)]),
+        Resp::start(Manner::Well),
+    );
+    let replica = || replica(&server.url("/token"), redis(&store.url()));
+    let lenient = replica().build().unwrap();
+    assert_eq!(lenient.token().await.unwrap().scope(), Some("read"));
+    let exacting = replica().refuse_narrower_scope().build().unwrap();
+    assert!(exacting.token().await.is_err(), "it asked for `read write`");
+    let strict = replica().strict().build().unwrap();
+    assert!(strict.token().await.is_err(), "there is no token_type");
+    assert!(server.hits() >= 3);
 }
 
 #[tokio::test]
@@ -199,6 +216,9 @@ async fn strange_answers_are_misses() {
         b"$5\r\nabc".to_vec(),
         b"$-5\r\n".to_vec(),
         b"$99999999999999999999\r\n".to_vec(),
+        b"$2147483647\r\n".to_vec(),
+        b"*2147483647\r\n".to_vec(),
+        b"%2147483647\r\n".to_vec(),
         b">2\r\n+a\r\n+b\r\n".to_vec(),
         b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
         vec![0xff; 64],
