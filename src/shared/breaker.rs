@@ -12,6 +12,8 @@ pub(crate) struct Breaker {
     failed: Option<Moment>,
     /// Left alone until then; one visit is let through at a time after it.
     closed_until: Option<Moment>,
+    /// A visit was let through to see whether the store is back, and its outcome is not known.
+    trial: bool,
     /// The failure was told, and its end was not.
     told: bool,
 }
@@ -37,6 +39,7 @@ impl Breaker {
         match self.closed_until {
             Some(end) if !end.reached(now) => false,
             Some(_) => {
+                self.trial = true;
                 self.closed_until = Some(now.plus(self.pause()));
                 true
             }
@@ -45,6 +48,11 @@ impl Breaker {
     }
 
     pub(crate) fn failed(&mut self, now: Moment) -> Option<News> {
+        let closed = self.closed_until.is_some_and(|end| !end.reached(now));
+        // Of a thousand visits under way together the first one that fails speaks for all: it is one failure.
+        if closed && !std::mem::take(&mut self.trial) {
+            return None;
+        }
         if self.is_calm(now) {
             self.strikes = 0;
         }
@@ -56,6 +64,7 @@ impl Breaker {
 
     pub(crate) fn succeeded(&mut self, now: Moment) -> Option<News> {
         self.closed_until = None;
+        self.trial = false;
         if !self.is_calm(now) {
             return None;
         }
@@ -145,9 +154,25 @@ mod tests {
     fn failures_for_ever_overflow_nothing() {
         let mut t = Trial::new();
         for n in 0..100 {
-            t.breaker.failed(t.at(n));
+            assert!(t.breaker.admits(t.at(n * 30_000)));
+            t.breaker.failed(t.at(n * 30_000));
         }
-        assert!(!t.breaker.admits(t.at(99 + 29_999)));
-        assert!(t.breaker.admits(t.at(99 + 30_000)));
+        assert!(!t.breaker.admits(t.at(99 * 30_000 + 29_999)));
+        assert!(t.breaker.admits(t.at(99 * 30_000 + 30_000)));
+    }
+
+    #[test]
+    fn a_thousand_visits_that_fail_together_are_one_failure() {
+        let mut t = Trial::new();
+        assert!((0..1000).all(|_| t.breaker.admits(t.at(0))));
+        let told = (0..1000).filter_map(|n| t.breaker.failed(t.at(n / 10)));
+        assert_eq!(told.count(), 1);
+        assert!(!t.breaker.admits(t.at(999)));
+        assert!(t.breaker.admits(t.at(1000)));
+        // The one that was let through counts, whoever fails beside it.
+        t.breaker.failed(t.at(1100));
+        t.breaker.failed(t.at(1100));
+        assert!(!t.breaker.admits(t.at(3099)));
+        assert!(t.breaker.admits(t.at(3100)));
     }
 }
