@@ -29,7 +29,7 @@ pub(super) struct Connections {
     tls: bool,
     pub(super) password: Option<Credential>,
     pub(super) roots: Option<Vec<u8>>,
-    connector: Arc<OnceLock<Result<TlsConnector, String>>>,
+    connector: Arc<OnceLock<TlsConnector>>,
     /// The node of a cluster that was found to have our names.
     node: Mutex<Option<Node>>,
     kept: Mutex<Option<Arc<Connection>>>,
@@ -50,7 +50,7 @@ struct Connection {
     /// The runtime that drives it: in another one nobody might.
     runtime: Id,
     allowance: Allowance,
-    under_way: AtomicUsize,
+    under_way: Arc<AtomicUsize>,
     uses: Arc<AtomicU64>,
     task: AbortHandle,
 }
@@ -219,20 +219,18 @@ impl Connections {
     }
 
     async fn connector(&self) -> Result<TlsConnector, Error> {
-        let connector = Arc::clone(&self.connector);
-        if connector.get().is_none() {
-            let (making, roots) = (Arc::clone(&connector), self.roots.clone());
-            // Even if this flight gives up, the next one finds it made.
-            let made = tokio::task::spawn_blocking(move || {
-                making.get_or_init(|| tls::connector(roots.as_deref()));
-            });
-            made.await.map_err(Error::other)?;
+        if let Some(connector) = self.connector.get() {
+            return Ok(connector.clone());
         }
-        match connector.get() {
-            Some(Ok(connector)) => Ok(connector.clone()),
-            Some(Err(flaw)) => Err(Error::new(ErrorKind::Configuration, flaw.clone())),
-            None => Err(refused("there is no TLS")),
-        }
+        let (kept, roots) = (Arc::clone(&self.connector), self.roots.clone());
+        // Even if this flight gives up, the next one finds it made. A failure is not kept: the system's authorities may
+        // be there a moment later.
+        let made = tokio::task::spawn_blocking(move || {
+            let connector = tls::connector(roots.as_deref())?;
+            Ok(kept.get_or_init(|| connector).clone())
+        });
+        let made: Result<TlsConnector, String> = made.await.map_err(Error::other)?;
+        made.map_err(|flaw| Error::new(ErrorKind::Configuration, flaw))
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
@@ -281,13 +279,16 @@ where
         .await
         .map_err(|e| said(&e))?;
     let uses = Arc::new(AtomicU64::new(0));
-    let watched = Arc::clone(&uses);
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let (watched, busy) = (Arc::clone(&uses), Arc::clone(&under_way));
     let task = tokio::spawn(async move {
         let mut driver = pin!(driver);
         loop {
             let before = watched.load(Ordering::Relaxed);
             let ended = tokio::time::timeout(IDLE, &mut driver).await.is_ok();
-            if ended || watched.load(Ordering::Relaxed) == before {
+            let idle = watched.load(Ordering::Relaxed) == before;
+            // Somebody's patience may be longer.
+            if ended || (idle && busy.load(Ordering::Relaxed) == 0) {
                 return;
             }
         }
@@ -297,7 +298,7 @@ where
         node: node.clone(),
         runtime: here,
         allowance,
-        under_way: AtomicUsize::new(0),
+        under_way,
         uses,
         task: task.abort_handle(),
     })
@@ -369,4 +370,36 @@ fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic cannot leave anything half done in there.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::IntoConnectionInfo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_takes_longer_than_a_connection_is_kept_is_answered() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        tokio::spawn(async move {
+            let mut piece = [0; 1024];
+            while theirs.read(&mut piece).await.unwrap() > 0 {
+                tokio::time::sleep(5 * IDLE).await;
+                theirs.write_all(b"+OK\r\n").await.unwrap();
+            }
+        });
+        let info = "redis://x".into_connection_info().unwrap();
+        let connections = Connections::new(info, false);
+        let settings = connections.settings().await.unwrap();
+        let node = connections.first().unwrap();
+        let connection = talk(ours, &settings, &node, Handle::current().id()).await;
+        let connection = Arc::new(connection.unwrap());
+        let ping = redis::cmd("PING");
+        let answer: String = connections.query(&connection, &ping, false).await.unwrap();
+        assert_eq!(answer, "OK");
+        // And is closed when nobody waits any more.
+        tokio::time::sleep(3 * IDLE).await;
+        assert!(connection.task.is_finished());
+    }
 }
