@@ -90,6 +90,9 @@ struct Memory {
     watermark: Option<Duration>,
     /// The last token that was fetched is of no use to others (`expires_in: 0`): nobody waits for the next one.
     unshareable: bool,
+    /// Another host's token is waited for. Still so when the next flight begins: the last one was cut short, by a
+    /// deadline that we do not know.
+    waiting: bool,
 }
 
 /// SHA-256 of a token. Tokens cannot be guessed, so neither can they from this.
@@ -106,6 +109,10 @@ impl<S: TokenSource> Shared<S> {
     ///
     /// `name` is what distinguishes these tokens from all others there: authorization server, client, scope, audience.
     /// The store does not get to see it.
+    ///
+    /// When a token is stale is judged by the default numbers of [`Cached`](crate::Cached): a longer
+    /// [`refresh_window`](crate::Cached::refresh_window) or a shorter [`max_age`](crate::Cached::max_age) of the cache
+    /// around it brings no renewal before that.
     pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
         Shared::assemble(
             source,
@@ -184,7 +191,9 @@ impl<S: TokenSource> Shared<S> {
         let Ok(holder) = self.possession.holder().await else {
             return self.source.token().await;
         };
-        let Some(mut visit) = self.store.visit(&self.clock).await else {
+        let quarter = self.settings.flight_deadline / 4;
+        let cut_short = std::mem::take(&mut self.memory().waiting);
+        let Some(mut visit) = self.store.visit(&self.clock, quarter).await else {
             return self.source.token().await;
         };
         let key = self.key.bound_to(thumbprint(&holder).as_deref());
@@ -194,7 +203,11 @@ impl<S: TokenSource> Shared<S> {
         };
         let (mut holding, mut pause, mut spend) = (false, FIRST_LOOK, Spend::Time);
         let start = Instant::now();
-        let wait = WAIT.min(self.settings.flight_deadline / 4);
+        let wait = if cut_short {
+            Duration::ZERO
+        } else {
+            WAIT.min(quarter)
+        };
         let mut found = self.look(&mut visit, key, &holder, spend).await;
         loop {
             if found.as_ref().is_some_and(|found| found.fresh) || holding || visit.has_failed() {
@@ -206,6 +219,7 @@ impl<S: TokenSource> Shared<S> {
                 Some(true) => holding = true,
                 Some(false) if found.is_some() || start.elapsed() >= wait => break,
                 Some(false) => {
+                    self.memory().waiting = true;
                     // Not all at once.
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LONGEST_LOOK);
@@ -215,6 +229,7 @@ impl<S: TokenSource> Shared<S> {
             }
             found = self.look(&mut visit, key, &holder, spend).await.or(found);
         }
+        self.memory().waiting = false;
         // It is used by those who do not have to renew it.
         let renew = holding || visit.has_failed();
         if let Some(found) = found.take_if(|found| found.fresh || !renew) {

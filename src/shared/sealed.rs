@@ -71,7 +71,8 @@ impl SealedStore {
         }
     }
 
-    /// For how long in total one flight waits for a store that does not answer. Default: 100 ms.
+    /// For how long in total one flight waits for a store that does not answer; at most a quarter of the flight deadline.
+    /// Default: 100 ms.
     pub fn patience(mut self, limit: Duration) -> Self {
         self.patience = limit;
         self
@@ -89,16 +90,19 @@ impl SealedStore {
             .fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
     }
 
-    /// One flight's dealings with the store. `None`: it is left alone.
-    pub(crate) async fn visit(&self, clock: &Clock) -> Option<Visit<'_>> {
+    /// One flight's dealings with the store, which take at most so long. `None`: it is left alone.
+    pub(crate) async fn visit(&self, clock: &Clock, most: Duration) -> Option<Visit<'_>> {
         if !self.breaker(|breaker| breaker.admits(clock.now())) {
             return None;
         }
+        // Whoever waits until the flight's end has no token then.
+        let patience = self.patience.min(most);
         let mut visit = Visit {
             store: self,
             clock: clock.clone(),
             ring: Ring(Vec::new()),
-            left: self.patience,
+            patience,
+            left: patience,
             failed: false,
             met_defect: false,
         };
@@ -160,6 +164,7 @@ pub(crate) struct Visit<'a> {
     store: &'a SealedStore,
     clock: Clock,
     ring: Ring,
+    patience: Duration,
     /// Of the patience.
     left: Duration,
     failed: bool,
@@ -281,7 +286,7 @@ impl Visit<'_> {
             Ok(Err(error)) => error,
             Err(_) => Error::new(
                 ErrorKind::Other,
-                format!("no answer within {:?}", self.store.patience),
+                format!("no answer within {:?}", self.patience),
             ),
         };
         self.failed = true;

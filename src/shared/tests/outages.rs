@@ -211,6 +211,33 @@ async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_shorter_than_the_wait_costs_one_flight() {
+    // The cache around a source of one's own has a deadline that we are not told, and the holder of the lease has died.
+    let fleet = Fleet::new();
+    fleet.server.takes(10_000);
+    let dying = fleet.host();
+    let dying = tokio::spawn(async move { value(&dying).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    dying.abort();
+    fleet.server.takes(0);
+    let cache = fleet.cached().flight_deadline(Duration::from_secs(1));
+    assert!(cache.token().await.is_err());
+    fleet.advance(1);
+    assert_eq!(value(&cache).await, "t2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patience_beyond_the_flights_deadline_costs_no_token() {
+    let fleet = Fleet::new();
+    fleet.store.fail(Fault::Hanging);
+    let mut host = fleet.host();
+    host.store = host.store.patience(Duration::from_secs(3600));
+    let start = Instant::now();
+    assert_eq!(value(&host).await, "t1");
+    assert!(start.elapsed() < Settings::default().flight_deadline / 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn debug_shows_neither_key_nor_token() {
     let fleet = Fleet::new();
     let cached = fleet.cached();
