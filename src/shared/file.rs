@@ -1,6 +1,7 @@
 //! A directory as a store: for command line tools, and for jobs that start often and end soon.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fs4::FileExt;
+use tokio::sync::Semaphore;
 
 use super::store::{Store, StoreFuture};
 use crate::Error;
@@ -27,16 +29,18 @@ use crate::Error;
 /// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct FileStore {
     directory: Arc<Path>,
     held: Arc<Mutex<Held>>,
+    threads: Arc<Semaphore>,
 }
+
+/// 4: a disk that hangs takes so many of the runtime's threads for good, and leaves the others to other files.
+const THREADS: usize = 4;
 
 /// The leases of this process, by name.
 type Held = BTreeMap<String, Lease>;
 
-#[derive(Debug)]
 struct Lease {
     owner: String,
     until: Instant,
@@ -50,6 +54,7 @@ impl FileStore {
         FileStore {
             directory: directory.into().into(),
             held: Arc::default(),
+            threads: Arc::new(Semaphore::new(THREADS)),
         }
     }
 
@@ -59,10 +64,21 @@ impl FileStore {
         step: impl FnOnce(&Path, &Mutex<Held>) -> io::Result<T> + Send + 'static,
     ) -> StoreFuture<'a, T> {
         let (directory, held) = (Arc::clone(&self.directory), Arc::clone(&self.held));
+        let threads = Arc::clone(&self.threads);
         Box::pin(async move {
-            let step = tokio::task::spawn_blocking(move || step(&directory, &held));
+            let turn = threads.acquire_owned().await.map_err(Error::other)?;
+            let step = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                step(&directory, &held)
+            });
             step.await.map_err(Error::other)?.map_err(Error::other)
         })
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FileStore({})", self.directory.display())
     }
 }
 

@@ -205,6 +205,32 @@ fn a_process_that_stands_still_while_it_writes_costs_no_token_and_no_end() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_disk_that_hangs_leaves_threads_to_others() {
+    let place = TempDir::new().unwrap();
+    let pipe = place.path().join("write.lock");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(16).build();
+    let runtime = runtime.unwrap();
+    let store = FileStore::new(place.path());
+    let read = runtime.block_on(async {
+        for _ in 0..100 {
+            let lease = store.lease("a", "me", PATIENT);
+            let lease = tokio::time::timeout(Duration::from_millis(1), lease).await;
+            assert!(lease.is_err(), "nobody reads from the pipe");
+        }
+        // As a credential is.
+        let read = tokio::task::spawn_blocking(|| ());
+        tokio::time::timeout(crate::harness::server::PATIENCE, read).await
+    });
+    // Whoever opens it for both ends waits for nobody.
+    let _end = std::fs::File::options().read(true).write(true).open(&pipe);
+    assert!(read.is_ok());
+}
+
+#[cfg(unix)]
 #[tokio::test]
 async fn the_directory_of_somebody_else_is_refused() {
     // Only root can be in such a one: its owner could lead him by a link to any place.
