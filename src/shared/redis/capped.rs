@@ -20,6 +20,14 @@ impl Allowance {
     fn left(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Whether it was enough. In one step: a command that begins meanwhile allows more.
+    fn spend(&self, bytes: usize) -> bool {
+        let rest = |left: usize| left.checked_sub(bytes);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest)
+            .is_ok()
+    }
 }
 
 pub(super) struct Capped<S> {
@@ -41,12 +49,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
         let mut part = ReadBuf::new(piece.get_mut(..most).unwrap_or_default());
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let read = part.filled();
-        match left.checked_sub(read.len()) {
-            Some(left) => self.allowance.set(left),
-            None => {
-                let text = "the store sends more than it was asked for";
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
-            }
+        if !self.allowance.spend(read.len()) {
+            let text = "the store sends more than it was asked for";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         buf.put_slice(read);
         Poll::Ready(Ok(()))
@@ -92,6 +97,33 @@ mod tests {
             assert!(out.len() <= allowed);
             assert!(capped.stream.len() >= 1_000_000 - allowed - 1);
         }
+    }
+
+    /// A command begins while the answer to another one is being read.
+    struct Begins(Allowance);
+
+    impl AsyncRead for Begins {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.0.set(20);
+            buf.put_slice(b"abc");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_command_allows_is_not_lost_to_one_that_is_read() {
+        let allowance = Allowance::default();
+        allowance.set(10);
+        let mut capped = Capped {
+            stream: Begins(allowance.clone()),
+            allowance: allowance.clone(),
+        };
+        assert_eq!(capped.read(&mut [0; 3]).await.unwrap(), 3);
+        assert_eq!(allowance.left(), 17);
     }
 
     #[tokio::test]
