@@ -17,7 +17,7 @@ use connection::Connections;
 ///
 /// `redis://host:port/db` or `rediss://` for TLS; `redis+unix:///path` for a socket. The connection is made within the
 /// first flight and closed a second after the last one. All names begin with `{client-credentials}:`, which keeps them
-/// on one node of a cluster and is what an ACL needs:
+/// on one node of a cluster and is what an ACL needs (with `+select` for a `db` other than 0):
 ///
 /// ```text
 /// ACL SETUSER tokens on >password ~{client-credentials}:* +get +getrange +set +del +eval +asking
