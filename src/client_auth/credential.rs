@@ -142,7 +142,7 @@ impl Credential {
     }
 
     /// Reads a key or certificate, which has lines.
-    #[cfg(any(feature = "jwt", feature = "mtls"))]
+    #[cfg(any(feature = "jwt", feature = "mtls", feature = "shared"))]
     pub(crate) async fn read_text(&self, place: usize) -> Result<SecretString, Error> {
         // Empty is what a file is while it is written: whoever parses it finds that out.
         self.checked(place, |_| None).await

@@ -114,7 +114,7 @@ impl SealedStore {
     async fn ring(&self) -> Result<Ring, Error> {
         let (mut keys, mut last) = (Vec::new(), None);
         for place in self.key.places() {
-            let key = self.key.read(place).await.and_then(|text| {
+            let key = self.key.read_text(place).await.and_then(|text| {
                 SealKey::parse(text.expose_secret()).map_err(|flaw| {
                     let text = format!("the seal key ({:?}) {flaw}", self.key);
                     Error::new(ErrorKind::Credential, text)

@@ -274,6 +274,17 @@ async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_break_after_the_key_is_no_part_of_it() {
+    // What Kubernetes makes an environment variable of, when the secret was made from a file.
+    let fleet = Fleet::new();
+    let key = format!("{SEAL_KEY}\n");
+    let host = fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
+    assert_eq!(host.store.fault(), None, "build() accepts it");
+    assert_eq!(value(&host).await, "t1");
+    assert_eq!(value(&fleet.host()).await, "t1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
     // D20
     let key = Key::named("name");
