@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{ClientCredentials, RedisStore, SealedStore, TokenSource};
+use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, TokenSource};
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::authorization_server::AuthorizationServer;
@@ -151,11 +151,18 @@ async fn the_acl_of_the_documentation_is_enough() {
         let redis = RedisStore::new(&url).unwrap().password(password);
         SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
     };
+    let rotated = |new: &str, old: &str| {
+        let both = Credential::from(new).or(old);
+        let redis = RedisStore::new(&url).unwrap().password(both);
+        SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
+    };
     let tokens: ClientCredentials = replica(&server.url, store("password")).build().unwrap();
     let token = tokens.token().await.unwrap();
     tokens.reject(&token);
     assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
     assert_eq!(token_of(&server, store("password")).await, "t2");
+    assert_eq!(token_of(&server, rotated("wrong", "password")).await, "t2");
+    assert_eq!(token_of(&server, rotated("password", "wrong")).await, "t2");
     assert_eq!(token_of(&server, store("wrong")).await, "t3");
     // Another database wants one command more.
     let other = || {

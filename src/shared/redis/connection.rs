@@ -173,8 +173,40 @@ impl Connections {
         Ok((connection, true))
     }
 
+    /// With one password after the other, while they are refused.
     async fn connect(&self, node: &Node, here: Id) -> Result<Connection, Error> {
-        let settings = self.settings().await?;
+        let settings = self.settings();
+        let Some(credential) = &self.password else {
+            return self.connect_as(&settings, node, here).await;
+        };
+        let mut last = None;
+        for place in credential.places() {
+            let connected = match credential.read(place).await {
+                Ok(password) => {
+                    let settings = settings.clone().set_password(password.expose_secret());
+                    self.connect_as(&settings, node, here).await
+                }
+                Err(error) => Err(error),
+            };
+            match connected {
+                Ok(connection) => {
+                    credential.accept(place);
+                    return Ok(connection);
+                }
+                // No password changes that.
+                Err(error) if error.kind() == ErrorKind::Transport => return Err(error),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| refused("there is no password")))
+    }
+
+    async fn connect_as(
+        &self,
+        settings: &RedisConnectionInfo,
+        node: &Node,
+        here: Id,
+    ) -> Result<Connection, Error> {
         let unreachable = |e: std::io::Error| {
             Error::new(ErrorKind::Transport, "it could not be reached").because(e)
         };
@@ -185,37 +217,26 @@ impl Connections {
                     .map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 if !self.tls {
-                    return talk(stream, &settings, node, here).await;
+                    return talk(stream, settings, node, here).await;
                 }
                 let name = rustls::pki_types::ServerName::try_from(host.clone())
                     .map_err(|_| refused("its name is none that a certificate can have"))?;
                 let stream = self.connector().await?.connect(name, stream);
-                talk(stream.await.map_err(unreachable)?, &settings, node, here).await
+                talk(stream.await.map_err(unreachable)?, settings, node, here).await
             }
             #[cfg(unix)]
             Node::Unix(path) => {
                 let stream = tokio::net::UnixStream::connect(path)
                     .await
                     .map_err(unreachable)?;
-                talk(stream, &settings, node, here).await
+                talk(stream, settings, node, here).await
             }
         }
     }
 
-    async fn settings(&self) -> Result<RedisConnectionInfo, Error> {
+    fn settings(&self) -> RedisConnectionInfo {
         // Less to say, and less that an ACL must allow.
-        let settings = self.info.redis_settings().clone().set_skip_set_lib_name();
-        let Some(credential) = &self.password else {
-            return Ok(settings);
-        };
-        let mut last = None;
-        for place in credential.places() {
-            match credential.read(place).await {
-                Ok(password) => return Ok(settings.set_password(password.expose_secret())),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| refused("there is no password")))
+        self.info.redis_settings().clone().set_skip_set_lib_name()
     }
 
     async fn connector(&self) -> Result<TlsConnector, Error> {
@@ -391,7 +412,7 @@ mod tests {
         });
         let info = "redis://x".into_connection_info().unwrap();
         let connections = Connections::new(info, false);
-        let settings = connections.settings().await.unwrap();
+        let settings = connections.settings();
         let node = connections.first().unwrap();
         let connection = talk(ours, &settings, &node, Handle::current().id()).await;
         let connection = Arc::new(connection.unwrap());

@@ -51,7 +51,8 @@ impl RedisStore {
         Ok(RedisStore(Connections::new(info, tls)))
     }
 
-    /// The password, read anew for each connection. Instead of the one in the URL.
+    /// The password, read anew for each connection; of two ([`Credential::or`]) the one that is accepted. Instead of the
+    /// one in the URL.
     pub fn password(mut self, password: impl Into<Credential>) -> Self {
         self.0.password = Some(password.into());
         self
