@@ -143,13 +143,13 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
     {
         let policy = &self.bearer.policy;
         let state = match destination {
-            Err(error) => State::Failed { error: Some(error) },
+            Err(error) => self.not_sent(error),
             Ok(None) => State::Sent {
                 sent: self.inner.call(request),
                 ours: None,
             },
             Ok(Some((origin, key))) => match self.bearer.source.token_for(&key).if_ready() {
-                Some(Err(error)) => State::Failed { error: Some(error) },
+                Some(Err(error)) => self.not_sent(error),
                 Some(Ok(token)) if token.binding().is_none() => {
                     let trip = Trip::begin(policy, origin, token, &mut request);
                     let ours = Some(Box::new(Ours {
@@ -172,6 +172,17 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
             },
         };
         BearerFuture { state }
+    }
+
+    /// What the service has reserved when it was made ready, such as one of a few places, is let go: nobody may call
+    /// it for a long time.
+    fn not_sent<Q>(&mut self, error: Error) -> State<S, I, Q>
+    where
+        I: Service<Q> + Clone,
+    {
+        let clone = self.inner.clone();
+        self.inner = clone;
+        State::Failed { error: Some(error) }
     }
 
     fn wait_and_send<Q>(

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use client_credentials::{BearerAuth, ErrorKind};
+use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tower::{Service, ServiceExt, service_fn};
@@ -220,6 +221,30 @@ async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
         4,
         "three requests, one of them repeated"
     );
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_sent_gives_its_place_to_another() {
+    let down = Issuer {
+        down_after: Some(0),
+        ..Issuer::default()
+    };
+    let elsewhere = (bearer(&Issuer::default()), "https://elsewhere.test");
+    // The second of its requests fails at once, by the error of the first.
+    for (bearer, url) in [elsewhere, (bearer(&down), API)] {
+        let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
+        let limited = tower::limit::ConcurrencyLimit::new(service, 1);
+        let mut one = tower::Layer::layer(&bearer, limited);
+        let mut other = one.clone();
+        for _ in 0..2 {
+            let request = Request::get(url).body(()).unwrap();
+            let sent = one.ready().await.unwrap().call(request).await;
+            assert!(sent.is_err(), "{url}");
+            let ready = other.ready().now_or_never();
+            assert!(ready.is_some(), "{url}: the one place is taken by nobody");
+            other = one.clone();
+        }
+    }
 }
 
 #[tokio::test]
