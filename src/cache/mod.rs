@@ -24,8 +24,8 @@ use clock::{Clock, Moment};
 pub(crate) use flight::Cause;
 #[cfg(feature = "pool")]
 pub(crate) use flight::KEPT_ALIVE;
-pub(crate) use flight::landed;
-use flight::{Flight, Landed, Landing, Plan, Pulse, Runtime};
+use flight::{Flight, Landed, Landing, Plan, Pulse};
+pub(crate) use flight::{Runtime, landed};
 #[cfg(feature = "shared")]
 pub(crate) use schedule::Schedule;
 pub(crate) use schedule::{doubled, share};

@@ -1,7 +1,12 @@
 //! What a token is bound to: a key that signs a proof for each request (RFC 9449 section 4).
 
 use std::fmt;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -11,6 +16,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::nonces::{Nonces, Role};
+use crate::cache::Runtime;
 use crate::cache::clock::Moment;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
 use crate::{AccessToken, Error, ErrorKind};
@@ -111,7 +117,14 @@ impl Binding {
         let message = jws::signing_input(&self.header, &claims);
         let signature = match &self.key {
             Key::Here(key) => key.sign(message.as_bytes()).ok_or_else(unsigned)?,
-            Key::Elsewhere(signer) => signature(&**signer, message.as_bytes()).await?,
+            Key::Elsewhere(signer) => {
+                let signature = signature(&**signer, message.as_bytes());
+                match role {
+                    // Inside a flight, which has a deadline and outlives a panic.
+                    Role::Authorization => signature.await?,
+                    Role::Resource => contained(signature).await?,
+                }
+            }
         };
         let proof = jws::compact(message, &signature);
         let mut value = HeaderValue::from_str(&proof).map_err(|_| unsigned())?;
@@ -123,6 +136,42 @@ impl Binding {
     pub(crate) fn hear(&self, role: Role, url: &Url, headers: &HeaderMap) -> bool {
         self.nonces.hear(role, url, headers)
     }
+}
+
+/// 10 s: as long as a whole attempt at the token endpoint may take.
+const LONGEST_SIGNING: Duration = Duration::from_secs(10);
+
+/// Before a request to an API there is no flight around the signer: neither its silence nor its panic is the request's.
+async fn contained(
+    signature: impl Future<Output = Result<Vec<u8>, Error>>,
+) -> Result<Vec<u8>, Error> {
+    let failed = |text: String| Error::new(ErrorKind::Credential, text).transient();
+    let mut signature = pin!(signature);
+    // Without timers only the caller's own deadline is left.
+    let limit = match Runtime::current() {
+        Runtime::Ready(_) => Some(tokio::time::sleep(LONGEST_SIGNING)),
+        Runtime::Unfit(_) => None,
+    };
+    let mut limit = pin!(limit);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let signed = signature.as_mut().poll(cx);
+            let limit = limit.as_mut().as_pin_mut();
+            let late = signed.is_pending() && limit.is_some_and(|limit| limit.poll(cx).is_ready());
+            (signed, late)
+        }));
+        match polled {
+            Ok((Poll::Ready(signed), _)) => Poll::Ready(signed),
+            Ok((Poll::Pending, true)) => Poll::Ready(Err(failed(format!(
+                "the signer gave no signature within {LONGEST_SIGNING:?}"
+            )))),
+            Ok((Poll::Pending, false)) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(failed(
+                "the signer panicked (its message went to the panic hook)".to_owned(),
+            ))),
+        }
+    })
+    .await
 }
 
 /// `htu` (RFC 9449 section 4.2): without query and fragment; and what stands before the host is nobody's business.

@@ -70,7 +70,8 @@ impl DpopKey {
 
     /// A key that stays in a KMS or an HSM. `public_key` is its public part: PEM (`PUBLIC KEY`; for RSA a JWK), or a JWK.
     ///
-    /// The signer is asked once for each attempt to fetch a token and once for each request to an API.
+    /// The signer is asked once for each attempt to fetch a token and once for each request to an API. There it has 10 s:
+    /// the request fails with an error of kind [`Credential`](crate::ErrorKind::Credential) then, and is not sent.
     ///
     /// ```
     /// use client_credentials::{DpopKey, Signer, SigningAlgorithm, SigningFuture};

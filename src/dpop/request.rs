@@ -39,7 +39,7 @@ impl AccessToken {
     /// # Errors
     ///
     /// [`ErrorKind::Configuration`] if `url` is not an absolute URL. [`ErrorKind::Credential`] if the proof cannot be
-    /// signed.
+    /// signed, or not within 10 s.
     ///
     /// # Cancel safety
     ///

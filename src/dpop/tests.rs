@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use url::Url;
@@ -7,6 +10,7 @@ use url::Url;
 use super::*;
 use crate::cache::clock::{Clock, manual};
 use crate::signing::tests::p256;
+use crate::signing::{SigningAlgorithm, SigningFuture};
 use crate::token::{Holder, Terms};
 use crate::{AccessToken, ErrorKind};
 
@@ -106,9 +110,66 @@ async fn of_two_keys_the_first_that_can_be_read_is_used() {
 #[tokio::test]
 async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     let (clock, hands) = manual::clock();
-    hands.set_wall(|_| std::time::Duration::ZERO);
+    hands.set_wall(|_| Duration::ZERO);
     let binding = DpopKey::generate().binding().await.unwrap();
     let at = url("https://api.example.com/");
     let proof = binding.proof(Role::Resource, "GET", &at, None, clock.now());
     assert_eq!(proof.await.unwrap_err().kind(), ErrorKind::Credential);
+}
+
+/// A key management service on a bad day.
+#[derive(Debug)]
+enum Kms {
+    Silent,
+    Panics,
+}
+
+impl Signer for Kms {
+    fn algorithm(&self) -> SigningAlgorithm {
+        SigningAlgorithm::ES256
+    }
+    fn key_id(&self) -> Option<String> {
+        None
+    }
+    fn sign<'a>(&'a self, _: &'a [u8]) -> SigningFuture<'a> {
+        match self {
+            Kms::Silent => Box::pin(std::future::pending()),
+            Kms::Panics => panic!("a bug in the signer"),
+        }
+    }
+}
+
+/// The headers of a request whose token is bound to the key there.
+async fn headers_by(kms: Kms) -> Result<HeaderMap, Error> {
+    const PUBLIC: &str = r#"{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#;
+    let holder = Holder {
+        key: Some(DpopKey::signer(kms, PUBLIC).binding().await?),
+        ..Holder::default()
+    };
+    let terms = Terms {
+        holder,
+        ..Terms::default()
+    };
+    let token = AccessToken::issued(&"t".into(), terms, Clock::System.now())?;
+    let url = "https://api.example.com/";
+    token.request_headers(&http::Method::GET, url).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signer_that_is_silent_or_panics_costs_its_request_and_nothing_more() {
+    for (kms, told) in [
+        (Kms::Silent, "no signature within 10s"),
+        (Kms::Panics, "panicked"),
+    ] {
+        let minute = Duration::from_secs(60);
+        let headers = tokio::time::timeout(minute, headers_by(kms)).await;
+        let error = headers.expect("it has an end").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credential);
+        assert!(error.is_transient() && error.to_string().contains(told));
+    }
+}
+
+#[test]
+fn without_a_runtime_a_signer_is_waited_for() {
+    assert!(headers_by(Kms::Silent).now_or_never().is_none());
 }

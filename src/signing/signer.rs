@@ -7,10 +7,12 @@ use std::pin::Pin;
 use super::SigningAlgorithm;
 use crate::{Error, ErrorKind};
 
-/// Signs assertions with a key that never leaves its place: a key management service, an HSM.
+/// Signs with a key that never leaves its place: a key management service, an HSM.
 ///
-/// [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) takes it. It is asked
-/// once for each attempt, inside the flight, and shares its deadline; a panic in it is an error of that flight.
+/// [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) takes it, for assertions,
+/// and `DpopKey::signer` (feature `dpop`). It is asked once for each attempt to fetch a token, inside the flight, and
+/// shares its deadline; a panic in it is an error of that flight. With DPoP it is also asked for each request to an API:
+/// it has 10 s then, and neither silence nor a panic costs more than that request.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Signer, SigningAlgorithm, SigningFuture};
@@ -47,7 +49,7 @@ pub trait Signer: fmt::Debug + Send + Sync {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the flight's deadline passes.
+    /// The future is dropped when the flight's deadline passes, or that of the request's proof, or with the request.
     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a>;
 }
 
