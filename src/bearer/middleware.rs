@@ -48,8 +48,9 @@ impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
 /// For [`SameCertificate`](super::SameCertificate).
 #[cfg(feature = "mtls")]
 fn mark(extensions: &mut Extensions, trip: &Trip<Request>) {
-    match trip.client_certificate() {
-        Some(certificate) => extensions.insert(certificate),
+    use super::same_certificate::Carried;
+    match trip.token().shown_certificate() {
+        Some(_) => extensions.insert(Carried(trip.token().clone())),
         None => extensions.remove(),
     };
 }

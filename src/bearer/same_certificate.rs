@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use http::Extensions;
+use http::header::AUTHORIZATION;
 use reqwest::{Client, Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
-use crate::{ClientCertificate, Error, ErrorKind};
+use crate::{AccessToken, ClientCertificate, Error, ErrorKind};
 
 /// Sends each request over a connection that shows the certificate which its token is bound to.
 ///
@@ -17,6 +18,9 @@ use crate::{ClientCertificate, Error, ErrorKind};
 /// also when the certificate is rotated while the program runs. There is nothing to configure twice: the certificate is
 /// that of [`ClientAuth::mutual_tls`](crate::ClientAuth::mutual_tls). Requests without such a token take the client that
 /// the chain was built on.
+///
+/// Redirects that the closure's client follows show the certificate wherever they lead: an API that has none needs
+/// `redirect(Policy::none())` on the builder.
 ///
 /// ```no_run
 /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate};
@@ -42,6 +46,10 @@ pub struct SameCertificate {
     /// The newest last.
     clients: Mutex<Vec<(ClientCertificate, Client)>>,
 }
+
+/// In the extensions of a request: the token that [`BearerAuth`](crate::BearerAuth) has put on it.
+#[derive(Clone)]
+pub(super) struct Carried(pub(super) AccessToken);
 
 /// 4: as many certificates as are in use at once, in a rotation and with several clients.
 const MOST: usize = 4;
@@ -84,10 +92,15 @@ impl Middleware for SameCertificate {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        match extensions.get::<ClientCertificate>() {
+        let carried = extensions.get().and_then(|Carried(token)| {
+            // Extensions may be older than the request: those of a redirect, or of another request of the user's.
+            let is_on = request.headers().get(AUTHORIZATION) == Some(&token.authorization());
+            token.client_certificate().filter(|_| is_on)
+        });
+        match carried {
             Some(certificate) => {
                 let client = self
-                    .client(certificate)
+                    .client(&certificate)
                     .map_err(reqwest_middleware::Error::middleware)?;
                 Ok(client.execute(request).await?)
             }

@@ -105,10 +105,10 @@ impl<Q: Outgoing> Trip<Q> {
         }
     }
 
-    /// The certificate that the connection has to show.
+    /// The one that is on the request now.
     #[cfg(all(feature = "middleware", feature = "mtls"))]
-    pub(super) fn client_certificate(&self) -> Option<crate::ClientCertificate> {
-        self.token.client_certificate()
+    pub(super) fn token(&self) -> &AccessToken {
+        &self.token
     }
 
     /// Puts a proof on `request`, if its token is bound to a key.

@@ -283,6 +283,44 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     assert_eq!(token.client_certificate(), Some(certificate));
 }
 
+#[cfg(feature = "middleware")]
+#[tokio::test]
+async fn a_request_without_the_token_shows_no_certificate_whatever_went_before() {
+    use client_credentials::{BearerAuth, SameCertificate};
+    let ca = Ca::new();
+    let one = ca.client();
+    let pair = Pair::new("mtls-elsewhere", &one);
+    let server = Server::start_tls(ca.mutual("localhost"), [ok("t1")]);
+    let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
+    let served = || answer(200, &[], "served");
+    let api = Server::start_tls(ca.mutual("localhost"), [served()]);
+    let elsewhere = Server::start_tls(ca.mutual("localhost"), [served(), served()]);
+
+    let bearer = BearerAuth::for_origin(&api.https(""), tokens).unwrap();
+    let plain = trusting(&ca)().build().unwrap();
+    let client = reqwest_middleware::ClientBuilder::new(plain)
+        .with(bearer.pass_through())
+        .with(SameCertificate::new(trusting(&ca)))
+        .build();
+    // As a middleware that follows redirects has it: several requests, one set of extensions.
+    let mut extensions = http::Extensions::new();
+    let mut call = async |request: reqwest_middleware::RequestBuilder| {
+        let request = request.build().unwrap();
+        client
+            .execute_with_extensions(request, &mut extensions)
+            .await
+    };
+    assert!(call(client.get(api.https(""))).await.is_ok());
+    let own = client
+        .get(elsewhere.https(""))
+        .header("authorization", "Basic own");
+    for request in [client.get(elsewhere.https("")), own] {
+        assert!(call(request).await.is_err(), "who shows none is refused");
+    }
+    assert_eq!(api.shown(), shown(&[&one]));
+    assert_eq!(elsewhere.requests().len(), 0);
+}
+
 #[tokio::test]
 async fn other_methods_show_no_certificate() {
     let server = Server::start([ok(TOKEN)]);
