@@ -19,8 +19,8 @@ use crate::{AccessToken, ClientCertificate, Error, ErrorKind};
 /// that of [`ClientAuth::mutual_tls`](crate::ClientAuth::mutual_tls). Requests without such a token take the client that
 /// the chain was built on.
 ///
-/// Redirects that the closure's client follows show the certificate wherever they lead: an API that has none needs
-/// `redirect(Policy::none())` on the builder.
+/// Redirects that the closure's client follows show the certificate wherever they lead; with `redirect(Policy::none())`
+/// on its builder there are none.
 ///
 /// ```no_run
 /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate};

@@ -38,14 +38,14 @@ pub(super) struct Answer<'a> {
 }
 
 /// What an answer asks for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     HandBack,
     /// The token was refused.
     AnotherToken,
-    /// The proof was refused for want of a nonce, which is there now (RFC 9449 section 9).
+    /// The proof was refused for want of this nonce (RFC 9449 section 9).
     #[cfg(feature = "dpop")]
-    AnotherProof,
+    AnotherProof(String),
 }
 
 /// What is to be remembered of a request with our token until its answer comes.
@@ -65,8 +65,21 @@ pub(super) struct Trip<Q> {
 #[cfg(feature = "dpop")]
 struct Proved {
     url: Url,
+    /// The nonce that the next proof has to have.
+    demanded: Option<String>,
     /// The request was repeated with a nonce: another wish for one is handed back.
     repeated: bool,
+}
+
+#[cfg(feature = "dpop")]
+impl Proved {
+    fn at(url: &Url) -> Box<Self> {
+        Box::new(Proved {
+            url: url.clone(),
+            demanded: None,
+            repeated: false,
+        })
+    }
 }
 
 impl<Q: Outgoing> Trip<Q> {
@@ -118,19 +131,23 @@ impl<Q: Outgoing> Trip<Q> {
             return Ok(());
         };
         // The origin rule has seen that there is one.
-        let Some(url) = request.url().map(Cow::into_owned) else {
+        let Some(url) = request.url() else {
             return Err(Error::other("a DPoP proof is for an absolute URL"));
         };
         let method = request.method().as_str();
         let now = Clock::System.now();
-        let proof = binding
-            .proof(Role::Resource, method, &url, Some(&self.token), now)
-            .await?;
+        let proved = self.proved.get_or_insert_with(|| Proved::at(&url));
+        let nonce = proved.demanded.take();
+        let proof = binding.proof(
+            Role::Resource,
+            method,
+            &url,
+            Some(&self.token),
+            now,
+            nonce.as_deref(),
+        );
+        let proof = proof.await?;
         request.headers_mut().insert(DPOP, proof);
-        if self.proved.is_none() {
-            let repeated = false;
-            self.proved = Some(Box::new(Proved { url, repeated }));
-        }
         Ok(())
     }
 
@@ -150,14 +167,17 @@ impl<Q: Outgoing> Trip<Q> {
         };
         #[cfg(feature = "dpop")]
         if let (Some(proved), Some(binding)) = (&self.proved, self.token.binding()) {
-            if is_ours()
-                && binding.hear(Role::Resource, &proved.url, answer.headers)
-                && answer.status == StatusCode::UNAUTHORIZED
-                && demands_nonce(answer.headers)
-            {
+            let nonce = match is_ours() {
+                true => binding.hear(Role::Resource, &proved.url, answer.headers),
+                false => None,
+            };
+            let demanded = nonce.filter(|_| {
+                answer.status == StatusCode::UNAUTHORIZED && demands_nonce(answer.headers)
+            });
+            if let Some(nonce) = demanded {
                 return match proved.repeated {
                     true => Verdict::HandBack,
-                    false => Verdict::AnotherProof,
+                    false => Verdict::AnotherProof(nonce.to_owned()),
                 };
             }
         }
@@ -194,11 +214,10 @@ impl<Q: Outgoing> Trip<Q> {
                 (self.token, self.replaced) = (another, true);
             }
             #[cfg(feature = "dpop")]
-            Verdict::AnotherProof => {
-                self.proved
-                    .as_mut()
-                    .into_iter()
-                    .for_each(|proved| proved.repeated = true);
+            Verdict::AnotherProof(nonce) => {
+                if let Some(proved) = &mut self.proved {
+                    (proved.demanded, proved.repeated) = (Some(nonce), true);
+                }
             }
         }
         let mut again = self.copy.take()?;

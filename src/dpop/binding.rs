@@ -87,7 +87,8 @@ impl Binding {
         &self.thumbprint
     }
 
-    /// The value of the header `DPoP` for one request, good for that one; `token` is what goes along with it.
+    /// The value of the header `DPoP` for one request, good for that one; `token` is what goes along with it, `demanded` the
+    /// nonce of the answer that wants this request repeated: meanwhile others may have brought another one.
     pub(crate) async fn proof(
         &self,
         role: Role,
@@ -95,6 +96,7 @@ impl Binding {
         url: &Url,
         token: Option<&AccessToken>,
         now: Moment,
+        demanded: Option<&str>,
     ) -> Result<HeaderValue, Error> {
         let mut claims = json!({
             "jti": jws::jti()?,
@@ -111,7 +113,8 @@ impl Binding {
             let hash = digest::digest(&digest::SHA256, token.expose_secret().as_bytes());
             add("ath", URL_SAFE_NO_PAD.encode(hash));
         }
-        if let Some(nonce) = self.nonces.last(role, url) {
+        let nonce = demanded.map(Into::into);
+        if let Some(nonce) = nonce.or_else(|| self.nonces.last(role, url)) {
             add("nonce", nonce);
         }
         let message = jws::signing_input(&self.header, &claims);
@@ -132,8 +135,13 @@ impl Binding {
         Ok(value)
     }
 
-    /// Remembers the nonce of a response from `url`; whether it has one.
-    pub(crate) fn hear(&self, role: Role, url: &Url, headers: &HeaderMap) -> bool {
+    /// Remembers the nonce of a response from `url`, and tells it.
+    pub(crate) fn hear<'a>(
+        &self,
+        role: Role,
+        url: &Url,
+        headers: &'a HeaderMap,
+    ) -> Option<&'a str> {
         self.nonces.hear(role, url, headers)
     }
 }

@@ -28,18 +28,19 @@ impl Nonces {
         self.lock().get(&place(role, url)).cloned()
     }
 
-    /// Remembers the nonce of a response from `url`; whether it has one.
-    pub(super) fn hear(&self, role: Role, url: &Url, headers: &HeaderMap) -> bool {
-        let Some(nonce) = headers.get(DPOP_NONCE) else {
-            return false;
-        };
+    /// Remembers the nonce of a response from `url`, and tells it.
+    pub(super) fn hear<'a>(
+        &self,
+        role: Role,
+        url: &Url,
+        headers: &'a HeaderMap,
+    ) -> Option<&'a str> {
+        let nonce = headers.get(DPOP_NONCE)?;
         // RFC 9449 section 8.1: 1*NQCHAR, of RFC 6749 appendix A.
         let nqchar = |c: &u8| matches!(c, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         let bytes = nonce.as_bytes();
         let fine = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(nqchar);
-        let Some(nonce) = nonce.to_str().ok().filter(|_| fine) else {
-            return false;
-        };
+        let nonce = nonce.to_str().ok().filter(|_| fine)?;
         let mut all = self.lock();
         let place = place(role, url);
         match all.get_mut(&place) {
@@ -53,7 +54,7 @@ impl Nonces {
                 all.insert(place, nonce.to_owned());
             }
         }
-        true
+        Some(nonce)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Role, String), String>> {
@@ -92,7 +93,8 @@ mod tests {
         // M16
         let nonces = Nonces::default();
         let api = url("https://api.example.com/a?b");
-        assert!(nonces.hear(Role::Resource, &api, &headers(b"one")));
+        let heard = |nonce: &[u8]| nonces.hear(Role::Resource, &api, &headers(nonce)).is_some();
+        assert!(heard(b"one"));
         let last = |role, text| nonces.last(role, &url(text));
         assert_eq!(
             last(Role::Resource, "https://api.example.com/c").as_deref(),
@@ -105,7 +107,7 @@ mod tests {
         assert_eq!(last(Role::Resource, "https://api.example.com:8443/"), None);
         assert_eq!(last(Role::Resource, "https://other.example.com/"), None);
         assert_eq!(last(Role::Authorization, "https://api.example.com/"), None);
-        assert!(nonces.hear(Role::Resource, &api, &headers(b"two")));
+        assert!(heard(b"two"));
         assert_eq!(
             last(Role::Resource, "https://api.example.com/").as_deref(),
             Some("two")
@@ -116,6 +118,7 @@ mod tests {
     fn what_is_no_nonce_is_not_taken() {
         let nonces = Nonces::default();
         let api = url("https://api.example.com/");
+        let heard = |headers: HeaderMap| nonces.hear(Role::Resource, &api, &headers).is_some();
         let too_long = vec![b'a'; LONGEST + 1];
         for bad in [
             &b""[..],
@@ -126,11 +129,11 @@ mod tests {
             b"\xff",
             &too_long,
         ] {
-            assert!(!nonces.hear(Role::Resource, &api, &headers(bad)), "{bad:?}");
+            assert!(!heard(headers(bad)), "{bad:?}");
         }
-        assert!(!nonces.hear(Role::Resource, &api, &HeaderMap::new()));
+        assert!(!heard(HeaderMap::new()));
         assert_eq!(nonces.last(Role::Resource, &api), None);
-        assert!(nonces.hear(Role::Resource, &api, &headers(&too_long[1..])));
+        assert!(heard(headers(&too_long[1..])));
     }
 
     #[test]
@@ -138,7 +141,7 @@ mod tests {
         let nonces = Nonces::default();
         for n in 0..2 * MOST {
             let api = url(&format!("https://api-{n}.example.com/"));
-            assert!(nonces.hear(Role::Resource, &api, &headers(b"n")));
+            nonces.hear(Role::Resource, &api, &headers(b"n"));
             assert!(nonces.last(Role::Resource, &api).is_some());
         }
         assert_eq!(nonces.lock().len(), MOST);

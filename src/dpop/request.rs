@@ -51,7 +51,7 @@ impl AccessToken {
             let url = parsed(url)?;
             let now = Clock::System.now();
             let proof = binding
-                .proof(Role::Resource, method.as_str(), &url, Some(self), now)
+                .proof(Role::Resource, method.as_str(), &url, Some(self), now, None)
                 .await?;
             headers.insert(DPOP, proof);
         }
@@ -65,7 +65,7 @@ impl AccessToken {
         let (Some(binding), Ok(url)) = (self.binding(), parsed(url)) else {
             return false;
         };
-        binding.hear(Role::Resource, &url, headers) && demands_nonce(headers)
+        binding.hear(Role::Resource, &url, headers).is_some() && demands_nonce(headers)
     }
 }
 

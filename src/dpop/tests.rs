@@ -28,7 +28,7 @@ fn claims(proof: &HeaderValue) -> Value {
 
 async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock: &Clock) -> Value {
     let proof = binding
-        .proof(Role::Resource, "GET", url, token, clock.now())
+        .proof(Role::Resource, "GET", url, token, clock.now(), None)
         .await;
     claims(&proof.unwrap())
 }
@@ -73,7 +73,7 @@ async fn a_proof_has_the_last_nonce_of_its_server() {
         let headers: HeaderMap = [(http::HeaderName::from_static("dpop-nonce"), value)]
             .into_iter()
             .collect();
-        assert!(binding.hear(Role::Resource, &at, &headers));
+        assert_eq!(binding.hear(Role::Resource, &at, &headers), Some(nonce));
         assert_eq!(proof(&binding, &at, None, &clock).await["nonce"], nonce);
     }
     let other = url("https://other.example.com/");
@@ -113,7 +113,7 @@ async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     hands.set_wall(|_| Duration::ZERO);
     let binding = DpopKey::generate().binding().await.unwrap();
     let at = url("https://api.example.com/");
-    let proof = binding.proof(Role::Resource, "GET", &at, None, clock.now());
+    let proof = binding.proof(Role::Resource, "GET", &at, None, clock.now(), None);
     assert_eq!(proof.await.unwrap_err().kind(), ErrorKind::Credential);
 }
 

@@ -95,30 +95,30 @@ impl Grant {
         #[cfg(feature = "dpop")]
         if let Some(key) = &self.dpop {
             let binding = key.binding().await?;
-            let mut nonce = false;
+            let mut nonce = None;
             return match self
                 .ask_once(found, evidence, Some(&binding), &mut nonce)
                 .await
             {
                 // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
-                Err(error) if nonce && error.is_oauth("use_dpop_nonce") => {
+                Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
                     self.ask_once(found, evidence, Some(&binding), &mut nonce)
                         .await
                 }
                 other => other,
             };
         }
-        self.ask_once(found, evidence, None, &mut false).await
+        self.ask_once(found, evidence, None, &mut None).await
     }
 
-    /// `nonce` tells whether the answer had one.
+    /// `nonce` is the one that is demanded, and then that of the answer.
     #[cfg_attr(not(feature = "dpop"), expect(unused_variables, reason = "for DPoP"))]
     async fn ask_once(
         &self,
         found: &Found,
         evidence: &Evidence,
         binding: Option<&Arc<Binding>>,
-        nonce: &mut bool,
+        nonce: &mut Option<String>,
     ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
         let issuer = found.issuer.as_deref();
@@ -130,7 +130,8 @@ impl Grant {
         #[cfg(feature = "dpop")]
         if let Some(binding) = binding {
             let (role, now) = (Role::Authorization, self.clock.now());
-            let proof = binding.proof(role, "POST", endpoint, None, now).await?;
+            let proof = binding.proof(role, "POST", endpoint, None, now, nonce.as_deref());
+            let proof = proof.await?;
             request.headers.insert(DPOP, proof);
         }
         // The lifetime counts from before the request is sent: the server's count begins later.
@@ -145,7 +146,8 @@ impl Grant {
         self.ledger.hears(&response.headers, &masks);
         #[cfg(feature = "dpop")]
         if let Some(binding) = binding {
-            *nonce = binding.hear(Role::Authorization, endpoint, &response.headers);
+            let heard = binding.hear(Role::Authorization, endpoint, &response.headers);
+            *nonce = heard.map(Into::into);
         }
         #[cfg(feature = "jwt")]
         if let Some(server_clock) = self.auth.server_clock() {

@@ -100,6 +100,43 @@ async fn the_newest_nonce_is_used_whatever_answer_it_came_with() {
     }
 }
 
+/// A body during whose copying something happens.
+struct Meanwhile(Arc<dyn Fn() + Send + Sync>);
+
+#[tokio::test]
+async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_meanwhile() {
+    let server = Server::that_binds().await;
+    let tokens = tokens(&server, DpopKey::generate());
+    let token = tokens.token().await.unwrap();
+    let url = "https://api.example.com/";
+    let others = http::HeaderMap::from_iter([(
+        http::HeaderName::from_static("dpop-nonce"),
+        http::HeaderValue::from_static("others"),
+    )]);
+    let body = Meanwhile(Arc::new(move || {
+        token.wants_nonce(url, &others);
+    }));
+    let bearer = BearerAuth::for_origin(url, tokens).unwrap().clone_body(
+        |Meanwhile(happens): &Meanwhile| {
+            happens();
+            Some(Meanwhile(Arc::clone(happens)))
+        },
+    );
+    let service = bearer.layer(service_fn(async |request: http::Request<Meanwhile>| {
+        let proof = Proof::of(request.headers()).unwrap();
+        let response = match proof.claim("nonce") {
+            "own" => http::Response::builder(),
+            _ => http::Response::builder()
+                .status(401)
+                .header("dpop-nonce", "own")
+                .header("www-authenticate", r#"DPoP error="use_dpop_nonce""#),
+        };
+        Ok::<_, std::convert::Infallible>(response.body(()).unwrap())
+    }));
+    let request = http::Request::get(url).body(body).unwrap();
+    assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn a_second_demand_for_a_nonce_is_handed_back_and_costs_no_token() {
     for door in DOORS {
