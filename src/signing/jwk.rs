@@ -122,7 +122,7 @@ impl Jwk {
 }
 
 /// Of fixed length (RFC 7518 section 6.2.1.2); some producers leave leading zeros out.
-fn padded(number: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
+pub(super) fn padded(number: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut padded = Zeroizing::new(Vec::with_capacity(length.max(number.len())));
     padded.resize(length.saturating_sub(number.len()), 0);
     padded.extend_from_slice(number);

@@ -10,6 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
 use super::SigningAlgorithm;
+use super::jwk::padded;
 use super::signing_key::CURVES;
 
 /// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
@@ -24,18 +25,43 @@ impl PublicJwk {
         }
         let jwk: Value = serde_json::from_str(text)
             .map_err(|_| "is no complete JSON, though it begins as a JWK".to_owned())?;
-        let kty = jwk.get("kty").and_then(Value::as_str);
-        let names: &[&'static str] = match kty {
-            Some("EC") => &["crv", "kty", "x", "y"],
-            Some("OKP") => &["crv", "kty", "x"],
-            Some("RSA") => &["e", "kty", "n"],
-            _ => return Err("is a JWK whose kty is none of RSA, EC, OKP".into()),
+        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
+        let bytes = |name: &str| {
+            let text = text(name).ok_or_else(|| format!("is a JWK without {name}"))?;
+            // Some producers pad, against RFC 7515 section 2.
+            let decoded = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
+            decoded.map_err(|_| format!("is a JWK whose {name} is not base64url"))
         };
-        let member = |name: &&'static str| match jwk.get(*name).and_then(Value::as_str) {
-            Some(value) => Ok((*name, value.to_owned())),
-            None => Err(format!("is a JWK without {name}")),
-        };
-        names.iter().map(member).collect::<Result<_, _>>().map(Self)
+        let unusable = |kind: &str| format!("is a JWK of no usable {kind} key");
+        match text("kty") {
+            Some("EC") => {
+                let name = text("crv");
+                let Some(curve) = CURVES.iter().find(|curve| Some(curve.name) == name) else {
+                    return Err("is a JWK whose crv is none of P-256, P-384, P-521".into());
+                };
+                let mut point = vec![4];
+                for coordinate in [bytes("x")?, bytes("y")?] {
+                    point.extend_from_slice(&padded(&coordinate, curve.bytes));
+                }
+                ParsedPublicKey::new(curve.verifying, &point)
+                    .ok()
+                    .and_then(|_| PublicJwk::ec(curve.name, &point))
+                    .ok_or_else(|| unusable(curve.name))
+            }
+            Some("OKP") if text("crv") != Some("Ed25519") => {
+                Err("is a JWK whose crv is not Ed25519".into())
+            }
+            Some("OKP") => match bytes("x")? {
+                public if public.len() == 32 => Ok(PublicJwk::ed25519(&public)),
+                _ => Err(unusable("Ed25519")),
+            },
+            Some("RSA") => Ok(PublicJwk(vec![
+                ("e", URL_SAFE_NO_PAD.encode(bytes("e")?)),
+                ("kty", "RSA".to_owned()),
+                ("n", URL_SAFE_NO_PAD.encode(bytes("n")?)),
+            ])),
+            _ => Err("is a JWK whose kty is none of RSA, EC, OKP".into()),
+        }
     }
 
     /// Of an uncompressed point (SEC 1 section 2.3.3) on the curve of that name.
@@ -122,6 +148,10 @@ fn from_pem(text: &str) -> Result<PublicJwk, String> {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    use base64::engine::general_purpose::URL_SAFE;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -153,9 +183,29 @@ mod tests {
     }
 
     #[test]
+    fn a_jwk_that_is_written_loosely_is_written_as_rfc_7518_has_it() {
+        // Section 6.2.1.2: a coordinate has the length of the curve. Some producers drop zeros, and some pad.
+        let strict = loop {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+            let point = pair.public_key().as_ref();
+            if point[1] == 0 {
+                break PublicJwk::ec("P-256", point).unwrap();
+            }
+        };
+        let text = |name: &str| {
+            let value = strict.members()[name].as_str().unwrap().to_owned();
+            let bytes = URL_SAFE_NO_PAD.decode(value).unwrap();
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            URL_SAFE.encode(&bytes[zeros..])
+        };
+        let loose = json!({"kty": "EC", "crv": "P-256", "x": text("x"), "y": text("y")});
+        assert_eq!(PublicJwk::parse(&loose.to_string()).unwrap(), strict);
+    }
+
+    #[test]
     fn pem_and_jwk_of_one_key_are_the_same() {
         use super::super::tests::pem;
-        use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+        use aws_lc_rs::signature::Ed25519KeyPair;
         for curve in &CURVES {
             let pair = EcdsaKeyPair::generate(curve.signing).unwrap();
             let spki = pair.public_key().as_der().unwrap();
@@ -180,7 +230,18 @@ mod tests {
             ("", "PEM"),
             ("{", "JSON"),
             (r#"{"kty":"oct","k":"x"}"#, "kty"),
-            (r#"{"kty":"EC","crv":"P-256","x":"a"}"#, "without y"),
+            (r#"{"kty":"EC","crv":"P-256","x":"AQ"}"#, "without y"),
+            (
+                r#"{"kty":"EC","crv":"P-256","x":"+/","y":"AQ"}"#,
+                "base64url",
+            ),
+            (
+                r#"{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}"#,
+                "no usable",
+            ),
+            (r#"{"kty":"EC","crv":"secp256k1","x":"AQ","y":"AQ"}"#, "crv"),
+            (r#"{"kty":"OKP","crv":"X25519","x":"AQ"}"#, "crv"),
+            (r#"{"kty":"OKP","crv":"Ed25519","x":"AQ"}"#, "no usable"),
             (
                 "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
                 "another kind",
