@@ -65,6 +65,7 @@ use trip::{Outgoing, Trip};
 /// | the API answers | the token | the request |
 /// |---|---|---|
 /// | 401 without a challenge, or without `error` in it, or `error="invalid_token"` | is rejected | is repeated once, with another token |
+/// | 401 with `use_dpop_nonce` and a nonce, to a DPoP token (RFC 9449 section 9) | stays | is repeated once, with the nonce |
 /// | 401 with another `error` (RFC 6750 section 3.1) | stays | its answer is handed back |
 /// | HTTP 200 with `grpc-status: 16` in the headers | is rejected | is repeated once, with another token |
 /// | 401 from another origin, after a redirect | stays | its answer is handed back |
@@ -72,9 +73,10 @@ use trip::{Outgoing, Trip};
 /// | anything else | stays | its answer is handed back |
 ///
 /// If no other token can be had, or the body cannot be copied, the answer is handed back untouched; so is the answer
-/// to the repeated request. What can be copied: what [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the
-/// types `()`, `Bytes`, `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body`. The body of a gRPC call
-/// is a stream: collect it before this layer, as the example `tonic` does.
+/// to the repeated request, except that nonce and token may each be renewed once. What can be copied: what
+/// [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the types `()`, `Bytes`,
+/// `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body`. The body of a gRPC call is a stream: collect
+/// it before this layer, as the example `tonic` does.
 ///
 /// # Cancel safety
 ///

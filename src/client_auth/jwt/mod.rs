@@ -161,7 +161,8 @@ impl ClientAuth {
     ///
     /// The first assertion knows no date yet: if it is refused, the next flight has the right time. Off by default,
     /// since a proxy or cache in between may send an old date. A clock before the year 2000 is not corrected from
-    /// nothing: it is an error until it is set.
+    /// nothing: it is an error until it is set. The proofs of DPoP are not corrected: they are read by APIs as well, whose
+    /// time nobody told.
     #[must_use = "a setter returns what it was called on"]
     pub fn assertion_time_by_server(self) -> Self {
         self.set("assertion_time_by_server", |all| {
