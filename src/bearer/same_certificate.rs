@@ -51,8 +51,8 @@ pub struct SameCertificate {
 #[derive(Clone)]
 pub(super) struct Carried(pub(super) AccessToken);
 
-/// 4: as many certificates as are in use at once, in a rotation and with several clients.
-const MOST: usize = 4;
+/// 64: as many certificates as are in use at once, in rotations and with a good many tenants; a client takes about 100 KiB.
+const MOST: usize = 64;
 
 impl SameCertificate {
     /// `builder` yields the builder of the client that calls the API: roots, proxies, timeouts. Its identity is set by us.
