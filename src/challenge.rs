@@ -271,6 +271,10 @@ mod tests {
             Challenge::all(&headers(&[many.as_bytes()])).len(),
             MOST_CHALLENGES
         );
+        let late = |spaces: usize| headers(&[format!("{}Bearer", " ".repeat(spaces)).as_bytes()]);
+        assert_eq!(Challenge::all(&late(LONGEST_HEADER - 6))[0].scheme, "Bearer");
+        assert!(Challenge::all(&late(LONGEST_HEADER)).is_empty());
+        assert_eq!(LONGEST_HEADER, 8192);
         let long = format!("Bearer {}", "a=b,".repeat(10_000));
         assert_eq!(
             Challenge::all(&headers(&[long.as_bytes()]))[0].params.len(),

@@ -13,10 +13,9 @@ use crate::client_auth::{LastGood, unusable};
 use crate::signing::{Signer, SigningKey};
 use crate::{Credential, Error};
 pub(crate) use binding::Binding;
-use nonces::Nonces;
-pub(crate) use nonces::Role;
+pub(crate) use nonces::{Nonces, Role};
 pub(crate) use request::DPOP;
-#[cfg(any(feature = "middleware", feature = "tower"))]
+#[cfg(any(test, fuzzing, feature = "middleware", feature = "tower"))]
 pub(crate) use request::demands_nonce;
 
 /// The key that DPoP tokens are bound to (RFC 9449).

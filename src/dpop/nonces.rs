@@ -24,12 +24,12 @@ pub(crate) enum Role {
 pub(crate) struct Nonces(Mutex<BTreeMap<(Role, String), String>>);
 
 impl Nonces {
-    pub(super) fn last(&self, role: Role, url: &Url) -> Option<String> {
+    pub(crate) fn last(&self, role: Role, url: &Url) -> Option<String> {
         self.lock().get(&place(role, url)).cloned()
     }
 
     /// Remembers the nonce of a response from `url`, and tells it.
-    pub(super) fn hear<'a>(
+    pub(crate) fn hear<'a>(
         &self,
         role: Role,
         url: &Url,

@@ -79,7 +79,7 @@ impl Quota {
     }
 
     /// `None`: nothing is said.
-    fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
         /// More are no limits but a nuisance.
         const MOST: usize = 16;
         const LONGEST: usize = 256;

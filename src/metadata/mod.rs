@@ -5,7 +5,7 @@ pub(crate) mod document;
 mod kept;
 mod published;
 mod resource;
-mod resource_document;
+pub(crate) mod resource_document;
 mod server;
 
 use std::fmt;

@@ -8,11 +8,11 @@ use crate::exchange::Response;
 
 /// What of it is of use here.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Named {
+pub(crate) struct Named {
     /// What the API calls itself, or what it is a part of.
-    pub(super) resource: String,
+    pub(crate) resource: String,
     /// Its authorization server, one of those that are allowed.
-    pub(super) issuer: String,
+    pub(crate) issuer: String,
 }
 
 /// What a document must be to be believed.
@@ -58,7 +58,7 @@ pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
     places
 }
 
-pub(super) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named, Unusable> {
+pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named, Unusable> {
     let mut members = members(response)?;
     // RFC 9728 section 3.3: otherwise one API could speak for another.
     let resource = match text(&mut members, "resource")? {

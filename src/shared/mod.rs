@@ -32,8 +32,12 @@ use key::Key;
 pub(crate) use possession::Possession;
 use possession::thumbprint;
 use record::Found;
+#[cfg(any(test, fuzzing))]
+pub(crate) use record::{open, sealed};
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;
+#[cfg(any(test, fuzzing))]
+pub(crate) use ring::{Ring, SealKey};
 pub use sealed::SealedStore;
 use sealed::{Sealed, Spend, Visit};
 pub use store::{Store, StoreFuture};

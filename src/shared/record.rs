@@ -54,9 +54,16 @@ pub(crate) fn seal(
     key: &[u8],
     sealing: &SealKey,
 ) -> Result<Vec<u8>, Unspecified> {
+    sealed(content(token), key, sealing)
+}
+
+pub(crate) fn sealed(
+    mut content: Zeroizing<Vec<u8>>,
+    key: &[u8],
+    sealing: &SealKey,
+) -> Result<Vec<u8>, Unspecified> {
     let mut nonce = [0; NONCE_LEN];
     rand::fill(&mut nonce)?;
-    let mut content = content(token);
     // It is encrypted where it lies, and is no secret from there on.
     let tag = sealing.aead.seal_in_place_separate_tag(
         Nonce::assume_unique_for_key(nonce),

@@ -195,7 +195,7 @@ async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
     // A store that lies: it has no token, and says that somebody is fetching one.
     let fleet = Fleet::new();
     let host = fleet.host();
-    let name = ring::SealKey::parse(SEAL_KEY)
+    let name = SealKey::parse(SEAL_KEY)
         .unwrap()
         .name(Key::named("name").bytes());
     let forever = Instant::now() + Duration::from_secs(86_400);

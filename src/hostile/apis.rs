@@ -1,0 +1,123 @@
+//! Of APIs.
+
+use http::{HeaderMap, HeaderValue};
+use url::Url;
+
+use super::response;
+use crate::metadata::{ResourceRules, resource_document};
+
+/// The values of `WWW-Authenticate`, one a line.
+pub fn www_authenticate(lines: &[u8]) {
+    use crate::challenge::{Challenge, MOST_CHALLENGES, MOST_PARAMS, parse};
+
+    let mut headers = HeaderMap::new();
+    for line in lines.split(|byte| *byte == b'\n') {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append("www-authenticate", value);
+        }
+    }
+    let challenges = Challenge::all(&headers);
+    assert!(challenges.len() <= MOST_CHALLENGES);
+    assert!(challenges.iter().all(|one| one.params.len() <= MOST_PARAMS));
+    // Written down in full and read again they are the same.
+    let quoted = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"");
+    let written: Vec<_> = challenges
+        .iter()
+        .map(|one| {
+            let params: Vec<_> = one
+                .params
+                .iter()
+                .map(|(name, value)| format!("{name}=\"{}\"", quoted(value)))
+                .collect();
+            format!("{} {}", one.scheme, params.join(", "))
+        })
+        .collect();
+    let written = written.join(", ");
+    let mut again = Vec::new();
+    parse(&written, &mut again);
+    assert_eq!(challenges, again, "{written}");
+}
+
+/// A response with a DPoP nonce, from a server or an API.
+#[cfg(feature = "dpop")]
+pub fn dpop_nonce(wire: &[u8]) {
+    use crate::dpop::{Nonces, Role, demands_nonce};
+
+    let headers = response(wire).headers;
+    let api = Url::parse("https://api.example.com/a").expect("a URL");
+    let elsewhere = Url::parse("https://elsewhere.example/a").expect("a URL");
+    let before: HeaderMap = [(
+        "dpop-nonce".parse().expect("a name"),
+        HeaderValue::from_static("before"),
+    )]
+    .into_iter()
+    .collect();
+    let nonces = Nonces::default();
+    assert_eq!(nonces.hear(Role::Resource, &api, &before), Some("before"));
+    let heard = nonces.hear(Role::Resource, &api, &headers);
+    let last = nonces.last(Role::Resource, &api).expect("one or the other");
+    if let Some(heard) = heard {
+        assert_eq!(heard, last);
+        // RFC 9449 section 8.1: it stands in a claim of the next proof as it is.
+        assert_eq!(
+            headers.get("dpop-nonce").map(HeaderValue::as_bytes),
+            Some(last.as_bytes())
+        );
+        assert!((1..=1024).contains(&last.len()));
+        assert!(
+            last.bytes()
+                .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+        );
+    } else {
+        assert_eq!(last, "before");
+    }
+    assert_eq!(nonces.last(Role::Authorization, &api), None);
+    assert_eq!(nonces.last(Role::Resource, &elsewhere), None);
+    if demands_nonce(&headers) {
+        // A quoted string may have a backslash before each of its characters.
+        let says_so = |value: &HeaderValue| {
+            let text = String::from_utf8_lossy(value.as_bytes()).replace('\\', "");
+            text.contains("use_dpop_nonce") && text.to_ascii_lowercase().matches("dpop").count() > 1
+        };
+        assert!(headers.get_all("www-authenticate").iter().any(says_so));
+    }
+}
+
+/// The response with an API's metadata; the API is `https://api.example.com/v1/mcp`.
+pub fn resource_metadata(wire: &[u8]) {
+    const RESOURCE: &str = "https://api.example.com/v1/mcp";
+    const ALLOWED: [&str; 2] = ["https://auth.example.com", "https://other.example"];
+    let answer = response(wire);
+    for enclosing in [false, true] {
+        let rules = ResourceRules {
+            resource: RESOURCE.to_owned(),
+            url: Url::parse(RESOURCE).expect("a URL"),
+            allowed: ALLOWED.map(str::to_owned).to_vec(),
+            enclosing,
+        };
+        match resource_document::decode(&answer, &rules) {
+            Ok(named) => {
+                let said: serde_json::Value =
+                    serde_json::from_slice(&answer.body).expect("what was read is JSON");
+                assert_eq!(said["resource"], named.resource.as_str());
+                let servers = said["authorization_servers"].as_array().expect("a list");
+                assert!(servers.contains(&named.issuer.as_str().into()));
+                assert!(ALLOWED.contains(&named.issuer.as_str()));
+                let exact = named.resource == RESOURCE;
+                assert!(exact || enclosing);
+                if !exact {
+                    let outer = Url::parse(&named.resource).expect("it was compared as a URL");
+                    assert_eq!(outer.origin(), rules.url.origin());
+                    assert!(
+                        ["/", "/v1", "/v1/", "/v1/mcp"].contains(&outer.path()),
+                        "{outer}"
+                    );
+                }
+            }
+            Err(unusable) => {
+                assert!(!unusable.why.contains(|c: char| c.is_control()));
+                assert!(unusable.why.len() < 8_000, "{}", unusable.why.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Of authorization servers.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use url::Url;
+
+use super::{SECRET, now, response};
+use crate::exchange::Response;
+use crate::grant::response::{Rules, decode, retry_after};
+use crate::grant::{Masks, Quota, foreign_encoding};
+use crate::metadata::document;
+use crate::token::Holder;
+use crate::{AccessToken, Error};
+
+/// A response of the token endpoint, as it stands on the wire (without chunks).
+pub fn token_response(wire: &[u8]) {
+    let decoded = |cut: usize, strict: bool| {
+        let mut response = response(wire);
+        let rest = response.body.len().saturating_sub(cut);
+        response.body.truncate(rest);
+        let rules = Rules {
+            strict,
+            ..Rules::default()
+        };
+        let masks = Masks::new(vec![SECRET.into()]);
+        decode(response, &rules, &masks, Holder::default(), now(), now())
+    };
+    let lenient = decoded(0, false);
+    match (&lenient, decoded(0, true)) {
+        (Ok(token), Ok(strict)) => {
+            assert!(token.same_value(&strict) && token.lifetime() == strict.lifetime())
+        }
+        (Err(_), Ok(_)) => panic!("strict is laxer"),
+        (_, Err(error)) => fit_to_be_shown(&error),
+    }
+    match lenient {
+        Ok(token) => {
+            let sent = response(wire);
+            assert!(sent.status.is_success() && foreign_encoding(&sent.headers).is_none());
+            fit_for_a_header(&token);
+            // Whatever ends in the middle is no token; white space at the end says nothing.
+            let cut = sent.body.len() - sent.body.trim_ascii_end().len() + 1;
+            assert!(decoded(cut, false).is_err(), "cut, and a token");
+        }
+        Err(error) => fit_to_be_shown(&error),
+    }
+}
+
+/// A response with `Retry-After` or one of its like.
+pub fn waiting_time(wire: &[u8]) {
+    let Response { headers, .. } = response(wire);
+    for status in [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+    ] {
+        let wait = retry_after(status, &headers, now());
+        let asked = headers
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok());
+        if let Some(seconds) = asked.and_then(|asked| asked.trim().parse::<u32>().ok()) {
+            // `parse` takes a sign, which RFC 9110 section 10.2.3 does not.
+            let plain = asked.is_some_and(|asked| !asked.contains('+'));
+            assert_eq!(wait, plain.then(|| Duration::from_secs(seconds.into())));
+        }
+        if asked.is_none() && status == StatusCode::SERVICE_UNAVAILABLE {
+            assert_eq!(wait, None);
+        }
+    }
+}
+
+/// A response with headers that tell what is left of a quota.
+pub fn quota(wire: &[u8]) {
+    let Response { headers, .. } = response(wire);
+    let masks = Masks::new(vec![SECRET.into()]);
+    let Some(quota) = Quota::of(&headers, &masks) else {
+        return;
+    };
+    assert!((1..=16).contains(&quota.headers().count()));
+    let mut most = None;
+    for (name, value) in quota.headers() {
+        assert!(
+            headers.contains_key(name) && name.contains("limit"),
+            "{name}"
+        );
+        assert!(value.len() <= 256 && !value.contains(SECRET), "{value:?}");
+        assert!(
+            value.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{value:?}"
+        );
+        assert!(quota.header(&name.to_uppercase()).is_some());
+        if name.ends_with("-remaining") {
+            most = most.into_iter().chain(value.trim().parse().ok()).min();
+        }
+    }
+    // Never more than a header says that says it plainly.
+    let remaining: Option<u64> = quota.remaining();
+    assert!(most.is_none() || (remaining.is_some() && remaining <= most));
+}
+
+/// A response of a metadata endpoint, as it stands on the wire; its issuer is `https://auth.example.com`.
+pub fn metadata(wire: &[u8]) {
+    let url = Url::parse("https://auth.example.com").expect("a URL");
+    let elsewhere = Url::parse("https://elsewhere.example").expect("a URL");
+    for pinned in [None, Some(url.clone()), Some(elsewhere)] {
+        for mutual_tls in [false, true] {
+            let rules = document::Rules {
+                issuer: "https://auth.example.com".to_owned(),
+                url: url.clone(),
+                plain_hosts: vec!["auth.example.com".to_owned()],
+                pinned: pinned.clone(),
+                mutual_tls,
+                named_hosts: None,
+            };
+            match document::decode(&response(wire), &rules) {
+                Ok(found) => {
+                    let endpoint = found.token_endpoint;
+                    assert_eq!(endpoint.scheme(), "https", "the issuer's is");
+                    assert!(endpoint.username().is_empty() && endpoint.password().is_none());
+                    assert!(endpoint.fragment().is_none());
+                    assert!(
+                        pinned
+                            .as_ref()
+                            .is_none_or(|pin| pin.origin() == endpoint.origin())
+                    );
+                }
+                Err(unusable) => assert!(!unusable.why.contains(|c: char| c.is_control())),
+            }
+        }
+    }
+}
+
+fn fit_for_a_header(token: &AccessToken) {
+    let secret = token.expose_secret();
+    assert!(!secret.is_empty() && secret.len() <= Rules::default().longest_token);
+    assert!(secret.bytes().all(|byte| byte.is_ascii_graphic()));
+    assert!(token.authorization().is_sensitive());
+    assert_eq!(
+        token.authorization().as_bytes(),
+        format!("Bearer {secret}").as_bytes()
+    );
+}
+
+/// I1: printable, short, and without our secret.
+fn fit_to_be_shown(error: &Error) {
+    for text in [format!("{error}"), format!("{error:#}")] {
+        assert!(
+            text.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{text:?}"
+        );
+        assert!(text.len() < 2_000, "{text}");
+    }
+    assert!(
+        !format!("{error} {error:#} {error:?}").contains(SECRET),
+        "{error:?}"
+    );
+}

@@ -1,0 +1,75 @@
+//! What holds for any bytes that a server, an API or a file may hand us: one oracle for each parser.
+//!
+//! `cargo test` runs them over `tests/seeds` and over what proptest draws, `cargo fuzz` (`.ci/fuzz`) over what it finds.
+//! An oracle panics if its parser breaks a promise; that the parser itself does not panic is the first of them.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "in a test a panic is the report; the fuzzer sees these functions from outside"
+)]
+
+mod apis;
+mod authorization_servers;
+mod keepers;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use zeroize::Zeroizing;
+
+use crate::cache::clock::Moment;
+use crate::exchange::Response;
+pub use apis::*;
+pub use authorization_servers::*;
+pub use keepers::*;
+
+/// What the server knows of us, and may echo.
+const SECRET: &str = "our-secret";
+
+/// A status line, headers, an empty line, a body: whatever of it can be had.
+fn response(wire: &[u8]) -> Response {
+    let mut rest = wire;
+    let mut line = || {
+        let end = rest.iter().position(|byte| *byte == b'\n');
+        let (line, after) = match end {
+            Some(end) => (rest.get(..end), rest.get(end + 1..)),
+            None => (Some(rest), None),
+        };
+        rest = after.unwrap_or_default();
+        line.unwrap_or_default().trim_ascii()
+    };
+    let status = line()
+        .split(u8::is_ascii_whitespace)
+        .find_map(|word| StatusCode::from_bytes(word).ok());
+    let mut headers = HeaderMap::new();
+    loop {
+        let header = line();
+        let Some(colon) = header.iter().position(|byte| *byte == b':') else {
+            break;
+        };
+        let (name, value) = header.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            headers.append(name, value);
+        }
+    }
+    Response {
+        status: status.unwrap_or(StatusCode::OK),
+        headers,
+        body: Zeroizing::new(rest.to_vec()),
+    }
+}
+
+/// In 2027.
+fn now() -> Moment {
+    Moment::new(
+        Duration::from_secs(1_000),
+        Duration::from_secs(1_800_000_000),
+    )
+}

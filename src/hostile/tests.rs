@@ -1,0 +1,87 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::grant::Masks;
+use crate::grant::response::{Rules, decode};
+use crate::token::Holder;
+
+type Oracle = fn(&[u8]);
+
+/// Each oracle with the folder of its seeds, which are what real servers send (QUIRKS), and the RFCs' examples.
+const ORACLES: &[(&str, Oracle)] = &[
+    ("token_response", token_response),
+    ("www_authenticate", www_authenticate),
+    ("waiting_time", waiting_time),
+    ("metadata", metadata),
+    ("secret_file", secret_file),
+    ("quota", quota),
+    ("resource_metadata", resource_metadata),
+    #[cfg(feature = "dpop")]
+    ("dpop_nonce", dpop_nonce),
+    #[cfg(feature = "shared")]
+    ("stored_record", stored_record),
+];
+
+fn seeds(name: &str) -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seeds/");
+    let files = std::fs::read_dir(format!("{folder}{name}")).unwrap();
+    files
+        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .collect()
+}
+
+#[test]
+fn no_seed_breaks_a_parser_whole_or_cut_or_with_a_byte_changed() {
+    for (name, oracle) in ORACLES {
+        let seeds = seeds(name);
+        assert!(seeds.len() >= 5, "{name}: only {} seeds", seeds.len());
+        for seed in seeds {
+            oracle(&seed);
+            for at in 0..seed.len() {
+                oracle(&seed[..at]);
+                for byte in *b"\"0\n\xff" {
+                    let mut changed = seed.clone();
+                    changed[at] = byte;
+                    oracle(&changed);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn most_seeds_of_a_server_are_understood() {
+    // A corpus that no parser reads would look into nothing.
+    let masks = Masks::new(Vec::new());
+    let decoded = |seed: &Vec<u8>| {
+        decode(
+            response(seed),
+            &Rules::default(),
+            &masks,
+            Holder::default(),
+            now(),
+            now(),
+        )
+        .is_ok()
+    };
+    let seeds = seeds("token_response");
+    let tokens = seeds.iter().filter(|seed| decoded(seed)).count();
+    assert!(tokens >= 10, "{tokens} of {} are tokens", seeds.len());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_a_parser(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        ORACLES.iter().for_each(|(_, oracle)| oracle(&bytes));
+    }
+
+    #[test]
+    fn no_two_seeds_put_together_break_a_parser(which: prop::sample::Index, one: prop::sample::Index, other: prop::sample::Index,
+        from: prop::sample::Index, to: prop::sample::Index) {
+        let (name, oracle) = which.get(ORACLES);
+        let seeds = seeds(name);
+        let (one, other) = (one.get(&seeds), other.get(&seeds));
+        let spliced = [&one[..from.index(one.len() + 1)], &other[to.index(other.len() + 1)..]].concat();
+        oracle(&spliced);
+    }
+}
