@@ -78,6 +78,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Capped<S> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -136,5 +138,31 @@ mod tests {
         };
         let mut out = Vec::new();
         assert_eq!(capped.read_to_end(&mut out).await.unwrap(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_sent_no_more_is_read_than_was_asked_for(
+            sent in prop::collection::vec(any::<u8>(), 0..9000),
+            allowed in 0..9000_usize,
+            pieces in prop::collection::vec(1..5000_usize, 1..8),
+        ) {
+            let allowance = Allowance::default();
+            allowance.set(allowed);
+            let mut capped = Capped { stream: sent.as_slice(), allowance };
+            let mut read = Vec::new();
+            let mut pieces = pieces.iter().cycle();
+            let outcome = loop {
+                let mut piece = vec![0; *pieces.next().unwrap()];
+                match capped.read(&mut piece).now_or_never().unwrap() {
+                    Ok(0) => break Ok(()),
+                    Ok(count) => read.extend_from_slice(&piece[..count]),
+                    Err(error) => break Err(error),
+                }
+            };
+            prop_assert_eq!(outcome.is_ok(), sent.len() <= allowed);
+            prop_assert!(sent.starts_with(&read) && read.len() <= allowed);
+            prop_assert!(outcome.is_err() || read == sent);
+        }
     }
 }

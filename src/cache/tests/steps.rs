@@ -1,0 +1,155 @@
+//! Single steps of the state machine, for what shows in no story but after a coincidence.
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::super::flight::{Cause, Flight, Landed, Outcome, Pulse};
+use super::super::note::Note;
+use super::super::state::{Answer, State};
+use super::*;
+
+fn at(seconds: u64) -> Moment {
+    let since = Duration::from_secs(seconds);
+    Moment::new(since, Duration::from_secs(1_800_000_000) + since)
+}
+
+fn state() -> State {
+    State::new(Settings::default(), fastrand::Rng::with_seed(7))
+}
+
+fn token(value: &str, lifetime: Option<u64>) -> AccessToken {
+    let terms = Terms {
+        lifetime: lifetime.map(Duration::from_secs),
+        ..Terms::default()
+    };
+    AccessToken::issued(&value.into(), terms, at(0)).unwrap()
+}
+
+/// A flight that departs, with its task and the end that it lands by.
+fn depart(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<Landed>) {
+    let (land, landing) = watch::channel(None);
+    let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+    let pulse = Arc::new(Pulse::new(at(0)));
+    if started {
+        pulse.beat(at(0));
+    }
+    let mut departed = 0;
+    state.depart(|number| {
+        departed = number;
+        Flight {
+            number,
+            landing,
+            pulse,
+            runtime: Handle::current().id(),
+            task: task.clone(),
+        }
+    });
+    (departed, task, land)
+}
+
+/// A flight there and back.
+fn fetch(state: &mut State, outcome: Outcome, now: Moment) -> Landed {
+    let (number, _, _land) = depart(state, true);
+    state.land(number, outcome, now)
+}
+
+fn down() -> Outcome {
+    Outcome::Failed(Error::new(ErrorKind::Transport, "connection refused").transient())
+}
+
+fn is_under_way(state: &State, now: Moment) -> bool {
+    matches!(state.ask(now, None), Answer::Wait(..))
+}
+
+#[tokio::test]
+async fn a_flight_knows_why_it_departs() {
+    let mut state = state();
+    assert_eq!(state.cause(at(0)), Cause::Cold);
+    let first = token("a", Some(3600));
+    fetch(&mut state, Outcome::Token(first.clone()), at(0));
+    assert_eq!(state.cause(at(3500)), Cause::Renewal);
+    assert_eq!(state.cause(at(3600)), Cause::Cold);
+    assert!(state.reject(&first, at(1)));
+    assert_eq!(state.cause(at(1)), Cause::Rejection);
+}
+
+#[tokio::test]
+async fn a_flight_that_has_not_even_started_is_called_off_when_it_is_overtaken() {
+    let mut state = state();
+    let (_, idle, _one) = depart(&mut state, false);
+    let (_, driven, _two) = depart(&mut state, true);
+    let _three = depart(&mut state, true);
+    settle().await;
+    assert!(idle.is_finished() && !driven.is_finished());
+}
+
+#[tokio::test]
+async fn overtaken_flights_are_known_until_they_end() {
+    let mut state = state();
+    let (_, first, _one) = depart(&mut state, true);
+    let _two = depart(&mut state, true);
+    let _three = depart(&mut state, true);
+    assert_eq!(state.tasks().count(), 3);
+    first.abort();
+    settle().await;
+    let _four = depart(&mut state, true);
+    assert_eq!(state.tasks().count(), 3);
+}
+
+#[tokio::test]
+async fn a_late_landing_leaves_the_flight_that_overtook_it_in_the_air() {
+    let mut state = state();
+    let (early, _, _one) = depart(&mut state, true);
+    let (current, _, _two) = depart(&mut state, true);
+    state.land(early, down(), at(1));
+    assert!(is_under_way(&state, at(1)));
+    state.land(current, down(), at(1));
+    assert!(!is_under_way(&state, at(1)));
+}
+
+#[tokio::test]
+async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
+    for (lifetime, is_news) in [(3599, false), (3601, false), (3602, true), (7200, true)] {
+        let mut state = state();
+        fetch(&mut state, Outcome::Token(token("a", Some(3600))), at(0));
+        fetch(
+            &mut state,
+            Outcome::Token(token("a", Some(lifetime))),
+            at(3560),
+        );
+        // The longest of them is fresh; of the others only what was news may be asked for once more at once.
+        match state.ask(at(3560), None) {
+            Answer::Use(..) => assert!(!is_news || lifetime == 7200, "{lifetime}"),
+            Answer::UseAndDepart(..) => assert!(is_news, "{lifetime}"),
+            other => panic!("{lifetime}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn that_no_lifetime_is_stated_is_told_once() {
+    let mut state = state();
+    for value in ["a", "b", "c"] {
+        fetch(&mut state, Outcome::Token(token(value, None)), at(0));
+    }
+    let notes = state.take_notes();
+    let told = |note: &&Note| matches!(note, Note::NoLifetime { .. });
+    assert_eq!(notes.iter().filter(told).count(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_brings_nothing_new_ends_an_outage_all_the_same() {
+    let mut state = state();
+    for _ in 0..3 {
+        fetch(&mut state, down(), at(0));
+    }
+    fetch(&mut state, Outcome::Token(token("a", Some(0))), at(0));
+    let notes = state.take_notes();
+    let failures = |note: &&Note| matches!(note, Note::Failed { .. });
+    assert_eq!(notes.iter().filter(failures).count(), 1);
+    assert!(
+        notes
+            .iter()
+            .any(|note| matches!(note, Note::Recovered { failed_flights: 3 }))
+    );
+}
