@@ -272,7 +272,10 @@ mod tests {
             MOST_CHALLENGES
         );
         let late = |spaces: usize| headers(&[format!("{}Bearer", " ".repeat(spaces)).as_bytes()]);
-        assert_eq!(Challenge::all(&late(LONGEST_HEADER - 6))[0].scheme, "Bearer");
+        assert_eq!(
+            Challenge::all(&late(LONGEST_HEADER - 6))[0].scheme,
+            "Bearer"
+        );
         assert!(Challenge::all(&late(LONGEST_HEADER)).is_empty());
         assert_eq!(LONGEST_HEADER, 8192);
         let long = format!("Bearer {}", "a=b,".repeat(10_000));
