@@ -301,14 +301,6 @@ fn oauth_error(members: &mut Members, rules: &Rules, masks: &Masks) -> Option<OA
 
 /// Classed by code first, then by status.
 fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
-    const RETRIED: [StatusCode; 6] = [
-        StatusCode::REQUEST_TIMEOUT,
-        StatusCode::TOO_EARLY,
-        StatusCode::INTERNAL_SERVER_ERROR,
-        StatusCode::BAD_GATEWAY,
-        StatusCode::SERVICE_UNAVAILABLE,
-        StatusCode::GATEWAY_TIMEOUT,
-    ];
     let Some(oauth) = oauth else {
         // A 401 or 403 without an OAuth error comes from a proxy as well as from the server: no verdict.
         let text = format!(
@@ -318,10 +310,7 @@ fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
         );
         return match status {
             StatusCode::TOO_MANY_REQUESTS => Error::new(ErrorKind::Throttled, text).transient(),
-            _ if RETRIED.contains(&status)
-                || status.is_server_error()
-                || status.is_informational() =>
-            {
+            _ if is_passing(status) || status.is_informational() => {
                 Error::new(ErrorKind::Response, text).transient()
             }
             _ => Error::new(ErrorKind::Response, text),
@@ -358,7 +347,7 @@ fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
                 ErrorKind::Other,
                 format!("the authorization server answered with an error: {oauth}"),
             );
-            if RETRIED.contains(&status) || status.is_server_error() {
+            if is_passing(status) {
                 error.transient()
             } else {
                 error
@@ -366,6 +355,12 @@ fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
         }
     };
     error.with_oauth(oauth)
+}
+
+/// RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY)
+        || status.is_server_error()
 }
 
 fn hint(status: StatusCode) -> &'static str {

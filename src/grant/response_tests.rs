@@ -14,6 +14,8 @@ use super::*;
 
 #[path = "response_properties.rs"]
 mod properties;
+#[path = "response_refusals_tests.rs"]
+mod refusals;
 #[path = "response_times_tests.rs"]
 mod times;
 

@@ -1,0 +1,98 @@
+//! What a refusal means: family S of tests/FAULTS.md, QUIRKS 18.
+
+use super::*;
+
+fn kind(status: u16, code: Option<&str>) -> (ErrorKind, bool) {
+    let body = code.map_or(String::new(), |code| format!(r#"{{"error":"{code}"}}"#));
+    let error = with(status, &[], body, &rules()).unwrap_err();
+    (error.kind(), error.is_transient())
+}
+
+#[test]
+fn a_refusal_is_classed_by_its_code_first_and_then_by_its_status() {
+    use ErrorKind::{Denied, Other, Response, Throttled};
+
+    for code in [
+        "invalid_client",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "access_denied",
+        "invalid_target",
+        "invalid_authorization_details",
+        "invalid_dpop_proof",
+        "use_dpop_nonce",
+    ] {
+        for status in [200, 400, 401, 403, 500] {
+            assert_eq!(kind(status, Some(code)), (Denied, false), "{status} {code}");
+        }
+    }
+    for code in ["temporarily_unavailable", "server_error", "slow_down"] {
+        for status in [200, 400, 500] {
+            assert_eq!(
+                kind(status, Some(code)),
+                (Response, true),
+                "{status} {code}"
+            );
+        }
+    }
+    for status in [200, 400, 401, 404] {
+        assert_eq!(kind(status, Some("strange")), (Other, false), "{status}");
+    }
+    for status in [408, 425, 500, 502, 503, 504, 599] {
+        assert_eq!(kind(status, Some("strange")), (Other, true), "{status}");
+        assert_eq!(kind(status, None), (Response, true), "{status}");
+    }
+    for status in [301, 400, 401, 403, 404, 409, 422] {
+        assert_eq!(kind(status, None), (Response, false), "{status}");
+    }
+    assert_eq!(kind(101, None), (Response, true));
+    for code in [None, Some("invalid_client"), Some("strange")] {
+        assert_eq!(kind(429, code), (Throttled, true), "{code:?}");
+    }
+}
+
+#[test]
+fn a_status_that_says_little_comes_with_a_guess_at_its_reason() {
+    for (status, guess) in [
+        (302, "redirects are not followed"),
+        (399, "redirects are not followed"),
+        (404, "is the address"),
+        (405, "is the address"),
+        (410, "is the address"),
+        (415, "is the address"),
+        (401, "a proxy before it"),
+        (403, "a proxy before it"),
+    ] {
+        let text = with(status, &[], "", &rules()).unwrap_err().to_string();
+        assert!(text.contains(guess), "{text}");
+    }
+    let text = with(400, &[], "", &rules()).unwrap_err().to_string();
+    assert_eq!(text, "the token endpoint answered with status 400");
+}
+
+#[test]
+fn who_asked_for_a_dpop_token_gets_no_other() {
+    let check = |token_type: Option<Value>| check_dpop(token_type, str::to_owned);
+    for fine in ["DPoP", "dpop", "DPOP"] {
+        assert!(check(Some(fine.into())).is_ok(), "{fine}");
+    }
+    for (other, flaw) in [
+        (Some("Bearer".into()), "its token_type is Bearer"),
+        (Some(Value::Null), "no token_type"),
+        (Some(1.into()), "no token_type"),
+        (None, "no token_type"),
+    ] {
+        let text = check(other).unwrap_err().to_string();
+        assert!(text.contains(flaw), "{text}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_and_not_granted_is_named() {
+    assert_eq!(not_granted("a b c", "c  a"), ["b"]);
+    assert!(not_granted("a", "b a").is_empty());
+    assert_eq!(not_granted("ab", "a b abc"), ["ab"]);
+}
