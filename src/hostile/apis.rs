@@ -74,16 +74,22 @@ pub fn dpop_nonce(wire: &[u8]) {
     assert_eq!(nonces.last(Role::Authorization, &api), None);
     assert_eq!(nonces.last(Role::Resource, &elsewhere), None);
     if demands_nonce(&headers) {
+        // RFC 9110 section 5.3: several lines are one list, so that a parameter may be of a challenge in the line before.
+        let lines = headers.get_all("www-authenticate").iter();
+        let text: String = lines
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect();
         // A quoted string may have a backslash before each of its characters.
-        let says_so = |value: &HeaderValue| {
-            let text = String::from_utf8_lossy(value.as_bytes()).replace('\\', "");
-            text.contains("use_dpop_nonce") && text.to_ascii_lowercase().matches("dpop").count() > 1
-        };
-        assert!(headers.get_all("www-authenticate").iter().any(says_so));
+        let text = text.replace('\\', "");
+        assert!(text.contains("use_dpop_nonce"), "{text}");
+        assert!(
+            text.to_ascii_lowercase().matches("dpop").count() > 1,
+            "{text}"
+        );
     }
 }
 
-/// The response with an API's metadata; the API is `https://api.example.com/v1/mcp`.
+/// A response with an API's metadata; the API is `https://api.example.com/v1/mcp`.
 pub fn resource_metadata(wire: &[u8]) {
     const RESOURCE: &str = "https://api.example.com/v1/mcp";
     const ALLOWED: [&str; 2] = ["https://auth.example.com", "https://other.example"];
