@@ -134,6 +134,19 @@ fn a_token_without_a_lifetime_is_taken_to_last_an_hour() {
 }
 
 #[test]
+fn clocks_cost_a_short_token_a_tenth_of_its_lifetime_at_most() {
+    let (clock, _hands) = clock();
+    for (lifetime, left) in [(20, 18), (300, 270), (301, 271), (3600, 3570)] {
+        let token = token(&clock, Some(Duration::from_secs(lifetime)));
+        let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
+        let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
+        let arrived = content.arrive(&Settings::default(), &Holder::default(), clock.now());
+        let lifetime = arrived.unwrap().token.lifetime();
+        assert_eq!(lifetime, Some(Duration::from_secs(left)));
+    }
+}
+
+#[test]
 fn a_token_that_is_too_large_is_not_shared() {
     let (clock, _hands) = clock();
     let of = |length: usize| {
