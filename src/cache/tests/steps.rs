@@ -127,14 +127,21 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
 }
 
 #[tokio::test]
-async fn that_no_lifetime_is_stated_is_told_once() {
-    let mut state = state();
-    for value in ["a", "b", "c"] {
-        fetch(&mut state, Outcome::Token(token(value, None)), at(0));
+async fn what_is_strange_about_lifetimes_is_told_once() {
+    for (lifetime, is_it) in [
+        (
+            None,
+            (|note| matches!(note, Note::NoLifetime { .. })) as fn(&Note) -> bool,
+        ),
+        (Some(0), |note| matches!(note, Note::DeadOnArrival)),
+    ] {
+        let mut state = state();
+        for value in ["a", "b", "c"] {
+            fetch(&mut state, Outcome::Token(token(value, lifetime)), at(0));
+        }
+        let notes = state.take_notes();
+        assert_eq!(notes.iter().filter(|note| is_it(note)).count(), 1);
     }
-    let notes = state.take_notes();
-    let told = |note: &&Note| matches!(note, Note::NoLifetime { .. });
-    assert_eq!(notes.iter().filter(told).count(), 1);
 }
 
 #[tokio::test]
