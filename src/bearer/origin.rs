@@ -219,6 +219,53 @@ mod tests {
         }
     }
 
+    /// As which of two origins the token goes to `url`, or a part of the reason why not even the request does.
+    fn admitted(policy: &Policy, url: &str) -> Result<Option<usize>, String> {
+        let url = Url::parse(url).unwrap();
+        policy
+            .admits(Target::of_url(&url))
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_token_goes_to_its_origins_and_over_plain_http_where_that_was_said_to_be_fine() {
+        let origins = [
+            "https://api.example.com",
+            "http://keycloak:8080",
+            "http://localhost:1",
+        ];
+        let mut policy = Policy::new(origins.map(|one| Origin::parse(one).unwrap()).to_vec());
+        for (url, number) in [
+            ("https://api.example.com/a", 0),
+            ("https://api.example.com:443", 0),
+            ("http://localhost:1/a", 2),
+        ] {
+            assert_eq!(admitted(&policy, url), Ok(Some(number)), "{url}");
+        }
+        for (url, reason) in [
+            (
+                "http://keycloak:8080/a",
+                "dangerously_allow_http(\"keycloak\")",
+            ),
+            ("http://api.example.com/a", "use https"),
+            ("http://other.example/a", ".pass_through()"),
+            ("https://keycloak:8080/a", ".pass_through()"),
+            ("https://api.example.com:8443/a", ".pass_through()"),
+            ("mailto:a@b", "absolute URI"),
+        ] {
+            let text = admitted(&policy, url).unwrap_err();
+            assert!(text.contains(reason), "{url}: {text}");
+        }
+        policy.plain_hosts.push("KeyCloak".to_owned());
+        assert_eq!(admitted(&policy, "http://keycloak:8080/a"), Ok(Some(1)));
+        policy.pass_through = true;
+        assert_eq!(admitted(&policy, "http://other.example/a"), Ok(None));
+        assert!(admitted(&policy, "mailto:a@b").is_err());
+        let own = Url::parse("https://api.example.com/").unwrap();
+        let is_from = |origin| policy.is_from(Target::of_url(&own).unwrap(), origin);
+        assert!(is_from(0) && !is_from(1) && !is_from(3));
+    }
+
     #[cfg(feature = "tower")]
     #[test]
     fn an_origin_is_scheme_host_and_port() {
