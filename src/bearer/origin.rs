@@ -232,13 +232,14 @@ mod tests {
         let origins = [
             "https://api.example.com",
             "http://keycloak:8080",
-            "http://localhost:1",
+            "http://localhost",
         ];
         let mut policy = Policy::new(origins.map(|one| Origin::parse(one).unwrap()).to_vec());
         for (url, number) in [
             ("https://api.example.com/a", 0),
             ("https://api.example.com:443", 0),
-            ("http://localhost:1/a", 2),
+            ("http://localhost/a", 2),
+            ("http://localhost:80/a", 2),
         ] {
             assert_eq!(admitted(&policy, url), Ok(Some(number)), "{url}");
         }
