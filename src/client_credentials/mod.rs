@@ -2,6 +2,7 @@
 
 mod builder;
 mod check;
+mod keeping;
 mod place;
 mod resource;
 #[cfg(feature = "shared")]
