@@ -2,6 +2,7 @@
 
 mod members;
 mod quota;
+mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
 mod server_text;
