@@ -1,7 +1,7 @@
 //! Secrets that must never be seen (FAULTS I1), and eyes everywhere.
 //!
 //! [`watch`] puts an eye on everything that is said to `tracing` (and `log`) in this process, at TRACE, and on panics; every scripted
-//! server does that by itself, and checks when it is dropped that our own target has said no canary.
+//! server has a [`Watched`], which checks when it is dropped that our own target has said no canary.
 
 use std::error::Error;
 use std::fmt::{Debug, Write};
@@ -103,6 +103,25 @@ pub(crate) fn watch() {
             next(panic);
         }));
     });
+}
+
+/// Watches as long as it is there, and panics at its end like [`assert_no_leak`].
+#[derive(Debug)]
+pub(crate) struct Watched;
+
+impl Default for Watched {
+    fn default() -> Self {
+        watch();
+        Watched
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_no_leak();
+        }
+    }
 }
 
 /// Panics if our own target, or a panic, has said a canary since the process began.

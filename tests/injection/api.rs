@@ -15,15 +15,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The bearer token, `-` if there is none.
+    /// The ending of the bearer token, `-` if there is none.
     pub(crate) fn token(&self) -> String {
         let mut values = self.headers.get_all("authorization").iter();
         let token = match values.next() {
-            Some(value) => value
-                .to_str()
-                .unwrap()
-                .trim_start_matches("Bearer ")
-                .to_owned(),
+            Some(value) => super::ending(value),
             None => "-".to_owned(),
         };
         assert!(values.next().is_none(), "exactly one header");

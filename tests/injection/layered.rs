@@ -24,10 +24,7 @@ async fn shown<B: Send + 'static>(bearer: BearerAuth<Cached<Issuer>>, body: B) -
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let record = Arc::clone(&seen);
     let service = service_fn(move |request: Request<B>| {
-        let token = request.headers()["authorization"]
-            .to_str()
-            .unwrap()
-            .replace("Bearer ", "");
+        let token = super::ending(&request.headers()["authorization"]);
         record.lock().unwrap().push(token.clone());
         let code = if token == "t1" {
             StatusCode::UNAUTHORIZED
@@ -196,7 +193,7 @@ impl Service<Request<()>> for Strict {
             "called without having been ready"
         );
         self.calls.fetch_add(1, Ordering::SeqCst);
-        let code = if request.headers()["authorization"] == "Bearer t1" {
+        let code = if super::ending(&request.headers()["authorization"]) == "t1" {
             401
         } else {
             200

@@ -10,6 +10,8 @@
 
 mod api;
 mod clients;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod layered;
 mod redirects;
 #[cfg(feature = "pool")]
@@ -20,13 +22,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use client_credentials::{AccessToken, Cached, Error, TokenFuture, TokenSource};
+use harness::canary::{TOKEN, Watched};
 
-/// An authorization server in a struct: issues `t1`, `t2`, .. and counts.
+/// What of a token of [`Issuer`] tells it from the others.
+fn ending(authorization: &http::HeaderValue) -> String {
+    let token = authorization
+        .to_str()
+        .unwrap()
+        .trim_start_matches("Bearer ");
+    token
+        .trim_start_matches(TOKEN)
+        .trim_start_matches('-')
+        .to_owned()
+}
+
+/// An authorization server in a struct: issues canaries that end in `t1`, `t2`, .. and counts.
 #[derive(Clone, Debug, Default)]
 struct Issuer {
     issued: Arc<AtomicU64>,
     /// From this token on it is down.
     down_after: Option<u64>,
+    watched: Arc<Watched>,
 }
 
 impl Issuer {
@@ -44,7 +60,10 @@ impl TokenSource for Issuer {
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
         TokenFuture::ready(match self.down_after {
             Some(last) if number > last => Err(Error::other("the authorization server is down")),
-            _ => AccessToken::bearer(format!("t{number}"), Some(Duration::from_secs(3600))),
+            _ => AccessToken::bearer(
+                format!("{TOKEN}-t{number}"),
+                Some(Duration::from_secs(3600)),
+            ),
         })
     }
     fn reject(&self, _: &AccessToken) {}
