@@ -278,9 +278,7 @@ async fn what_is_not_used_for_a_while_is_dropped_and_what_is_used_stays() {
 async fn the_number_of_sources_is_bounded() {
     let server = Server::start();
     let pool = server.pool(100);
-    let names: Vec<Key> = (0..1000)
-        .map(|n| &*Box::leak(n.to_string().into_boxed_str()))
-        .collect();
+    let names: Vec<Key> = (0..1000).map(leaked).collect();
     for name in &names {
         value(&pool.source(name)).await;
     }
@@ -291,6 +289,64 @@ async fn the_number_of_sources_is_bounded() {
         lock(&pool.0.alive).sources.len() <= 3 * 104,
         "those that are gone are forgotten"
     );
+}
+
+fn leaked(n: usize) -> Key {
+    Box::leak(n.to_string().into_boxed_str())
+}
+
+#[tokio::test(start_paused = true)]
+async fn capacity_and_time_to_idle_are_what_they_were_set_to() {
+    let server = Server::start();
+    let pool = server.pool(10_000).capacity(20);
+    for n in 0..200 {
+        value(&pool.source(&leaked(n))).await;
+    }
+    let clients = server.clients();
+    assert!((10..=24).contains(&clients), "{clients}");
+    let pool = server.pool(100).time_to_idle(Duration::from_secs(60));
+    value(&pool.source(&"a")).await;
+    server.hands.advance(Duration::from_secs(60));
+    value(&pool.source(&"b")).await;
+    assert_eq!(pool.source(&"a").inspect(|_| ()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_sources_are_looked_for_four_times_in_their_time_and_no_more() {
+    let server = Server::start();
+    let pool = server.pool(100);
+    value(&pool.source(&"a")).await;
+    server.hands.advance(HOUR - Duration::from_secs(1));
+    value(&pool.source(&"b")).await;
+    server.hands.advance(Duration::from_secs(1));
+    value(&pool.source(&"c")).await;
+    assert_eq!(server.clients(), 3, "a second after they were looked for");
+    server.hands.advance(HOUR / 4 - Duration::from_secs(1));
+    value(&pool.source(&"d")).await;
+    assert_eq!(server.clients(), 3, "all but a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_alive_are_looked_through_when_they_have_doubled_and_none_is_forgotten() {
+    let server = Server::start();
+    let pool = server.pool(2000);
+    for n in 0..500 {
+        value(&pool.source(&leaked(n))).await;
+    }
+    assert_eq!(lock(&pool.0.alive).crowded, 512, "at 64, 128 and 256");
+
+    let small = server.pool(1);
+    server.close();
+    let a = small.source(&"a");
+    assert!(poll(&mut a.token()).is_pending());
+    let waiting: Vec<_> = (0..200).map(|n| small.source(&leaked(n))).collect();
+    for source in &waiting {
+        assert!(poll(&mut source.token()).is_pending());
+    }
+    settle().await;
+    assert!(poll(&mut a.token()).is_pending());
+    settle().await;
+    assert_eq!(server.asked("a"), 1, "it made room, and was found again");
 }
 
 #[tokio::test(start_paused = true)]
