@@ -161,12 +161,6 @@ impl<S: TokenSource + 'static> Cached<S> {
 
     fn step(&self, patient: &mut Patience) -> Step {
         let now = self.0.clock.now();
-        // What needs no runtime, before one is looked for.
-        match self.0.with_state(|state| self.0.ask(state, now, None)) {
-            Answer::Use(token, _) => return Step::Done(Ok(token)),
-            Answer::Fail(error) => return Step::Done(Err(error)),
-            Answer::UseAndDepart(..) | Answer::Depart | Answer::Wait(..) => {}
-        }
         let runtime = match Runtime::current() {
             Runtime::Ready(runtime) => runtime,
             Runtime::Unfit(why) => return Step::Done(self.without_runtime(now, why)),
