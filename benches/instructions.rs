@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client_credentials::{AccessToken, BearerAuth, Cached, TokenSource, source_fn};
+use client_credentials::{AccessToken, BearerAuth, Cached, TokenPool, TokenSource, source_fn};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http_body_util::{BodyExt, Empty};
@@ -30,11 +30,12 @@ use reqwest::Request;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower::{Layer, Service, ServiceExt};
 
-const OPERATIONS: [&str; 15] = [
+const OPERATIONS: [&str; 16] = [
     "clone: shared HeaderValue",
     "hit: Cached",
     "hit: Arc<dyn TokenSource>",
     "hit: stale, renewal under way",
+    "hit: TokenPool",
     "hyper: static header",
     "hyper: bare header",
     "hyper: tower layer",
@@ -130,6 +131,14 @@ async fn hit(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64)
             tokio::task::yield_now().await;
             for _ in 0..times {
                 drop(black_box(tokens.token().await.unwrap().authorization()));
+            }
+        }
+        "TokenPool" => {
+            let pool = TokenPool::new(|_: &u32| Ok(source()));
+            let tenant = pool.source(&7);
+            tenant.token().await.unwrap();
+            for _ in 0..times {
+                drop(black_box(tenant.token().await.unwrap().authorization()));
             }
         }
         other => panic!("no operation {other}"),
