@@ -173,3 +173,25 @@ async fn a_signer_that_is_silent_or_panics_costs_its_request_and_nothing_more() 
 fn without_a_runtime_a_signer_is_waited_for() {
     assert!(headers_by(Kms::Silent).now_or_never().is_none());
 }
+
+#[test]
+fn what_is_wrong_with_a_key_is_told_when_the_source_is_built() {
+    let built = |key: DpopKey| {
+        let auth = crate::ClientAuth::client_secret_basic("billing", "secret");
+        crate::ClientCredentials::builder("https://auth.example.com/token", auth)
+            .dpop(key)
+            .build()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    built(DpopKey::generate()).unwrap();
+    built(DpopKey::from(Credential::file("/read/when/it/is/needed"))).unwrap();
+    let error = built(DpopKey::from(Credential::from("CANARY: no key"))).unwrap_err();
+    assert!(
+        error.contains("dpop") && !error.contains("CANARY"),
+        "{error}"
+    );
+    let error = built(DpopKey::signer(Kms::Silent, "CANARY: no key")).unwrap_err();
+    assert!(error.contains("dpop has a public key that "), "{error}");
+    assert!(!error.contains("CANARY"), "{error}");
+}
