@@ -134,7 +134,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     if rules.mutual_tls {
         // RFC 8705 section 5: whoever shows no certificate goes on using the other one.
         if let Some(Value::Object(aliases)) = take(members, "mtls_endpoint_aliases")? {
-            if let Some(alias) = aliases.get("token_endpoint") {
+            if let Some(alias) = aliases.get("token_endpoint").filter(|one| !one.is_null()) {
                 endpoint = alias.as_str().map(Into::into);
             }
         }

@@ -181,8 +181,13 @@ fn an_alias_is_for_mutual_tls_alone() {
     assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
     rules.mutual_tls = true;
     assert_eq!(at(&body, &rules).as_deref(), Ok(alias));
-    body["mtls_endpoint_aliases"] = json!({"revocation_endpoint": "x"});
-    assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
+    for none in [
+        json!({"revocation_endpoint": "x"}),
+        json!({"token_endpoint": null}),
+    ] {
+        body["mtls_endpoint_aliases"] = none;
+        assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
+    }
     // Neither over plain http, nor back to the other endpoint.
     for alias in [json!("http://auth.example.com/token"), json!(1)] {
         body["mtls_endpoint_aliases"]["token_endpoint"] = alias;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, TokenSource};
+use client_credentials::{
+    ClientCredentials, Credential, RedisStore, SealedStore, Store, TokenSource,
+};
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::authorization_server::AuthorizationServer;
@@ -46,6 +48,23 @@ async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
     // D21
     real.cli(&["FLUSHALL"]);
     assert_eq!(token_of(&server, store()).await, "t3");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn a_lease_has_one_owner_who_may_ask_for_it_twice() {
+    let real = Redis::start(&[]);
+    let store = RedisStore::new(&real.url()).unwrap();
+    let hour = Duration::from_secs(3600);
+    assert!(store.lease("a", "me", hour).await.unwrap());
+    // As after a connection that was lost before the answer came.
+    assert!(store.lease("a", "me", hour).await.unwrap());
+    assert!(!store.lease("a", "you", hour).await.unwrap());
+    assert!(store.lease("b", "you", hour).await.unwrap());
+    store.release("a", "you").await.unwrap();
+    assert!(!store.lease("a", "you", hour).await.unwrap());
+    store.release("a", "me").await.unwrap();
+    assert!(store.lease("a", "you", hour).await.unwrap());
 }
 
 #[tokio::test]

@@ -112,7 +112,6 @@ impl Resp {
     /// The names of the commands that came.
     pub(crate) fn names(&self) -> Vec<String> {
         let log = self.inner.log.borrow();
-        let name = |command: &Command| String::from_utf8_lossy(&command[0]).into_owned();
         log.commands.iter().map(name).collect()
     }
 
@@ -166,7 +165,7 @@ impl Inner {
                     Manner::Fin => return Ok(()),
                     Manner::Hang => std::future::pending().await,
                     Manner::Answer(bytes) => bytes,
-                    Manner::AnswerTo(name, bytes) if command[0] == name.as_bytes() => bytes,
+                    Manner::AnswerTo(what, bytes) if name(&command) == what => bytes,
                     Manner::Well | Manner::AnswerTo(..) => self.obey(&command),
                 };
                 for piece in answer.chunks(16 * 1024) {
@@ -193,21 +192,22 @@ impl Inner {
             answer.extend_from_slice(b"\r\n");
             answer
         };
-        match String::from_utf8_lossy(&command[0]).as_ref() {
+        match name(command).as_str() {
             "GETRANGE" => {
                 let value = values.get(&command[1]).cloned().unwrap_or_default();
                 let last: usize = String::from_utf8_lossy(&command[3]).parse().unwrap();
                 bulk(&value[..value.len().min(last + 1)])
             }
             "SET" => {
-                let absent = command.iter().any(|word| word == b"NX");
-                if absent && values.contains_key(&command[1]) {
-                    return b"$-1\r\n".to_vec();
-                }
                 values.insert(command[1].clone(), command[2].clone());
                 b"+OK\r\n".to_vec()
             }
-            "EVAL" => {
+            "LEASE" => {
+                let owner = values.entry(command[3].clone());
+                let is_ours = owner.or_insert(command[4].clone()) == &command[4];
+                format!(":{}\r\n", u8::from(is_ours)).into_bytes()
+            }
+            "DELETE" => {
                 let there = values.get(&command[3]) == Some(&command[4]);
                 if there {
                     values.remove(&command[3]);
@@ -216,6 +216,17 @@ impl Inner {
             }
             _ => b"+OK\r\n".to_vec(),
         }
+    }
+}
+
+/// What a script is for, or the first word.
+fn name(command: &Command) -> String {
+    let word = String::from_utf8_lossy(&command[0]);
+    match (word.as_ref(), command.len()) {
+        // It has a time besides.
+        ("EVAL", 6) => "LEASE".to_owned(),
+        ("EVAL", _) => "DELETE".to_owned(),
+        (word, _) => word.to_owned(),
     }
 }
 

@@ -23,7 +23,7 @@ async fn a_second_replica_uses_the_first_ones_token() {
     }
     assert_eq!(server.hits(), 1);
     let expected = [
-        "GETRANGE", "SET", "GETRANGE", "SET", "EVAL", "GETRANGE", "GETRANGE",
+        "GETRANGE", "LEASE", "GETRANGE", "SET", "DELETE", "GETRANGE", "GETRANGE",
     ];
     assert_eq!(store.names(), expected);
     assert_eq!(store.connections(), 3, "one for each replica");
@@ -139,7 +139,7 @@ async fn a_store_that_goes_away_between_two_commands_is_noticed_by_nobody() {
         let tokens = replica(&server.url("/token"), redis(&store.url()))
             .build()
             .unwrap();
-        let script = ["GETRANGE", "SET", "GETRANGE", "SET", "EVAL"];
+        let script = ["GETRANGE", "LEASE", "GETRANGE", "SET", "DELETE"];
         let fatal = script[commands];
         store.now(Manner::AnswerTo(
             fatal,

@@ -76,6 +76,10 @@ fn unusable() -> Error {
 /// The part in braces decides on the node of a cluster: one for all of ours.
 const PREFIX: &str = "{client-credentials}:";
 
+/// Sets what is not there. What was set by this very owner is his: the command may have been lost on its way back.
+const LEASE: &str = "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end \
+     if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end return 0";
+
 /// Deletes what is as it was.
 const DELETE_IF_EQUAL: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
@@ -101,9 +105,9 @@ fn millis(time: Duration) -> u64 {
         .clamp(1, 1 << 40)
 }
 
-fn delete_if_equal(name: &str, value: &[u8]) -> Cmd {
+fn script(text: &str, name: &str, value: &[u8]) -> Cmd {
     let mut command = redis::cmd("EVAL");
-    command.arg(DELETE_IF_EQUAL).arg(1).arg(name).arg(value);
+    command.arg(text).arg(1).arg(name).arg(value);
     command
 }
 
@@ -126,21 +130,17 @@ impl Store for RedisStore {
     }
 
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
-        self.run(delete_if_equal(&value_of(name), value))
+        self.run(script(DELETE_IF_EQUAL, &value_of(name), value))
     }
 
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
-        Box::pin(async move {
-            let mut command = redis::cmd("SET");
-            command.arg(lease_of(name)).arg(owner);
-            command.arg("NX").arg("PX").arg(millis(time));
-            let set: Option<String> = self.run(command).await?;
-            Ok(set.is_some())
-        })
+        let mut command = script(LEASE, &lease_of(name), owner.as_bytes());
+        command.arg(millis(time));
+        self.run(command)
     }
 
     fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()> {
-        self.run(delete_if_equal(&lease_of(name), owner.as_bytes()))
+        self.run(script(DELETE_IF_EQUAL, &lease_of(name), owner.as_bytes()))
     }
 }
 
