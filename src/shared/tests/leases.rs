@@ -11,6 +11,21 @@ async fn the_second_host_asks_nobody() {
     assert_eq!(fleet.server.hits(), 1);
 }
 
+#[cfg(feature = "test-util")]
+#[tokio::test(start_paused = true)]
+async fn a_record_is_as_old_as_the_clock_says_that_was_set() {
+    let fleet = Fleet::new();
+    let host = || {
+        let client = fleet.host().source;
+        let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
+        Shared::new(client, store, "name").clock(&fleet.hands)
+    };
+    assert_eq!(value(&host()).await, "t1");
+    assert_eq!(value(&host()).await, "t1");
+    fleet.advance(3600);
+    assert_eq!(value(&host()).await, "t2");
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_hundred_that_start_and_expire_together_make_one_request_each_time() {
     // D16
@@ -127,6 +142,17 @@ async fn a_holder_that_died_is_not_waited_for_longer_than_five_seconds() {
         waited >= Duration::from_secs(5) && waited < Duration::from_millis(6600),
         "{waited:?}"
     );
+    // It looked less and less often, and not when everybody else does.
+    let mut most = FIRST_LOOK;
+    for pause in fleet.store.asked.lock().unwrap().windows(2).skip(1) {
+        // tokio's timers go by the millisecond.
+        let pause = pause[1] - pause[0];
+        assert!(
+            (most / 2..=most + Duration::from_millis(1)).contains(&pause),
+            "{pause:?}"
+        );
+        most = (most * 2).min(LONGEST_LOOK);
+    }
     // What it fetched without the lease is for all.
     assert_eq!(value(&fleet.host()).await, "t2");
 }

@@ -25,6 +25,8 @@ struct Memory {
     leases: Mutex<HashMap<String, (String, Instant)>>,
     fault: Mutex<Fault>,
     operations: AtomicUsize,
+    /// When the lease was asked for.
+    asked: Mutex<Vec<Instant>>,
     puts: AtomicUsize,
     /// Those that deleted something.
     deletes: AtomicUsize,
@@ -127,6 +129,7 @@ impl Store for Arc<Memory> {
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             self.pass(true).await?;
+            self.asked.lock().unwrap().push(Instant::now());
             let mut leases = self.leases.lock().unwrap();
             leases.retain(|_, (_, end)| *end > Instant::now());
             let lease = (owner.to_owned(), Instant::now() + time);
