@@ -115,6 +115,14 @@ mod tests {
     }
 
     #[test]
+    fn every_text_is_wiped_however_deep() {
+        let mut value = serde_json::json!({"a": "x", "b": [{"c": ["x", 1]}, "x"], "d": null});
+        wipe(&mut value);
+        let wiped = serde_json::json!({"a": "", "b": [{"c": ["", 1]}, ""], "d": null});
+        assert_eq!(value, wiped);
+    }
+
+    #[test]
     fn a_member_that_stands_there_twice_is_an_error() {
         let mut members = Members::parse(br#"{"a":1,"a":1}"#).ok().unwrap();
         assert!(members.take("a").is_err());

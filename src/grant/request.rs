@@ -81,13 +81,12 @@ mod tests {
 
     use super::*;
 
-    fn body(params: &[(&str, &str)], secret: Option<&str>) -> String {
-        let params = Params(
-            params
-                .iter()
-                .map(|(n, v)| ((*n).into(), (*v).into()))
-                .collect(),
-        );
+    fn asked(params: &[(&str, &str)]) -> Params {
+        let owned = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
+        Params(params.iter().map(owned).collect())
+    }
+
+    fn body(params: &[(&str, &str)], secret: Option<&str>) -> Zeroizing<Vec<u8>> {
         let proof = Proof {
             authorization: None,
             params: secret
@@ -96,18 +95,25 @@ mod tests {
                 .collect(),
             echoes: Vec::new(),
         };
-        String::from_utf8(encode(&params, proof).body.to_vec()).unwrap()
+        encode(&asked(params), proof).body
+    }
+
+    #[test]
+    fn the_scope_asked_for_is_found_among_the_others() {
+        let params = asked(&[("audience", "x"), ("scope", "a b"), ("y", "z")]);
+        assert_eq!(params.scope(), Some("a b"));
+        assert_eq!(asked(&[("audience", "x")]).scope(), None);
     }
 
     #[test]
     fn the_form_is_that_of_rfc_6749_appendix_b() {
         // F04, and the vector of appendix B: " %&+£€"
         assert_eq!(
-            body(
+            *body(
                 &[("grant_type", "client_credentials"), ("scope", "a b")],
                 Some(" %&+£€")
             ),
-            "grant_type=client_credentials&scope=a+b&client_secret=+%25%26%2B%C2%A3%E2%82%AC"
+            *b"grant_type=client_credentials&scope=a+b&client_secret=+%25%26%2B%C2%A3%E2%82%AC"
         );
     }
 
@@ -115,8 +121,10 @@ mod tests {
         #[test]
         fn every_value_arrives_as_it_was_and_nothing_is_reallocated(name in ".+", value: String, secret: String) {
             let encoded = body(&[("grant_type", "x"), (&name, &value)], Some(&secret));
-            let decoded: Vec<_> = form_urlencoded::parse(encoded.as_bytes()).into_owned().collect();
+            let decoded: Vec<_> = form_urlencoded::parse(&encoded).into_owned().collect();
             let expected = [("grant_type", "x"), (&name, &value), ("client_secret", &secret)];
+            let worst: usize = expected.iter().map(|(n, v)| 3 * (n.len() + 1 + v.len())).sum();
+            prop_assert_eq!(encoded.capacity(), worst);
             prop_assert_eq!(decoded, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
         }
     }
