@@ -157,6 +157,15 @@ async fn a_token_that_cannot_be_put_there_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stale_token_is_renewed_though_nobody_can_be_given_the_lease() {
+    let fleet = Fleet::new();
+    assert_eq!(value(&fleet.host()).await, "t1");
+    fleet.advance(3300);
+    fleet.store.fail(Fault::ReadOnly);
+    assert_eq!(value(&fleet.host()).await, "t2");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_after_the_request_costs_nothing() {
     // D17: well before, down after
     let fleet = Fleet::new();
@@ -176,6 +185,12 @@ async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::Credential::file("/nonexistent/seal-key");
     let host = fleet.host_with(missing, "name", Possession::default(), fleet.clock.clone());
+    assert!(
+        host.store
+            .visit(&fleet.clock, Duration::MAX)
+            .await
+            .is_none()
+    );
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
     let hanging = crate::Credential::from_fn(std::future::pending::<Result<String, Error>>);

@@ -236,11 +236,28 @@ async fn a_defect_is_counted_and_overwritten() {
         let fleet = Fleet::new();
         let host = fleet.host();
         assert_eq!(value(&host).await, "t1");
+        assert_eq!(host.store.defects(), 0);
         fleet.store.tamper(change);
         assert_eq!(value(&host).await, "t2");
         assert_eq!(host.store.defects(), 1);
         assert_eq!(value(&fleet.host()).await, "t2");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_is_counted_once_in_a_flight_however_often_it_is_looked_at() {
+    let fleet = Fleet::new();
+    value(&fleet.host()).await;
+    fleet.store.tamper(|value| value.truncate(20));
+    fleet.server.takes(1000);
+    let dying = fleet.host();
+    let dying = tokio::spawn(async move { value(&dying).await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    dying.abort();
+    // It waits for the one that died.
+    let host = fleet.host();
+    value(&host).await;
+    assert_eq!(host.store.defects(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +310,11 @@ async fn a_line_break_after_the_key_is_no_part_of_it() {
     let key = format!("{SEAL_KEY}\n");
     let host = fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
     assert_eq!(host.store.fault(), None, "build() accepts it");
+    let fault = fleet
+        .host_with("short", "name", Possession::default(), fleet.clock.clone())
+        .store
+        .fault();
+    assert!(fault.is_some(), "and not this one");
     assert_eq!(value(&host).await, "t1");
     assert_eq!(value(&fleet.host()).await, "t1");
 }
