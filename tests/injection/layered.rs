@@ -24,7 +24,7 @@ async fn shown<B: Send + 'static>(bearer: BearerAuth<Cached<Issuer>>, body: B) -
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let record = Arc::clone(&seen);
     let service = service_fn(move |request: Request<B>| {
-        let token = super::ending(&request.headers()["authorization"]);
+        let token = ending(&request.headers()["authorization"]);
         record.lock().unwrap().push(token.clone());
         let code = if token == "t1" {
             StatusCode::UNAUTHORIZED
@@ -63,6 +63,40 @@ async fn known_bodies_are_repeated_without_a_bound_on_the_others() {
     let refusing = bearer(&issuer()).clone_body(|_: &Opaque| None);
     assert_eq!(shown(refusing, Opaque("x")).await, ["t1"]);
     assert_eq!(shown(bearer(&issuer()).no_repeat(), ()).await, ["t1"]);
+}
+
+#[tokio::test]
+async fn a_header_that_the_caller_set_is_never_touched() {
+    // R16
+    let issuer = Issuer::default();
+    let service = service_fn(|request: Request<()>| async move {
+        assert_eq!(request.headers()["authorization"], "Bearer own");
+        Ok::<_, Infallible>(Response::builder().status(401).body(()).unwrap())
+    });
+    let request = Request::get(API).header("authorization", "Bearer own");
+    let response = tower::Layer::layer(&bearer(&issuer), service)
+        .oneshot(request.body(()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(issuer.issued(), 0);
+}
+
+#[tokio::test]
+async fn with_a_token_at_hand_the_request_is_sent_at_once_and_a_refusal_mended() {
+    let issuer = Issuer::default();
+    let tokens = issuer.tokens();
+    tokens.token().await.unwrap();
+    let bearer = BearerAuth::for_origin(API, tokens).unwrap();
+    let strict = Strict::default();
+    let calls = Arc::clone(&strict.calls);
+    let mut service = tower::Layer::layer(&bearer, strict);
+    let request = Request::get(API).body(()).unwrap();
+    let ready = ServiceExt::<Request<()>>::ready(&mut service).await;
+    let response = ready.unwrap().call(request);
+    assert_eq!(calls.load(Ordering::SeqCst), 1, "before it is polled");
+    assert_eq!(response.await.unwrap().status(), StatusCode::OK);
+    assert_eq!((calls.load(Ordering::SeqCst), issuer.issued()), (2, 2));
 }
 
 #[tokio::test]
@@ -178,6 +212,21 @@ impl Clone for Strict {
     }
 }
 
+impl Strict {
+    fn answer(&mut self, headers: &http::HeaderMap) -> Response<()> {
+        assert!(
+            std::mem::take(&mut self.ready),
+            "called without having been ready"
+        );
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let code = match ending(&headers["authorization"]).as_str() {
+            "t1" => 401,
+            _ => 200,
+        };
+        Response::builder().status(code).body(()).unwrap()
+    }
+}
+
 impl Service<Request<()>> for Strict {
     type Response = Response<()>;
     type Error = Infallible;
@@ -188,17 +237,22 @@ impl Service<Request<()>> for Strict {
         Poll::Ready(Ok(()))
     }
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        assert!(
-            std::mem::take(&mut self.ready),
-            "called without having been ready"
-        );
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        let code = if super::ending(&request.headers()["authorization"]) == "t1" {
-            401
-        } else {
-            200
-        };
-        std::future::ready(Ok(Response::builder().status(code).body(()).unwrap()))
+        std::future::ready(Ok(self.answer(request.headers())))
+    }
+}
+
+impl Service<reqwest::Request> for Strict {
+    type Response = reqwest::Response;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<reqwest::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+    fn call(&mut self, request: reqwest::Request) -> Self::Future {
+        let response = self.answer(request.headers());
+        std::future::ready(Ok(response.map(|()| "").into()))
     }
 }
 
@@ -210,13 +264,18 @@ async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
     let mut service = tower::Layer::layer(&bearer(&issuer), strict);
     for _ in 0..3 {
         let request = Request::get(API).body(()).unwrap();
-        let response = service.ready().await.unwrap().call(request).await.unwrap();
+        let ready = ServiceExt::<Request<()>>::ready(&mut service).await;
+        let response = ready.unwrap().call(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let request = reqwest::Request::new(http::Method::GET, API.parse().unwrap());
+        let ready = ServiceExt::<reqwest::Request>::ready(&mut service).await;
+        let response = ready.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
     assert_eq!(
         calls.load(Ordering::SeqCst),
-        4,
-        "three requests, one of them repeated"
+        7,
+        "six requests, one of them repeated"
     );
 }
 

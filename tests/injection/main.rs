@@ -42,7 +42,7 @@ struct Issuer {
     issued: Arc<AtomicU64>,
     /// From this token on it is down.
     down_after: Option<u64>,
-    watched: Arc<Watched>,
+    _watched: Arc<Watched>,
 }
 
 impl Issuer {

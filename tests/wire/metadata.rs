@@ -100,6 +100,7 @@ async fn openid_discovery_is_the_fallback() {
         ),
         ("not for everybody", json(403, "{}")),
         ("broken", json(500, "{}")),
+        ("far too long", answer(200, &[], vec![b' '; 2 << 20])),
     ] {
         let server = server();
         server.now([first, own(&server, "/token"), ok(TOKEN)]);
@@ -108,6 +109,21 @@ async fn openid_discovery_is_the_fallback() {
         assert_eq!(token.unwrap().expose_secret(), TOKEN, "{row}");
         assert_eq!(lines(&server), [FIRST, SECOND, "POST /token"], "{row}");
     }
+}
+
+#[tokio::test]
+async fn what_was_found_at_each_place_is_told_and_a_wish_to_wait_obeyed() {
+    let server = server();
+    let busy = answer(429, &[("retry-after", "7")], "{}");
+    server.now([busy, json(404, "{}")]);
+    let error = failed(&builder(&server).build().unwrap()).await;
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    let text = error.to_string();
+    let (first, second) = (FIRST.replace("GET ", ""), SECOND.replace("GET ", ""));
+    let (first, second) = (server.url(&first), server.url(&second));
+    let told = format!("has no usable metadata: at {first}: status 429; at {second}: status 404");
+    assert!(text.contains(&told), "{text}");
 }
 
 #[tokio::test]
