@@ -187,7 +187,7 @@ pub(crate) fn secure(url: &str, home: &Url, plain_hosts: &[String]) -> Result<Ur
     let host = url.host_str().unwrap_or_default();
     let is_plain = |plain: &String| plain.eq_ignore_ascii_case(host);
     match url.scheme() {
-        "https" if !host.is_empty() => Ok(url),
+        "https" => Ok(url),
         "http"
             if url.origin() == home.origin()
                 && (is_loopback(&url) || plain_hosts.iter().any(is_plain)) =>

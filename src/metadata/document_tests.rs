@@ -139,6 +139,9 @@ fn a_token_endpoint_elsewhere_is_https() {
             "https://user:canary@auth.example.com/token",
             "user information",
         ),
+        ("https://user@auth.example.com/token", "user information"),
+        ("https://:canary@auth.example.com/token", "user information"),
+        ("https://", "not a URL"),
         ("https://auth.example.com/token#f", "fragment"),
     ] {
         let why = found(ISSUER, endpoint, |_| {}).unwrap_err();

@@ -107,12 +107,12 @@ pub(crate) fn watch() {
 
 /// Watches as long as it is there, and panics at its end like [`assert_no_leak`].
 #[derive(Debug)]
-pub(crate) struct Watched;
+pub(crate) struct Watched(());
 
 impl Default for Watched {
     fn default() -> Self {
         watch();
-        Watched
+        Watched(())
     }
 }
 

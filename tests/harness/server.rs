@@ -157,7 +157,7 @@ pub(crate) struct Server {
     shared: Arc<Shared>,
     /// A port that is taken, and refuses.
     reserved: Mutex<Option<TcpSocket>>,
-    watched: canary::Watched,
+    _watched: canary::Watched,
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
@@ -226,7 +226,7 @@ impl Server {
                 tasks: Mutex::default(),
             }),
             reserved: Mutex::new(Some(socket)),
-            watched: canary::Watched::default(),
+            _watched: canary::Watched::default(),
         };
         if listen {
             server.listen();
