@@ -297,8 +297,10 @@ async fn the_bare_door_yields_the_headers_of_one_request() {
     let second = send().await;
     assert_eq!(second.status(), 200);
     assert!(!token.wants_nonce(&api.url, second.headers()), "served");
-    let headers = token.request_headers(&Method::GET, "no url").await;
-    assert!(headers.is_err());
+    for nowhere in ["no url", "mailto:api@example.com"] {
+        let headers = token.request_headers(&Method::GET, nowhere).await;
+        assert!(headers.is_err(), "{nowhere}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use client_credentials::{
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
-use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
+use crate::harness::server::{Script, Server, Step, answer, head, json, json_ok, ok};
 use crate::story::{MOMENT, SOON, bare, basic, recovers};
 
 /// An API and its authorization server, without scripts yet: they need to know where.
@@ -564,6 +564,25 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
     assert_eq!(pair.api.hits(), 2, "out of turn at most once a minute");
     #[cfg(feature = "tracing")]
     assert_eq!(told(&pair, "has another authorization server"), 1);
+}
+
+#[tokio::test]
+async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
+    // M08
+    let (pair, next) = (pair(), Server::start([]));
+    pair.api
+        .now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
+    pair.auth
+        .now([at_home(&pair.auth), json_ok("t1", 0), json(404, "{}")]);
+    next.now([at_home(&next), ok("t2")]);
+    let allowed = [pair.issuer(), issuer(&next)];
+    let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
+    let tokens = hasty(tokens).build().unwrap();
+    assert_eq!(renewed(&tokens).await.unwrap(), "t1");
+    renewed(&tokens).await.unwrap_err();
+    assert_eq!(pair.api.hits(), 1);
+    assert_eq!(renewed(&tokens).await.unwrap(), "t2");
+    assert_eq!(pair.api.hits(), 2);
 }
 
 #[tokio::test]
