@@ -321,6 +321,17 @@ async fn a_token_endpoint_that_moves_is_adopted_with_new_metadata_only() {
 }
 
 #[tokio::test]
+async fn an_error_of_oauth_is_no_reason_to_look_at_the_metadata_again() {
+    let server = server();
+    let denied = json(400, r#"{"error":"invalid_scope"}"#);
+    server.now([own(&server, "/token"), denied, ok(TOKEN)]);
+    let tokens = builder(&server).build().unwrap();
+    assert_eq!(failed(&tokens).await.kind(), ErrorKind::Denied);
+    recovers("denied", &tokens).await;
+    assert_eq!(lines(&server), [FIRST, "POST /token", "POST /token"]);
+}
+
+#[tokio::test]
 async fn the_configured_method_is_used_whatever_the_metadata_list() {
     // M09
     let server = server();

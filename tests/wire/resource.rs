@@ -6,7 +6,7 @@ use client_credentials::{
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
-use crate::harness::server::{Script, Server, Step, answer, head, json, json_ok, ok};
+use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json, json_ok, ok};
 use crate::story::{MOMENT, SOON, bare, basic, recovers};
 
 /// An API and its authorization server, without scripts yet: they need to know where.
@@ -98,12 +98,15 @@ async fn renewed(tokens: &ClientCredentials) -> Result<String, Error> {
 
 /// The negative cache answers at once until its millisecond is over.
 async fn recovered(tokens: &ClientCredentials) -> String {
-    loop {
-        match tokens.token().await {
-            Ok(token) => return token.expose_secret().to_owned(),
-            Err(_) => tokio::task::yield_now().await,
+    let again = async {
+        loop {
+            match tokens.token().await {
+                Ok(token) => return token.expose_secret().to_owned(),
+                Err(_) => tokio::task::yield_now().await,
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, again).await.unwrap()
 }
 
 async fn failed(tokens: &ClientCredentials) -> Error {
@@ -597,6 +600,20 @@ async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
     );
     assert_eq!(recovered(&tokens).await, "t2");
     assert_eq!(pair.api.hits(), 2);
+}
+
+#[tokio::test]
+async fn an_error_of_oauth_is_no_reason_to_look_at_the_metadata_again() {
+    let pair = pair();
+    pair.api.now([pair.own()]);
+    let denied = json(400, r#"{"error":"invalid_scope"}"#);
+    pair.auth.now([at_home(&pair.auth), denied, ok("t1")]);
+    let tokens = pair.builder().build().unwrap();
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert_eq!(recovered(&tokens).await, "t1");
+    assert_eq!(lines(&pair.api), [OF_API]);
+    assert_eq!(lines(&pair.auth), [OF_SERVER, "POST /token", "POST /token"]);
 }
 
 #[tokio::test]
