@@ -131,6 +131,22 @@ async fn a_store_of_files_keeps_the_contract() {
     assert!(other.lease("a", "me", hour).await.unwrap());
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_file_or_no_directory_is_an_error_and_no_wait() {
+    let place = TempDir::new().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(place.path().join("a.token"))
+        .status();
+    assert!(made.unwrap().success());
+    let store = FileStore::new(place.path());
+    let got = tokio::time::timeout(crate::harness::server::PATIENCE, store.get("a", 100)).await;
+    assert!(got.unwrap().is_err());
+    let file = place.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(FileStore::new(&file).get("a", 100).await.is_err());
+}
+
 #[tokio::test]
 async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
     // Its flight was given up. Zero: it ends at once, and no test waits.

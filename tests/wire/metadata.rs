@@ -343,6 +343,8 @@ async fn the_configured_method_is_used_whatever_the_metadata_list() {
     server.now([json(200, &body), ok("t1"), json(200, &body), ok("t2")]);
     let tokens = builder(&server).metadata_lifetime(MOMENT).build().unwrap();
     renewed(&tokens).await.unwrap();
+    #[cfg(feature = "tracing")]
+    assert_eq!(told(&server, "does not list the client's method"), 1);
     renewed(&tokens).await.unwrap();
     for post in [&server.requests()[1], &server.requests()[3]] {
         assert!(post.header("authorization")[0].starts_with("Basic "));
