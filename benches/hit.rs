@@ -118,6 +118,7 @@ fn on_threads(
 
 fn hit(c: &mut Criterion) {
     let shared = header();
+    let held = Arc::new(header());
     let tokens = fresh();
     let dynamic: Arc<dyn TokenSource> = Arc::new(fresh());
     // Its flight needs a runtime that is driven.
@@ -149,6 +150,14 @@ fn hit(c: &mut Criterion) {
             });
         };
         bench("limit: clone of a shared HeaderValue", &|| shared.clone());
+        // What a token as a value of its own, from which the header is taken, costs at least.
+        bench(
+            "limit: clone of a shared Arc, and of the HeaderValue in it",
+            &|| {
+                let token = Arc::clone(&held);
+                HeaderValue::clone(&token)
+            },
+        );
         bench("limit: copy into a new HeaderValue", &|| {
             HeaderValue::from_bytes(shared.as_bytes()).unwrap()
         });
