@@ -1,9 +1,9 @@
 //! What needs TLS: the certificates of family T, the version of family F.
 
-use client_credentials::ErrorKind;
+use client_credentials::{ClientAuth, Credential, ErrorKind, TokenSource};
 
-use crate::harness::canary::TOKEN;
-use crate::harness::server::{Server, Step, ok};
+use crate::harness::canary::{OTHER, SECRET, TOKEN};
+use crate::harness::server::{Server, Step, json, ok};
 use crate::harness::tls::{self, Ca};
 use crate::story::{Failure, SOON, basic, builder_with, expect_failure, recovers};
 use crate::transport::NOTHING_CAME;
@@ -52,6 +52,21 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
         recovers(row, &tokens).await;
         assert_eq!(server.hits(), 1, "{row}");
     }
+}
+
+#[tokio::test]
+async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
+    let two = || ClientAuth::client_secret_post("wire", Credential::from(SECRET).or(OTHER));
+    let ca = Ca::new();
+    let server = Server::start_tls(ca.expired("localhost"), [ok(TOKEN)]);
+    let tokens = builder_with(&server.https("/token"), two()).http_client(trusting(&ca));
+    let error = tokens.build().unwrap().token().await.unwrap_err();
+    assert_eq!((error.kind(), server.connections()), (ErrorKind::Tls, 1));
+
+    let server = Server::start([json(400, r#"{"error":"invalid_scope"}"#)]);
+    let tokens = builder_with(&server.url("/token"), two()).build().unwrap();
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!((error.kind(), server.hits()), (ErrorKind::Denied, 1));
 }
 
 #[tokio::test]
