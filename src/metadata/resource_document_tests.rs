@@ -238,3 +238,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_list_of_eight_is_shown_and_of_nine_the_first_eight() {
+    let urls: Vec<_> = (0..9).map(|n| format!("https://{n}.example")).collect();
+    let shown = |most| list(urls.iter().take(most).map(String::as_str));
+    assert_eq!(shown(8).split(", ").count(), 8);
+    assert!(shown(8).ends_with("https://7.example"));
+    assert_eq!(shown(9), format!("{}, ..", shown(8)));
+}
