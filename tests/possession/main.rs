@@ -10,6 +10,8 @@
 )]
 
 mod api;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod keys;
 mod proof;
 mod requests;
@@ -19,12 +21,13 @@ mod tokens;
 use std::time::Duration;
 
 use client_credentials::{ClientAuth, ClientCredentials, DpopKey};
+use harness::canary::SECRET;
 use server::Server;
 
 /// A source that does not wait long between attempts, and may renew as often as a test likes.
 fn tokens(server: &Server, key: impl Into<DpopKey>) -> ClientCredentials {
     let soon = Duration::from_millis(1);
-    let auth = ClientAuth::client_secret_jwt("me", "a secret that is 32 characters long");
+    let auth = ClientAuth::client_secret_jwt("me", format!("{SECRET} of more than 32 characters"));
     ClientCredentials::builder(&server.url, auth)
         .issuer("https://auth.example.com")
         .dpop(key)

@@ -13,7 +13,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::api::{Api, State};
 use crate::keys::Kms;
 use crate::proof::{Proof, hash};
-use crate::server::{Server, token};
+use crate::server::{Server, nth, token};
 use crate::tokens;
 
 /// The two clients of reqwest, to be used in the same way.
@@ -157,12 +157,12 @@ async fn a_refused_token_is_replaced_even_after_a_nonce() {
     for door in DOORS {
         let (server, api, bearer) = all(|api| {
             api.nonce = Some("n".into());
-            api.revoked.insert("t0".into());
+            api.revoked.insert(nth(0));
         })
         .await;
         assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200, "{door:?}");
         let tokens: Vec<_> = api.state().seen.iter().map(|(_, t, _)| t.clone()).collect();
-        assert_eq!(tokens, ["t0", "t0", "t1"], "nonce, token, service");
+        assert_eq!(tokens, [nth(0), nth(0), nth(1)], "nonce, token, service");
         assert_eq!(server.asked().len(), 2);
     }
 }
@@ -171,8 +171,7 @@ async fn a_refused_token_is_replaced_even_after_a_nonce() {
 async fn a_second_refusal_is_handed_back() {
     for door in DOORS {
         let (server, api, bearer) = all(|api| {
-            let all = ["t0", "t1", "t2"].map(Into::into);
-            api.revoked = all.into_iter().collect();
+            api.revoked = (0..3).map(nth).collect();
         })
         .await;
         assert_eq!(door.send(&bearer, get(&api.url)).await.0, 401);
@@ -267,7 +266,10 @@ async fn a_layer_over_any_client_writes_the_url_as_servers_read_it() {
     let seen: Arc<Mutex<Vec<Proof>>> = Arc::default();
     let record = Arc::clone(&seen);
     let service = bearer.layer(service_fn(move |request: http::Request<Full<Bytes>>| {
-        assert_eq!(request.headers()["authorization"], "DPoP t0");
+        assert_eq!(
+            request.headers()["authorization"],
+            format!("DPoP {}", nth(0))
+        );
         let proof = Proof::of(request.headers()).unwrap();
         record.lock().unwrap().push(proof);
         async { Ok::<_, std::convert::Infallible>(http::Response::new(())) }
@@ -278,7 +280,7 @@ async fn a_layer_over_any_client_writes_the_url_as_servers_read_it() {
     let proof = seen.lock().unwrap().pop().unwrap();
     assert_eq!(proof.claim("htm"), "PUT");
     assert_eq!(proof.claim("htu"), "https://api.example.com/a%20b");
-    assert_eq!(proof.claim("ath"), hash("t0"));
+    assert_eq!(proof.claim("ath"), hash(&nth(0)));
 }
 
 #[tokio::test]

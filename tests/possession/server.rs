@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::harness::canary::{TOKEN, Watched};
 use crate::proof::Proof;
 
 /// One token request as it arrived.
@@ -39,6 +40,7 @@ impl Asked {
 pub(crate) struct Server {
     pub(crate) url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
+    _watched: Watched,
 }
 
 impl Server {
@@ -67,17 +69,26 @@ impl Server {
         };
         let router = Router::new().route("/token", axum::routing::post(endpoint));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Server { url, asked }
+        Server {
+            url,
+            asked,
+            _watched: Watched::default(),
+        }
     }
 
-    /// Issues `t0`, `t1`, .. bound to the key of the proof.
+    /// Issues one token after the other, bound to the key of the proof.
     pub(crate) async fn that_binds() -> Self {
-        Server::start(|asked| token(&format!("t{}", asked.before), "DPoP")).await
+        Server::start(|asked| token(&nth(asked.before), "DPoP")).await
     }
 
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+}
+
+/// The token that [`Server::that_binds`] issues when so many were issued before it.
+pub(crate) fn nth(number: usize) -> String {
+    format!("{TOKEN}-t{number}")
 }
 
 pub(crate) fn token(value: &str, token_type: &str) -> Response<Body> {

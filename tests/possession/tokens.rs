@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::keys::{Kms, p256, pem};
 use crate::proof::Proof;
-use crate::server::{Server, answer, token, use_dpop_nonce, with_nonce};
+use crate::server::{Server, answer, nth, token, use_dpop_nonce, with_nonce};
 use crate::tokens;
 
 /// The key that a token is bound to, by the proofs that go with it.
@@ -37,8 +37,8 @@ async fn a_token_request_carries_a_proof_for_the_endpoint() {
     let server = Server::that_binds().await;
     let tokens = tokens(&server, DpopKey::generate());
     let token = tokens.token().await.unwrap();
-    assert_eq!(token.authorization(), "DPoP t0");
-    assert_eq!(token.expose_secret(), "t0");
+    assert_eq!(token.authorization(), format!("DPoP {}", nth(0)));
+    assert_eq!(token.expose_secret(), nth(0));
     let asked = server.asked();
     let proof = asked[0].proof();
     assert_eq!(proof.header["typ"], "dpop+jwt");
@@ -272,6 +272,6 @@ async fn neither_key_nor_token_nor_proof_is_ever_shown() {
     assert!(headers.values().all(http::HeaderValue::is_sensitive));
     let shown = format!("{shown} {tokens:?} {tokens:#?} {token:?} {headers:?}");
     assert!(!shown.contains(piece), "{shown}");
-    assert!(!shown.contains("t0"), "{shown}");
+    assert!(!shown.contains(&nth(0)), "{shown}");
     assert!(!shown.contains("eyJ"), "{shown}");
 }

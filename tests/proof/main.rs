@@ -10,6 +10,8 @@
 )]
 
 mod assertions;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod keys;
 mod recovery;
 mod redaction;

@@ -11,6 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::harness::canary::{TOKEN, Watched};
+
 /// One token request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -50,6 +52,7 @@ impl Seen {
 pub(crate) struct Server {
     pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
+    _watched: Watched,
 }
 
 impl Server {
@@ -69,7 +72,11 @@ impl Server {
         };
         let router = Router::new().route("/token", axum::routing::post(endpoint));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Server { url, seen }
+        Server {
+            url,
+            seen,
+            _watched: Watched::default(),
+        }
     }
 
     /// Issues a token to whoever `proves` the client, and says `invalid_client` to others.
@@ -105,8 +112,7 @@ pub(crate) fn token() -> Response<Body> {
     use std::sync::atomic::{AtomicU64, Ordering};
     static ISSUED: AtomicU64 = AtomicU64::new(0);
     let number = ISSUED.fetch_add(1, Ordering::Relaxed);
-    let body =
-        json!({"access_token": format!("t{number}"), "token_type": "Bearer", "expires_in": 3600});
+    let body = json!({"access_token": format!("{TOKEN}-{number}"), "token_type": "Bearer", "expires_in": 3600});
     answer(200, &body)
 }
 
