@@ -1,5 +1,6 @@
 //! Stories of shared tokens: a store in memory, hosts with clocks of their own, tokio's time paused.
 
+mod defects;
 mod leases;
 mod outages;
 mod records;
