@@ -9,6 +9,7 @@ mod model;
 mod races;
 mod rejections;
 mod runtimes;
+mod sequences;
 mod steps;
 
 use std::collections::VecDeque;

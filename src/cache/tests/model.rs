@@ -1,113 +1,39 @@
-//! FAULTS C23: any sequence of events against the state machine, compared with a model of it that fits on a page.
+//! A model of the state machine that fits on a page.
 //!
-//! The model knows which value may be handed out until when, which flight is driven, and how long a failure may keep
-//! the next one waiting. It knows nothing of jitter: where that decides, either answer is right.
-
-use proptest::prelude::*;
-use tokio::runtime::{Builder, Id, Runtime as TokioRuntime};
+//! It knows which value may be handed out until when, which rejections count, and how long a failure may keep the next
+//! flight waiting. It knows nothing of jitter: where that decides, either answer is right.
 
 use super::*;
 
-#[derive(Clone, Copy, Debug)]
-enum Op {
-    /// Somebody asks: outside a runtime, or in one of two.
-    Ask(Option<usize>),
-    /// On both clocks, or on one of them.
-    Pass(Duration, Hand),
-    /// The flight's task runs.
-    Beat,
-    /// The flight of this turn lands: the current one, or one that was overtaken.
-    Land(usize, Brings),
-    /// Its runtime is gone.
-    Vanish(usize),
-    /// What was handed out last is rejected, or something older.
-    Reject { current: bool },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Hand {
-    Both,
-    Mono,
-    Wall,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Brings {
-    New(u64),
-    /// The value that was issued last, once more.
-    Same(u64),
-    Down,
-    Denied,
-    /// `Retry-After`, in seconds.
-    Throttled(u64),
-    Panic,
-}
-
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let lifetime = || prop::sample::select(vec![0, 1, 2, 60, 300, 3600, 86_400 * 3650]);
-    let brings = prop_oneof![
-        4 => lifetime().prop_map(Brings::New),
-        2 => lifetime().prop_map(Brings::Same),
-        2 => Just(Brings::Down),
-        1 => Just(Brings::Denied),
-        1 => prop::sample::select(vec![0, 7, 100_000]).prop_map(Brings::Throttled),
-        1 => Just(Brings::Panic),
-    ];
-    let hand = prop_oneof![6 => Just(Hand::Both), 1 => Just(Hand::Mono), 1 => Just(Hand::Wall)];
-    let pass = prop_oneof![0..3_000_u64, 3_000..400_000_u64, 0..90_000_000_u64];
-    let op = prop_oneof![
-        6 => prop::option::of(0..2_usize).prop_map(Op::Ask),
-        4 => (pass, hand).prop_map(|(wait, hand)| Op::Pass(millis(wait), hand)),
-        1 => Just(Op::Beat),
-        5 => (prop_oneof![5 => Just(0_usize), 1 => 1..3_usize], brings)
-            .prop_map(|(turn, brings)| Op::Land(turn, brings)),
-        1 => (0..2_usize).prop_map(Op::Vanish),
-        2 => any::<bool>().prop_map(|current| Op::Reject { current }),
-    ];
-    prop::collection::vec(op, 1..60)
-}
-
-/// A flight in the air.
-struct Air {
-    number: u64,
-    departed: Moment,
-    beat: Moment,
-    started: bool,
-    runtime: usize,
-    pulse: Arc<Pulse>,
-    /// Dropped: the runtime is gone.
-    land: Option<watch::Sender<Landed>>,
-}
-
 /// The model.
 #[derive(Default)]
-struct Model {
-    held: Option<Held>,
+pub(super) struct Model {
+    pub(super) held: Option<Held>,
     /// The rejected value, and the flight during which it was rejected.
-    banned: Option<(String, Option<u64>)>,
+    pub(super) banned: Option<(String, Option<u64>)>,
     /// Since when, how many in a row, and how the last flight failed; `None`: it brought nothing new.
-    setback: Option<(Moment, u32, Option<Error>)>,
+    pub(super) setback: Option<(Moment, u32, Option<Error>)>,
     /// Rejections that took effect, on the monotonic clock.
-    forced: Vec<Duration>,
+    pub(super) forced: Vec<Duration>,
 }
 
 #[derive(Clone)]
-struct Held {
-    value: String,
-    received: Moment,
-    lifetime: Duration,
-    insisted: bool,
+pub(super) struct Held {
+    pub(super) value: String,
+    pub(super) received: Moment,
+    pub(super) lifetime: Duration,
+    pub(super) insisted: bool,
 }
 
 impl Held {
     /// min(10 s, 10 % of the lifetime) before expiry.
-    fn unusable_at(&self) -> Moment {
+    pub(super) fn unusable_at(&self) -> Moment {
         let margin = seconds(10).min(self.lifetime / 10);
         self.received.plus(self.lifetime - margin)
     }
 
     /// The earliest and the latest refresh.
-    fn window(&self) -> (Moment, Moment) {
+    pub(super) fn window(&self) -> (Moment, Moment) {
         let window = (self.lifetime / 5)
             .max(seconds(30))
             .min(self.lifetime / 2)
@@ -124,14 +50,14 @@ impl Held {
 }
 
 impl Model {
-    fn usable(&self, now: Moment) -> Option<&Held> {
+    pub(super) fn usable(&self, now: Moment) -> Option<&Held> {
         self.held
             .as_ref()
             .filter(|held| !held.unusable_at().reached(now))
     }
 
     /// Between these two the next flight may or may not depart, by the draw of up to 10 %.
-    fn pause(&self, usable: bool) -> Option<(Moment, Moment)> {
+    pub(super) fn pause(&self, usable: bool) -> Option<(Moment, Moment)> {
         let (since, count, error) = self.setback.as_ref()?;
         let kind = error.as_ref().map(Error::kind);
         let (first, most) = match kind {
@@ -152,7 +78,7 @@ impl Model {
         ))
     }
 
-    fn set_back(&mut self, now: Moment, error: Option<Error>) {
+    pub(super) fn set_back(&mut self, now: Moment, error: Option<Error>) {
         let count = match &self.setback {
             Some((_, count, last)) if last.is_some() == error.is_some() => count + 1,
             _ => 1,
@@ -160,7 +86,7 @@ impl Model {
         self.setback = Some((now, count, error));
     }
 
-    fn land(&mut self, flight: u64, late: bool, token: Held, now: Moment) {
+    pub(super) fn land(&mut self, flight: u64, late: bool, token: Held, now: Moment) {
         let banned = self
             .banned
             .as_ref()
@@ -195,7 +121,7 @@ impl Model {
     }
 
     /// Three at once, one back every 2 min.
-    fn may_force(&self, now: Moment) -> bool {
+    pub(super) fn may_force(&self, now: Moment) -> bool {
         let mut left = 3_u32;
         let mut since: Option<Duration> = None;
         for at in self.forced.iter().copied().chain([now.mono()]) {
@@ -213,260 +139,5 @@ impl Model {
             since = since.or(Some(at));
         }
         true
-    }
-}
-
-/// The state machine, the model, and the world around both.
-struct Stage {
-    state: State,
-    model: Model,
-    now: Moment,
-    /// The newest flight first.
-    air: Vec<Air>,
-    /// The number of the last that departed.
-    last: u64,
-    runtimes: [Id; 2],
-    task: AbortHandle,
-    issued: u64,
-    /// In the order of being handed out.
-    seen: Vec<AccessToken>,
-}
-
-impl Stage {
-    /// The one that the state machine waits for.
-    fn flight(&self) -> Option<&Air> {
-        self.air.first().filter(|flight| flight.number == self.last)
-    }
-
-    fn ask(&mut self, here: Option<usize>) {
-        let now = self.now;
-        let answer = self.state.ask(now, here.map(|here| self.runtimes[here]));
-        let patience = Settings::default().patience();
-        let driven = self.flight().is_some_and(|flight| {
-            let silent = now.mono() >= flight.beat.mono().saturating_add(patience);
-            flight.land.is_some() && (!silent || (here == Some(flight.runtime) && !flight.started))
-        });
-        let held = self.model.usable(now).cloned();
-        let pause = self.model.pause(held.is_some());
-        let surely_paused = pause.is_some_and(|(earliest, _)| !earliest.reached(now));
-        let maybe_paused = pause.is_some_and(|(_, latest)| !latest.reached(now));
-        let failed = matches!(&self.model.setback, Some((_, _, Some(_))));
-        let departs = match answer {
-            Answer::Use(token, until) => {
-                let held = held.expect("a token that the model does not have");
-                assert_eq!(token.expose_secret(), held.value);
-                assert!(!until.reached(now), "a lease that has run out");
-                assert!(
-                    until.earlier(held.unusable_at()) == until,
-                    "a lease beyond the end"
-                );
-                let (_, late) = held.window();
-                assert!(
-                    driven || maybe_paused || !late.reached(now),
-                    "it is not renewed"
-                );
-                self.seen.push(token);
-                false
-            }
-            Answer::UseAndDepart(token, _) => {
-                let held = held.expect("a token that the model does not have");
-                assert_eq!(token.expose_secret(), held.value);
-                let (early, _) = held.window();
-                assert!(early.reached(now), "it is renewed while fresh");
-                assert!(!surely_paused, "it does not wait after a failure");
-                self.seen.push(token);
-                true
-            }
-            Answer::Depart => {
-                assert!(held.is_none() && !(failed && surely_paused));
-                true
-            }
-            Answer::Wait(..) => {
-                assert!(held.is_none() && driven);
-                false
-            }
-            Answer::Fail(error) => {
-                assert!(held.is_none() && !driven && failed && maybe_paused);
-                let (_, _, last) = self.model.setback.as_ref().unwrap();
-                assert!(error.is_same_as(last.as_ref().unwrap()), "the last error");
-                false
-            }
-        };
-        assert!(!(departs && driven), "I2: two flights");
-        if let (true, Some(here)) = (departs, here) {
-            self.depart(here);
-        }
-    }
-
-    fn depart(&mut self, runtime: usize) {
-        let (land, landing) = watch::channel(None);
-        let pulse = Arc::new(Pulse::new(self.now));
-        let mut number = 0;
-        let (id, task) = (self.runtimes[runtime], self.task.clone());
-        self.state.depart(|n| {
-            number = n;
-            Flight {
-                number,
-                landing,
-                pulse: Arc::clone(&pulse),
-                runtime: id,
-                task,
-            }
-        });
-        self.last = number;
-        // One that never started was aborted.
-        self.air.retain(|flight| flight.started);
-        let (departed, beat) = (self.now, self.now);
-        let flight = Air {
-            number,
-            departed,
-            beat,
-            started: false,
-            runtime,
-            pulse,
-            land: Some(land),
-        };
-        self.air.insert(0, flight);
-    }
-
-    fn land(&mut self, turn: usize, brings: Brings) {
-        if turn >= self.air.len() || self.air[turn].land.is_none() {
-            return;
-        }
-        let flight = self.air.remove(turn);
-        let late = flight.number != self.last;
-        let mut issue = |value: String, lifetime| {
-            let held = Held {
-                value,
-                received: flight.departed,
-                lifetime: seconds(lifetime),
-                insisted: false,
-            };
-            let terms = Terms {
-                lifetime: Some(held.lifetime),
-                ..Terms::default()
-            };
-            let token =
-                AccessToken::issued(&held.value.as_str().into(), terms, held.received).unwrap();
-            self.model.land(flight.number, late, held, self.now);
-            flight::Outcome::Token(token)
-        };
-        let outcome = match brings {
-            Brings::New(lifetime) => {
-                self.issued += 1;
-                issue(format!("t{}", self.issued), lifetime)
-            }
-            Brings::Same(lifetime) => issue(format!("t{}", self.issued), lifetime),
-            Brings::Panic => flight::Outcome::Panicked(Error::other("panic")),
-            failure => {
-                let error = match failure {
-                    Brings::Denied => Error::new(ErrorKind::Denied, "invalid_client"),
-                    Brings::Throttled(wait) => Error::new(ErrorKind::Throttled, "429")
-                        .with_retry_after(Some(seconds(wait))),
-                    _ => Error::new(ErrorKind::Transport, "down").transient(),
-                };
-                if !late {
-                    self.model.set_back(self.now, Some(error.clone()));
-                }
-                flight::Outcome::Failed(error)
-            }
-        };
-        self.state.land(flight.number, outcome, self.now);
-    }
-
-    fn reject(&mut self, current: bool) {
-        let index = if current {
-            self.seen.len().checked_sub(1)
-        } else {
-            self.seen.len().checked_sub(2)
-        };
-        let Some(token) = index.map(|index| self.seen[index].clone()) else {
-            return;
-        };
-        let is_it = |held: &&Held| held.value == token.expose_secret() && !held.insisted;
-        let is_held = self.model.usable(self.now).filter(is_it).is_some();
-        let expected = is_held && self.model.may_force(self.now);
-        assert_eq!(self.state.reject(&token, self.now), expected, "a rejection");
-        if expected {
-            self.model.forced.push(self.now.mono());
-            self.model.held = None;
-            let during = self.flight().map(|flight| flight.number);
-            self.model.banned = Some((token.expose_secret().to_owned(), during));
-        }
-    }
-
-    fn step(&mut self, op: Op) {
-        match op {
-            Op::Ask(here) => self.ask(here),
-            Op::Pass(wait, hand) => {
-                let later = self.now.plus(wait);
-                self.now = match hand {
-                    Hand::Both => later,
-                    Hand::Mono => Moment::new(later.mono(), self.now.wall()),
-                    Hand::Wall => Moment::new(self.now.mono(), later.wall()),
-                };
-            }
-            Op::Beat => {
-                if let Some(flight) = self.air.first_mut().filter(|flight| flight.land.is_some()) {
-                    flight.pulse.beat(self.now);
-                    (flight.beat, flight.started) = (self.now, true);
-                }
-            }
-            Op::Land(turn, brings) => self.land(turn, brings),
-            Op::Vanish(runtime) => {
-                let there = self
-                    .air
-                    .iter_mut()
-                    .filter(|flight| flight.runtime == runtime);
-                there.for_each(|flight| flight.land = None);
-            }
-            Op::Reject { current } => self.reject(current),
-        }
-        // I4, whatever the model thinks.
-        if let Answer::Use(token, _) | Answer::UseAndDepart(token, _) =
-            self.state.ask(self.now, None)
-        {
-            let expiry = token.received().plus(token.lifetime().unwrap());
-            assert!(!expiry.reached(self.now), "an expired token");
-        }
-    }
-}
-
-fn runtime() -> TokioRuntime {
-    Builder::new_current_thread().build().unwrap()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-    #[test]
-    fn whatever_happens_the_state_machine_is_that_of_the_model(ops in ops(), seed: u64) {
-        thread_local!(static RUNTIMES: [TokioRuntime; 2] = [runtime(), runtime()]);
-        RUNTIMES.with(|[one, other]| {
-            let mut stage = Stage {
-                state: State::new(Settings::default(), fastrand::Rng::with_seed(seed)),
-                model: Model::default(),
-                now: Moment::new(seconds(86_400), seconds(1_790_000_000)),
-                air: Vec::new(),
-                last: 0,
-                runtimes: [one.handle().id(), other.handle().id()],
-                task: one.spawn(std::future::pending::<()>()).abort_handle(),
-                issued: 0,
-                seen: Vec::new(),
-            };
-            for op in ops {
-                stage.step(op);
-            }
-            // I5: an hour later the fault is over, and a call and a flight bring a token.
-            stage.step(Op::Vanish(0));
-            stage.step(Op::Vanish(1));
-            stage.step(Op::Pass(seconds(3600), Hand::Both));
-            stage.ask(Some(0));
-            stage.step(Op::Beat);
-            stage.land(0, Brings::New(3600));
-            stage.ask(None);
-            prop_assert!(stage.model.usable(stage.now).is_some(), "no token");
-            stage.task.abort();
-            Ok(())
-        })?;
     }
 }

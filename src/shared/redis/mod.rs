@@ -76,7 +76,7 @@ fn unusable() -> Error {
 /// The part in braces decides on the node of a cluster: one for all of ours.
 const PREFIX: &str = "{client-credentials}:";
 
-/// Sets what is not there. What was set by this very owner is his: the command may have been lost on its way back.
+/// Sets what is not there. What was set by this very owner is his: the answer may have been lost on its way back, and the command repeated.
 const LEASE: &str = "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end \
      if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end return 0";
 
