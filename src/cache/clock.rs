@@ -151,6 +151,18 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_manual_clock_moves_along_with_tokios_and_dates_tokens() {
+        let minute = Duration::from_secs(60);
+        let clock = manual::ManualClock::along_tokio();
+        let start = clock.read();
+        tokio::time::advance(minute).await;
+        assert_eq!(clock.read(), start.plus(minute));
+        let token = clock.bearer("abc", Some(minute)).unwrap();
+        let end = std::time::SystemTime::UNIX_EPOCH + (start.wall() + 2 * minute);
+        assert_eq!(token.expires_at(), Some(end));
+    }
+
     #[test]
     fn the_end_of_time_overflows_nothing() {
         assert!(
