@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap, Method, Uri, Version};
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -26,10 +26,15 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Its error is a boxed one: [`Error::find`] tells whether it is ours.
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub struct BearerService<S: 'static, I> {
-    bearer: BearerAuth<S>,
     inner: I,
+    shared: Arc<Shared<S, I>>,
+}
+
+/// What every request of a service holds on to.
+struct Shared<S: 'static, I> {
+    bearer: BearerAuth<S>,
     /// Never called itself: a repetition clones it. So the requests that need none, almost all, clone no service.
-    spare: Arc<Mutex<I>>,
+    spare: Mutex<I>,
 }
 
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
@@ -37,10 +42,13 @@ impl<S, I: Clone> Layer<I> for BearerAuth<S> {
     type Service = BearerService<S, I>;
 
     fn layer(&self, inner: I) -> Self::Service {
-        BearerService {
+        let shared = Shared {
             bearer: self.clone(),
-            spare: Arc::new(Mutex::new(inner.clone())),
+            spare: Mutex::new(inner.clone()),
+        };
+        BearerService {
             inner,
+            shared: Arc::new(shared),
         }
     }
 }
@@ -63,9 +71,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        let destination = self
-            .bearer
-            .destination(&request, Some(request.extensions()));
+        let bearer = &self.shared.bearer;
+        let destination = bearer.destination(&request, Some(request.extensions()));
         self.send(request, destination, |response| Answer {
             status: response.status(),
             headers: response.headers(),
@@ -90,7 +97,7 @@ where
     }
 
     fn call(&mut self, request: reqwest::Request) -> Self::Future {
-        let destination = self.bearer.destination(&request, None);
+        let destination = self.shared.bearer.destination(&request, None);
         self.send(request, destination, super::reqwest::answer)
     }
 }
@@ -99,7 +106,7 @@ pin_project! {
     /// The answer to a request of a [`BearerService`].
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     #[must_use = "a future does nothing unless it is awaited"]
-    pub struct BearerFuture<S, I: Service<Q>, Q> where S: Choice, S: 'static {
+    pub struct BearerFuture<S, I: Service<Q>, Q: Outgoing> where S: Choice, S: 'static {
         #[pin]
         state: State<S, I, Q>,
     }
@@ -107,23 +114,21 @@ pin_project! {
 
 pin_project! {
     #[project = StateProjection]
-    enum State<S, I: Service<Q>, Q> where S: Choice, S: 'static {
+    enum State<S, I: Service<Q>, Q: Outgoing> where S: Choice, S: 'static {
         /// Refused before it was sent.
         Failed { error: Option<Error> },
-        /// On its way: the common case, in which the request is not boxed, and what is kept of it only once.
-        Sent { #[pin] sent: I::Future, ours: Option<Box<Ours<S, I, Q>>> },
+        /// On its way: the common case, in which nothing is boxed.
+        Sent { #[pin] sent: I::Future, ours: Option<Ours<S, I, Q>> },
         /// Waits for a token, before the request or before its repetition.
         Waits { waits: Pin<Box<dyn Future<Output = Result<I::Response, BoxError>> + Send>> },
     }
 }
 
 /// A request that carries our token.
-struct Ours<S: Choice + 'static, I: Service<Q>, Q> {
-    bearer: BearerAuth<S>,
+struct Ours<S: Choice + 'static, I: Service<Q>, Q: Outgoing> {
+    shared: Arc<Shared<S, I>>,
     key: S::Key,
     trip: Trip<Q>,
-    /// To repeat the request with.
-    spare: Arc<Mutex<I>>,
     answer: fn(&I::Response) -> Answer<'_>,
 }
 
@@ -141,27 +146,26 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
         I::Error: Into<BoxError>,
         I::Future: Send,
     {
-        let policy = &self.bearer.policy;
+        let bearer = &self.shared.bearer;
         let state = match destination {
             Err(error) => self.not_sent(error),
             Ok(None) => State::Sent {
                 sent: self.inner.call(request),
                 ours: None,
             },
-            Ok(Some((origin, key))) => match self.bearer.source.token_for(&key).if_ready() {
+            Ok(Some((origin, key))) => match bearer.source.token_for(&key).if_ready() {
                 Some(Err(error)) => self.not_sent(error),
                 Some(Ok(token)) if token.binding().is_none() => {
-                    let trip = Trip::begin(policy, origin, token, &mut request);
-                    let ours = Some(Box::new(Ours {
-                        bearer: self.bearer.clone(),
+                    let trip = Trip::begin(&bearer.policy, origin, token, &mut request);
+                    let ours = Ours {
+                        shared: Arc::clone(&self.shared),
                         key,
                         trip,
-                        spare: Arc::clone(&self.spare),
                         answer,
-                    }));
+                    };
                     State::Sent {
                         sent: self.inner.call(request),
-                        ours,
+                        ours: Some(ours),
                     }
                 }
                 // It is asked anew in there, since its future borrows from us; a future that was not polled has done
@@ -176,7 +180,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
 
     /// What the service has reserved when it was made ready, such as one of a few places, is let go: nobody may call
     /// it for a long time.
-    fn not_sent<Q>(&mut self, error: Error) -> State<S, I, Q>
+    fn not_sent<Q: Outgoing>(&mut self, error: Error) -> State<S, I, Q>
     where
         I: Service<Q> + Clone,
     {
@@ -202,17 +206,17 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
         // The service that was made ready is the one to call; its clone is made ready for the next request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let (bearer, spare) = (self.bearer.clone(), Arc::clone(&self.spare));
+        let shared = Arc::clone(&self.shared);
         async move {
+            let bearer = &shared.bearer;
             let token = bearer.source.token_for(&key).await?;
             let mut trip = Trip::begin(&bearer.policy, origin, token, &mut request);
             trip.prove(&mut request).await?;
             let response = inner.call(request).await.map_err(Into::into)?;
             let ours = Ours {
-                bearer,
+                shared,
                 key,
                 trip,
-                spare,
                 answer,
             };
             let verdict = ours.judge(&response);
@@ -230,7 +234,7 @@ where
 {
     fn judge(&self, response: &I::Response) -> Verdict {
         self.trip
-            .judge(&self.bearer.policy, &(self.answer)(response))
+            .judge(&self.shared.bearer.policy, &(self.answer)(response))
     }
 
     /// Repeats the request as its answers want it.
@@ -240,12 +244,13 @@ where
         mut response: I::Response,
     ) -> Result<I::Response, BoxError> {
         loop {
-            let Some(again) = self.trip.again(&self.bearer, &self.key, verdict).await else {
+            let bearer = &self.shared.bearer;
+            let Some(again) = self.trip.again(bearer, &self.key, verdict).await else {
                 return Ok(response);
             };
             drop(response);
             // A panic in the user's `clone` has left nothing half done in there.
-            let spare = self.spare.lock().map(|spare| spare.clone());
+            let spare = self.shared.spare.lock().map(|spare| spare.clone());
             let mut inner = spare.unwrap_or_else(|poisoned| poisoned.into_inner().clone());
             poll_fn(|cx| inner.poll_ready(cx))
                 .await
@@ -294,7 +299,7 @@ where
     }
 }
 
-impl<B: 'static> Outgoing for http::Request<B> {
+impl<B: Send + 'static> Outgoing for http::Request<B> {
     fn target(&self) -> Option<Target<'_>> {
         Target::of_uri(self.uri())
     }
@@ -304,18 +309,27 @@ impl<B: 'static> Outgoing for http::Request<B> {
     fn headers_mut(&mut self) -> &mut HeaderMap {
         self.headers_mut()
     }
-    fn copy(&self, policy: &Policy) -> Option<Self> {
-        let body = copy_of(self.body(), policy)?;
-        let mut copy = http::Request::new(body);
-        copy.method_mut().clone_from(self.method());
-        copy.uri_mut().clone_from(self.uri());
-        *copy.version_mut() = self.version();
-        copy.headers_mut().clone_from(self.headers());
-        copy.extensions_mut().clone_from(self.extensions());
-        Some(copy)
+    type Copy = Box<Copy<B>>;
+    fn copy(&self, policy: &Policy) -> Option<Self::Copy> {
+        Some(Box::new(Copy {
+            body: copy_of(self.body(), policy)?,
+            method: self.method().clone(),
+            uri: self.uri().clone(),
+            version: self.version(),
+            headers: self.headers().clone(),
+            extensions: self.extensions().clone(),
+        }))
     }
-    #[cfg(feature = "dpop")]
-    fn method(&self) -> &http::Method {
+    fn from_copy(copy: Self::Copy) -> Self {
+        let mut request = http::Request::new(copy.body);
+        *request.method_mut() = copy.method;
+        *request.uri_mut() = copy.uri;
+        *request.version_mut() = copy.version;
+        *request.headers_mut() = copy.headers;
+        *request.extensions_mut() = copy.extensions;
+        request
+    }
+    fn method(&self) -> &Method {
         self.method()
     }
     #[cfg(feature = "dpop")]
@@ -323,6 +337,16 @@ impl<B: 'static> Outgoing for http::Request<B> {
         let url = self.uri().to_string().parse();
         url.ok().map(std::borrow::Cow::Owned)
     }
+}
+
+/// The parts of a request, which is put together only if it has to be repeated. Boxed: the future is moved about.
+pub(super) struct Copy<B> {
+    method: Method,
+    uri: Uri,
+    version: Version,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: B,
 }
 
 /// By the user's functions, then as one of the bodies that can be copied for nothing.
@@ -349,9 +373,8 @@ fn copy_of<B: 'static>(body: &B, policy: &Policy) -> Option<B> {
 impl<S, I: Clone> Clone for BearerService<S, I> {
     fn clone(&self) -> Self {
         BearerService {
-            bearer: self.bearer.clone(),
             inner: self.inner.clone(),
-            spare: Arc::clone(&self.spare),
+            shared: Arc::clone(&self.shared),
         }
     }
 }
@@ -359,12 +382,12 @@ impl<S, I: Clone> Clone for BearerService<S, I> {
 impl<S: fmt::Debug, I> fmt::Debug for BearerService<S, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerService")
-            .field("bearer", &self.bearer)
+            .field("bearer", &self.shared.bearer)
             .finish_non_exhaustive()
     }
 }
 
-impl<S: Choice, I: Service<Q>, Q> fmt::Debug for BearerFuture<S, I, Q> {
+impl<S: Choice, I: Service<Q>, Q: Outgoing> fmt::Debug for BearerFuture<S, I, Q> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BearerFuture")
     }

@@ -67,7 +67,7 @@ use trip::{Outgoing, Trip};
 /// | 401 without a challenge, or without `error` in it, or `error="invalid_token"` | is rejected | is repeated once, with another token |
 /// | 401 with `use_dpop_nonce` and a nonce, to a DPoP token (RFC 9449 section 9) | stays | is repeated once, with the nonce |
 /// | 401 with another `error` (RFC 6750 section 3.1) | stays | its answer is handed back |
-/// | HTTP 200 with `grpc-status: 16` in the headers | is rejected | is repeated once, with another token |
+/// | HTTP 200 with `grpc-status: 16` in the headers, to a POST, as every gRPC call is | is rejected | is repeated once, with another token |
 /// | 401 from another origin, after a redirect | stays | its answer is handed back |
 /// | what [`rejected_when`](Self::rejected_when) says | is rejected | is repeated once, with another token |
 /// | anything else | stays | its answer is handed back |

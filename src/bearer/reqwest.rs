@@ -17,10 +17,13 @@ impl Outgoing for Request {
     fn headers_mut(&mut self) -> &mut HeaderMap {
         self.headers_mut()
     }
+    type Copy = Self;
     fn copy(&self, _: &Policy) -> Option<Self> {
         self.try_clone()
     }
-    #[cfg(feature = "dpop")]
+    fn from_copy(copy: Self) -> Self {
+        copy
+    }
     fn method(&self) -> &http::Method {
         self.method()
     }

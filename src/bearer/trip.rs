@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 #[cfg(feature = "dpop")]
 use url::Url;
 
@@ -21,10 +21,12 @@ pub(super) trait Outgoing: Sized {
     fn target(&self) -> Option<Target<'_>>;
     fn headers(&self) -> &HeaderMap;
     fn headers_mut(&mut self) -> &mut HeaderMap;
-    /// A copy to repeat; `None` if there can be none.
-    fn copy(&self, policy: &Policy) -> Option<Self>;
-    #[cfg(feature = "dpop")]
-    fn method(&self) -> &http::Method;
+    /// What is kept to repeat it.
+    type Copy: Send;
+    /// `None` if there can be none.
+    fn copy(&self, policy: &Policy) -> Option<Self::Copy>;
+    fn from_copy(copy: Self::Copy) -> Self;
+    fn method(&self) -> &Method;
     #[cfg(feature = "dpop")]
     fn url(&self) -> Option<Cow<'_, Url>>;
 }
@@ -49,14 +51,16 @@ pub(super) enum Verdict {
 }
 
 /// What is to be remembered of a request with our token until its answer comes.
-pub(super) struct Trip<Q> {
+pub(super) struct Trip<Q: Outgoing> {
     token: AccessToken,
     /// The request without the headers of ours; `None`: it cannot be repeated.
-    copy: Option<Q>,
+    copy: Option<Q::Copy>,
     /// Where it goes: the number of the configured origin.
     origin: usize,
     /// The token is another one than at the beginning: a second refusal is handed back.
     replaced: bool,
+    /// Every gRPC call is one ("gRPC over HTTP2", Requests): to other requests no header of a good answer matters.
+    is_post: bool,
     #[cfg(feature = "dpop")]
     proved: Option<Box<Proved>>,
 }
@@ -113,6 +117,7 @@ impl<Q: Outgoing> Trip<Q> {
             copy,
             origin,
             replaced: false,
+            is_post: request.method() == Method::POST,
             #[cfg(feature = "dpop")]
             proved: None,
         }
@@ -186,7 +191,7 @@ impl<Q: Outgoing> Trip<Q> {
             Some(_) => "DPoP",
         };
         match !self.replaced
-            && policy.says_rejected(scheme, answer.status, answer.headers)
+            && policy.says_rejected(scheme, self.is_post, answer.status, answer.headers)
             && is_ours()
         {
             true => Verdict::AnotherToken,
@@ -220,7 +225,7 @@ impl<Q: Outgoing> Trip<Q> {
                 }
             }
         }
-        let mut again = self.copy.take()?;
+        let mut again = Q::from_copy(self.copy.take()?);
         // Each of the two repetitions may be needed.
         if self.token.binding().is_some() {
             self.copy = again.copy(&bearer.policy);

@@ -7,10 +7,11 @@ use super::Policy;
 use crate::challenge::Challenge;
 
 impl Policy {
-    /// Of a token that was presented by this scheme.
+    /// Of a token that was presented by this scheme; `is_post`: by a POST.
     pub(super) fn says_rejected(
         &self,
         scheme: &str,
+        is_post: bool,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> bool {
@@ -23,7 +24,7 @@ impl Policy {
         }
         match status {
             StatusCode::UNAUTHORIZED => unauthorized(scheme, headers),
-            StatusCode::OK => {
+            StatusCode::OK if is_post => {
                 is_grpc(headers) && headers.get("grpc-status").is_some_and(|code| code == "16")
             }
             _ => false,
@@ -31,7 +32,8 @@ impl Policy {
     }
 }
 
-/// gRPC says UNAUTHENTICATED in the headers of a response without messages ("Trailers-Only", which has a content type).
+/// gRPC, whose calls are all POSTs, says UNAUTHENTICATED in the headers of a response without messages ("Trailers-Only", which
+/// has a content type).
 fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
@@ -92,12 +94,17 @@ mod tests {
             };
             let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
             assert_eq!(
-                policy().says_rejected("Bearer", StatusCode::UNAUTHORIZED, &headers),
+                policy().says_rejected("Bearer", false, StatusCode::UNAUTHORIZED, &headers),
                 rejected,
                 "{challenge}"
             );
         }
-        assert!(policy().says_rejected("Bearer", StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+        assert!(policy().says_rejected(
+            "Bearer",
+            false,
+            StatusCode::UNAUTHORIZED,
+            &HeaderMap::new()
+        ));
     }
 
     #[test]
@@ -108,6 +115,7 @@ mod tests {
             assert!(
                 !policy().says_rejected(
                     "Bearer",
+                    true,
                     StatusCode::from_u16(status).unwrap(),
                     &invalid_token
                 ),
@@ -118,9 +126,10 @@ mod tests {
 
     #[test]
     fn grpc_says_it_with_a_status_of_its_own() {
-        let says = |status, code| {
+        let says = |is_post, status, code| {
             policy().says_rejected(
                 "Bearer",
+                is_post,
                 status,
                 &headers(&[
                     ("content-type", "application/grpc+proto"),
@@ -128,12 +137,18 @@ mod tests {
                 ]),
             )
         };
-        assert!(says(StatusCode::OK, "16"));
-        assert!(!says(StatusCode::OK, "7"));
-        assert!(!says(StatusCode::OK, "0"));
-        assert!(!says(StatusCode::CREATED, "16"));
+        assert!(says(true, StatusCode::OK, "16"));
+        assert!(!says(false, StatusCode::OK, "16"), "a GET is no call");
+        assert!(!says(true, StatusCode::OK, "7"));
+        assert!(!says(true, StatusCode::OK, "0"));
+        assert!(!says(true, StatusCode::CREATED, "16"));
         assert!(
-            !policy().says_rejected("Bearer", StatusCode::OK, &headers(&[("grpc-status", "16")])),
+            !policy().says_rejected(
+                "Bearer",
+                true,
+                StatusCode::OK,
+                &headers(&[("grpc-status", "16")])
+            ),
             "not gRPC"
         );
     }
@@ -146,10 +161,11 @@ mod tests {
         }));
         assert!(policy.says_rejected(
             "Bearer",
+            false,
             StatusCode::FORBIDDEN,
             &headers(&[("x-token-expired", "1")])
         ));
-        assert!(!policy.says_rejected("Bearer", StatusCode::FORBIDDEN, &HeaderMap::new()));
-        assert!(policy.says_rejected("Bearer", StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+        assert!(!policy.says_rejected("Bearer", false, StatusCode::FORBIDDEN, &HeaderMap::new()));
+        assert!(policy.says_rejected("Bearer", false, StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     }
 }

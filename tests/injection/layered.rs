@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use client_credentials::{BearerAuth, ErrorKind};
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use tower::{Service, ServiceExt, service_fn};
 
@@ -133,32 +133,41 @@ async fn the_repeated_request_is_the_same_one() {
 }
 
 #[tokio::test]
-async fn grpc_unauthenticated_is_a_rejection() {
-    let issuer = Issuer::default();
-    let calls = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&calls);
-    let service = service_fn(move |_: Request<()>| {
-        let code = if count.fetch_add(1, Ordering::SeqCst) == 0 {
-            "16"
-        } else {
-            "0"
-        };
-        let response = Response::builder()
-            .header("content-type", "application/grpc")
-            .header("grpc-status", code)
+async fn grpc_unauthenticated_is_a_rejection_of_a_post_as_every_call_is() {
+    for (method, status, calls_and_tokens) in
+        [(Method::POST, "0", (2, 2)), (Method::GET, "16", (1, 1))]
+    {
+        let issuer = Issuer::default();
+        let calls = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&calls);
+        let service = service_fn(move |_: Request<()>| {
+            let code = if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                "16"
+            } else {
+                "0"
+            };
+            let response = Response::builder()
+                .header("content-type", "application/grpc")
+                .header("grpc-status", code)
+                .body(())
+                .unwrap();
+            std::future::ready(Ok::<_, Infallible>(response))
+        });
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{API}/weather.Weather/Get"))
             .body(())
             .unwrap();
-        std::future::ready(Ok::<_, Infallible>(response))
-    });
-    let request = Request::post(format!("{API}/weather.Weather/Get"))
-        .body(())
-        .unwrap();
-    let response = tower::Layer::layer(&bearer(&issuer), service)
-        .oneshot(request)
-        .await
-        .unwrap();
-    assert_eq!(response.headers()["grpc-status"], "0");
-    assert_eq!((calls.load(Ordering::SeqCst), issuer.issued()), (2, 2));
+        let response = tower::Layer::layer(&bearer(&issuer), service)
+            .oneshot(request)
+            .await
+            .unwrap();
+        assert_eq!(response.headers()["grpc-status"], status);
+        assert_eq!(
+            (calls.load(Ordering::SeqCst), issuer.issued()),
+            calls_and_tokens
+        );
+    }
 }
 
 #[tokio::test]
