@@ -13,7 +13,7 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    #[cfg(any(test, fuzzing, feature = "test-util", not(target_os = "linux")))]
+    #[cfg(any(test, fuzzing, feature = "test-util"))]
     /// `mono` since some fixed point of this process or machine, `wall` since the Unix epoch.
     pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
         Moment {
@@ -81,19 +81,105 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match self {
-            Clock::System => system(),
+            Clock::System => Moment {
+                mono: system::mono(),
+                wall: system::wall(),
+            },
             #[cfg(any(test, feature = "test-util"))]
             Clock::Manual(clock) => clock.read(),
         }
     }
+
+    /// What is looked at between two readings.
+    #[inline]
+    fn glance(&self) -> Moment {
+        match self {
+            Clock::System => Moment {
+                mono: 0,
+                wall: system::wall(),
+            },
+            #[cfg(any(test, feature = "test-util"))]
+            Clock::Manual(clock) => clock.read(),
+        }
+    }
+
+    /// What a glance at that moment shows.
+    fn glance_at(&self, moment: Moment) -> Moment {
+        match self {
+            Clock::System => Moment { mono: 0, ..moment },
+            #[cfg(any(test, feature = "test-util"))]
+            Clock::Manual(_) => moment,
+        }
+    }
 }
+
+/// A moment that is looked out for at every request. Both clocks are read every few milliseconds; in between, a glance at the
+/// wall clock shows that no more time has passed, nobody has moved its hands, and the machine was not suspended.
+///
+/// What it does not show is a wall clock that was stepped back to where it stood at the last reading, give or take those milliseconds: the
+/// moment is then noticed that much later.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    at: Moment,
+    /// The last reading of both clocks, as a glance.
+    read: Moment,
+    /// For how many nanoseconds from there a glance is enough.
+    span: u64,
+}
+
+impl Deadline {
+    pub(crate) fn at(at: Moment) -> Self {
+        Deadline {
+            at,
+            read: Moment { mono: 0, wall: 0 },
+            span: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn reached(&mut self, clock: &Clock) -> bool {
+        !self.is_out_of_reach(clock.glance()) && self.read(clock)
+    }
+
+    #[inline]
+    fn is_out_of_reach(&self, glance: Moment) -> bool {
+        glance.wall.wrapping_sub(self.read.wall) < self.span
+            && glance.mono.wrapping_sub(self.read.mono) < self.span
+    }
+
+    #[cold]
+    fn read(&mut self, clock: &Clock) -> bool {
+        let now = clock.now();
+        self.note(now, clock.glance_at(now));
+        self.at.reached(now)
+    }
+
+    fn note(&mut self, now: Moment, glance: Moment) {
+        let left = |at: u64, now: u64| at.saturating_sub(now);
+        let left = left(self.at.mono, now.mono).min(left(self.at.wall, now.wall));
+        (self.read, self.span) = (glance, left.min(GLANCES));
+    }
+}
+
+/// 10 ms: a tick of the slowest kernels, by which coarse clocks lag anyway.
+const GLANCES: u64 = 10_000_000;
 
 /// The coarse clocks of Linux cost 3 to 4 ns each instead of 18, and lag by one tick (1 to 10 ms), which the safety
 /// margin covers.
 #[cfg(target_os = "linux")]
-#[inline]
-fn system() -> Moment {
+mod system {
     use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    #[inline]
+    pub(super) fn mono() -> u64 {
+        read(ClockId::MonotonicCoarse)
+    }
+
+    #[inline]
+    pub(super) fn wall() -> u64 {
+        read(ClockId::RealtimeCoarse)
+    }
+
     #[inline]
     fn read(clock: ClockId) -> u64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
@@ -102,23 +188,24 @@ fn system() -> Moment {
             .wrapping_mul(1_000_000_000)
             .wrapping_add(tv_nsec as u64)
     }
-    Moment {
-        mono: read(ClockId::MonotonicCoarse),
-        wall: read(ClockId::RealtimeCoarse),
-    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn system() -> Moment {
+mod system {
     use std::sync::LazyLock;
     use std::time::{Instant, SystemTime};
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    Moment::new(
-        START.elapsed(),
-        SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default(),
-    )
+
+    use super::nanoseconds;
+
+    pub(super) fn mono() -> u64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        nanoseconds(START.elapsed())
+    }
+
+    pub(super) fn wall() -> u64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        nanoseconds(since_1970.unwrap_or_default())
+    }
 }
 
 #[cfg(any(test, feature = "test-util"))]
@@ -161,6 +248,61 @@ mod tests {
         let token = clock.bearer("abc", Some(minute)).unwrap();
         let end = std::time::SystemTime::UNIX_EPOCH + (start.wall() + 2 * minute);
         assert_eq!(token.expires_at(), Some(end));
+    }
+
+    #[test]
+    fn glances_at_the_wall_clock_notice_what_both_clocks_would() {
+        let at = |mono: u64, wall: u64| {
+            Moment::new(Duration::from_millis(mono), Duration::from_millis(wall))
+        };
+        let glance = |moment| Clock::System.glance_at(moment);
+        let read_at = |now| {
+            let mut deadline = Deadline::at(at(5_000, 105_000));
+            deadline.note(now, glance(now));
+            move |later| deadline.is_out_of_reach(glance(later))
+        };
+        let is_far = read_at(at(1_000, 101_000));
+        assert!(is_far(at(1_000, 101_000)));
+        assert!(is_far(at(1_009, 101_009)));
+        assert!(!is_far(at(1_010, 101_010)), "10 ms");
+        assert!(!is_far(at(1_000, 9_101_000)), "suspended");
+        assert!(!is_far(at(1_001, 100_999)), "stepped back");
+        assert!(is_far(at(9_000, 101_009)), "stepped back to that time");
+        assert!(!is_far(at(9_001, 101_010)), "but for 10 ms only");
+        for now in [at(4_997, 101_000), at(1_000, 104_997)] {
+            let is_far = read_at(now);
+            assert!(is_far(now.plus(Duration::from_millis(2))));
+            assert!(!is_far(now.plus(Duration::from_millis(3))));
+        }
+        let now = at(5_000, 101_000);
+        assert!(!read_at(now)(now), "it is reached");
+    }
+
+    #[test]
+    fn a_deadline_is_reached_when_both_clocks_say_that_it_is() {
+        let (clock, hands) = manual::clock();
+        let hour = Duration::from_secs(3600);
+        let deadline = || {
+            let mut deadline = Deadline::at(clock.now().plus(hour));
+            assert!(!deadline.reached(&clock) && !deadline.reached(&clock));
+            deadline
+        };
+        for (move_the_hands, why) in [
+            (&(|| hands.advance(hour)) as &dyn Fn(), "an hour has passed"),
+            (&|| hands.set_wall(|hand| hand + hour), "suspended"),
+            (
+                &|| hands.set_mono(|hand| hand + hour),
+                "set back by an hour",
+            ),
+        ] {
+            let mut deadline = deadline();
+            move_the_hands();
+            assert!(deadline.reached(&clock), "{why}");
+        }
+        let now = Clock::System.now();
+        assert!(Deadline::at(now).reached(&Clock::System));
+        let mut later = Deadline::at(now.plus(hour));
+        assert!(!later.reached(&Clock::System) && !later.reached(&Clock::System));
     }
 
     #[test]

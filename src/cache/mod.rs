@@ -96,10 +96,9 @@ impl<S: TokenSource + 'static> Cached<S> {
 impl<S: TokenSource + 'static> TokenSource for Cached<S> {
     #[inline]
     fn token(&self) -> TokenFuture<'_> {
-        let now = self.0.clock.now();
-        match self.0.slots.token(now) {
+        match self.0.slots.token(&self.0.clock) {
             Some(token) => TokenFuture::ready(Ok(token)),
-            None => self.look_up(now),
+            None => self.look_up(),
         }
     }
 
@@ -132,7 +131,8 @@ impl<S: TokenSource + 'static> Cached<S> {
 
     /// This thread has no lease: what can be answered without a flight is answered at once.
     #[cold]
-    fn look_up(&self, now: Moment) -> TokenFuture<'_> {
+    fn look_up(&self) -> TokenFuture<'_> {
+        let now = self.0.clock.now();
         match self.0.with_state(|state| self.0.ask(state, now, None)) {
             Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
             Answer::Fail(error) => TokenFuture::ready(Err(error)),
@@ -160,11 +160,11 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 
     fn step(&self, patient: &mut Patience) -> Step {
-        let now = self.0.clock.now();
         // Of thousands that a landing wakes on this thread, the first one gets the lease.
-        if let Some(token) = self.0.slots.token(now) {
+        if let Some(token) = self.0.slots.token(&self.0.clock) {
             return Step::Done(Ok(token));
         }
+        let now = self.0.clock.now();
         let runtime = match Runtime::current() {
             Runtime::Ready(runtime) => runtime,
             Runtime::Unfit(why) => return Step::Done(self.without_runtime(now, why)),

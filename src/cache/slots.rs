@@ -3,7 +3,7 @@
 //! A slot answers without the state machine as long as its lease runs. Leases are given and revoked only under the
 //! lock of the state machine; what runs out is asked for again there.
 
-use super::clock::Moment;
+use super::clock::{Clock, Deadline, Moment};
 use super::threads::{Lock, my_number};
 use crate::AccessToken;
 
@@ -11,7 +11,7 @@ use crate::AccessToken;
 #[derive(Debug)]
 struct Lease {
     token: AccessToken,
-    until: Moment,
+    until: Deadline,
 }
 
 /// 128: two cache lines, which x86-64 prefetches in pairs.
@@ -35,17 +35,17 @@ impl Slots {
 
     /// The token of this thread's slot, if its lease still runs.
     #[inline]
-    pub(crate) fn token(&self, now: Moment) -> Option<AccessToken> {
-        match &*self.mine()?.0.lock() {
-            Some(lease) if !lease.until.reached(now) => Some(lease.token.clone()),
-            _ => None,
-        }
+    pub(crate) fn token(&self, clock: &Clock) -> Option<AccessToken> {
+        let mut slot = self.mine()?.0.lock();
+        let lease = slot.as_mut()?;
+        (!lease.until.reached(clock)).then(|| lease.token.clone())
     }
 
     /// Gives this thread's slot a lease on `token`.
     pub(crate) fn lease(&self, token: &AccessToken, until: Moment) {
         if let Some(slot) = self.mine() {
             let mut slot = slot.0.lock();
+            let until = Deadline::at(until);
             match &mut *slot {
                 Some(lease) if lease.token.id() == token.id() => lease.until = until,
                 other => {
@@ -76,12 +76,10 @@ const MOST: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
 
-    fn moment(seconds: u64) -> Moment {
-        Moment::new(Duration::from_secs(seconds), Duration::from_secs(seconds))
-    }
+    use super::*;
+    use crate::cache::clock::manual::clock;
 
     fn token(secret: &str) -> AccessToken {
         AccessToken::bearer(secret, None).unwrap()
@@ -89,22 +87,29 @@ mod tests {
 
     #[test]
     fn a_lease_on_another_token_takes_the_place_of_the_first() {
+        let (clock, hands) = clock();
         let slots = Slots::new();
-        slots.lease(&token("one"), moment(10));
-        slots.lease(&token("other"), moment(20));
-        assert_eq!(slots.token(moment(15)).unwrap().expose_secret(), "other");
-        assert!(slots.token(moment(20)).is_none());
+        let in_seconds = |seconds| clock.now().plus(Duration::from_secs(seconds));
+        slots.lease(&token("one"), in_seconds(10));
+        slots.lease(&token("other"), in_seconds(20));
+        hands.advance(Duration::from_secs(15));
+        assert_eq!(slots.token(&clock).unwrap().expose_secret(), "other");
+        hands.advance(Duration::from_secs(5));
+        assert!(slots.token(&clock).is_none());
     }
 
     #[test]
     fn a_lease_is_prolonged_without_another_copy() {
+        let (clock, hands) = clock();
         let slots = Slots::new();
         let one = token("one");
-        let place = |now| slots.token(moment(now)).unwrap().expose_secret().as_ptr();
-        slots.lease(&one, moment(10));
-        let first = place(5);
-        slots.lease(&one, moment(20));
-        assert_eq!(place(15), first);
+        let in_seconds = |seconds| clock.now().plus(Duration::from_secs(seconds));
+        let place = || slots.token(&clock).unwrap().expose_secret().as_ptr();
+        slots.lease(&one, in_seconds(10));
+        let first = place();
+        slots.lease(&one, in_seconds(20));
+        hands.advance(Duration::from_secs(15));
+        assert_eq!(place(), first);
         assert_ne!(first, one.expose_secret().as_ptr(), "a copy of its own");
     }
 }

@@ -276,7 +276,7 @@ async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
         let ready = ServiceExt::<Request<()>>::ready(&mut service).await;
         let response = ready.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
-        let request = reqwest::Request::new(http::Method::GET, API.parse().unwrap());
+        let request = reqwest::Request::new(Method::GET, API.parse().unwrap());
         let ready = ServiceExt::<reqwest::Request>::ready(&mut service).await;
         let response = ready.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);

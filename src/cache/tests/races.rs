@@ -217,10 +217,10 @@ fn every_schedule_of_a_call_a_rejection_and_a_landing_is_right() {
 
 /// What `Cached` does, but for the lock: a token that was rejected in between is leased.
 fn with_a_late_lease(tokens: &Cached<Numbered>) -> Option<Result<AccessToken, Error>> {
-    let now = tokens.0.clock.now();
-    if let Some(token) = tokens.0.slots.token(now) {
+    if let Some(token) = tokens.0.slots.token(&tokens.0.clock) {
         return Some(Ok(token));
     }
+    let now = tokens.0.clock.now();
     let answer = tokens.0.with_state(|state| state.ask(now, None));
     match answer {
         Answer::Use(token, until) => {
