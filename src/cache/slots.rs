@@ -34,7 +34,7 @@ impl Slots {
     }
 
     /// The token of this thread's slot, if its lease still runs.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn token(&self, clock: &Clock) -> Option<AccessToken> {
         let mut slot = self.mine()?.0.lock();
         let lease = slot.as_mut()?;
