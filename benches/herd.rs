@@ -44,6 +44,20 @@ fn herd(c: &mut Criterion) {
         b.to_async(&runtime)
             .iter(|| all(|| tokio::time::sleep(Duration::from_millis(50))));
     });
+    group.bench_function("limit: 10 000 tasks that one event wakes", |b| {
+        b.to_async(&runtime).iter(|| async {
+            let (land, landing) = tokio::sync::watch::channel(());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                land.send_replace(());
+            });
+            all(|| {
+                let mut landing = landing.clone();
+                async move { landing.changed().await.unwrap() }
+            })
+            .await;
+        });
+    });
     group.bench_function("Cached", |b| {
         b.to_async(&runtime).iter(|| async {
             let requests = Arc::new(AtomicU64::new(0));
