@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Turns the results of `cargo bench --bench hit` into the table and the plot of the docs.
 
-Prints a table of medians and of ratios to the clone of a shared HeaderValue on one thread, and writes
-src/docs/throughput.svg. Needs nothing but Python."""
+Puts a table of medians and of ratios to the clone of a shared HeaderValue on one thread, and the plot, in their place in
+src/docs/performance.md. Needs nothing but Python."""
 
 import html, json, os, re
 
@@ -31,14 +31,14 @@ results = medians()
 threads = sorted(results[LIMIT])
 unit = results[LIMIT][1]
 order = sorted(results, key=lambda name: results[name][1])
-print("| operation | " + " | ".join(f"{n} thread(s), ns | in clones | throughput" for n in threads) + " |")
-print("|---|" + "---|" * 3 * len(threads))
+table = ["| operation | " + " | ".join(f"{n} thread(s), ns | in clones | throughput" for n in threads) + " |",
+         "|---|" + "---|" * 3 * len(threads)]
 for name in order:
     cells = []
     for n in threads:
         time = results[name][n]
         cells += [f"{time:.1f}", f"{time / unit:.1f}", f"{n * results[name][1] / time:.2f}"]
-    print(f"| {html.escape(name)} | " + " | ".join(cells) + " |")
+    table.append(f"| {html.escape(name)} | " + " | ".join(cells) + " |")
 
 WIDTH, BAR, LEFT = 720, 16, 250
 most = max(n / results[name][n] for name in order for n in threads)
@@ -58,7 +58,12 @@ svg = (
     f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" font-size="12">'
     f'<rect width="{WIDTH}" height="{y}" fill="white"/>'
     f'<text x="{LEFT}" y="20">millions of operations per second, all threads together (threads)</text>'
-    + "".join(rows) + "</svg>\n")
-os.makedirs("src/docs", exist_ok=True)
-with open("src/docs/throughput.svg", "w") as file:
-    file.write(svg)
+    + "".join(rows) + "</svg>")
+print(*table, sep="\n")
+
+PAGE = "src/docs/performance.md"
+with open(PAGE) as file:
+    before, rest = file.read().split("| operation | 1 thread", 1)
+after = rest.split("</div>", 1)[1]
+with open(PAGE, "w") as file:
+    file.write(before + "\n".join(table) + f"\n\n<div>{svg}\n</div>" + after)
