@@ -147,46 +147,50 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
         I::Future: Send,
     {
         let bearer = &self.shared.bearer;
-        let state = match destination {
+        // Each arm builds the whole, field by field in this order: it is large, and moved the less.
+        match destination {
             Err(error) => self.not_sent(error),
-            Ok(None) => State::Sent {
-                sent: self.inner.call(request),
-                ours: None,
+            Ok(None) => BearerFuture {
+                state: State::Sent {
+                    ours: None,
+                    sent: self.inner.call(request),
+                },
             },
             Ok(Some((origin, key))) => match bearer.source.token_for(&key).if_ready() {
                 Some(Err(error)) => self.not_sent(error),
-                Some(Ok(token)) if token.binding().is_none() => {
-                    let trip = Trip::begin(&bearer.policy, origin, token, &mut request);
-                    let ours = Ours {
-                        shared: Arc::clone(&self.shared),
-                        key,
-                        trip,
-                        answer,
-                    };
-                    State::Sent {
+                Some(Ok(token)) if token.binding().is_none() => BearerFuture {
+                    state: State::Sent {
+                        ours: Some(Ours {
+                            trip: Trip::begin(&bearer.policy, origin, token, &mut request),
+                            shared: Arc::clone(&self.shared),
+                            key,
+                            answer,
+                        }),
                         sent: self.inner.call(request),
-                        ours: Some(ours),
-                    }
-                }
+                    },
+                },
                 // It is asked anew in there, since its future borrows from us; a future that was not polled has done
                 // nothing. A proof may take a while, too.
-                None | Some(Ok(_)) => State::Waits {
-                    waits: Box::pin(self.wait_and_send(origin, key, request, answer)),
+                None | Some(Ok(_)) => BearerFuture {
+                    state: State::Waits {
+                        waits: Box::pin(self.wait_and_send(origin, key, request, answer)),
+                    },
                 },
             },
-        };
-        BearerFuture { state }
+        }
     }
 
     /// What the service has reserved when it was made ready, such as one of a few places, is let go: nobody may call
     /// it for a long time.
-    fn not_sent<Q: Outgoing>(&mut self, error: Error) -> State<S, I, Q>
+    fn not_sent<Q: Outgoing>(&mut self, error: Error) -> BearerFuture<S, I, Q>
     where
         I: Service<Q> + Clone,
     {
         let clone = self.inner.clone();
         self.inner = clone;
-        State::Failed { error: Some(error) }
+        BearerFuture {
+            state: State::Failed { error: Some(error) },
+        }
     }
 
     fn wait_and_send<Q>(
@@ -309,23 +313,27 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
     fn headers_mut(&mut self) -> &mut HeaderMap {
         self.headers_mut()
     }
-    type Copy = Box<Copy<B>>;
-    fn copy(&self, policy: &Policy) -> Option<Self::Copy> {
-        Some(Box::new(Copy {
+    type Copy = Copy<B>;
+    #[inline]
+    fn copy(&self, policy: &Policy) -> Option<Copy<B>> {
+        let headers = self.headers();
+        Some(Copy {
             body: copy_of(self.body(), policy)?,
             method: self.method().clone(),
             uri: self.uri().clone(),
             version: self.version(),
-            headers: self.headers().clone(),
+            headers: (!headers.is_empty()).then(|| Box::new(headers.clone())),
             extensions: self.extensions().clone(),
-        }))
+        })
     }
-    fn from_copy(copy: Self::Copy) -> Self {
+    fn from_copy(copy: Copy<B>) -> Self {
         let mut request = http::Request::new(copy.body);
         *request.method_mut() = copy.method;
         *request.uri_mut() = copy.uri;
         *request.version_mut() = copy.version;
-        *request.headers_mut() = copy.headers;
+        if let Some(headers) = copy.headers {
+            *request.headers_mut() = *headers;
+        }
         *request.extensions_mut() = copy.extensions;
         request
     }
@@ -339,12 +347,12 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
     }
 }
 
-/// The parts of a request, which is put together only if it has to be repeated. Boxed: the future is moved about.
+/// The parts of a request, which is put together only if it has to be repeated. As small as can be: the future is moved about.
 pub(super) struct Copy<B> {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: HeaderMap,
+    headers: Option<Box<HeaderMap>>,
     extensions: Extensions,
     body: B,
 }

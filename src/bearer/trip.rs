@@ -98,6 +98,7 @@ impl<Q: Outgoing> Trip<Q> {
     }
 
     /// Puts `token` on `request`. A token that is bound to a key needs [`prove`](Self::prove) besides.
+    #[inline]
     pub(super) fn begin(
         policy: &Policy,
         origin: usize,
