@@ -117,7 +117,7 @@ pin_project! {
     enum State<S, I: Service<Q>, Q: Outgoing> where S: Choice, S: 'static {
         /// Refused before it was sent.
         Failed { error: Option<Error> },
-        /// On its way: the common case, in which nothing is boxed.
+        /// On its way: the common case, in which the request is not boxed.
         Sent { #[pin] sent: I::Future, ours: Option<Ours<S, I, Q>> },
         /// Waits for a token, before the request or before its repetition.
         Waits { waits: Pin<Box<dyn Future<Output = Result<I::Response, BoxError>> + Send>> },
@@ -147,7 +147,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
         I::Future: Send,
     {
         let bearer = &self.shared.bearer;
-        // Each arm builds the whole, field by field in this order: it is large, and moved the less.
+        // Each arm builds the whole, field by field in this order, so that what is large is moved less often.
         match destination {
             Err(error) => self.not_sent(error),
             Ok(None) => BearerFuture {
@@ -313,11 +313,11 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
     fn headers_mut(&mut self) -> &mut HeaderMap {
         self.headers_mut()
     }
-    type Copy = Copy<B>;
+    type Kept = Kept<B>;
     #[inline]
-    fn copy(&self, policy: &Policy) -> Option<Copy<B>> {
+    fn keep(&self, policy: &Policy) -> Option<Kept<B>> {
         let headers = self.headers();
-        Some(Copy {
+        Some(Kept {
             body: copy_of(self.body(), policy)?,
             method: self.method().clone(),
             uri: self.uri().clone(),
@@ -326,15 +326,15 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
             extensions: self.extensions().clone(),
         })
     }
-    fn from_copy(copy: Copy<B>) -> Self {
-        let mut request = http::Request::new(copy.body);
-        *request.method_mut() = copy.method;
-        *request.uri_mut() = copy.uri;
-        *request.version_mut() = copy.version;
-        if let Some(headers) = copy.headers {
+    fn from_kept(kept: Kept<B>) -> Self {
+        let mut request = http::Request::new(kept.body);
+        *request.method_mut() = kept.method;
+        *request.uri_mut() = kept.uri;
+        *request.version_mut() = kept.version;
+        if let Some(headers) = kept.headers {
             *request.headers_mut() = *headers;
         }
-        *request.extensions_mut() = copy.extensions;
+        *request.extensions_mut() = kept.extensions;
         request
     }
     fn method(&self) -> &Method {
@@ -348,7 +348,7 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
 }
 
 /// The parts of a request, which is put together only if it has to be repeated. As small as can be: the future is moved about.
-pub(super) struct Copy<B> {
+pub(super) struct Kept<B> {
     method: Method,
     uri: Uri,
     version: Version,

@@ -17,12 +17,12 @@ impl Outgoing for Request {
     fn headers_mut(&mut self) -> &mut HeaderMap {
         self.headers_mut()
     }
-    type Copy = Self;
-    fn copy(&self, _: &Policy) -> Option<Self> {
+    type Kept = Self;
+    fn keep(&self, _: &Policy) -> Option<Self> {
         self.try_clone()
     }
-    fn from_copy(copy: Self) -> Self {
-        copy
+    fn from_kept(kept: Self) -> Self {
+        kept
     }
     fn method(&self) -> &http::Method {
         self.method()

@@ -22,10 +22,10 @@ pub(super) trait Outgoing: Sized {
     fn headers(&self) -> &HeaderMap;
     fn headers_mut(&mut self) -> &mut HeaderMap;
     /// What is kept to repeat it.
-    type Copy: Send;
+    type Kept: Send;
     /// `None` if there can be none.
-    fn copy(&self, policy: &Policy) -> Option<Self::Copy>;
-    fn from_copy(copy: Self::Copy) -> Self;
+    fn keep(&self, policy: &Policy) -> Option<Self::Kept>;
+    fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
     #[cfg(feature = "dpop")]
     fn url(&self) -> Option<Cow<'_, Url>>;
@@ -54,12 +54,12 @@ pub(super) enum Verdict {
 pub(super) struct Trip<Q: Outgoing> {
     token: AccessToken,
     /// The request without the headers of ours; `None`: it cannot be repeated.
-    copy: Option<Q::Copy>,
+    kept: Option<Q::Kept>,
     /// Where it goes: the number of the configured origin.
     origin: usize,
     /// The token is another one than at the beginning: a second refusal is handed back.
     replaced: bool,
-    /// Every gRPC call is one ("gRPC over HTTP2", Requests): to other requests no header of a good answer matters.
+    /// Every gRPC call is one ("gRPC over HTTP2", Requests): what is no POST is not asked for a `grpc-status`.
     is_post: bool,
     #[cfg(feature = "dpop")]
     proved: Option<Box<Proved>>,
@@ -105,8 +105,8 @@ impl<Q: Outgoing> Trip<Q> {
         token: AccessToken,
         request: &mut Q,
     ) -> Self {
-        let copy = if policy.repeat {
-            request.copy(policy)
+        let kept = if policy.repeat {
+            request.keep(policy)
         } else {
             None
         };
@@ -115,7 +115,7 @@ impl<Q: Outgoing> Trip<Q> {
             .insert(AUTHORIZATION, token.authorization());
         Trip {
             token,
-            copy,
+            kept,
             origin,
             replaced: false,
             is_post: request.method() == Method::POST,
@@ -211,7 +211,7 @@ impl<Q: Outgoing> Trip<Q> {
             Verdict::HandBack => return None,
             Verdict::AnotherToken => {
                 bearer.source.reject_for(key, &self.token);
-                self.copy.as_ref()?;
+                self.kept.as_ref()?;
                 let another = bearer.source.token_for(key).await.ok()?;
                 // By value: a source of the user's may give its one token a new identity each time.
                 if another.same_value(&self.token) {
@@ -226,10 +226,10 @@ impl<Q: Outgoing> Trip<Q> {
                 }
             }
         }
-        let mut again = Q::from_copy(self.copy.take()?);
+        let mut again = Q::from_kept(self.kept.take()?);
         // Each of the two repetitions may be needed.
         if self.token.binding().is_some() {
-            self.copy = again.copy(&bearer.policy);
+            self.kept = again.keep(&bearer.policy);
         }
         again
             .headers_mut()

@@ -54,6 +54,7 @@ fn unauthorized(scheme: &str, headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use http::header::WWW_AUTHENTICATE;
 
     use super::*;
@@ -87,11 +88,9 @@ mod tests {
                 r#"Bearer error="insufficient_scope", Bearer error="invalid_token""#,
                 true,
             ),
-            ("\u{1}\u{2}", true),
+            ("\u{fc}", true),
         ] {
-            let Ok(value) = challenge.parse() else {
-                continue;
-            };
+            let value = HeaderValue::from_bytes(challenge.as_bytes()).unwrap();
             let headers: HeaderMap = [(WWW_AUTHENTICATE, value)].into_iter().collect();
             assert_eq!(
                 policy().says_rejected("Bearer", false, StatusCode::UNAUTHORIZED, &headers),

@@ -81,10 +81,14 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match self {
-            Clock::System => Moment {
-                mono: system::mono(),
-                wall: system::wall(),
-            },
+            // In this order: a glance is compared with the wall clock, and no more time passes by it than by the other one.
+            Clock::System => {
+                let wall = system::wall();
+                Moment {
+                    mono: system::mono(),
+                    wall,
+                }
+            }
             #[cfg(any(test, feature = "test-util"))]
             Clock::Manual(clock) => clock.read(),
         }
@@ -114,10 +118,10 @@ impl Clock {
 }
 
 /// A moment that is looked out for at every request. Both clocks are read every few milliseconds; in between, a glance at the
-/// wall clock shows that no more time has passed, nobody has moved its hands, and the machine was not suspended.
+/// wall clock shows that those have not passed, that it was not stepped out of them, and that the machine was not suspended.
 ///
-/// What it does not show is a wall clock that was stepped back to where it stood at the last reading, give or take those milliseconds: the
-/// moment is then noticed that much later.
+/// What it cannot show: a wall clock that was stepped back into the milliseconds after the last reading, however long ago that
+/// was. The moment is then noticed when they have passed once more.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     at: Moment,
@@ -157,7 +161,8 @@ impl Deadline {
     fn note(&mut self, now: Moment, glance: Moment) {
         let left = |at: u64, now: u64| at.saturating_sub(now);
         let left = left(self.at.mono, now.mono).min(left(self.at.wall, now.wall));
-        (self.read, self.span) = (glance, left.min(GLANCES));
+        // A wall clock before 1970 shows 0, and would for ever: no glance is enough then.
+        (self.read, self.span) = (glance, left.min(GLANCES).min(now.wall));
     }
 }
 
@@ -274,12 +279,29 @@ mod tests {
             assert!(is_far(now.plus(Duration::from_millis(2))));
             assert!(!is_far(now.plus(Duration::from_millis(3))));
         }
-        let now = at(5_000, 101_000);
-        assert!(!read_at(now)(now), "it is reached");
+        for (now, why) in [
+            (at(5_000, 101_000), "it is reached"),
+            (at(1_000, 0), "a clock before 1970 stands still"),
+        ] {
+            assert!(!read_at(now)(now), "{why}");
+        }
     }
 
     #[test]
-    fn a_deadline_is_reached_when_both_clocks_say_that_it_is() {
+    fn glances_at_both_clocks_notice_either() {
+        let at = |mono: u64, wall: u64| {
+            Moment::new(Duration::from_millis(mono), Duration::from_millis(wall))
+        };
+        let mut deadline = Deadline::at(at(5_000, 105_000));
+        let now = at(1_000, 101_000);
+        deadline.note(now, now);
+        assert!(deadline.is_out_of_reach(at(1_009, 101_009)));
+        assert!(!deadline.is_out_of_reach(at(1_010, 101_000)));
+        assert!(!deadline.is_out_of_reach(at(1_000, 101_010)));
+    }
+
+    #[test]
+    fn a_deadline_is_reached_when_either_clock_says_that_it_is() {
         let (clock, hands) = manual::clock();
         let hour = Duration::from_secs(3600);
         let deadline = || {
@@ -299,10 +321,21 @@ mod tests {
             move_the_hands();
             assert!(deadline.reached(&clock), "{why}");
         }
-        let now = Clock::System.now();
-        assert!(Deadline::at(now).reached(&Clock::System));
-        let mut later = Deadline::at(now.plus(hour));
-        assert!(!later.reached(&Clock::System) && !later.reached(&Clock::System));
+    }
+
+    #[test]
+    fn the_systems_clocks_reach_a_deadline() {
+        let system = Clock::System;
+        let (mut soon, mut later) = (
+            Deadline::at(system.now().plus(Duration::from_millis(25))),
+            Deadline::at(system.now().plus(Duration::from_secs(3600))),
+        );
+        let end = soon.at;
+        // Not before, and not long after: as soon as a glance is no longer enough.
+        while !soon.reached(&system) {
+            assert!(!later.reached(&system));
+        }
+        assert!(end.reached(system.now()));
     }
 
     #[test]

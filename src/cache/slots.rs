@@ -111,5 +111,7 @@ mod tests {
         hands.advance(Duration::from_secs(15));
         assert_eq!(place(), first);
         assert_ne!(first, one.expose_secret().as_ptr(), "a copy of its own");
+        slots.lease(&one, clock.now());
+        assert!(slots.token(&clock).is_none(), "or ended, at once");
     }
 }

@@ -110,7 +110,7 @@ async fn the_repeated_request_is_the_same_one() {
             request.method(),
             request.uri(),
             request.version(),
-            request.headers().get("x-trace"),
+            request.headers(),
             extension,
             request.body()
         ));
@@ -120,6 +120,7 @@ async fn the_repeated_request_is_the_same_one() {
     let request = Request::put(format!("{API}/x?y=z"))
         .version(http::Version::HTTP_2)
         .header("x-trace", "7")
+        .header("x-trace", "8")
         .extension(42_u32)
         .body(Bytes::from("body"))
         .unwrap();
@@ -130,6 +131,7 @@ async fn the_repeated_request_is_the_same_one() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0], seen[1]);
+    assert!(seen[0].contains(r#""x-trace": "7", "x-trace": "8""#));
 }
 
 #[tokio::test]
