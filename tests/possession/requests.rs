@@ -122,7 +122,7 @@ async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_mean
             Some(Meanwhile(Arc::clone(happens)))
         },
     );
-    let service = bearer.layer(service_fn(async |request: http::Request<Meanwhile>| {
+    let service = bearer.layer(service_fn(|request: http::Request<Meanwhile>| async move {
         let proof = Proof::of(request.headers()).unwrap();
         let response = match proof.claim("nonce") {
             "own" => http::Response::builder(),
