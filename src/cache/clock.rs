@@ -94,7 +94,8 @@ impl Clock {
         }
     }
 
-    /// What is looked at between two readings.
+    /// What is looked at between two readings: of the system's clocks the wall clock alone, which is half the price. A manual clock
+    /// shows both hands, since a test may move one as far back as it moved the other forward.
     #[inline]
     fn glance(&self) -> Moment {
         match self {

@@ -34,6 +34,7 @@ impl Slots {
     }
 
     /// The token of this thread's slot, if its lease still runs.
+    // Always: by itself it is too large to be inlined, and a call costs 0.5 ns of 15.
     #[inline(always)]
     pub(crate) fn token(&self, clock: &Clock) -> Option<AccessToken> {
         let mut slot = self.mine()?.0.lock();
