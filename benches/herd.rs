@@ -28,21 +28,14 @@ async fn all<F: Future<Output = ()> + Send + 'static>(caller: impl Fn() -> F) {
 }
 
 fn herd(c: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut group = c.benchmark_group("herd of 10 000 cold callers, 50 ms server");
-    group
-        .sample_size(20)
-        .measurement_time(Duration::from_secs(5));
+    group.sample_size(20).measurement_time(Duration::from_secs(5));
     group.bench_function("limit: the request alone", |b| {
-        b.to_async(&runtime)
-            .iter(|| async { fetch(&AtomicU64::new(0)).await });
+        b.to_async(&runtime).iter(|| async { fetch(&AtomicU64::new(0)).await });
     });
     group.bench_function("limit: 10 000 tasks that sleep 50 ms", |b| {
-        b.to_async(&runtime)
-            .iter(|| all(|| tokio::time::sleep(Duration::from_millis(50))));
+        b.to_async(&runtime).iter(|| all(|| tokio::time::sleep(Duration::from_millis(50))));
     });
     group.bench_function("limit: 10 000 tasks that one event wakes", |b| {
         b.to_async(&runtime).iter(|| async {

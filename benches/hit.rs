@@ -3,12 +3,7 @@
 //!
 //! `cargo bench --bench hit`
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    missing_docs,
-    reason = "a bench"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a bench")]
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,13 +41,8 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn fresh() -> Cached<impl TokenSource> {
-    let tokens = Cached::new(source_fn(|| async {
-        AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
-    }));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let tokens = Cached::new(source_fn(|| async { AccessToken::bearer(secret(), Some(Duration::from_secs(86_400))) }));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(tokens.token()).unwrap();
     tokens
 }
@@ -84,19 +74,13 @@ type HandRolled = tokio::sync::RwLock<Option<(String, Instant)>>;
 async fn hand_rolled(cache: &HandRolled) -> HeaderValue {
     let cache = cache.read().await;
     match &*cache {
-        Some((token, expiry)) if Instant::now() < *expiry => {
-            format!("Bearer {token}").parse().unwrap()
-        }
+        Some((token, expiry)) if Instant::now() < *expiry => format!("Bearer {token}").parse().unwrap(),
         _ => unreachable!("it is fresh"),
     }
 }
 
 /// The time that `threads` threads need for `iterations` each.
-fn on_threads(
-    threads: usize,
-    iterations: u64,
-    operation: &(dyn Fn() -> HeaderValue + Sync),
-) -> Duration {
+fn on_threads(threads: usize, iterations: u64, operation: &(dyn Fn() -> HeaderValue + Sync)) -> Duration {
     let barrier = Barrier::new(threads + 1);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
@@ -114,11 +98,7 @@ fn on_threads(
             })
             .collect();
         barrier.wait();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap())
-            .max()
-            .unwrap_or_default()
+        workers.into_iter().map(|worker| worker.join().unwrap()).max().unwrap_or_default()
     })
 }
 
@@ -128,16 +108,9 @@ fn hit(c: &mut Criterion) {
     let tokens = fresh();
     let dynamic: Arc<dyn TokenSource> = Arc::new(fresh());
     // Its flight needs a runtime that is driven.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let stale = stale(&runtime);
-    let hand: HandRolled = tokio::sync::RwLock::new(Some((
-        secret(),
-        Instant::now() + Duration::from_secs(86_400),
-    )));
+    let hand: HandRolled = tokio::sync::RwLock::new(Some((secret(), Instant::now() + Duration::from_secs(86_400))));
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     let mut thread_counts = vec![1, 2, cores];
     thread_counts.sort_unstable();
@@ -146,37 +119,21 @@ fn hit(c: &mut Criterion) {
     for threads in thread_counts {
         let mut group = c.benchmark_group(format!("hit/{threads} thread(s)"));
         // Rounds on two threads that are shorter than 40 ms mislead.
-        group
-            .sample_size(10)
-            .measurement_time(Duration::from_secs(3))
-            .sampling_mode(criterion::SamplingMode::Flat);
+        group.sample_size(10).measurement_time(Duration::from_secs(3)).sampling_mode(criterion::SamplingMode::Flat);
         let mut bench = |name: &str, operation: &(dyn Fn() -> HeaderValue + Sync)| {
-            group.bench_function(name, |b| {
-                b.iter_custom(|iterations| on_threads(threads, iterations, operation))
-            });
+            group.bench_function(name, |b| b.iter_custom(|iterations| on_threads(threads, iterations, operation)));
         };
         bench("limit: clone of a shared HeaderValue", &|| shared.clone());
         // What a token as a value of its own, from which the header is taken, costs at least.
-        bench(
-            "limit: clone of a shared Arc, and of the HeaderValue in it",
-            &|| clone_of(&Arc::clone(&held)),
-        );
-        bench("limit: copy into a new HeaderValue", &|| {
-            HeaderValue::from_bytes(shared.as_bytes()).unwrap()
-        });
+        bench("limit: clone of a shared Arc, and of the HeaderValue in it", &|| clone_of(&Arc::clone(&held)));
+        bench("limit: copy into a new HeaderValue", &|| HeaderValue::from_bytes(shared.as_bytes()).unwrap());
         bench("by hand: format and parse", &|| {
-            format!("Bearer {}", black_box("a").repeat(TOKEN_LENGTH))
-                .parse()
-                .unwrap()
+            format!("Bearer {}", black_box("a").repeat(TOKEN_LENGTH)).parse().unwrap()
         });
         bench("by hand: tokio RwLock", &|| ready(hand_rolled(&hand)));
         bench("Cached", &|| ready(tokens.token()).unwrap().authorization());
-        bench("Arc<dyn TokenSource>", &|| {
-            ready(dynamic.token()).unwrap().authorization()
-        });
-        bench("Cached, stale, renewal under way", &|| {
-            ready(stale.token()).unwrap().authorization()
-        });
+        bench("Arc<dyn TokenSource>", &|| ready(dynamic.token()).unwrap().authorization());
+        bench("Cached, stale, renewal under way", &|| ready(stale.token()).unwrap().authorization());
         group.finish();
     }
 }

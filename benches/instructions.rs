@@ -4,13 +4,7 @@
 //! `.ci/instructions` runs this under callgrind, twice for each operation, and divides the difference: what happens once
 //! is not counted. `cargo bench --bench instructions` alone only sees that everything runs.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::panic,
-    missing_docs,
-    reason = "a bench"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, missing_docs, reason = "a bench")]
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -51,15 +45,8 @@ const OPERATIONS: [&str; 16] = [
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
-        ["list"] => OPERATIONS
-            .iter()
-            .for_each(|operation| println!("{operation}")),
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["list"] => OPERATIONS.iter().for_each(|operation| println!("{operation}")),
         ["serve"] => serve(),
         ["run", operation, times] => run(operation, times.parse().unwrap()),
         _ => OPERATIONS.iter().for_each(|operation| run(operation, 10)),
@@ -71,16 +58,11 @@ fn secret() -> String {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 fn source() -> Cached<impl TokenSource> {
-    Cached::new(source_fn(|| async {
-        AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
-    }))
+    Cached::new(source_fn(|| async { AccessToken::bearer(secret(), Some(Duration::from_secs(86_400))) }))
 }
 
 fn run(operation: &str, times: u64) {
@@ -96,8 +78,7 @@ fn run(operation: &str, times: u64) {
 }
 
 async fn hit(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64) {
-    let header =
-        HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap();
+    let header = HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap();
     match what {
         "shared HeaderValue" => (0..times).for_each(|_| drop(black_box(header.clone()))),
         "Cached" => {
@@ -151,15 +132,9 @@ struct Api(Child, String);
 impl Api {
     fn start() -> Self {
         let program = std::env::current_exe().unwrap();
-        let mut child = Command::new(program)
-            .arg("serve")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = Command::new(program).arg("serve").stdout(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap())
-            .read_line(&mut url)
-            .unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut url).unwrap();
         Api(child, url.trim().to_owned())
     }
 }
@@ -177,9 +152,7 @@ fn serve() {
             assert!(headers.contains_key(AUTHORIZATION));
             "sunny"
         });
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         println!("http://{}", listener.local_addr().unwrap());
         axum::serve(listener, router).await.unwrap();
     });
@@ -222,92 +195,48 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
         "hyper: static header" => {
             let mut service = hyper;
             for _ in 0..times {
-                collect(
-                    service
-                        .ready()
-                        .await
-                        .unwrap()
-                        .call(get(Some(fixed.clone())))
-                        .await
-                        .unwrap(),
-                )
-                .await;
+                collect(service.ready().await.unwrap().call(get(Some(fixed.clone()))).await.unwrap()).await;
             }
         }
         "hyper: bare header" => {
             let mut service = hyper;
             for _ in 0..times {
                 let authorization = tokens.token().await.unwrap().authorization();
-                collect(
-                    service
-                        .ready()
-                        .await
-                        .unwrap()
-                        .call(get(Some(authorization)))
-                        .await
-                        .unwrap(),
-                )
-                .await;
+                collect(service.ready().await.unwrap().call(get(Some(authorization))).await.unwrap()).await;
             }
         }
         "hyper: tower layer" => {
             let mut service = bearer.layer(hyper);
             for _ in 0..times {
                 let request = get(None);
-                let ready = ServiceExt::<http::Request<Empty<Bytes>>>::ready(&mut service)
-                    .await
-                    .unwrap();
+                let ready = ServiceExt::<http::Request<Empty<Bytes>>>::ready(&mut service).await.unwrap();
                 collect(ready.call(request).await.unwrap()).await;
             }
         }
         "reqwest: static header" => {
             for _ in 0..times {
                 let request = get_by_reqwest(Some(fixed.clone()));
-                reqwest
-                    .execute(request)
-                    .await
-                    .unwrap()
-                    .bytes()
-                    .await
-                    .unwrap();
+                reqwest.execute(request).await.unwrap().bytes().await.unwrap();
             }
         }
         "reqwest: bare header" => {
             for _ in 0..times {
                 let request = get_by_reqwest(Some(tokens.token().await.unwrap().authorization()));
-                reqwest
-                    .execute(request)
-                    .await
-                    .unwrap()
-                    .bytes()
-                    .await
-                    .unwrap();
+                reqwest.execute(request).await.unwrap().bytes().await.unwrap();
             }
         }
         "reqwest: tower layer" | "reqwest: tower layer, no_repeat" => {
-            let bearer = if operation.ends_with("no_repeat") {
-                bearer.no_repeat()
-            } else {
-                bearer
-            };
+            let bearer = if operation.ends_with("no_repeat") { bearer.no_repeat() } else { bearer };
             let mut service = bearer.layer(reqwest);
             for _ in 0..times {
                 let ready = ServiceExt::<Request>::ready(&mut service).await.unwrap();
-                ready
-                    .call(get_by_reqwest(None))
-                    .await
-                    .unwrap()
-                    .bytes()
-                    .await
-                    .unwrap();
+                ready.call(get_by_reqwest(None)).await.unwrap().bytes().await.unwrap();
             }
         }
         _ => {
             let client: ClientWithMiddleware = match operation {
                 "middleware: static header" => ClientBuilder::new(reqwest).build(),
-                "middleware: does nothing, static header" => {
-                    ClientBuilder::new(reqwest).with(Nothing).build()
-                }
+                "middleware: does nothing, static header" => ClientBuilder::new(reqwest).with(Nothing).build(),
                 "middleware: BearerAuth" => through(bearer),
                 "middleware: BearerAuth, no_repeat" => through(bearer.no_repeat()),
                 other => panic!("no operation {other}"),
@@ -315,13 +244,7 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
             let authorization = operation.contains("static").then_some(fixed);
             for _ in 0..times {
                 let request = get_by_reqwest(authorization.clone());
-                client
-                    .execute(request)
-                    .await
-                    .unwrap()
-                    .bytes()
-                    .await
-                    .unwrap();
+                client.execute(request).await.unwrap().bytes().await.unwrap();
             }
         }
     }

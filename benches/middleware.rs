@@ -21,10 +21,7 @@ fn api() -> String {
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let router = axum::Router::new().fallback(|headers: http::HeaderMap| async move {
                 assert!(headers.contains_key(AUTHORIZATION));
@@ -52,84 +49,41 @@ impl Middleware for Nothing {
 }
 
 fn middleware(c: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = api();
-    let tokens = Cached::new(source_fn(|| async {
-        AccessToken::bearer("a".repeat(900), Some(Duration::from_secs(86_400)))
-    }));
+    let tokens =
+        Cached::new(source_fn(|| async { AccessToken::bearer("a".repeat(900), Some(Duration::from_secs(86_400))) }));
     let token = runtime.block_on(tokens.token()).unwrap();
     let static_header = token.authorization();
     let bearer = BearerAuth::for_origin(&url, tokens.clone()).unwrap();
     let plain = Client::builder().no_proxy().build().unwrap();
-    let with =
-        |middleware: BearerAuth<_>| ClientBuilder::new(plain.clone()).with(middleware).build();
+    let with = |middleware: BearerAuth<_>| ClientBuilder::new(plain.clone()).with(middleware).build();
 
     let mut group = c.benchmark_group("a request on loopback");
-    group
-        .throughput(Throughput::Elements(1))
-        .measurement_time(Duration::from_secs(8));
+    group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(8));
     group.bench_function("reqwest, static header", |b| {
         b.to_async(&runtime).iter(|| async {
-            plain
-                .get(&url)
-                .header(AUTHORIZATION, static_header.clone())
-                .send()
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap()
+            plain.get(&url).header(AUTHORIZATION, static_header.clone()).send().await.unwrap().bytes().await.unwrap()
         });
     });
     group.bench_function("reqwest, bare header of a source", |b| {
         b.to_async(&runtime).iter(|| async {
             let authorization = tokens.token().await.unwrap().authorization();
-            plain
-                .get(&url)
-                .header(AUTHORIZATION, authorization)
-                .send()
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap()
+            plain.get(&url).header(AUTHORIZATION, authorization).send().await.unwrap().bytes().await.unwrap()
         });
     });
     let nothing = ClientBuilder::new(plain.clone()).with(Nothing).build();
     group.bench_function("reqwest-middleware that does nothing, static header", |b| {
         b.to_async(&runtime).iter(|| async {
-            nothing
-                .get(&url)
-                .header(AUTHORIZATION, static_header.clone())
-                .send()
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap()
+            nothing.get(&url).header(AUTHORIZATION, static_header.clone()).send().await.unwrap().bytes().await.unwrap()
         });
     });
     for (name, client) in [
         ("reqwest-middleware, BearerAuth", with(bearer.clone())),
-        (
-            "reqwest-middleware, BearerAuth without repeating",
-            with(bearer.clone().no_repeat()),
-        ),
+        ("reqwest-middleware, BearerAuth without repeating", with(bearer.clone().no_repeat())),
     ] {
         group.bench_function(name, |b| {
-            b.to_async(&runtime).iter(|| async {
-                client
-                    .get(&url)
-                    .send()
-                    .await
-                    .unwrap()
-                    .bytes()
-                    .await
-                    .unwrap()
-            });
+            b.to_async(&runtime).iter(|| async { client.get(&url).send().await.unwrap().bytes().await.unwrap() });
         });
     }
     let layered = bearer.layer(plain.clone());

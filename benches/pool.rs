@@ -2,20 +2,13 @@
 //!
 //! `cargo bench --all-features --bench pool`
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    missing_docs,
-    reason = "a bench"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, reason = "a bench")]
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use client_credentials::{
-    AccessToken, Cached, ClientAuth, ClientCredentials, HttpClient, TokenPool, TokenSource,
-    source_fn,
+    AccessToken, Cached, ClientAuth, ClientCredentials, HttpClient, TokenPool, TokenSource, source_fn,
 };
 use criterion::Criterion;
 
@@ -26,16 +19,11 @@ fn token() -> AccessToken {
 }
 
 fn names() -> Vec<Arc<str>> {
-    (0..TENANTS)
-        .map(|n| Arc::from(format!("tenant-{n}")))
-        .collect()
+    (0..TENANTS).map(|n| Arc::from(format!("tenant-{n}"))).collect()
 }
 
 fn hits(c: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let of_one = || Cached::new(source_fn(|| async { Ok(token()) }));
     let one = of_one();
     let pool = TokenPool::new(move |_: &Arc<str>| Ok(of_one())).capacity(2 * TENANTS);
@@ -52,17 +40,11 @@ fn hits(c: &mut Criterion) {
     let mut group = c.benchmark_group("pool");
     let hit = |source: &dyn TokenSource| source.token().now_or_never().unwrap().unwrap();
     group.bench_function("a source of one's own", |b| b.iter(|| hit(&one)));
-    group.bench_function("one tenant, its handle kept", |b| {
-        b.iter(|| hit(&handles[5]))
-    });
-    group.bench_function("one tenant, by its key", |b| {
-        b.iter(|| hit(&pool.source(&names[5])))
-    });
+    group.bench_function("one tenant, its handle kept", |b| b.iter(|| hit(&handles[5])));
+    group.bench_function("one tenant, by its key", |b| b.iter(|| hit(&pool.source(&names[5]))));
     // Every tenant once before any twice: out of the processor's caches.
     let mut next = 0;
-    let sources: Vec<_> = (0..TENANTS)
-        .map(|_| Cached::new(source_fn(|| async { Ok(token()) })))
-        .collect();
+    let sources: Vec<_> = (0..TENANTS).map(|_| Cached::new(source_fn(|| async { Ok(token()) }))).collect();
     runtime.block_on(async {
         for source in sources.iter().chain(&sources) {
             source.token().await.unwrap();
@@ -106,10 +88,7 @@ fn memory(kind: &str) {
     let tenants = if own { TENANTS / 20 } else { TENANTS };
     let names = names();
     let first: Arc<str> = "first".into();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let pool = TokenPool::new(make).capacity(2 * TENANTS);
     runtime.block_on(async {
         // What all have in common is there already.
@@ -119,10 +98,7 @@ fn memory(kind: &str) {
             pool.source(name).token().await.unwrap();
         }
         let after = resident().unwrap_or_default();
-        println!(
-            "{kind}: {} bytes each, of {tenants} tenants",
-            after.saturating_sub(before) / tenants
-        );
+        println!("{kind}: {} bytes each, of {tenants} tenants", after.saturating_sub(before) / tenants);
     });
 }
 
@@ -132,15 +108,9 @@ fn token_endpoint() -> String {
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let body = format!(
-                r#"{{"access_token":"{}","token_type":"Bearer","expires_in":3600}}"#,
-                "a".repeat(900)
-            );
+            let body = format!(r#"{{"access_token":"{}","token_type":"Bearer","expires_in":3600}}"#, "a".repeat(900));
             let router = axum::Router::new().fallback(move || async move { body.clone() });
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, router).await.unwrap();
@@ -149,10 +119,7 @@ fn token_endpoint() -> String {
     url
 }
 
-const KINDS: [&str; 2] = [
-    "an idle tenant with its token",
-    "an idle tenant with its token and its own HTTP client",
-];
+const KINDS: [&str; 2] = ["an idle tenant with its token", "an idle tenant with its token and its own HTTP client"];
 
 fn main() {
     if let Ok(kind) = std::env::var("POOL_BENCH_MEMORY") {

@@ -62,30 +62,13 @@ fn signing(c: &mut Criterion) {
     let url = server("Bearer");
     let runtime = runtime();
     let mut group = c.benchmark_group("token request on loopback");
-    group
-        .measurement_time(Duration::from_secs(4))
-        .sample_size(50);
+    group.measurement_time(Duration::from_secs(4)).sample_size(50);
     for (name, auth) in [
-        (
-            "client_secret_post",
-            ClientAuth::client_secret_post("me", "a secret"),
-        ),
-        (
-            "client_secret_jwt, HS256",
-            ClientAuth::client_secret_jwt("me", "a secret"),
-        ),
-        (
-            "private_key_jwt, ES256",
-            ClientAuth::private_key_jwt("me", p256()),
-        ),
-        (
-            "private_key_jwt, RS256, 2048 bits",
-            ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa2048)),
-        ),
-        (
-            "private_key_jwt, RS256, 4096 bits",
-            ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa4096)),
-        ),
+        ("client_secret_post", ClientAuth::client_secret_post("me", "a secret")),
+        ("client_secret_jwt, HS256", ClientAuth::client_secret_jwt("me", "a secret")),
+        ("private_key_jwt, ES256", ClientAuth::private_key_jwt("me", p256())),
+        ("private_key_jwt, RS256, 2048 bits", ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa2048))),
+        ("private_key_jwt, RS256, 4096 bits", ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa4096))),
     ] {
         let tokens = ClientCredentials::builder(&url, auth)
             .issuer("https://auth.example.com")
@@ -117,18 +100,11 @@ fn proofs(c: &mut Criterion) {
     let bound = ClientCredentials::builder(&dpop_url, auth()).dpop(DpopKey::generate());
     let plain = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut group = c.benchmark_group("request to an API on loopback");
-    group
-        .measurement_time(Duration::from_secs(4))
-        .sample_size(50);
-    for (name, builder, url) in [
-        ("bearer token", bearer, &bearer_url),
-        ("DPoP token, ES256", bound, &dpop_url),
-    ] {
+    group.measurement_time(Duration::from_secs(4)).sample_size(50);
+    for (name, builder, url) in [("bearer token", bearer, &bearer_url), ("DPoP token, ES256", bound, &dpop_url)] {
         let origin = url.trim_end_matches("/token");
         let tokens = builder.build().unwrap();
-        let client = ClientBuilder::new(plain.clone())
-            .with(BearerAuth::for_origin(origin, tokens).unwrap())
-            .build();
+        let client = ClientBuilder::new(plain.clone()).with(BearerAuth::for_origin(origin, tokens).unwrap()).build();
         group.bench_function(name, |b| {
             b.to_async(&runtime).iter(|| async {
                 let response = client.get(origin).send().await.unwrap();
@@ -142,10 +118,7 @@ fn proofs(c: &mut Criterion) {
     group.bench_function("the proof alone, ES256", |b| {
         b.to_async(&runtime).iter(|| async {
             let url = "https://api.example.com/invoices";
-            token
-                .request_headers(&http::Method::GET, url)
-                .await
-                .unwrap()
+            token.request_headers(&http::Method::GET, url).await.unwrap()
         });
     });
     group.finish();

@@ -13,14 +13,10 @@ fn token_endpoint() -> String {
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let router = axum::Router::new().fallback(|| async {
-                r#"{"access_token":"abc","token_type":"Bearer","expires_in":3600}"#
-            });
+            let router = axum::Router::new()
+                .fallback(|| async { r#"{"access_token":"abc","token_type":"Bearer","expires_in":3600}"# });
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, router).await.unwrap();
         });
@@ -29,21 +25,14 @@ fn token_endpoint() -> String {
 }
 
 fn source(url: &str) -> ClientCredentials {
-    ClientCredentials::builder(url, ClientAuth::client_secret_basic("bench", "secret"))
-        .build()
-        .unwrap()
+    ClientCredentials::builder(url, ClientAuth::client_secret_basic("bench", "secret")).build().unwrap()
 }
 
 fn start(c: &mut Criterion) {
     let url = token_endpoint();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut group = c.benchmark_group("start");
-    group.bench_function("limit: a bare reqwest::Client", |b| {
-        b.iter(|| reqwest::Client::builder().build().unwrap())
-    });
+    group.bench_function("limit: a bare reqwest::Client", |b| b.iter(|| reqwest::Client::builder().build().unwrap()));
     group.bench_function("build()", |b| b.iter(|| source(&url)));
     group.bench_function("limit: the first request of a bare reqwest::Client", |b| {
         b.to_async(&runtime).iter_batched(

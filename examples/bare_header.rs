@@ -16,9 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // Once, when the program starts. In production the secret is Credential::env("..") or Credential::file("..").
     let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
-    let tokens = ClientCredentials::builder(&servers.token_url, auth)
-        .scope("greetings:read")
-        .build()?;
+    let tokens = ClientCredentials::builder(&servers.token_url, auth).scope("greetings:read").build()?;
     // Proxies are of no use for a server on this machine.
     let http = reqwest::Client::builder().no_proxy().build()?;
 

@@ -15,9 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // One line more than for bearer tokens.
     let auth = ClientAuth::client_secret_basic("billing", "a secret");
-    let tokens = ClientCredentials::builder(&format!("{origin}/token"), auth)
-        .dpop(DpopKey::generate())
-        .build()?;
+    let tokens = ClientCredentials::builder(&format!("{origin}/token"), auth).dpop(DpopKey::generate()).build()?;
     let bearer = BearerAuth::for_origin(&origin, tokens.clone())?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let client = ClientBuilder::new(http.clone()).with(bearer).build();
@@ -28,11 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let stolen = tokens.token().await?.authorization();
-    let response = http
-        .get(&url)
-        .header("authorization", stolen)
-        .send()
-        .await?;
+    let response = http.get(&url).header("authorization", stolen).send().await?;
     println!("a thief, without it: {}", response.text().await?);
     Ok(())
 }

@@ -3,9 +3,7 @@
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 mod support;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use client_credentials::{
-    ClientAuth, ClientCredentials, Signer, SigningAlgorithm, SigningFuture, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentials, Signer, SigningAlgorithm, SigningFuture, TokenSource};
 
 /// Here would be the client of AWS KMS, Google Cloud KMS or Azure Key Vault.
 #[derive(Debug)]
@@ -20,9 +18,7 @@ impl Signer for Kms {
     }
     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
         Box::pin(async move {
-            let signature = self
-                .0
-                .sign(&aws_lc_rs::rand::SystemRandom::new(), message)?;
+            let signature = self.0.sign(&aws_lc_rs::rand::SystemRandom::new(), message)?;
             Ok(signature.as_ref().to_vec())
         })
     }

@@ -29,11 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let thief = reqwest::Identity::from_pem(servers.client()?.pem().as_bytes())?;
     let stolen = tokens.token().await?.authorization();
-    let request = http()
-        .no_proxy()
-        .identity(thief)
-        .build()?
-        .get(&servers.api_url);
+    let request = http().no_proxy().identity(thief).build()?.get(&servers.api_url);
     let response = request.header("authorization", stolen).send().await?;
     println!("with a thief's: {}", response.text().await?);
     Ok(())

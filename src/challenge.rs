@@ -27,10 +27,9 @@ impl<'a> Challenge<'a> {
             // What is not ASCII can only stand in a quoted string; what follows it is not looked at.
             let text = match std::str::from_utf8(bytes) {
                 Ok(text) => text,
-                Err(e) => bytes
-                    .get(..e.valid_up_to())
-                    .and_then(|valid| std::str::from_utf8(valid).ok())
-                    .unwrap_or_default(),
+                Err(e) => {
+                    bytes.get(..e.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default()
+                }
             };
             parse(text, &mut challenges);
         }
@@ -43,10 +42,7 @@ impl<'a> Challenge<'a> {
     }
 
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        self.params
-            .iter()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_ref())
+        self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
     }
 }
 
@@ -82,10 +78,7 @@ pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
         if challenges.len() == MOST_CHALLENGES {
             return;
         }
-        challenges.push(Challenge {
-            scheme: name,
-            params: Vec::new(),
-        });
+        challenges.push(Challenge { scheme: name, params: Vec::new() });
         rest.skip_token68();
     }
 }
@@ -192,25 +185,12 @@ mod tests {
 
     /// `scheme(name=value name=value)` for each challenge.
     fn shown(values: &[&str]) -> String {
-        let headers = headers(
-            &values
-                .iter()
-                .map(|value| value.as_bytes())
-                .collect::<Vec<_>>(),
-        );
+        let headers = headers(&values.iter().map(|value| value.as_bytes()).collect::<Vec<_>>());
         let show = |challenge: &Challenge<'_>| {
-            let params: Vec<_> = challenge
-                .params
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
+            let params: Vec<_> = challenge.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
             format!("{}({})", challenge.scheme, params.join(" "))
         };
-        Challenge::all(&headers)
-            .iter()
-            .map(show)
-            .collect::<Vec<_>>()
-            .join(" ")
+        Challenge::all(&headers).iter().map(show).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -223,66 +203,36 @@ mod tests {
                 r#"Bearer realm="example", error="invalid_token", error_description="The access token expired""#,
                 "Bearer(realm=example error=invalid_token error_description=The access token expired)",
             ),
-            (
-                r#"bearer ERROR=invalid_token"#,
-                "bearer(ERROR=invalid_token)",
-            ),
-            (
-                r#"Bearer error = "invalid_token" "#,
-                "Bearer(error=invalid_token)",
-            ),
-            (
-                r#"Bearer realm="a, b=c, Basic", error="x\"y\\z""#,
-                r#"Bearer(realm=a, b=c, Basic error=x"y\z)"#,
-            ),
+            (r#"bearer ERROR=invalid_token"#, "bearer(ERROR=invalid_token)"),
+            (r#"Bearer error = "invalid_token" "#, "Bearer(error=invalid_token)"),
+            (r#"Bearer realm="a, b=c, Basic", error="x\"y\\z""#, r#"Bearer(realm=a, b=c, Basic error=x"y\z)"#),
             (
                 r#"Basic realm="simple", Newauth realm="apps", type=1, title="Login to \"apps\"""#,
                 r#"Basic(realm=simple) Newauth(realm=apps type=1 title=Login to "apps")"#,
             ),
-            (
-                "Negotiate a87421000492aa874209af8bc028==, Bearer",
-                "Negotiate() Bearer()",
-            ),
-            (
-                "Negotiate, Bearer error=invalid_token",
-                "Negotiate() Bearer(error=invalid_token)",
-            ),
+            ("Negotiate a87421000492aa874209af8bc028==, Bearer", "Negotiate() Bearer()"),
+            ("Negotiate, Bearer error=invalid_token", "Negotiate() Bearer(error=invalid_token)"),
             (", ,Bearer ,, error=x,", "Bearer(error=x)"),
-            (
-                r#"Bearer realm="never ends, error=x"#,
-                "Bearer(realm=never ends, error=x)",
-            ),
+            (r#"Bearer realm="never ends, error=x"#, "Bearer(realm=never ends, error=x)"),
             ("@@@ , Bearer error=x", "Bearer(error=x)"),
             (r#""Bearer error=x", Basic"#, "Basic()"),
             ("error=x, Bearer", "Bearer()"),
         ] {
             assert_eq!(shown(&[header]), expected, "{header}");
         }
-        assert_eq!(
-            shown(&["Basic", r#"Bearer error="invalid_token""#]),
-            "Basic() Bearer(error=invalid_token)"
-        );
+        assert_eq!(shown(&["Basic", r#"Bearer error="invalid_token""#]), "Basic() Bearer(error=invalid_token)");
     }
 
     #[test]
     fn no_header_is_looked_at_without_bound() {
         let many = "Bearer a=b, ".repeat(10_000);
-        assert_eq!(
-            Challenge::all(&headers(&[many.as_bytes()])).len(),
-            MOST_CHALLENGES
-        );
+        assert_eq!(Challenge::all(&headers(&[many.as_bytes()])).len(), MOST_CHALLENGES);
         let late = |spaces: usize| headers(&[format!("{}Bearer", " ".repeat(spaces)).as_bytes()]);
-        assert_eq!(
-            Challenge::all(&late(LONGEST_HEADER - 6))[0].scheme,
-            "Bearer"
-        );
+        assert_eq!(Challenge::all(&late(LONGEST_HEADER - 6))[0].scheme, "Bearer");
         assert!(Challenge::all(&late(LONGEST_HEADER)).is_empty());
         assert_eq!(LONGEST_HEADER, 8192);
         let long = format!("Bearer {}", "a=b,".repeat(10_000));
-        assert_eq!(
-            Challenge::all(&headers(&[long.as_bytes()]))[0].params.len(),
-            MOST_PARAMS
-        );
+        assert_eq!(Challenge::all(&headers(&[long.as_bytes()]))[0].params.len(), MOST_PARAMS);
     }
 
     proptest! {

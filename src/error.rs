@@ -109,10 +109,7 @@ impl Error {
             return Some(ours);
         }
         // Two errors of our neighbourhood hide what they wrap from `source()`.
-        if let Some(inner) = e
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref())
-        {
+        if let Some(inner) = e.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
             if let Some(ours) = Error::find(inner) {
                 return Some(ours);
             }
@@ -223,9 +220,7 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
         let mut out = f.debug_struct("Error");
-        out.field("kind", &inner.kind)
-            .field("message", &inner.message)
-            .field("transient", &inner.transient);
+        out.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
         if let Some(status) = inner.status {
             out.field("status", &status.as_u16());
         }
@@ -279,11 +274,7 @@ impl OAuthError {
     /// The arguments are sanitised already.
     pub(crate) fn new(code: String, description: Option<String>, uri: Option<String>) -> Self {
         let boxed = |text: String| (!text.is_empty()).then(|| text.into_boxed_str());
-        OAuthError {
-            code: code.into(),
-            description: description.and_then(boxed),
-            uri: uri.and_then(boxed),
-        }
+        OAuthError { code: code.into(), description: description.and_then(boxed), uri: uri.and_then(boxed) }
     }
 
     fn line(&self) -> String {
@@ -315,10 +306,7 @@ impl Cause {
             Some(next) if depth > 0 => Some(Box::new(Cause::level(next, clean, depth - 1))),
             _ => None,
         };
-        Cause {
-            text: clean(&e.to_string()),
-            source,
-        }
+        Cause { text: clean(&e.to_string()), source }
     }
 }
 
@@ -336,26 +324,17 @@ mod tests {
     fn ours_is_found_inside_foreign_errors() {
         let ours = Error::new(ErrorKind::Denied, "no");
         let boxed: Box<dyn StdError + Send + Sync> = Box::new(std::io::Error::other(ours.clone()));
-        assert_eq!(
-            Error::find(&*boxed).map(Error::kind),
-            Some(ErrorKind::Denied)
-        );
+        assert_eq!(Error::find(&*boxed).map(Error::kind), Some(ErrorKind::Denied));
         assert_eq!(Error::find(&ours).map(Error::kind), Some(ErrorKind::Denied));
         assert!(Error::find(&std::io::Error::other("not ours")).is_none());
     }
 
     #[test]
     fn an_error_of_ours_in_other_keeps_its_kind() {
-        assert_eq!(
-            Error::other(Error::new(ErrorKind::Tls, "bad")).kind(),
-            ErrorKind::Tls
-        );
+        assert_eq!(Error::other(Error::new(ErrorKind::Tls, "bad")).kind(), ErrorKind::Tls);
         let foreign = Error::other("mine");
         assert_eq!(foreign.kind(), ErrorKind::Other);
-        assert_eq!(
-            foreign.source().map(|s| s.to_string()).as_deref(),
-            Some("mine")
-        );
+        assert_eq!(foreign.source().map(|s| s.to_string()).as_deref(), Some("mine"));
     }
 
     #[test]

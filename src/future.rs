@@ -87,9 +87,9 @@ impl Future for TokenFuture<'_> {
             State::Token(token) => Poll::Ready(Ok(token)),
             State::Failed(error) => Poll::Ready(Err(error)),
             // Polled after it was ready: an error rather than a panic.
-            State::Boxed(_) | State::Taken => Poll::Ready(Err(Error::other(
-                "a token future was polled after it was done",
-            ))),
+            State::Boxed(_) | State::Taken => {
+                Poll::Ready(Err(Error::other("a token future was polled after it was done")))
+            }
         }
     }
 }
@@ -116,25 +116,17 @@ mod tests {
 
     #[test]
     fn a_future_polled_after_its_end_is_an_error_and_no_panic() {
-        for mut future in [
-            TokenFuture::ready(Err(Error::other("x"))),
-            TokenFuture::new(async { Err(Error::other("x")) }),
-        ] {
+        for mut future in
+            [TokenFuture::ready(Err(Error::other("x"))), TokenFuture::new(async { Err(Error::other("x")) })]
+        {
             let mut cx = Context::from_waker(Waker::noop());
             assert!(Pin::new(&mut future).poll(&mut cx).is_ready());
-            assert!(matches!(
-                Pin::new(&mut future).poll(&mut cx),
-                Poll::Ready(Err(_))
-            ));
+            assert!(matches!(Pin::new(&mut future).poll(&mut cx), Poll::Ready(Err(_))));
         }
     }
 
     #[test]
     fn now_or_never_gives_up_on_a_pending_future() {
-        assert!(
-            TokenFuture::new(std::future::pending())
-                .now_or_never()
-                .is_none()
-        );
+        assert!(TokenFuture::new(std::future::pending()).now_or_never().is_none());
     }
 }

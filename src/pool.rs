@@ -100,10 +100,7 @@ where
 {
     /// `make` makes the source of a key. No I/O; works outside a runtime.
     pub fn new(make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static) -> Self {
-        let settings = Settings {
-            capacity: 10_000,
-            time_to_idle: Duration::from_secs(3600),
-        };
+        let settings = Settings { capacity: 10_000, time_to_idle: Duration::from_secs(3600) };
         TokenPool::assemble(Arc::new(make), settings, Clock::System)
     }
 
@@ -112,10 +109,7 @@ where
     /// The room is divided among parts of the pool, which are never filled evenly: leave a tenth to spare. Returns a new,
     /// empty pool.
     pub fn capacity(self, sources: usize) -> Self {
-        let settings = Settings {
-            capacity: sources.max(1),
-            ..self.0.settings
-        };
+        let settings = Settings { capacity: sources.max(1), ..self.0.settings };
         TokenPool::assemble(Arc::clone(&self.0.make), settings, self.0.clock.clone())
     }
 
@@ -124,19 +118,13 @@ where
     /// They are looked for while others are made or renewed, and not by a task: a pool that is not used keeps what it has.
     /// Returns a new, empty pool.
     pub fn time_to_idle(self, time: Duration) -> Self {
-        let settings = Settings {
-            time_to_idle: time.max(Duration::from_secs(1)),
-            ..self.0.settings
-        };
+        let settings = Settings { time_to_idle: time.max(Duration::from_secs(1)), ..self.0.settings };
         TokenPool::assemble(Arc::clone(&self.0.make), settings, self.0.clock.clone())
     }
 
     /// The tokens of `key`. Costs a clone of the key; the source is made when a token is asked for.
     pub fn source(&self, key: &K) -> PooledSource<K, S> {
-        PooledSource {
-            pool: self.clone(),
-            key: key.clone(),
-        }
+        PooledSource { pool: self.clone(), key: key.clone() }
     }
 
     fn assemble(make: Arc<Make<K, S>>, settings: Settings, clock: Clock) -> Self {
@@ -144,10 +132,7 @@ where
             make,
             settings,
             kept: Cache::new(settings.capacity),
-            alive: Mutex::new(Alive {
-                sources: HashMap::new(),
-                crowded: FEW,
-            }),
+            alive: Mutex::new(Alive { sources: HashMap::new(), crowded: FEW }),
             swept: AtomicU64::new(clock.now().mono().as_secs()),
             clock,
         }))
@@ -171,11 +156,7 @@ where
         let now = self.0.now();
         entry.touch(now);
         self.0.sweep(now);
-        KEPT_ALIVE
-            .scope(Arc::clone(&entry) as _, async {
-                entry.source.token().await
-            })
-            .await
+        KEPT_ALIVE.scope(Arc::clone(&entry) as _, async { entry.source.token().await }).await
     }
 
     fn reject(&self, key: &K, token: &AccessToken) {
@@ -220,10 +201,7 @@ where
                 "the closure that makes token sources panicked (its message went to the panic hook)",
             )
         })??;
-        Ok(Arc::new(Entry {
-            source,
-            used: AtomicU64::new(self.now()),
-        }))
+        Ok(Arc::new(Entry { source, used: AtomicU64::new(self.now()) }))
     }
 
     /// `made`, unless another one of its key came first.
@@ -248,9 +226,7 @@ where
         let swept = self.swept.load(Ordering::Relaxed);
         let due = now.saturating_sub(swept) >= (idle / 4).max(1);
         let ours = || {
-            let swap =
-                self.swept
-                    .compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed);
+            let swap = self.swept.compare_exchange(swept, now, Ordering::Relaxed, Ordering::Relaxed);
             swap.is_ok()
         };
         if !due || !ours() {
@@ -413,10 +389,7 @@ impl<K, S> Clone for TokenPool<K, S> {
 
 impl<K: Clone, S> Clone for PooledSource<K, S> {
     fn clone(&self) -> Self {
-        PooledSource {
-            pool: self.pool.clone(),
-            key: self.key.clone(),
-        }
+        PooledSource { pool: self.pool.clone(), key: self.key.clone() }
     }
 }
 
@@ -432,8 +405,6 @@ impl<K, S> fmt::Debug for TokenPool<K, S> {
 
 impl<K, S> fmt::Debug for PooledSource<K, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PooledSource")
-            .field("pool", &self.pool)
-            .finish_non_exhaustive()
+        f.debug_struct("PooledSource").field("pool", &self.pool).finish_non_exhaustive()
     }
 }

@@ -35,19 +35,14 @@ impl Settings {
     /// The wait after the attempt `number` (from 1) failed with `error`; `None`: the flight fails with it.
     fn wait(&self, number: u32, error: &Error, draw: f64) -> Option<Duration> {
         // A throttled client does not ask again inside a flight: the next one departs after the backoff.
-        if !error.is_transient() || error.kind() == ErrorKind::Throttled || number >= self.attempts
-        {
+        if !error.is_transient() || error.kind() == ErrorKind::Throttled || number >= self.attempts {
             return None;
         }
         match error.retry_after() {
             Some(asked) if asked > self.longest_retry_after => None,
             Some(asked) => Some(asked),
             None => {
-                let ceiling = doubled(
-                    self.backoff.first,
-                    number.saturating_sub(1),
-                    self.backoff.most,
-                );
+                let ceiling = doubled(self.backoff.first, number.saturating_sub(1), self.backoff.most);
                 Some(share(ceiling, draw))
             }
         }
@@ -68,12 +63,8 @@ impl<S: TokenSource> TokenSource for Retrying<S> {
             let mut number = 1;
             let mut last: Option<Error> = None;
             loop {
-                let left = (self.settings.deadline - self.settings.deadline / 100)
-                    .saturating_sub(start.elapsed());
-                let error = match (
-                    tokio::time::timeout(left, self.source.token()).await,
-                    last.take(),
-                ) {
+                let left = (self.settings.deadline - self.settings.deadline / 100).saturating_sub(start.elapsed());
+                let error = match (tokio::time::timeout(left, self.source.token()).await, last.take()) {
                     (Ok(Ok(token)), _) => return Ok(token),
                     (Ok(Err(error)), _) => error,
                     (Err(_), Some(last)) => return Err(last),
@@ -104,9 +95,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn transient(retry_after: Option<u64>) -> Error {
-        Error::new(ErrorKind::Transport, "x")
-            .transient()
-            .with_retry_after(retry_after.map(Duration::from_secs))
+        Error::new(ErrorKind::Transport, "x").transient().with_retry_after(retry_after.map(Duration::from_secs))
     }
 
     #[test]
@@ -115,39 +104,20 @@ mod tests {
         let wait = |number, error: Error| settings.wait(number, &error, 1.0);
         assert_eq!(wait(1, Error::new(ErrorKind::Denied, "x")), None);
         assert_eq!(wait(1, Error::new(ErrorKind::Tls, "x")), None);
-        assert_eq!(
-            wait(1, Error::new(ErrorKind::Throttled, "x").transient()),
-            None,
-            "429"
-        );
-        assert_eq!(
-            wait(3, transient(None)),
-            None,
-            "the third attempt was the last"
-        );
-        assert_eq!(
-            wait(1, transient(Some(6))),
-            None,
-            "longer than a flight should sleep"
-        );
+        assert_eq!(wait(1, Error::new(ErrorKind::Throttled, "x").transient()), None, "429");
+        assert_eq!(wait(3, transient(None)), None, "the third attempt was the last");
+        assert_eq!(wait(1, transient(Some(6))), None, "longer than a flight should sleep");
     }
 
     #[test]
     fn waits_double_and_obey_retry_after() {
-        let settings = Settings {
-            attempts: u32::MAX,
-            ..Settings::default()
-        };
+        let settings = Settings { attempts: u32::MAX, ..Settings::default() };
         let wait = |number, retry_after| settings.wait(number, &transient(retry_after), 1.0);
         assert_eq!(wait(1, None), Some(Duration::from_millis(200)));
         assert_eq!(wait(2, None), Some(Duration::from_millis(400)));
         assert_eq!(wait(30, None), Some(Duration::from_secs(5)));
         assert_eq!(wait(1, Some(5)), Some(Duration::from_secs(5)));
-        assert_eq!(
-            settings.wait(2, &transient(None), 0.5),
-            Some(Duration::from_millis(200)),
-            "full jitter"
-        );
+        assert_eq!(settings.wait(2, &transient(None), 0.5), Some(Duration::from_millis(200)), "full jitter");
     }
 
     proptest! {
@@ -164,42 +134,23 @@ mod tests {
         let calls = AtomicU32::new(0);
         let source = source_fn(|| {
             let call = calls.fetch_add(1, Ordering::Relaxed);
-            async move {
-                if call < 2 {
-                    Err(transient(Some(4)))
-                } else {
-                    AccessToken::bearer("t", None)
-                }
-            }
+            async move { if call < 2 { Err(transient(Some(4))) } else { AccessToken::bearer("t", None) } }
         });
         let start = Instant::now();
-        let retrying = Retrying {
-            source: &source,
-            settings: Settings::default(),
-        };
+        let retrying = Retrying { source: &source, settings: Settings::default() };
         assert!(retrying.token().await.is_ok());
-        assert_eq!(
-            start.elapsed(),
-            Duration::from_secs(8),
-            "on tokio's paused clock"
-        );
+        assert_eq!(start.elapsed(), Duration::from_secs(8), "on tokio's paused clock");
         assert_eq!(calls.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test]
     async fn a_rejection_reaches_the_source() {
         let tokens = crate::Cached::new(source_fn(|| async { AccessToken::bearer("t", None) }));
-        let retrying = Retrying {
-            source: &tokens,
-            settings: Settings::default(),
-        };
+        let retrying = Retrying { source: &tokens, settings: Settings::default() };
         let token = retrying.token().await.unwrap();
         assert!(retrying.token().now_or_never().unwrap().is_ok());
         retrying.reject(&token);
-        assert!(
-            retrying.token().now_or_never().is_none(),
-            "it is fetched again"
-        );
+        assert!(retrying.token().now_or_never().is_none(), "it is fetched again");
     }
 
     #[tokio::test(start_paused = true)]
@@ -215,17 +166,8 @@ mod tests {
             }
         });
         let start = Instant::now();
-        let retrying = Retrying {
-            source: &source,
-            settings: Settings::default(),
-        };
-        assert_eq!(
-            retrying.token().await.unwrap_err().to_string(),
-            "the first one"
-        );
-        assert!(
-            start.elapsed() < Duration::from_secs(30),
-            "on tokio's paused clock"
-        );
+        let retrying = Retrying { source: &source, settings: Settings::default() };
+        assert_eq!(retrying.token().await.unwrap_err().to_string(), "the first one");
+        assert!(start.elapsed() < Duration::from_secs(30), "on tokio's paused clock");
     }
 }

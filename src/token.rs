@@ -95,43 +95,26 @@ impl AccessToken {
     /// # Errors
     ///
     /// [`ErrorKind::Response`] if the secret is empty or has a byte outside 0x21 to 0x7E, which no header may carry.
-    pub fn bearer(
-        secret: impl Into<SecretString>,
-        lifetime: Option<Duration>,
-    ) -> Result<Self, Error> {
-        let terms = Terms {
-            lifetime,
-            ..Terms::default()
-        };
+    pub fn bearer(secret: impl Into<SecretString>, lifetime: Option<Duration>) -> Result<Self, Error> {
+        let terms = Terms { lifetime, ..Terms::default() };
         AccessToken::issued(&secret.into(), terms, Clock::System.now())
     }
 
     /// `received` is the moment just before the request was sent, by the clock of the source.
-    pub(crate) fn issued(
-        secret: &SecretString,
-        terms: Terms,
-        received: Moment,
-    ) -> Result<Self, Error> {
+    pub(crate) fn issued(secret: &SecretString, terms: Terms, received: Moment) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let secret = secret.expose_secret().as_bytes();
         if secret.is_empty() {
             return Err(Error::new(ErrorKind::Response, "the access token is empty"));
         }
         if !secret.iter().all(u8::is_ascii_graphic) {
-            return Err(Error::new(
-                ErrorKind::Response,
-                "the access token has a character outside 0x21 to 0x7E",
-            ));
+            return Err(Error::new(ErrorKind::Response, "the access token has a character outside 0x21 to 0x7E"));
         }
         let prefix = terms.prefix();
         let mut bytes = Zeroizing::new(Vec::with_capacity(prefix.len() + secret.len()));
         bytes.extend_from_slice(prefix.as_bytes());
         bytes.extend_from_slice(secret);
-        let grant = Granted {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            received,
-            terms,
-        };
+        let grant = Granted { id: NEXT.fetch_add(1, Ordering::Relaxed), received, terms };
         AccessToken::assemble(bytes, Arc::new(grant))
     }
 
@@ -216,15 +199,8 @@ impl AccessToken {
 
     /// The same value under the identity of `other`, with the terms of `self`.
     pub(crate) fn identified_as(&self, other: &AccessToken) -> AccessToken {
-        let grant = Granted {
-            id: other.id(),
-            received: self.received(),
-            terms: self.0.grant.terms.clone(),
-        };
-        AccessToken(Arc::new(Copy {
-            authorization: self.authorization(),
-            grant: Arc::new(grant),
-        }))
+        let grant = Granted { id: other.id(), received: self.received(), terms: self.0.grant.terms.clone() };
+        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant) }))
     }
 
     /// The same token in memory of its own.
@@ -235,17 +211,9 @@ impl AccessToken {
 
     fn assemble(bytes: Zeroizing<Vec<u8>>, grant: Arc<Granted>) -> Result<Self, Error> {
         let mut authorization = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes)))
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::Response,
-                    "the access token does not fit into a header",
-                )
-            })?;
+            .map_err(|_| Error::new(ErrorKind::Response, "the access token does not fit into a header"))?;
         authorization.set_sensitive(true);
-        Ok(AccessToken(Arc::new(Copy {
-            authorization,
-            grant,
-        })))
+        Ok(AccessToken(Arc::new(Copy { authorization, grant })))
     }
 }
 
@@ -306,10 +274,7 @@ mod tests {
         assert_eq!(copy.expose_secret(), "abc");
         assert_eq!(copy.authorization(), "Bearer abc");
         assert!(copy.authorization().is_sensitive());
-        assert_ne!(
-            copy.0.authorization.as_bytes().as_ptr(),
-            one.0.authorization.as_bytes().as_ptr()
-        );
+        assert_ne!(copy.0.authorization.as_bytes().as_ptr(), one.0.authorization.as_bytes().as_ptr());
         assert_ne!(token("abc").unwrap().id(), one.id());
     }
 

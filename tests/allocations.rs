@@ -15,21 +15,14 @@ fn token() -> AccessToken {
 
 /// An allocation that happens every time is told from one that happened once, such as that of a thread-local.
 fn least_allocations(mut once: impl FnMut()) -> u64 {
-    (0..5)
-        .map(|_| allocation_counter::measure(&mut once).count_total)
-        .min()
-        .unwrap()
+    (0..5).map(|_| allocation_counter::measure(&mut once).count_total).min().unwrap()
 }
 
 #[test]
 fn a_fresh_token_through_a_dyn_source_to_a_header_allocates_nothing() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let source: Arc<dyn TokenSource> =
-            Arc::new(Cached::new(source_fn(|| async { Ok(token()) })));
+        let source: Arc<dyn TokenSource> = Arc::new(Cached::new(source_fn(|| async { Ok(token()) })));
         source.token().await.unwrap();
         // The first one gives this thread its lease.
         source.token().await.unwrap();
@@ -58,10 +51,7 @@ fn a_fresh_token_through_a_dyn_source_to_a_header_allocates_nothing() {
 
 #[test]
 fn a_stale_token_allocates_nothing_while_its_renewal_is_under_way() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let calls = std::sync::atomic::AtomicU32::new(0);
         let calls: &'static _ = Box::leak(Box::new(calls));
@@ -89,28 +79,18 @@ fn a_stale_token_allocates_nothing_while_its_renewal_is_under_way() {
 fn a_hundred_thousand_waiters_take_less_than_a_kilobyte_each() {
     // C22
     const WAITERS: usize = 100_000;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let gate: &'static _ = Box::leak(Box::new(tokio::sync::Semaphore::new(0)));
         let tokens = Cached::new(source_fn(move || async move {
-            gate.acquire()
-                .await
-                .map(tokio::sync::SemaphorePermit::forget)
-                .map_err(client_credentials::Error::other)?;
+            gate.acquire().await.map(tokio::sync::SemaphorePermit::forget).map_err(client_credentials::Error::other)?;
             Ok(token())
         }));
         let mut waiting = Vec::with_capacity(WAITERS);
         let memory = allocation_counter::measure(|| {
             for _ in 0..WAITERS {
                 let mut future = tokens.token();
-                assert!(
-                    Pin::new(&mut future)
-                        .poll(&mut Context::from_waker(Waker::noop()))
-                        .is_pending()
-                );
+                assert!(Pin::new(&mut future).poll(&mut Context::from_waker(Waker::noop())).is_pending());
                 waiting.push(future);
             }
         });
@@ -128,13 +108,9 @@ fn a_hundred_thousand_waiters_take_less_than_a_kilobyte_each() {
 #[test]
 fn a_fresh_token_through_a_pool_allocates_nothing() {
     use client_credentials::TokenPool;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let pool =
-            TokenPool::new(|_: &Arc<str>| Ok(Cached::new(source_fn(|| async { Ok(token()) }))));
+        let pool = TokenPool::new(|_: &Arc<str>| Ok(Cached::new(source_fn(|| async { Ok(token()) }))));
         let tenants: Vec<Arc<str>> = (0..100).map(|n| Arc::from(n.to_string())).collect();
         for tenant in &tenants {
             pool.source(tenant).token().await.unwrap();
@@ -143,10 +119,7 @@ fn a_fresh_token_through_a_pool_allocates_nothing() {
         }
         let allocations = least_allocations(|| {
             for tenant in &tenants {
-                assert!(matches!(
-                    pool.source(tenant).token().now_or_never(),
-                    Some(Ok(_))
-                ));
+                assert!(matches!(pool.source(tenant).token().now_or_never(), Some(Ok(_))));
             }
         });
         assert_eq!(allocations, 0);

@@ -25,41 +25,21 @@ use weather_api::WeatherApi;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 #[tokio::test]
-async fn no_weather_request_fails_though_a_token_is_revoked_and_the_authorization_server_is_down()
--> Result {
+async fn no_weather_request_fails_though_a_token_is_revoked_and_the_authorization_server_is_down() -> Result {
     let run = weather(&[], &[]).await?;
     assert!(run.succeeded, "{run:?}");
-    assert!(
-        run.out.contains("the authorization server is down"),
-        "{run:?}"
-    );
-    assert!(
-        run.out.contains("is back, after 4 refused token requests"),
-        "{run:?}"
-    );
-    assert!(
-        run.out.contains("-- the weather API revoked the token --"),
-        "{run:?}"
-    );
+    assert!(run.out.contains("the authorization server is down"), "{run:?}");
+    assert!(run.out.contains("is back, after 4 refused token requests"), "{run:?}");
+    assert!(run.out.contains("-- the weather API revoked the token --"), "{run:?}");
     // One request was repeated: the fourth.
-    let refused: Vec<_> = run
-        .out
-        .lines()
-        .filter(|l| l.ends_with("after 401"))
-        .collect();
-    assert!(
-        matches!(refused[..], [row] if row.contains("Nairobi")),
-        "{run:?}"
-    );
+    let refused: Vec<_> = run.out.lines().filter(|l| l.ends_with("after 401")).collect();
+    assert!(matches!(refused[..], [row] if row.contains("Nairobi")), "{run:?}");
     for origin in ["fetched", "cached", "renewed early"] {
         assert!(run.out.contains(origin), "{origin} in {run:?}");
     }
     let last = run.last_line();
     assert!(last.starts_with("token requests: "), "{last}");
-    assert!(
-        last.ends_with(", weather requests: 25, failed: 0"),
-        "{last}"
-    );
+    assert!(last.ends_with(", weather requests: 25, failed: 0"), "{last}");
     Ok(())
 }
 
@@ -67,26 +47,15 @@ async fn no_weather_request_fails_though_a_token_is_revoked_and_the_authorizatio
 async fn an_unknown_city_is_answered_with_the_known_ones() -> Result {
     let run = weather(&["Atlantis"], &[]).await?;
     assert!(run.succeeded, "{run:?}");
-    assert!(
-        run.out
-            .contains("Atlantis: no such city; known cities: Amsterdam, Cairo,"),
-        "{run:?}"
-    );
-    assert_eq!(
-        run.last_line(),
-        "token requests: 1, weather requests: 1, failed: 0"
-    );
+    assert!(run.out.contains("Atlantis: no such city; known cities: Amsterdam, Cairo,"), "{run:?}");
+    assert_eq!(run.last_line(), "token requests: 1, weather requests: 1, failed: 0");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_missing_variable_is_named() -> Result {
-    let env = [
-        ("TOKEN_URL", "http://127.0.0.1:1/token"),
-        ("CLIENT_ID", "weather"),
-        ("CLIENT_SECRET", SECRET),
-        ("SCOPE", ""),
-    ];
+    let env =
+        [("TOKEN_URL", "http://127.0.0.1:1/token"), ("CLIENT_ID", "weather"), ("CLIENT_SECRET", SECRET), ("SCOPE", "")];
     let run = weather(&[], &env).await?;
     assert!(!run.succeeded, "{run:?}");
     assert!(run.err.contains("error: not set: WEATHER_URL\n"), "{run:?}");
@@ -111,10 +80,7 @@ async fn real_servers_are_asked_when_the_environment_names_them() -> Result {
     let servers = Servers::start().await?;
     let run = weather(&["são paulo", "Atlantis"], &servers.env(SECRET, "")).await?;
     assert!(run.succeeded, "{run:?}");
-    assert!(
-        run.out.contains("24.6 °C  thunderstorm    fetched"),
-        "{run:?}"
-    );
+    assert!(run.out.contains("24.6 °C  thunderstorm    fetched"), "{run:?}");
     assert!(run.out.contains("Atlantis: no such city"), "{run:?}");
     assert_eq!(run.last_line(), "readings: 23, failed: 0");
     assert_eq!(servers.authorization_server.requests(), 1);
@@ -126,16 +92,10 @@ async fn a_refused_client_is_told_why() -> Result {
     let servers = Servers::start().await?;
     let run = weather(&["Oslo"], &servers.env("a wrong secret", "weather:read")).await?;
     assert!(!run.succeeded, "{run:?}");
-    assert!(
-        run.err.contains("OAuth error code: invalid_client\nhint: "),
-        "{run:?}"
-    );
+    assert!(run.err.contains("OAuth error code: invalid_client\nhint: "), "{run:?}");
     assert!(!run.err.contains("a wrong secret"), "{run:?}");
     let run = weather(&["Oslo"], &servers.env(SECRET, "weather:make")).await?;
-    assert!(
-        !run.succeeded && run.err.contains("code: invalid_scope"),
-        "{run:?}"
-    );
+    assert!(!run.succeeded && run.err.contains("code: invalid_scope"), "{run:?}");
     Ok(())
 }
 
@@ -144,16 +104,8 @@ async fn an_insufficient_scope_is_a_failure() -> Result {
     let servers = Servers::start().await?;
     let run = weather(&["Oslo"], &servers.env(SECRET, "stations:read")).await?;
     assert!(!run.succeeded, "{run:?}");
-    assert!(
-        run.out
-            .contains("FAILED: the weather API answered 403 Forbidden (Bearer"),
-        "{run:?}"
-    );
-    assert!(
-        run.out
-            .contains("error=\"insufficient_scope\", scope=\"weather:read\""),
-        "{run:?}"
-    );
+    assert!(run.out.contains("FAILED: the weather API answered 403 Forbidden (Bearer"), "{run:?}");
+    assert!(run.out.contains("error=\"insufficient_scope\", scope=\"weather:read\""), "{run:?}");
     assert_eq!(run.last_line(), "readings: 0, failed: 24");
     Ok(())
 }
@@ -163,57 +115,26 @@ async fn the_authorization_server_answers_as_rfc_6749_says() -> Result {
     let servers = Servers::start().await?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let ask = |user: &str, form: &'static str| {
-        let request = http
-            .post(&servers.token_url)
-            .basic_auth(user, Some("100%25+sure%2F%2B"));
+        let request = http.post(&servers.token_url).basic_auth(user, Some("100%25+sure%2F%2B"));
         request.body(form)
     };
     for (user, form, status, error) in [
-        (
-            "nobody",
-            "grant_type=client_credentials",
-            401,
-            "invalid_client",
-        ),
+        ("nobody", "grant_type=client_credentials", 401, "invalid_client"),
         ("a%20client", "", 400, "invalid_request"),
-        (
-            "a%20client",
-            "grant_type=password",
-            400,
-            "unsupported_grant_type",
-        ),
-        (
-            "a+client",
-            "grant_type=client_credentials&scope=x&scope=x",
-            400,
-            "invalid_request",
-        ),
-        (
-            "a+client",
-            "grant_type=client_credentials&scope=x",
-            400,
-            "invalid_scope",
-        ),
+        ("a%20client", "grant_type=password", 400, "unsupported_grant_type"),
+        ("a+client", "grant_type=client_credentials&scope=x&scope=x", 400, "invalid_request"),
+        ("a+client", "grant_type=client_credentials&scope=x", 400, "invalid_scope"),
     ] {
         let response = ask(user, form).send().await?;
         assert_eq!(response.status(), status, "{form}");
-        assert_eq!(
-            response.headers().contains_key(WWW_AUTHENTICATE),
-            status == 401,
-            "{form}"
-        );
+        assert_eq!(response.headers().contains_key(WWW_AUTHENTICATE), status == 401, "{form}");
         let json: serde_json::Value = response.json().await?;
         assert_eq!(json.get("error"), Some(&error.into()), "{form}");
     }
-    let response = ask("a+client", "grant_type=client_credentials")
-        .send()
-        .await?;
+    let response = ask("a+client", "grant_type=client_credentials").send().await?;
     let json: serde_json::Value = response.error_for_status()?.json().await?;
     assert_eq!(json.get("expires_in"), Some(&3600.into()));
-    assert_eq!(
-        json.get("scope"),
-        Some(&"weather:read stations:read".into())
-    );
+    assert_eq!(json.get("scope"), Some(&"weather:read stations:read".into()));
     Ok(())
 }
 
@@ -225,31 +146,11 @@ async fn the_weather_api_answers_as_rfc_6750_says() -> Result {
     let hour = Duration::from_secs(3600);
     for (authorization, city, status, challenge) in [
         (None, "Oslo", 401, Some("Bearer realm=\"weather\"")),
-        (
-            Some("Bearer x".to_owned()),
-            "Oslo",
-            401,
-            Some(INVALID_UNKNOWN),
-        ),
-        (
-            Some(issue("weather:read", Duration::ZERO)),
-            "Oslo",
-            401,
-            Some(INVALID_EXPIRED),
-        ),
-        (
-            Some(issue("stations:read", hour)),
-            "Oslo",
-            403,
-            Some(INSUFFICIENT),
-        ),
+        (Some("Bearer x".to_owned()), "Oslo", 401, Some(INVALID_UNKNOWN)),
+        (Some(issue("weather:read", Duration::ZERO)), "Oslo", 401, Some(INVALID_EXPIRED)),
+        (Some(issue("stations:read", hour)), "Oslo", 403, Some(INSUFFICIENT)),
         (Some(issue("weather:read", hour)), "Atlantis", 404, None),
-        (
-            Some(issue("stations:read weather:read", hour)),
-            "oslo",
-            200,
-            None,
-        ),
+        (Some(issue("stations:read weather:read", hour)), "oslo", 200, None),
     ] {
         let mut request = http.get(format!("{}/{city}", servers.weather_url));
         if let Some(authorization) = authorization {
@@ -258,10 +159,7 @@ async fn the_weather_api_answers_as_rfc_6750_says() -> Result {
         let response = request.send().await?;
         assert_eq!(response.status(), status, "{challenge:?}");
         let sent = response.headers().get(WWW_AUTHENTICATE);
-        assert_eq!(
-            sent.map(|value| value.as_bytes()),
-            challenge.map(str::as_bytes)
-        );
+        assert_eq!(sent.map(|value| value.as_bytes()), challenge.map(str::as_bytes));
     }
     Ok(())
 }
@@ -270,8 +168,7 @@ const INVALID_UNKNOWN: &str =
     "Bearer realm=\"weather\", error=\"invalid_token\", error_description=\"the token is unknown\"";
 const INVALID_EXPIRED: &str =
     "Bearer realm=\"weather\", error=\"invalid_token\", error_description=\"the token expired\"";
-const INSUFFICIENT: &str =
-    "Bearer realm=\"weather\", error=\"insufficient_scope\", scope=\"weather:read\"";
+const INSUFFICIENT: &str = "Bearer realm=\"weather\", error=\"insufficient_scope\", scope=\"weather:read\"";
 
 const SECRET: &str = "100% sure/+";
 
@@ -293,8 +190,7 @@ impl Servers {
         };
         let lifetime = Duration::from_secs(3600);
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
-        let authorization_server =
-            AuthorizationServer::new(client, lifetime, None, tokens.clone(), news.clone());
+        let authorization_server = AuthorizationServer::new(client, lifetime, None, tokens.clone(), news.clone());
         let weather_api = WeatherApi::new(tokens.clone(), None, news);
         Ok(Servers {
             token_url: format!("http://{}/token", authorization_server.start().await?),
@@ -342,38 +238,16 @@ async fn weather(cities: &[&str], env: &[(&str, &str)]) -> Result<Run> {
     .collect();
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.args([
-        "run",
-        "--quiet",
-        "--example",
-        "weather",
-        "--no-default-features",
-        "--features",
-    ]);
+    command.args(["run", "--quiet", "--example", "weather", "--no-default-features", "--features"]);
     command.arg(features.join(",")).arg("--").args(cities);
     // The environment of whoever runs the tests is of no concern, nor is a proxy in it.
-    for name in [
-        "TOKEN_URL",
-        "CLIENT_ID",
-        "CLIENT_SECRET",
-        "CLIENT_SECRET_FILE",
-        "SCOPE",
-        "WEATHER_URL",
-    ] {
+    for name in ["TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "SCOPE", "WEATHER_URL"] {
         command.env_remove(name);
     }
     command.env("NO_PROXY", "127.0.0.1");
     for (name, value) in env {
         command.env(name, value);
     }
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().await?;
-    Ok(Run {
-        succeeded: status.success(),
-        out: String::from_utf8(stdout)?,
-        err: String::from_utf8(stderr)?,
-    })
+    let Output { status, stdout, stderr } = command.output().await?;
+    Ok(Run { succeeded: status.success(), out: String::from_utf8(stdout)?, err: String::from_utf8(stderr)? })
 }

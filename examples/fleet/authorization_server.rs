@@ -24,22 +24,12 @@ impl AuthorizationServer {
     pub(crate) fn start(clock: ManualClock, outage: Range<Duration>) -> Self {
         // What is under way at the end of the day is counted too.
         let seconds = (DAY + MINUTE).as_secs() as usize;
-        AuthorizationServer {
-            clock,
-            start: Instant::now(),
-            outage,
-            per_second: Mutex::new(vec![0; seconds]),
-        }
+        AuthorizationServer { clock, start: Instant::now(), outage, per_second: Mutex::new(vec![0; seconds]) }
     }
 
     pub(crate) async fn token(self: Arc<Self>) -> Result<AccessToken, Error> {
         let now = self.start.elapsed();
-        if let Some(count) = self
-            .per_second
-            .lock()
-            .unwrap()
-            .get_mut(now.as_secs() as usize)
-        {
+        if let Some(count) = self.per_second.lock().unwrap().get_mut(now.as_secs() as usize) {
             *count += 1;
         }
         // Its lifetime counts from before the request.

@@ -10,12 +10,7 @@
 //! $ cargo run --release --all-features --example fleet -- all   # and of 10 000; draws src/docs/fleet.svg
 //! ```
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    missing_docs,
-    reason = "an example"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "an example")]
 
 mod authorization_server;
 mod plot;
@@ -56,10 +51,7 @@ impl Faults {
             let begin = hour * HOUR + HOUR.mul_f64(random.f64());
             begin..begin + 10 * MINUTE
         };
-        Faults {
-            server: after(12),
-            store: after(18),
-        }
+        Faults { server: after(12), store: after(18) }
     }
 }
 
@@ -107,17 +99,10 @@ fn simulate(fleet: usize, shared: bool, seed: u64) -> Day {
     // The jitter of the crate is drawn from it too.
     fastrand::seed(seed);
     let faults = Faults::of_day(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let clock = ManualClock::along_tokio();
-        let server = Arc::new(AuthorizationServer::start(
-            clock.clone(),
-            faults.server.clone(),
-        ));
+        let server = Arc::new(AuthorizationServer::start(clock.clone(), faults.server.clone()));
         let store = SharedStore::start(faults.store.clone());
         let calls: Arc<[AtomicU64; 2]> = Arc::default();
         let mut processes = JoinSet::new();

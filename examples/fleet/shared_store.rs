@@ -23,11 +23,7 @@ struct Inner {
 
 impl SharedStore {
     pub(crate) fn start(outage: Range<Duration>) -> Self {
-        SharedStore(Arc::new(Inner {
-            start: Instant::now(),
-            outage,
-            values: Mutex::default(),
-        }))
+        SharedStore(Arc::new(Inner { start: Instant::now(), outage, values: Mutex::default() }))
     }
 
     /// One operation, in one step.

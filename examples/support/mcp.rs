@@ -35,38 +35,21 @@ impl McpServers {
         let log = Arc::clone(&requests);
         let logged = from_fn(move |request: Request, next: Next| {
             let line = format!("{} {}", request.method(), request.uri().path());
-            log.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(line);
+            log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             next.run(request)
         });
         let tokens = Arc::<Tokens>::default();
         let routers = [
-            (
-                api,
-                api_router(&mcp_origin, &issuer, &tokens).layer(logged.clone()),
-            ),
-            (
-                auth,
-                issuer_router(&mcp_url, &issuer, &tokens).layer(logged),
-            ),
+            (api, api_router(&mcp_origin, &issuer, &tokens).layer(logged.clone())),
+            (auth, issuer_router(&mcp_url, &issuer, &tokens).layer(logged)),
         ];
         for (listener, router) in routers {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             thread::spawn(move || -> io::Result<()> {
-                runtime.block_on(async {
-                    axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
-                })
+                runtime.block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
             });
         }
-        Ok(McpServers {
-            mcp_url,
-            mcp_origin,
-            issuer,
-            requests,
-        })
+        Ok(McpServers { mcp_url, mcp_origin, issuer, requests })
     }
 
     /// What both were asked, in order.
@@ -84,8 +67,7 @@ fn listen() -> io::Result<TcpListener> {
 
 fn api_router(origin: &str, issuer: &str, tokens: &Arc<Tokens>) -> Router {
     const METADATA: &str = "/.well-known/oauth-protected-resource/mcp";
-    let metadata =
-        json!({ "resource": format!("{origin}/mcp"), "authorization_servers": [issuer] });
+    let metadata = json!({ "resource": format!("{origin}/mcp"), "authorization_servers": [issuer] });
     let challenge = format!("Bearer resource_metadata=\"{origin}{METADATA}\"");
     let tokens = Arc::clone(tokens);
     let mcp = move |headers: HeaderMap, Json(call): Json<Value>| async move {
@@ -94,9 +76,7 @@ fn api_router(origin: &str, issuer: &str, tokens: &Arc<Tokens>) -> Router {
         }
         answer(&call)
     };
-    Router::new()
-        .route(METADATA, get(async move || Json(metadata)))
-        .route("/mcp", post(mcp))
+    Router::new().route(METADATA, get(async move || Json(metadata))).route("/mcp", post(mcp))
 }
 
 /// JSON-RPC 2.0, and of the protocol what a call of the one tool needs.
@@ -115,8 +95,7 @@ fn answer(call: &Value) -> Response {
         }
         _ => {
             let error = json!({ "code": -32601, "message": "no such method" });
-            return Json(json!({ "jsonrpc": "2.0", "id": call["id"], "error": error }))
-                .into_response();
+            return Json(json!({ "jsonrpc": "2.0", "id": call["id"], "error": error })).into_response();
         }
     };
     Json(json!({ "jsonrpc": "2.0", "id": call["id"], "result": result })).into_response()
@@ -137,9 +116,6 @@ fn issuer_router(mcp_url: &str, issuer: &str, tokens: &Arc<Tokens>) -> Router {
         (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response()
     };
     Router::new()
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(async move || Json(metadata)),
-        )
+        .route("/.well-known/oauth-authorization-server", get(async move || Json(metadata)))
         .route("/token", post(token))
 }

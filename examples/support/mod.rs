@@ -44,18 +44,14 @@ pub(crate) struct Tokens {
 
 impl Servers {
     pub(crate) fn start() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let tokens = Arc::new(Tokens::default());
         let router = router(&tokens);
         thread::spawn(move || -> io::Result<()> {
-            runtime.block_on(async {
-                axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
-            })
+            runtime.block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
         });
         Ok(Servers {
             token_url: format!("http://{address}/token"),
@@ -127,14 +123,11 @@ fn router(tokens: &Arc<Tokens>) -> Router {
         let name = name.unwrap_or("token bearer".to_owned());
         format!("Hello, {name}!").into_response()
     };
-    Router::new()
-        .route("/token", post(token))
-        .route("/greeting", any(greeting))
+    Router::new().route("/token", post(token)).route("/greeting", any(greeting))
 }
 
 fn issued(token: String) -> Response {
-    Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }))
-        .into_response()
+    Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 })).into_response()
 }
 
 fn authorization(headers: &HeaderMap) -> Option<&[u8]> {

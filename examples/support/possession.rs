@@ -1,9 +1,6 @@
 //! A token endpoint and an API of RFC 9449: tokens are bound to a key, and each request has to prove that it has the key.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "a member of JSON that is not there is null"
-)]
+#![allow(clippy::indexing_slicing, reason = "a member of JSON that is not there is null")]
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -26,17 +23,13 @@ const NONCE: &str = "a-nonce-of-the-api";
 
 /// Starts both, on a thread of their own; their origin.
 pub(crate) fn start() -> io::Result<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let origin = format!("http://{}", listener.local_addr()?);
     let router = router(&origin);
     thread::spawn(move || -> io::Result<()> {
-        runtime.block_on(async {
-            axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await
-        })
+        runtime.block_on(async { axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await })
     });
     Ok(origin)
 }
@@ -52,8 +45,7 @@ fn router(origin: &str) -> Router {
         let token = format!("{:032x}", fastrand::u128(..));
         let mut issued = issuer.lock().unwrap_or_else(PoisonError::into_inner);
         issued.insert(token.clone(), key);
-        Json(json!({ "access_token": token, "token_type": "DPoP", "expires_in": 3600 }))
-            .into_response()
+        Json(json!({ "access_token": token, "token_type": "DPoP", "expires_in": 3600 })).into_response()
     };
     let (seen, origin) = (Mutex::new(HashSet::new()), origin.to_owned());
     let greet = move |headers: HeaderMap, uri: Uri| {
@@ -80,9 +72,7 @@ fn router(origin: &str) -> Router {
     };
     let greet = Arc::new(greet);
     let greeting = move |headers: HeaderMap, uri: Uri| async move { greet(headers, uri) };
-    Router::new()
-        .route("/token", post(token))
-        .route("/greeting", get(greeting))
+    Router::new().route("/token", post(token)).route("/greeting", get(greeting))
 }
 
 /// The key and the claims of a proof that is good for this request (RFC 9449 section 4.3).
@@ -105,14 +95,6 @@ fn proved(headers: &HeaderMap, method: &str, url: &str) -> Option<(Value, Value)
 
 fn refused(error: &str) -> Response {
     let challenge = format!("DPoP error=\"{error}\", algs=\"ES256\"");
-    let headers = [
-        ("www-authenticate", challenge.as_str()),
-        ("dpop-nonce", NONCE),
-    ];
-    (
-        StatusCode::UNAUTHORIZED,
-        headers,
-        format!("refused: {error}"),
-    )
-        .into_response()
+    let headers = [("www-authenticate", challenge.as_str()), ("dpop-nonce", NONCE)];
+    (StatusCode::UNAUTHORIZED, headers, format!("refused: {error}")).into_response()
 }

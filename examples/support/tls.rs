@@ -56,21 +56,15 @@ impl TlsServers {
         let mut roots = RootCertStore::empty();
         roots.add(ca.der().clone())?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
         let key = KeyPair::generate()?;
         let own = CertificateParams::new(["localhost".to_owned()])?.signed_by(&key, &ca)?;
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier.build()?)
-            .with_single_cert(
-                vec![own.der().clone()],
-                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            )?;
+            .with_single_cert(vec![own.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
 
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let origin = format!("https://localhost:{}", listener.local_addr()?.port());
@@ -97,10 +91,7 @@ impl TlsServers {
     pub(crate) fn client(&self) -> Result<Pair> {
         let key = KeyPair::generate()?;
         let params = CertificateParams::new(["client.example".to_owned()])?;
-        Ok(Pair {
-            certificate: params.signed_by(&key, &self.ca_key)?.pem(),
-            key: key.serialize_pem(),
-        })
+        Ok(Pair { certificate: params.signed_by(&key, &self.ca_key)?.pem(), key: key.serialize_pem() })
     }
 }
 
@@ -124,9 +115,7 @@ fn router() -> Router {
             None => "Who are you?",
         }
     };
-    Router::new()
-        .route("/token", post(token))
-        .route("/greeting", get(greeting))
+    Router::new().route("/token", post(token)).route("/greeting", get(greeting))
 }
 
 /// The certificate of a client.

@@ -66,14 +66,7 @@ impl AuthorizationServer {
         news: UnboundedSender<News>,
     ) -> Self {
         let counts = Mutex::default();
-        AuthorizationServer(Arc::new(Inner {
-            client,
-            lifetime,
-            outage,
-            tokens,
-            news,
-            counts,
-        }))
+        AuthorizationServer(Arc::new(Inner { client, lifetime, outage, tokens, news, counts }))
     }
 
     /// Serves on a free port of this machine until the process ends.
@@ -99,9 +92,10 @@ impl AuthorizationServer {
         let mut counts = self.counts();
         counts.requests += 1;
         let issued = self.0.tokens.issued_since_revocation();
-        let down = self.0.outage.is_some_and(|outage| {
-            issued >= Some(outage.after_tokens) && counts.refused < outage.refused_requests
-        });
+        let down = self
+            .0
+            .outage
+            .is_some_and(|outage| issued >= Some(outage.after_tokens) && counts.refused < outage.refused_requests);
         if down {
             counts.refused += 1;
             let refused_requests = counts.refused;
@@ -127,11 +121,7 @@ impl AuthorizationServer {
     }
 }
 
-async fn token_endpoint(
-    State(server): State<AuthorizationServer>,
-    headers: HeaderMap,
-    body: String,
-) -> Response {
+async fn token_endpoint(State(server): State<AuthorizationServer>, headers: HeaderMap, body: String) -> Response {
     if server.is_down() {
         return (StatusCode::SERVICE_UNAVAILABLE, "down for maintenance\n").into_response();
     }
@@ -155,13 +145,9 @@ const NOT_STORED: [(HeaderName, &str); 2] = [(CACHE_CONTROL, "no-store"), (PRAGM
 /// The scope to grant (RFC 6749 section 4.4.2), or why there is none.
 fn grant(server: &AuthorizationServer, headers: &HeaderMap, body: &str) -> Result<String, Refusal> {
     let client = &server.0.client;
-    let (id, secret) =
-        basic_credentials(headers).ok_or(Refusal("invalid_client", "use client_secret_basic"))?;
+    let (id, secret) = basic_credentials(headers).ok_or(Refusal("invalid_client", "use client_secret_basic"))?;
     if id != client.id || secret != client.secret {
-        return Err(Refusal(
-            "invalid_client",
-            "client_id or client_secret is wrong",
-        ));
+        return Err(Refusal("invalid_client", "client_id or client_secret is wrong"));
     }
     let mut form = HashMap::new();
     for (name, value) in form_urlencoded::parse(body.as_bytes()) {
@@ -177,9 +163,7 @@ fn grant(server: &AuthorizationServer, headers: &HeaderMap, body: &str) -> Resul
     }
     let scopes = &client.scopes;
     match form.get("scope") {
-        Some(asked) if asked.split(' ').all(|one| scopes.iter().any(|s| s == one)) => {
-            Ok(asked.to_string())
-        }
+        Some(asked) if asked.split(' ').all(|one| scopes.iter().any(|s| s == one)) => Ok(asked.to_string()),
         Some(_) => Err(Refusal("invalid_scope", "not a scope of this client")),
         None => Ok(scopes.join(" ")),
     }

@@ -27,10 +27,7 @@ const REVOCATION: Revocation = Revocation { at_request: 4 };
 /// The first token after the revocation replaces the revoked one; the second is a renewal. With that one in hand:
 /// more than the attempts of one renewal: a whole renewal fails, and the one after it has to try twice. Fewer than the
 /// attempts of two: whatever the timing, the second one brings a token.
-const OUTAGE: Outage = Outage {
-    after_tokens: 2,
-    refused_requests: 4,
-};
+const OUTAGE: Outage = Outage { after_tokens: 2, refused_requests: 4 };
 
 impl Demonstration {
     pub(crate) async fn start() -> Result<(Self, WeatherClient), Box<dyn Error>> {
@@ -42,13 +39,8 @@ impl Demonstration {
         };
         let tokens = IssuedTokens::default();
         let (sender, news) = unbounded_channel();
-        let authorization_server = AuthorizationServer::new(
-            client.clone(),
-            LIFETIME,
-            Some(OUTAGE),
-            tokens.clone(),
-            sender.clone(),
-        );
+        let authorization_server =
+            AuthorizationServer::new(client.clone(), LIFETIME, Some(OUTAGE), tokens.clone(), sender.clone());
         let weather_api = WeatherApi::new(tokens, Some(REVOCATION), sender);
         let token_url = format!("http://{}/token", authorization_server.start().await?);
         let weather_url = format!("http://{}/weather", weather_api.start().await?);
@@ -65,11 +57,7 @@ impl Demonstration {
         // A proxy that the environment names would not find our loopback ports.
         let http = reqwest::Client::builder().no_proxy().build()?;
         let client = WeatherClient::new(http, weather_url.parse()?, tokens)?;
-        let servers = Demonstration {
-            authorization_server,
-            weather_api,
-            news,
-        };
+        let servers = Demonstration { authorization_server, weather_api, news };
         Ok((servers, client))
     }
 
@@ -80,9 +68,9 @@ impl Demonstration {
             lines.push(match news {
                 News::TokenRevoked => "the weather API revoked the token".to_owned(),
                 News::Down => "the authorization server is down: it answers 503".to_owned(),
-                News::Back { refused_requests } => format!(
-                    "the authorization server is back, after {refused_requests} refused token requests"
-                ),
+                News::Back { refused_requests } => {
+                    format!("the authorization server is back, after {refused_requests} refused token requests")
+                }
             });
         }
         lines

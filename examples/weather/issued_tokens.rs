@@ -36,11 +36,7 @@ impl IssuedTokens {
     pub(crate) fn issue(&self, scope: &str, lifetime: Duration) -> String {
         // Enough for a demonstration on loopback; a real server takes a cryptographic generator (RFC 6749 section 10.10).
         let token = format!("{:032x}", fastrand::u128(..));
-        let grant = Grant {
-            scope: scope.to_owned(),
-            expires_at: Instant::now() + lifetime,
-            revoked: false,
-        };
+        let grant = Grant { scope: scope.to_owned(), expires_at: Instant::now() + lifetime, revoked: false };
         self.with(|register| {
             register.grants.insert(token.clone(), grant);
             if let Some(count) = &mut register.issued_since_revocation {

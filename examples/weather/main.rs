@@ -62,11 +62,7 @@ async fn run() -> Result<usize, Box<dyn Error>> {
     if let Some(client) = real_servers::from_env()? {
         writeln!(out, "Weather from the servers named by the environment.\n")?;
         let tally = tour(cities, &client, Vec::new).await?;
-        writeln!(
-            out,
-            "\nreadings: {}, failed: {}",
-            tally.readings, tally.failed
-        )?;
+        writeln!(out, "\nreadings: {}, failed: {}", tally.readings, tally.failed)?;
         if tally.readings == 0 {
             return Err("not one reading: are WEATHER_URL and the cities right?".into());
         }
@@ -74,11 +70,7 @@ async fn run() -> Result<usize, Box<dyn Error>> {
     }
     let (mut servers, client) = Demonstration::start().await?;
     writeln!(out, "Sample data, from servers inside this process.")?;
-    writeln!(
-        out,
-        "Each token lasts {} s. One will be revoked, and one outage is planned.\n",
-        LIFETIME.as_secs()
-    )?;
+    writeln!(out, "Each token lasts {} s. One will be revoked, and one outage is planned.\n", LIFETIME.as_secs())?;
     let tally = tour(cities, &client, || servers.news()).await?;
     writeln!(out, "\n{}", servers.summary(tally.failed))?;
     Ok(tally.failed)

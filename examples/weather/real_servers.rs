@@ -35,11 +35,8 @@ pub(crate) fn from_env() -> Result<Option<WeatherClient>, Box<dyn Error>> {
         .into());
     }
     let auth = ClientAuth::client_secret_basic(text("CLIENT_ID")?, credential);
-    let tokens = ClientCredentials::builder(&text("TOKEN_URL")?, auth)
-        .scope(text("SCOPE")?)
-        .build()?;
-    let url =
-        Url::parse(&text("WEATHER_URL")?).map_err(|e| format!("WEATHER_URL is not a URL ({e})"))?;
+    let tokens = ClientCredentials::builder(&text("TOKEN_URL")?, auth).scope(text("SCOPE")?).build()?;
+    let url = Url::parse(&text("WEATHER_URL")?).map_err(|e| format!("WEATHER_URL is not a URL ({e})"))?;
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10));
     Ok(Some(WeatherClient::new(http.build()?, url, tokens)?))
 }

@@ -25,17 +25,11 @@ impl Table {
         }
     }
 
-    pub(crate) fn answer(
-        &mut self,
-        city: &str,
-        answer: &Answer,
-        origin: &Origin,
-    ) -> io::Result<()> {
+    pub(crate) fn answer(&mut self, city: &str, answer: &Answer, origin: &Origin) -> io::Result<()> {
         match answer {
-            Answer::Reading {
-                temperature,
-                conditions,
-            } => self.row([city, temperature, conditions, &origin.to_string()]),
+            Answer::Reading { temperature, conditions } => {
+                self.row([city, temperature, conditions, &origin.to_string()])
+            }
             Answer::UnknownCity(message) => self.line(&format!("{city}: {message}")),
         }
     }
@@ -69,10 +63,7 @@ impl Table {
     fn write_row(&mut self, time: &str, columns: [&str; 4]) -> io::Result<()> {
         let [city, temperature, conditions, token] = columns;
         let width = self.city_width;
-        writeln!(
-            self.out,
-            "{time:>6}  {city:<width$}  {temperature:>11}  {conditions:<14}  {token}"
-        )
+        writeln!(self.out, "{time:>6}  {city:<width$}  {temperature:>11}  {conditions:<14}  {token}")
     }
 
     fn time(&self) -> String {

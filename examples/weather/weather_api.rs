@@ -47,18 +47,9 @@ pub(crate) struct Revocation {
 }
 
 impl WeatherApi {
-    pub(crate) fn new(
-        tokens: IssuedTokens,
-        revocation: Option<Revocation>,
-        news: UnboundedSender<News>,
-    ) -> Self {
+    pub(crate) fn new(tokens: IssuedTokens, revocation: Option<Revocation>, news: UnboundedSender<News>) -> Self {
         let requests = Arc::default();
-        WeatherApi {
-            tokens,
-            revocation,
-            news,
-            requests,
-        }
+        WeatherApi { tokens, revocation, news, requests }
     }
 
     /// Serves on a free port of this machine until the process ends.
@@ -100,11 +91,7 @@ impl WeatherApi {
     }
 }
 
-async fn weather(
-    State(api): State<WeatherApi>,
-    Path(city): Path<String>,
-    headers: HeaderMap,
-) -> Response {
+async fn weather(State(api): State<WeatherApi>, Path(city): Path<String>, headers: HeaderMap) -> Response {
     let request = api.requests.fetch_add(1, Ordering::Relaxed) + 1;
     if let Err(challenge) = api.check(request, &headers) {
         return challenge.into_response();
@@ -113,8 +100,7 @@ async fn weather(
     let reading = READINGS.iter().find(|row| row.0.to_lowercase() == asked);
     match reading {
         Some((city, temperature, conditions)) => {
-            let answer =
-                json!({ "city": city, "temperature": temperature, "conditions": conditions });
+            let answer = json!({ "city": city, "temperature": temperature, "conditions": conditions });
             Json(answer).into_response()
         }
         None => {
@@ -137,21 +123,14 @@ impl IntoResponse for Challenge {
     fn into_response(self) -> Response {
         let (status, challenge) = match self {
             // Section 3.1: no error code for a request without credentials.
-            Challenge::NoToken => (
-                StatusCode::UNAUTHORIZED,
-                "Bearer realm=\"weather\"".to_owned(),
-            ),
+            Challenge::NoToken => (StatusCode::UNAUTHORIZED, "Bearer realm=\"weather\"".to_owned()),
             Challenge::InvalidToken(why) => (
                 StatusCode::UNAUTHORIZED,
-                format!(
-                    "Bearer realm=\"weather\", error=\"invalid_token\", error_description=\"{why}\""
-                ),
+                format!("Bearer realm=\"weather\", error=\"invalid_token\", error_description=\"{why}\""),
             ),
             Challenge::InsufficientScope => (
                 StatusCode::FORBIDDEN,
-                format!(
-                    "Bearer realm=\"weather\", error=\"insufficient_scope\", scope=\"{SCOPE}\""
-                ),
+                format!("Bearer realm=\"weather\", error=\"insufficient_scope\", scope=\"{SCOPE}\""),
             ),
         };
         (status, [(WWW_AUTHENTICATE, challenge)]).into_response()

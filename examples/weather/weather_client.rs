@@ -19,10 +19,7 @@ pub(crate) struct WeatherClient {
 
 /// What the API said about a city.
 pub(crate) enum Answer {
-    Reading {
-        temperature: String,
-        conditions: String,
-    },
+    Reading { temperature: String, conditions: String },
     UnknownCity(String),
 }
 
@@ -74,10 +71,7 @@ fn reading(json: &Value, text: &str) -> Answer {
         (None, None) => first_line(text),
         _ => first_line(conditions.unwrap_or("-")),
     };
-    Answer::Reading {
-        temperature: temperature.map_or("-".to_owned(), |t| format!("{t:.1} °C")),
-        conditions: shown,
-    }
+    Answer::Reading { temperature: temperature.map_or("-".to_owned(), |t| format!("{t:.1} °C")), conditions: shown }
 }
 
 fn message(json: &Value, text: &str) -> String {

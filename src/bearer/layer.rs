@@ -42,14 +42,8 @@ impl<S, I: Clone> Layer<I> for BearerAuth<S> {
     type Service = BearerService<S, I>;
 
     fn layer(&self, inner: I) -> Self::Service {
-        let shared = Shared {
-            bearer: self.clone(),
-            spare: Mutex::new(inner.clone()),
-        };
-        BearerService {
-            inner,
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { bearer: self.clone(), spare: Mutex::new(inner.clone()) };
+        BearerService { inner, shared: Arc::new(shared) }
     }
 }
 
@@ -150,12 +144,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
         // Each arm builds the whole, field by field in this order, so that what is large is moved less often.
         match destination {
             Err(error) => self.not_sent(error),
-            Ok(None) => BearerFuture {
-                state: State::Sent {
-                    ours: None,
-                    sent: self.inner.call(request),
-                },
-            },
+            Ok(None) => BearerFuture { state: State::Sent { ours: None, sent: self.inner.call(request) } },
             Ok(Some((origin, key))) => match bearer.source.token_for(&key).if_ready() {
                 Some(Err(error)) => self.not_sent(error),
                 Some(Ok(token)) if token.binding().is_none() => BearerFuture {
@@ -172,9 +161,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
                 // It is asked anew in there, since its future borrows from us; a future that was not polled has done
                 // nothing. A proof may take a while, too.
                 None | Some(Ok(_)) => BearerFuture {
-                    state: State::Waits {
-                        waits: Box::pin(self.wait_and_send(origin, key, request, answer)),
-                    },
+                    state: State::Waits { waits: Box::pin(self.wait_and_send(origin, key, request, answer)) },
                 },
             },
         }
@@ -188,9 +175,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
     {
         let clone = self.inner.clone();
         self.inner = clone;
-        BearerFuture {
-            state: State::Failed { error: Some(error) },
-        }
+        BearerFuture { state: State::Failed { error: Some(error) } }
     }
 
     fn wait_and_send<Q>(
@@ -217,12 +202,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
             let mut trip = Trip::begin(&bearer.policy, origin, token, &mut request);
             trip.prove(&mut request).await?;
             let response = inner.call(request).await.map_err(Into::into)?;
-            let ours = Ours {
-                shared,
-                key,
-                trip,
-                answer,
-            };
+            let ours = Ours { shared, key, trip, answer };
             let verdict = ours.judge(&response);
             ours.follow(verdict, response).await
         }
@@ -237,16 +217,11 @@ where
     I::Error: Into<BoxError>,
 {
     fn judge(&self, response: &I::Response) -> Verdict {
-        self.trip
-            .judge(&self.shared.bearer.policy, &(self.answer)(response))
+        self.trip.judge(&self.shared.bearer.policy, &(self.answer)(response))
     }
 
     /// Repeats the request as its answers want it.
-    async fn follow(
-        mut self,
-        mut verdict: Verdict,
-        mut response: I::Response,
-    ) -> Result<I::Response, BoxError> {
+    async fn follow(mut self, mut verdict: Verdict, mut response: I::Response) -> Result<I::Response, BoxError> {
         loop {
             let bearer = &self.shared.bearer;
             let Some(again) = self.trip.again(bearer, &self.key, verdict).await else {
@@ -256,9 +231,7 @@ where
             // A panic in the user's `clone` has left nothing half done in there.
             let spare = self.shared.spare.lock().map(|spare| spare.clone());
             let mut inner = spare.unwrap_or_else(|poisoned| poisoned.into_inner().clone());
-            poll_fn(|cx| inner.poll_ready(cx))
-                .await
-                .map_err(Into::into)?;
+            poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
             response = inner.call(again).await.map_err(Into::into)?;
             verdict = self.judge(&response);
         }
@@ -281,17 +254,14 @@ where
         loop {
             let waits = match state.as_mut().project() {
                 StateProjection::Failed { error } => {
-                    let error = error.take().unwrap_or_else(|| {
-                        Error::other("a response future was polled after it was done")
-                    });
+                    let error =
+                        error.take().unwrap_or_else(|| Error::other("a response future was polled after it was done"));
                     return Poll::Ready(Err(error.into()));
                 }
                 StateProjection::Waits { waits } => return waits.as_mut().poll(cx),
                 StateProjection::Sent { sent, ours } => {
                     let response = ready!(sent.poll(cx)).map_err(Into::into)?;
-                    let verdict = ours
-                        .as_ref()
-                        .map_or(Verdict::HandBack, |ours| ours.judge(&response));
+                    let verdict = ours.as_ref().map_or(Verdict::HandBack, |ours| ours.judge(&response));
                     match ours.take_if(|_| verdict != Verdict::HandBack) {
                         Some(ours) => Box::pin(ours.follow(verdict, response)),
                         None => return Poll::Ready(Ok(response)),
@@ -380,18 +350,13 @@ fn copy_of<B: 'static>(body: &B, policy: &Policy) -> Option<B> {
 
 impl<S, I: Clone> Clone for BearerService<S, I> {
     fn clone(&self) -> Self {
-        BearerService {
-            inner: self.inner.clone(),
-            shared: Arc::clone(&self.shared),
-        }
+        BearerService { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
 impl<S: fmt::Debug, I> fmt::Debug for BearerService<S, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BearerService")
-            .field("bearer", &self.shared.bearer)
-            .finish_non_exhaustive()
+        f.debug_struct("BearerService").field("bearer", &self.shared.bearer).finish_non_exhaustive()
     }
 }
 

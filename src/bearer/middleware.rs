@@ -11,23 +11,11 @@ use super::{BearerAuth, Choice};
 #[cfg_attr(docsrs, doc(cfg(feature = "middleware")))]
 #[async_trait::async_trait]
 impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
-    async fn handle(
-        &self,
-        mut request: Request,
-        extensions: &mut Extensions,
-        next: Next<'_>,
-    ) -> Result<Response> {
-        let Some((origin, key)) = self
-            .destination(&request, Some(extensions))
-            .map_err(Error::middleware)?
-        else {
+    async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
+        let Some((origin, key)) = self.destination(&request, Some(extensions)).map_err(Error::middleware)? else {
             return next.run(request, extensions).await;
         };
-        let token = self
-            .source
-            .token_for(&key)
-            .await
-            .map_err(Error::middleware)?;
+        let token = self.source.token_for(&key).await.map_err(Error::middleware)?;
         let mut trip = Trip::begin(&self.policy, origin, token, &mut request);
         trip.prove(&mut request).await.map_err(Error::middleware)?;
         mark(extensions, &trip);

@@ -126,10 +126,7 @@ impl<S: Choice + 'static> BearerAuth<S> {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is not one.
     pub fn for_origin(origin: &str, source: S) -> Result<Self, Error> {
         let policy = Policy::new(vec![Origin::parse(origin)?]);
-        Ok(BearerAuth {
-            policy: Arc::new(policy),
-            source: Arc::new(source),
-        })
+        Ok(BearerAuth { policy: Arc::new(policy), source: Arc::new(source) })
     }
 
     /// They are for this origin too.
@@ -159,10 +156,7 @@ impl<S: Choice + 'static> BearerAuth<S> {
     ///     .rejected_when(|status, _headers| status.as_u16() == 419);
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
-    pub fn rejected_when(
-        mut self,
-        predicate: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn rejected_when(mut self, predicate: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.policy).rejected_when = Some(Arc::new(predicate));
         self
     }
@@ -186,9 +180,7 @@ impl<S: Choice + 'static> BearerAuth<S> {
     ///
     /// The tokens are readable to everybody on the way.
     pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.policy)
-            .plain_hosts
-            .push(host.into());
+        Arc::make_mut(&mut self.policy).plain_hosts.push(host.into());
         self
     }
 }
@@ -210,10 +202,7 @@ impl<S: Choice> BearerAuth<S> {
 
 impl<S> Clone for BearerAuth<S> {
     fn clone(&self) -> Self {
-        BearerAuth {
-            policy: Arc::clone(&self.policy),
-            source: Arc::clone(&self.source),
-        }
+        BearerAuth { policy: Arc::clone(&self.policy), source: Arc::clone(&self.source) }
     }
 }
 

@@ -32,16 +32,14 @@ pub(super) enum Target<'a> {
 impl Origin {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let fault = |flaw: &str| {
-            let text =
-                format!("the origin of the API {flaw}: give https://host or https://host:port");
+            let text = format!("the origin of the API {flaw}: give https://host or https://host:port");
             Err(Error::new(ErrorKind::Configuration, text))
         };
         let Ok(url) = Url::parse(text) else {
             return fault("is not a URL");
         };
         let known = matches!(url.scheme(), "https" | "http");
-        let (Some(host), Some(port), true) = (url.host_str(), url.port_or_known_default(), known)
-        else {
+        let (Some(host), Some(port), true) = (url.host_str(), url.port_or_known_default(), known) else {
             return fault("is not an address of https");
         };
         if !url.username().is_empty() || url.password().is_some() {
@@ -127,39 +125,23 @@ impl Policy {
                  give an absolute URI (tonic: Client::with_origin)",
             ));
         };
-        let found = self
-            .origins
-            .iter()
-            .enumerate()
-            .find(|(_, origin)| origin.contains(target));
+        let found = self.origins.iter().enumerate().find(|(_, origin)| origin.contains(target));
         let Some((number, origin)) = found else {
             if self.pass_through {
                 return Ok(None);
             }
-            let secure = |origin: &&Origin| {
-                origin.is_https && origin.host.eq_ignore_ascii_case(target.host())
-            };
+            let secure = |origin: &&Origin| origin.is_https && origin.host.eq_ignore_ascii_case(target.host());
             if let (Some(origin), "http") = (self.origins.iter().find(secure), target.scheme()) {
-                return Err(refused(format!(
-                    "a request to {target} is not for {origin:?}: use https"
-                )));
+                return Err(refused(format!("a request to {target} is not for {origin:?}: use https")));
             }
-            let origins: Vec<_> = self
-                .origins
-                .iter()
-                .map(|origin| format!("{origin:?}"))
-                .collect();
+            let origins: Vec<_> = self.origins.iter().map(|origin| format!("{origin:?}")).collect();
             return Err(refused(format!(
                 "a request to {target} is not for {}, where alone these tokens may go; add .and_origin(..), or \
                  .pass_through() to send such requests without a token",
                 origins.join(" or ")
             )));
         };
-        let named = || {
-            self.plain_hosts
-                .iter()
-                .any(|host| host.eq_ignore_ascii_case(target.host()))
-        };
+        let named = || self.plain_hosts.iter().any(|host| host.eq_ignore_ascii_case(target.host()));
         if origin.is_https || origin.is_loopback || named() {
             return Ok(Some(number));
         }
@@ -171,9 +153,7 @@ impl Policy {
 
     /// Whether an answer from `from` is one of the configured origin of that number.
     pub(super) fn is_from(&self, from: Target<'_>, origin: usize) -> bool {
-        self.origins
-            .get(origin)
-            .is_some_and(|origin| origin.contains(from))
+        self.origins.get(origin).is_some_and(|origin| origin.contains(from))
     }
 }
 
@@ -211,29 +191,19 @@ mod tests {
             "https://user@api.example.com",
             "mailto:a@b",
         ] {
-            assert_eq!(
-                Origin::parse(text).err().map(|e| e.kind()),
-                Some(ErrorKind::Configuration),
-                "{text}"
-            );
+            assert_eq!(Origin::parse(text).err().map(|e| e.kind()), Some(ErrorKind::Configuration), "{text}");
         }
     }
 
     /// As which of two origins the token goes to `url`, or a part of the reason why not even the request does.
     fn admitted(policy: &Policy, url: &str) -> Result<Option<usize>, String> {
         let url = Url::parse(url).unwrap();
-        policy
-            .admits(Target::of_url(&url))
-            .map_err(|e| e.to_string())
+        policy.admits(Target::of_url(&url)).map_err(|e| e.to_string())
     }
 
     #[test]
     fn a_token_goes_to_its_origins_and_over_plain_http_where_that_was_said_to_be_fine() {
-        let origins = [
-            "https://api.example.com",
-            "http://keycloak:8080",
-            "http://localhost",
-        ];
+        let origins = ["https://api.example.com", "http://keycloak:8080", "http://localhost"];
         let mut policy = Policy::new(origins.map(|one| Origin::parse(one).unwrap()).to_vec());
         for (url, number) in [
             ("https://api.example.com/a", 0),
@@ -244,10 +214,7 @@ mod tests {
             assert_eq!(admitted(&policy, url), Ok(Some(number)), "{url}");
         }
         for (url, reason) in [
-            (
-                "http://keycloak:8080/a",
-                "dangerously_allow_http(\"keycloak\")",
-            ),
+            ("http://keycloak:8080/a", "dangerously_allow_http(\"keycloak\")"),
             ("http://api.example.com/a", "use https"),
             ("http://other.example/a", ".pass_through()"),
             ("https://keycloak:8080/a", ".pass_through()"),
@@ -272,69 +239,23 @@ mod tests {
     fn an_origin_is_scheme_host_and_port() {
         let contains = |origin: &str, uri: &str| {
             let uri: http::Uri = uri.parse().unwrap();
-            Origin::parse(origin)
-                .unwrap()
-                .contains(Target::of_uri(&uri).unwrap())
+            Origin::parse(origin).unwrap().contains(Target::of_uri(&uri).unwrap())
         };
         for (origin, uri, expected) in [
-            (
-                "https://api.example.com",
-                "https://api.example.com/a?b",
-                true,
-            ),
-            (
-                "https://api.example.com",
-                "https://api.example.com:443/",
-                true,
-            ),
-            (
-                "https://api.example.com:443",
-                "https://API.example.COM/",
-                true,
-            ),
-            (
-                "https://api.example.com",
-                "https://user@api.example.com/",
-                true,
-            ),
-            (
-                "https://api.example.com:8443",
-                "https://api.example.com:8443/",
-                true,
-            ),
+            ("https://api.example.com", "https://api.example.com/a?b", true),
+            ("https://api.example.com", "https://api.example.com:443/", true),
+            ("https://api.example.com:443", "https://API.example.COM/", true),
+            ("https://api.example.com", "https://user@api.example.com/", true),
+            ("https://api.example.com:8443", "https://api.example.com:8443/", true),
             ("http://127.0.0.1:80", "http://127.0.0.1/", true),
             ("https://[::1]:8443", "https://[::1]:8443/", true),
-            (
-                "https://bücher.example",
-                "https://xn--bcher-kva.example/",
-                true,
-            ),
+            ("https://bücher.example", "https://xn--bcher-kva.example/", true),
             ("https://api.example.com", "http://api.example.com/", false),
-            (
-                "https://api.example.com",
-                "https://api.example.com:8443/",
-                false,
-            ),
-            (
-                "https://api.example.com",
-                "https://api.example.com.evil.example/",
-                false,
-            ),
-            (
-                "https://api.example.com",
-                "https://evil.example/api.example.com",
-                false,
-            ),
-            (
-                "https://api.example.com",
-                "https://api.example.com@evil.example/",
-                false,
-            ),
-            (
-                "https://api.example.com",
-                "https://api.example.com./",
-                false,
-            ),
+            ("https://api.example.com", "https://api.example.com:8443/", false),
+            ("https://api.example.com", "https://api.example.com.evil.example/", false),
+            ("https://api.example.com", "https://evil.example/api.example.com", false),
+            ("https://api.example.com", "https://api.example.com@evil.example/", false),
+            ("https://api.example.com", "https://api.example.com./", false),
         ] {
             assert_eq!(contains(origin, uri), expected, "{origin} {uri}");
         }

@@ -34,9 +34,5 @@ impl Outgoing for Request {
 }
 
 pub(super) fn answer(response: &Response) -> Answer<'_> {
-    Answer {
-        status: response.status(),
-        headers: response.headers(),
-        from: Target::of_url(response.url()),
-    }
+    Answer { status: response.status(), headers: response.headers(), from: Target::of_url(response.url()) }
 }

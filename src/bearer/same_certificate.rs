@@ -57,10 +57,7 @@ const MOST: usize = 64;
 impl SameCertificate {
     /// `builder` yields the builder of the client that calls the API: roots, proxies, timeouts. Its identity is set by us.
     pub fn new(builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
-        SameCertificate {
-            builder: Box::new(builder),
-            clients: Mutex::default(),
-        }
+        SameCertificate { builder: Box::new(builder), clients: Mutex::default() }
     }
 
     fn client(&self, certificate: &ClientCertificate) -> std::result::Result<Client, Error> {
@@ -70,9 +67,7 @@ impl SameCertificate {
             return Ok(client.clone());
         }
         let fault = |text| Error::new(ErrorKind::Configuration, text);
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            certificate.shown_by((self.builder)()).build()
-        }));
+        let made = catch_unwind(AssertUnwindSafe(|| certificate.shown_by((self.builder)()).build()));
         let client = made
             .map_err(|_| fault("the closure given to SameCertificate panicked"))?
             .map_err(|e| fault("the HTTP client for the API cannot be made").because(e))?;
@@ -86,12 +81,7 @@ impl SameCertificate {
 
 #[async_trait::async_trait]
 impl Middleware for SameCertificate {
-    async fn handle(
-        &self,
-        request: Request,
-        extensions: &mut Extensions,
-        next: Next<'_>,
-    ) -> Result<Response> {
+    async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
         let carried = extensions.get().and_then(|Carried(token)| {
             // Extensions may be older than the request: those of a redirect, or of another request of the user's.
             let is_on = request.headers().get(AUTHORIZATION) == Some(&token.authorization());
@@ -99,9 +89,7 @@ impl Middleware for SameCertificate {
         });
         match carried {
             Some(certificate) => {
-                let client = self
-                    .client(&certificate)
-                    .map_err(reqwest_middleware::Error::middleware)?;
+                let client = self.client(&certificate).map_err(reqwest_middleware::Error::middleware)?;
                 Ok(client.execute(request).await?)
             }
             None => next.run(request, extensions).await,

@@ -78,11 +78,7 @@ struct Proved {
 #[cfg(feature = "dpop")]
 impl Proved {
     fn at(url: &Url) -> Box<Self> {
-        Box::new(Proved {
-            url: url.clone(),
-            demanded: None,
-            repeated: false,
-        })
+        Box::new(Proved { url: url.clone(), demanded: None, repeated: false })
     }
 }
 
@@ -99,20 +95,9 @@ impl<Q: Outgoing> Trip<Q> {
 
     /// Puts `token` on `request`. A token that is bound to a key needs [`prove`](Self::prove) besides.
     #[inline]
-    pub(super) fn begin(
-        policy: &Policy,
-        origin: usize,
-        token: AccessToken,
-        request: &mut Q,
-    ) -> Self {
-        let kept = if policy.repeat {
-            request.keep(policy)
-        } else {
-            None
-        };
-        request
-            .headers_mut()
-            .insert(AUTHORIZATION, token.authorization());
+    pub(super) fn begin(policy: &Policy, origin: usize, token: AccessToken, request: &mut Q) -> Self {
+        let kept = if policy.repeat { request.keep(policy) } else { None };
+        request.headers_mut().insert(AUTHORIZATION, token.authorization());
         Trip {
             token,
             kept,
@@ -144,14 +129,7 @@ impl<Q: Outgoing> Trip<Q> {
         let now = Clock::System.now();
         let proved = self.proved.get_or_insert_with(|| Proved::at(&url));
         let nonce = proved.demanded.take();
-        let proof = binding.proof(
-            Role::Resource,
-            method,
-            &url,
-            Some(&self.token),
-            now,
-            nonce.as_deref(),
-        );
+        let proof = binding.proof(Role::Resource, method, &url, Some(&self.token), now, nonce.as_deref());
         let proof = proof.await?;
         request.headers_mut().insert(DPOP, proof);
         Ok(())
@@ -166,20 +144,14 @@ impl<Q: Outgoing> Trip<Q> {
     /// What the answer asks for. Its nonce, whatever its status, is for the proofs to come.
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
         // After a redirect to another origin the token was not on the request any more.
-        let is_ours = || {
-            answer
-                .from
-                .is_none_or(|from| policy.is_from(from, self.origin))
-        };
+        let is_ours = || answer.from.is_none_or(|from| policy.is_from(from, self.origin));
         #[cfg(feature = "dpop")]
         if let (Some(proved), Some(binding)) = (&self.proved, self.token.binding()) {
             let nonce = match is_ours() {
                 true => binding.hear(Role::Resource, &proved.url, answer.headers),
                 false => None,
             };
-            let demanded = nonce.filter(|_| {
-                answer.status == StatusCode::UNAUTHORIZED && demands_nonce(answer.headers)
-            });
+            let demanded = nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && demands_nonce(answer.headers));
             if let Some(nonce) = demanded {
                 return match proved.repeated {
                     true => Verdict::HandBack,
@@ -191,10 +163,7 @@ impl<Q: Outgoing> Trip<Q> {
             None => "Bearer",
             Some(_) => "DPoP",
         };
-        match !self.replaced
-            && policy.says_rejected(scheme, self.is_post, answer.status, answer.headers)
-            && is_ours()
-        {
+        match !self.replaced && policy.says_rejected(scheme, self.is_post, answer.status, answer.headers) && is_ours() {
             true => Verdict::AnotherToken,
             false => Verdict::HandBack,
         }
@@ -231,9 +200,7 @@ impl<Q: Outgoing> Trip<Q> {
         if self.token.binding().is_some() {
             self.kept = again.keep(&bearer.policy);
         }
-        again
-            .headers_mut()
-            .insert(AUTHORIZATION, self.token.authorization());
+        again.headers_mut().insert(AUTHORIZATION, self.token.authorization());
         self.prove(&mut again).await.ok()?;
         Some(again)
     }

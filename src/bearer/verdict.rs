@@ -8,18 +8,8 @@ use crate::challenge::Challenge;
 
 impl Policy {
     /// Of a token that was presented by this scheme; `is_post`: by a POST.
-    pub(super) fn says_rejected(
-        &self,
-        scheme: &str,
-        is_post: bool,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> bool {
-        if self
-            .rejected_when
-            .as_ref()
-            .is_some_and(|predicate| predicate(status, headers))
-        {
+    pub(super) fn says_rejected(&self, scheme: &str, is_post: bool, status: StatusCode, headers: &HeaderMap) -> bool {
+        if self.rejected_when.as_ref().is_some_and(|predicate| predicate(status, headers)) {
             return true;
         }
         match status {
@@ -35,20 +25,15 @@ impl Policy {
 /// gRPC, whose calls are all POSTs, says UNAUTHENTICATED in the headers of a response without messages ("Trailers-Only", which
 /// has a content type).
 fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"))
+    headers.get(CONTENT_TYPE).is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// RFC 6750 section 3.1 and RFC 9449 section 7.1: unless the challenge for our scheme names an error other than `invalid_token`. Many servers
 /// send `Bearer realm="x"`, or nothing, for an expired token.
 fn unauthorized(scheme: &str, headers: &HeaderMap) -> bool {
     let challenges = Challenge::all(headers);
-    let mut errors = challenges
-        .iter()
-        .filter(|challenge| challenge.is(scheme))
-        .filter_map(|c| c.param("error"))
-        .peekable();
+    let mut errors =
+        challenges.iter().filter(|challenge| challenge.is(scheme)).filter_map(|c| c.param("error")).peekable();
     errors.peek().is_none() || errors.any(|error| error == "invalid_token")
 }
 
@@ -64,10 +49,7 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[test]
@@ -80,14 +62,8 @@ mod tests {
             (r#"Basic error="insufficient_scope""#, true),
             (r#"Bearer error="insufficient_scope""#, false),
             (r#"Bearer error="invalid_request""#, false),
-            (
-                r#"Basic realm="x", Bearer error="insufficient_scope""#,
-                false,
-            ),
-            (
-                r#"Bearer error="insufficient_scope", Bearer error="invalid_token""#,
-                true,
-            ),
+            (r#"Basic realm="x", Bearer error="insufficient_scope""#, false),
+            (r#"Bearer error="insufficient_scope", Bearer error="invalid_token""#, true),
             ("\u{fc}", true),
         ] {
             let value = HeaderValue::from_bytes(challenge.as_bytes()).unwrap();
@@ -98,12 +74,7 @@ mod tests {
                 "{challenge}"
             );
         }
-        assert!(policy().says_rejected(
-            "Bearer",
-            false,
-            StatusCode::UNAUTHORIZED,
-            &HeaderMap::new()
-        ));
+        assert!(policy().says_rejected("Bearer", false, StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     }
 
     #[test]
@@ -112,12 +83,7 @@ mod tests {
         let invalid_token = headers(&[("www-authenticate", r#"Bearer error="invalid_token""#)]);
         for status in [200, 400, 403, 419, 429, 500, 503] {
             assert!(
-                !policy().says_rejected(
-                    "Bearer",
-                    true,
-                    StatusCode::from_u16(status).unwrap(),
-                    &invalid_token
-                ),
+                !policy().says_rejected("Bearer", true, StatusCode::from_u16(status).unwrap(), &invalid_token),
                 "{status}"
             );
         }
@@ -130,10 +96,7 @@ mod tests {
                 "Bearer",
                 is_post,
                 status,
-                &headers(&[
-                    ("content-type", "application/grpc+proto"),
-                    ("grpc-status", code),
-                ]),
+                &headers(&[("content-type", "application/grpc+proto"), ("grpc-status", code)]),
             )
         };
         assert!(says(true, StatusCode::OK, "16"));
@@ -142,12 +105,7 @@ mod tests {
         assert!(!says(true, StatusCode::OK, "0"));
         assert!(!says(true, StatusCode::CREATED, "16"));
         assert!(
-            !policy().says_rejected(
-                "Bearer",
-                true,
-                StatusCode::OK,
-                &headers(&[("grpc-status", "16")])
-            ),
+            !policy().says_rejected("Bearer", true, StatusCode::OK, &headers(&[("grpc-status", "16")])),
             "not gRPC"
         );
     }
@@ -158,12 +116,7 @@ mod tests {
         policy.rejected_when = Some(std::sync::Arc::new(|status, headers| {
             status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")
         }));
-        assert!(policy.says_rejected(
-            "Bearer",
-            false,
-            StatusCode::FORBIDDEN,
-            &headers(&[("x-token-expired", "1")])
-        ));
+        assert!(policy.says_rejected("Bearer", false, StatusCode::FORBIDDEN, &headers(&[("x-token-expired", "1")])));
         assert!(!policy.says_rejected("Bearer", false, StatusCode::FORBIDDEN, &HeaderMap::new()));
         assert!(policy.says_rejected("Bearer", false, StatusCode::UNAUTHORIZED, &HeaderMap::new()));
     }

@@ -16,10 +16,7 @@ impl Moment {
     #[cfg(any(test, fuzzing, feature = "test-util"))]
     /// `mono` since some fixed point of this process or machine, `wall` since the Unix epoch.
     pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
-        Moment {
-            mono: nanoseconds(mono),
-            wall: nanoseconds(wall),
-        }
+        Moment { mono: nanoseconds(mono), wall: nanoseconds(wall) }
     }
 
     /// On the monotonic clock, since some fixed point.
@@ -34,10 +31,7 @@ impl Moment {
 
     pub(crate) fn plus(self, wait: Duration) -> Moment {
         let wait = nanoseconds(wait);
-        Moment {
-            mono: self.mono.saturating_add(wait),
-            wall: self.wall.saturating_add(wait),
-        }
+        Moment { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
     /// On a machine that was up for less, the monotonic hand stops at its start: the wall hand is then the more
@@ -45,10 +39,7 @@ impl Moment {
     #[cfg(feature = "shared")]
     pub(crate) fn minus(self, age: Duration) -> Moment {
         let age = nanoseconds(age);
-        Moment {
-            mono: self.mono.saturating_sub(age),
-            wall: self.wall.saturating_sub(age),
-        }
+        Moment { mono: self.mono.saturating_sub(age), wall: self.wall.saturating_sub(age) }
     }
 
     /// Reached as soon as either clock says so.
@@ -58,10 +49,7 @@ impl Moment {
     }
 
     pub(crate) fn earlier(self, other: Moment) -> Moment {
-        Moment {
-            mono: self.mono.min(other.mono),
-            wall: self.wall.min(other.wall),
-        }
+        Moment { mono: self.mono.min(other.mono), wall: self.wall.min(other.wall) }
     }
 }
 
@@ -84,10 +72,7 @@ impl Clock {
             // In this order: a glance is compared with the wall clock, and no more time passes by it than by the other one.
             Clock::System => {
                 let wall = system::wall();
-                Moment {
-                    mono: system::mono(),
-                    wall,
-                }
+                Moment { mono: system::mono(), wall }
             }
             #[cfg(any(test, feature = "test-util"))]
             Clock::Manual(clock) => clock.read(),
@@ -99,10 +84,7 @@ impl Clock {
     #[inline]
     fn glance(&self) -> Moment {
         match self {
-            Clock::System => Moment {
-                mono: 0,
-                wall: system::wall(),
-            },
+            Clock::System => Moment { mono: 0, wall: system::wall() },
             #[cfg(any(test, feature = "test-util"))]
             Clock::Manual(clock) => clock.read(),
         }
@@ -134,11 +116,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn at(at: Moment) -> Self {
-        Deadline {
-            at,
-            read: Moment { mono: 0, wall: 0 },
-            span: 0,
-        }
+        Deadline { at, read: Moment { mono: 0, wall: 0 }, span: 0 }
     }
 
     #[inline]
@@ -148,8 +126,7 @@ impl Deadline {
 
     #[inline]
     fn is_out_of_reach(&self, glance: Moment) -> bool {
-        glance.wall.wrapping_sub(self.read.wall) < self.span
-            && glance.mono.wrapping_sub(self.read.mono) < self.span
+        glance.wall.wrapping_sub(self.read.wall) < self.span && glance.mono.wrapping_sub(self.read.mono) < self.span
     }
 
     #[cold]
@@ -190,9 +167,7 @@ mod system {
     fn read(clock: ClockId) -> u64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
         // Negative: before 1970. Both numbers are the kernel's: the product fits until 2554.
-        (tv_sec.max(0) as u64)
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(tv_nsec as u64)
+        (tv_sec.max(0) as u64).wrapping_mul(1_000_000_000).wrapping_add(tv_nsec as u64)
     }
 }
 
@@ -227,10 +202,7 @@ mod tests {
         let at = |mono, wall| Moment::new(Duration::from_secs(mono), Duration::from_secs(wall));
         let end = at(10, 1_000).plus(Duration::from_secs(5));
         assert!(!end.reached(at(14, 1_004)));
-        assert!(
-            end.reached(at(15, 1_004)),
-            "the wall clock was stepped back"
-        );
+        assert!(end.reached(at(15, 1_004)), "the wall clock was stepped back");
         assert!(end.reached(at(14, 1_005)), "the machine was suspended");
         assert!(!end.reached(at(9, 0)), "both went back");
     }
@@ -258,9 +230,7 @@ mod tests {
 
     #[test]
     fn glances_at_the_wall_clock_notice_what_both_clocks_would() {
-        let at = |mono: u64, wall: u64| {
-            Moment::new(Duration::from_millis(mono), Duration::from_millis(wall))
-        };
+        let at = |mono: u64, wall: u64| Moment::new(Duration::from_millis(mono), Duration::from_millis(wall));
         let glance = |moment| Clock::System.glance_at(moment);
         let read_at = |now| {
             let mut deadline = Deadline::at(at(5_000, 105_000));
@@ -280,19 +250,14 @@ mod tests {
             assert!(is_far(now.plus(Duration::from_millis(2))));
             assert!(!is_far(now.plus(Duration::from_millis(3))));
         }
-        for (now, why) in [
-            (at(5_000, 101_000), "it is reached"),
-            (at(1_000, 0), "a clock before 1970 stands still"),
-        ] {
+        for (now, why) in [(at(5_000, 101_000), "it is reached"), (at(1_000, 0), "a clock before 1970 stands still")] {
             assert!(!read_at(now)(now), "{why}");
         }
     }
 
     #[test]
     fn glances_at_both_clocks_notice_either() {
-        let at = |mono: u64, wall: u64| {
-            Moment::new(Duration::from_millis(mono), Duration::from_millis(wall))
-        };
+        let at = |mono: u64, wall: u64| Moment::new(Duration::from_millis(mono), Duration::from_millis(wall));
         let mut deadline = Deadline::at(at(5_000, 105_000));
         let now = at(1_000, 101_000);
         deadline.note(now, now);
@@ -313,10 +278,7 @@ mod tests {
         for (move_the_hands, why) in [
             (&(|| hands.advance(hour)) as &dyn Fn(), "an hour has passed"),
             (&|| hands.set_wall(|hand| hand + hour), "suspended"),
-            (
-                &|| hands.set_mono(|hand| hand + hour),
-                "set back by an hour",
-            ),
+            (&|| hands.set_mono(|hand| hand + hour), "set back by an hour"),
         ] {
             let mut deadline = deadline();
             move_the_hands();
@@ -341,11 +303,6 @@ mod tests {
 
     #[test]
     fn the_end_of_time_overflows_nothing() {
-        assert!(
-            !Clock::System
-                .now()
-                .plus(Duration::MAX)
-                .reached(Clock::System.now())
-        );
+        assert!(!Clock::System.now().plus(Duration::MAX).reached(Clock::System.now()));
     }
 }

@@ -94,10 +94,7 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     pub(crate) fn new(now: Moment) -> Self {
-        let pulse = Pulse {
-            last: AtomicU64::new(0),
-            started: AtomicBool::new(false),
-        };
+        let pulse = Pulse { last: AtomicU64::new(0), started: AtomicBool::new(false) };
         pulse.set(now);
         pulse
     }
@@ -112,10 +109,7 @@ impl Pulse {
     }
 
     fn set(&self, now: Moment) {
-        self.last.store(
-            u64::try_from(now.mono().as_nanos()).unwrap_or(u64::MAX),
-            Ordering::Relaxed,
-        );
+        self.last.store(u64::try_from(now.mono().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     fn last(&self) -> Duration {
@@ -168,9 +162,7 @@ pub(crate) async fn fly<S: TokenSource>(source: &S, plan: &Plan) -> Outcome {
         match polled {
             Ok(Poll::Ready(Ok(token))) => Poll::Ready(Outcome::Token(token)),
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Failed(error)),
-            Ok(Poll::Pending) if too_late => {
-                Poll::Ready(Outcome::Failed(no_token_within(plan.deadline)))
-            }
+            Ok(Poll::Pending) if too_late => Poll::Ready(Outcome::Failed(no_token_within(plan.deadline))),
             Ok(Poll::Pending) => Poll::Pending,
             Err(_) => Poll::Ready(Outcome::Panicked(panicked())),
         }
@@ -191,32 +183,20 @@ fn panicked() -> Error {
 }
 
 /// Waits until a flight lands, at most for `patience`. `None`: ask again.
-pub(crate) async fn landed<T: Clone>(
-    mut landing: watch::Receiver<Option<T>>,
-    patience: Duration,
-) -> Option<T> {
-    let mut wait = pin!(tokio::time::timeout(
-        patience,
-        landing.wait_for(Option::is_some)
-    ));
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| wait.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(Ok(landed)))) => Poll::Ready(landed.clone()),
-            // It may be overdue; it is gone, or brought nothing to hand out; or the timer panicked, since the runtime in
-            // which we were polled first is gone.
-            Ok(Poll::Ready(_)) | Err(_) => Poll::Ready(None),
-        },
-    )
+pub(crate) async fn landed<T: Clone>(mut landing: watch::Receiver<Option<T>>, patience: Duration) -> Option<T> {
+    let mut wait = pin!(tokio::time::timeout(patience, landing.wait_for(Option::is_some)));
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| wait.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Ok(Ok(landed)))) => Poll::Ready(landed.clone()),
+        // It may be overdue; it is gone, or brought nothing to hand out; or the timer panicked, since the runtime in
+        // which we were polled first is gone.
+        Ok(Poll::Ready(_)) | Err(_) => Poll::Ready(None),
+    })
     .await
 }
 
 fn no_token_within(deadline: Duration) -> Error {
-    Error::new(
-        ErrorKind::Transport,
-        format!("no token within the flight deadline of {deadline:?}"),
-    )
-    .transient()
+    Error::new(ErrorKind::Transport, format!("no token within the flight deadline of {deadline:?}")).transient()
 }
 
 /// The tokio runtime that polls us.
@@ -228,16 +208,12 @@ pub(crate) enum Runtime {
 impl Runtime {
     pub(crate) fn current() -> Runtime {
         let Ok(handle) = Handle::try_current() else {
-            return Runtime::Unfit(
-                "not called inside a tokio runtime: a new token has to be fetched, which needs one",
-            );
+            return Runtime::Unfit("not called inside a tokio runtime: a new token has to be fetched, which needs one");
         };
         // tokio has no question for this; without timers the constructor panics.
         match catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))) {
             Ok(()) => Runtime::Ready(handle),
-            Err(_) => {
-                Runtime::Unfit("the tokio runtime has no timers: build it with `enable_all()`")
-            }
+            Err(_) => Runtime::Unfit("the tokio runtime has no timers: build it with `enable_all()`"),
         }
     }
 }

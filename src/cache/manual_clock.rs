@@ -54,22 +54,13 @@ impl ManualClock {
     /// A clock that stands still, at a day of uptime, in 2026.
     #[expect(clippy::new_without_default, reason = "no time is the default one")]
     pub fn new() -> Self {
-        let start = Moment::new(
-            Duration::from_secs(86_400),
-            Duration::from_secs(1_790_000_000),
-        );
-        ManualClock {
-            hands: Arc::new(Mutex::new(start)),
-            along: None,
-        }
+        let start = Moment::new(Duration::from_secs(86_400), Duration::from_secs(1_790_000_000));
+        ManualClock { hands: Arc::new(Mutex::new(start)), along: None }
     }
 
     /// A clock that moves along with tokio's, from now on: in a runtime whose clock is paused, sleeping moves it.
     pub fn along_tokio() -> Self {
-        ManualClock {
-            along: Some(Instant::now()),
-            ..ManualClock::new()
-        }
+        ManualClock { along: Some(Instant::now()), ..ManualClock::new() }
     }
 
     /// Time passes.
@@ -91,15 +82,8 @@ impl ManualClock {
     /// # Errors
     ///
     /// As [`AccessToken::bearer`].
-    pub fn bearer(
-        &self,
-        secret: impl Into<SecretString>,
-        lifetime: Option<Duration>,
-    ) -> Result<AccessToken, Error> {
-        let terms = Terms {
-            lifetime,
-            ..Terms::default()
-        };
+    pub fn bearer(&self, secret: impl Into<SecretString>, lifetime: Option<Duration>) -> Result<AccessToken, Error> {
+        let terms = Terms { lifetime, ..Terms::default() };
         AccessToken::issued(&secret.into(), terms, self.read())
     }
 

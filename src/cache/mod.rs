@@ -84,12 +84,7 @@ struct Core<S> {
 impl<S: TokenSource + 'static> Cached<S> {
     /// An empty cache around `source`. No I/O; works outside a runtime.
     pub fn new(source: S) -> Self {
-        Cached::assemble(
-            Arc::new(source),
-            Settings::default(),
-            Clock::System,
-            fastrand::Rng::new(),
-        )
+        Cached::assemble(Arc::new(source), Settings::default(), Clock::System, fastrand::Rng::new())
     }
 }
 
@@ -114,19 +109,9 @@ impl<S: TokenSource + 'static> TokenSource for Cached<S> {
 }
 
 impl<S: TokenSource + 'static> Cached<S> {
-    pub(crate) fn assemble(
-        source: Arc<S>,
-        settings: Settings,
-        clock: Clock,
-        random: fastrand::Rng,
-    ) -> Self {
+    pub(crate) fn assemble(source: Arc<S>, settings: Settings, clock: Clock, random: fastrand::Rng) -> Self {
         let state = Lock::new(State::new(settings, random));
-        Cached(Arc::new(Core {
-            slots: Slots::new(),
-            clock,
-            state,
-            source,
-        }))
+        Cached(Arc::new(Core { slots: Slots::new(), clock, state, source }))
     }
 
     /// This thread has no lease: what can be answered without a flight is answered at once.
@@ -137,9 +122,7 @@ impl<S: TokenSource + 'static> Cached<S> {
             Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
             Answer::Fail(error) => TokenFuture::ready(Err(error)),
             // The runtime is looked up when the future is polled: `block_on(source.token())` calls us outside of it.
-            Answer::UseAndDepart(..) | Answer::Depart | Answer::Wait(..) => {
-                TokenFuture::new(self.obtain())
-            }
+            Answer::UseAndDepart(..) | Answer::Depart | Answer::Wait(..) => TokenFuture::new(self.obtain()),
         }
     }
 
@@ -169,47 +152,40 @@ impl<S: TokenSource + 'static> Cached<S> {
             Runtime::Ready(runtime) => runtime,
             Runtime::Unfit(why) => return Step::Done(self.without_runtime(now, why)),
         };
-        self.0
-            .with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
-                Answer::Use(token, _) => Step::Done(Ok(token)),
-                Answer::Fail(error) => Step::Done(Err(error)),
-                Answer::UseAndDepart(token, _) => {
-                    self.depart(state, &runtime, now);
-                    Step::Done(Ok(token))
-                }
-                Answer::Wait(landing, patience) => Step::Wait(landing, patience),
-                Answer::Depart if !patient.yielded && state.has_silent_flight(runtime.id()) => {
-                    patient.yielded = true;
-                    Step::Yield
-                }
-                Answer::Depart if patient.departures == MOST_DEPARTURES => {
-                    Step::Done(Err(Error::new(
-                        ErrorKind::Other,
-                        "no flight lands: the tokio runtime is shutting down",
-                    )))
-                }
-                Answer::Depart => {
-                    patient.departures += 1;
-                    let landing = self.depart(state, &runtime, now);
-                    Step::Wait(landing, state.settings().patience())
-                }
-            })
+        self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
+            Answer::Use(token, _) => Step::Done(Ok(token)),
+            Answer::Fail(error) => Step::Done(Err(error)),
+            Answer::UseAndDepart(token, _) => {
+                self.depart(state, &runtime, now);
+                Step::Done(Ok(token))
+            }
+            Answer::Wait(landing, patience) => Step::Wait(landing, patience),
+            Answer::Depart if !patient.yielded && state.has_silent_flight(runtime.id()) => {
+                patient.yielded = true;
+                Step::Yield
+            }
+            Answer::Depart if patient.departures == MOST_DEPARTURES => {
+                Step::Done(Err(Error::new(ErrorKind::Other, "no flight lands: the tokio runtime is shutting down")))
+            }
+            Answer::Depart => {
+                patient.departures += 1;
+                let landing = self.depart(state, &runtime, now);
+                Step::Wait(landing, state.settings().patience())
+            }
+        })
     }
 
     /// A usable token, and a while without looking for a runtime again: that may cost a caught panic.
     fn without_runtime(&self, now: Moment, why: &'static str) -> Result<AccessToken, Error> {
-        self.0
-            .with_state(|state| match self.0.ask(state, now, None) {
-                Answer::Use(token, _) => Ok(token),
-                Answer::UseAndDepart(token, unusable_at) => {
-                    self.0
-                        .slots
-                        .lease(&token, now.plus(RUNTIME_SOUGHT_EVERY).earlier(unusable_at));
-                    Ok(token)
-                }
-                Answer::Fail(error) => Err(error),
-                Answer::Depart | Answer::Wait(..) => Err(Error::new(ErrorKind::Other, why)),
-            })
+        self.0.with_state(|state| match self.0.ask(state, now, None) {
+            Answer::Use(token, _) => Ok(token),
+            Answer::UseAndDepart(token, unusable_at) => {
+                self.0.slots.lease(&token, now.plus(RUNTIME_SOUGHT_EVERY).earlier(unusable_at));
+                Ok(token)
+            }
+            Answer::Fail(error) => Err(error),
+            Answer::Depart | Answer::Wait(..) => Err(Error::new(ErrorKind::Other, why)),
+        })
     }
 
     /// Spawns the flight while the state is locked, so that there is one. A spawned task does not run before we let
@@ -234,20 +210,12 @@ impl<S: TokenSource + 'static> Cached<S> {
                 let _kept_alive = kept_alive;
                 let outcome = flight::fly(&*source, &plan).await;
                 // Without a handle left there is nobody to serve.
-                if let Some(result) =
-                    Weak::upgrade(&core).and_then(|core| core.land(number, outcome))
-                {
+                if let Some(result) = Weak::upgrade(&core).and_then(|core| core.land(number, outcome)) {
                     // An error means that nobody waits any more.
                     let _ = land.send(Some(result));
                 }
             }));
-            Flight {
-                number,
-                landing: landing.clone(),
-                pulse,
-                runtime: runtime.id(),
-                task: task.abort_handle(),
-            }
+            Flight { number, landing: landing.clone(), pulse, runtime: runtime.id(), task: task.abort_handle() }
         });
         landing
     }
@@ -323,10 +291,7 @@ impl<S> Clone for Cached<S> {
 impl<S: fmt::Debug> fmt::Debug for Cached<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.state.lock().name(self.0.clock.now());
-        f.debug_struct("Cached")
-            .field("state", &state)
-            .field("source", &self.0.source)
-            .finish()
+        f.debug_struct("Cached").field("state", &state).field("source", &self.0.source).finish()
     }
 }
 
@@ -386,18 +351,13 @@ impl<S: TokenSource + 'static> Cached<S> {
     /// How long a [`retry_after`](Error::retry_after) is obeyed: while a token is usable, and while there is none.
     /// Default: 1 h, 5 min.
     pub fn retry_after_limits(self, stale: Duration, expired: Duration) -> Self {
-        self.with(|settings| {
-            (settings.stale_retry_after, settings.expired_retry_after) = (stale, expired)
-        })
+        self.with(|settings| (settings.stale_retry_after, settings.expired_retry_after) = (stale, expired))
     }
 
     /// How many refreshes [`reject`](TokenSource::reject) may force at once, and after which time one more.
     /// Default: 3, 2 min.
     pub fn forced_refreshes(self, count: u32, every: Duration) -> Self {
-        self.with(|settings| {
-            (settings.forced_refreshes, settings.forced_refresh_every) =
-                (count, every.max(SHORTEST))
-        })
+        self.with(|settings| (settings.forced_refreshes, settings.forced_refresh_every) = (count, every.max(SHORTEST)))
     }
 
     /// Goes by another clock than the system's (feature `test-util`).
@@ -415,11 +375,6 @@ impl<S: TokenSource + 'static> Cached<S> {
     fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = self.0.state.lock().settings().clone();
         change(&mut settings);
-        Cached::assemble(
-            Arc::clone(&self.0.source),
-            settings,
-            self.0.clock.clone(),
-            fastrand::Rng::new(),
-        )
+        Cached::assemble(Arc::clone(&self.0.source), settings, self.0.clock.clone(), fastrand::Rng::new())
     }
 }

@@ -34,38 +34,25 @@ impl Note {
             Note::Departed { flight: _flight } => {
                 event!(debug, flight = _flight, "fetching an access token")
             }
-            Note::Failed {
-                error: _error,
-                usable: _usable,
-            } => event!(
+            Note::Failed { error: _error, usable: _usable } => event!(
                 warn,
                 error = %format_args!("{_error:#}"),
                 kind = ?_error.kind(),
                 token_still_usable = _usable,
                 "an access token could not be fetched"
             ),
-            Note::Recovered {
-                failed_flights: _count,
-            } => {
-                event!(
-                    info,
-                    failed_flights = _count,
-                    "access tokens can be fetched again"
-                );
+            Note::Recovered { failed_flights: _count } => {
+                event!(info, failed_flights = _count, "access tokens can be fetched again");
             }
-            Note::Refused => event!(
-                debug,
-                "the API refused an access token; another one is fetched when it is asked for"
-            ),
+            Note::Refused => {
+                event!(debug, "the API refused an access token; another one is fetched when it is asked for")
+            }
             Note::NoLifetime { assumed: _assumed } => {
                 event!(warn, assumed = ?_assumed, "the authorization server states no lifetime of its tokens");
             }
             Note::Forgotten(_) => {}
             Note::DeadOnArrival => {
-                event!(
-                    warn,
-                    "the authorization server issues tokens that are expired on arrival: they are not cached"
-                );
+                event!(warn, "the authorization server issues tokens that are expired on arrival: they are not cached");
             }
         }
     }

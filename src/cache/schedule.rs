@@ -19,12 +19,7 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// `draw`, in `0.0..1.0`, is the token's one jitter draw: 0.0 is the latest refresh, since jitter is only ever
     /// earlier.
-    pub(crate) fn of(
-        lifetime: Duration,
-        refresh_in: Option<Duration>,
-        settings: &Settings,
-        draw: f64,
-    ) -> Schedule {
+    pub(crate) fn of(lifetime: Duration, refresh_in: Option<Duration>, settings: &Settings, draw: f64) -> Schedule {
         let margin = settings.safety_margin.min(lifetime / 10);
         let unusable = lifetime.saturating_sub(margin);
 
@@ -32,10 +27,7 @@ impl Schedule {
             Some(window) => window.min(lifetime / 2),
             // The floor leaves room for retries with short tokens, half the lifetime keeps short tokens from being
             // renewed all the time, the cap keeps long ones from being thrown away early.
-            None => (lifetime / 5)
-                .max(WINDOW_FLOOR)
-                .min(lifetime / 2)
-                .min(WINDOW_CAP),
+            None => (lifetime / 5).max(WINDOW_FLOOR).min(lifetime / 2).min(WINDOW_CAP),
         };
         // A wish of zero would be a request for every call.
         let wish = refresh_in.map(|wish| wish.max(WINDOW_FLOOR.min(lifetime / 2)));
@@ -46,11 +38,7 @@ impl Schedule {
             .min(early(settings.max_age, draw))
             .min(wish.map_or(Duration::MAX, |wish| early(wish, draw)))
             .min(unusable);
-        Schedule {
-            refresh,
-            unusable,
-            expiry: lifetime,
-        }
+        Schedule { refresh, unusable, expiry: lifetime }
     }
 }
 
@@ -61,18 +49,12 @@ pub(crate) fn early(wait: Duration, draw: f64) -> Duration {
 
 /// `part * draw` without overflow or panic.
 pub(crate) fn share(part: Duration, draw: f64) -> Duration {
-    Duration::try_from_secs_f64(part.as_secs_f64() * draw.clamp(0.0, 1.0))
-        .unwrap_or(part)
-        .min(part)
+    Duration::try_from_secs_f64(part.as_secs_f64() * draw.clamp(0.0, 1.0)).unwrap_or(part).min(part)
 }
 
 /// `first` doubled `times` times, at most `most`.
 pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
-    2_u32
-        .checked_pow(times)
-        .and_then(|factor| first.checked_mul(factor))
-        .unwrap_or(most)
-        .min(most)
+    2_u32.checked_pow(times).and_then(|factor| first.checked_mul(factor)).unwrap_or(most).min(most)
 }
 
 /// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one flight deadline.
@@ -95,14 +77,7 @@ mod tests {
 
     #[test]
     fn an_hour_is_renewed_in_the_first_half_of_its_last_twelve_minutes() {
-        assert_eq!(
-            of(3600, 0.0),
-            Schedule {
-                refresh: seconds(3240),
-                unusable: seconds(3590),
-                expiry: seconds(3600)
-            }
-        );
+        assert_eq!(of(3600, 0.0), Schedule { refresh: seconds(3240), unusable: seconds(3590), expiry: seconds(3600) });
         assert_eq!(of(3600, 1.0).refresh, seconds(2880));
     }
 
@@ -116,21 +91,9 @@ mod tests {
             (300, 240_000, 270_000, 290_000),
             (36_000, 35_100_000, 35_550_000, 35_990_000),
         ] {
-            assert_eq!(
-                of(lifetime, 1.0).refresh,
-                Duration::from_millis(start),
-                "{lifetime}"
-            );
-            assert_eq!(
-                of(lifetime, 0.0).refresh,
-                Duration::from_millis(middle),
-                "{lifetime}"
-            );
-            assert_eq!(
-                of(lifetime, 0.0).unusable,
-                Duration::from_millis(unusable),
-                "{lifetime}"
-            );
+            assert_eq!(of(lifetime, 1.0).refresh, Duration::from_millis(start), "{lifetime}");
+            assert_eq!(of(lifetime, 0.0).refresh, Duration::from_millis(middle), "{lifetime}");
+            assert_eq!(of(lifetime, 0.0).unusable, Duration::from_millis(unusable), "{lifetime}");
         }
     }
 
@@ -143,15 +106,7 @@ mod tests {
 
     #[test]
     fn the_servers_wish_only_moves_the_refresh_earlier() {
-        let with = |wish| {
-            Schedule::of(
-                seconds(3600),
-                Some(seconds(wish)),
-                &Settings::default(),
-                0.0,
-            )
-            .refresh
-        };
+        let with = |wish| Schedule::of(seconds(3600), Some(seconds(wish)), &Settings::default(), 0.0).refresh;
         assert_eq!(with(600), seconds(600));
         assert_eq!(with(3500), seconds(3240));
         assert_eq!(with(0), seconds(30), "no storm");

@@ -49,10 +49,7 @@ impl Backoff {
     /// `first` is at least a millisecond, so that a fault never becomes a hot loop; `most` at least `first`.
     pub(crate) fn new(first: Duration, most: Duration) -> Self {
         let first = first.max(SHORTEST);
-        Backoff {
-            first,
-            most: most.max(first),
-        }
+        Backoff { first, most: most.max(first) }
     }
 }
 

@@ -26,11 +26,7 @@ pub(crate) struct Slots(Box<[Slot]>);
 impl Slots {
     pub(crate) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Slots(
-            (0..cores.next_power_of_two().min(MOST))
-                .map(|_| Slot::default())
-                .collect(),
-        )
+        Slots((0..cores.next_power_of_two().min(MOST)).map(|_| Slot::default()).collect())
     }
 
     /// The token of this thread's slot, if its lease still runs.
@@ -49,12 +45,7 @@ impl Slots {
             let until = Deadline::at(until);
             match &mut *slot {
                 Some(lease) if lease.token.id() == token.id() => lease.until = until,
-                other => {
-                    *other = Some(Lease {
-                        token: token.copy(),
-                        until,
-                    })
-                }
+                other => *other = Some(Lease { token: token.copy(), until }),
             }
         }
     }

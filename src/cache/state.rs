@@ -79,10 +79,7 @@ pub(crate) enum Answer {
 impl State {
     pub(crate) fn new(settings: Settings, random: fastrand::Rng) -> Self {
         State {
-            allowance: Allowance {
-                left: settings.forced_refreshes,
-                since: None,
-            },
+            allowance: Allowance { left: settings.forced_refreshes, since: None },
             settings,
             current: None,
             refused: None,
@@ -103,20 +100,10 @@ impl State {
     /// What is to be done with a fresh, stale or expired token. `here` is the runtime of the caller, if he has one.
     pub(crate) fn ask(&self, now: Moment, here: Option<Id>) -> Answer {
         let patience = self.settings.patience();
-        let flight = self
-            .flight
-            .as_ref()
-            .filter(|flight| flight.is_under_way(now, patience, here));
-        let overdue_in = |flight: &Flight| {
-            flight
-                .overdue_at(patience)
-                .saturating_sub(now.mono())
-                .max(SHORTEST)
-        };
+        let flight = self.flight.as_ref().filter(|flight| flight.is_under_way(now, patience, here));
+        let overdue_in = |flight: &Flight| flight.overdue_at(patience).saturating_sub(now.mono()).max(SHORTEST);
         match self.usable(now) {
-            Some(current) if !current.refresh_at.reached(now) => {
-                Answer::Use(current.token.clone(), current.refresh_at)
-            }
+            Some(current) if !current.refresh_at.reached(now) => Answer::Use(current.token.clone(), current.refresh_at),
             Some(current) => {
                 let until = match (flight, self.pause(true).filter(|end| !end.reached(now))) {
                     (Some(flight), _) => now.plus(overdue_in(flight)),
@@ -129,12 +116,9 @@ impl State {
             }
             None => match (flight, &self.setback) {
                 (Some(flight), _) => Answer::Wait(flight.landing.clone(), overdue_in(flight)),
-                (
-                    None,
-                    Some(Setback {
-                        error: Some(error), ..
-                    }),
-                ) if self.pause(false).is_some_and(|end| !end.reached(now)) => {
+                (None, Some(Setback { error: Some(error), .. }))
+                    if self.pause(false).is_some_and(|end| !end.reached(now)) =>
+                {
                     Answer::Fail(error.clone())
                 }
                 (None, _) => Answer::Depart,
@@ -144,9 +128,7 @@ impl State {
 
     /// Whether a flight of the runtime `here` has missed its beat, without being gone.
     pub(crate) fn has_silent_flight(&self, here: Id) -> bool {
-        self.flight
-            .as_ref()
-            .is_some_and(|flight| flight.runtime == here && !flight.is_gone())
+        self.flight.as_ref().is_some_and(|flight| flight.runtime == here && !flight.is_gone())
     }
 
     /// The token whose refusal the source is to hear of.
@@ -174,16 +156,12 @@ impl State {
             Some(old) => old.task.abort(),
             None => {}
         }
-        self.notes.push(Note::Departed {
-            flight: self.flights,
-        });
+        self.notes.push(Note::Departed { flight: self.flights });
     }
 
     /// The tasks that serve nobody once the last handle is dropped.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = &AbortHandle> {
-        self.overtaken
-            .iter()
-            .chain(self.flight.as_ref().map(|flight| &flight.task))
+        self.overtaken.iter().chain(self.flight.as_ref().map(|flight| &flight.task))
     }
 
     /// What has happened since the last call, to be told without the lock.
@@ -193,10 +171,7 @@ impl State {
 
     /// A flight lands. Returns what those who waited for it get; `None`: they ask again.
     pub(crate) fn land(&mut self, number: u64, outcome: Outcome, now: Moment) -> Landed {
-        let late = self
-            .flight
-            .as_ref()
-            .is_none_or(|flight| flight.number != number);
+        let late = self.flight.as_ref().is_none_or(|flight| flight.number != number);
         if !late {
             self.flight = None;
         }
@@ -220,10 +195,7 @@ impl State {
     }
 
     fn arrived(&mut self, number: u64, token: AccessToken, late: bool, now: Moment) -> Landed {
-        let refused = self
-            .refused
-            .as_ref()
-            .filter(|refused| refused.token.same_value(&token));
+        let refused = self.refused.as_ref().filter(|refused| refused.token.same_value(&token));
         let (token, insisted) = match (refused, &self.current) {
             // It took off before the rejection, so that it cannot be the server's answer to it.
             (Some(refused), _) if late || refused.during == Some(number) => return None,
@@ -264,17 +236,12 @@ impl State {
 
     /// "The API refused this very token." Returns whether it must not be handed out any more.
     pub(crate) fn reject(&mut self, token: &AccessToken, now: Moment) -> bool {
-        let current = self
-            .usable(now)
-            .filter(|current| current.token.id() == token.id() && !current.insisted);
+        let current = self.usable(now).filter(|current| current.token.id() == token.id() && !current.insisted);
         if current.is_none() || !self.allowance.take(&self.settings, now) {
             return false;
         }
         let during = self.flight.as_ref().map(|flight| flight.number);
-        self.refused = self.current.take().map(|current| Refused {
-            token: current.token,
-            during,
-        });
+        self.refused = self.current.take().map(|current| Refused { token: current.token, during });
         self.notes.push(Note::Refused);
         true
     }
@@ -290,26 +257,17 @@ impl State {
     }
 
     fn usable(&self, now: Moment) -> Option<&Current> {
-        self.current
-            .as_ref()
-            .filter(|current| !current.unusable_at.reached(now))
+        self.current.as_ref().filter(|current| !current.unusable_at.reached(now))
     }
 
     fn schedule(&mut self, token: AccessToken, insisted: bool) -> Current {
         let lifetime = token.lifetime().unwrap_or_else(|| {
             if !std::mem::replace(&mut self.warned.lifetime, true) {
-                self.notes.push(Note::NoLifetime {
-                    assumed: self.settings.default_lifetime,
-                });
+                self.notes.push(Note::NoLifetime { assumed: self.settings.default_lifetime });
             }
             self.settings.default_lifetime
         });
-        let schedule = Schedule::of(
-            lifetime,
-            token.refresh_in(),
-            &self.settings,
-            self.random.f64(),
-        );
+        let schedule = Schedule::of(lifetime, token.refresh_in(), &self.settings, self.random.f64());
         let received = token.received();
         Current {
             token,
@@ -320,10 +278,7 @@ impl State {
     }
 
     fn set_back(&mut self, error: Option<Error>, now: Moment) {
-        let failed_before = self
-            .setback
-            .as_ref()
-            .is_some_and(|setback| setback.error.is_some());
+        let failed_before = self.setback.as_ref().is_some_and(|setback| setback.error.is_some());
         // Failures, and answers that bring nothing new, are counted apart.
         let count = match &self.setback {
             Some(setback) if failed_before == error.is_some() => setback.count.saturating_add(1),
@@ -334,12 +289,7 @@ impl State {
             let usable = self.usable(now).is_some();
             self.notes.push(Note::Failed { error, usable });
         }
-        self.setback = Some(Setback {
-            error,
-            count,
-            since: now,
-            draw: self.random.f64(),
-        });
+        self.setback = Some(Setback { error, count, since: now, draw: self.random.f64() });
     }
 
     /// The setback is over.
@@ -348,17 +298,10 @@ impl State {
     }
 
     fn recover_unless(&mut self, goes_on: bool) {
-        if let Some(Setback {
-            error: Some(error),
-            count,
-            ..
-        }) = self.setback.take()
-        {
+        if let Some(Setback { error: Some(error), count, .. }) = self.setback.take() {
             self.notes.push(Note::Forgotten(error));
             if !goes_on {
-                self.notes.push(Note::Recovered {
-                    failed_flights: count,
-                });
+                self.notes.push(Note::Recovered { failed_flights: count });
             }
         }
     }
@@ -367,28 +310,15 @@ impl State {
     fn pause(&self, usable: bool) -> Option<Moment> {
         let setback = self.setback.as_ref()?;
         let settings = &self.settings;
-        let denied =
-            |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled);
+        let denied = |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled);
         let backoff = match &setback.error {
             Some(error) if denied(error) => settings.denied_backoff,
             _ if usable => settings.stale_backoff,
             _ => settings.expired_backoff,
         };
-        let wait = early(
-            doubled(backoff.first, setback.count.saturating_sub(1), backoff.most),
-            setback.draw,
-        );
-        let obeyed = if usable {
-            settings.stale_retry_after
-        } else {
-            settings.expired_retry_after
-        };
-        let asked = setback
-            .error
-            .as_ref()
-            .and_then(Error::retry_after)
-            .unwrap_or_default()
-            .min(obeyed);
+        let wait = early(doubled(backoff.first, setback.count.saturating_sub(1), backoff.most), setback.draw);
+        let obeyed = if usable { settings.stale_retry_after } else { settings.expired_retry_after };
+        let asked = setback.error.as_ref().and_then(Error::retry_after).unwrap_or_default().min(obeyed);
         Some(setback.since.plus(wait.max(asked)))
     }
 }

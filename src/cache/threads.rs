@@ -66,12 +66,8 @@ mod checked {
 
         pub(in crate::cache) fn lock(&self) -> Guard<'_, T> {
             match self {
-                Lock::Real(lock) => {
-                    Guard::Real(lock.lock().unwrap_or_else(PoisonError::into_inner))
-                }
-                Lock::Checked(lock) => {
-                    Guard::Checked(lock.lock().unwrap_or_else(PoisonError::into_inner))
-                }
+                Lock::Real(lock) => Guard::Real(lock.lock().unwrap_or_else(PoisonError::into_inner)),
+                Lock::Checked(lock) => Guard::Checked(lock.lock().unwrap_or_else(PoisonError::into_inner)),
             }
         }
     }

@@ -12,12 +12,7 @@ use crate::{Error, ErrorKind};
 /// What RFC 6749 section 2.3.1 asks for is form-encoding. Servers disagree on it: some form-decode, some only
 /// percent-decode (to them `+` stays `+`), many do not decode at all. So a space is `%20`, which the first two
 /// understand alike, and what an ordinary secret consists of stays as it is, for the third.
-const BASIC: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'*')
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const BASIC: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn percent_encoded(text: &str) -> Zeroizing<String> {
     // Room for the worst case: growing would leave copies behind.
@@ -28,28 +23,18 @@ pub(super) fn percent_encoded(text: &str) -> Zeroizing<String> {
 
 /// RFC 7617 section 2.
 pub(super) fn header(id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, Error> {
-    let mut pair = Zeroizing::new(String::with_capacity(
-        (id.len() + secret.len())
-            .saturating_mul(3)
-            .saturating_add(1),
-    ));
+    let mut pair = Zeroizing::new(String::with_capacity((id.len() + secret.len()).saturating_mul(3).saturating_add(1)));
     if encoded {
         pair.extend([&**percent_encoded(id), ":", &**percent_encoded(secret)]);
     } else {
         pair.extend([id, ":", secret]);
     }
-    let mut value = Zeroizing::new(String::with_capacity(
-        "Basic ".len() + pair.len().saturating_mul(2),
-    ));
+    let mut value = Zeroizing::new(String::with_capacity("Basic ".len() + pair.len().saturating_mul(2)));
     value.push_str("Basic ");
     STANDARD.encode_string(pair.as_bytes(), &mut value);
     let bytes = Bytes::from_owner(Zeroizing::new(value.as_bytes().to_vec()));
-    let mut value = HeaderValue::from_maybe_shared(bytes).map_err(|_| {
-        Error::new(
-            ErrorKind::Credential,
-            "the client credentials do not fit into a header",
-        )
-    })?;
+    let mut value = HeaderValue::from_maybe_shared(bytes)
+        .map_err(|_| Error::new(ErrorKind::Credential, "the client credentials do not fit into a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -72,18 +57,12 @@ mod tests {
     fn basic_is_percent_encoded_with_spaces_as_percent_20() {
         // F03
         let auth = ClientAuth::client_secret_basic("a b:c", " %&+£€:@Az09*-._~");
-        assert_eq!(
-            decoded(&auth),
-            "a%20b%3Ac:%20%25%26%2B%C2%A3%E2%82%AC%3A%40Az09*-._~"
-        );
+        assert_eq!(decoded(&auth), "a%20b%3Ac:%20%25%26%2B%C2%A3%E2%82%AC%3A%40Az09*-._~");
     }
 
     #[test]
     fn raw_basic_is_as_it_comes() {
-        assert_eq!(
-            decoded(&ClientAuth::client_secret_basic_raw("id", "s+/=%:€")),
-            "id:s+/=%:€"
-        );
+        assert_eq!(decoded(&ClientAuth::client_secret_basic_raw("id", "s+/=%:€")), "id:s+/=%:€");
     }
 
     #[test]
@@ -101,13 +80,7 @@ mod tests {
         // RFC 6749 section 2.3.1: czZCaGRSa3F0MzpnWDFmQmF0M2JW
         let auth = ClientAuth::client_secret_basic("s6BhdRkqt3", "gX1fBat3bV");
         let proof = proof(&auth);
-        assert_eq!(
-            proof.authorization.unwrap(),
-            "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"
-        );
-        assert!(
-            proof.params.is_empty(),
-            "nothing of the client in the body beside Basic"
-        );
+        assert_eq!(proof.authorization.unwrap(), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW");
+        assert!(proof.params.is_empty(), "nothing of the client in the body beside Basic");
     }
 }

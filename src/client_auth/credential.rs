@@ -53,8 +53,7 @@ enum Origin {
     Closure(Arc<Closure>),
 }
 
-type Closure =
-    dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
+type Closure = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
 
 /// 1 MiB: far beyond any secret or key, far below what hurts.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -88,16 +87,14 @@ impl Credential {
             let read = catch_unwind(AssertUnwindSafe(&f)).map_err(panicked);
             Box::pin(async move {
                 let mut read = Box::pin(read?);
-                let polled =
-                    poll_fn(
-                        |cx| match catch_unwind(AssertUnwindSafe(|| read.as_mut().poll(cx))) {
-                            Ok(polled) => polled.map(Ok),
-                            Err(panic) => Poll::Ready(Err(panicked(panic))),
-                        },
-                    );
-                polled.await?.map(Into::into).map_err(|e| {
-                    unreadable("the closure given to Credential::from_fn failed").because(e)
-                })
+                let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| read.as_mut().poll(cx))) {
+                    Ok(polled) => polled.map(Ok),
+                    Err(panic) => Poll::Ready(Err(panicked(panic))),
+                });
+                polled
+                    .await?
+                    .map(Into::into)
+                    .map_err(|e| unreadable("the closure given to Credential::from_fn failed").because(e))
             })
         });
         Origin::Closure(closure).into()
@@ -115,10 +112,7 @@ impl Credential {
     pub fn or(self, second: impl Into<Credential>) -> Self {
         let second = second.into();
         let origins = self.origins.iter().chain(second.origins.iter()).cloned();
-        Credential {
-            origins: origins.collect(),
-            accepted: Arc::default(),
-        }
+        Credential { origins: origins.collect(), accepted: Arc::default() }
     }
 
     /// Which origins to try, the one that was accepted last before the others.
@@ -148,11 +142,7 @@ impl Credential {
         self.checked(place, |_| None).await
     }
 
-    async fn checked(
-        &self,
-        place: usize,
-        flaw: impl Fn(&str) -> Option<&'static str>,
-    ) -> Result<SecretString, Error> {
+    async fn checked(&self, place: usize, flaw: impl Fn(&str) -> Option<&'static str>) -> Result<SecretString, Error> {
         let Some(origin) = self.origins.get(place) else {
             return Err(unreadable("there is no such credential"));
         };
@@ -202,9 +192,7 @@ impl Origin {
                 // A file may lie on a network: it is not read on a thread that other tasks need.
                 tokio::task::spawn_blocking(move || from_file(&path))
                     .await
-                    .map_err(|_| {
-                        unreadable("the runtime shut down while the credential was read")
-                    })?
+                    .map_err(|_| unreadable("the runtime shut down while the credential was read"))?
             }
             Origin::Closure(f) => f().await,
         }
@@ -215,9 +203,7 @@ impl Origin {
             Origin::Value(_) => "the secret".to_owned(),
             Origin::Env(name) => format!("the environment variable {name}"),
             Origin::File(path) => format!("the file {}", path.display()),
-            Origin::Closure(_) => {
-                "what the closure given to Credential::from_fn returned".to_owned()
-            }
+            Origin::Closure(_) => "what the closure given to Credential::from_fn returned".to_owned(),
         }
     }
 }
@@ -239,61 +225,41 @@ pub(crate) fn flaw(secret: &str) -> Option<&'static str> {
 fn from_env(name: &str) -> Result<SecretString, Error> {
     // Without these `std` panics or reports the wrong thing.
     if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(unreadable(format!(
-            "{name:?} is not a name of an environment variable"
-        )));
+        return Err(unreadable(format!("{name:?} is not a name of an environment variable")));
     }
     match std::env::var(name) {
         Ok(value) => Ok(value.into()),
-        Err(std::env::VarError::NotPresent) => Err(unreadable(format!(
-            "the environment variable {name} is not set"
-        ))),
+        Err(std::env::VarError::NotPresent) => Err(unreadable(format!("the environment variable {name} is not set"))),
         // Its `Display` would show the value.
-        Err(std::env::VarError::NotUnicode(_)) => Err(unreadable(format!(
-            "the environment variable {name} is not UTF-8"
-        ))),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(unreadable(format!("the environment variable {name} is not UTF-8")))
+        }
     }
 }
 
 fn from_file(path: &Path) -> Result<SecretString, Error> {
-    let failed = |e: std::io::Error| {
-        unreadable(format!("the file {} cannot be read", path.display())).because(e)
-    };
+    let failed = |e: std::io::Error| unreadable(format!("the file {} cannot be read", path.display())).because(e);
     let file = std::fs::File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len().min(LARGEST_FILE);
     // Room for everything at once: growing would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(size).unwrap_or_default().saturating_add(1),
-    ));
-    file.take(LARGEST_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LARGEST_FILE {
-        return Err(unreadable(format!(
-            "the file {} is larger than 1 MiB: is it the right one?",
-            path.display()
-        )));
+        return Err(unreadable(format!("the file {} is larger than 1 MiB: is it the right one?", path.display())));
     }
-    let text = text_of(&bytes)
-        .ok_or_else(|| unreadable(format!("the file {} is not UTF-8", path.display())))?;
+    let text = text_of(&bytes).ok_or_else(|| unreadable(format!("the file {} is not UTF-8", path.display())))?;
     Ok(text.into())
 }
 
 /// What a file says: UTF-8, without the one trailing newline that editors add.
 pub(crate) fn text_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
-    Some(
-        text.strip_suffix('\n')
-            .map_or(text, |text| text.strip_suffix('\r').unwrap_or(text)),
-    )
+    Some(text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text)))
 }
 
 impl From<Origin> for Credential {
     fn from(origin: Origin) -> Self {
-        Credential {
-            origins: Arc::new([origin]),
-            accepted: Arc::default(),
-        }
+        Credential { origins: Arc::new([origin]), accepted: Arc::default() }
     }
 }
 

@@ -36,20 +36,12 @@ impl<T> LastGood<T> {
         match (make(&texts), known) {
             (Ok(made), _) => {
                 let made = Arc::new(made);
-                let known = Known {
-                    made: Arc::clone(&made),
-                    of: texts,
-                    refused: None,
-                };
+                let known = Known { made: Arc::clone(&made), of: texts, refused: None };
                 all.insert(place, known);
                 Ok(made)
             }
             (Err(_flaw), Some(known)) => {
-                if !known
-                    .refused
-                    .as_ref()
-                    .is_some_and(|refused| same(refused, &texts))
-                {
+                if !known.refused.as_ref().is_some_and(|refused| same(refused, &texts)) {
                     event!(warn, flaw = %_flaw, "what was read is not usable: the previous key stays in use");
                     known.refused = Some(texts);
                 }
@@ -66,9 +58,7 @@ pub(crate) fn unusable(flaw: String) -> Error {
 }
 
 fn same(one: &[SecretString], other: &[SecretString]) -> bool {
-    one.iter()
-        .map(ExposeSecret::expose_secret)
-        .eq(other.iter().map(ExposeSecret::expose_secret))
+    one.iter().map(ExposeSecret::expose_secret).eq(other.iter().map(ExposeSecret::expose_secret))
 }
 
 impl<T> Default for LastGood<T> {

@@ -74,27 +74,15 @@ impl ClientAuth {
     /// Both are percent-encoded first, as the RFC says in its way; the letters and digits and `*-._~` of an ordinary
     /// secret stay as they are. For a server that does not decode there is
     /// [`client_secret_basic_raw`](Self::client_secret_basic_raw).
-    pub fn client_secret_basic(
-        client_id: impl Into<String>,
-        secret: impl Into<Credential>,
-    ) -> Self {
-        let method = Method::Basic {
-            secret: secret.into(),
-            encoded: true,
-        };
+    pub fn client_secret_basic(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
+        let method = Method::Basic { secret: secret.into(), encoded: true };
         ClientAuth::new(client_id, method)
     }
 
     /// `client_secret_basic` without the encoding (RFC 7617 alone): for servers that take both as they come, when
     /// the secret has characters like `+`, `/` or `%` and the usual form is refused with `invalid_client`.
-    pub fn client_secret_basic_raw(
-        client_id: impl Into<String>,
-        secret: impl Into<Credential>,
-    ) -> Self {
-        let method = Method::Basic {
-            secret: secret.into(),
-            encoded: false,
-        };
+    pub fn client_secret_basic_raw(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
+        let method = Method::Basic { secret: secret.into(), encoded: false };
         ClientAuth::new(client_id, method)
     }
 
@@ -125,15 +113,8 @@ impl ClientAuth {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     pub fn client_assertion(assertion: impl Into<Credential>) -> Self {
-        let method = Method::Assertion {
-            assertion: assertion.into(),
-            kind: JWT_BEARER.to_owned(),
-        };
-        ClientAuth {
-            client_id: None,
-            method,
-            misplaced: Vec::new(),
-        }
+        let method = Method::Assertion { assertion: assertion.into(), kind: JWT_BEARER.to_owned() };
+        ClientAuth { client_id: None, method, misplaced: Vec::new() }
     }
 
     /// `client_id` beside a [`client_assertion`](Self::client_assertion). The other methods have it already: there
@@ -166,11 +147,7 @@ impl ClientAuth {
     }
 
     fn new(client_id: impl Into<String>, method: Method) -> Self {
-        ClientAuth {
-            client_id: Some(client_id.into()),
-            method,
-            misplaced: Vec::new(),
-        }
+        ClientAuth { client_id: Some(client_id.into()), method, misplaced: Vec::new() }
     }
 
     /// The name in the IANA registry; for assertions made elsewhere, which have none there, what they are called.
@@ -237,23 +214,16 @@ impl ClientAuth {
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let control = |text: &str| {
-            text.chars()
-                .any(char::is_control)
-                .then(|| "has a control character (a line break?)".to_owned())
+            text.chars().any(char::is_control).then(|| "has a control character (a line break?)".to_owned())
         };
         if let Some(id) = &self.client_id {
             if id.is_empty() {
                 faults.push(("client_id", "is empty".into()));
             } else if let Some(flaw) = control(id) {
                 faults.push(("client_id", flaw));
-            } else if matches!(self.method, Method::Basic { encoded: false, .. })
-                && id.contains(':')
-            {
+            } else if matches!(self.method, Method::Basic { encoded: false, .. }) && id.contains(':') {
                 // RFC 7617 section 2: the first colon ends the id.
-                faults.push((
-                    "client_id",
-                    "has a colon, which the raw form of Basic cannot carry".into(),
-                ));
+                faults.push(("client_id", "has a colon, which the raw form of Basic cannot carry".into()));
             }
         }
         for setter in &self.misplaced {
@@ -313,20 +283,9 @@ impl ClientAuth {
     }
 
     /// Proves the client by what was just read, to this issuer.
-    #[cfg_attr(
-        not(feature = "jwt"),
-        expect(clippy::unused_async, unused_variables, reason = "for assertions")
-    )]
-    pub(crate) async fn prove(
-        &self,
-        evidence: &Evidence,
-        issuer: Option<&str>,
-        now: Moment,
-    ) -> Result<Proof, Error> {
-        let id = self
-            .client_id
-            .as_ref()
-            .map(|id| ("client_id", Zeroizing::new(id.clone())));
+    #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
+    pub(crate) async fn prove(&self, evidence: &Evidence, issuer: Option<&str>, now: Moment) -> Result<Proof, Error> {
+        let id = self.client_id.as_ref().map(|id| ("client_id", Zeroizing::new(id.clone())));
         let mut proof = Proof::default();
         match (&self.method, evidence) {
             (Method::Basic { encoded, .. }, Evidence::Secret(secret)) => {

@@ -50,11 +50,7 @@ impl ClientAuth {
         certificate: impl Into<Credential>,
         key: impl Into<Credential>,
     ) -> Self {
-        let pair = MutualTls {
-            certificate: certificate.into(),
-            key: key.into(),
-            identities: LastGood::default(),
-        };
+        let pair = MutualTls { certificate: certificate.into(), key: key.into(), identities: LastGood::default() };
         ClientAuth::new(client_id, Method::MutualTls(Box::new(pair)))
     }
 }
@@ -105,8 +101,7 @@ impl TlsIdentity {
         let mut pem = Zeroizing::new(String::with_capacity(certificate.len() + key.len()));
         pem.push_str(&certificate);
         pem.push_str(&key);
-        let identity =
-            reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| Flaw::Pair(DAMAGED))?;
+        let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| Flaw::Pair(DAMAGED))?;
         // Only a client tells whether the two belong together: this one connects to nothing.
         let trial = catch_unwind(AssertUnwindSafe(|| {
             let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy();
@@ -130,11 +125,7 @@ fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
     use aws_lc_rs::digest;
     use rustls::pki_types::{CertificateDer, pem::PemObject};
     let certificate = CertificateDer::from_pem_slice(certificates.as_bytes()).ok()?;
-    Some(
-        digest::digest(&digest::SHA256, &certificate)
-            .as_ref()
-            .to_vec(),
-    )
+    Some(digest::digest(&digest::SHA256, &certificate).as_ref().to_vec())
 }
 
 enum Flaw {
@@ -144,59 +135,42 @@ enum Flaw {
 }
 
 const MISMATCH: &str = "do not belong together (the client's own certificate has to be the first)";
-const DAMAGED: &str =
-    "are no usable pair: one of them is damaged, or of a kind that is not supported";
+const DAMAGED: &str = "are no usable pair: one of them is damaged, or of a kind that is not supported";
 
 fn is_mismatch(e: &(dyn StdError + 'static)) -> bool {
-    matches!(e.downcast_ref(), Some(rustls::Error::InconsistentKeys(_)))
-        || e.source().is_some_and(is_mismatch)
+    matches!(e.downcast_ref(), Some(rustls::Error::InconsistentKeys(_))) || e.source().is_some_and(is_mismatch)
 }
 
 impl MutualTls {
     /// The one whose places count.
     pub(super) fn credential(&self) -> &Credential {
-        if self.key.places().count() > self.certificate.places().count() {
-            &self.key
-        } else {
-            &self.certificate
-        }
+        if self.key.places().count() > self.certificate.places().count() { &self.key } else { &self.certificate }
     }
 
     pub(super) async fn read(&self, place: usize) -> Result<Arc<TlsIdentity>, Error> {
         let at_place = |credential: &Credential| place.min(credential.places().count() - 1);
-        let certificate = self
-            .certificate
-            .read_text(at_place(&self.certificate))
-            .await?;
+        let certificate = self.certificate.read_text(at_place(&self.certificate)).await?;
         let key = self.key.read_text(at_place(&self.key)).await?;
-        self.identities
-            .made_of(vec![certificate, key], place, |texts| self.pair(texts))
+        self.identities.made_of(vec![certificate, key], place, |texts| self.pair(texts))
     }
 
     fn pair(&self, texts: &[SecretString]) -> Result<TlsIdentity, String> {
         let [certificate, key] = texts else {
             return Err("there is no certificate and key".to_owned());
         };
-        TlsIdentity::new(certificate.expose_secret(), key.expose_secret()).map_err(
-            |flaw| match flaw {
-                Flaw::Certificate(flaw) => {
-                    format!("the certificate ({:?}) {flaw}", self.certificate)
-                }
-                Flaw::Key(flaw) => format!("the key ({:?}) {flaw}", self.key),
-                Flaw::Pair(flaw) => format!(
-                    "the certificate ({:?}) and the key ({:?}) {flaw}",
-                    self.certificate, self.key
-                ),
-            },
-        )
+        TlsIdentity::new(certificate.expose_secret(), key.expose_secret()).map_err(|flaw| match flaw {
+            Flaw::Certificate(flaw) => {
+                format!("the certificate ({:?}) {flaw}", self.certificate)
+            }
+            Flaw::Key(flaw) => format!("the key ({:?}) {flaw}", self.key),
+            Flaw::Pair(flaw) => format!("the certificate ({:?}) and the key ({:?}) {flaw}", self.certificate, self.key),
+        })
     }
 
     pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let flaw = |flaw: &'static str| flaw.to_owned();
-        let certificate = self
-            .certificate
-            .fault_by(|text| certificates(text).err().map(flaw));
+        let certificate = self.certificate.fault_by(|text| certificates(text).err().map(flaw));
         faults.extend(certificate.map(|flaw| ("certificate", flaw)));
         let key = self.key.fault_by(|text| private_key(text).err().map(flaw));
         faults.extend(key.map(|flaw| ("key", flaw)));
@@ -208,8 +182,7 @@ impl MutualTls {
     }
 
     pub(super) fn describe(&self, out: &mut fmt::DebugStruct<'_, '_>) {
-        out.field("certificate", &self.certificate)
-            .field("key", &self.key);
+        out.field("certificate", &self.certificate).field("key", &self.key);
     }
 }
 
@@ -287,10 +260,7 @@ mod tests {
     #[test]
     fn both_may_stand_in_one_text_in_any_order() {
         let (certificate, key) = pair();
-        for text in [
-            format!("{certificate}{key}"),
-            format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}"),
-        ] {
+        for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
             assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
         }
     }
@@ -305,10 +275,7 @@ mod tests {
         assert_eq!(flaw(empty, &key), DAMAGED);
         let cut = &certificate[..certificate.len() - 30];
         assert_eq!(flaw(cut, &key), "has no complete certificate (PEM)");
-        assert_eq!(
-            flaw(&certificate, &key[..key.len() - 30]),
-            "has no complete private key (PEM)"
-        );
+        assert_eq!(flaw(&certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
         let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
         assert!(flaw(&certificate, &locked).contains("password"));
     }
@@ -319,9 +286,7 @@ mod tests {
         let auth = ClientAuth::mutual_tls("me", key.as_str(), certificate.as_str());
         let fields: Vec<_> = auth.faults().into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["certificate", "key"]);
-        let three = Credential::file("a")
-            .or(Credential::file("b"))
-            .or(Credential::file("c"));
+        let three = Credential::file("a").or(Credential::file("b")).or(Credential::file("c"));
         let two = Credential::file("d").or(Credential::file("e"));
         let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults();
         assert!(faults[0].1.contains("one of 2"), "{faults:?}");

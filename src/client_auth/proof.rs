@@ -47,9 +47,7 @@ impl Evidence {
     pub(crate) fn is(&self, other: &Evidence) -> bool {
         match (self, other) {
             (Evidence::Nothing, Evidence::Nothing) => true,
-            (Evidence::Secret(one), Evidence::Secret(other)) => {
-                one.expose_secret() == other.expose_secret()
-            }
+            (Evidence::Secret(one), Evidence::Secret(other)) => one.expose_secret() == other.expose_secret(),
             #[cfg(feature = "jwt")]
             (Evidence::Identity(one), Evidence::Identity(other)) => one.is(other),
             #[cfg(feature = "mtls")]
@@ -72,8 +70,7 @@ impl Proof {
     /// RFC 7521 section 4.2.
     pub(super) fn assert(&mut self, assertion: &SecretString, kind: &str) {
         self.echoes.extend(echoes(assertion));
-        self.params
-            .push(("client_assertion_type", Zeroizing::new(kind.to_owned())));
+        self.params.push(("client_assertion_type", Zeroizing::new(kind.to_owned())));
         let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
         self.params.push(("client_assertion", assertion));
     }
@@ -85,9 +82,5 @@ pub(super) fn echoes(secret: &SecretString) -> Vec<SecretString> {
     // Room for the worst case: growing would leave copies behind.
     let mut form = Zeroizing::new(String::with_capacity(plain.len().saturating_mul(3)));
     form.extend(form_urlencoded::byte_serialize(plain.as_bytes()));
-    vec![
-        plain.into(),
-        basic::percent_encoded(plain).as_str().into(),
-        form.as_str().into(),
-    ]
+    vec![plain.into(), basic::percent_encoded(plain).as_str().into(), form.as_str().into()]
 }

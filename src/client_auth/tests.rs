@@ -4,9 +4,7 @@ use crate::cache::clock::manual;
 pub(super) fn proof(auth: &ClientAuth) -> Proof {
     let (clock, _) = manual::clock();
     let evidence = futures_now(auth.read(0)).unwrap().unwrap();
-    futures_now(auth.prove(&evidence, None, clock.now()))
-        .unwrap()
-        .unwrap()
+    futures_now(auth.prove(&evidence, None, clock.now())).unwrap().unwrap()
 }
 
 fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -20,33 +18,14 @@ fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
 #[test]
 fn control_characters_are_refused_in_id_and_secret() {
     // F02, F05
-    let fields = |auth: ClientAuth| {
-        auth.faults()
-            .into_iter()
-            .map(|(field, _)| field)
-            .collect::<Vec<_>>()
-    };
+    let fields = |auth: ClientAuth| auth.faults().into_iter().map(|(field, _)| field).collect::<Vec<_>>();
     for control in (0..0x20_u8).chain([0x7f]).map(char::from) {
         let text = format!("a{control}b");
-        assert_eq!(
-            fields(ClientAuth::client_secret_post(text.clone(), "s")),
-            ["client_id"],
-            "{control:?}"
-        );
-        assert_eq!(
-            fields(ClientAuth::client_secret_post("id", text)),
-            ["client_secret"],
-            "{control:?}"
-        );
+        assert_eq!(fields(ClientAuth::client_secret_post(text.clone(), "s")), ["client_id"], "{control:?}");
+        assert_eq!(fields(ClientAuth::client_secret_post("id", text)), ["client_secret"], "{control:?}");
     }
-    assert_eq!(
-        fields(ClientAuth::client_secret_basic("", "")),
-        ["client_id", "client_secret"]
-    );
-    assert_eq!(
-        fields(ClientAuth::client_secret_basic_raw("a:b", "s")),
-        ["client_id"]
-    );
+    assert_eq!(fields(ClientAuth::client_secret_basic("", "")), ["client_id", "client_secret"]);
+    assert_eq!(fields(ClientAuth::client_secret_basic_raw("a:b", "s")), ["client_id"]);
     assert!(fields(ClientAuth::client_secret_basic("ünïcödé", "sécret €")).is_empty());
 }
 
@@ -57,36 +36,21 @@ fn an_assertion_made_elsewhere_is_sent_as_it_is() {
         params.map(|(n, v)| (n.into(), v.to_string())).collect()
     };
     let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-        pairs
-            .iter()
-            .map(|(n, v)| ((*n).into(), (*v).into()))
-            .collect()
+        pairs.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect()
     };
     let auth = ClientAuth::client_assertion("a.b.c");
-    assert_eq!(
-        params(&auth),
-        pairs(&[
-            ("client_assertion_type", JWT_BEARER),
-            ("client_assertion", "a.b.c")
-        ])
-    );
+    assert_eq!(params(&auth), pairs(&[("client_assertion_type", JWT_BEARER), ("client_assertion", "a.b.c")]));
     let auth = auth.client_id("me").client_assertion_type("urn:x");
     assert_eq!(
         params(&auth),
-        pairs(&[
-            ("client_id", "me"),
-            ("client_assertion_type", "urn:x"),
-            ("client_assertion", "a.b.c")
-        ])
+        pairs(&[("client_id", "me"), ("client_assertion_type", "urn:x"), ("client_assertion", "a.b.c")])
     );
     assert!(auth.faults().is_empty());
 }
 
 #[test]
 fn a_setter_of_another_method_is_a_fault() {
-    let auth = ClientAuth::client_secret_post("id", "s")
-        .client_id("other")
-        .client_assertion_type("urn:x");
+    let auth = ClientAuth::client_secret_post("id", "s").client_id("other").client_assertion_type("urn:x");
     let text = format!("{:?}", auth.faults());
     assert!(
         text.contains(r#"("client_assertion_type", "does not apply to client_secret_post")"#)
@@ -162,9 +126,5 @@ async fn the_second_certificate_of_one_key_has_its_turn() {
         }
         seen.len()
     };
-    assert_eq!(
-        shown(auth(&old)).await,
-        2,
-        "thumbprints that the server is shown"
-    );
+    assert_eq!(shown(auth(&old)).await, 2, "thumbprints that the server is shown");
 }

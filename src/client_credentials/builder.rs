@@ -173,8 +173,7 @@ impl ClientCredentialsBuilder {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.headers
-            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.headers.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 }
@@ -367,18 +366,10 @@ impl ClientCredentialsBuilder {
             ledger: Arc::clone(&ledger),
             told_scope: AtomicBool::new(false),
         };
-        let source = Retrying {
-            source: grant,
-            settings: self.retry,
-        };
+        let source = Retrying { source: grant, settings: self.retry };
         #[cfg(feature = "shared")]
         let source = super::sharing::Sharing::around(sharing, source, self.clock.clone());
-        let cached = Cached::assemble(
-            Arc::new(source),
-            self.cache,
-            self.clock,
-            fastrand::Rng::new(),
-        );
+        let cached = Cached::assemble(Arc::new(source), self.cache, self.clock, fastrand::Rng::new());
         Ok(ClientCredentials(cached, ledger))
     }
 }

@@ -5,8 +5,7 @@ use std::fmt;
 
 use http::HeaderValue;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName,
-    TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TRANSFER_ENCODING,
 };
 use url::Url;
 
@@ -22,30 +21,19 @@ impl ClientCredentialsBuilder {
         const FIELD: &str = "token_endpoint";
         let url = self.secure(FIELD, endpoint, faults)?;
         if !url.username().is_empty() || url.password().is_some() {
-            faults.add(
-                FIELD,
-                "has user information before the host: the credentials belong into ClientAuth",
-            );
+            faults.add(FIELD, "has user information before the host: the credentials belong into ClientAuth");
         }
         if url.fragment().is_some() {
             faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
         }
         if self.auth.is_mutual_tls() && url.scheme() != "https" {
-            faults.add(
-                FIELD,
-                "is not https, and the certificate of mutual_tls is shown in TLS",
-            );
+            faults.add(FIELD, "is not https, and the certificate of mutual_tls is shown in TLS");
         }
         Some(url)
     }
 
     /// It is compared character by character: nothing is normalised.
-    pub(super) fn check_issuer(
-        &self,
-        field: &str,
-        issuer: &str,
-        faults: &mut Faults,
-    ) -> Option<Url> {
+    pub(super) fn check_issuer(&self, field: &str, issuer: &str, faults: &mut Faults) -> Option<Url> {
         let url = self.secure(field, issuer, faults)?;
         if url.query().is_some() || url.fragment().is_some() {
             faults.add(field, "has a query or fragment (RFC 8414 section 2)");
@@ -87,10 +75,7 @@ impl ClientCredentialsBuilder {
         let url = self.secure(field, origin, faults)?;
         let bare = url.origin().ascii_serialization();
         if url.as_str().trim_end_matches('/') != bare {
-            faults.add(
-                field,
-                "is more than an origin: give https://host or https://host:port",
-            );
+            faults.add(field, "is more than an origin: give https://host or https://host:port");
         }
         Some(url)
     }
@@ -100,10 +85,7 @@ impl ClientCredentialsBuilder {
         let url = match Url::parse(url) {
             Ok(url) => url,
             Err(e) => {
-                faults.add(
-                    field,
-                    format!("is not an absolute URL: give https://host/path ({e})"),
-                );
+                faults.add(field, format!("is not an absolute URL: give https://host/path ({e})"));
                 return None;
             }
         };
@@ -116,7 +98,9 @@ impl ClientCredentialsBuilder {
             "http" if is_loopback(&url) || self.plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host)) => {}
             "http" => faults.add(
                 field,
-                format!("would send the secret to {host} unencrypted: use https, or say dangerously_allow_http({host:?})"),
+                format!(
+                    "would send the secret to {host} unencrypted: use https, or say dangerously_allow_http({host:?})"
+                ),
             ),
             other => faults.add(field, format!("has the scheme {other} instead of https")),
         }
@@ -127,43 +111,20 @@ impl ClientCredentialsBuilder {
     pub(super) fn wire_params(&self, faults: &mut Faults) -> Params {
         // scope-token, RFC 6749 section 3.3.
         let scope_character = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
-        let scopes: Vec<_> = self
-            .scopes
-            .iter()
-            .flat_map(|scope| scope.split(' '))
-            .filter(|one| !one.is_empty())
-            .collect();
-        for scope in scopes
-            .iter()
-            .filter(|scope| !scope.chars().all(scope_character))
-        {
-            faults.add(
-                "scope",
-                format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"),
-            );
+        let scopes: Vec<_> =
+            self.scopes.iter().flat_map(|scope| scope.split(' ')).filter(|one| !one.is_empty()).collect();
+        for scope in scopes.iter().filter(|scope| !scope.chars().all(scope_character)) {
+            faults.add("scope", format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"));
         }
         for resource in &self.resources {
             match Url::parse(resource) {
                 Ok(uri) if uri.fragment().is_none() => {}
-                Ok(_) => faults.add(
-                    "resource",
-                    format!("{resource:?} has a fragment (RFC 8707 section 2)"),
-                ),
-                Err(_) => faults.add(
-                    "resource",
-                    format!("{resource:?} is not an absolute URI (RFC 8707 section 2)"),
-                ),
+                Ok(_) => faults.add("resource", format!("{resource:?} has a fragment (RFC 8707 section 2)")),
+                Err(_) => faults.add("resource", format!("{resource:?} is not an absolute URI (RFC 8707 section 2)")),
             }
         }
-        if self
-            .authorization_details
-            .as_ref()
-            .is_some_and(|details| !details.is_array())
-        {
-            faults.add(
-                "authorization_details",
-                "is not a JSON array (RFC 9396 section 2)",
-            );
+        if self.authorization_details.as_ref().is_some_and(|details| !details.is_array()) {
+            faults.add("authorization_details", "is not a JSON array (RFC 9396 section 2)");
         }
         if self.client_id_in_body && self.auth.id().is_empty() {
             faults.add("client_id_in_body", "needs an id: ClientAuth::client_id");
@@ -176,33 +137,21 @@ impl ClientCredentialsBuilder {
             .iter()
             .filter(|host| host.is_empty() || host.contains(['/', ':']) && !host.starts_with('['))
         {
-            faults.add(
-                "dangerously_allow_http",
-                format!("{host:?} is not the name of a host, without scheme and port"),
-            );
+            faults
+                .add("dangerously_allow_http", format!("{host:?} is not the name of a host, without scheme and port"));
         }
         self.check_params(faults);
 
         let scope = (!scopes.is_empty()).then(|| scopes.join(" "));
-        let id = (self.client_id_in_body && !self.auth.posts_client_id())
-            .then(|| self.auth.id().to_owned());
+        let id = (self.client_id_in_body && !self.auth.posts_client_id()).then(|| self.auth.id().to_owned());
         let mut params = vec![("grant_type".to_owned(), self.grant_type.clone())];
-        let mut add = |name: &str, value: Option<String>| {
-            params.extend(value.map(|value| (name.to_owned(), value)))
-        };
+        let mut add = |name: &str, value: Option<String>| params.extend(value.map(|value| (name.to_owned(), value)));
         add("client_id", id);
         add("scope", scope);
         add("audience", self.audience.clone());
-        self.resources
-            .iter()
-            .for_each(|resource| add("resource", Some(resource.clone())));
-        add(
-            "authorization_details",
-            self.authorization_details.as_ref().map(ToString::to_string),
-        );
-        self.params
-            .iter()
-            .for_each(|(name, value)| add(name, Some(value.clone())));
+        self.resources.iter().for_each(|resource| add("resource", Some(resource.clone())));
+        add("authorization_details", self.authorization_details.as_ref().map(ToString::to_string));
+        self.params.iter().for_each(|(name, value)| add(name, Some(value.clone())));
         Params(params)
     }
 
@@ -217,10 +166,7 @@ impl ClientCredentialsBuilder {
                     faults.add("param", format!("{name} belongs into ClientAuth"));
                 }
                 "" => faults.add("param", "has an empty name"),
-                _ if !seen.insert(name) => faults.add(
-                    "param",
-                    format!("{name} is given twice (RFC 6749 section 3.2)"),
-                ),
+                _ if !seen.insert(name) => faults.add("param", format!("{name} is given twice (RFC 6749 section 3.2)")),
                 _ => {}
             }
         }
@@ -249,10 +195,9 @@ impl ClientCredentialsBuilder {
                         faults.add("header", format!("{name} is given twice"));
                     }
                 }
-                (Ok(name), Err(_)) => faults.add(
-                    "header",
-                    format!("the value of {name} has a character that headers cannot carry"),
-                ),
+                (Ok(name), Err(_)) => {
+                    faults.add("header", format!("the value of {name} has a character that headers cannot carry"))
+                }
                 (Err(_), _) => faults.add("header", format!("{name:?} is not a name of a header")),
             }
         }
@@ -269,9 +214,6 @@ impl Faults {
     }
 
     pub(super) fn into_error(self) -> Error {
-        Error::new(
-            ErrorKind::Configuration,
-            format!("the configuration is not usable: {}", self.0.join("; ")),
-        )
+        Error::new(ErrorKind::Configuration, format!("the configuration is not usable: {}", self.0.join("; ")))
     }
 }

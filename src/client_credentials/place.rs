@@ -104,10 +104,7 @@ impl ClientCredentialsBuilder {
             ("pin_token_endpoint_origin", self.pinned_origin.is_some()),
         ] {
             if given {
-                faults.add(
-                    setter,
-                    "is for from_issuer and for_resource, and the token endpoint is given",
-                );
+                faults.add(setter, "is for from_issuer and for_resource, and the token endpoint is given");
             }
         }
         if let Some(issuer) = &self.issuer {
@@ -115,11 +112,7 @@ impl ClientCredentialsBuilder {
         }
         let url = self.endpoint(endpoint, faults)?;
         let plain = Some(url.clone()).filter(|url| url.scheme() == "http");
-        Some(Located {
-            endpoint: Endpoint::Fixed(url.clone(), self.issuer.clone()),
-            first: url,
-            plain,
-        })
+        Some(Located { endpoint: Endpoint::Fixed(url.clone(), self.issuer.clone()), first: url, plain })
     }
 
     fn locate_by_issuer(&mut self, issuer: &str, faults: &mut Faults) -> Option<Located> {

@@ -9,9 +9,7 @@ use super::{ClientCredentials, ClientCredentialsBuilder};
 use crate::ClientAuth;
 use crate::challenge::Challenge;
 use crate::exchange::NamedHosts;
-use crate::metadata::{
-    self, Endpoint, Resource, ResourceRules, Server, secure, well_known_of_resource,
-};
+use crate::metadata::{self, Endpoint, Resource, ResourceRules, Server, secure, well_known_of_resource};
 
 impl ClientCredentials {
     /// Starts with the URL of the API instead of the authorization server, as a client of the Model Context Protocol
@@ -59,11 +57,7 @@ impl ClientCredentials {
     /// the API names none of the allowed issuers it is of kind [`Response`](crate::ErrorKind::Response), and has both
     /// lists in its text.
     #[must_use = "a builder does nothing before `build()`"]
-    pub fn for_resource<I>(
-        resource: &str,
-        allowed_issuers: I,
-        auth: ClientAuth,
-    ) -> ClientCredentialsBuilder
+    pub fn for_resource<I>(resource: &str, allowed_issuers: I, auth: ClientAuth) -> ClientCredentialsBuilder
     where
         I: IntoIterator,
         I::Item: Into<String>,
@@ -123,10 +117,7 @@ impl ClientCredentialsBuilder {
     pub fn resource_metadata_from(self, headers: &HeaderMap) -> Self {
         let found = Challenge::all(headers).iter().find_map(|challenge| {
             let is_ours = challenge.is("Bearer") || challenge.is("DPoP");
-            challenge
-                .param("resource_metadata")
-                .filter(|_| is_ours)
-                .map(Into::into)
+            challenge.param("resource_metadata").filter(|_| is_ours).map(Into::into)
         });
         self.of_api("resource_metadata_from", |api| api.metadata = found)
     }
@@ -156,15 +147,11 @@ impl ClientCredentialsBuilder {
     pub(super) fn locate_by_resource(&mut self, api: Api, faults: &mut Faults) -> Option<Located> {
         let url = self.check_resource(&api.resource, faults);
         if api.allowed.is_empty() {
-            faults.add(
-                "allowed_issuers",
-                "is empty: name the authorization servers that know this client",
-            );
+            faults.add("allowed_issuers", "is empty: name the authorization servers that know this client");
         }
         let checked = api.allowed.iter();
-        let issuers: Vec<Option<Url>> = checked
-            .map(|issuer| self.check_issuer("allowed_issuers", issuer, faults))
-            .collect();
+        let issuers: Vec<Option<Url>> =
+            checked.map(|issuer| self.check_issuer("allowed_issuers", issuer, faults)).collect();
         let issuers: Option<Vec<Url>> = issuers.into_iter().collect();
         let pinned = self.pinned(faults);
         let (url, issuers) = (url?, issuers?);
@@ -202,17 +189,8 @@ impl ClientCredentialsBuilder {
         });
         let servers = servers.collect();
         let sent = !api.omitted && self.resources.is_empty();
-        let rules = ResourceRules {
-            resource: api.resource,
-            url,
-            allowed: api.allowed,
-            enclosing: api.enclosing,
-        };
+        let rules = ResourceRules { resource: api.resource, url, allowed: api.allowed, enclosing: api.enclosing };
         let resource = Resource::new(rules, places, servers, sent, lifetime);
-        Some(Located {
-            endpoint: Endpoint::OfResource(Box::new(resource)),
-            first,
-            plain,
-        })
+        Some(Located { endpoint: Endpoint::OfResource(Box::new(resource)), first, plain })
     }
 }

@@ -18,10 +18,7 @@ use crate::shared::{Possession, SealedStore, Shared};
 use crate::{AccessToken, TokenFuture, TokenSource};
 
 /// What is behind the cache.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, and it is not moved"
-)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is not moved")]
 pub(super) enum Chain {
     Alone(Retrying<Grant>),
     Shared(Shared<Retrying<Grant>>),
@@ -84,10 +81,7 @@ impl ClientCredentialsBuilder {
         }
         // Two clients whose assertions alone tell them apart would have each other's tokens.
         if self.auth.id().is_empty() {
-            faults.add(
-                "shared",
-                "needs to know whose token it is: give ClientAuth::client_id",
-            );
+            faults.add("shared", "needs to know whose token it is: give ClientAuth::client_id");
         }
     }
 }
@@ -101,11 +95,7 @@ pub(super) struct Sharing {
 }
 
 impl Sharing {
-    pub(super) fn of(
-        builder: &mut ClientCredentialsBuilder,
-        endpoint: &Url,
-        params: &Params,
-    ) -> Option<Sharing> {
+    pub(super) fn of(builder: &mut ClientCredentialsBuilder, endpoint: &Url, params: &Params) -> Option<Sharing> {
         let store = builder.shared.take()?;
         let auth: &ClientAuth = &builder.auth;
         let api: Vec<String>;

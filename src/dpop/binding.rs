@@ -46,40 +46,21 @@ impl Binding {
     }
 
     /// To a key that stays where it is; `public` is its public part.
-    pub(super) fn to_signer(
-        signer: Arc<dyn Signer>,
-        public: &str,
-        nonces: &Arc<Nonces>,
-    ) -> Result<Self, String> {
+    pub(super) fn to_signer(signer: Arc<dyn Signer>, public: &str, nonces: &Arc<Nonces>) -> Result<Self, String> {
         let public = PublicJwk::parse(public)?;
         let algorithm = signer.algorithm();
         if !public.fits(algorithm) {
             return Err(format!("does not fit the signer's algorithm {algorithm}"));
         }
-        Ok(Binding::new(
-            Key::Elsewhere(signer),
-            algorithm,
-            &public,
-            nonces,
-        ))
+        Ok(Binding::new(Key::Elsewhere(signer), algorithm, &public, nonces))
     }
 
-    fn new(
-        key: Key,
-        algorithm: SigningAlgorithm,
-        public: &PublicJwk,
-        nonces: &Arc<Nonces>,
-    ) -> Self {
+    fn new(key: Key, algorithm: SigningAlgorithm, public: &PublicJwk, nonces: &Arc<Nonces>) -> Self {
         let mut header = serde_json::Map::new();
         header.insert("typ".to_owned(), "dpop+jwt".into());
         header.insert("alg".to_owned(), algorithm.name().into());
         header.insert("jwk".to_owned(), Value::Object(public.members()));
-        Binding {
-            key,
-            header: jws::header(header),
-            thumbprint: public.thumbprint(),
-            nonces: Arc::clone(nonces),
-        }
+        Binding { key, header: jws::header(header), thumbprint: public.thumbprint(), nonces: Arc::clone(nonces) }
     }
 
     /// The public key, by its SHA-256.
@@ -136,12 +117,7 @@ impl Binding {
     }
 
     /// Remembers the nonce of a response from `url`, and tells it.
-    pub(crate) fn hear<'a>(
-        &self,
-        role: Role,
-        url: &Url,
-        headers: &'a HeaderMap,
-    ) -> Option<&'a str> {
+    pub(crate) fn hear<'a>(&self, role: Role, url: &Url, headers: &'a HeaderMap) -> Option<&'a str> {
         self.nonces.hear(role, url, headers)
     }
 }
@@ -150,9 +126,7 @@ impl Binding {
 const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 
 /// Before a request to an API there is no flight around the signer: neither its silence nor its panic is the request's.
-async fn contained(
-    signature: impl Future<Output = Result<Vec<u8>, Error>>,
-) -> Result<Vec<u8>, Error> {
+async fn contained(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
     let failed = |text: String| Error::new(ErrorKind::Credential, text).transient();
     let mut signature = pin!(signature);
     // Without timers only the caller's own deadline is left.
@@ -170,13 +144,11 @@ async fn contained(
         }));
         match polled {
             Ok((Poll::Ready(signed), _)) => Poll::Ready(signed),
-            Ok((Poll::Pending, true)) => Poll::Ready(Err(failed(format!(
-                "the signer gave no signature within {LONGEST_SIGNING:?}"
-            )))),
+            Ok((Poll::Pending, true)) => {
+                Poll::Ready(Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))))
+            }
             Ok((Poll::Pending, false)) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(failed(
-                "the signer panicked (its message went to the panic hook)".to_owned(),
-            ))),
+            Err(_) => Poll::Ready(Err(failed("the signer panicked (its message went to the panic hook)".to_owned()))),
         }
     })
     .await

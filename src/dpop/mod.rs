@@ -96,10 +96,7 @@ impl DpopKey {
     }
 
     fn at(place: Place) -> Self {
-        DpopKey {
-            place,
-            nonces: Arc::default(),
-        }
+        DpopKey { place, nonces: Arc::default() }
     }
 
     /// What is wrong with it, as far as can be told without I/O.
@@ -123,8 +120,7 @@ impl DpopKey {
                 if let Some(binding) = &*made {
                     return Ok(Arc::clone(binding));
                 }
-                let key = SigningKey::generate()
-                    .ok_or_else(|| unusable("no DPoP key can be made".to_owned()))?;
+                let key = SigningKey::generate().ok_or_else(|| unusable("no DPoP key can be made".to_owned()))?;
                 let binding = Arc::new(Binding::to(key, &self.nonces).map_err(unusable)?);
                 *made = Some(Arc::clone(&binding));
                 Ok(binding)
@@ -143,8 +139,7 @@ impl DpopKey {
                         let [text] = texts else {
                             return Err("there is no DPoP key".to_owned());
                         };
-                        self.bind(text.expose_secret())
-                            .map_err(|flaw| format!("the DPoP key ({credential:?}) {flaw}"))
+                        self.bind(text.expose_secret()).map_err(|flaw| format!("the DPoP key ({credential:?}) {flaw}"))
                     });
                     match made {
                         Ok(binding) => return Ok(binding),
@@ -176,9 +171,7 @@ impl fmt::Debug for DpopKey {
         match &self.place {
             Place::Here(_) => out.field(&format_args!("generated")),
             Place::Credential(credential, _) => out.field(credential),
-            Place::Elsewhere(Ok(binding)) => {
-                out.field(&format_args!("signer {}", binding.thumbprint()))
-            }
+            Place::Elsewhere(Ok(binding)) => out.field(&format_args!("signer {}", binding.thumbprint())),
             Place::Elsewhere(Err(_)) => out.field(&format_args!("signer")),
         };
         out.finish()

@@ -29,12 +29,7 @@ impl Nonces {
     }
 
     /// Remembers the nonce of a response from `url`, and tells it.
-    pub(crate) fn hear<'a>(
-        &self,
-        role: Role,
-        url: &Url,
-        headers: &'a HeaderMap,
-    ) -> Option<&'a str> {
+    pub(crate) fn hear<'a>(&self, role: Role, url: &Url, headers: &'a HeaderMap) -> Option<&'a str> {
         let nonce = headers.get(DPOP_NONCE)?;
         // RFC 9449 section 8.1: 1*NQCHAR, of RFC 6749 appendix A.
         let nqchar = |c: &u8| matches!(c, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
@@ -96,22 +91,13 @@ mod tests {
         let heard = |nonce: &[u8]| nonces.hear(Role::Resource, &api, &headers(nonce)).is_some();
         assert!(heard(b"one"));
         let last = |role, text| nonces.last(role, &url(text));
-        assert_eq!(
-            last(Role::Resource, "https://api.example.com/c").as_deref(),
-            Some("one")
-        );
-        assert_eq!(
-            last(Role::Resource, "https://api.example.com:443/").as_deref(),
-            Some("one")
-        );
+        assert_eq!(last(Role::Resource, "https://api.example.com/c").as_deref(), Some("one"));
+        assert_eq!(last(Role::Resource, "https://api.example.com:443/").as_deref(), Some("one"));
         assert_eq!(last(Role::Resource, "https://api.example.com:8443/"), None);
         assert_eq!(last(Role::Resource, "https://other.example.com/"), None);
         assert_eq!(last(Role::Authorization, "https://api.example.com/"), None);
         assert!(heard(b"two"));
-        assert_eq!(
-            last(Role::Resource, "https://api.example.com/").as_deref(),
-            Some("two")
-        );
+        assert_eq!(last(Role::Resource, "https://api.example.com/").as_deref(), Some("two"));
     }
 
     #[test]
@@ -120,15 +106,7 @@ mod tests {
         let api = url("https://api.example.com/");
         let heard = |headers: HeaderMap| nonces.hear(Role::Resource, &api, &headers).is_some();
         let too_long = vec![b'a'; LONGEST + 1];
-        for bad in [
-            &b""[..],
-            b"a b",
-            b"a\"b",
-            b"a\\b",
-            b"a\tb",
-            b"\xff",
-            &too_long,
-        ] {
+        for bad in [&b""[..], b"a b", b"a\"b", b"a\\b", b"a\tb", b"\xff", &too_long] {
             assert!(!heard(headers(bad)), "{bad:?}");
         }
         assert!(!heard(HeaderMap::new()));

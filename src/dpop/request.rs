@@ -50,9 +50,7 @@ impl AccessToken {
         if let Some(binding) = self.binding() {
             let url = parsed(url)?;
             let now = Clock::System.now();
-            let proof = binding
-                .proof(Role::Resource, method.as_str(), &url, Some(self), now, None)
-                .await?;
+            let proof = binding.proof(Role::Resource, method.as_str(), &url, Some(self), now, None).await?;
             headers.insert(DPOP, proof);
         }
         Ok(headers)
@@ -72,10 +70,7 @@ impl AccessToken {
 fn parsed(url: &str) -> Result<Url, Error> {
     match Url::parse(url) {
         Ok(url) if url.has_host() => Ok(url),
-        _ => Err(Error::new(
-            ErrorKind::Configuration,
-            "a DPoP proof is for an absolute URL: give https://host/path",
-        )),
+        _ => Err(Error::new(ErrorKind::Configuration, "a DPoP proof is for an absolute URL: give https://host/path")),
     }
 }
 

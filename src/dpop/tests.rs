@@ -27,9 +27,7 @@ fn claims(proof: &HeaderValue) -> Value {
 }
 
 async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock: &Clock) -> Value {
-    let proof = binding
-        .proof(Role::Resource, "GET", url, token, clock.now(), None)
-        .await;
+    let proof = binding.proof(Role::Resource, "GET", url, token, clock.now(), None).await;
     claims(&proof.unwrap())
 }
 
@@ -37,24 +35,15 @@ async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock:
 async fn a_proof_has_what_rfc_9449_asks_for() {
     let (clock, _) = manual::clock();
     let binding = DpopKey::generate().binding().await.unwrap();
-    let holder = Holder {
-        key: Some(Arc::clone(&binding)),
-        ..Holder::default()
-    };
-    let terms = Terms {
-        holder,
-        ..Terms::default()
-    };
+    let holder = Holder { key: Some(Arc::clone(&binding)), ..Holder::default() };
+    let terms = Terms { holder, ..Terms::default() };
     // Section 7.1: the token of the example, and its hash.
     let secret = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU".into();
     let token = AccessToken::issued(&secret, terms, clock.now()).unwrap();
     let at = url("https://user:CANARY@resource.example.org/protectedresource?a=b#c");
     let claims = proof(&binding, &at, Some(&token), &clock).await;
     assert_eq!(claims["htm"], "GET");
-    assert_eq!(
-        claims["htu"],
-        "https://resource.example.org/protectedresource"
-    );
+    assert_eq!(claims["htu"], "https://resource.example.org/protectedresource");
     assert_eq!(claims["ath"], "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo");
     assert_eq!(claims["iat"], NOW);
     assert_eq!(claims["jti"].as_str().unwrap().len(), 22, "128 bits");
@@ -70,19 +59,12 @@ async fn a_proof_has_the_last_nonce_of_its_server() {
     let at = url("https://api.example.com/");
     for nonce in ["one", "two"] {
         let value = HeaderValue::from_static(nonce);
-        let headers: HeaderMap = [(http::HeaderName::from_static("dpop-nonce"), value)]
-            .into_iter()
-            .collect();
+        let headers: HeaderMap = [(http::HeaderName::from_static("dpop-nonce"), value)].into_iter().collect();
         assert_eq!(binding.hear(Role::Resource, &at, &headers), Some(nonce));
         assert_eq!(proof(&binding, &at, None, &clock).await["nonce"], nonce);
     }
     let other = url("https://other.example.com/");
-    assert!(
-        proof(&binding, &other, None, &clock)
-            .await
-            .get("nonce")
-            .is_none()
-    );
+    assert!(proof(&binding, &other, None, &clock).await.get("nonce").is_none());
 }
 
 #[tokio::test]
@@ -99,9 +81,7 @@ async fn clones_of_a_generated_key_are_one_key_and_share_nonces() {
 async fn of_two_keys_the_first_that_can_be_read_is_used() {
     let key = Credential::file("/no/such/file").or(p256());
     assert!(DpopKey::from(key).binding().await.is_ok());
-    let error = DpopKey::from(Credential::file("/no/such/file"))
-        .binding()
-        .await;
+    let error = DpopKey::from(Credential::file("/no/such/file")).binding().await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credential);
     assert!(error.is_transient() && error.to_string().contains("/no/such/file"));
@@ -142,14 +122,8 @@ impl Signer for Kms {
 /// The headers of a request whose token is bound to the key there.
 async fn headers_by(kms: Kms) -> Result<HeaderMap, Error> {
     const PUBLIC: &str = r#"{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#;
-    let holder = Holder {
-        key: Some(DpopKey::signer(kms, PUBLIC).binding().await?),
-        ..Holder::default()
-    };
-    let terms = Terms {
-        holder,
-        ..Terms::default()
-    };
+    let holder = Holder { key: Some(DpopKey::signer(kms, PUBLIC).binding().await?), ..Holder::default() };
+    let terms = Terms { holder, ..Terms::default() };
     let token = AccessToken::issued(&"t".into(), terms, Clock::System.now())?;
     let url = "https://api.example.com/";
     token.request_headers(&http::Method::GET, url).await
@@ -157,10 +131,7 @@ async fn headers_by(kms: Kms) -> Result<HeaderMap, Error> {
 
 #[tokio::test(start_paused = true)]
 async fn a_signer_that_is_silent_or_panics_costs_its_request_and_nothing_more() {
-    for (kms, told) in [
-        (Kms::Silent, "no signature within 10s"),
-        (Kms::Panics, "panicked"),
-    ] {
+    for (kms, told) in [(Kms::Silent, "no signature within 10s"), (Kms::Panics, "panicked")] {
         let minute = Duration::from_secs(60);
         let headers = tokio::time::timeout(minute, headers_by(kms)).await;
         let error = headers.expect("it has an end").unwrap_err();
@@ -187,10 +158,7 @@ fn what_is_wrong_with_a_key_is_told_when_the_source_is_built() {
     built(DpopKey::generate()).unwrap();
     built(DpopKey::from(Credential::file("/read/when/it/is/needed"))).unwrap();
     let error = built(DpopKey::from(Credential::from("CANARY: no key"))).unwrap_err();
-    assert!(
-        error.contains("dpop") && !error.contains("CANARY"),
-        "{error}"
-    );
+    assert!(error.contains("dpop") && !error.contains("CANARY"), "{error}");
     let error = built(DpopKey::signer(Kms::Silent, "CANARY: no key")).unwrap_err();
     assert!(error.contains("dpop has a public key that "), "{error}");
     assert!(!error.contains("CANARY"), "{error}");

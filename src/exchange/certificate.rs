@@ -6,12 +6,8 @@ use std::error::Error as StdError;
 #[cfg(feature = "rustls")]
 pub(super) fn tls_refusal(e: &(dyn StdError + 'static)) -> bool {
     use rustls::{AlertDescription as Alert, Error as Tls};
-    let inner = e
-        .downcast_ref::<std::io::Error>()
-        .and_then(std::io::Error::get_ref);
-    let tls = e
-        .downcast_ref::<Tls>()
-        .or_else(|| inner.and_then(|inner| inner.downcast_ref()));
+    let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let tls = e.downcast_ref::<Tls>().or_else(|| inner.and_then(|inner| inner.downcast_ref()));
     match tls {
         Some(
             Tls::InvalidCertificate(_)

@@ -80,11 +80,7 @@ impl HttpClient {
     /// `builder` yields the builder of an HTTP client, which is
     /// [finished by us](crate::ClientCredentialsBuilder::http_client).
     pub fn new(builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
-        HttpClient(Arc::new(Inner {
-            builder: Box::new(builder),
-            known: Mutex::default(),
-            metadata: Mutex::default(),
-        }))
+        HttpClient(Arc::new(Inner { builder: Box::new(builder), known: Mutex::default(), metadata: Mutex::default() }))
     }
 
     fn client(&self, url: &Url, settings: &Settings) -> Result<reqwest::Client, Error> {
@@ -100,19 +96,11 @@ impl HttpClient {
         if known.len() == MOST {
             known.remove(0);
         }
-        known.push(Known {
-            way,
-            client: client.clone(),
-        });
+        known.push(Known { way, client: client.clone() });
         Ok(client)
     }
 
-    fn make(
-        &self,
-        url: &Url,
-        identity: Option<&TlsIdentity>,
-        settings: &Settings,
-    ) -> Result<reqwest::Client, Error> {
+    fn make(&self, url: &Url, identity: Option<&TlsIdentity>, settings: &Settings) -> Result<reqwest::Client, Error> {
         let unusable = |text: &'static str| match identity {
             None => Error::new(ErrorKind::Configuration, text),
             // The same closure made a client before: it is worth another attempt.
@@ -127,9 +115,7 @@ impl HttpClient {
             }
             .build()
         }))
-        .map_err(|_| {
-            unusable("making the HTTP client panicked (its message went to the panic hook)")
-        })?
+        .map_err(|_| unusable("making the HTTP client panicked (its message went to the panic hook)"))?
         .map_err(|e| unusable("the HTTP client cannot be made").because(cause(e)))
     }
 
@@ -190,10 +176,7 @@ struct Own {
 
 impl Clients {
     pub(super) fn new(shared: HttpClient) -> Self {
-        Clients {
-            shared,
-            own: Mutex::default(),
-        }
+        Clients { shared, own: Mutex::default() }
     }
 
     /// The one that was made last for such a URL and this client certificate, or a new one, which has no connections
@@ -217,16 +200,11 @@ impl Clients {
                     _ => false,
                 }
         };
-        if let Some(own) = lock(&self.own)
-            .iter()
-            .find(|one| one.way == way && same(one))
-        {
+        if let Some(own) = lock(&self.own).iter().find(|one| one.way == way && same(one)) {
             return Ok(own.client.clone());
         }
         // A moment of work on a thread that others use: once, or once for each rotation.
-        let client = self
-            .shared
-            .make(url, identity.map(|identity| &**identity), settings)?;
+        let client = self.shared.make(url, identity.map(|identity| &**identity), settings)?;
         let mut own = lock(&self.own);
         // One of each kind is kept for each way: there is no end of strangers.
         own.retain(|one| {
@@ -234,12 +212,7 @@ impl Clients {
                 || one.identity.is_some() != identity.is_some()
                 || one.stranger.is_some() != stranger.is_some()
         });
-        own.push(Own {
-            way,
-            identity: identity.cloned(),
-            stranger: stranger.map(Into::into),
-            client: client.clone(),
-        });
+        own.push(Own { way, identity: identity.cloned(), stranger: stranger.map(Into::into), client: client.clone() });
         Ok(client)
     }
 }

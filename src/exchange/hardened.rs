@@ -9,11 +9,7 @@ use super::Settings;
 use super::public::PublicOnly;
 
 /// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
-pub(super) fn hardened(
-    builder: reqwest::ClientBuilder,
-    endpoint: &Url,
-    settings: &Settings,
-) -> reqwest::ClientBuilder {
+pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, settings: &Settings) -> reqwest::ClientBuilder {
     let https = endpoint.scheme() == "https";
     let mut builder = builder
         // A redirect would replay the secret to whoever is named there.
@@ -36,18 +32,8 @@ pub(super) fn hardened(
         .http1_ignore_invalid_headers_in_responses(false)
         .connect_timeout(settings.connect_timeout.min(LONGEST_TIMEOUT))
         // A net beneath our own deadline, which tells more when it passes.
-        .read_timeout(
-            settings
-                .attempt_timeout
-                .saturating_mul(2)
-                .min(LONGEST_TIMEOUT),
-        )
-        .timeout(
-            settings
-                .attempt_timeout
-                .saturating_mul(2)
-                .min(LONGEST_TIMEOUT),
-        )
+        .read_timeout(settings.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
+        .timeout(settings.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .https_only(https);
     // A proxy would see a plain request with its secret, and nobody means one for loopback.
     if !https || is_loopback(endpoint) {
@@ -55,14 +41,8 @@ pub(super) fn hardened(
     }
     // Whatever the resolver says: what is excused from TLS stays on this machine.
     if !https {
-        let loopback = [
-            IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::from(Ipv6Addr::LOCALHOST),
-        ];
-        builder = builder.resolve_to_addrs(
-            "localhost",
-            &loopback.map(|address| SocketAddr::new(address, 0)),
-        );
+        let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        builder = builder.resolve_to_addrs("localhost", &loopback.map(|address| SocketAddr::new(address, 0)));
     }
     // Overrides of the user's (`resolve`) still come first: they are addresses that the user named.
     if is_stranger(endpoint, settings) {
@@ -96,10 +76,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// The same of a host as it stands in a URL, an IPv6 address in brackets.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
-    let address = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match address.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => host.eq_ignore_ascii_case("localhost"),
@@ -112,21 +89,14 @@ mod tests {
 
     fn shown(http_client: fn() -> reqwest::ClientBuilder) -> String {
         let endpoint = Url::parse("https://auth.example.com/token").unwrap();
-        format!(
-            "{:?}",
-            hardened(http_client(), &endpoint, &Settings::default())
-        )
+        format!("{:?}", hardened(http_client(), &endpoint, &Settings::default()))
     }
 
     #[cfg(feature = "rustls")]
     #[test]
     fn a_stricter_tls_version_of_the_user_is_kept() {
-        let text =
-            shown(|| reqwest::Client::builder().tls_version_min(reqwest::tls::Version::TLS_1_3));
-        assert!(
-            !text.contains("Tls1_2") && !text.contains("TLS_1_2"),
-            "{text}"
-        );
+        let text = shown(|| reqwest::Client::builder().tls_version_min(reqwest::tls::Version::TLS_1_3));
+        assert!(!text.contains("Tls1_2") && !text.contains("TLS_1_2"), "{text}");
     }
 
     #[cfg(feature = "rustls")]
@@ -140,26 +110,9 @@ mod tests {
     fn lenient_http_1_is_made_strict() {
         let strict = shown(reqwest::Client::builder);
         for (name, lenient) in [
-            (
-                "spaces",
-                shown(|| {
-                    reqwest::Client::builder()
-                        .http1_allow_spaces_after_header_name_in_responses(true)
-                }),
-            ),
-            (
-                "folding",
-                shown(|| {
-                    reqwest::Client::builder()
-                        .http1_allow_obsolete_multiline_headers_in_responses(true)
-                }),
-            ),
-            (
-                "invalid headers",
-                shown(|| {
-                    reqwest::Client::builder().http1_ignore_invalid_headers_in_responses(true)
-                }),
-            ),
+            ("spaces", shown(|| reqwest::Client::builder().http1_allow_spaces_after_header_name_in_responses(true))),
+            ("folding", shown(|| reqwest::Client::builder().http1_allow_obsolete_multiline_headers_in_responses(true))),
+            ("invalid headers", shown(|| reqwest::Client::builder().http1_ignore_invalid_headers_in_responses(true))),
         ] {
             assert_eq!(strict, lenient, "{name}");
         }

@@ -83,30 +83,19 @@ const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
     /// Makes the client for `first`, so that a closure that yields none is found out at once.
-    pub(crate) fn new(
-        http_client: HttpClient,
-        first: &Url,
-        settings: Settings,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(http_client: HttpClient, first: &Url, settings: Settings) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         // GitHub answers with a form without it.
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         // Without a charset, which some servers refuse; `header()` can add it for those that demand it.
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-www-form-urlencoded"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in &settings.headers {
             headers.insert(name, value.clone());
         }
         let clients = Clients::new(http_client);
         clients.client(first, None, &settings)?;
-        Ok(Exchange {
-            clients,
-            headers,
-            settings,
-        })
+        Ok(Exchange { clients, headers, settings })
     }
 
     /// Sends a form.
@@ -130,11 +119,7 @@ impl Exchange {
     pub(crate) async fn fetch(&self, peer: Peer<'_>) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
         let headers = outgoing.headers_mut();
-        headers.extend(
-            self.headers
-                .get(USER_AGENT)
-                .map(|agent| (USER_AGENT, agent.clone())),
-        );
+        headers.extend(self.headers.get(USER_AGENT).map(|agent| (USER_AGENT, agent.clone())));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         self.within_time(peer, outgoing).await
     }
@@ -144,37 +129,22 @@ impl Exchange {
         self.settings.attempt_timeout
     }
 
-    async fn within_time(
-        &self,
-        peer: Peer<'_>,
-        outgoing: reqwest::Request,
-    ) -> Result<Response, Error> {
+    async fn within_time(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
         let limit = self.settings.attempt_timeout;
         match tokio::time::timeout(limit, self.round_trip(peer, outgoing)).await {
             Ok(result) => result,
-            Err(_) => {
-                Err(peer.transport(format_args!("gave no complete response within {limit:?}")))
-            }
+            Err(_) => Err(peer.transport(format_args!("gave no complete response within {limit:?}"))),
         }
     }
 
-    async fn round_trip(
-        &self,
-        peer: Peer<'_>,
-        outgoing: reqwest::Request,
-    ) -> Result<Response, Error> {
+    async fn round_trip(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
         let largest = self.settings.largest_response;
         let named = self.settings.named_hosts.as_ref();
         if let Some(flaw) = named.and_then(|hosts| hosts.flaw(peer.url)) {
             return Err(peer.not_public(&flaw));
         }
-        let client = self
-            .clients
-            .client(peer.url, peer.identity, &self.settings)?;
-        let mut incoming = client
-            .execute(outgoing)
-            .await
-            .map_err(|e| peer.failed("could not be reached", e))?;
+        let client = self.clients.client(peer.url, peer.identity, &self.settings)?;
+        let mut incoming = client.execute(outgoing).await.map_err(|e| peer.failed("could not be reached", e))?;
         let status = incoming.status();
         // A bare body, of which nobody can tell whether it is complete.
         if incoming.version() == Version::HTTP_09 {
@@ -183,9 +153,7 @@ impl Exchange {
         // Which of the two ends the body is a matter of opinion, and a proxy may hold another one.
         let headers = incoming.headers();
         if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-            return Err(
-                peer.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)")
-            );
+            return Err(peer.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)"));
         }
         // Refused before a byte of it is read.
         let announced = incoming.content_length().unwrap_or(0);
@@ -193,39 +161,25 @@ impl Exchange {
             return Err(peer.too_large(status, largest));
         };
         let mut body = Zeroizing::new(Vec::with_capacity(announced));
-        while let Some(chunk) = incoming
-            .chunk()
-            .await
-            .map_err(|e| peer.failed("broke off its response", e))?
-        {
+        while let Some(chunk) = incoming.chunk().await.map_err(|e| peer.failed("broke off its response", e))? {
             if chunk.len() > largest.saturating_sub(body.len()) {
                 return Err(peer.too_large(status, largest));
             }
             if chunk.len() > body.capacity() - body.len() {
                 // `Vec` would grow by itself, and leave an unwiped copy.
-                let mut larger = Zeroizing::new(Vec::with_capacity(
-                    (body.len() + chunk.len()).saturating_mul(2),
-                ));
+                let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + chunk.len()).saturating_mul(2)));
                 larger.extend_from_slice(&body);
                 body = larger;
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Response {
-            status,
-            headers: std::mem::take(incoming.headers_mut()),
-            body,
-        })
+        Ok(Response { status, headers: std::mem::take(incoming.headers_mut()), body })
     }
 }
 
 impl Peer<'_> {
     fn transport(&self, what: impl fmt::Display) -> Error {
-        Error::new(
-            ErrorKind::Transport,
-            format!("{} at {} {what}", self.name, Shown(self.url)),
-        )
-        .transient()
+        Error::new(ErrorKind::Transport, format!("{} at {} {what}", self.name, Shown(self.url))).transient()
     }
 
     /// reqwest's own classes of errors are not trusted: what fails here is transport, but for certificates.
@@ -236,11 +190,7 @@ impl Peer<'_> {
         let error = match tls_refusal(&e) {
             true => Error::new(
                 ErrorKind::Tls,
-                format!(
-                    "no trust between us and {} at {} (TLS certificate)",
-                    self.name,
-                    Shown(self.url)
-                ),
+                format!("no trust between us and {} at {} (TLS certificate)", self.name, Shown(self.url)),
             ),
             false => self.transport(what),
         };
@@ -253,10 +203,7 @@ impl Peer<'_> {
     }
 
     fn too_large(&self, status: StatusCode, largest: usize) -> Error {
-        let text = format!(
-            "the response of {} is larger than {largest} bytes",
-            self.name
-        );
+        let text = format!("the response of {} is larger than {largest} bytes", self.name);
         Error::new(ErrorKind::Response, text).with_status(status)
     }
 }
@@ -264,12 +211,7 @@ impl Peer<'_> {
 /// The chain of a reqwest error as harmless text. URLs may have secrets in their query.
 fn cause(e: reqwest::Error) -> Cause {
     let e = e.without_url();
-    Cause::of(&e, &|text| {
-        text.chars()
-            .filter(|c| !c.is_control())
-            .take(LONGEST_CAUSE)
-            .collect()
-    })
+    Cause::of(&e, &|text| text.chars().filter(|c| !c.is_control()).take(LONGEST_CAUSE).collect())
 }
 
 const LONGEST_CAUSE: usize = 256;
@@ -284,10 +226,7 @@ impl fmt::Display for Shown<'_> {
         url.set_fragment(None);
         // Metadata can name an endless one.
         const LONGEST: usize = 256;
-        url.as_str()
-            .chars()
-            .take(LONGEST)
-            .try_for_each(|c| fmt::Write::write_char(f, c))
+        url.as_str().chars().take(LONGEST).try_for_each(|c| fmt::Write::write_char(f, c))
     }
 }
 
@@ -309,21 +248,11 @@ mod tests {
             }
         });
         let url = Url::parse(&endpoint).unwrap();
-        let exchange = Exchange::new(
-            HttpClient::new(|| reqwest::Client::builder().http09_responses()),
-            &url,
-            Settings::default(),
-        )
-        .unwrap();
-        let request = Request {
-            headers: HeaderMap::new(),
-            body: Zeroizing::new(b"a=b".to_vec()),
-        };
-        let peer = Peer {
-            name: "the token endpoint",
-            url: &url,
-            identity: None,
-        };
+        let exchange =
+            Exchange::new(HttpClient::new(|| reqwest::Client::builder().http09_responses()), &url, Settings::default())
+                .unwrap();
+        let request = Request { headers: HeaderMap::new(), body: Zeroizing::new(b"a=b".to_vec()) };
+        let peer = Peer { name: "the token endpoint", url: &url, identity: None };
         assert!(exchange.send(peer, request).await.is_err());
     }
 }

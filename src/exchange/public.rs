@@ -57,8 +57,7 @@ impl StdError for NotPublic {}
 impl NotPublic {
     /// Whether that is why connecting failed.
     pub(super) fn find<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e NotPublic> {
-        e.downcast_ref()
-            .or_else(|| e.source().and_then(NotPublic::find))
+        e.downcast_ref().or_else(|| e.source().and_then(NotPublic::find))
     }
 }
 
@@ -70,9 +69,7 @@ pub(super) struct PublicOnly {
 
 impl PublicOnly {
     pub(super) fn at(url: &Url) -> Self {
-        PublicOnly {
-            host: url.host_str().unwrap_or_default().to_owned(),
-        }
+        PublicOnly { host: url.host_str().unwrap_or_default().to_owned() }
     }
 }
 
@@ -108,17 +105,13 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let bits = u32::from(address);
-    let is_in = |&(network, length): &(Ipv4Addr, u32)| {
-        (bits ^ u32::from(network)).leading_zeros() >= length
-    };
+    let is_in = |&(network, length): &(Ipv4Addr, u32)| (bits ^ u32::from(network)).leading_zeros() >= length;
     !SPECIAL_V4.iter().any(is_in)
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let bits = u128::from(address);
-    let is_in = |&(network, length): &(Ipv6Addr, u32)| {
-        (bits ^ u128::from(network)).leading_zeros() >= length
-    };
+    let is_in = |&(network, length): &(Ipv6Addr, u32)| (bits ^ u128::from(network)).leading_zeros() >= length;
     if is_in(&NAT64) {
         let [.., a, b, c, d] = address.octets();
         return is_public_v4(Ipv4Addr::new(a, b, c, d));
@@ -131,20 +124,20 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),          // this network, RFC 791
     (Ipv4Addr::new(10, 0, 0, 0), 8),         // private use, RFC 1918
-    (Ipv4Addr::new(100, 64, 0, 0), 10), // carriers' NAT, RFC 6598; the metadata of Alibaba Cloud
-    (Ipv4Addr::new(127, 0, 0, 0), 8),   // loopback, RFC 1122
-    (Ipv4Addr::new(168, 63, 129, 16), 32), // Azure's platform: a public number, the same for every machine there
-    (Ipv4Addr::new(169, 254, 0, 0), 16),   // link-local, RFC 3927; the metadata of most clouds
-    (Ipv4Addr::new(172, 16, 0, 0), 12),    // private use, RFC 1918
-    (Ipv4Addr::new(192, 0, 0, 0), 24),     // IETF protocols, RFC 6890; the metadata of Oracle Cloud
-    (Ipv4Addr::new(192, 0, 2, 0), 24),     // documentation, RFC 5737
-    (Ipv4Addr::new(192, 88, 99, 0), 24),   // relays of 6to4, RFC 7526
-    (Ipv4Addr::new(192, 168, 0, 0), 16),   // private use, RFC 1918
-    (Ipv4Addr::new(198, 18, 0, 0), 15),    // benchmarks, RFC 2544
-    (Ipv4Addr::new(198, 51, 100, 0), 24),  // documentation, RFC 5737
-    (Ipv4Addr::new(203, 0, 113, 0), 24),   // documentation, RFC 5737
-    (Ipv4Addr::new(224, 0, 0, 0), 4),      // multicast, RFC 5771
-    (Ipv4Addr::new(240, 0, 0, 0), 4),      // reserved, RFC 1112
+    (Ipv4Addr::new(100, 64, 0, 0), 10),      // carriers' NAT, RFC 6598; the metadata of Alibaba Cloud
+    (Ipv4Addr::new(127, 0, 0, 0), 8),        // loopback, RFC 1122
+    (Ipv4Addr::new(168, 63, 129, 16), 32),   // Azure's platform: a public number, the same for every machine there
+    (Ipv4Addr::new(169, 254, 0, 0), 16),     // link-local, RFC 3927; the metadata of most clouds
+    (Ipv4Addr::new(172, 16, 0, 0), 12),      // private use, RFC 1918
+    (Ipv4Addr::new(192, 0, 0, 0), 24),       // IETF protocols, RFC 6890; the metadata of Oracle Cloud
+    (Ipv4Addr::new(192, 0, 2, 0), 24),       // documentation, RFC 5737
+    (Ipv4Addr::new(192, 88, 99, 0), 24),     // relays of 6to4, RFC 7526
+    (Ipv4Addr::new(192, 168, 0, 0), 16),     // private use, RFC 1918
+    (Ipv4Addr::new(198, 18, 0, 0), 15),      // benchmarks, RFC 2544
+    (Ipv4Addr::new(198, 51, 100, 0), 24),    // documentation, RFC 5737
+    (Ipv4Addr::new(203, 0, 113, 0), 24),     // documentation, RFC 5737
+    (Ipv4Addr::new(224, 0, 0, 0), 4),        // multicast, RFC 5771
+    (Ipv4Addr::new(240, 0, 0, 0), 4),        // reserved, RFC 1112
     (Ipv4Addr::new(255, 255, 255, 255), 32), // broadcast, RFC 919
 ];
 

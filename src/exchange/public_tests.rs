@@ -11,30 +11,17 @@ fn every_special_block_is_refused_from_its_first_address_to_its_last() {
     for (network, length) in SPECIAL_V4 {
         let first = u32::from(network);
         let last = first | u32::MAX.checked_shr(length).unwrap_or(0);
-        assert_eq!(
-            first & u32::MAX.checked_shr(length).unwrap_or(0),
-            0,
-            "{network}"
-        );
+        assert_eq!(first & u32::MAX.checked_shr(length).unwrap_or(0), 0, "{network}");
         for inside in [first, last, first + (last - first) / 2] {
             assert!(!is_public_v4(v4(inside)), "{} of {network}", v4(inside));
         }
         let is_special = |bits: u32| {
             SPECIAL_V4.iter().any(|(network, length)| {
-                (u64::from(bits) >> (32 - length))
-                    == (u64::from(u32::from(*network)) >> (32 - length))
+                (u64::from(bits) >> (32 - length)) == (u64::from(u32::from(*network)) >> (32 - length))
             })
         };
-        for outside in [first.checked_sub(1), last.checked_add(1)]
-            .into_iter()
-            .flatten()
-        {
-            assert_eq!(
-                is_public_v4(v4(outside)),
-                !is_special(outside),
-                "{} beside {network}",
-                v4(outside)
-            );
+        for outside in [first.checked_sub(1), last.checked_add(1)].into_iter().flatten() {
+            assert_eq!(is_public_v4(v4(outside)), !is_special(outside), "{} beside {network}", v4(outside));
         }
     }
 }
@@ -181,10 +168,7 @@ proptest! {
 }
 
 fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
-    texts
-        .iter()
-        .map(|text| SocketAddr::new(text.parse().unwrap(), 0))
-        .collect()
+    texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect()
 }
 
 #[test]
@@ -193,25 +177,15 @@ fn of_the_addresses_of_a_name_the_public_ones_are_connected_to() {
     assert_eq!(mixed, Ok(addresses(&["8.8.8.8"])));
     // Rebound: the next answer is judged anew.
     let error = public(addresses(&["10.0.0.1", "::1"])).unwrap_err();
-    assert_eq!(
-        error,
-        NotPublic(vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()])
-    );
+    assert_eq!(error, NotPublic(vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()]));
     let text = error.to_string();
-    assert!(
-        text.starts_with("is at 10.0.0.1, ::1, which is no public address"),
-        "{text}"
-    );
+    assert!(text.starts_with("is at 10.0.0.1, ::1, which is no public address"), "{text}");
     assert_eq!(public(Vec::new()), Ok(Vec::new()));
 }
 
 #[test]
 fn an_address_in_a_url_is_judged_as_the_url_means_it() {
-    let hosts = NamedHosts::new([
-        "auth.example.com".to_owned(),
-        "10.0.0.1".to_owned(),
-        "[::1]".to_owned(),
-    ]);
+    let hosts = NamedHosts::new(["auth.example.com".to_owned(), "10.0.0.1".to_owned(), "[::1]".to_owned()]);
     let flaw = |url: &str| hosts.flaw(&Url::parse(url).unwrap()).is_some();
     for url in [
         "https://169.254.169.254/token",
@@ -236,11 +210,7 @@ fn an_address_in_a_url_is_judged_as_the_url_means_it() {
         assert!(!flaw(url), "{url}");
     }
     assert!(hosts.has(&Url::parse("https://AUTH.example.com:8443/x").unwrap()));
-    for other in [
-        "https://auth.example.com.evil.example/",
-        "https://auth.example.com./",
-        "https://evil.example/",
-    ] {
+    for other in ["https://auth.example.com.evil.example/", "https://auth.example.com./", "https://evil.example/"] {
         assert!(!hosts.has(&Url::parse(other).unwrap()), "{other}");
     }
 }
@@ -248,17 +218,9 @@ fn an_address_in_a_url_is_judged_as_the_url_means_it() {
 #[tokio::test]
 async fn a_name_that_is_judged_resolves_to_no_private_address_and_the_proxys_does() {
     let resolver = PublicOnly::at(&Url::parse("https://localhost/token").unwrap());
-    let error = resolver
-        .resolve("LOCALHOST".parse().unwrap())
-        .await
-        .err()
-        .unwrap();
+    let error = resolver.resolve("LOCALHOST".parse().unwrap()).await.err().unwrap();
     assert!(NotPublic::find(&*error).is_some(), "{error}");
     let resolver = PublicOnly::at(&Url::parse("https://evil.example/token").unwrap());
-    let found = resolver
-        .resolve("localhost".parse().unwrap())
-        .await
-        .ok()
-        .unwrap();
+    let found = resolver.resolve("localhost".parse().unwrap()).await.ok().unwrap();
     assert!(found.map(|one| one.ip()).all(|ip| ip.is_loopback()));
 }

@@ -27,20 +27,13 @@ impl Members {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Flaw> {
         serde_json::from_slice(body).map_err(|e| match e.classify() {
             serde_json::error::Category::Data => Flaw::NotAnObject,
-            _ => Flaw::NotJson {
-                line: e.line(),
-                column: e.column(),
-            },
+            _ => Flaw::NotJson { line: e.line(), column: e.column() },
         })
     }
 
     /// Takes the member `name` out; an error if it stands there twice.
     pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<Value>, Twice> {
-        let mut taken = self
-            .0
-            .iter()
-            .position(|(n, _)| n == name)
-            .map(|at| self.0.remove(at).1);
+        let mut taken = self.0.iter().position(|(n, _)| n == name).map(|at| self.0.remove(at).1);
         if self.0.iter().any(|(n, _)| n == name) {
             taken.iter_mut().for_each(wipe);
             return Err(Twice(name));
@@ -49,10 +42,7 @@ impl Members {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
     /// What is left.
@@ -140,9 +130,6 @@ mod tests {
             assert_eq!(Members::parse(body.as_bytes()).err(), Some(flaw), "{body}");
         }
         let deep = "[".repeat(10_000);
-        assert!(
-            Members::parse(format!(r#"{{"a":{deep}"#).as_bytes()).is_err(),
-            "no stack overflow"
-        );
+        assert!(Members::parse(format!(r#"{{"a":{deep}"#).as_bytes()).is_err(), "no stack overflow");
     }
 }

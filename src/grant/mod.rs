@@ -50,10 +50,7 @@ impl Grant {
     /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
     /// been rotated, and one of two may not be active yet, or not any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
-        let found = self
-            .endpoint
-            .find(&self.exchange, &self.auth, &self.clock)
-            .await?;
+        let found = self.endpoint.find(&self.exchange, &self.auth, &self.clock).await?;
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
@@ -87,9 +84,7 @@ impl Grant {
             }
             tried.push(evidence);
         }
-        Err(refused
-            .or(unread)
-            .unwrap_or_else(|| Error::new(ErrorKind::Credential, "there is no credential")))
+        Err(refused.or(unread).unwrap_or_else(|| Error::new(ErrorKind::Credential, "there is no credential")))
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
@@ -97,14 +92,10 @@ impl Grant {
         if let Some(key) = &self.dpop {
             let binding = key.binding().await?;
             let mut nonce = None;
-            return match self
-                .ask_once(found, evidence, Some(&binding), &mut nonce)
-                .await
-            {
+            return match self.ask_once(found, evidence, Some(&binding), &mut nonce).await {
                 // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
                 Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
-                    self.ask_once(found, evidence, Some(&binding), &mut nonce)
-                        .await
+                    self.ask_once(found, evidence, Some(&binding), &mut nonce).await
                 }
                 other => other,
             };
@@ -137,11 +128,7 @@ impl Grant {
         }
         // The lifetime counts from before the request is sent: the server's count begins later.
         let sent = self.clock.now();
-        let peer = Peer {
-            name: "the token endpoint",
-            url: endpoint,
-            identity: evidence.tls_identity(),
-        };
+        let peer = Peer { name: "the token endpoint", url: endpoint, identity: evidence.tls_identity() };
         self.ledger.asks();
         let response = self.exchange.send(peer, request).await?;
         self.ledger.hears(&response.headers, &masks);
@@ -154,20 +141,13 @@ impl Grant {
         if let Some(server_clock) = self.auth.server_clock() {
             server_clock.hear(&response.headers, self.clock.now());
         }
-        let holder = Holder {
-            key: binding.cloned(),
-            certificate: evidence.tls_identity().cloned(),
-        };
+        let holder = Holder { key: binding.cloned(), certificate: evidence.tls_identity().cloned() };
         let now = self.clock.now();
         let decoded = response::decode(response, &self.rules, &masks, holder, sent, now);
         // Which server, and as whom: there may be several.
         decoded.map_err(|error| match self.auth.id() {
             "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),
-            id => error.at(format_args!(
-                "{}, client {id:?}, {}",
-                Shown(endpoint),
-                self.auth.name()
-            )),
+            id => error.at(format_args!("{}, client {id:?}, {}", Shown(endpoint), self.auth.name())),
         })
     }
 

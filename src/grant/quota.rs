@@ -26,9 +26,7 @@ pub struct TokenRequests {
 impl TokenRequests {
     /// All of them.
     pub fn total(&self) -> u64 {
-        [self.cold, self.renewal, self.after_rejection]
-            .into_iter()
-            .fold(0, u64::saturating_add)
+        [self.cold, self.renewal, self.after_rejection].into_iter().fold(0, u64::saturating_add)
     }
 }
 
@@ -67,11 +65,7 @@ impl Quota {
             .flat_map(|(name, value)| {
                 let plain = name.ends_with("-remaining");
                 value.split([',', ';']).filter_map(move |part| {
-                    let number = if plain {
-                        part
-                    } else {
-                        part.trim().strip_prefix("r=")?
-                    };
+                    let number = if plain { part } else { part.trim().strip_prefix("r=")? };
                     number.trim().parse::<u64>().ok()
                 })
             })
@@ -84,13 +78,8 @@ impl Quota {
         const MOST: usize = 16;
         const LONGEST: usize = 256;
         let named = |name: &str| {
-            ["ratelimit", "x-ratelimit", "x-rate-limit"]
-                .iter()
-                .any(|start| name.starts_with(start))
-                || matches!(
-                    name,
-                    "auth0-client-quota-limit" | "auth0-organization-quota-limit"
-                )
+            ["ratelimit", "x-ratelimit", "x-rate-limit"].iter().any(|start| name.starts_with(start))
+                || matches!(name, "auth0-client-quota-limit" | "auth0-organization-quota-limit")
         };
         let said: Arc<[_]> = headers
             .iter()
@@ -139,10 +128,7 @@ impl Ledger {
     }
 
     pub(crate) fn quota(&self) -> Option<Quota> {
-        self.quota
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.quota.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -160,45 +146,21 @@ mod tests {
     use super::*;
 
     fn quota(headers: &[(&'static str, &'static str)]) -> Option<Quota> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-            .collect();
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
         Quota::of(&headers, &Masks::new(vec!["hush".to_owned().into()]))
     }
 
     #[test]
     fn the_tightest_limit_is_what_remains() {
         for (headers, remaining) in [
-            (
-                &[
-                    ("x-rate-limit-remaining", "1199"),
-                    ("x-rate-limit-limit", "1200"),
-                ][..],
-                Some(1199),
-            ),
+            (&[("x-rate-limit-remaining", "1199"), ("x-rate-limit-limit", "1200")][..], Some(1199)),
             (&[("x-ratelimit-remaining", " 0")], Some(0)),
-            (
-                &[(
-                    "auth0-client-quota-limit",
-                    "b=per_hour;q=10;r=7;t=3540,b=per_day;q=50;r=3;t=43200",
-                )],
-                Some(3),
-            ),
+            (&[("auth0-client-quota-limit", "b=per_hour;q=10;r=7;t=3540,b=per_day;q=50;r=3;t=43200")], Some(3)),
             (&[("ratelimit", "\"default\";r=50;t=30")], Some(50)),
-            (
-                &[
-                    ("x-ratelimit-remaining", "many"),
-                    ("x-ratelimit-limit", "5"),
-                ],
-                None,
-            ),
+            (&[("x-ratelimit-remaining", "many"), ("x-ratelimit-limit", "5")], None),
         ] {
-            assert_eq!(
-                quota(headers).unwrap().remaining(),
-                remaining,
-                "{headers:?}"
-            );
+            assert_eq!(quota(headers).unwrap().remaining(), remaining, "{headers:?}");
         }
     }
 

@@ -8,25 +8,18 @@ use crate::{Error, ErrorKind, OAuthError};
 pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
     let Some(oauth) = oauth else {
         // A 401 or 403 without an OAuth error comes from a proxy as well as from the server: no verdict.
-        let text = format!(
-            "the token endpoint answered with status {}{}",
-            status.as_u16(),
-            hint(status)
-        );
+        let text = format!("the token endpoint answered with status {}{}", status.as_u16(), hint(status));
         return match status {
             StatusCode::TOO_MANY_REQUESTS => Error::new(ErrorKind::Throttled, text).transient(),
-            _ if is_passing(status) || status.is_informational() => {
-                Error::new(ErrorKind::Response, text).transient()
-            }
+            _ if is_passing(status) || status.is_informational() => Error::new(ErrorKind::Response, text).transient(),
             _ => Error::new(ErrorKind::Response, text),
         };
     };
     let error = match oauth.code() {
-        _ if status == StatusCode::TOO_MANY_REQUESTS => Error::new(
-            ErrorKind::Throttled,
-            format!("the authorization server asks for fewer requests: {oauth}"),
-        )
-        .transient(),
+        _ if status == StatusCode::TOO_MANY_REQUESTS => {
+            Error::new(ErrorKind::Throttled, format!("the authorization server asks for fewer requests: {oauth}"))
+                .transient()
+        }
         // RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8.
         "invalid_client"
         | "invalid_request"
@@ -38,25 +31,16 @@ pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
         | "invalid_target"
         | "invalid_authorization_details"
         | "invalid_dpop_proof"
-        | "use_dpop_nonce" => Error::new(
-            ErrorKind::Denied,
-            format!("the authorization server refused the token request: {oauth}"),
-        ),
-        "temporarily_unavailable" | "server_error" | "slow_down" => Error::new(
-            ErrorKind::Response,
-            format!("the authorization server cannot answer now: {oauth}"),
-        )
-        .transient(),
+        | "use_dpop_nonce" => {
+            Error::new(ErrorKind::Denied, format!("the authorization server refused the token request: {oauth}"))
+        }
+        "temporarily_unavailable" | "server_error" | "slow_down" => {
+            Error::new(ErrorKind::Response, format!("the authorization server cannot answer now: {oauth}")).transient()
+        }
         _ => {
-            let error = Error::new(
-                ErrorKind::Other,
-                format!("the authorization server answered with an error: {oauth}"),
-            );
-            if is_passing(status) {
-                error.transient()
-            } else {
-                error
-            }
+            let error =
+                Error::new(ErrorKind::Other, format!("the authorization server answered with an error: {oauth}"));
+            if is_passing(status) { error.transient() } else { error }
         }
     };
     error.with_oauth(oauth)
@@ -64,8 +48,7 @@ pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
 
 /// RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2.
 fn is_passing(status: StatusCode) -> bool {
-    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY)
-        || status.is_server_error()
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY) || status.is_server_error()
 }
 
 fn hint(status: StatusCode) -> &'static str {

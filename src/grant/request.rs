@@ -15,10 +15,7 @@ pub(crate) struct Params(pub(crate) Vec<(String, String)>);
 impl Params {
     /// The scope asked for.
     pub(crate) fn scope(&self) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == "scope")
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(name, _)| name == "scope").map(|(_, value)| value.as_str())
     }
 
     /// These, and the resource that metadata named (RFC 8707).
@@ -41,21 +38,11 @@ pub(crate) struct Request {
 /// application/x-www-form-urlencoded, RFC 6749 appendix B.
 pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
     let pairs = || {
-        let asked = params
-            .0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
-        asked.chain(
-            proof
-                .params
-                .iter()
-                .map(|(name, value)| (*name, value.as_str())),
-        )
+        let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        asked.chain(proof.params.iter().map(|(name, value)| (*name, value.as_str())))
     };
     // Room for the worst case, `%XX` for each byte: growing would leave copies behind.
-    let room = pairs()
-        .map(|(name, value)| (name.len() + value.len() + 1).saturating_mul(3))
-        .sum();
+    let room = pairs().map(|(name, value)| (name.len() + value.len() + 1).saturating_mul(3)).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(room));
     for (name, value) in pairs() {
         if !body.is_empty() {
@@ -69,10 +56,7 @@ pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
         }
     }
     let authorization = proof.authorization.map(|value| (AUTHORIZATION, value));
-    Request {
-        headers: authorization.into_iter().collect(),
-        body,
-    }
+    Request { headers: authorization.into_iter().collect(), body }
 }
 
 #[cfg(test)]
@@ -89,10 +73,7 @@ mod tests {
     fn body(params: &[(&str, &str)], secret: Option<&str>) -> Zeroizing<Vec<u8>> {
         let proof = Proof {
             authorization: None,
-            params: secret
-                .map(|secret| ("client_secret", Zeroizing::new(secret.into())))
-                .into_iter()
-                .collect(),
+            params: secret.map(|secret| ("client_secret", Zeroizing::new(secret.into()))).into_iter().collect(),
             echoes: Vec::new(),
         };
         encode(&asked(params), proof).body
@@ -109,10 +90,7 @@ mod tests {
     fn the_form_is_that_of_rfc_6749_appendix_b() {
         // F04, and the vector of appendix B: " %&+£€"
         assert_eq!(
-            *body(
-                &[("grant_type", "client_credentials"), ("scope", "a b")],
-                Some(" %&+£€")
-            ),
+            *body(&[("grant_type", "client_credentials"), ("scope", "a b")], Some(" %&+£€")),
             *b"grant_type=client_credentials&scope=a+b&client_secret=+%25%26%2B%C2%A3%E2%82%AC"
         );
     }

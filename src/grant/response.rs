@@ -57,21 +57,13 @@ pub(crate) fn decode(
 
     if !status.is_success() {
         // An error of OAuth or not: the status is kept in any case.
-        let oauth = Members::parse(&response.body)
-            .ok()
-            .and_then(|mut members| oauth_error(&mut members));
-        return Err(refusal(status, oauth)
-            .with_status(status)
-            .with_retry_after(wait));
+        let oauth = Members::parse(&response.body).ok().and_then(|mut members| oauth_error(&mut members));
+        return Err(refusal(status, oauth).with_status(status).with_retry_after(wait));
     }
     if let Some(encoding) = foreign_encoding(&response.headers) {
-        let text = format!(
-            "the token endpoint encoded its response ({}), which was not asked for",
-            masks.clean(encoding, 32)
-        );
-        return Err(Error::new(ErrorKind::Response, text)
-            .transient()
-            .with_status(status));
+        let text =
+            format!("the token endpoint encoded its response ({}), which was not asked for", masks.clean(encoding, 32));
+        return Err(Error::new(ErrorKind::Response, text).transient().with_status(status));
     }
     let mut members = match Members::parse(&response.body) {
         Ok(members) => members,
@@ -79,9 +71,7 @@ pub(crate) fn decode(
     };
     // GitHub and Slack send errors with 200.
     if let Some(oauth) = oauth_error(&mut members) {
-        return Err(refusal(status, Some(oauth))
-            .with_status(status)
-            .with_retry_after(wait));
+        return Err(refusal(status, Some(oauth)).with_status(status).with_retry_after(wait));
     }
     granted(members, &response, rules, masks, holder, sent).map_err(|e| e.with_status(status))
 }
@@ -97,20 +87,10 @@ fn granted(
 ) -> Result<AccessToken, Error> {
     let strict = rules.strict;
     if strict && response.status != StatusCode::OK {
-        return Err(unusable(format!(
-            "status {} instead of 200 (strict)",
-            response.status.as_u16()
-        )));
+        return Err(unusable(format!("status {} instead of 200 (strict)", response.status.as_u16())));
     }
-    if strict
-        && !response
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|label| is_json(label.as_bytes()))
-    {
-        return Err(unusable(
-            "its content type is not application/json (strict)",
-        ));
+    if strict && !response.headers.get(CONTENT_TYPE).is_some_and(|label| is_json(label.as_bytes())) {
+        return Err(unusable("its content type is not application/json (strict)"));
     }
     // The one that `oauth_error` looked at is gone.
     if members.get("error").is_some() {
@@ -138,21 +118,12 @@ fn granted(
     for unwanted in ["refresh_token", "id_token"] {
         members.take(unwanted)?.iter_mut().for_each(wipe);
     }
-    let terms = Terms {
-        lifetime,
-        refresh_in,
-        scope: scope.map(Into::into),
-        extra: members.rest(),
-        holder,
-    };
+    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra: members.rest(), holder };
     AccessToken::issued(&secret, terms, sent)
 }
 
 fn unusable(what: impl std::fmt::Display) -> Error {
-    Error::new(
-        ErrorKind::Response,
-        format!("the token response is unusable: {what}"),
-    )
+    Error::new(ErrorKind::Response, format!("the token response is unusable: {what}"))
 }
 
 impl From<Twice> for Error {
@@ -165,10 +136,7 @@ fn check_length(secret: &SecretString, rules: &Rules) -> Result<(), Error> {
     use secrecy::ExposeSecret;
     let secret = secret.expose_secret();
     if secret.len() > rules.longest_token {
-        return Err(unusable(format_args!(
-            "access_token is longer than {} bytes",
-            rules.longest_token
-        )));
+        return Err(unusable(format_args!("access_token is longer than {} bytes", rules.longest_token)));
     }
     // b64token, RFC 6750 section 2.1. Salesforce's tokens have a `!`.
     let b64token = |c: u8| c.is_ascii_alphanumeric() || b"-._~+/".contains(&c);
@@ -179,20 +147,13 @@ fn check_length(secret: &SecretString, rules: &Rules) -> Result<(), Error> {
 }
 
 /// RFC 6749 section 7.1. Absent at LinkedIn and Slack, `BearerToken` at Apigee.
-fn check_type(
-    token_type: Option<Value>,
-    strict: bool,
-    clean: impl Fn(&str) -> String,
-) -> Result<(), Error> {
+fn check_type(token_type: Option<Value>, strict: bool, clean: impl Fn(&str) -> String) -> Result<(), Error> {
     match token_type {
         None | Some(Value::Null) if strict => Err(unusable("it has no token_type (strict)")),
         None | Some(Value::Null) => Ok(()),
         Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => Ok(()),
         Some(Value::String(name)) if !strict && name.eq_ignore_ascii_case("BearerToken") => Ok(()),
-        Some(Value::String(name)) => Err(unusable(format_args!(
-            "its token_type is {}, not Bearer",
-            clean(&name)
-        ))),
+        Some(Value::String(name)) => Err(unusable(format_args!("its token_type is {}, not Bearer", clean(&name)))),
         Some(_) => Err(unusable("token_type is not a string")),
     }
 }
@@ -241,11 +202,7 @@ fn seconds(value: &Value) -> Option<Duration> {
     if let Some(whole) = number.as_u64() {
         return Some(Duration::from_secs(whole));
     }
-    let float = number
-        .as_f64()
-        .filter(|float| !float.is_nan())?
-        .max(0.0)
-        .floor();
+    let float = number.as_f64().filter(|float| !float.is_nan())?.max(0.0).floor();
     Some(Duration::try_from_secs_f64(float).unwrap_or(Duration::MAX))
 }
 
@@ -254,11 +211,9 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
     let granted = match value {
         Some(Value::String(scope)) => Some(scope),
         // Some servers send an array.
-        Some(Value::Array(scopes)) if !rules.strict => scopes
-            .iter()
-            .map(Value::as_str)
-            .collect::<Option<Vec<_>>>()
-            .map(|scopes| scopes.join(" ")),
+        Some(Value::Array(scopes)) if !rules.strict => {
+            scopes.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|scopes| scopes.join(" "))
+        }
         None | Some(Value::Null) => None,
         Some(_) if rules.strict => return Err(unusable("scope is not a string (strict)")),
         Some(_) => None,
@@ -268,10 +223,7 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
     if let (Some(granted), Some(asked)) = (&granted, asked) {
         let missing = not_granted(asked, granted);
         if rules.refuse_narrower_scope && !missing.is_empty() {
-            return Err(unusable(format_args!(
-                "the scope {} was not granted",
-                missing.join(" ")
-            )));
+            return Err(unusable(format_args!("the scope {} was not granted", missing.join(" "))));
         }
     }
     Ok(granted.or_else(|| asked.map(Into::into)))
@@ -279,10 +231,7 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
 
 /// Which of the scopes that were asked for are missing.
 pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
-    asked
-        .split_whitespace()
-        .filter(|one| !granted.split_whitespace().any(|granted| granted == *one))
-        .collect()
+    asked.split_whitespace().filter(|one| !granted.split_whitespace().any(|granted| granted == *one)).collect()
 }
 
 /// RFC 6749 section 5.2. An `error` that is no string is none of OAuth's.
@@ -293,76 +242,51 @@ fn oauth_error(members: &mut Members, rules: &Rules, masks: &Masks) -> Option<OA
     };
     let code = text("error", LONGEST_CODE).filter(|code| !code.is_empty())?;
     let description = text("error_description", rules.longest_error_text);
-    Some(OAuthError::new(
-        code,
-        description,
-        text("error_uri", rules.longest_error_text),
-    ))
+    Some(OAuthError::new(code, description, text("error_uri", rules.longest_error_text)))
 }
 
 fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
     let body = &response.body;
     let (what, transient) = match flaw {
         Flaw::NotJson { .. } if body.is_empty() => ("it has no body".to_owned(), true),
-        Flaw::NotJson { .. } if body.starts_with(b"\xef\xbb\xbf") || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") => {
-            ("its body begins with a byte order mark; JSON is UTF-8 without one (RFC 8259 section 8.1)".to_owned(), false)
+        Flaw::NotJson { .. }
+            if body.starts_with(b"\xef\xbb\xbf") || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") =>
+        {
+            (
+                "its body begins with a byte order mark; JSON is UTF-8 without one (RFC 8259 section 8.1)".to_owned(),
+                false,
+            )
         }
-        Flaw::NotJson { .. } if body.starts_with(b"access_token=") || body.starts_with(b"token_type=") => {
-            ("its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".to_owned(), false)
-        }
+        Flaw::NotJson { .. } if body.starts_with(b"access_token=") || body.starts_with(b"token_type=") => (
+            "its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".to_owned(),
+            false,
+        ),
         // A page of a proxy or captive portal, or a cut body.
         Flaw::NotJson { line, column } => (format!("its body is not JSON, from line {line} column {column} on"), true),
         Flaw::NotAnObject => ("its body is JSON, but not an object".to_owned(), false),
     };
-    let label = response
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|label| label.to_str().ok())
-        .unwrap_or("none");
-    let error = unusable(format_args!(
-        "{what} ({} bytes, content type {})",
-        body.len(),
-        masks.clean(label, 64)
-    ));
+    let label = response.headers.get(CONTENT_TYPE).and_then(|label| label.to_str().ok()).unwrap_or("none");
+    let error = unusable(format_args!("{what} ({} bytes, content type {})", body.len(), masks.clean(label, 64)));
     if transient { error.transient() } else { error }
 }
 
 fn is_json(label: &[u8]) -> bool {
     let essence = label.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/json")
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 /// None was asked for, and a small body can expand to a large one.
 pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
-    let encoding = headers
-        .get(CONTENT_ENCODING)?
-        .to_str()
-        .unwrap_or("unreadable");
+    let encoding = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("unreadable");
     (!encoding.trim().eq_ignore_ascii_case("identity")).then_some(encoding)
 }
 
 /// RFC 9110 section 10.2.3: seconds or a date. A date counts from the server's own `Date`, so that its clock and ours
 /// need not agree.
-pub(crate) fn retry_after(
-    status: StatusCode,
-    headers: &HeaderMap,
-    now: Moment,
-) -> Option<Duration> {
-    let text = |name: &HeaderName| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let epoch = std::time::SystemTime::UNIX_EPOCH;
-    let date = |text: &str| {
-        httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(epoch)
-            .ok()
-    };
+    let date = |text: &str| httpdate::parse_http_date(text).ok()?.duration_since(epoch).ok();
     let servers_now = text(&DATE).and_then(date).unwrap_or(now.wall());
     if let Some(asked) = text(&RETRY_AFTER) {
         if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {

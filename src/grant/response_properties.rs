@@ -24,9 +24,7 @@ fn a_secret_is_not_shown_by_any_defect() {
             with(
                 400,
                 &[],
-                format!(
-                    r#"{{"error":"{echo}","error_description":"{echo}","error_uri":"{echo}"}}"#
-                ),
+                format!(r#"{{"error":"{echo}","error_description":"{echo}","error_uri":"{echo}"}}"#),
                 &rules(),
             )
             .unwrap_err(),
@@ -116,10 +114,6 @@ fn json_members() -> impl Strategy<Value = String> {
         "{}",
         "true",
     ]);
-    proptest::collection::vec((name, value), 0..6).prop_map(|members| {
-        members
-            .iter()
-            .map(|(name, value)| format!(",\"{name}\":{value}"))
-            .collect()
-    })
+    proptest::collection::vec((name, value), 0..6)
+        .prop_map(|members| members.iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect())
 }

@@ -31,11 +31,7 @@ fn a_refusal_is_classed_by_its_code_first_and_then_by_its_status() {
     }
     for code in ["temporarily_unavailable", "server_error", "slow_down"] {
         for status in [200, 400, 500] {
-            assert_eq!(
-                kind(status, Some(code)),
-                (Response, true),
-                "{status} {code}"
-            );
+            assert_eq!(kind(status, Some(code)), (Response, true), "{status} {code}");
         }
     }
     for status in [200, 400, 401, 404] {

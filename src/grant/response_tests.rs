@@ -1,11 +1,6 @@
 //! `decode` against what authorization servers really send: families B and S of tests/FAULTS.md.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "in a test a panic is the report"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "in a test a panic is the report")]
 
 use http::HeaderValue;
 use zeroize::Zeroizing;
@@ -20,10 +15,7 @@ mod refusals;
 mod times;
 
 fn sent() -> Moment {
-    Moment::new(
-        Duration::from_secs(1_000),
-        Duration::from_secs(1_800_000_000),
-    )
+    Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000))
 }
 
 fn rules() -> Rules {
@@ -31,10 +23,7 @@ fn rules() -> Rules {
 }
 
 fn strict() -> Rules {
-    Rules {
-        strict: true,
-        ..rules()
-    }
+    Rules { strict: true, ..rules() }
 }
 
 fn with(
@@ -47,12 +36,7 @@ fn with(
         status: StatusCode::from_u16(status).unwrap(),
         headers: headers
             .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_str(value).unwrap(),
-                )
-            })
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
             .collect(),
         body: Zeroizing::new(body.as_ref().to_vec()),
     };
@@ -65,12 +49,7 @@ fn read(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {
 }
 
 fn read_strictly(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {
-    with(
-        200,
-        &[("content-type", "application/json")],
-        body,
-        &strict(),
-    )
+    with(200, &[("content-type", "application/json")], body, &strict())
 }
 
 /// A good response but for these members.
@@ -107,10 +86,7 @@ fn the_example_of_rfc_6749_is_read() {
     let token = read_strictly(body.replace("\"example\"", "\"bearer\"")).unwrap();
     assert_eq!(token.expose_secret(), "2YotnFZFEjr1zCsicMWpAA");
     assert_eq!(token.lifetime(), HOUR);
-    assert_eq!(
-        token.extra("example_parameter"),
-        Some(&Value::from("example_value"))
-    );
+    assert_eq!(token.extra("example_parameter"), Some(&Value::from("example_value")));
     assert_eq!(token.received(), sent());
 }
 
@@ -138,45 +114,22 @@ fn a_member_that_stands_there_twice_is_refused() {
 #[test]
 fn an_access_token_is_a_string_of_visible_ascii() {
     // B06, B13, B14, B15
-    for value in [
-        "7",
-        "{\"secret\":\"hidden\"}",
-        "[\"hidden\"]",
-        "null",
-        "true",
-        "\"\"",
-        "\" \"",
-        "\"  hidden\"",
-    ] {
-        let error = refused(format!(
-            r#"{{"access_token":{value},"token_type":"Bearer"}}"#
-        ));
-        assert!(
-            !format!("{error} {error:?}").contains("hidden"),
-            "{error:?}"
-        );
-        assert!(
-            error.to_string().contains("access") && !error.is_transient(),
-            "{error}"
-        );
+    for value in ["7", "{\"secret\":\"hidden\"}", "[\"hidden\"]", "null", "true", "\"\"", "\" \"", "\"  hidden\""] {
+        let error = refused(format!(r#"{{"access_token":{value},"token_type":"Bearer"}}"#));
+        assert!(!format!("{error} {error:?}").contains("hidden"), "{error:?}");
+        assert!(error.to_string().contains("access") && !error.is_transient(), "{error}");
     }
     refused(r#"{"token_type":"Bearer","expires_in":3600}"#);
     for byte in 0..=255_u8 {
         let text = serde_json::to_string(&format!("hidden{}hidden", char::from(byte))).unwrap();
-        let result = read(format!(
-            r#"{{"access_token":{text},"token_type":"Bearer"}}"#
-        ));
+        let result = read(format!(r#"{{"access_token":{text},"token_type":"Bearer"}}"#));
         assert_eq!(result.is_ok(), byte.is_ascii_graphic(), "byte {byte:#x}");
         assert!(!format!("{result:?}").contains("hidden"));
     }
     // Salesforce's have a `!`; strict takes b64token (RFC 6750 section 2.1).
-    for (text, passes_strict) in [
-        ("00D!AQ.x", false),
-        ("a.b-c_d~e+f/g==", true),
-        ("=a", false),
-        ("a=b", false),
-        ("a", true),
-    ] {
+    for (text, passes_strict) in
+        [("00D!AQ.x", false), ("a.b-c_d~e+f/g==", true), ("=a", false), ("a=b", false), ("a", true)]
+    {
         let body = format!(r#"{{"access_token":"{text}","token_type":"Bearer"}}"#);
         assert_eq!(read(&body).unwrap().expose_secret(), text);
         assert_eq!(read_strictly(&body).is_ok(), passes_strict, "{text}");
@@ -188,20 +141,11 @@ fn a_long_token_is_accepted_up_to_the_cap() {
     // B16, B25
     let body = |token: &str| format!(r#"{{"access_token":"{token}","token_type":"Bearer"}}"#);
     for length in [16 * 1024, 64 * 1024] {
-        assert_eq!(
-            read(body(&"t".repeat(length)))
-                .unwrap()
-                .expose_secret()
-                .len(),
-            length
-        );
+        assert_eq!(read(body(&"t".repeat(length))).unwrap().expose_secret().len(), length);
     }
     for length in [64 * 1024 + 1, 1024 * 1024] {
         let error = refused(body(&"t".repeat(length)));
-        assert!(
-            error.to_string().contains("longer than 65536 bytes"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("longer than 65536 bytes"), "{error}");
     }
     let dots = ".".repeat(60 * 1024);
     assert_eq!(read(body(&dots)).unwrap().expose_secret(), dots);
@@ -224,11 +168,7 @@ fn bearer_is_spelled_in_many_ways_and_nothing_else_is_bearer() {
     ] {
         let body = format!(r#"{{"access_token":"abc","token_type":{token_type}}}"#);
         assert_eq!(read(&body).is_ok(), passes, "{token_type}");
-        assert_eq!(
-            read_strictly(&body).is_ok(),
-            passes_strict,
-            "{token_type}, strict"
-        );
+        assert_eq!(read_strictly(&body).is_ok(), passes_strict, "{token_type}, strict");
         if !passes {
             assert!(!refused(body).is_transient(), "{token_type}");
         }
@@ -245,20 +185,12 @@ fn what_is_no_json_is_refused_with_a_reason_and_without_guessing() {
     let rows: Vec<(Vec<u8>, &str, bool)> = vec![
         (b"".into(), "has no body", true),
         (b"   ".into(), "not JSON", true),
-        (
-            b"<html><title>Log in to the hotel's network".into(),
-            "not JSON",
-            true,
-        ),
+        (b"<html><title>Log in to the hotel's network".into(), "not JSON", true),
         (format!("{good}x").into(), "not JSON", true),
         (format!("{good}{good}").into(), "not JSON", true),
         (format!(")]}}',\n{good}").into(), "not JSON", true),
         (format!("\u{feff}{good}").into(), "byte order mark", false),
-        (
-            [b"\xff\xfe".as_slice(), &utf16].concat(),
-            "byte order mark",
-            false,
-        ),
+        ([b"\xff\xfe".as_slice(), &utf16].concat(), "byte order mark", false),
         (utf16, "not JSON", true),
         (b"{\"access_token\":\"caf\xe9\"}".into(), "not JSON", true),
         (b"access_token=abc&token_type=bearer".into(), "form", false),
@@ -293,27 +225,16 @@ fn the_body_decides_and_not_its_label() {
     ] {
         let headers = [("content-type", label)];
         assert!(with(200, &headers, &good, &rules()).is_ok(), "{label}");
-        assert_eq!(
-            with(200, &headers, &good, &strict()).is_ok(),
-            passes_strict,
-            "{label}, strict"
-        );
+        assert_eq!(with(200, &headers, &good, &strict()).is_ok(), passes_strict, "{label}, strict");
     }
     assert!(read(&good).is_ok(), "no label");
-    assert!(
-        with(200, &[], &good, &strict()).is_err(),
-        "no label, strict"
-    );
+    assert!(with(200, &[], &good, &strict()).is_err(), "no label, strict");
 }
 
 #[test]
 fn the_scope_is_what_was_granted_or_else_what_was_asked_for() {
     // B22
-    let asking = |refuse| Rules {
-        asked_scope: Some("a b".into()),
-        refuse_narrower_scope: refuse,
-        ..rules()
-    };
+    let asking = |refuse| Rules { asked_scope: Some("a b".into()), refuse_narrower_scope: refuse, ..rules() };
     for (member, scope, narrower) in [
         (r#""scope":"a b""#, "a b", false),
         (r#""scope":"b a c""#, "b a c", false),
@@ -330,11 +251,7 @@ fn the_scope_is_what_was_granted_or_else_what_was_asked_for() {
     ] {
         let token = with(200, &[], having(member), &asking(false)).unwrap();
         assert_eq!(token.scope(), Some(scope), "{member}");
-        assert_eq!(
-            with(200, &[], having(member), &asking(true)).is_err(),
-            narrower,
-            "{member}"
-        );
+        assert_eq!(with(200, &[], having(member), &asking(true)).is_err(), narrower, "{member}");
     }
     assert_eq!(read(having(r#""x":0"#)).unwrap().scope(), None);
     for wrong in [r#""scope":7"#, r#""scope":["a"]"#] {
@@ -345,14 +262,10 @@ fn the_scope_is_what_was_granted_or_else_what_was_asked_for() {
 #[test]
 fn extra_members_are_kept_and_other_tokens_dropped() {
     // B23
-    let token = read(having(
-        r#""instance_url":"https://x.example","refresh_token":"hidden","id_token":{"a":"hidden"}"#,
-    ))
-    .unwrap();
-    assert_eq!(
-        token.extra("instance_url"),
-        Some(&Value::from("https://x.example"))
-    );
+    let token =
+        read(having(r#""instance_url":"https://x.example","refresh_token":"hidden","id_token":{"a":"hidden"}"#))
+            .unwrap();
+    assert_eq!(token.extra("instance_url"), Some(&Value::from("https://x.example")));
     for gone in ["refresh_token", "id_token", "access_token", "token_type"] {
         assert_eq!(token.extra(gone), None, "{gone}");
     }

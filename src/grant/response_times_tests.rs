@@ -29,27 +29,15 @@ fn lifetimes_come_in_many_shapes() {
         ("true", None, false),
         ("[3600]", None, false),
         (r#"{"seconds":3600}"#, None, false),
-        (
-            "18446744073709551615",
-            Some(Duration::from_secs(u64::MAX)),
-            true,
-        ),
+        ("18446744073709551615", Some(Duration::from_secs(u64::MAX)), true),
         ("1e300", max, false),
         (r#""1e300""#, max, false),
     ] {
         let body = having(&format!(r#""expires_in":{value}"#));
         assert_eq!(read(&body).unwrap().lifetime(), lifetime, "{value}");
-        assert_eq!(
-            read_strictly(&body).is_ok(),
-            passes_strict,
-            "{value}, strict"
-        );
+        assert_eq!(read_strictly(&body).is_ok(), passes_strict, "{value}, strict");
     }
-    assert_eq!(
-        read(r#"{"access_token":"abc"}"#).unwrap().lifetime(),
-        None,
-        "absent"
-    );
+    assert_eq!(read(r#"{"access_token":"abc"}"#).unwrap().lifetime(), None, "absent");
 }
 
 #[test]
@@ -60,36 +48,20 @@ fn absolute_times_count_only_where_no_lifetime_is_stated() {
         (r#""expires_on":"1800003600""#, HOUR),
         (r#""expires_at":1800003600"#, HOUR),
         (r#""expires_in":null,"expires_on":"1800003600""#, HOUR),
-        (
-            r#""expires_in":"60","expires_on":"1800003600""#,
-            Some(Duration::from_secs(60)),
-        ),
-        (
-            r#""expires_in":60,"expires_at":1800003600"#,
-            Some(Duration::from_secs(60)),
-        ),
+        (r#""expires_in":"60","expires_on":"1800003600""#, Some(Duration::from_secs(60))),
+        (r#""expires_in":60,"expires_at":1800003600"#, Some(Duration::from_secs(60))),
         (r#""expires_on":1700000000"#, ZERO),
         (r#""expires_on":"2026-11-23T10:00:00Z""#, None),
         (r#""ext_expires_in":7200"#, None),
         (r#"".expires":"Mon, 23 Nov 2026 10:00:00 GMT""#, None),
     ] {
-        assert_eq!(
-            read(having(members)).unwrap().lifetime(),
-            lifetime,
-            "{members}"
-        );
+        assert_eq!(read(having(members)).unwrap().lifetime(), lifetime, "{members}");
     }
-    let entra = having(
-        r#""expires_in":"3599","ext_expires_in":"7200","expires_on":"1800003599","refresh_in":"1800""#,
-    );
+    let entra = having(r#""expires_in":"3599","ext_expires_in":"7200","expires_on":"1800003599","refresh_in":"1800""#);
     let token = read(entra).unwrap();
     assert_eq!(token.lifetime(), Some(Duration::from_secs(3599)));
     assert_eq!(token.refresh_in(), Some(Duration::from_secs(1800)));
-    assert_eq!(
-        token.extra("ext_expires_in"),
-        Some(&Value::from("7200")),
-        "readable, and nothing else"
-    );
+    assert_eq!(token.extra("ext_expires_in"), Some(&Value::from("7200")), "readable, and nothing else");
     assert_eq!(token.extra("expires_on"), Some(&Value::from("1800003599")));
 }
 
@@ -100,23 +72,11 @@ fn retry_after_is_seconds_or_a_date() {
     for (headers, wait) in [
         (vec![("retry-after", "120")], Some(120)),
         (vec![("retry-after", "0")], Some(0)),
-        (
-            vec![("retry-after", "Fri, 15 Jan 2027 08:02:00 GMT")],
-            Some(120),
-        ),
-        (
-            vec![("retry-after", "Fri, 15 Jan 2027 07:00:00 GMT")],
-            Some(0),
-        ),
-        (
-            vec![date[0], ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")],
-            Some(120),
-        ),
+        (vec![("retry-after", "Fri, 15 Jan 2027 08:02:00 GMT")], Some(120)),
+        (vec![("retry-after", "Fri, 15 Jan 2027 07:00:00 GMT")], Some(0)),
+        (vec![date[0], ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")], Some(120)),
         (vec![("retry-after", "Fri, 31 Dec 1969 23:59:59 GMT")], None),
-        (
-            vec![("retry-after", "99999999999999999999999")],
-            Some(u64::MAX),
-        ),
+        (vec![("retry-after", "99999999999999999999999")], Some(u64::MAX)),
         (vec![("retry-after", "+5")], None),
         (vec![("retry-after", "")], None),
         (vec![("retry-after", "tomorrow")], None),
@@ -127,16 +87,8 @@ fn retry_after_is_seconds_or_a_date() {
         (vec![("x-ratelimit-reset", "soon")], None),
     ] {
         let error = with(429, &headers, "", &rules()).unwrap_err();
-        assert_eq!(
-            error.retry_after(),
-            wait.map(Duration::from_secs),
-            "{headers:?}"
-        );
+        assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{headers:?}");
     }
     let error = with(503, &[("x-ratelimit-reset", "1800000120")], "", &rules()).unwrap_err();
-    assert_eq!(
-        error.retry_after(),
-        None,
-        "a window's end is no wish to wait, but with 429"
-    );
+    assert_eq!(error.retry_after(), None, "a window's end is no wish to wait, but with 429");
 }

@@ -48,12 +48,7 @@ mod tests {
     use super::*;
 
     fn masks(secrets: &[&str]) -> Masks {
-        Masks::new(
-            secrets
-                .iter()
-                .map(|secret| SecretString::from(*secret))
-                .collect(),
-        )
+        Masks::new(secrets.iter().map(|secret| SecretString::from(*secret)).collect())
     }
 
     #[test]
@@ -68,11 +63,7 @@ mod tests {
         let masks = masks(&["hush-hush", "hush"]);
         assert_eq!(masks.clean("got hush-hush", 256), "got ***");
         assert_eq!(masks.clean("got hush-\u{0}hush", 256), "got ***");
-        assert_eq!(
-            masks.clean("xxhush-hush", 8),
-            "xx***",
-            "masked before it is cut"
-        );
+        assert_eq!(masks.clean("xxhush-hush", 8), "xx***", "masked before it is cut");
     }
 
     proptest! {

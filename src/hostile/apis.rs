@@ -24,11 +24,8 @@ pub fn www_authenticate(lines: &[u8]) {
     let written: Vec<_> = challenges
         .iter()
         .map(|one| {
-            let params: Vec<_> = one
-                .params
-                .iter()
-                .map(|(name, value)| format!("{name}=\"{}\"", quoted(value)))
-                .collect();
+            let params: Vec<_> =
+                one.params.iter().map(|(name, value)| format!("{name}=\"{}\"", quoted(value))).collect();
             format!("{} {}", one.scheme, params.join(", "))
         })
         .collect();
@@ -46,12 +43,8 @@ pub fn dpop_nonce(wire: &[u8]) {
     let headers = response(wire).headers;
     let api = Url::parse("https://api.example.com/a").expect("a URL");
     let elsewhere = Url::parse("https://elsewhere.example/a").expect("a URL");
-    let before: HeaderMap = [(
-        "dpop-nonce".parse().expect("a name"),
-        HeaderValue::from_static("before"),
-    )]
-    .into_iter()
-    .collect();
+    let before: HeaderMap =
+        [("dpop-nonce".parse().expect("a name"), HeaderValue::from_static("before"))].into_iter().collect();
     let nonces = Nonces::default();
     assert_eq!(nonces.hear(Role::Resource, &api, &before), Some("before"));
     let heard = nonces.hear(Role::Resource, &api, &headers);
@@ -59,15 +52,9 @@ pub fn dpop_nonce(wire: &[u8]) {
     if let Some(heard) = heard {
         assert_eq!(heard, last);
         // RFC 9449 section 8.1: it stands in a claim of the next proof as it is.
-        assert_eq!(
-            headers.get("dpop-nonce").map(HeaderValue::as_bytes),
-            Some(last.as_bytes())
-        );
+        assert_eq!(headers.get("dpop-nonce").map(HeaderValue::as_bytes), Some(last.as_bytes()));
         assert!((1..=1024).contains(&last.len()));
-        assert!(
-            last.bytes()
-                .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
-        );
+        assert!(last.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')));
     } else {
         assert_eq!(last, "before");
     }
@@ -76,16 +63,11 @@ pub fn dpop_nonce(wire: &[u8]) {
     if demands_nonce(&headers) {
         // RFC 9110 section 5.3: several lines are one list, so that a parameter may be of a challenge in the line before.
         let lines = headers.get_all("www-authenticate").iter();
-        let text: String = lines
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-            .collect();
+        let text: String = lines.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
         // A quoted string may have a backslash before each of its characters.
         let text = text.replace('\\', "");
         assert!(text.contains("use_dpop_nonce"), "{text}");
-        assert!(
-            text.to_ascii_lowercase().matches("dpop").count() > 1,
-            "{text}"
-        );
+        assert!(text.to_ascii_lowercase().matches("dpop").count() > 1, "{text}");
     }
 }
 
@@ -103,8 +85,7 @@ pub fn resource_metadata(wire: &[u8]) {
         };
         match resource_document::decode(&answer, &rules) {
             Ok(named) => {
-                let said: serde_json::Value =
-                    serde_json::from_slice(&answer.body).expect("what was read is JSON");
+                let said: serde_json::Value = serde_json::from_slice(&answer.body).expect("what was read is JSON");
                 assert_eq!(said["resource"], named.resource.as_str());
                 let servers = said["authorization_servers"].as_array().expect("a list");
                 assert!(servers.contains(&named.issuer.as_str().into()));
@@ -114,10 +95,7 @@ pub fn resource_metadata(wire: &[u8]) {
                 if !exact {
                     let outer = Url::parse(&named.resource).expect("it was compared as a URL");
                     assert_eq!(outer.origin(), rules.url.origin());
-                    assert!(
-                        ["/", "/v1", "/v1/", "/v1/mcp"].contains(&outer.path()),
-                        "{outer}"
-                    );
+                    assert!(["/", "/v1", "/v1/", "/v1/mcp"].contains(&outer.path()), "{outer}");
                 }
             }
             Err(unusable) => {

@@ -19,10 +19,7 @@ pub fn token_response(wire: &[u8]) {
         let mut response = response(wire);
         let rest = response.body.len().saturating_sub(cut);
         response.body.truncate(rest);
-        let rules = Rules {
-            strict,
-            ..Rules::default()
-        };
+        let rules = Rules { strict, ..Rules::default() };
         let masks = Masks::new(vec![SECRET.into()]);
         decode(response, &rules, &masks, Holder::default(), now(), now())
     };
@@ -50,14 +47,9 @@ pub fn token_response(wire: &[u8]) {
 /// A response with `Retry-After` or one of its like.
 pub fn waiting_time(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
-    for status in [
-        StatusCode::TOO_MANY_REQUESTS,
-        StatusCode::SERVICE_UNAVAILABLE,
-    ] {
+    for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
         let wait = retry_after(status, &headers, now());
-        let asked = headers
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok());
+        let asked = headers.get("retry-after").and_then(|value| value.to_str().ok());
         if let Some(seconds) = asked.and_then(|asked| asked.trim().parse::<u32>().ok()) {
             // `parse` takes a sign, which RFC 9110 section 10.2.3 does not.
             let plain = asked.is_some_and(|asked| !asked.contains('+'));
@@ -79,15 +71,9 @@ pub fn quota(wire: &[u8]) {
     assert!((1..=16).contains(&quota.headers().count()));
     let mut most = None;
     for (name, value) in quota.headers() {
-        assert!(
-            headers.contains_key(name) && name.contains("limit"),
-            "{name}"
-        );
+        assert!(headers.contains_key(name) && name.contains("limit"), "{name}");
         assert!(value.len() <= 256 && !value.contains(SECRET), "{value:?}");
-        assert!(
-            value.bytes().all(|byte| matches!(byte, b' '..=b'~')),
-            "{value:?}"
-        );
+        assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{value:?}");
         assert!(quota.header(&name.to_uppercase()).is_some());
         if name.ends_with("-remaining") {
             most = most.into_iter().chain(value.trim().parse().ok()).min();
@@ -118,11 +104,7 @@ pub fn metadata(wire: &[u8]) {
                     assert_eq!(endpoint.scheme(), "https", "the issuer's is");
                     assert!(endpoint.username().is_empty() && endpoint.password().is_none());
                     assert!(endpoint.fragment().is_none());
-                    assert!(
-                        pinned
-                            .as_ref()
-                            .is_none_or(|pin| pin.origin() == endpoint.origin())
-                    );
+                    assert!(pinned.as_ref().is_none_or(|pin| pin.origin() == endpoint.origin()));
                 }
                 Err(unusable) => assert!(!unusable.why.contains(|c: char| c.is_control())),
             }
@@ -135,23 +117,14 @@ fn fit_for_a_header(token: &AccessToken) {
     assert!(!secret.is_empty() && secret.len() <= Rules::default().longest_token);
     assert!(secret.bytes().all(|byte| byte.is_ascii_graphic()));
     assert!(token.authorization().is_sensitive());
-    assert_eq!(
-        token.authorization().as_bytes(),
-        format!("Bearer {secret}").as_bytes()
-    );
+    assert_eq!(token.authorization().as_bytes(), format!("Bearer {secret}").as_bytes());
 }
 
 /// I1: printable, short, and without our secret.
 fn fit_to_be_shown(error: &Error) {
     for text in [format!("{error}"), format!("{error:#}")] {
-        assert!(
-            text.bytes().all(|byte| matches!(byte, b' '..=b'~')),
-            "{text:?}"
-        );
+        assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?}");
         assert!(text.len() < 2_000, "{text}");
     }
-    assert!(
-        !format!("{error} {error:#} {error:?}").contains(SECRET),
-        "{error:?}"
-    );
+    assert!(!format!("{error} {error:#} {error:?}").contains(SECRET), "{error:?}");
 }

@@ -8,17 +8,9 @@ pub fn secret_file(bytes: &[u8]) {
         assert!(std::str::from_utf8(bytes).is_err());
         return;
     };
-    let dropped = bytes
-        .strip_prefix(text.as_bytes())
-        .expect("nothing is changed");
-    assert!(
-        matches!(dropped, b"" | b"\n" | b"\r\n"),
-        "one newline at most: {dropped:?}"
-    );
-    assert!(
-        !text.ends_with('\n') || !dropped.is_empty(),
-        "and one it is"
-    );
+    let dropped = bytes.strip_prefix(text.as_bytes()).expect("nothing is changed");
+    assert!(matches!(dropped, b"" | b"\n" | b"\r\n"), "one newline at most: {dropped:?}");
+    assert!(!text.ends_with('\n') || !dropped.is_empty(), "and one it is");
     if flaw(text).is_none() {
         assert!(!text.is_empty() && !text.contains(['\r', '\n', '\0']));
     }
@@ -35,10 +27,8 @@ pub fn stored_record(bytes: &[u8]) {
     use crate::token::Holder;
 
     const KEY: &[u8] = b"key";
-    static RING: LazyLock<Ring> =
-        LazyLock::new(|| ring("q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA="));
-    static ANOTHER: LazyLock<Ring> =
-        LazyLock::new(|| ring("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="));
+    static RING: LazyLock<Ring> = LazyLock::new(|| ring("q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA="));
+    static ANOTHER: LazyLock<Ring> = LazyLock::new(|| ring("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="));
     fn ring(key: &str) -> Ring {
         Ring(vec![SealKey::parse(key).expect("a key")])
     }
@@ -59,21 +49,14 @@ pub fn stored_record(bytes: &[u8]) {
             assert_eq!(said["scope"].as_str(), token.scope());
             assert!(token.received().wall() <= now().wall(), "from the future");
             // Never longer than whoever put it there said.
-            let left = said["lifetime"]
-                .as_u64()
-                .map(std::time::Duration::from_nanos);
+            let left = said["lifetime"].as_u64().map(std::time::Duration::from_nanos);
             assert!(token.lifetime() <= left);
-            let end = token
-                .received()
-                .plus(token.lifetime().unwrap_or(settings.default_lifetime));
+            let end = token.received().plus(token.lifetime().unwrap_or(settings.default_lifetime));
             assert!(!end.reached(now()), "expired");
         }
     }
     // Cut or changed at any place it is none of ours.
-    let at = bytes
-        .iter()
-        .fold(0_usize, |sum, byte| sum * 31 % 65_521 + usize::from(*byte))
-        % record.len();
+    let at = bytes.iter().fold(0_usize, |sum, byte| sum * 31 % 65_521 + usize::from(*byte)) % record.len();
     assert!(open(record.get(..at).expect("within"), KEY, &RING).is_none());
     if let Some(byte) = record.get_mut(at) {
         *byte ^= 1 << (at % 8);

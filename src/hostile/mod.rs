@@ -42,9 +42,7 @@ fn response(wire: &[u8]) -> Response {
         rest = after.unwrap_or_default();
         line.unwrap_or_default().trim_ascii()
     };
-    let status = line()
-        .split(u8::is_ascii_whitespace)
-        .find_map(|word| StatusCode::from_bytes(word).ok());
+    let status = line().split(u8::is_ascii_whitespace).find_map(|word| StatusCode::from_bytes(word).ok());
     let mut headers = HeaderMap::new();
     loop {
         let header = line();
@@ -53,23 +51,14 @@ fn response(wire: &[u8]) -> Response {
         };
         let (name, value) = header.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if let (Ok(name), Ok(value)) =
-            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-        {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
             headers.append(name, value);
         }
     }
-    Response {
-        status: status.unwrap_or(StatusCode::OK),
-        headers,
-        body: Zeroizing::new(rest.to_vec()),
-    }
+    Response { status: status.unwrap_or(StatusCode::OK), headers, body: Zeroizing::new(rest.to_vec()) }
 }
 
 /// In 2027.
 fn now() -> Moment {
-    Moment::new(
-        Duration::from_secs(1_000),
-        Duration::from_secs(1_800_000_000),
-    )
+    Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000))
 }

@@ -25,9 +25,7 @@ const ORACLES: &[(&str, Oracle)] = &[
 fn seeds(name: &str) -> Vec<Vec<u8>> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seeds/");
     let files = std::fs::read_dir(format!("{folder}{name}")).unwrap();
-    files
-        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
-        .collect()
+    files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
 }
 
 #[test]
@@ -53,17 +51,8 @@ fn no_seed_breaks_a_parser_whole_or_cut_or_with_a_byte_changed() {
 fn most_seeds_of_a_server_are_understood() {
     // A corpus that no parser reads would look into nothing.
     let masks = Masks::new(Vec::new());
-    let decoded = |seed: &Vec<u8>| {
-        decode(
-            response(seed),
-            &Rules::default(),
-            &masks,
-            Holder::default(),
-            now(),
-            now(),
-        )
-        .is_ok()
-    };
+    let decoded =
+        |seed: &Vec<u8>| decode(response(seed), &Rules::default(), &masks, Holder::default(), now(), now()).is_ok();
     let seeds = seeds("token_response");
     let tokens = seeds.iter().filter(|seed| decoded(seed)).count();
     assert!(tokens >= 10, "{tokens} of {} are tokens", seeds.len());

@@ -50,10 +50,7 @@ pub(crate) struct Unusable {
 }
 
 pub(super) fn unusable(why: impl Into<String>) -> Unusable {
-    Unusable {
-        why: why.into(),
-        transient: false,
-    }
+    Unusable { why: why.into(), transient: false }
 }
 
 /// Where the document is, in the order of asking: RFC 8414 section 3.1 (before the path of the issuer), OpenID Connect
@@ -61,15 +58,13 @@ pub(super) fn unusable(why: impl Into<String>) -> Unusable {
 pub(crate) fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path();
     let path = path.strip_suffix('/').unwrap_or(path);
-    [
-        format!("/.well-known/oauth-authorization-server{path}"),
-        format!("{path}/.well-known/openid-configuration"),
-    ]
-    .map(|path| {
-        let mut url = issuer.clone();
-        url.set_path(&path);
-        url
-    })
+    [format!("/.well-known/oauth-authorization-server{path}"), format!("{path}/.well-known/openid-configuration")].map(
+        |path| {
+            let mut url = issuer.clone();
+            url.set_path(&path);
+            url
+        },
+    )
 }
 
 pub(crate) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
@@ -81,10 +76,7 @@ pub(super) fn members(response: &Response) -> Result<Members, Unusable> {
     let status = response.status;
     if status != StatusCode::OK {
         let transient = status.is_server_error()
-            || matches!(
-                status,
-                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
-            );
+            || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS);
         let why = match status.as_u16() {
             code @ 300..=399 => format!("status {code}, and redirects are not followed"),
             code => format!("status {code}"),
@@ -121,13 +113,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     }
     let methods = take(members, "token_endpoint_auth_methods_supported")?;
     let auth_methods = match methods {
-        Some(Value::Array(methods)) => Some(
-            methods
-                .iter()
-                .filter_map(Value::as_str)
-                .map(Into::into)
-                .collect(),
-        ),
+        Some(Value::Array(methods)) => Some(methods.iter().filter_map(Value::as_str).map(Into::into).collect()),
         _ => None,
     };
     let mut endpoint = text(members, "token_endpoint")?;
@@ -141,8 +127,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     }
     let endpoint = endpoint.ok_or_else(|| unusable("it has no token_endpoint"))?;
     Ok(Document {
-        token_endpoint: judged(&endpoint, rules)
-            .map_err(|flaw| unusable(format!("its token_endpoint {flaw}")))?,
+        token_endpoint: judged(&endpoint, rules).map_err(|flaw| unusable(format!("its token_endpoint {flaw}")))?,
         auth_methods,
     })
 }
@@ -155,22 +140,15 @@ fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
     }
     let place = Shown(&url);
     if rules.mutual_tls && url.scheme() != "https" {
-        return Err(format!(
-            "{place} is not https, and the certificate of mutual_tls is shown in TLS"
-        ));
+        return Err(format!("{place} is not https, and the certificate of mutual_tls is shown in TLS"));
     }
-    if let Some(flaw) = rules
-        .named_hosts
-        .as_ref()
-        .and_then(|hosts| hosts.flaw(&url))
-    {
+    if let Some(flaw) = rules.named_hosts.as_ref().and_then(|hosts| hosts.flaw(&url)) {
         return Err(format!("{place} {flaw}"));
     }
     match &rules.pinned {
-        Some(pinned) if pinned.origin() != url.origin() => Err(format!(
-            "{place} is not at the pinned origin {}",
-            pinned.origin().ascii_serialization()
-        )),
+        Some(pinned) if pinned.origin() != url.origin() => {
+            Err(format!("{place} is not at the pinned origin {}", pinned.origin().ascii_serialization()))
+        }
         _ => Ok(url),
     }
 }
@@ -188,20 +166,13 @@ pub(crate) fn secure(url: &str, home: &Url, plain_hosts: &[String]) -> Result<Ur
     let is_plain = |plain: &String| plain.eq_ignore_ascii_case(host);
     match url.scheme() {
         "https" => Ok(url),
-        "http"
-            if url.origin() == home.origin()
-                && (is_loopback(&url) || plain_hosts.iter().any(is_plain)) =>
-        {
-            Ok(url)
-        }
+        "http" if url.origin() == home.origin() && (is_loopback(&url) || plain_hosts.iter().any(is_plain)) => Ok(url),
         _ => Err(format!("{} is not https", Shown(&url))),
     }
 }
 
 pub(super) fn take(members: &mut Members, name: &'static str) -> Result<Option<Value>, Unusable> {
-    members
-        .take(name)
-        .map_err(|_| unusable(format!("it has {name} twice")))
+    members.take(name).map_err(|_| unusable(format!("it has {name} twice")))
 }
 
 pub(super) fn text(members: &mut Members, name: &'static str) -> Result<Option<String>, Unusable> {

@@ -35,10 +35,7 @@ fn decoded(body: &Value, rules: &Rules) -> Result<Document, Unusable> {
 fn found(issuer: &str, endpoint: &str, change: impl FnOnce(&mut Rules)) -> Result<String, String> {
     let mut rules = rules(issuer);
     change(&mut rules);
-    let document = decoded(
-        &json!({"issuer": issuer, "token_endpoint": endpoint}),
-        &rules,
-    );
+    let document = decoded(&json!({"issuer": issuer, "token_endpoint": endpoint}), &rules);
     match document {
         Ok(document) => Ok(document.token_endpoint.into()),
         Err(flaw) => {
@@ -52,16 +49,8 @@ fn found(issuer: &str, endpoint: &str, change: impl FnOnce(&mut Rules)) -> Resul
 fn the_well_known_places_are_those_of_the_rfcs() {
     for (issuer, first, second) in [
         // RFC 8414 section 3.1, OpenID Connect Discovery 1.0 section 4.1
-        (
-            "https://example.com",
-            "/.well-known/oauth-authorization-server",
-            "/.well-known/openid-configuration",
-        ),
-        (
-            "https://example.com/",
-            "/.well-known/oauth-authorization-server",
-            "/.well-known/openid-configuration",
-        ),
+        ("https://example.com", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"),
+        ("https://example.com/", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"),
         (
             "https://example.com/issuer1",
             "/.well-known/oauth-authorization-server/issuer1",
@@ -94,17 +83,10 @@ fn the_issuer_is_compared_exactly() {
         let why = decoded(&body, &rules(ISSUER)).unwrap_err().why;
         assert!(why.contains("not exactly"), "{why}");
     }
-    for body in [
-        json!({"token_endpoint": TOKEN}),
-        json!({"issuer": [ISSUER], "token_endpoint": TOKEN}),
-    ] {
-        assert_eq!(
-            decoded(&body, &rules(ISSUER)),
-            Err(unusable("it has no issuer"))
-        );
+    for body in [json!({"token_endpoint": TOKEN}), json!({"issuer": [ISSUER], "token_endpoint": TOKEN})] {
+        assert_eq!(decoded(&body, &rules(ISSUER)), Err(unusable("it has no issuer")));
     }
-    let twice =
-        format!(r#"{{"issuer":"{ISSUER}","issuer":"{ISSUER}","token_endpoint":"{TOKEN}"}}"#);
+    let twice = format!(r#"{{"issuer":"{ISSUER}","issuer":"{ISSUER}","token_endpoint":"{TOKEN}"}}"#);
     let flaw = decode(&response(200, twice.as_bytes()), &rules(ISSUER)).unwrap_err();
     assert_eq!(flaw.why, "it has issuer twice");
 }
@@ -135,10 +117,7 @@ fn a_token_endpoint_elsewhere_is_https() {
     }
     for (endpoint, flaw) in [
         ("/token", "not a URL"),
-        (
-            "https://user:canary@auth.example.com/token",
-            "user information",
-        ),
+        ("https://user:canary@auth.example.com/token", "user information"),
         ("https://user@auth.example.com/token", "user information"),
         ("https://:canary@auth.example.com/token", "user information"),
         ("https://", "not a URL"),
@@ -155,16 +134,9 @@ fn a_pinned_origin_is_the_only_one() {
     let pin = |rules: &mut Rules| rules.pinned = Url::parse("https://pinned.example").ok();
     let at_home = "https://pinned.example/oauth2/token";
     assert_eq!(found(ISSUER, at_home, pin).as_deref(), Ok(at_home));
-    for endpoint in [
-        TOKEN,
-        "https://pinned.example:8443/token",
-        "https://pinned.example.evil.example/",
-    ] {
+    for endpoint in [TOKEN, "https://pinned.example:8443/token", "https://pinned.example.evil.example/"] {
         let why = found(ISSUER, endpoint, pin).unwrap_err();
-        assert!(
-            why.contains("pinned origin https://pinned.example"),
-            "{why}"
-        );
+        assert!(why.contains("pinned origin https://pinned.example"), "{why}");
     }
 }
 
@@ -178,16 +150,11 @@ fn an_alias_is_for_mutual_tls_alone() {
         "mtls_endpoint_aliases": {"token_endpoint": alias, "revocation_endpoint": "x"},
     });
     let mut rules = rules(ISSUER);
-    let at = |body: &Value, rules: &Rules| {
-        decoded(body, rules).map(|one| one.token_endpoint.to_string())
-    };
+    let at = |body: &Value, rules: &Rules| decoded(body, rules).map(|one| one.token_endpoint.to_string());
     assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
     rules.mutual_tls = true;
     assert_eq!(at(&body, &rules).as_deref(), Ok(alias));
-    for none in [
-        json!({"revocation_endpoint": "x"}),
-        json!({"token_endpoint": null}),
-    ] {
+    for none in [json!({"revocation_endpoint": "x"}), json!({"token_endpoint": null})] {
         body["mtls_endpoint_aliases"] = none;
         assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
     }
@@ -205,18 +172,8 @@ fn what_is_no_document_says_why_and_whether_it_may_become_one() {
         (302, "", "status 302, and redirects are not followed", false),
         (503, "", "status 503", true),
         (429, "{}", "status 429", true),
-        (
-            200,
-            "<html>",
-            "it is not JSON, from line 1 column 1 on",
-            true,
-        ),
-        (
-            200,
-            r#"{"issuer":"#,
-            "it is not JSON, from line 1 column 10 on",
-            true,
-        ),
+        (200, "<html>", "it is not JSON, from line 1 column 1 on", true),
+        (200, r#"{"issuer":"#, "it is not JSON, from line 1 column 10 on", true),
         (200, "[]", "it is JSON, but not an object", false),
         (200, "{}", "it has no issuer", false),
     ] {
@@ -231,10 +188,7 @@ fn what_a_server_says_is_cut_and_cleaned() {
     let why = decoded(&body, &rules(ISSUER)).unwrap_err().why;
     assert!(why.len() < 400 && !why.contains(['\u{1b}', '?']), "{why}");
     let why = found(ISSUER, "http://evil.example/token?canary", |_| {}).unwrap_err();
-    assert!(
-        why.contains("http://evil.example/token is not https"),
-        "{why}"
-    );
+    assert!(why.contains("http://evil.example/token is not https"), "{why}");
 }
 
 proptest! {

@@ -39,11 +39,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 impl<T: Clone + PartialEq> Kept<T> {
     pub(super) fn new(lifetime: Duration) -> Self {
-        let state = Mutex::new(State {
-            known: None,
-            hurried: None,
-            due: None,
-        });
+        let state = Mutex::new(State { known: None, hurried: None, due: None });
         Kept { lifetime, state }
     }
 
@@ -76,9 +72,7 @@ impl<T: Clone + PartialEq> Kept<T> {
     /// At once, but out of turn not more often than the pause allows.
     pub(super) fn ask_soon(&self, now: Moment) {
         let mut state = self.state();
-        let rested = state
-            .hurried
-            .is_none_or(|last| last.plus(self.pause()).reached(now));
+        let rested = state.hurried.is_none_or(|last| last.plus(self.pause()).reached(now));
         if rested {
             state.hurried = Some(now);
             state.due = Some(now);
@@ -106,11 +100,7 @@ pub(super) async fn first_usable<D>(
     let mut text = format!("{whose} has no usable metadata");
     let (mut transient, mut throttled, mut status, mut wait) = (false, false, None, None);
     for (n, url) in places.iter().enumerate() {
-        let peer = Peer {
-            name,
-            url,
-            identity: None,
-        };
+        let peer = Peer { name, url, identity: None };
         let joint = if n == 0 { ":" } else { ";" };
         // A server that cannot be reached is not asked at another path.
         let response = match exchange.fetch(peer).await {
@@ -159,11 +149,7 @@ mod tests {
         let (clock, hands) = manual::clock();
         let kept = Kept::new(LIFETIME);
         assert_eq!(look(&kept, clock.now()), (None, true));
-        assert_eq!(
-            look(&kept, clock.now()),
-            (None, true),
-            "at once, with nothing at hand"
-        );
+        assert_eq!(look(&kept, clock.now()), (None, true), "at once, with nothing at hand");
         assert!(!kept.adopt(1, clock.now()), "the first is no other one");
         hands.advance(LIFETIME - Duration::from_nanos(1));
         assert_eq!(look(&kept, clock.now()), (Some(1), false));

@@ -42,18 +42,11 @@ pub(crate) struct Found {
 
 impl Endpoint {
     /// For one attempt.
-    pub(crate) async fn find(
-        &self,
-        exchange: &Exchange,
-        auth: &ClientAuth,
-        clock: &Clock,
-    ) -> Result<Found, Error> {
+    pub(crate) async fn find(&self, exchange: &Exchange, auth: &ClientAuth, clock: &Clock) -> Result<Found, Error> {
         match self {
-            Endpoint::Fixed(url, issuer) => Ok(Found {
-                token_endpoint: url.clone(),
-                issuer: issuer.clone(),
-                resource: None,
-            }),
+            Endpoint::Fixed(url, issuer) => {
+                Ok(Found { token_endpoint: url.clone(), issuer: issuer.clone(), resource: None })
+            }
             Endpoint::OfServer(server) => server.find(exchange, auth, clock).await,
             Endpoint::OfResource(resource) => resource.find(exchange, auth, clock).await,
         }
@@ -62,10 +55,7 @@ impl Endpoint {
     /// An attempt failed there.
     pub(crate) fn failed(&self, error: &Error, now: Moment) {
         // Nobody answered, or whoever did was no token endpoint.
-        let moved = matches!(
-            error.kind(),
-            ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls
-        );
+        let moved = matches!(error.kind(), ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls);
         match self {
             Endpoint::OfServer(server) if moved => server.ask_soon(now),
             Endpoint::OfResource(resource) if moved => resource.ask_soon(now),

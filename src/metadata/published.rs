@@ -37,20 +37,12 @@ enum Step {
 
 impl Published {
     pub(crate) fn new(rules: Rules, lifetime: Duration) -> Self {
-        Published {
-            rules,
-            document: Kept::new(lifetime),
-            first: Mutex::default(),
-        }
+        Published { rules, document: Kept::new(lifetime), first: Mutex::default() }
     }
 
     /// The first fetch is one for all sources, its failure one for all who waited. They do not wait for ever: its
     /// runtime may stand still.
-    pub(super) async fn document(
-        &self,
-        exchange: &Exchange,
-        clock: &Clock,
-    ) -> Result<Arc<Document>, Error> {
+    pub(super) async fn document(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {
         let patience = exchange.attempt_timeout().saturating_mul(2); // two places are asked
         let mut overdue = None;
         loop {
@@ -111,11 +103,7 @@ impl Published {
     fn adopt(&self, document: Document, now: Moment) -> Arc<Document> {
         let document = Arc::new(document);
         let url = &document.token_endpoint;
-        if self
-            .document
-            .known()
-            .is_some_and(|known| known.token_endpoint != *url)
-        {
+        if self.document.known().is_some_and(|known| known.token_endpoint != *url) {
             event!(warn, issuer = %self.rules.issuer, token_endpoint = %Shown(url), "the token endpoint has moved");
         }
         self.document.adopt(Arc::clone(&document), now);
@@ -125,13 +113,6 @@ impl Published {
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Document, Error> {
         let whose = format!("the issuer {}", self.rules.issuer);
         let places = well_known(&self.rules.url);
-        first_usable(
-            exchange,
-            clock,
-            (whose, "the metadata"),
-            &places,
-            |response| decode(response, &self.rules),
-        )
-        .await
+        first_usable(exchange, clock, (whose, "the metadata"), &places, |response| decode(response, &self.rules)).await
     }
 }

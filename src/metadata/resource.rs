@@ -33,22 +33,11 @@ impl Resource {
         sent: bool,
         lifetime: Duration,
     ) -> Self {
-        Resource {
-            rules,
-            places,
-            servers,
-            sent,
-            named: Kept::new(lifetime),
-        }
+        Resource { rules, places, servers, sent, named: Kept::new(lifetime) }
     }
 
     /// What is newly named counts from the moment on at which its server's metadata are good, too.
-    pub(super) async fn find(
-        &self,
-        exchange: &Exchange,
-        auth: &ClientAuth,
-        clock: &Clock,
-    ) -> Result<Found, Error> {
+    pub(super) async fn find(&self, exchange: &Exchange, auth: &ClientAuth, clock: &Clock) -> Result<Found, Error> {
         let known = match self.named.look(clock.now()) {
             Look::Known(named) => return self.found(&named, exchange, auth, clock).await,
             Look::Due(known) => known,
@@ -106,9 +95,6 @@ impl Resource {
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Named, Error> {
         let whose = format!("the resource {}", self.rules.shown());
         let name = "the resource's metadata";
-        first_usable(exchange, clock, (whose, name), &self.places, |response| {
-            decode(response, &self.rules)
-        })
-        .await
+        first_usable(exchange, clock, (whose, name), &self.places, |response| decode(response, &self.rules)).await
     }
 }

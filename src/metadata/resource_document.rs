@@ -68,11 +68,7 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
                 true => "which does not enclose",
                 false => "and not exactly of",
             };
-            return Err(unusable(format!(
-                "it is of the resource {} {relation} {}",
-                shown(&resource),
-                rules.shown()
-            )));
+            return Err(unusable(format!("it is of the resource {} {relation} {}", shown(&resource), rules.shown())));
         }
         None => return Err(unusable("it has no resource")),
     };
@@ -83,10 +79,7 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
     let named = || servers.iter().filter_map(Value::as_str);
     let is_allowed = |issuer: &&str| rules.allowed.iter().any(|allowed| allowed == issuer);
     match named().find(is_allowed) {
-        Some(issuer) => Ok(Named {
-            resource,
-            issuer: issuer.to_owned(),
-        }),
+        Some(issuer) => Ok(Named { resource, issuer: issuer.to_owned() }),
         None => Err(unusable(format!(
             "of its authorization_servers ({}) none is an allowed issuer ({})",
             list(named()),
@@ -108,9 +101,7 @@ fn encloses(resource: &str, inner: &Url) -> bool {
     let rest = inner_path.strip_prefix(outer_path);
     is_bare
         && outer.origin() == inner.origin()
-        && rest.is_some_and(|rest| {
-            rest.is_empty() || rest.starts_with('/') || outer_path.ends_with('/')
-        })
+        && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer_path.ends_with('/'))
 }
 
 /// URLs, fit to be printed.

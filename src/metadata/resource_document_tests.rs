@@ -53,14 +53,9 @@ fn the_well_known_place_is_between_host_and_path() {
         ("https://api.example.com/v1?a=b", "/v1?a=b"),
     ] {
         let url = Url::parse(resource).unwrap();
-        let expected =
-            format!("https://api.example.com/.well-known/oauth-protected-resource{place}");
+        let expected = format!("https://api.example.com/.well-known/oauth-protected-resource{place}");
         let places = well_known(&url, false).into_iter().map(String::from);
-        assert_eq!(
-            places.collect::<Vec<_>>(),
-            [expected.as_str()],
-            "{resource}"
-        );
+        assert_eq!(places.collect::<Vec<_>>(), [expected.as_str()], "{resource}");
         let whole = "https://api.example.com/.well-known/oauth-protected-resource";
         let mut both = vec![expected.as_str(), whole];
         both.dedup();
@@ -83,20 +78,12 @@ fn the_resource_is_compared_exactly() {
         let why = found(other, API, false).unwrap_err();
         assert!(why.contains("not exactly") && why.contains(API), "{why}");
     }
-    for body in [
-        json!({"authorization_servers": [ISSUER]}),
-        json!({"resource": [API]}),
-    ] {
+    for body in [json!({"authorization_servers": [ISSUER]}), json!({"resource": [API]})] {
         let flaw = decoded(body, &rules(API, true)).unwrap_err();
         assert_eq!(flaw, unusable("it has no resource"));
     }
-    let twice = format!(
-        r#"{{"resource":"{API}","resource":"{API}","authorization_servers":["{ISSUER}"]}}"#
-    );
-    assert_eq!(
-        decoded(twice, &rules(API, false)).unwrap_err().why,
-        "it has resource twice"
-    );
+    let twice = format!(r#"{{"resource":"{API}","resource":"{API}","authorization_servers":["{ISSUER}"]}}"#);
+    assert_eq!(decoded(twice, &rules(API, false)).unwrap_err().why, "it has resource twice");
 }
 
 #[test]
@@ -135,13 +122,7 @@ fn an_enclosing_resource_has_the_same_origin_and_whole_segments_in_common() {
             assert!(why.contains("which does not enclose"), "{why}");
         }
     }
-    for outer in [
-        "http://api.example.com/",
-        "https://me@api.example.com/",
-        "/",
-        "data:x",
-        "",
-    ] {
+    for outer in ["http://api.example.com/", "https://me@api.example.com/", "/", "data:x", ""] {
         assert!(found(outer, API, true).is_err(), "{outer}");
     }
 }
@@ -150,37 +131,22 @@ fn an_enclosing_resource_has_the_same_origin_and_whole_segments_in_common() {
 fn the_first_server_that_is_allowed_is_taken() {
     for (servers, issuer) in [
         (json!([ISSUER]), Some(ISSUER)),
-        (
-            json!(["https://evil.example", "https://other.example", ISSUER]),
-            Some("https://other.example"),
-        ),
+        (json!(["https://evil.example", "https://other.example", ISSUER]), Some("https://other.example")),
         (json!([1, null, ISSUER]), Some(ISSUER)),
-        (
-            json!([
-                "https://auth.example.com/",
-                "HTTPS://auth.example.com",
-                "https://auth.example.com:443"
-            ]),
-            None,
-        ),
+        (json!(["https://auth.example.com/", "HTTPS://auth.example.com", "https://auth.example.com:443"]), None),
         (json!([]), None),
     ] {
-        let body =
-            json!({"resource": API, "authorization_servers": servers, "signed_metadata": "x.y.z"});
+        let body = json!({"resource": API, "authorization_servers": servers, "signed_metadata": "x.y.z"});
         match (decoded(&body, &rules(API, false)), issuer) {
             (Ok(named), Some(issuer)) => assert_eq!(named.issuer, issuer),
             (Err(flaw), None) => {
-                let allowed =
-                    "none is an allowed issuer (https://auth.example.com, https://other.example)";
+                let allowed = "none is an allowed issuer (https://auth.example.com, https://other.example)";
                 assert!(flaw.why.contains(allowed), "{}", flaw.why);
             }
             (other, _) => panic!("{body}: {other:?}"),
         }
     }
-    for body in [
-        json!({"resource": API}),
-        json!({"resource": API, "authorization_servers": ISSUER}),
-    ] {
+    for body in [json!({"resource": API}), json!({"resource": API, "authorization_servers": ISSUER})] {
         let flaw = decoded(body, &rules(API, false)).unwrap_err();
         assert_eq!(flaw, unusable("it names no authorization_servers"));
     }
@@ -188,18 +154,12 @@ fn the_first_server_that_is_allowed_is_taken() {
 
 #[test]
 fn what_an_api_says_is_cut_and_cleaned() {
-    let mut servers = vec![format!(
-        "https://evil.example/\u{1b}[2J{}?canary",
-        "y".repeat(1000)
-    )];
+    let mut servers = vec![format!("https://evil.example/\u{1b}[2J{}?canary", "y".repeat(1000))];
     servers.extend((0..1000).map(|n| format!("https://evil{n}.example")));
     let body = json!({"resource": API, "authorization_servers": servers});
     let why = decoded(body, &rules(API, false)).unwrap_err().why;
     assert!(why.len() < 1000 && !why.contains(['\u{1b}', '?']), "{why}");
-    assert!(
-        why.contains("https://evil6.example, ..)") && !why.contains("evil7"),
-        "{why}"
-    );
+    assert!(why.contains("https://evil6.example, ..)") && !why.contains("evil7"), "{why}");
     let why = found("https://evil.example/?canary", API, true).unwrap_err();
     assert!(!why.contains("canary"), "{why}");
 }

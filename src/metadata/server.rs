@@ -18,27 +18,17 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(published: Arc<Published>) -> Self {
-        Server {
-            published,
-            told_method: AtomicBool::new(false),
-        }
+        Server { published, told_method: AtomicBool::new(false) }
     }
 
     pub(super) fn issuer(&self) -> &str {
         &self.published.rules.issuer
     }
 
-    pub(super) async fn find(
-        &self,
-        exchange: &Exchange,
-        auth: &ClientAuth,
-        clock: &Clock,
-    ) -> Result<Found, Error> {
+    pub(super) async fn find(&self, exchange: &Exchange, auth: &ClientAuth, clock: &Clock) -> Result<Found, Error> {
         let document = self.published.document(exchange, clock).await?;
         // Real lists are wrong, and a weaker method would be a present to whoever forges one.
-        if document.lacks(auth.registered_names())
-            && !self.told_method.swap(true, Ordering::Relaxed)
-        {
+        if document.lacks(auth.registered_names()) && !self.told_method.swap(true, Ordering::Relaxed) {
             event!(
                 warn,
                 issuer = %self.issuer(),

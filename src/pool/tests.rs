@@ -43,10 +43,7 @@ impl TokenSource for Tenant {
                 self.server.gate.acquire().await.unwrap().forget();
             }
             let number = self.server.answered.fetch_add(1, Ordering::SeqCst);
-            let terms = Terms {
-                lifetime: Some(HOUR),
-                ..Terms::default()
-            };
+            let terms = Terms { lifetime: Some(HOUR), ..Terms::default() };
             AccessToken::issued(&format!("{}-{number}", self.name).into(), terms, received)
         })
     }
@@ -68,10 +65,7 @@ impl Server {
     }
 
     fn client(self: &Arc<Self>, name: Key) -> Cached<Tenant> {
-        let tenant = Tenant {
-            name,
-            server: Arc::clone(self),
-        };
+        let tenant = Tenant { name, server: Arc::clone(self) };
         let random = fastrand::Rng::with_seed(7);
         let settings = CacheSettings::default();
         Cached::assemble(Arc::new(tenant), settings, self.clock.clone(), random)
@@ -79,10 +73,7 @@ impl Server {
 
     fn pool(self: &Arc<Self>, capacity: usize) -> TokenPool<Key, Cached<Tenant>> {
         let server = Arc::clone(self);
-        let settings = Settings {
-            capacity,
-            time_to_idle: HOUR,
-        };
+        let settings = Settings { capacity, time_to_idle: HOUR };
         let make = move |name: &Key| Ok(server.client(name));
         TokenPool::assemble(Arc::new(make), settings, self.clock.clone())
     }
@@ -142,10 +133,7 @@ async fn a_key_that_made_room_during_its_flight_and_is_asked_for_again_joins_it(
     server.open();
     for (n, caller) in callers.into_iter().enumerate() {
         let token = caller.await.unwrap();
-        assert!(
-            token.starts_with(if n % 2 == 0 { "a-" } else { "b-" }),
-            "{token}"
-        );
+        assert!(token.starts_with(if n % 2 == 0 { "a-" } else { "b-" }), "{token}");
     }
     settle().await;
     assert_eq!((server.asked("a"), server.asked("b")), (1, 1));
@@ -214,10 +202,7 @@ async fn equal_sets_of_scopes_are_one_key_and_different_ones_are_two() {
         scopes: BTreeSet<&'static str>,
         audience: Option<&'static str>,
     }
-    let of = |scopes: &[&'static str], audience| Access {
-        scopes: scopes.iter().copied().collect(),
-        audience,
-    };
+    let of = |scopes: &[&'static str], audience| Access { scopes: scopes.iter().copied().collect(), audience };
     let server = Server::start();
     let clients = Arc::clone(&server);
     let pool = TokenPool::new(move |_: &Access| Ok(clients.client("a")));
@@ -237,13 +222,11 @@ async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
     let server = Server::start();
     let clients = Arc::clone(&server);
     let calls = AtomicU32::new(0);
-    let pool = TokenPool::new(
-        move |name: &Key| match calls.fetch_add(1, Ordering::SeqCst) {
-            0 => Err(Error::new(ErrorKind::Credential, "no such tenant")),
-            1 => panic!("the closure panics"),
-            _ => Ok(clients.client(name)),
-        },
-    );
+    let pool = TokenPool::new(move |name: &Key| match calls.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(Error::new(ErrorKind::Credential, "no such tenant")),
+        1 => panic!("the closure panics"),
+        _ => Ok(clients.client(name)),
+    });
     let source = pool.source(&"a");
     let error = source.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credential);
@@ -285,10 +268,7 @@ async fn the_number_of_sources_is_bounded() {
     settle().await;
     let clients = server.clients();
     assert!((50..=104).contains(&clients), "{clients}");
-    assert!(
-        lock(&pool.0.alive).sources.len() <= 3 * 104,
-        "those that are gone are forgotten"
-    );
+    assert!(lock(&pool.0.alive).sources.len() <= 3 * 104, "those that are gone are forgotten");
 }
 
 fn leaked(n: usize) -> Key {
@@ -376,10 +356,7 @@ fn two_threads_that_ask_for_a_key_first_share_one_source() {
         Ok(clients.client(name))
     });
     let ask = || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(value(&pool.source(&"a")))
     };
     let (one, other) = std::thread::scope(|threads| {

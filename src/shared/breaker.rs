@@ -74,8 +74,7 @@ impl Breaker {
     }
 
     fn is_calm(&self, now: Moment) -> bool {
-        self.failed
-            .is_none_or(|failed| failed.plus(CALM).reached(now))
+        self.failed.is_none_or(|failed| failed.plus(CALM).reached(now))
     }
 
     fn pause(&self) -> Duration {
@@ -94,10 +93,7 @@ mod tests {
 
     impl Trial {
         fn new() -> Self {
-            Trial {
-                breaker: Breaker::default(),
-                start: crate::cache::clock::manual::clock().0.now(),
-            }
+            Trial { breaker: Breaker::default(), start: crate::cache::clock::manual::clock().0.now() }
         }
         fn at(&self, millis: u64) -> Moment {
             self.start.plus(Duration::from_millis(millis))

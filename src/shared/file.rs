@@ -95,10 +95,7 @@ impl Store for FileStore {
             let _guard = guard(directory)?;
             sweep(directory)?;
             // 0600, under a name of its own until it is complete. Not synced: after a crash a torn file is a miss.
-            let mut file = tempfile::Builder::new()
-                .prefix(&name)
-                .suffix(RECORD)
-                .tempfile_in(directory)?;
+            let mut file = tempfile::Builder::new().prefix(&name).suffix(RECORD).tempfile_in(directory)?;
             file.write_all(&millis(end(expiry)).to_be_bytes())?;
             file.write_all(&value)?;
             file.as_file().set_modified(end(expiry))?;
@@ -150,11 +147,7 @@ impl Store for FileStore {
             }
             lock.set_modified(end(time))?;
             let until = now.checked_add(time).unwrap_or(now);
-            let lease = Lease {
-                owner,
-                until,
-                _lock: lock,
-            };
+            let lease = Lease { owner, until, _lock: lock };
             held.insert(name, lease);
             Ok(true)
         })
@@ -209,10 +202,7 @@ fn try_lock(file: &File) -> io::Result<bool> {
 /// Whether a lease that somebody else has is not over yet. One that ends later than a new one would was given before the
 /// clock was set back.
 fn is_under_way(lock: &File, time: Duration) -> io::Result<bool> {
-    let left = lock
-        .metadata()?
-        .modified()?
-        .duration_since(SystemTime::now());
+    let left = lock.metadata()?.modified()?.duration_since(SystemTime::now());
     Ok(left.is_ok_and(|left| !left.is_zero() && left <= time))
 }
 
@@ -224,9 +214,7 @@ fn sweep(directory: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         // The name of a record has 32 characters before that; `write.lock` is none.
-        let ours = [RECORD, LOCK]
-            .iter()
-            .any(|end| name.strip_suffix(end).is_some_and(|stem| stem.len() >= 32));
+        let ours = [RECORD, LOCK].iter().any(|end| name.strip_suffix(end).is_some_and(|stem| stem.len() >= 32));
         // Whoever else deletes it meanwhile does what we want.
         let expired = |entry: &fs::DirEntry| entry.metadata()?.modified();
         if ours && expired(&entry).is_ok_and(|end| end <= now) {
@@ -302,11 +290,7 @@ fn make(directory: &Path) -> io::Result<()> {
         let there = fs::metadata(directory)?;
         let mode = there.mode();
         if mode & 0o022 != 0 {
-            let text = format!(
-                "others may write to {} (mode {:03o}): chmod go-w",
-                directory.display(),
-                mode & 0o777
-            );
+            let text = format!("others may write to {} (mode {:03o}): chmod go-w", directory.display(), mode & 0o777);
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         // Its owner may write to it whatever the mode says, and lead us elsewhere by links: what we make is ours.

@@ -45,9 +45,7 @@ impl Key {
         match asked.place {
             Place::TokenEndpoint(url) => key.add("token_endpoint", url.as_str().as_bytes()),
             Place::Issuer(issuer) => key.add("issuer", issuer.as_bytes()),
-            Place::Resource(parts) => parts
-                .iter()
-                .for_each(|part| key.add("api", part.as_bytes())),
+            Place::Resource(parts) => parts.iter().for_each(|part| key.add("api", part.as_bytes())),
         }
         key.add("client_id", asked.client_id.as_bytes());
         key.add("method", asked.method.as_bytes());
@@ -79,10 +77,7 @@ impl Key {
             key.add("header", name.as_bytes());
             key.add("value", value);
         }
-        let rules = [
-            ("strict", asked.rules.strict),
-            ("refuse_narrower_scope", asked.rules.refuse_narrower_scope),
-        ];
+        let rules = [("strict", asked.rules.strict), ("refuse_narrower_scope", asked.rules.refuse_narrower_scope)];
         for (rule, _) in rules.iter().filter(|(_, holds)| *holds) {
             key.add("rule", rule.as_bytes());
         }
@@ -124,12 +119,7 @@ mod tests {
     use super::*;
 
     fn params(params: &[(&str, &str)]) -> Params {
-        Params(
-            params
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-        )
+        Params(params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     /// Issuer, client, method, parameters and header of a request.
@@ -152,10 +142,7 @@ mod tests {
         // C24 across processes
         let one = [("scope", "a b"), ("resource", "x"), ("resource", "y")];
         let other = [("resource", "y"), ("resource", "x"), ("scope", "b a b")];
-        assert_eq!(
-            key("i", "c", "m", &one, "t"),
-            key("i", "c", "m", &other, "t")
-        );
+        assert_eq!(key("i", "c", "m", &one, "t"), key("i", "c", "m", &other, "t"));
     }
 
     #[test]

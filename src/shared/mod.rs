@@ -132,10 +132,7 @@ impl<S: TokenSource> Shared<S> {
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn clock(self, clock: &crate::ManualClock) -> Self {
-        Shared {
-            clock: Clock::Manual(clock.clone()),
-            ..self
-        }
+        Shared { clock: Clock::Manual(clock.clone()), ..self }
     }
 }
 
@@ -170,15 +167,7 @@ impl<S: TokenSource> Shared<S> {
         settings: Settings,
         clock: Clock,
     ) -> Self {
-        Shared {
-            source,
-            store,
-            key,
-            possession,
-            settings,
-            clock,
-            memory: Mutex::default(),
-        }
+        Shared { source, store, key, possession, settings, clock, memory: Mutex::default() }
     }
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
@@ -207,11 +196,7 @@ impl<S: TokenSource> Shared<S> {
         };
         let (mut holding, mut pause, mut spend) = (false, FIRST_LOOK, Spend::Time);
         let start = Instant::now();
-        let wait = if cut_short {
-            Duration::ZERO
-        } else {
-            WAIT.min(quarter)
-        };
+        let wait = if cut_short { Duration::ZERO } else { WAIT.min(quarter) };
         let mut found = self.look(&mut visit, key, &holder, spend).await;
         loop {
             if found.as_ref().is_some_and(|found| found.fresh) || holding || visit.has_failed() {
@@ -272,22 +257,13 @@ impl<S: TokenSource> Shared<S> {
     }
 
     /// The newest of the records that may be used here. A refused one is deleted.
-    async fn look(
-        &self,
-        visit: &mut Visit<'_>,
-        key: &[u8],
-        holder: &Holder,
-        spend: Spend,
-    ) -> Option<Found> {
+    async fn look(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, spend: Spend) -> Option<Found> {
         let mut newest: Option<Found> = None;
         for sealed in visit.look(key, spend).await {
             let Some(found) = self.admit(visit, holder, sealed).await else {
                 continue;
             };
-            if newest
-                .as_ref()
-                .is_none_or(|newest| newest.received < found.received)
-            {
+            if newest.as_ref().is_none_or(|newest| newest.received < found.received) {
                 newest = Some(found);
             }
         }
@@ -295,21 +271,13 @@ impl<S: TokenSource> Shared<S> {
     }
 
     async fn admit(&self, visit: &mut Visit<'_>, holder: &Holder, sealed: Sealed) -> Option<Found> {
-        let found = sealed
-            .content
-            .arrive(&self.settings, holder, self.clock.now())?;
+        let found = sealed.content.arrive(&self.settings, holder, self.clock.now())?;
         let (refused, old) = {
             let memory = self.memory();
-            (
-                memory.refused == Some(fingerprint(&found.token)),
-                memory.watermark > Some(found.received),
-            )
+            (memory.refused == Some(fingerprint(&found.token)), memory.watermark > Some(found.received))
         };
         if refused {
-            event!(
-                debug,
-                "a token that the API refused is deleted from the shared store"
-            );
+            event!(debug, "a token that the API refused is deleted from the shared store");
             visit.delete(&sealed.name, &sealed.bytes).await;
         }
         (!refused && !old).then_some(found)
@@ -319,8 +287,7 @@ impl<S: TokenSource> Shared<S> {
     async fn share(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, token: &AccessToken) {
         let worth = record::worth(token, &self.settings, self.clock.now());
         // The server insists on it, or it is bound to what was rotated meanwhile, or to something of the source's own.
-        if self.memory().refused == Some(fingerprint(token))
-            || thumbprint(&token.terms().holder) != thumbprint(holder)
+        if self.memory().refused == Some(fingerprint(token)) || thumbprint(&token.terms().holder) != thumbprint(holder)
         {
             return;
         }
@@ -352,9 +319,6 @@ fn owner() -> Option<String> {
 
 impl<S: fmt::Debug> fmt::Debug for Shared<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("store", &self.store)
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("store", &self.store).field("source", &self.source).finish_non_exhaustive()
     }
 }

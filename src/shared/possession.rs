@@ -43,26 +43,15 @@ impl Possession {
 }
 
 /// `None`: whoever has the token can use it.
-#[cfg_attr(
-    not(any(feature = "dpop", feature = "mtls")),
-    expect(unused_variables, reason = "there is nothing to hold")
-)]
+#[cfg_attr(not(any(feature = "dpop", feature = "mtls")), expect(unused_variables, reason = "there is nothing to hold"))]
 pub(crate) fn thumbprint(holder: &Holder) -> Option<Vec<u8>> {
     let parts: &[(&[u8], Option<&[u8]>)] = &[
         #[cfg(feature = "dpop")]
-        (
-            b"jkt ",
-            holder.key.as_ref().map(|key| key.thumbprint().as_bytes()),
-        ),
+        (b"jkt ", holder.key.as_ref().map(|key| key.thumbprint().as_bytes())),
         #[cfg(feature = "mtls")]
-        (
-            b" x5t#S256 ",
-            holder.certificate.as_ref().map(|shown| shown.thumbprint()),
-        ),
+        (b" x5t#S256 ", holder.certificate.as_ref().map(|shown| shown.thumbprint())),
     ];
-    let held = parts
-        .iter()
-        .filter_map(|(label, part)| Some([label, (*part)?].concat()));
+    let held = parts.iter().filter_map(|(label, part)| Some([label, (*part)?].concat()));
     let thumbprint = held.collect::<Vec<_>>().concat();
     (!thumbprint.is_empty()).then_some(thumbprint)
 }

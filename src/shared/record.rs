@@ -49,19 +49,11 @@ pub(crate) struct Found {
 }
 
 /// The record of `token`.
-pub(crate) fn seal(
-    token: &AccessToken,
-    key: &[u8],
-    sealing: &SealKey,
-) -> Result<Vec<u8>, Unspecified> {
+pub(crate) fn seal(token: &AccessToken, key: &[u8], sealing: &SealKey) -> Result<Vec<u8>, Unspecified> {
     sealed(content(token), key, sealing)
 }
 
-pub(crate) fn sealed(
-    mut content: Zeroizing<Vec<u8>>,
-    key: &[u8],
-    sealing: &SealKey,
-) -> Result<Vec<u8>, Unspecified> {
+pub(crate) fn sealed(mut content: Zeroizing<Vec<u8>>, key: &[u8], sealing: &SealKey) -> Result<Vec<u8>, Unspecified> {
     let mut nonce = [0; NONCE_LEN];
     rand::fill(&mut nonce)?;
     // It is encrypted where it lies, and is no secret from there on.
@@ -112,11 +104,7 @@ fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let terms = token.terms();
     let mut members = Map::new();
-    let token_type = if terms.holder.key.is_some() {
-        DPOP
-    } else {
-        BEARER
-    };
+    let token_type = if terms.holder.key.is_some() { DPOP } else { BEARER };
     members.insert("token_type".into(), token_type.into());
     members.insert("token".into(), token.expose_secret().into());
     members.insert("received".into(), nanos(token.received().wall()).into());
@@ -171,12 +159,7 @@ impl Content {
     /// Its age is told by two wall clocks, another host's and ours: it is taken for older than it seems by as much as
     /// they may differ, and one that comes from further in the future than that is none. `holder` is who we are: whoever
     /// put it there was the same.
-    pub(crate) fn arrive(
-        mut self,
-        settings: &Settings,
-        holder: &Holder,
-        now: Moment,
-    ) -> Option<Found> {
+    pub(crate) fn arrive(mut self, settings: &Settings, holder: &Holder, now: Moment) -> Option<Found> {
         if self.bound != holder.key.is_some() {
             return None;
         }
@@ -202,11 +185,7 @@ impl Content {
         if received.plus(schedule.unusable).reached(now) {
             return None;
         }
-        Some(Found {
-            token,
-            received: self.received,
-            fresh: !received.plus(schedule.refresh).reached(now),
-        })
+        Some(Found { token, received: self.received, fresh: !received.plus(schedule.refresh).reached(now) })
     }
 }
 

@@ -34,9 +34,7 @@ impl SealKey {
             .find_map(|engine| engine.decode_slice(text, &mut secret).ok())
             .ok_or("is not base64: make one with `openssl rand -base64 32`")?;
         match secret.get(..length) {
-            Some(secret) if length == LENGTH => {
-                SealKey::derive(secret).ok_or("is not a usable key")
-            }
+            Some(secret) if length == LENGTH => SealKey::derive(secret).ok_or("is not a usable key"),
             _ => Err("is not 32 bytes long: make one with `openssl rand -base64 32`"),
         }
     }
@@ -50,11 +48,7 @@ impl SealKey {
         okm.fill(&mut id).ok()?;
         let aead = root.expand(&[b"seal"], &AES_256_GCM).ok()?;
         let names = root.expand(&[b"name"], hmac::HMAC_SHA256).ok()?;
-        Some(SealKey {
-            id,
-            aead: LessSafeKey::new(UnboundKey::from(aead)),
-            names: hmac::Key::from(names),
-        })
+        Some(SealKey { id, aead: LessSafeKey::new(UnboundKey::from(aead)), names: hmac::Key::from(names) })
     }
 
     /// What the record of `key` is called in the store: 32 characters that say nothing without the secret.
@@ -83,12 +77,9 @@ mod tests {
         assert!(SealKey::parse(key).is_ok());
         assert!(SealKey::parse(&format!("{key}\n")).is_ok());
         assert!(SealKey::parse(key.trim_end_matches('=')).is_ok());
-        for (flawed, flaw) in [
-            ("", "32 bytes"),
-            ("hunter2!", "base64"),
-            ("aGVsbG8=", "32 bytes"),
-            (&*format!("{key}{key}"), "base64"),
-        ] {
+        for (flawed, flaw) in
+            [("", "32 bytes"), ("hunter2!", "base64"), ("aGVsbG8=", "32 bytes"), (&*format!("{key}{key}"), "base64")]
+        {
             let error = SealKey::parse(flawed).err().unwrap();
             assert!(error.contains(flaw), "{flawed:?}: {error}");
         }

@@ -63,12 +63,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 impl SealedStore {
     /// `store`, and the key that seals what goes there. No I/O.
     pub fn new(store: impl Store + 'static, key: impl Into<Credential>) -> Self {
-        SealedStore {
-            store: Arc::new(store),
-            key: key.into(),
-            patience: PATIENCE,
-            health: Arc::default(),
-        }
+        SealedStore { store: Arc::new(store), key: key.into(), patience: PATIENCE, health: Arc::default() }
     }
 
     /// For how long in total one flight waits for a store that does not answer; at most a quarter of the flight deadline.
@@ -86,8 +81,7 @@ impl SealedStore {
 
     /// What is wrong with it, as far as can be told without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.key
-            .fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
+        self.key.fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
     }
 
     /// One flight's dealings with the store, which take at most so long. `None`: it is left alone.
@@ -133,13 +127,7 @@ impl SealedStore {
 
     fn breaker<T>(&self, step: impl FnOnce(&mut Breaker) -> T) -> T {
         // A panic cannot leave anything half done in there.
-        step(
-            &mut self
-                .health
-                .breaker
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        step(&mut self.health.breaker.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn defective(&self) {
@@ -152,10 +140,7 @@ impl SealedStore {
 
 impl fmt::Debug for SealedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedStore")
-            .field("store", &self.store)
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        f.debug_struct("SealedStore").field("store", &self.store).field("key", &self.key).finish_non_exhaustive()
     }
 }
 
@@ -199,11 +184,7 @@ impl Visit<'_> {
             let get = async { store.store.get(&name, LARGEST).await };
             if let Some(Some(bytes)) = self.operate(spend, get).await {
                 match record::open(&bytes, key, &self.ring) {
-                    Some(content) => found.push(Sealed {
-                        name,
-                        bytes,
-                        content,
-                    }),
+                    Some(content) => found.push(Sealed { name, bytes, content }),
                     // Once, however often it is looked at.
                     None if !std::mem::replace(&mut self.met_defect, true) => store.defective(),
                     None => {}
@@ -233,13 +214,7 @@ impl Visit<'_> {
     }
 
     /// Whether `owner` has the lease now. `None`: the store failed.
-    pub(crate) async fn lease(
-        &mut self,
-        key: &[u8],
-        owner: &str,
-        time: Duration,
-        spend: Spend,
-    ) -> Option<bool> {
+    pub(crate) async fn lease(&mut self, key: &[u8], owner: &str, time: Duration, spend: Spend) -> Option<bool> {
         let (name, store) = (self.ring.0.first()?.name(key), self.store);
         let lease = async { store.store.lease(&name, owner, time).await };
         self.operate(spend, lease).await
@@ -254,11 +229,7 @@ impl Visit<'_> {
     }
 
     /// An operation of the store, whose success says that it is well.
-    async fn operate<T>(
-        &mut self,
-        spend: Spend,
-        operation: impl Future<Output = Result<T, Error>>,
-    ) -> Option<T> {
+    async fn operate<T>(&mut self, spend: Spend, operation: impl Future<Output = Result<T, Error>>) -> Option<T> {
         let value = self.attempt(spend, operation).await?;
         let now = self.clock.now();
         if self.store.breaker(|breaker| breaker.succeeded(now)) == Some(News::Recovered) {
@@ -268,11 +239,7 @@ impl Visit<'_> {
     }
 
     /// Bounded by what is left of the patience, and guarded against panics: a store is code of a user.
-    async fn attempt<T>(
-        &mut self,
-        spend: Spend,
-        operation: impl Future<Output = Result<T, Error>>,
-    ) -> Option<T> {
+    async fn attempt<T>(&mut self, spend: Spend, operation: impl Future<Output = Result<T, Error>>) -> Option<T> {
         if self.failed {
             return None;
         }
@@ -284,10 +251,7 @@ impl Visit<'_> {
         let _error = match outcome {
             Ok(Ok(value)) => return Some(value),
             Ok(Err(error)) => error,
-            Err(_) => Error::new(
-                ErrorKind::Other,
-                format!("no answer within {:?}", self.patience),
-            ),
+            Err(_) => Error::new(ErrorKind::Other, format!("no answer within {:?}", self.patience)),
         };
         self.failed = true;
         let now = self.clock.now();

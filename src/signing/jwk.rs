@@ -24,9 +24,7 @@ impl Drop for Jwk {
 impl Jwk {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         // serde_json's errors quote what they find, which may be the key.
-        serde_json::from_str(text)
-            .map(Jwk)
-            .map_err(|_| "is no complete JSON, though it begins as a JWK".into())
+        serde_json::from_str(text).map(Jwk).map_err(|_| "is no complete JSON, though it begins as a JWK".into())
     }
 
     pub(super) fn pair(&self) -> Result<Pair, String> {
@@ -41,9 +39,9 @@ impl Jwk {
     pub(super) fn algorithm(&self) -> Result<Option<SigningAlgorithm>, String> {
         match self.text("alg") {
             None => Ok(None),
-            Some(name) => SigningAlgorithm::named(name)
-                .map(Some)
-                .ok_or_else(|| "is a JWK whose alg is not known here".into()),
+            Some(name) => {
+                SigningAlgorithm::named(name).map(Some).ok_or_else(|| "is a JWK whose alg is not known here".into())
+            }
         }
     }
 
@@ -53,10 +51,7 @@ impl Jwk {
 
     fn rsa(&self) -> Result<Pair, String> {
         let components = KeyPairComponents {
-            public_key: PublicKeyComponents {
-                n: self.number("n")?,
-                e: self.number("e")?,
-            },
+            public_key: PublicKeyComponents { n: self.number("n")?, e: self.number("e")? },
             d: self.number("d")?,
             p: self.number("p")?,
             q: self.number("q")?,
@@ -115,9 +110,7 @@ impl Jwk {
     fn number(&self, member: &str) -> Result<Zeroizing<Vec<u8>>, String> {
         let bytes = self.bytes(member)?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        Ok(Zeroizing::new(
-            bytes.get(zeros..).unwrap_or_default().to_vec(),
-        ))
+        Ok(Zeroizing::new(bytes.get(zeros..).unwrap_or_default().to_vec()))
     }
 }
 

@@ -53,8 +53,7 @@ pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
 /// `jti` (RFC 7519 section 4.1.7): no two are the same.
 pub(crate) fn jti() -> Result<String, Error> {
     let mut random = [0; JTI_BYTES];
-    rand::fill(&mut random).map_err(|_| {
-        Error::new(ErrorKind::Credential, "the system gives no random numbers").transient()
-    })?;
+    rand::fill(&mut random)
+        .map_err(|_| Error::new(ErrorKind::Credential, "the system gives no random numbers").transient())?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }

@@ -23,8 +23,8 @@ impl PublicJwk {
         if !text.trim_start().starts_with('{') {
             return from_pem(text);
         }
-        let jwk: Value = serde_json::from_str(text)
-            .map_err(|_| "is no complete JSON, though it begins as a JWK".to_owned())?;
+        let jwk: Value =
+            serde_json::from_str(text).map_err(|_| "is no complete JSON, though it begins as a JWK".to_owned())?;
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let bytes = |name: &str| {
             let text = text(name).ok_or_else(|| format!("is a JWK without {name}"))?;
@@ -48,9 +48,7 @@ impl PublicJwk {
                     .and_then(|_| PublicJwk::ec(curve.name, &point))
                     .ok_or_else(|| unusable(curve.name))
             }
-            Some("OKP") if text("crv") != Some("Ed25519") => {
-                Err("is a JWK whose crv is not Ed25519".into())
-            }
+            Some("OKP") if text("crv") != Some("Ed25519") => Err("is a JWK whose crv is not Ed25519".into()),
             Some("OKP") => match bytes("x")? {
                 public if public.len() == 32 => Ok(PublicJwk::ed25519(&public)),
                 _ => Err(unusable("Ed25519")),
@@ -80,11 +78,7 @@ impl PublicJwk {
 
     /// RFC 8037 section 2.
     pub(super) fn ed25519(public: &[u8]) -> Self {
-        PublicJwk(vec![
-            ("crv", "Ed25519".to_owned()),
-            ("kty", "OKP".to_owned()),
-            ("x", URL_SAFE_NO_PAD.encode(public)),
-        ])
+        PublicJwk(vec![("crv", "Ed25519".to_owned()), ("kty", "OKP".to_owned()), ("x", URL_SAFE_NO_PAD.encode(public))])
     }
 
     pub(crate) fn members(&self) -> Map<String, Value> {
@@ -94,8 +88,7 @@ impl PublicJwk {
 
     /// RFC 7638: the SHA-256 of the key's canonical JSON, in base64url; `jkt` of RFC 9449 section 6.
     pub(crate) fn thumbprint(&self) -> String {
-        let member =
-            |(name, value): &(&str, String)| format!("\"{name}\":{}", Value::from(&**value));
+        let member = |(name, value): &(&str, String)| format!("\"{name}\":{}", Value::from(&**value));
         let members: Vec<_> = self.0.iter().map(member).collect();
         let canonical = format!("{{{}}}", members.join(","));
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
@@ -104,12 +97,7 @@ impl PublicJwk {
     /// Whether signatures of this algorithm can be verified with it.
     pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
         use SigningAlgorithm::*;
-        let value = |name| {
-            self.0
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| v.as_str())
-        };
+        let value = |name| self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
         match (value("kty"), value("crv")) {
             (Some("EC"), Some("P-256")) => algorithm == ES256,
             (Some("EC"), Some("P-384")) => algorithm == ES384,
@@ -123,9 +111,8 @@ impl PublicJwk {
 
 /// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as key management services export it.
 fn from_pem(text: &str) -> Result<PublicJwk, String> {
-    let spki = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).map_err(|_| {
-        "has no complete public key: PEM (PUBLIC KEY) or a JWK is expected".to_owned()
-    })?;
+    let spki = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
+        .map_err(|_| "has no complete public key: PEM (PUBLIC KEY) or a JWK is expected".to_owned())?;
     // aws-lc-rs has checked it, and writes it uncompressed: the key is what comes last (RFC 5480 section 2.2).
     let ends_in = |public: &ParsedPublicKey, length: usize| {
         let der = public.as_der().ok()?;
@@ -141,8 +128,7 @@ fn from_pem(text: &str) -> Result<PublicJwk, String> {
         Some(PublicJwk::ed25519(&ends_in(&public, 32)?))
     };
     on_a_curve.or_else(ed25519).ok_or_else(|| {
-        "has a public key of another kind than P-256, P-384, P-521, Ed25519; give an RSA key as JWK"
-            .to_owned()
+        "has a public key of another kind than P-256, P-384, P-521, Ed25519; give an RSA key as JWK".to_owned()
     })
 }
 
@@ -171,14 +157,8 @@ mod tests {
             r#"{"kty":"EC","crv":"P-256","d":"never","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#,
         )
         .unwrap();
-        assert_eq!(
-            jwk.thumbprint(),
-            "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
-        );
-        assert!(
-            !format!("{jwk:?}").contains("never"),
-            "a private member stays behind"
-        );
+        assert_eq!(jwk.thumbprint(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+        assert!(!format!("{jwk:?}").contains("never"), "a private member stays behind");
         assert!(jwk.fits(SigningAlgorithm::ES256) && !jwk.fits(SigningAlgorithm::ES384));
     }
 
@@ -218,10 +198,7 @@ mod tests {
         let pair = Ed25519KeyPair::generate().unwrap();
         let spki = pair.public_key().as_der().unwrap();
         let read = PublicJwk::parse(&pem("PUBLIC KEY", spki.as_ref()));
-        assert_eq!(
-            read.unwrap(),
-            PublicJwk::ed25519(pair.public_key().as_ref())
-        );
+        assert_eq!(read.unwrap(), PublicJwk::ed25519(pair.public_key().as_ref()));
     }
 
     #[test]
@@ -231,21 +208,12 @@ mod tests {
             ("{", "JSON"),
             (r#"{"kty":"oct","k":"x"}"#, "kty"),
             (r#"{"kty":"EC","crv":"P-256","x":"AQ"}"#, "without y"),
-            (
-                r#"{"kty":"EC","crv":"P-256","x":"+/","y":"AQ"}"#,
-                "base64url",
-            ),
-            (
-                r#"{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}"#,
-                "no usable",
-            ),
+            (r#"{"kty":"EC","crv":"P-256","x":"+/","y":"AQ"}"#, "base64url"),
+            (r#"{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}"#, "no usable"),
             (r#"{"kty":"EC","crv":"secp256k1","x":"AQ","y":"AQ"}"#, "crv"),
             (r#"{"kty":"OKP","crv":"X25519","x":"AQ"}"#, "crv"),
             (r#"{"kty":"OKP","crv":"Ed25519","x":"AQ"}"#, "no usable"),
-            (
-                "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-                "another kind",
-            ),
+            ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "another kind"),
         ] {
             assert!(PublicJwk::parse(text).unwrap_err().contains(told), "{text}");
         }

@@ -54,17 +54,13 @@ pub trait Signer: fmt::Debug + Send + Sync {
 }
 
 /// What [`Signer::sign`] returns.
-pub type SigningFuture<'a> = Pin<
-    Box<dyn Future<Output = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>> + Send + 'a>,
->;
+pub type SigningFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>> + Send + 'a>>;
 
 /// The signature of `message` in the form of JWS.
 pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
     let failed = |text| Error::new(ErrorKind::Credential, text).transient();
-    let signature = signer
-        .sign(message)
-        .await
-        .map_err(|e| failed("the signer failed").because(e))?;
+    let signature = signer.sign(message).await.map_err(|e| failed("the signer failed").because(e))?;
     let half = match signer.algorithm() {
         SigningAlgorithm::ES256 => 32,
         SigningAlgorithm::ES384 => 48,
@@ -75,8 +71,7 @@ pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec
     if signature.len() == 2 * half {
         return Ok(signature);
     }
-    from_der(&signature, half)
-        .ok_or_else(|| failed("the signer's signature has neither the form of JWS nor DER"))
+    from_der(&signature, half).ok_or_else(|| failed("the signer's signature has neither the form of JWS nor DER"))
 }
 
 /// `ECDSA-Sig-Value` (RFC 3279 section 2.2.3), a sequence of two integers, as two numbers of `half` bytes.

@@ -77,16 +77,9 @@ impl SigningKey {
         };
         let algorithm = wanted.or(alg).unwrap_or(pair.algorithm());
         if !pair.fits(algorithm) {
-            return Err(format!(
-                "is {}, which the algorithm {algorithm} does not fit",
-                pair.name()
-            ));
+            return Err(format!("is {}, which the algorithm {algorithm} does not fit", pair.name()));
         }
-        Ok(SigningKey {
-            pair,
-            algorithm,
-            key_id,
-        })
+        Ok(SigningKey { pair, algorithm, key_id })
     }
 
     /// A new one on P-256: the algorithm that every server of RFC 9449 knows. `None`: the system gives no random numbers.
@@ -94,11 +87,7 @@ impl SigningKey {
     pub(crate) fn generate() -> Option<Self> {
         let [curve, ..] = &CURVES;
         let pair = EcdsaKeyPair::generate(curve.signing).ok()?;
-        Some(SigningKey {
-            pair: Pair::Ec(curve, pair.into()),
-            algorithm: curve.algorithm,
-            key_id: None,
-        })
+        Some(SigningKey { pair: Pair::Ec(curve, pair.into()), algorithm: curve.algorithm, key_id: None })
     }
 
     /// `None`: an RSA key, whose proofs would be several times as long.
@@ -126,8 +115,7 @@ impl SigningKey {
         match &self.pair {
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(rsa(self.algorithm)?, &random, message, &mut signature)
-                    .ok()?;
+                pair.sign(rsa(self.algorithm)?, &random, message, &mut signature).ok()?;
                 Some(signature)
             }
             Pair::Ec(_, pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
@@ -142,9 +130,7 @@ impl SigningKey {
             Pair::Ec(_, pair) => pair.public_key().as_ref(),
             Pair::Ed25519(pair) => pair.public_key().as_ref(),
         };
-        certificate
-            .windows(public.len())
-            .any(|window| window == public)
+        certificate.windows(public.len()).any(|window| window == public)
     }
 }
 
@@ -169,10 +155,7 @@ impl Pair {
         match self {
             Pair::Rsa(_) => rsa(algorithm).is_some(),
             Pair::Ec(curve, _) => curve.algorithm == algorithm,
-            Pair::Ed25519(_) => matches!(
-                algorithm,
-                SigningAlgorithm::EdDSA | SigningAlgorithm::Ed25519
-            ),
+            Pair::Ed25519(_) => matches!(algorithm, SigningAlgorithm::EdDSA | SigningAlgorithm::Ed25519),
         }
     }
 }
@@ -195,15 +178,10 @@ fn from_pem(text: &str) -> Result<Pair, String> {
     let key = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(key) => Zeroizing::new(key),
         Err(_) if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") => {
-            return Err(
-                "has a private key that is encrypted: decrypt it first (openssl pkey)".into(),
-            );
+            return Err("has a private key that is encrypted: decrypt it first (openssl pkey)".into());
         }
         Err(_) => {
-            return Err(
-                "has no complete private key: PEM (PKCS#8, PKCS#1, SEC1) or a JWK is expected"
-                    .into(),
-            );
+            return Err("has no complete private key: PEM (PKCS#8, PKCS#1, SEC1) or a JWK is expected".into());
         }
     };
     let der = key.secret_der();

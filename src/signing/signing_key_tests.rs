@@ -30,23 +30,13 @@ const ED25519_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519",
 
 pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<_> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| std::str::from_utf8(line).unwrap())
-        .collect();
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        lines.join("\n")
-    )
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 fn rsa_pkcs8() -> Vec<u8> {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-    AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)
-        .unwrap()
-        .as_ref()
-        .to_vec()
+    AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap().as_ref().to_vec()
 }
 
 fn ec_pkcs8(curve: &Curve) -> Vec<u8> {
@@ -93,9 +83,7 @@ pub(crate) fn verifies(key: &SigningKey, message: &[u8], signature: &[u8]) -> bo
         Pair::Ec(_, pair) => pair.public_key().as_ref().to_vec(),
         Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
     };
-    UnparsedPublicKey::new(by, public)
-        .verify(message, signature)
-        .is_ok()
+    UnparsedPublicKey::new(by, public).verify(message, signature).is_ok()
 }
 
 #[test]
@@ -113,9 +101,7 @@ fn the_vector_of_rfc_7515_appendix_a_2() {
 fn the_vector_of_rfc_8037_appendix_a_4() {
     let key = parsed(ED25519_JWK);
     assert_eq!(key.algorithm(), SigningAlgorithm::EdDSA);
-    let signature = key
-        .sign(b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc")
-        .unwrap();
+    let signature = key.sign(b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc").unwrap();
     assert_eq!(
         URL_SAFE_NO_PAD.encode(signature),
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
@@ -126,13 +112,8 @@ fn the_vector_of_rfc_8037_appendix_a_4() {
 fn the_signature_of_rfc_7515_appendix_a_3_is_of_the_key_there() {
     let key = parsed(EC_JWK);
     let input = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
-    let signature =
-        "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
-    assert!(verifies(
-        &key,
-        input,
-        &URL_SAFE_NO_PAD.decode(signature).unwrap()
-    ));
+    let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    assert!(verifies(&key, input, &URL_SAFE_NO_PAD.decode(signature).unwrap()));
     assert!(verifies(&key, input, &key.sign(input).unwrap()));
 }
 
@@ -144,10 +125,7 @@ fn every_form_of_pem_is_read_and_every_algorithm_verifies() {
     let pkcs1 = pem("RSA PRIVATE KEY", &rsa[26..]);
     let mut cases = vec![
         (pkcs1, vec![RS256]),
-        (
-            pem("PRIVATE KEY", &rsa),
-            vec![RS256, RS384, RS512, PS256, PS384, PS512],
-        ),
+        (pem("PRIVATE KEY", &rsa), vec![RS256, RS384, RS512, PS256, PS384, PS512]),
         (pem("PRIVATE KEY", &ed25519_pkcs8()), vec![EdDSA, Ed25519]),
     ];
     for (curve, algorithm) in CURVES.iter().zip([ES256, ES384, ES512]) {
@@ -173,14 +151,8 @@ fn every_form_of_pem_is_read_and_every_algorithm_verifies() {
 fn an_algorithm_that_does_not_fit_the_key_is_named() {
     // M11
     use SigningAlgorithm::*;
-    assert_eq!(
-        refused(EC_JWK, Some(ES384)),
-        "is a key on the curve P-256, which the algorithm ES384 does not fit"
-    );
-    assert_eq!(
-        refused(RSA_JWK, Some(ES256)),
-        "is an RSA key, which the algorithm ES256 does not fit"
-    );
+    assert_eq!(refused(EC_JWK, Some(ES384)), "is a key on the curve P-256, which the algorithm ES384 does not fit");
+    assert_eq!(refused(RSA_JWK, Some(ES256)), "is an RSA key, which the algorithm ES256 does not fit");
     for wrong in [HS256, RS256, ES256] {
         assert!(refused(ED25519_JWK, Some(wrong)).contains("an Ed25519 key"));
     }
@@ -193,18 +165,9 @@ fn an_algorithm_that_does_not_fit_the_key_is_named() {
 #[test]
 fn alg_and_kid_of_a_jwk_are_honoured() {
     let key = parsed(&RSA_JWK.replace("{", r#"{"alg":"PS384","kid":"k1","#));
-    assert_eq!(
-        (key.algorithm(), key.key_id()),
-        (SigningAlgorithm::PS384, Some("k1"))
-    );
-    let chosen = SigningKey::parse(
-        &RSA_JWK.replace("{", r#"{"alg":"PS384","#),
-        Some(SigningAlgorithm::RS512),
-    );
-    assert_eq!(
-        chosen.ok().map(|key| key.algorithm()),
-        Some(SigningAlgorithm::RS512)
-    );
+    assert_eq!((key.algorithm(), key.key_id()), (SigningAlgorithm::PS384, Some("k1")));
+    let chosen = SigningKey::parse(&RSA_JWK.replace("{", r#"{"alg":"PS384","#), Some(SigningAlgorithm::RS512));
+    assert_eq!(chosen.ok().map(|key| key.algorithm()), Some(SigningAlgorithm::RS512));
 }
 
 #[test]
@@ -217,10 +180,7 @@ fn what_is_no_key_is_refused_without_being_shown() {
         ("canary", "no complete private key"),
         (half, "no complete private key"),
         (&good.replace('M', "?"), "no complete private key"),
-        (
-            &good.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"),
-            "is encrypted",
-        ),
+        (&good.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "is encrypted"),
         (&pem("PRIVATE KEY", b"canary"), "cannot be used"),
         (&pem("RSA PRIVATE KEY", b"canary"), "cannot be used"),
         (&RSA_JWK[..300], "no complete JSON"),
@@ -231,9 +191,6 @@ fn what_is_no_key_is_refused_without_being_shown() {
     ] {
         let shown = refused(text, None);
         assert!(shown.contains(flaw), "{shown}");
-        assert!(
-            !shown.contains("canary") && !shown.contains("jpsQnnGQ"),
-            "{shown}"
-        );
+        assert!(!shown.contains("canary") && !shown.contains("jpsQnnGQ"), "{shown}");
     }
 }

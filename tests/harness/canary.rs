@@ -38,9 +38,7 @@ pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>
 /// The canary that can be seen in `text`.
 pub(crate) fn found(text: &str) -> Option<&'static str> {
     let seen = |canary: &&str| forms(canary).iter().any(|form| text.contains(form));
-    [SECRET, TOKEN, OTHER]
-        .into_iter()
-        .find(|canary| seen(canary))
+    [SECRET, TOKEN, OTHER].into_iter().find(|canary| seen(canary))
 }
 
 /// As it is, and what of its base64 does not depend on what stands before and behind.
@@ -94,10 +92,7 @@ pub(crate) fn watch() {
         let next = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             // What a test panics with is a report; what the crate or one beneath it does is seen by everybody (L11).
-            if panic
-                .location()
-                .is_some_and(|place| !place.file().starts_with("tests"))
-            {
+            if panic.location().is_some_and(|place| !place.file().starts_with("tests")) {
                 keep(PANIC, panic.to_string());
             }
             next(panic);
@@ -128,9 +123,7 @@ impl Drop for Watched {
 pub(crate) fn assert_no_leak() {
     let leaks: Vec<_> = said()
         .into_iter()
-        .filter(|(target, text)| {
-            (target.starts_with(OURS) || target == PANIC) && found(text).is_some()
-        })
+        .filter(|(target, text)| (target.starts_with(OURS) || target == PANIC) && found(text).is_some())
         .collect();
     assert!(leaks.is_empty(), "a canary is seen in the log: {leaks:?}");
 }

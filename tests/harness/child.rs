@@ -26,8 +26,5 @@ pub(crate) fn run<V: AsRef<OsStr>>(test: &str, env: &[(&str, V)]) -> Option<Outp
 pub(crate) fn assert_passed(output: &Output) {
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "in the child: {out}\n{err}"
-    );
+    assert!(output.status.success() && out.contains("1 passed"), "in the child: {out}\n{err}");
 }

@@ -94,19 +94,13 @@ impl Request {
     /// All headers in order: the names in lower case.
     pub(crate) fn headers(&self) -> Vec<(String, &str)> {
         let lines = self.head().lines().skip(1);
-        lines
-            .filter_map(|line| line.split_once(": "))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .collect()
+        lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
     }
 
     /// All values of one header.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let headers = self.headers().into_iter();
-        headers
-            .filter(|(n, _)| n == name)
-            .map(|(_, value)| value)
-            .collect()
+        headers.filter(|(n, _)| n == name).map(|(_, value)| value).collect()
     }
 }
 
@@ -162,12 +156,7 @@ pub(crate) struct Server {
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut builder = Builder::new_multi_thread();
-    builder
-        .worker_threads(1)
-        .thread_name("scripted-server")
-        .enable_all()
-        .build()
-        .unwrap()
+    builder.worker_threads(1).thread_name("scripted-server").enable_all().build().unwrap()
 });
 
 impl Server {
@@ -177,10 +166,7 @@ impl Server {
     }
 
     /// The same over TLS.
-    pub(crate) fn start_tls(
-        config: Arc<ServerConfig>,
-        scripts: impl IntoIterator<Item = Script>,
-    ) -> Server {
+    pub(crate) fn start_tls(config: Arc<ServerConfig>, scripts: impl IntoIterator<Item = Script>) -> Server {
         Server::assemble(scripts, Some(config), true)
     }
 
@@ -207,24 +193,12 @@ impl Server {
         None
     }
 
-    fn assemble(
-        scripts: impl IntoIterator<Item = Script>,
-        tls: Option<Arc<ServerConfig>>,
-        listen: bool,
-    ) -> Server {
+    fn assemble(scripts: impl IntoIterator<Item = Script>, tls: Option<Arc<ServerConfig>>, listen: bool) -> Server {
         let socket = bind();
-        let plan = Mutex::new(Plan {
-            scripts: scripts.into_iter().collect(),
-            given: 0,
-            tls,
-        });
+        let plan = Mutex::new(Plan { scripts: scripts.into_iter().collect(), given: 0, tls });
         let server = Server {
             address: socket.local_addr().unwrap(),
-            shared: Arc::new(Shared {
-                log: watch::Sender::new(Log::default()),
-                plan,
-                tasks: Mutex::default(),
-            }),
+            shared: Arc::new(Shared { log: watch::Sender::new(Log::default()), plan, tasks: Mutex::default() }),
             reserved: Mutex::new(Some(socket)),
             _watched: canary::Watched::default(),
         };
@@ -236,16 +210,10 @@ impl Server {
 
     /// Ends the refusing.
     pub(crate) fn listen(&self) {
-        let socket = self
-            .reserved
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .expect("it listens already");
+        let socket = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it listens already");
         let _inside = RUNTIME.enter();
         let listener = socket.listen(1024).unwrap();
-        self.shared
-            .spawn(accept(listener, Arc::clone(&self.shared)));
+        self.shared.spawn(accept(listener, Arc::clone(&self.shared)));
     }
 
     /// From the next connection on, these scripts.
@@ -401,12 +369,7 @@ impl Connection for TlsStream<TcpStream> {
 }
 
 async fn converse(mut stream: impl Connection, script: &[Step], number: usize, shared: &Shared) {
-    let mut talk = Talk {
-        stream: &mut stream,
-        unread: Vec::new(),
-        number,
-        shared,
-    };
+    let mut talk = Talk { stream: &mut stream, unread: Vec::new(), number, shared };
     // Errors are the peer's way to end a script.
     match talk.play(script).await {
         Ok(End::Reset) => {
@@ -436,10 +399,7 @@ struct Talk<'a, S> {
 }
 
 impl<S: Connection> Talk<'_, S> {
-    fn play<'s>(
-        &'s mut self,
-        script: &'s [Step],
-    ) -> Pin<Box<dyn Future<Output = io::Result<End>> + Send + 's>> {
+    fn play<'s>(&'s mut self, script: &'s [Step]) -> Pin<Box<dyn Future<Output = io::Result<End>> + Send + 's>> {
         Box::pin(async move {
             for step in script {
                 match step {
@@ -514,10 +474,7 @@ impl<S: Connection> Talk<'_, S> {
             self.more().await?;
         };
         let text = String::from_utf8_lossy(&self.unread[..head]).to_ascii_lowercase();
-        let length = text
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
-            .unwrap_or(0);
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
         self.fill(head + length).await?;
         let raw = self.unread.drain(..head + length).collect();
         self.record(raw, head);
@@ -530,8 +487,7 @@ impl<S: Connection> Talk<'_, S> {
         loop {
             self.fill(at + 9).await?;
             let frame = &self.unread[at..at + 9];
-            let length =
-                usize::from(frame[0]) << 16 | usize::from(frame[1]) << 8 | usize::from(frame[2]);
+            let length = usize::from(frame[0]) << 16 | usize::from(frame[1]) << 8 | usize::from(frame[2]);
             let (kind, flags) = (frame[3], frame[4]);
             at += 9 + length;
             self.fill(at).await?;
@@ -546,14 +502,8 @@ impl<S: Connection> Talk<'_, S> {
     }
 
     fn record(&self, raw: Vec<u8>, head: usize) {
-        let request = Request {
-            connection: self.number,
-            raw,
-            head,
-        };
-        self.shared
-            .log
-            .send_modify(|log| log.requests.push(request));
+        let request = Request { connection: self.number, raw, head };
+        self.shared.log.send_modify(|log| log.requests.push(request));
     }
 }
 
@@ -598,11 +548,7 @@ pub(crate) fn json(status: u16, body: impl AsRef<[u8]>) -> Script {
 
 /// Reads a request and answers with just this.
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Script {
-    vec![
-        Step::ReadReq,
-        Step::Write(response(status, headers, body)),
-        Step::Fin,
-    ]
+    vec![Step::ReadReq, Step::Write(response(status, headers, body)), Step::Fin]
 }
 
 /// Reads a request and answers with these bytes.

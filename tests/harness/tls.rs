@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    date_time_ymd,
-};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
@@ -24,10 +21,7 @@ impl Ca {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        Ca {
-            issuer: Issuer::new(params, key),
-            certificate,
-        }
+        Ca { issuer: Issuer::new(params, key), certificate }
     }
 
     /// For a client's roots.
@@ -78,11 +72,7 @@ impl Ca {
 
     fn client_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Client {
         let (certificate, key) = self.sign("client.example", change);
-        Client {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-            der: certificate.der().to_vec(),
-        }
+        Client { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
     }
 
     fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
@@ -90,11 +80,7 @@ impl Ca {
         config(certificate.der().clone(), &key)
     }
 
-    fn sign(
-        &self,
-        name: &str,
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> (Certificate, KeyPair) {
+    fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         change(&mut params);
         let key = KeyPair::generate().unwrap();
@@ -119,10 +105,7 @@ pub(crate) fn self_signed(name: &str) -> Arc<ServerConfig> {
 
 fn config(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate], key.into())
-        .unwrap();
+    let config = builder().with_no_client_auth().with_single_cert(vec![certificate], key.into()).unwrap();
     Arc::new(config)
 }
 

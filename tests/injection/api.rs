@@ -35,24 +35,16 @@ pub(crate) struct Api {
 
 impl Api {
     /// Answers each request by `answer`.
-    pub(crate) async fn start(
-        answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let record = Arc::clone(&seen);
         let router = axum::Router::new().fallback(move |request: Request| async move {
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
             let path = parts.uri.path().to_owned();
-            let one = Seen {
-                path,
-                headers: parts.headers,
-                body,
-            };
+            let one = Seen { path, headers: parts.headers, body };
             record.lock().unwrap().push(one.clone());
             answer(&one)
         });
@@ -71,16 +63,11 @@ impl Api {
 }
 
 pub(crate) fn status(code: u16) -> Response<Body> {
-    Response::builder()
-        .status(code)
-        .body(Body::from(format!("status {code}")))
-        .unwrap()
+    Response::builder().status(code).body(Body::from(format!("status {code}"))).unwrap()
 }
 
 pub(crate) fn unauthorized(challenge: &str) -> Response<Body> {
-    let response = Response::builder()
-        .status(StatusCode::UNAUTHORIZED)
-        .header("www-authenticate", challenge);
+    let response = Response::builder().status(StatusCode::UNAUTHORIZED).header("www-authenticate", challenge);
     response.body(Body::from("refused")).unwrap()
 }
 

@@ -15,9 +15,7 @@ use super::*;
 type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
 fn client<S: TokenSource + 'static>(bearer: BearerAuth<S>) -> ClientWithMiddleware {
-    ClientBuilder::new(reqwest::Client::new())
-        .with(bearer)
-        .build()
+    ClientBuilder::new(reqwest::Client::new()).with(bearer).build()
 }
 
 fn bearer(api: &Api, issuer: &Issuer) -> BearerAuth<Cached<Issuer>> {
@@ -36,13 +34,10 @@ async fn by_both(
         let issuer = issuer();
         let before = api.seen().len();
         let bearer = configure(bearer(api, &issuer));
-        let request = request(reqwest::Client::new().post(&api.url))
-            .build()
-            .unwrap();
+        let request = request(reqwest::Client::new().post(&api.url)).build().unwrap();
         let result: Result<reqwest::Response, Boxed> = if layered {
             let mut service = bearer.layer(reqwest::Client::new());
-            let ready =
-                poll_fn(|cx| Service::<reqwest::Request>::poll_ready(&mut service, cx)).await;
+            let ready = poll_fn(|cx| Service::<reqwest::Request>::poll_ready(&mut service, cx)).await;
             match ready {
                 Ok(()) => service.call(request).await,
                 Err(e) => Err(e),
@@ -50,17 +45,11 @@ async fn by_both(
         } else {
             client(bearer).execute(request).await.map_err(Into::into)
         };
-        let result = result
-            .map(|response| response.status())
-            .map_err(|e| Error::find(&*e).expect("ours").kind());
+        let result = result.map(|response| response.status()).map_err(|e| Error::find(&*e).expect("ours").kind());
         outcomes.push((result, api.tokens().split_off(before), issuer.issued()));
     }
     let second = outcomes.pop().unwrap();
-    assert_eq!(
-        Some(&second),
-        outcomes.last(),
-        "middleware and layer differ"
-    );
+    assert_eq!(Some(&second), outcomes.last(), "middleware and layer differ");
     second
 }
 
@@ -73,14 +62,8 @@ async fn a_refused_token_is_replaced_and_the_request_repeated_once() {
     // R01, R07
     let api = Api::start(refuses_the_first).await;
     let outcome = by_both(&api, Issuer::default, as_it_is, |r| r.body("order 1")).await;
-    assert_eq!(
-        outcome,
-        (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2)
-    );
-    assert!(
-        api.seen().iter().all(|seen| seen.body == "order 1"),
-        "the same body both times"
-    );
+    assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2));
+    assert!(api.seen().iter().all(|seen| seen.body == "order 1"), "the same body both times");
 }
 
 #[tokio::test]
@@ -88,26 +71,12 @@ async fn a_second_401_is_handed_back() {
     // R02
     let api = Api::start(|_| unauthorized(r#"Bearer error="invalid_token""#)).await;
     let outcome = by_both(&api, Issuer::default, as_it_is, as_it_is).await;
-    assert_eq!(
-        outcome,
-        (
-            Ok(StatusCode::UNAUTHORIZED),
-            vec!["t1".into(), "t2".into()],
-            2
-        )
-    );
+    assert_eq!(outcome, (Ok(StatusCode::UNAUTHORIZED), vec!["t1".into(), "t2".into()], 2));
 }
 
 #[tokio::test]
 async fn a_401_without_a_challenge_counts_as_a_rejection() {
-    let api = Api::start(|seen| {
-        if seen.token() == "t1" {
-            status(401)
-        } else {
-            status(200)
-        }
-    })
-    .await;
+    let api = Api::start(|seen| if seen.token() == "t1" { status(401) } else { status(200) }).await;
     let outcome = by_both(&api, Issuer::default, as_it_is, as_it_is).await;
     assert_eq!(outcome.0, Ok(StatusCode::OK));
 }
@@ -134,34 +103,16 @@ async fn what_is_not_about_the_token_is_handed_back() {
         };
         let api = Api::start(answer).await;
         let outcome = by_both(&api, Issuer::default, as_it_is, as_it_is).await;
-        assert_eq!(
-            outcome,
-            (
-                Ok(StatusCode::from_u16(code).unwrap()),
-                vec!["t1".into()],
-                1
-            ),
-            "{code} {challenge}"
-        );
+        assert_eq!(outcome, (Ok(StatusCode::from_u16(code).unwrap()), vec!["t1".into()], 1), "{code} {challenge}");
     }
 }
 
 #[tokio::test]
 async fn a_predicate_of_the_user_is_a_rejection() {
-    let api = Api::start(|seen| {
-        if seen.token() == "t1" {
-            status(419)
-        } else {
-            status(200)
-        }
-    })
-    .await;
+    let api = Api::start(|seen| if seen.token() == "t1" { status(419) } else { status(200) }).await;
     let configure = |b: BearerAuth<_>| b.rejected_when(|status, _| status.as_u16() == 419);
     let outcome = by_both(&api, Issuer::default, configure, as_it_is).await;
-    assert_eq!(
-        outcome,
-        (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2)
-    );
+    assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2));
 }
 
 #[tokio::test]
@@ -171,24 +122,11 @@ async fn a_body_that_streams_is_not_repeated_but_its_token_is_replaced() {
     let issuer = Issuer::default();
     let client = client(bearer(&api, &issuer));
     let streaming = || Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>("chunk")]));
-    let response = client
-        .post(&api.url)
-        .body(streaming())
-        .send()
-        .await
-        .unwrap();
+    let response = client.post(&api.url).body(streaming()).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert!(
-        response.headers().contains_key("www-authenticate"),
-        "untouched"
-    );
+    assert!(response.headers().contains_key("www-authenticate"), "untouched");
     assert_eq!(response.text().await.unwrap(), "refused");
-    let next = client
-        .post(&api.url)
-        .body(streaming())
-        .send()
-        .await
-        .unwrap();
+    let next = client.post(&api.url).body(streaming()).send().await.unwrap();
     assert_eq!(next.status(), StatusCode::OK);
     assert_eq!(api.tokens(), ["t1", "t2"]);
 }
@@ -199,29 +137,16 @@ async fn repeating_can_be_switched_off() {
     let api = Api::start(refuses_the_first).await;
     let issuer = Issuer::default();
     let client = client(bearer(&api, &issuer).no_repeat());
-    assert_eq!(
-        client.get(&api.url).send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
-    assert_eq!(
-        client.get(&api.url).send().await.unwrap().status(),
-        StatusCode::OK
-    );
+    assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(api.tokens(), ["t1", "t2"]);
 }
 
 #[tokio::test]
 async fn without_another_token_the_answer_is_handed_back_untouched() {
     let api = Api::start(refuses_the_first).await;
-    let issuer = Issuer {
-        down_after: Some(1),
-        ..Issuer::default()
-    };
-    let response = client(bearer(&api, &issuer))
-        .get(&api.url)
-        .send()
-        .await
-        .unwrap();
+    let issuer = Issuer { down_after: Some(1), ..Issuer::default() };
+    let response = client(bearer(&api, &issuer)).get(&api.url).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.text().await.unwrap(), "refused");
     assert_eq!(api.seen().len(), 1);
@@ -232,10 +157,7 @@ async fn a_constant_token_is_not_tried_twice() {
     let api = Api::start(|_| status(401)).await;
     let constant = AccessToken::bearer("always", None).unwrap();
     let client = client(BearerAuth::for_origin(&api.url, constant).unwrap());
-    assert_eq!(
-        client.get(&api.url).send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!(api.tokens(), ["always"]);
 }
 
@@ -267,42 +189,25 @@ async fn an_api_that_refuses_everything_costs_four_token_requests() {
     let issuer = Issuer::default();
     let client = client(bearer(&api, &issuer));
     for _ in 0..1000 {
-        assert_eq!(
-            client.get(&api.url).send().await.unwrap().status(),
-            StatusCode::UNAUTHORIZED
-        );
+        assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     }
     assert!(issuer.issued() <= 4, "{}", issuer.issued());
-    assert!(
-        api.seen().len() <= 1003,
-        "{} requests for 1000",
-        api.seen().len()
-    );
+    assert!(api.seen().len() <= 1003, "{} requests for 1000", api.seen().len());
 }
 
 #[tokio::test]
 async fn a_request_elsewhere_is_an_error_that_names_the_way_out() {
     // R14
-    let (api, evil) = (
-        Api::start(|_| status(200)).await,
-        Api::start(|_| status(200)).await,
-    );
+    let (api, evil) = (Api::start(|_| status(200)).await, Api::start(|_| status(200)).await);
     let issuer = Issuer::default();
-    let error = client(bearer(&api, &issuer))
-        .get(&evil.url)
-        .send()
-        .await
-        .unwrap_err();
+    let error = client(bearer(&api, &issuer)).get(&evil.url).send().await.unwrap_err();
     let ours = Error::find(&error).unwrap();
     assert_eq!(ours.kind(), ErrorKind::Configuration);
     assert!(ours.to_string().contains(".pass_through()"), "{ours}");
     assert!(evil.seen().is_empty());
 
     let open = client(bearer(&api, &issuer).pass_through());
-    assert_eq!(
-        open.get(&evil.url).send().await.unwrap().status(),
-        StatusCode::OK
-    );
+    assert_eq!(open.get(&evil.url).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(evil.tokens(), ["-"]);
     assert_eq!(issuer.issued(), 0, "nobody asked for a token");
 
@@ -313,16 +218,10 @@ async fn a_request_elsewhere_is_an_error_that_names_the_way_out() {
 
 #[tokio::test]
 async fn a_401_from_an_origin_that_is_passed_through_is_none_of_our_business() {
-    let (api, other) = (
-        Api::start(|_| status(200)).await,
-        Api::start(|_| status(401)).await,
-    );
+    let (api, other) = (Api::start(|_| status(200)).await, Api::start(|_| status(401)).await);
     let issuer = Issuer::default();
     let client = client(bearer(&api, &issuer).pass_through());
-    assert_eq!(
-        client.get(&other.url).send().await.unwrap().status(),
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(client.get(&other.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!((other.seen().len(), issuer.issued()), (1, 0));
 }
 
@@ -334,29 +233,15 @@ async fn a_plain_http_api_is_refused_unless_it_is_named() {
     let bearer = BearerAuth::for_origin(plain, issuer.tokens()).unwrap();
     let error = client(bearer.clone()).get(plain).send().await.unwrap_err();
     let text = Error::find(&error).unwrap().to_string();
-    assert!(
-        text.contains("dangerously_allow_http(\"inventory.test\")"),
-        "{text}"
-    );
+    assert!(text.contains("dangerously_allow_http(\"inventory.test\")"), "{text}");
     assert_eq!(issuer.issued(), 0);
 
     let api = Api::start(|_| status(200)).await;
     let port = api.url.rsplit(':').next().unwrap().to_owned();
     let url = format!("http://inventory.test:{port}");
-    let resolved = reqwest::Client::builder()
-        .resolve("inventory.test", api.url[7..].parse().unwrap())
-        .build()
-        .unwrap();
-    let named = BearerAuth::for_origin(&url, issuer.tokens())
-        .unwrap()
-        .dangerously_allow_http("inventory.test");
-    ClientBuilder::new(resolved)
-        .with(named)
-        .build()
-        .get(&url)
-        .send()
-        .await
-        .unwrap();
+    let resolved = reqwest::Client::builder().resolve("inventory.test", api.url[7..].parse().unwrap()).build().unwrap();
+    let named = BearerAuth::for_origin(&url, issuer.tokens()).unwrap().dangerously_allow_http("inventory.test");
+    ClientBuilder::new(resolved).with(named).build().get(&url).send().await.unwrap();
     assert_eq!(api.tokens(), ["t1"]);
 }
 
@@ -364,24 +249,15 @@ async fn a_plain_http_api_is_refused_unless_it_is_named() {
 async fn a_header_that_the_caller_set_is_never_touched() {
     // R16
     let api = Api::start(|_| status(401)).await;
-    let outcome = by_both(&api, Issuer::default, as_it_is, |r| {
-        r.header("authorization", "Bearer own")
-    })
-    .await;
-    assert_eq!(
-        outcome,
-        (Ok(StatusCode::UNAUTHORIZED), vec!["own".into()], 0)
-    );
+    let outcome = by_both(&api, Issuer::default, as_it_is, |r| r.header("authorization", "Bearer own")).await;
+    assert_eq!(outcome, (Ok(StatusCode::UNAUTHORIZED), vec!["own".into()], 0));
 }
 
 #[tokio::test]
 async fn no_token_means_an_error_and_no_request() {
     // R23
     let api = Api::start(|_| status(200)).await;
-    let down = || Issuer {
-        down_after: Some(0),
-        ..Issuer::default()
-    };
+    let down = || Issuer { down_after: Some(0), ..Issuer::default() };
     let outcome = by_both(&api, down, as_it_is, as_it_is).await;
     assert_eq!(outcome, (Err(ErrorKind::Other), vec![], 1));
 }
@@ -398,10 +274,7 @@ impl Middleware for Retry {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<reqwest::Response> {
         for _ in 0..2 {
-            let response = next
-                .clone()
-                .run(request.try_clone().unwrap(), extensions)
-                .await?;
+            let response = next.clone().run(request.try_clone().unwrap(), extensions).await?;
             if response.status() != StatusCode::SERVICE_UNAVAILABLE {
                 return Ok(response);
             }
@@ -427,11 +300,7 @@ async fn retries_around_or_beneath_multiply_no_token_requests() {
             true => builder.with(Retry).with(bearer(&api, &issuer)).build(),
             false => builder.with(bearer(&api, &issuer)).with(Retry).build(),
         };
-        assert_eq!(
-            client.get(&api.url).send().await.unwrap().status(),
-            StatusCode::OK,
-            "around: {around}"
-        );
+        assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::OK, "around: {around}");
         assert_eq!(api.tokens(), ["t1", "t1", "t2", "t2"], "around: {around}");
         assert_eq!(issuer.issued(), 2, "around: {around}");
     }
@@ -439,10 +308,7 @@ async fn retries_around_or_beneath_multiply_no_token_requests() {
 
 #[tokio::test]
 async fn several_apis_share_one_client() {
-    let (one, two) = (
-        Api::start(|_| status(200)).await,
-        Api::start(|_| status(200)).await,
-    );
+    let (one, two) = (Api::start(|_| status(200)).await, Api::start(|_| status(200)).await);
     let (first, second) = (Issuer::default(), Issuer::default());
     drop(second.token());
     let client = ClientBuilder::new(reqwest::Client::new())
@@ -453,40 +319,23 @@ async fn several_apis_share_one_client() {
     client.get(&one.url).send().await.unwrap();
     client.get(&two.url).send().await.unwrap();
     assert!(client.get("http://127.0.0.1:9/").send().await.is_err());
-    assert_eq!(
-        (one.tokens(), two.tokens()),
-        (vec!["t1".to_owned()], vec!["t2".to_owned()])
-    );
+    assert_eq!((one.tokens(), two.tokens()), (vec!["t1".to_owned()], vec!["t2".to_owned()]));
 }
 
 #[tokio::test]
 async fn a_layer_works_in_a_service_builder() {
     let api = Api::start(refuses_the_first).await;
     let issuer = Issuer::default();
-    let mut service = ServiceBuilder::new()
-        .layer(bearer(&api, &issuer))
-        .service(reqwest::Client::new());
+    let mut service = ServiceBuilder::new().layer(bearer(&api, &issuer)).service(reqwest::Client::new());
     let request = reqwest::Request::new(reqwest::Method::GET, api.url.parse().unwrap());
-    poll_fn(|cx| Service::<reqwest::Request>::poll_ready(&mut service, cx))
-        .await
-        .unwrap();
-    assert_eq!(
-        service.call(request).await.unwrap().status(),
-        StatusCode::OK
-    );
+    poll_fn(|cx| Service::<reqwest::Request>::poll_ready(&mut service, cx)).await.unwrap();
+    assert_eq!(service.call(request).await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn http_where_https_was_meant_is_told_so() {
     let bearer = BearerAuth::for_origin("https://api.test", Issuer::default().tokens()).unwrap();
-    let error = client(bearer)
-        .get("http://api.test/x")
-        .send()
-        .await
-        .unwrap_err();
+    let error = client(bearer).get("http://api.test/x").send().await.unwrap_err();
     let text = Error::find(&error).unwrap().to_string();
-    assert!(
-        text.contains("use https") && !text.contains("pass_through"),
-        "{text}"
-    );
+    assert!(text.contains("use https") && !text.contains("pass_through"), "{text}");
 }

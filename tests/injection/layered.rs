@@ -26,18 +26,11 @@ async fn shown<B: Send + 'static>(bearer: BearerAuth<Cached<Issuer>>, body: B) -
     let service = service_fn(move |request: Request<B>| {
         let token = ending(&request.headers()["authorization"]);
         record.lock().unwrap().push(token.clone());
-        let code = if token == "t1" {
-            StatusCode::UNAUTHORIZED
-        } else {
-            StatusCode::OK
-        };
+        let code = if token == "t1" { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
         async move { Ok::<_, Infallible>(Response::builder().status(code).body(()).unwrap()) }
     });
     let request = Request::get(format!("{API}/x")).body(body).unwrap();
-    tower::Layer::layer(&bearer, service)
-        .oneshot(request)
-        .await
-        .unwrap();
+    tower::Layer::layer(&bearer, service).oneshot(request).await.unwrap();
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
@@ -52,10 +45,7 @@ async fn known_bodies_are_repeated_without_a_bound_on_the_others() {
     assert_eq!(shown(bearer(&issuer()), ()).await, both);
     assert_eq!(shown(bearer(&issuer()), Bytes::from("x")).await, both);
     assert_eq!(shown(bearer(&issuer()), String::from("x")).await, both);
-    assert_eq!(
-        shown(bearer(&issuer()), Full::new(Bytes::from("x"))).await,
-        both
-    );
+    assert_eq!(shown(bearer(&issuer()), Full::new(Bytes::from("x"))).await, both);
     assert_eq!(shown(bearer(&issuer()), Empty::<Bytes>::new()).await, both);
     assert_eq!(shown(bearer(&issuer()), Opaque("x")).await, ["t1"]);
     let taught = bearer(&issuer()).clone_body(|body: &Opaque| Some(Opaque(body.0)));
@@ -74,10 +64,7 @@ async fn a_header_that_the_caller_set_is_never_touched() {
         Ok::<_, Infallible>(Response::builder().status(401).body(()).unwrap())
     });
     let request = Request::get(API).header("authorization", "Bearer own");
-    let response = tower::Layer::layer(&bearer(&issuer), service)
-        .oneshot(request.body(()).unwrap())
-        .await
-        .unwrap();
+    let response = tower::Layer::layer(&bearer(&issuer), service).oneshot(request.body(()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(issuer.issued(), 0);
 }
@@ -124,10 +111,7 @@ async fn the_repeated_request_is_the_same_one() {
         .extension(42_u32)
         .body(Bytes::from("body"))
         .unwrap();
-    tower::Layer::layer(&bearer(&issuer), service)
-        .oneshot(request)
-        .await
-        .unwrap();
+    tower::Layer::layer(&bearer(&issuer), service).oneshot(request).await.unwrap();
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 2);
     assert_eq!(seen[0], seen[1]);
@@ -136,18 +120,12 @@ async fn the_repeated_request_is_the_same_one() {
 
 #[tokio::test]
 async fn grpc_unauthenticated_is_a_rejection_of_a_post_as_every_call_is() {
-    for (method, status, calls_and_tokens) in
-        [(Method::POST, "0", (2, 2)), (Method::GET, "16", (1, 1))]
-    {
+    for (method, status, calls_and_tokens) in [(Method::POST, "0", (2, 2)), (Method::GET, "16", (1, 1))] {
         let issuer = Issuer::default();
         let calls = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&calls);
         let service = service_fn(move |_: Request<()>| {
-            let code = if count.fetch_add(1, Ordering::SeqCst) == 0 {
-                "16"
-            } else {
-                "0"
-            };
+            let code = if count.fetch_add(1, Ordering::SeqCst) == 0 { "16" } else { "0" };
             let response = Response::builder()
                 .header("content-type", "application/grpc")
                 .header("grpc-status", code)
@@ -155,20 +133,10 @@ async fn grpc_unauthenticated_is_a_rejection_of_a_post_as_every_call_is() {
                 .unwrap();
             std::future::ready(Ok::<_, Infallible>(response))
         });
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{API}/weather.Weather/Get"))
-            .body(())
-            .unwrap();
-        let response = tower::Layer::layer(&bearer(&issuer), service)
-            .oneshot(request)
-            .await
-            .unwrap();
+        let request = Request::builder().method(method).uri(format!("{API}/weather.Weather/Get")).body(()).unwrap();
+        let response = tower::Layer::layer(&bearer(&issuer), service).oneshot(request).await.unwrap();
         assert_eq!(response.headers()["grpc-status"], status);
-        assert_eq!(
-            (calls.load(Ordering::SeqCst), issuer.issued()),
-            calls_and_tokens
-        );
+        assert_eq!((calls.load(Ordering::SeqCst), issuer.issued()), calls_and_tokens);
     }
 }
 
@@ -178,10 +146,7 @@ async fn a_uri_without_an_authority_is_an_error() {
     let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
     for bearer in [bearer(&issuer), bearer(&issuer).pass_through()] {
         let request = Request::get("/path/only").body(()).unwrap();
-        let error = tower::Layer::layer(&bearer, service)
-            .oneshot(request)
-            .await
-            .unwrap_err();
+        let error = tower::Layer::layer(&bearer, service).oneshot(request).await.unwrap_err();
         let ours = Error::find(&*error).unwrap();
         assert_eq!(ours.kind(), ErrorKind::Configuration);
         assert!(ours.to_string().contains("with_origin"), "{ours}");
@@ -200,10 +165,7 @@ async fn the_header_is_sensitive() {
     });
     let issuer = Issuer::default();
     let request = Request::get(API).body(()).unwrap();
-    tower::Layer::layer(&bearer(&issuer), service)
-        .oneshot(request)
-        .await
-        .unwrap();
+    tower::Layer::layer(&bearer(&issuer), service).oneshot(request).await.unwrap();
 }
 
 /// A service that panics when it is called without having been ready, like `tower::limit` and `tower::buffer`.
@@ -216,19 +178,13 @@ struct Strict {
 impl Clone for Strict {
     fn clone(&self) -> Self {
         // Readiness is not inherited.
-        Strict {
-            ready: false,
-            calls: Arc::clone(&self.calls),
-        }
+        Strict { ready: false, calls: Arc::clone(&self.calls) }
     }
 }
 
 impl Strict {
     fn answer(&mut self, headers: &http::HeaderMap) -> Response<()> {
-        assert!(
-            std::mem::take(&mut self.ready),
-            "called without having been ready"
-        );
+        assert!(std::mem::take(&mut self.ready), "called without having been ready");
         self.calls.fetch_add(1, Ordering::SeqCst);
         let code = match ending(&headers["authorization"]).as_str() {
             "t1" => 401,
@@ -283,19 +239,12 @@ async fn the_service_that_was_made_ready_is_the_one_that_is_called() {
         let response = ready.unwrap().call(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
     }
-    assert_eq!(
-        calls.load(Ordering::SeqCst),
-        7,
-        "six requests, one of them repeated"
-    );
+    assert_eq!(calls.load(Ordering::SeqCst), 7, "six requests, one of them repeated");
 }
 
 #[tokio::test]
 async fn a_request_that_is_not_sent_gives_its_place_to_another() {
-    let down = Issuer {
-        down_after: Some(0),
-        ..Issuer::default()
-    };
+    let down = Issuer { down_after: Some(0), ..Issuer::default() };
     let elsewhere = (bearer(&Issuer::default()), "https://elsewhere.test");
     // The second of its requests fails at once, by the error of the first.
     for (bearer, url) in [elsewhere, (bearer(&down), API)] {
@@ -316,11 +265,7 @@ async fn a_request_that_is_not_sent_gives_its_place_to_another() {
 
 #[tokio::test]
 async fn the_debug_of_a_bearer_shows_where_and_nothing_secret() {
-    let bearer =
-        BearerAuth::for_origin(API, AccessToken::bearer("canary-token", None).unwrap()).unwrap();
+    let bearer = BearerAuth::for_origin(API, AccessToken::bearer("canary-token", None).unwrap()).unwrap();
     let shown = format!("{bearer:?} {:?}", tower::Layer::layer(&bearer, ()));
-    assert!(
-        shown.contains(API) && !shown.contains("canary-token"),
-        "{shown}"
-    );
+    assert!(shown.contains(API) && !shown.contains("canary-token"), "{shown}");
 }

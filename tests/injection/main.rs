@@ -1,12 +1,6 @@
 //! FAULTS family R: the token on the right request, and what a 401 means. Real HTTP on loopback, and tower services.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod api;
 mod clients;
@@ -26,14 +20,8 @@ use harness::canary::{TOKEN, Watched};
 
 /// What of a token of [`Issuer`] tells it from the others.
 fn ending(authorization: &http::HeaderValue) -> String {
-    let token = authorization
-        .to_str()
-        .unwrap()
-        .trim_start_matches("Bearer ");
-    token
-        .trim_start_matches(TOKEN)
-        .trim_start_matches('-')
-        .to_owned()
+    let token = authorization.to_str().unwrap().trim_start_matches("Bearer ");
+    token.trim_start_matches(TOKEN).trim_start_matches('-').to_owned()
 }
 
 /// An authorization server in a struct: issues canaries that end in `t1`, `t2`, .. and counts.
@@ -60,10 +48,7 @@ impl TokenSource for Issuer {
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
         TokenFuture::ready(match self.down_after {
             Some(last) if number > last => Err(Error::other("the authorization server is down")),
-            _ => AccessToken::bearer(
-                format!("{TOKEN}-t{number}"),
-                Some(Duration::from_secs(3600)),
-            ),
+            _ => AccessToken::bearer(format!("{TOKEN}-t{number}"), Some(Duration::from_secs(3600))),
         })
     }
     fn reject(&self, _: &AccessToken) {}

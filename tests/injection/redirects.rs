@@ -10,24 +10,13 @@ use super::api::{Api, Seen, status};
 use super::*;
 
 fn redirect(to: &str) -> Response<Body> {
-    Response::builder()
-        .status(302)
-        .header("location", to)
-        .body(Body::empty())
-        .unwrap()
+    Response::builder().status(302).header("location", to).body(Body::empty()).unwrap()
 }
 
 async fn get(api: &Api, issuer: &Issuer, path: &str) -> StatusCode {
     let bearer = BearerAuth::for_origin(&api.url, issuer.tokens()).unwrap();
-    let client = ClientBuilder::new(reqwest::Client::new())
-        .with(bearer)
-        .build();
-    client
-        .get(format!("{}{path}", api.url))
-        .send()
-        .await
-        .unwrap()
-        .status()
+    let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
+    client.get(format!("{}{path}", api.url)).send().await.unwrap().status()
 }
 
 #[tokio::test]
@@ -49,12 +38,8 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
     let target = evil.url.clone();
     let api = Api::start(move |_| redirect(&target)).await;
     let issuer = Issuer::default();
-    let bearer = BearerAuth::for_origin(&api.url, issuer.tokens())
-        .unwrap()
-        .no_repeat();
-    let client = ClientBuilder::new(reqwest::Client::new())
-        .with(bearer)
-        .build();
+    let bearer = BearerAuth::for_origin(&api.url, issuer.tokens()).unwrap().no_repeat();
+    let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     client.get(&api.url).send().await.unwrap();
     client.get(&api.url).send().await.unwrap();
     assert_eq!(api.tokens(), ["t1", "t1"], "the token stays");
@@ -67,14 +52,7 @@ async fn there_and_back_again_shows_the_token_to_nobody_else() {
     let back = Arc::clone(&home);
     let away = Api::start(move |_| redirect(&format!("{}/back", back.get().unwrap()))).await;
     let target = away.url.clone();
-    let api = Api::start(move |seen: &Seen| {
-        if seen.path == "/back" {
-            status(200)
-        } else {
-            redirect(&target)
-        }
-    })
-    .await;
+    let api = Api::start(move |seen: &Seen| if seen.path == "/back" { status(200) } else { redirect(&target) }).await;
     home.set(api.url.clone()).unwrap();
     let issuer = Issuer::default();
     assert_eq!(get(&api, &issuer, "/out").await, StatusCode::OK);
@@ -85,13 +63,11 @@ async fn there_and_back_again_shows_the_token_to_nobody_else() {
 
 #[tokio::test]
 async fn a_redirect_within_the_origin_keeps_the_token_and_its_recovery() {
-    let api = Api::start(
-        |seen: &Seen| match (seen.path.as_str(), seen.token().as_str()) {
-            ("/old", _) => redirect("/new"),
-            (_, "t1") => status(401),
-            _ => status(200),
-        },
-    )
+    let api = Api::start(|seen: &Seen| match (seen.path.as_str(), seen.token().as_str()) {
+        ("/old", _) => redirect("/new"),
+        (_, "t1") => status(401),
+        _ => status(200),
+    })
     .await;
     let issuer = Issuer::default();
     assert_eq!(get(&api, &issuer, "/old").await, StatusCode::OK);

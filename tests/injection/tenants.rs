@@ -21,10 +21,7 @@ impl TokenSource for Client {
     fn token(&self) -> TokenFuture<'_> {
         let number = self.1.fetch_add(1, Ordering::SeqCst) + 1;
         let lifetime = Some(Duration::from_secs(3600));
-        TokenFuture::ready(AccessToken::bearer(
-            format!("{}-{number}", self.0),
-            lifetime,
-        ))
+        TokenFuture::ready(AccessToken::bearer(format!("{}-{number}", self.0), lifetime))
     }
     fn reject(&self, _: &AccessToken) {}
 }
@@ -45,9 +42,7 @@ const TOKENS: [&str; 6] = ["blue-1", "red-1", "red-2", "blue-1", "red-2", "green
 async fn the_middleware_takes_the_token_of_the_tenant_that_the_request_names() {
     let api = Api::start(refuses_the_first_red_one).await;
     let bearer = BearerAuth::for_origin(&api.url, pool().by_extension()).unwrap();
-    let client = ClientBuilder::new(reqwest::Client::new())
-        .with(bearer)
-        .build();
+    let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     for tenant in REQUESTS {
         let request = client.get(&api.url).with_extension(Tenant(tenant));
         assert_eq!(request.send().await.unwrap().status(), 200);
@@ -81,15 +76,8 @@ async fn the_layer_takes_the_token_of_the_tenant_that_the_request_names() {
 async fn a_request_that_names_no_tenant_is_not_sent() {
     let api = Api::start(|_| status(200)).await;
     let bearer = BearerAuth::for_origin(&api.url, pool().by_extension()).unwrap();
-    let client = ClientBuilder::new(reqwest::Client::new())
-        .with(bearer.clone())
-        .build();
-    client
-        .get(&api.url)
-        .with_extension(Tenant("red"))
-        .send()
-        .await
-        .unwrap();
+    let client = ClientBuilder::new(reqwest::Client::new()).with(bearer.clone()).build();
+    client.get(&api.url).with_extension(Tenant("red")).send().await.unwrap();
     let of_another_type = client.get(&api.url).with_extension("red");
     for nameless in [client.get(&api.url), of_another_type] {
         let error = nameless.send().await.unwrap_err();
@@ -98,15 +86,10 @@ async fn a_request_that_names_no_tenant_is_not_sent() {
         assert!(ours.to_string().contains("Tenant"), "{ours}");
     }
     // A `reqwest::Request` cannot name any.
-    let mut service = ServiceBuilder::new()
-        .layer(bearer)
-        .service(reqwest::Client::new());
+    let mut service = ServiceBuilder::new().layer(bearer).service(reqwest::Client::new());
     let request = reqwest::Client::new().get(&api.url).build().unwrap();
     let ready = ServiceExt::<reqwest::Request>::ready(&mut service).await;
     let error = ready.unwrap().call(request).await.unwrap_err();
-    assert_eq!(
-        Error::find(&*error).map(Error::kind),
-        Some(ErrorKind::Configuration)
-    );
+    assert_eq!(Error::find(&*error).map(Error::kind), Some(ErrorKind::Configuration));
     assert_eq!(api.tokens(), ["red-1"]);
 }

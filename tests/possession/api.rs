@@ -39,14 +39,9 @@ impl Api {
         let mut state = State::default();
         configure(&mut state);
         let state = Arc::new(Mutex::new(state));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api {
-            url,
-            state: Arc::clone(&state),
-        };
+        let api = Api { url, state: Arc::clone(&state) };
         let origin = api.url.clone();
         let router = axum::Router::new().fallback(move |request: Request| async move {
             let (parts, body) = request.into_parts();
@@ -70,25 +65,14 @@ impl Api {
 
     /// Statuses in order.
     pub(crate) fn statuses(&self) -> Vec<u16> {
-        self.state()
-            .seen
-            .iter()
-            .map(|(status, ..)| *status)
-            .collect()
+        self.state().seen.iter().map(|(status, ..)| *status).collect()
     }
 }
 
 impl State {
-    fn answer(
-        &mut self,
-        authorization: &str,
-        proof: Option<Proof>,
-        method: &str,
-        uri: &str,
-    ) -> Response<Body> {
+    fn answer(&mut self, authorization: &str, proof: Option<Proof>, method: &str, uri: &str) -> Response<Body> {
         let (Some(token), Some(proof)) = (authorization.strip_prefix("DPoP "), proof) else {
-            self.seen
-                .push((401, authorization.to_owned(), String::new()));
+            self.seen.push((401, authorization.to_owned(), String::new()));
             return refused(r#"DPoP algs="ES256""#);
         };
         let nonce = proof.claim("nonce").to_owned();
@@ -105,20 +89,11 @@ impl State {
             None
         };
         let (status, challenge) = match flaw {
-            Some(flaw) => (
-                401,
-                format!(r#"DPoP error="invalid_dpop_proof", error_description="{flaw}""#),
-            ),
-            None if self
-                .nonce
-                .as_ref()
-                .is_some_and(|wanted| *wanted != nonce || self.never_satisfied) =>
-            {
+            Some(flaw) => (401, format!(r#"DPoP error="invalid_dpop_proof", error_description="{flaw}""#)),
+            None if self.nonce.as_ref().is_some_and(|wanted| *wanted != nonce || self.never_satisfied) => {
                 (401, r#"DPoP error="use_dpop_nonce""#.to_owned())
             }
-            None if self.revoked.contains(token) => {
-                (401, r#"DPoP error="invalid_token""#.to_owned())
-            }
+            None if self.revoked.contains(token) => (401, r#"DPoP error="invalid_token""#.to_owned()),
             None => (200, String::new()),
         };
         self.seen.push((status, token.to_owned(), nonce));

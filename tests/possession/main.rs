@@ -1,13 +1,7 @@
 //! Tokens that are of no use without a key (RFC 9449): FAULTS M14 to M18 and X13, over real HTTP on loopback. Proofs are
 //! verified here by aws-lc-rs and not by the crate.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod api;
 #[path = "../harness/mod.rs"]

@@ -22,9 +22,7 @@ impl Proof {
         let proof = values.next()?.to_str().unwrap();
         assert!(values.next().is_none(), "exactly one proof");
         let parts: Vec<_> = proof.split('.').collect();
-        let json = |part: &str| {
-            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
-        };
+        let json = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
         let (header, claims) = (json(parts[0]), json(parts[1]));
         let text = |name: &str| header["jwk"][name].as_str().unwrap().to_owned();
         let mut point = vec![4];
@@ -37,17 +35,9 @@ impl Proof {
             .verify(message.as_bytes(), &signature)
             .expect("the proof is signed by the key that it names");
         // RFC 7638
-        let canonical = format!(
-            r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
-            text("x"),
-            text("y")
-        );
+        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, text("x"), text("y"));
         let jkt = hash(&canonical);
-        Some(Proof {
-            header,
-            claims,
-            jkt,
-        })
+        Some(Proof { header, claims, jkt })
     }
 
     pub(crate) fn claim(&self, name: &str) -> &str {

@@ -26,11 +26,7 @@ enum Door {
 const DOORS: [Door; 2] = [Door::Middleware, Door::Layer];
 
 impl Door {
-    async fn send(
-        self,
-        bearer: &BearerAuth<ClientCredentials>,
-        request: reqwest::Request,
-    ) -> (u16, String) {
+    async fn send(self, bearer: &BearerAuth<ClientCredentials>, request: reqwest::Request) -> (u16, String) {
         let client = reqwest::Client::builder();
         let client = client.redirect(reqwest::redirect::Policy::none());
         let client = client.build().unwrap();
@@ -76,11 +72,7 @@ async fn a_nonce_costs_one_repetition_on_first_contact_and_none_later() {
         let (server, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
         for _ in 0..3 {
             let request = reqwest::Client::new().post(&api.url).body("order").build();
-            assert_eq!(
-                door.send(&bearer, request.unwrap()).await.0,
-                200,
-                "{door:?}"
-            );
+            assert_eq!(door.send(&bearer, request.unwrap()).await.0, 200, "{door:?}");
         }
         assert_eq!(api.statuses(), [401, 200, 200, 200]);
         assert_eq!(api.state().bodies, ["order"; 4]);
@@ -116,12 +108,10 @@ async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_mean
     let body = Meanwhile(Arc::new(move || {
         token.wants_nonce(url, &others);
     }));
-    let bearer = BearerAuth::for_origin(url, tokens).unwrap().clone_body(
-        |Meanwhile(happens): &Meanwhile| {
-            happens();
-            Some(Meanwhile(Arc::clone(happens)))
-        },
-    );
+    let bearer = BearerAuth::for_origin(url, tokens).unwrap().clone_body(|Meanwhile(happens): &Meanwhile| {
+        happens();
+        Some(Meanwhile(Arc::clone(happens)))
+    });
     let service = bearer.layer(service_fn(|request: http::Request<Meanwhile>| async move {
         let proof = Proof::of(request.headers()).unwrap();
         let response = match proof.claim("nonce") {
@@ -185,9 +175,7 @@ async fn what_cannot_be_repeated_still_brings_the_nonce_for_the_next() {
     for door in DOORS {
         let (_, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
         let parts = stream::iter([Ok::<_, std::io::Error>("part")]);
-        let streaming = reqwest::Client::new()
-            .post(&api.url)
-            .body(reqwest::Body::wrap_stream(parts));
+        let streaming = reqwest::Client::new().post(&api.url).body(reqwest::Body::wrap_stream(parts));
         let answer = door.send(&bearer, streaming.build().unwrap()).await;
         assert_eq!(answer, (401, "refused".to_owned()));
         assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);
@@ -199,8 +187,7 @@ async fn what_cannot_be_repeated_still_brings_the_nonce_for_the_next() {
 async fn each_api_has_nonces_of_its_own() {
     // M16
     let server = Server::that_binds().await;
-    let [one, other] =
-        ["one", "other"].map(|nonce| move |api: &mut State| api.nonce = Some(nonce.to_owned()));
+    let [one, other] = ["one", "other"].map(|nonce| move |api: &mut State| api.nonce = Some(nonce.to_owned()));
     let (one, other) = (Api::start(one).await, Api::start(other).await);
     let bearer = BearerAuth::for_origin(&one.url, tokens(&server, DpopKey::generate()))
         .and_then(|bearer| bearer.and_origin(&other.url))
@@ -243,16 +230,10 @@ async fn a_kms_signs_each_proof() {
 async fn a_thousand_requests_have_a_thousand_proofs() {
     let (server, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
     assert_eq!(Door::Middleware.send(&bearer, get(&api.url)).await.0, 200);
-    let client = ClientBuilder::new(reqwest::Client::new())
-        .with(bearer)
-        .build();
+    let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     let requests = (0..1000).map(|_| client.get(&api.url).send());
     let answers = futures_util::future::join_all(requests).await;
-    assert!(
-        answers
-            .iter()
-            .all(|one| one.as_ref().unwrap().status() == 200)
-    );
+    assert!(answers.iter().all(|one| one.as_ref().unwrap().status() == 200));
     let refused = api.statuses().iter().filter(|one| **one != 200).count();
     assert_eq!(refused, 1, "first contact");
     assert_eq!(server.asked().len(), 1);
@@ -266,10 +247,7 @@ async fn a_layer_over_any_client_writes_the_url_as_servers_read_it() {
     let seen: Arc<Mutex<Vec<Proof>>> = Arc::default();
     let record = Arc::clone(&seen);
     let service = bearer.layer(service_fn(move |request: http::Request<Full<Bytes>>| {
-        assert_eq!(
-            request.headers()["authorization"],
-            format!("DPoP {}", nth(0))
-        );
+        assert_eq!(request.headers()["authorization"], format!("DPoP {}", nth(0)));
         let proof = Proof::of(request.headers()).unwrap();
         record.lock().unwrap().push(proof);
         async { Ok::<_, std::convert::Infallible>(http::Response::new(())) }
@@ -317,9 +295,6 @@ async fn a_bearer_token_has_no_proof() {
     assert_eq!(headers["authorization"], "Bearer t");
     let mut answer = http::HeaderMap::new();
     answer.insert("dpop-nonce", "n".parse().unwrap());
-    answer.insert(
-        "www-authenticate",
-        r#"DPoP error="use_dpop_nonce""#.parse().unwrap(),
-    );
+    answer.insert("www-authenticate", r#"DPoP error="use_dpop_nonce""#.parse().unwrap());
     assert!(!token.wants_nonce(url, &answer));
 }

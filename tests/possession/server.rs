@@ -31,8 +31,7 @@ impl Asked {
     /// `jti` of the client's assertion.
     pub(crate) fn assertion(&self) -> String {
         let claims = self.form["client_assertion"].split('.').nth(1).unwrap();
-        let claims: Value =
-            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
         claims["jti"].to_string()
     }
 }
@@ -44,13 +43,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(
-        answer: impl Fn(&Asked) -> Response<Body> + Clone + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Asked) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/token?tenant=1", listener.local_addr().unwrap());
         let record = Arc::clone(&asked);
         let endpoint = move |headers: HeaderMap, Form(form): Form<BTreeMap<String, String>>| async move {
@@ -58,22 +53,14 @@ impl Server {
             let one = {
                 let mut all = record.lock().unwrap();
                 let before = all.len();
-                all.push(Asked {
-                    before,
-                    proof,
-                    form,
-                });
+                all.push(Asked { before, proof, form });
                 all[before].clone()
             };
             answer(&one)
         };
         let router = Router::new().route("/token", axum::routing::post(endpoint));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Server {
-            url,
-            asked,
-            _watched: Watched::default(),
-        }
+        Server { url, asked, _watched: Watched::default() }
     }
 
     /// Issues one token after the other, bound to the key of the proof.

@@ -6,8 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use client_credentials::{
-    AccessToken, ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, SigningAlgorithm,
-    TokenSource,
+    AccessToken, ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, SigningAlgorithm, TokenSource,
 };
 use http::Method;
 use serde_json::json;
@@ -44,22 +43,12 @@ async fn a_token_request_carries_a_proof_for_the_endpoint() {
     assert_eq!(proof.header["typ"], "dpop+jwt");
     assert_eq!(proof.header["alg"], "ES256");
     let members: Vec<_> = proof.header["jwk"].as_object().unwrap().keys().collect();
-    assert_eq!(
-        members,
-        ["crv", "kty", "x", "y"],
-        "and nothing that is private"
-    );
+    assert_eq!(members, ["crv", "kty", "x", "y"], "and nothing that is private");
     assert_eq!(proof.claim("htm"), "POST");
-    assert_eq!(
-        Some(proof.claim("htu")),
-        server.url.strip_suffix("?tenant=1")
-    );
+    assert_eq!(Some(proof.claim("htu")), server.url.strip_suffix("?tenant=1"));
     let iat = proof.claims["iat"].as_u64().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    assert!(
-        (iat..iat + 30).contains(&now.as_secs()),
-        "not ahead, and fresh"
-    );
+    assert!((iat..iat + 30).contains(&now.as_secs()), "not ahead, and fresh");
     for absent in ["ath", "nonce"] {
         assert!(proof.claims.get(absent).is_none(), "{absent}");
     }
@@ -115,8 +104,7 @@ async fn a_second_demand_is_an_error_and_its_nonce_serves_the_next_flight() {
 #[tokio::test]
 async fn the_nonce_of_a_success_is_used_the_next_time() {
     // QUIRKS row 10
-    let server =
-        Server::start(|asked| with_nonce(token(&format!("t{}", asked.before), "DPoP"), "n")).await;
+    let server = Server::start(|asked| with_nonce(token(&format!("t{}", asked.before), "DPoP"), "n")).await;
     let tokens = tokens(&server, DpopKey::generate());
     renewed(&tokens).await;
     renewed(&tokens).await;
@@ -157,9 +145,7 @@ async fn a_token_that_is_not_bound_is_refused() {
 async fn a_bound_token_that_nobody_asked_for_is_refused() {
     let server = Server::start(|_| token("t", "DPoP")).await;
     let auth = ClientAuth::none("me");
-    let tokens = ClientCredentials::builder(&server.url, auth)
-        .build()
-        .unwrap();
+    let tokens = ClientCredentials::builder(&server.url, auth).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Response);
     assert!(server.asked()[0].proof.is_none());
@@ -179,11 +165,7 @@ async fn a_rotated_key_binds_the_next_token_and_the_old_one_keeps_its_own() {
     let asked = server.asked();
     let [old, new] = [asked[0].proof(), asked[1].proof()].map(|proof| proof.jkt.clone());
     assert_ne!(old, new);
-    assert_eq!(
-        key_of(&first).await,
-        old,
-        "no proof of one key with a token of the other"
-    );
+    assert_eq!(key_of(&first).await, old, "no proof of one key with a token of the other");
     assert_eq!(key_of(&second).await, new);
     assert_eq!(key_of(&tokens.token().await.unwrap()).await, new);
 }
@@ -227,27 +209,17 @@ async fn a_key_may_stay_in_a_kms() {
 fn build_refuses_a_key_that_cannot_work() {
     let rsa = KeyPair::generate(KeySize::Rsa2048).unwrap();
     let rsa = pem("PRIVATE KEY", rsa.as_der().unwrap().as_ref());
-    let (es384, hs256) = (
-        Kms::new(SigningAlgorithm::ES384),
-        Kms::new(SigningAlgorithm::HS256),
-    );
+    let (es384, hs256) = (Kms::new(SigningAlgorithm::ES384), Kms::new(SigningAlgorithm::HS256));
     let (public, other) = (es384.public(), hs256.public());
     for (key, told) in [
         (Credential::from(rsa).into(), "RSA"),
         (Credential::from("CANARY").into(), "no complete private key"),
-        (
-            Credential::env("NO_SUCH_VARIABLE").into(),
-            "NO_SUCH_VARIABLE",
-        ),
+        (Credential::env("NO_SUCH_VARIABLE").into(), "NO_SUCH_VARIABLE"),
         (DpopKey::signer(es384, &public), "ES384"),
         (DpopKey::signer(hs256, &other), "HS256"),
-        (
-            DpopKey::signer(Kms::new(SigningAlgorithm::ES256), "CANARY"),
-            "no complete public key",
-        ),
+        (DpopKey::signer(Kms::new(SigningAlgorithm::ES256), "CANARY"), "no complete public key"),
     ] {
-        let builder =
-            ClientCredentials::builder("https://auth.example.com/token", ClientAuth::none("me"));
+        let builder = ClientCredentials::builder("https://auth.example.com/token", ClientAuth::none("me"));
         let error = builder.dpop(key).build().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
         let text = error.to_string();
@@ -265,10 +237,7 @@ async fn neither_key_nor_token_nor_proof_is_ever_shown() {
     let shown = format!("{key:?} {key:#?}");
     let tokens = tokens(&server, key);
     let token = tokens.token().await.unwrap();
-    let headers = token
-        .request_headers(&Method::GET, "https://api.example.com/")
-        .await
-        .unwrap();
+    let headers = token.request_headers(&Method::GET, "https://api.example.com/").await.unwrap();
     assert!(headers.values().all(http::HeaderValue::is_sensitive));
     let shown = format!("{shown} {tokens:?} {tokens:#?} {token:?} {headers:?}");
     assert!(!shown.contains(piece), "{shown}");

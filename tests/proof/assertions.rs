@@ -24,17 +24,11 @@ async fn every_attempt_has_an_assertion_of_its_own() {
     tokens.token().await.unwrap_err();
     let seen = server.seen();
     assert_eq!(seen.len(), 3);
-    let jtis: BTreeSet<_> = seen
-        .iter()
-        .map(|one| one.claims()["jti"].to_string())
-        .collect();
+    let jtis: BTreeSet<_> = seen.iter().map(|one| one.claims()["jti"].to_string()).collect();
     assert_eq!(jtis.len(), 3, "{jtis:?}");
     for one in seen {
         let claims = one.claims();
-        let (iat, exp) = (
-            claims["iat"].as_u64().unwrap(),
-            claims["exp"].as_u64().unwrap(),
-        );
+        let (iat, exp) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
         assert!(iat <= now() && now() < iat + 30, "not ahead, and fresh");
         assert!(exp - iat <= 60);
         assert!(claims.get("nbf").is_none());
@@ -53,14 +47,8 @@ async fn the_audience_is_the_issuer_as_a_string() {
     assert_eq!(seen.claims()["aud"], ISSUER);
     assert_eq!(seen.claims()["iss"], "me");
     assert_eq!(seen.claims()["sub"], "me");
-    assert_eq!(
-        seen.header(),
-        json!({"alg": "ES256", "kid": "k", "typ": "client-authentication+jwt"})
-    );
-    assert!(
-        !seen.form.contains_key("client_id"),
-        "only where it is asked for"
-    );
+    assert_eq!(seen.header(), json!({"alg": "ES256", "kid": "k", "typ": "client-authentication+jwt"}));
+    assert!(!seen.form.contains_key("client_id"), "only where it is asked for");
     assert!(!seen.headers.contains_key("authorization"));
 }
 
@@ -77,8 +65,7 @@ async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
 #[tokio::test]
 async fn an_explicit_audience_wins_over_the_issuer() {
     let server = Server::start(|_| token()).await;
-    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes")
-        .assertion_audience(&server.url);
+    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").assertion_audience(&server.url);
     client(&server, auth).token().await.unwrap();
     assert_eq!(server.last().claims()["aud"], server.url.as_str());
     assert_eq!(server.last().header()["alg"], "HS256");
@@ -87,18 +74,12 @@ async fn an_explicit_audience_wins_over_the_issuer() {
 #[test]
 fn build_refuses_what_cannot_work_with_every_fault_at_once() {
     // M11
-    let auth =
-        ClientAuth::private_key_jwt("", Key::new("k").pem).algorithm(SigningAlgorithm::HS256);
+    let auth = ClientAuth::private_key_jwt("", Key::new("k").pem).algorithm(SigningAlgorithm::HS256);
     let built = ClientCredentials::builder("https://auth.example.com/token", auth).build();
     let error = built.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     let text = error.to_string();
-    for part in [
-        "client_id is empty",
-        "HS256 needs a shared secret",
-        ".issuer(",
-        ".assertion_audience(",
-    ] {
+    for part in ["client_id is empty", "HS256 needs a shared secret", ".issuer(", ".assertion_audience("] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -139,15 +120,9 @@ impl Signer for Sealed {
 #[tokio::test]
 async fn a_signer_that_is_down_sends_nothing() {
     let server = Server::start(|_| token()).await;
-    let tokens = client(
-        &server,
-        ClientAuth::private_key_jwt_with_signer("me", Sealed),
-    );
+    let tokens = client(&server, ClientAuth::private_key_jwt_with_signer("me", Sealed));
     let error = tokens.token().await.unwrap_err();
-    assert_eq!(
-        format!("{error:#}"),
-        "the signer failed: the vault is sealed"
-    );
+    assert_eq!(format!("{error:#}"), "the signer failed: the vault is sealed");
     assert_eq!(error.kind(), ErrorKind::Credential);
     assert!(server.seen().is_empty());
 }

@@ -1,8 +1,7 @@
 //! Keys made for a test, verified here by aws-lc-rs and not by the crate.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
-    UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
 };
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -27,31 +26,21 @@ impl Key {
         let public = pair.public_key().as_ref().to_vec();
         // In PKCS#8 of P-256 (RFC 5915) the private number stands at a fixed place.
         let private = &pkcs8.as_ref()[36..68];
-        let [x, y, d] =
-            [&public[1..33], &public[33..65], private].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let [x, y, d] = [&public[1..33], &public[33..65], private].map(|part| URL_SAFE_NO_PAD.encode(part));
         let jwk = json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y, "d": d});
-        Key {
-            pem,
-            jwk: jwk.to_string(),
-            public,
-        }
+        Key { pem, jwk: jwk.to_string(), public }
     }
 
     /// Whether the assertion of this request is signed by it.
     pub(crate) fn signed(&self, seen: &Seen) -> bool {
         let (message, signature) = seen.signed();
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public)
-            .verify(message.as_bytes(), &signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public).verify(message.as_bytes(), &signature).is_ok()
     }
 
     /// What must not be seen anywhere: pieces of the key as text.
     pub(crate) fn canaries(&self) -> Vec<String> {
         let pem = self.pem.lines().nth(1).unwrap();
         let jwk: serde_json::Value = serde_json::from_str(&self.jwk).unwrap();
-        vec![
-            pem[60..90].to_owned(),
-            jwk["d"].as_str().unwrap()[..20].to_owned(),
-        ]
+        vec![pem[60..90].to_owned(), jwk["d"].as_str().unwrap()[..20].to_owned()]
     }
 }

@@ -1,13 +1,7 @@
 //! How the client proves itself, over real HTTP on loopback: FAULTS family X (rotation) and the rows of family M that
 //! are about assertions.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod assertions;
 #[path = "../harness/mod.rs"]

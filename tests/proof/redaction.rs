@@ -9,13 +9,8 @@ use crate::{Directory, ISSUER, client, renewed};
 const SECRET: &str = "canary-secret-0123456789-abcdefgh";
 
 /// Everything public about a client and its error, in every form.
-fn shown(
-    auth: &ClientAuth,
-    tokens: &ClientCredentials,
-    error: &client_credentials::Error,
-) -> String {
-    let mut text =
-        format!("{auth:?} {auth:#?} {tokens:?} {tokens:#?} {error} {error:#} {error:?} {error:#?}");
+fn shown(auth: &ClientAuth, tokens: &ClientCredentials, error: &client_credentials::Error) -> String {
+    let mut text = format!("{auth:?} {auth:#?} {tokens:?} {tokens:#?} {error} {error:#} {error:?} {error:#?}");
     let mut next = std::error::Error::source(error);
     while let Some(source) = next {
         text.push_str(&format!(" {source} {source:?}"));
@@ -36,19 +31,14 @@ async fn keys_secrets_and_assertions_are_never_shown() {
         (ClientAuth::private_key_jwt("me", key.jwk.as_str()), "it"),
         (ClientAuth::client_secret_jwt("me", SECRET), SECRET),
         (ClientAuth::client_assertion(elsewhere.as_str()), "it"),
-        (
-            ClientAuth::client_assertion(Credential::from("wrong").or(elsewhere.as_str())),
-            "it",
-        ),
+        (ClientAuth::client_assertion(Credential::from("wrong").or(elsewhere.as_str())), "it"),
     ];
     let mut everything = String::new();
     let mut canaries = key.canaries();
     canaries.push(SECRET.to_owned());
     for (auth, known) in cases {
-        let server = Server::start(move |seen| {
-            invalid_client(&format!("{known} refused {} !", seen.assertion()))
-        })
-        .await;
+        let server =
+            Server::start(move |seen| invalid_client(&format!("{known} refused {} !", seen.assertion()))).await;
         let tokens = client(&server, auth.clone());
         let error = tokens.token().await.unwrap_err();
         let description = error.oauth().unwrap().description().unwrap();
@@ -78,8 +68,7 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
         key.jwk.replace("P-256", "P-384"),
     ];
     for text in damaged {
-        let auth =
-            ClientAuth::private_key_jwt("me", Credential::file(directory.write("key", &text)));
+        let auth = ClientAuth::private_key_jwt("me", Credential::file(directory.write("key", &text)));
         let tokens = client(&server, auth.clone());
         let error = tokens.token().await.unwrap_err();
         directory.write("key", &key.pem);
@@ -89,11 +78,8 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
 
         // The same as a value is a fault of the configuration.
         let value = ClientAuth::private_key_jwt("me", text.as_str());
-        let built = ClientCredentials::builder(&server.url, value)
-            .issuer(ISSUER)
-            .build();
-        let all =
-            shown(&auth, &tokens, &error) + &format!("{:?}", built.unwrap_err()) + &log.text();
+        let built = ClientCredentials::builder(&server.url, value).issuer(ISSUER).build();
+        let all = shown(&auth, &tokens, &error) + &format!("{:?}", built.unwrap_err()) + &log.text();
         for canary in key.canaries().iter().map(String::as_str).chain(["canary"]) {
             assert!(!all.contains(canary), "{canary} in {all}");
         }
@@ -107,10 +93,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_writer(move || log.clone())
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || log.clone()).finish();
         tracing::subscriber::set_default(subscriber)
     }
 

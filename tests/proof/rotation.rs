@@ -131,17 +131,10 @@ async fn of_two_secrets_the_one_that_worked_is_remembered() {
     assert_eq!(server.secrets()[3..], ["old", "new"]);
     // Another client with a clone of the credential.
     client(&server, auth).token().await.unwrap();
-    assert_eq!(
-        server.secrets()[5..],
-        ["new"],
-        "clones share what was learnt"
-    );
+    assert_eq!(server.secrets()[5..], ["new"], "clones share what was learnt");
 
     *active.lock().unwrap() = "neither";
-    assert_eq!(
-        renewed(&tokens).await.unwrap_err().kind(),
-        ErrorKind::Denied
-    );
+    assert_eq!(renewed(&tokens).await.unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(server.secrets()[6..], ["new", "old"], "each once");
 }
 
@@ -210,10 +203,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     if cfg!(feature = "tracing") {
         let texts = warnings.texts();
         assert_eq!(texts.len(), 2, "one for each unusable text: {texts:?}");
-        assert!(
-            texts[0].contains("the previous key stays in use"),
-            "{texts:?}"
-        );
+        assert!(texts[0].contains("the previous key stays in use"), "{texts:?}");
     }
     directory.write("key", &two.pem);
     renewed(&tokens).await.unwrap();
@@ -226,16 +216,10 @@ async fn a_first_key_that_is_half_written_is_waited_for() {
     let key = Key::new("k");
     let path = directory.write("key", &key.pem[..100]);
     let server = Server::which(|_| true).await;
-    let tokens = client(
-        &server,
-        ClientAuth::private_key_jwt("me", Credential::file(path)),
-    );
+    let tokens = client(&server, ClientAuth::private_key_jwt("me", Credential::file(path)));
     let error = tokens.token().await.unwrap_err();
     assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
-    assert!(
-        error.to_string().contains("no complete private key"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("no complete private key"), "{error}");
     directory.write("key", &key.pem);
     renewed(&tokens).await.unwrap();
 }
@@ -254,10 +238,7 @@ async fn an_assertion_made_elsewhere_is_read_anew() {
     let seen = server.seen();
     assert_eq!(seen[0].assertion(), "header.one.signature");
     assert_eq!(seen[1].assertion(), "header.two.signature");
-    assert_eq!(
-        seen[1].form["client_assertion_type"],
-        "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"
-    );
+    assert_eq!(seen[1].form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
     assert!(!seen[1].form.contains_key("client_id"));
 }
 
@@ -268,19 +249,14 @@ struct Warnings(Arc<std::sync::Mutex<Vec<u8>>>);
 impl Warnings {
     fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let lines = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::WARN)
-            .with_writer(move || lines.clone())
-            .finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(move || lines.clone()).finish();
         tracing::subscriber::set_default(subscriber)
     }
 
     fn texts(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines()
-            .filter(|line| line.contains("what was read"))
-            .map(str::to_owned)
-            .collect()
+        text.lines().filter(|line| line.contains("what was read")).map(str::to_owned).collect()
     }
 }
 

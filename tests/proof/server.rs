@@ -56,13 +56,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start(
-        answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-            .await
-            .unwrap();
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let record = Arc::clone(&seen);
         let endpoint = move |headers: HeaderMap, Form(form): Form<BTreeMap<String, String>>| async move {
@@ -72,25 +68,12 @@ impl Server {
         };
         let router = Router::new().route("/token", axum::routing::post(endpoint));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Server {
-            url,
-            seen,
-            _watched: Watched::default(),
-        }
+        Server { url, seen, _watched: Watched::default() }
     }
 
     /// Issues a token to whoever `proves` the client, and says `invalid_client` to others.
-    pub(crate) async fn which(
-        proves: impl Fn(&Seen) -> bool + Clone + Send + Sync + 'static,
-    ) -> Self {
-        Server::start(move |seen| {
-            if proves(seen) {
-                token()
-            } else {
-                invalid_client("")
-            }
-        })
-        .await
+    pub(crate) async fn which(proves: impl Fn(&Seen) -> bool + Clone + Send + Sync + 'static) -> Self {
+        Server::start(move |seen| if proves(seen) { token() } else { invalid_client("") }).await
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use client_credentials::{
-    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind,
-    TokenSource,
+    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind, TokenSource,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Map, Value, json};
@@ -31,11 +30,7 @@ impl Api {
         command.arg(folder).args(issuers);
         command.env("NODE_EXTRA_CA_CERTS", folder.join("ca.pem"));
         let (process, line) = Process::start(&mut command)?;
-        Ok(Api {
-            ports: serde_json::from_str(&line)?,
-            _process: process,
-            http,
-        })
+        Ok(Api { ports: serde_json::from_str(&line)?, _process: process, http })
     }
 
     /// What it calls itself behind this port. Over `https` it asks for a certificate, and does not demand it.
@@ -49,22 +44,13 @@ impl Api {
     }
 
     /// A client with these tokens, for one of its origins.
-    pub(crate) fn client(
-        &self,
-        listener: Listener,
-        tokens: &ClientCredentials,
-    ) -> Result<ClientBuilder> {
+    pub(crate) fn client(&self, listener: Listener, tokens: &ClientCredentials) -> Result<ClientBuilder> {
         let bearer = BearerAuth::for_origin(&self.origin(listener)?, tokens.clone())?;
         Ok(ClientBuilder::new(self.http.clone()).with(bearer))
     }
 
     /// Asks for this path: status and body.
-    pub(crate) async fn ask(
-        &self,
-        path: &str,
-        listener: Listener,
-        tokens: &ClientCredentials,
-    ) -> Result<(u16, Value)> {
+    pub(crate) async fn ask(&self, path: &str, listener: Listener, tokens: &ClientCredentials) -> Result<(u16, Value)> {
         let client = self.client(listener, tokens)?.build();
         let url = format!("{}{path}", self.origin(listener)?);
         answer(client.get(url).send().await?).await
@@ -128,13 +114,8 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
         let tokens = builder.resource(api.origin(listener)?).build()?;
         for _ in 0..2 {
             let (status, body) = api.ask("/weather", listener, &tokens).await?;
-            check(status == 200 && body["weather"] == "sunny", || {
-                body.to_string()
-            })?;
-            check(
-                body["scheme"] == "Bearer" && body["bound"] == json!([]),
-                || body.to_string(),
-            )?;
+            check(status == 200 && body["weather"] == "sunny", || body.to_string())?;
+            check(body["scheme"] == "Bearer" && body["bound"] == json!([]), || body.to_string())?;
         }
         // The audience is the other of its two origins: another API.
         let other = match listener {
@@ -153,18 +134,15 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
 #[ignore = "needs node: .ci/servers"]
 async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
     let (server, api, auth) = pair().await?;
-    let tokens =
-        ClientCredentials::builder(&format!("{}/token", server.issuer(Listener::Http)?), auth)
-            .scope("weather:write")
-            .resource(api.origin(Listener::Http)?)
-            .build()?;
+    let tokens = ClientCredentials::builder(&format!("{}/token", server.issuer(Listener::Http)?), auth)
+        .scope("weather:write")
+        .resource(api.origin(Listener::Http)?)
+        .build()?;
     let before = tokens.token().await?;
     let (status, _) = api.ask("/weather", Listener::Http, &tokens).await?;
     check(status == 403, || status.to_string())?;
     let after = tokens.token().await?;
-    check(before.expose_secret() == after.expose_secret(), || {
-        "it was renewed".into()
-    })
+    check(before.expose_secret() == after.expose_secret(), || "it was renewed".into())
 }
 
 /// RFC 9728 from end to end: of the token's server nothing is given but its name.
@@ -172,23 +150,15 @@ async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
 #[ignore = "needs node: .ci/servers"]
 async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
     let (server, api, auth) = pair().await?;
-    for (listener, issuer) in [
-        (Listener::Http, Listener::Http),
-        (Listener::Http, Listener::Https),
-        (Listener::Https, Listener::Https),
-    ] {
+    for (listener, issuer) in
+        [(Listener::Http, Listener::Http), (Listener::Http, Listener::Https), (Listener::Https, Listener::Https)]
+    {
         let issuer = server.issuer(issuer)?;
         let of_api = |allowed: &str| -> Result<ClientCredentialsBuilder> {
             let origin = api.origin(listener)?;
-            server.set_up(ClientCredentials::for_resource(
-                &origin,
-                [allowed],
-                auth.clone(),
-            ))
+            server.set_up(ClientCredentials::for_resource(&origin, [allowed], auth.clone()))
         };
-        let (status, body) = api
-            .ask("/weather", listener, &of_api(&issuer)?.build()?)
-            .await?;
+        let (status, body) = api.ask("/weather", listener, &of_api(&issuer)?.build()?).await?;
         check(status == 200, || format!("{status} {body}"))?;
 
         let bound = of_api(&issuer)?.dpop(DpopKey::generate()).build()?;
@@ -196,18 +166,10 @@ async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
         check(status == 200, || format!("{status} {body}"))?;
 
         let almost = of_api(&format!("{issuer}/"))?.build()?;
-        let error = almost
-            .token()
-            .await
-            .err()
-            .ok_or("a token of a server that is not allowed")?;
+        let error = almost.token().await.err().ok_or("a token of a server that is not allowed")?;
         let is_told = error.to_string().contains("none is an allowed issuer");
-        check(error.kind() == ErrorKind::Response && is_told, || {
-            full(error)
-        })?;
+        check(error.kind() == ErrorKind::Response && is_told, || full(error))?;
     }
     let tokens = server.builder(Listener::Http, auth)?.build()?;
-    check(tokens.token().await?.scope() == Some(SCOPE), || {
-        "without a resource".into()
-    })
+    check(tokens.token().await?.scope() == Some(SCOPE), || "without a resource".into())
 }

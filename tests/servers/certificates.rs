@@ -2,10 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair,
-};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use crate::Result;
@@ -24,14 +21,9 @@ pub(crate) struct Identity {
 impl Authority {
     pub(crate) fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "the tests' own CA");
+        params.distinguished_name.push(DnType::CommonName, "the tests' own CA");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Ok(Authority(CertifiedIssuer::self_signed(
-            params,
-            KeyPair::generate()?,
-        )?))
+        Ok(Authority(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
     }
 
     pub(crate) fn certificate(&self) -> String {
@@ -68,11 +60,7 @@ pub(crate) fn self_signed(name: &str) -> Result<Identity> {
 fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
     let mut jwk = public_jwk(key);
     jwk["x5c"] = json!([STANDARD.encode(certificate.der())]);
-    Identity {
-        certificate: certificate.pem(),
-        key: key.serialize_pem(),
-        jwk,
-    }
+    Identity { certificate: certificate.pem(), key: key.serialize_pem(), jwk }
 }
 
 /// A new key for ES256: PKCS#8 in PEM, and what the server is to know of it.

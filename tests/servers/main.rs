@@ -3,13 +3,7 @@
 //! express-oauth2-jwt-bearer (JavaScript, Auth0's). `.ci/servers` installs them;
 //! `cargo test --test servers -- --include-ignored` runs these tests.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod api;
 mod certificates;
@@ -75,10 +69,7 @@ async fn every_method_gets_a_token_is_refused_and_survives_a_rotation_at_every_s
     }
 
     let markdown = table.markdown();
-    std::fs::write(
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join("servers.md"),
-        &markdown,
-    )?;
+    std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("servers.md"), &markdown)?;
     // Not by `println!`, which is kept from those who run the tests.
     write!(std::io::stdout().lock(), "\n{markdown}\n")?;
     let flaws = table.flaws();

@@ -53,29 +53,19 @@ pub(crate) const METHODS: &[Method] = &[
     Method {
         name: "tls_client_auth",
         registered: "tls_client_auth",
-        proof: Proof::Certificate(|id, certificate, key| {
-            ClientAuth::mutual_tls(id, certificate, key)
-        }),
+        proof: Proof::Certificate(|id, certificate, key| ClientAuth::mutual_tls(id, certificate, key)),
     },
     Method {
         name: "self_signed_tls_client_auth",
         registered: "self_signed_tls_client_auth",
-        proof: Proof::SelfSigned(|id, certificate, key| {
-            ClientAuth::mutual_tls(id, certificate, key)
-        }),
+        proof: Proof::SelfSigned(|id, certificate, key| ClientAuth::mutual_tls(id, certificate, key)),
     },
-    Method {
-        name: "none",
-        registered: "none",
-        proof: Proof::Nothing(|id| ClientAuth::none(id)),
-    },
+    Method { name: "none", registered: "none", proof: Proof::Nothing(|id| ClientAuth::none(id)) },
 ];
 
 /// Cells that stay empty, and why: (row, column, reason).
-pub(crate) const REASONS: &[(&str, &str, &str)] = &[
-    ("tls_client_auth", AUTHLIB, NO_MUTUAL_TLS),
-    ("self_signed_tls_client_auth", AUTHLIB, NO_MUTUAL_TLS),
-];
+pub(crate) const REASONS: &[(&str, &str, &str)] =
+    &[("tls_client_auth", AUTHLIB, NO_MUTUAL_TLS), ("self_signed_tls_client_auth", AUTHLIB, NO_MUTUAL_TLS)];
 
 const NO_MUTUAL_TLS: &str = "Authlib has no RFC 8705";
 
@@ -85,10 +75,7 @@ pub(crate) const AUTHLIB: &str = "Authlib";
 
 /// Why this cell stays empty.
 pub(crate) fn reason(row: &str, column: &str) -> Option<&'static str> {
-    REASONS
-        .iter()
-        .find(|(r, c, _)| *r == row && *c == column)
-        .map(|(.., reason)| *reason)
+    REASONS.iter().find(|(r, c, _)| *r == row && *c == column).map(|(.., reason)| *reason)
 }
 
 pub(crate) struct Method {
@@ -161,16 +148,9 @@ impl Method {
         self.registered(files, json!({ "client_secret": secret }))
     }
 
-    fn registered(
-        &self,
-        files: Vec<(&'static str, String)>,
-        mut registration: Value,
-    ) -> Credentials {
+    fn registered(&self, files: Vec<(&'static str, String)>, mut registration: Value) -> Credentials {
         registration["token_endpoint_auth_method"] = json!(self.registered);
-        Credentials {
-            files,
-            registration,
-        }
+        Credentials { files, registration }
     }
 
     /// How a client proves itself that holds what is in `folder`.
@@ -180,9 +160,7 @@ impl Method {
             Proof::Nothing(auth) => auth(client),
             Proof::Secret(auth) => auth(client, file(SECRET)),
             Proof::Key(auth) => auth(client, file(KEY)),
-            Proof::Certificate(auth) | Proof::SelfSigned(auth) => {
-                auth(client, file(CERTIFICATE), file(KEY))
-            }
+            Proof::Certificate(auth) | Proof::SelfSigned(auth) => auth(client, file(CERTIFICATE), file(KEY)),
         }
     }
 
@@ -211,18 +189,13 @@ impl Credentials {
 
     /// All files in one.
     pub(crate) fn pem(&self) -> String {
-        self.files
-            .iter()
-            .map(|(_, content)| content.as_str())
-            .collect()
+        self.files.iter().map(|(_, content)| content.as_str()).collect()
     }
 }
 
 /// Letters and digits: an ordinary secret.
 pub(crate) fn random(length: usize) -> String {
-    std::iter::repeat_with(fastrand::alphanumeric)
-        .take(length)
-        .collect()
+    std::iter::repeat_with(fastrand::alphanumeric).take(length).collect()
 }
 
 #[cfg(test)]

@@ -26,9 +26,7 @@ async fn tokens(
     let client = format!("{}-{name}", random(6));
     let credentials = method.credentials(&client, &server.authority)?;
     credentials.put(&server.folder_of(&client))?;
-    server
-        .register_with(&client, &credentials, metadata)
-        .await?;
+    server.register_with(&client, &credentials, metadata).await?;
     let auth = method.auth(&client, &server.folder_of(&client));
     let mut builder = server.builder(Listener::Http, auth)?;
     if let Some(key) = key {
@@ -43,9 +41,7 @@ fn required() -> Value {
 
 async fn counted(api: &Api, expected: [u64; 5]) -> Result {
     let counted = api.count().await?;
-    check(counted == expected, || {
-        format!("{counted:?} instead of {expected:?}")
-    })
+    check(counted == expected, || format!("{counted:?} instead of {expected:?}"))
 }
 
 #[tokio::test]
@@ -63,19 +59,13 @@ async fn every_kind_of_dpop_client_gets_tokens_that_the_api_takes_with_the_key_o
         for path in ["/weather", "/dpop", "/nonce"] {
             let (status, body) = api.ask(path, Listener::Http, &tokens).await?;
             let is_bound = body["scheme"] == "DPoP" && body["bound"] == json!(["jkt"]);
-            check(status == 200 && is_bound, || {
-                format!("{name} {path}: {status} {body}")
-            })?;
+            check(status == 200 && is_bound, || format!("{name} {path}: {status} {body}"))?;
         }
         let stolen = tokens.token().await?;
         let bearer = http::HeaderValue::try_from(format!("Bearer {}", stolen.expose_secret()))?;
         for authorization in [stolen.authorization(), bearer] {
-            let (status, _) = api
-                .ask_by("/weather", Listener::Http, authorization)
-                .await?;
-            check(matches!(status, 400 | 401), || {
-                format!("{name}: {status} for a thief")
-            })?;
+            let (status, _) = api.ask_by("/weather", Listener::Http, authorization).await?;
+            check(matches!(status, 400 | 401), || format!("{name}: {status} for a thief"))?;
         }
     }
     Ok(())
@@ -86,13 +76,7 @@ async fn every_kind_of_dpop_client_gets_tokens_that_the_api_takes_with_the_key_o
 async fn a_nonce_of_the_api_costs_one_round_trip_on_first_contact_and_none_later() -> Result {
     let server = Server::oidc_provider()?;
     let api = server.api()?;
-    let tokens = tokens(
-        (&server, &api),
-        "nonce",
-        required(),
-        Some(DpopKey::generate()),
-    )
-    .await?;
+    let tokens = tokens((&server, &api), "nonce", required(), Some(DpopKey::generate())).await?;
     let ask = async || -> Result {
         let (status, body) = api.ask("/nonce", Listener::Http, &tokens).await?;
         check(status == 200, || format!("{status} {body}"))
@@ -121,13 +105,7 @@ async fn a_nonce_of_the_api_costs_one_round_trip_on_first_contact_and_none_later
 async fn a_thousand_requests_have_a_thousand_proofs_and_none_is_refused() -> Result {
     let server = Server::oidc_provider()?;
     let api = server.api()?;
-    let tokens = tokens(
-        (&server, &api),
-        "nonce",
-        required(),
-        Some(DpopKey::generate()),
-    )
-    .await?;
+    let tokens = tokens((&server, &api), "nonce", required(), Some(DpopKey::generate())).await?;
     let client = api.client(Listener::Http, &tokens)?.build();
     let url = format!("{}/nonce", api.origin(Listener::Http)?);
     // The first learns the nonce.
@@ -149,21 +127,14 @@ async fn nothing_is_downgraded_to_a_bearer_token() -> Result {
     let server = Server::oidc_provider()?;
     let api = server.api()?;
     let without = tokens((&server, &api), "x", required(), None).await?;
-    let error = without
-        .token()
-        .await
-        .err()
-        .ok_or("a token without a proof")?;
+    let error = without.token().await.err().ok_or("a token without a proof")?;
     check(error.kind() == ErrorKind::Denied, || full(error))?;
 
     // It does not know DPoP, and issues bearer tokens.
     let other = Server::authlib()?;
     let with = tokens((&other, &api), "x", json!({}), Some(DpopKey::generate())).await?;
     let error = with.token().await.err().ok_or("a bearer token")?;
-    check(
-        error.kind() == ErrorKind::Response && error.to_string().contains("DPoP"),
-        || full(error),
-    )
+    check(error.kind() == ErrorKind::Response && error.to_string().contains("DPoP"), || full(error))
 }
 
 #[tokio::test]
@@ -195,23 +166,14 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_with_it_only_through_rot
                 let sent = chain.get(format!("{origin}{path}")).send().await?;
                 let (status, body) = answer(sent).await?;
                 let is_bound = body["scheme"] == "Bearer" && body["bound"] == json!(["x5t#S256"]);
-                check(status == 200 && is_bound, || {
-                    format!("{name} {path}: {status} {body}")
-                })?;
+                check(status == 200 && is_bound, || format!("{name} {path}: {status} {body}"))?;
             }
             let token = tokens.token().await?;
             let stolen = thief.get(format!("{origin}/weather"));
-            let stolen = stolen
-                .header("authorization", token.authorization())
-                .send()
-                .await?;
+            let stolen = stolen.header("authorization", token.authorization()).send().await?;
             check(stolen.status() == 401, || stolen.status().to_string())?;
-            let bare = api
-                .ask_by("/weather", Listener::Https, token.authorization())
-                .await?;
-            check(matches!(bare.0, 400 | 401), || {
-                format!("{bare:?} without a certificate")
-            })?;
+            let bare = api.ask_by("/weather", Listener::Https, token.authorization()).await?;
+            check(matches!(bare.0, 400 | 401), || format!("{bare:?} without a certificate"))?;
             tokens.reject(&token);
         }
     }

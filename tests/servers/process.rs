@@ -24,34 +24,23 @@ impl Process {
     /// Its standard input stays open until it is dropped: a server that ends with its input ends even if the test is
     /// killed.
     pub(crate) fn start(command: &mut Command) -> Result<(Process, String)> {
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own, so that its children can be killed with it.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(command, 0);
-        let mut child = command
-            .spawn()
-            .map_err(|e| format!("{command:?} does not start: {e} (run .ci/servers)"))?;
+        let mut child = command.spawn().map_err(|e| format!("{command:?} does not start: {e} (run .ci/servers)"))?;
         let (stdout, mut errors) = match (child.stdout.take(), child.stderr.take()) {
             (Some(stdout), Some(stderr)) => (stdout, stderr),
             _ => return Err("its output is not ours".into()),
         };
-        let process = Process {
-            child,
-            stderr: Arc::default(),
-        };
+        let process = Process { child, stderr: Arc::default() };
 
         let stderr = process.stderr.clone();
         let drained = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(n @ 1..) = errors.read(&mut chunk) {
                 let text = String::from_utf8_lossy(chunk.get(..n).unwrap_or_default());
-                stderr
-                    .lock()
-                    .unwrap_or_else(|e| e.into_inner())
-                    .push_str(&text);
+                stderr.lock().unwrap_or_else(|e| e.into_inner()).push_str(&text);
             }
         });
         let (said, hear) = channel();
@@ -81,20 +70,14 @@ impl Process {
 
     /// What it complained about so far.
     pub(crate) fn stderr(&self) -> String {
-        self.stderr
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clone()
+        self.stderr.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         #[cfg(unix)]
-        if let Some(group) = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        {
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
         let _ = self.child.kill();
@@ -119,9 +102,7 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_start_tells_why() -> Result {
-        let error = shell("echo no such module >&2; exit 1")
-            .err()
-            .ok_or("it started")?;
+        let error = shell("echo no such module >&2; exit 1").err().ok_or("it started")?;
         assert!(error.0.contains("no such module"), "{error:?}");
         let error = Process::start(&mut Command::new("no-such-interpreter")).err();
         assert!(error.is_some_and(|e| e.0.contains(".ci/servers")));
@@ -132,12 +113,7 @@ mod tests {
     fn its_children_die_with_it() -> Result {
         // The child holds the other end of standard output: `lines` ends when it is gone.
         let (server, child) = shell("sleep 600 & echo $!; wait")?;
-        let alive = |pid: &str| {
-            Command::new("kill")
-                .args(["-0", pid])
-                .stderr(Stdio::null())
-                .status()
-        };
+        let alive = |pid: &str| Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status();
         assert!(alive(&child)?.success());
         drop(server);
         // Whoever reaps orphans here may take a moment: a zombie still counts as alive.

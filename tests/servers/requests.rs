@@ -4,9 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use client_credentials::{
-    AccessToken, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, TokenSource,
-};
+use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, TokenSource};
 use serde_json::json;
 
 use crate::Result;
@@ -68,16 +66,10 @@ async fn the_server_is_found_by_its_name(server: Server) -> Result {
     for document in documents {
         let metadata = server.metadata(Listener::Https, document).await?;
         let endpoint = format!("{issuer}/token");
-        check(
-            metadata["issuer"] == issuer && metadata["token_endpoint"] == endpoint,
-            || metadata.to_string(),
-        )?;
+        check(metadata["issuer"] == issuer && metadata["token_endpoint"] == endpoint, || metadata.to_string())?;
         if server.name == OIDC_PROVIDER {
             let alias = format!("{}/token", server.issuer(Listener::MutualTls)?);
-            check(
-                metadata["mtls_endpoint_aliases"]["token_endpoint"] == alias,
-                || metadata.to_string(),
-            )?;
+            check(metadata["mtls_endpoint_aliases"]["token_endpoint"] == alias, || metadata.to_string())?;
         }
     }
     Ok(())
@@ -97,9 +89,7 @@ async fn every_method_finds_the_token_endpoint_by_the_servers_name(server: Serve
             server.register(&client, &credentials).await?;
             let auth = method.auth(&client, &server.folder_of(&client));
             let tokens = server.by_name(listener, auth)?.build()?;
-            let token = token(&tokens)
-                .await
-                .map_err(|e| format!("{} {listener:?}: {}", method.name, e.0))?;
+            let token = token(&tokens).await.map_err(|e| format!("{} {listener:?}: {}", method.name, e.0))?;
             server.vouches_for(&token, &client).await?;
         }
     }
@@ -108,9 +98,7 @@ async fn every_method_finds_the_token_endpoint_by_the_servers_name(server: Serve
     let tokens = ClientCredentials::from_issuer(&issuer, ClientAuth::none("nobody")).build()?;
     let error = refusal(&tokens).await?;
     let is_told = error.to_string().contains("not exactly");
-    check(error.kind() == ErrorKind::Response && is_told, || {
-        full(error)
-    })
+    check(error.kind() == ErrorKind::Response && is_told, || full(error))
 }
 
 /// QUIRKS row 1.
@@ -144,9 +132,7 @@ async fn oidc_provider_form_decodes_so_raw_basic_is_for_others() -> Result {
         ("a%41b", Some("invalid_client")),
         ("a%b", Some("invalid_request")),
     ] {
-        check(raw(&server, secret).await?.as_deref() == code, || {
-            secret.to_owned()
-        })?;
+        check(raw(&server, secret).await?.as_deref() == code, || secret.to_owned())?;
     }
     Ok(())
 }
@@ -155,14 +141,8 @@ async fn oidc_provider_form_decodes_so_raw_basic_is_for_others() -> Result {
 #[ignore = "needs python: .ci/servers makes target/authlib"]
 async fn authlib_percent_decodes_so_raw_basic_serves_all_but_percent_signs() -> Result {
     let server = Server::authlib()?;
-    for (secret, code) in [
-        ("ü a/b:c&d+e=f", None),
-        ("a%b", None),
-        ("a%41b", Some("invalid_client")),
-    ] {
-        check(raw(&server, secret).await?.as_deref() == code, || {
-            secret.to_owned()
-        })?;
+    for (secret, code) in [("ü a/b:c&d+e=f", None), ("a%b", None), ("a%41b", Some("invalid_client"))] {
+        check(raw(&server, secret).await?.as_deref() == code, || secret.to_owned())?;
     }
     Ok(())
 }
@@ -170,10 +150,8 @@ async fn authlib_percent_decodes_so_raw_basic_serves_all_but_percent_signs() -> 
 /// The code of the error by which this secret is refused, if it is.
 async fn raw(server: &Server, secret: &str) -> Result<Option<String>> {
     let raw = METHODS.iter().filter_map(with_secret);
-    let (method, auth) = raw
-        .clone()
-        .find(|(method, _)| method.name == "client_secret_basic_raw")
-        .ok_or("no raw method")?;
+    let (method, auth) =
+        raw.clone().find(|(method, _)| method.name == "client_secret_basic_raw").ok_or("no raw method")?;
     let client = format!("raw-{}", random(6));
     server.register(&client, &method.secret(secret)).await?;
     let tokens = server.builder(Listener::Http, auth(&client, secret.into()))?;
@@ -185,9 +163,7 @@ async fn raw(server: &Server, secret: &str) -> Result<Option<String>> {
 }
 
 /// `Credential::from_fn`: the vault still has the old secret when the server has the new one already.
-async fn a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_flight(
-    server: Server,
-) -> Result {
+async fn a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_flight(server: Server) -> Result {
     for (method, auth) in METHODS.iter().filter_map(with_secret) {
         let client = format!("vault-{}", random(6));
         let (old, new) = (random(64), random(64));
@@ -195,26 +171,19 @@ async fn a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_fligh
         let vault = Arc::new(Mutex::new(VecDeque::from(answers)));
         let asked = vault.clone();
         let secret = Credential::from_fn(move || {
-            let answer = asked
-                .lock()
-                .map_err(|e| e.to_string())
-                .map(|mut v| v.pop_front());
+            let answer = asked.lock().map_err(|e| e.to_string()).map(|mut v| v.pop_front());
             async move { answer?.ok_or("asked once too often".to_owned()) }
         });
 
         server.register(&client, &method.secret(&old)).await?;
-        let tokens = server
-            .builder(Listener::Http, auth(&client, secret))?
-            .build()?;
+        let tokens = server.builder(Listener::Http, auth(&client, secret))?.build()?;
         let first = token(&tokens).await?;
         server.register(&client, &method.secret(&new)).await?;
         tokens.reject(&first);
         let second = token(&tokens).await?;
         server.vouches_for(&second, &client).await?;
         let left = vault.lock().map_err(|e| e.to_string())?.len();
-        check(left == 0, || {
-            format!("{}: {left} answers left", method.name)
-        })?;
+        check(left == 0, || format!("{}: {left} answers left", method.name))?;
     }
     Ok(())
 }
@@ -226,10 +195,7 @@ async fn over_https_the_certificate_is_verified(server: Server) -> Result {
     let tokens = server.builder(Listener::Https, auth())?.build()?;
     server.vouches_for(&token(&tokens).await?, &client).await?;
 
-    let tokens = server
-        .builder(Listener::Https, auth())?
-        .http_client(reqwest::Client::builder)
-        .build()?;
+    let tokens = server.builder(Listener::Https, auth())?.http_client(reqwest::Client::builder).build()?;
     let error = refusal(&tokens).await?;
     check(error.kind() == ErrorKind::Tls, || full(error))
 }
@@ -238,26 +204,17 @@ async fn a_narrower_scope_is_told_or_refused(server: Server) -> Result {
     let (client, secret) = (random(8), random(64));
     server.register(&client, &basic().secret(&secret)).await?;
     let auth = ClientAuth::client_secret_basic(client.as_str(), secret.as_str());
-    let tokens = server
-        .builder(Listener::Http, auth)?
-        .scope("weather:control");
+    let tokens = server.builder(Listener::Http, auth)?.scope("weather:control");
     let lenient = token(&tokens.clone().build()?).await?;
-    check(lenient.scope() == Some("weather:read"), || {
-        format!("{:?}", lenient.scope())
-    })?;
+    check(lenient.scope() == Some("weather:read"), || format!("{:?}", lenient.scope()))?;
     let error = refusal(&tokens.refuse_narrower_scope().build()?).await?;
-    check(
-        !error.is_transient() && error.to_string().contains("scope"),
-        || full(error),
-    )
+    check(!error.is_transient() && error.to_string().contains("scope"), || full(error))
 }
 
 async fn a_short_token_is_renewed_before_the_server_forgets_it(server: Server) -> Result {
     let (client, secret) = (random(8), random(64));
     let short = json!({ "token_lifetime": 4 });
-    server
-        .register_with(&client, &basic().secret(&secret), short)
-        .await?;
+    server.register_with(&client, &basic().secret(&secret), short).await?;
     let auth = ClientAuth::client_secret_basic(client.as_str(), secret.as_str());
     let mut tokens = server.builder(Listener::Http, auth)?;
     if server.name == OIDC_PROVIDER {
@@ -285,20 +242,13 @@ async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
     let (client, secret) = (random(8), random(64));
     server.register(&client, &basic().secret(&secret)).await?;
     let auth = ClientAuth::client_secret_basic(client.as_str(), secret.as_str());
-    let tokens = server
-        .builder(Listener::Http, auth)?
-        .resource("https://weather.example.com/jwt");
+    let tokens = server.builder(Listener::Http, auth)?.resource("https://weather.example.com/jwt");
     let jwt = token(&tokens.clone().build()?).await?;
-    check(jwt.expose_secret().split('.').count() == 3, || {
-        "not a JWT".into()
-    })?;
+    check(jwt.expose_secret().split('.').count() == 3, || "not a JWT".into())?;
 
     let error = refusal(&tokens.resource("https://weather.example.com/").build()?).await?;
     let code = error.oauth().map(|oauth| oauth.code());
-    check(
-        error.kind() == ErrorKind::Denied && code == Some("invalid_target"),
-        || format!("{error:?}"),
-    )
+    check(error.kind() == ErrorKind::Denied && code == Some("invalid_target"), || format!("{error:?}"))
 }
 
 #[tokio::test]
@@ -307,34 +257,21 @@ async fn authorization_details_are_granted_and_told() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
     let types = json!({ "authorization_details_types": ["weather"] });
-    server
-        .register_with(&client, &basic().secret(&secret), types)
-        .await?;
+    server.register_with(&client, &basic().secret(&secret), types).await?;
     let auth = ClientAuth::client_secret_basic(client.as_str(), secret.as_str());
     let details = json!([{ "type": "weather", "city": "Oslo" }]);
     let tokens = server.builder(Listener::Http, auth)?;
-    let granted = token(
-        &tokens
-            .clone()
-            .authorization_details(details.clone())
-            .build()?,
-    )
-    .await?;
-    check(
-        granted.extra("authorization_details") == Some(&details),
-        || format!("{:?}", granted.extra("authorization_details")),
-    )?;
-    let told = server.introspect(granted.expose_secret()).await?;
-    check(told["authorization_details"] == details, || {
-        told.to_string()
+    let granted = token(&tokens.clone().authorization_details(details.clone()).build()?).await?;
+    check(granted.extra("authorization_details") == Some(&details), || {
+        format!("{:?}", granted.extra("authorization_details"))
     })?;
+    let told = server.introspect(granted.expose_secret()).await?;
+    check(told["authorization_details"] == details, || told.to_string())?;
 
     let unknown = json!([{ "type": "earthquake" }]);
     let error = refusal(&tokens.authorization_details(unknown).build()?).await?;
     let code = error.oauth().map(|oauth| oauth.code());
-    check(code == Some("invalid_authorization_details"), || {
-        format!("{error:?}")
-    })
+    check(code == Some("invalid_authorization_details"), || format!("{error:?}"))
 }
 
 /// RFC 8705 by what the user gives to `http_client`: without rotation, and with no word of it in `ClientAuth`.
@@ -343,21 +280,11 @@ async fn authorization_details_are_granted_and_told() -> Result {
 async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
     let server = Server::oidc_provider()?;
     let methods = [
-        (
-            "tls_client_auth",
-            Proof::Certificate(|id, _, _| ClientAuth::none(id)),
-        ),
-        (
-            "self_signed_tls_client_auth",
-            Proof::SelfSigned(|id, _, _| ClientAuth::none(id)),
-        ),
+        ("tls_client_auth", Proof::Certificate(|id, _, _| ClientAuth::none(id))),
+        ("self_signed_tls_client_auth", Proof::SelfSigned(|id, _, _| ClientAuth::none(id))),
     ];
     for (name, proof) in methods {
-        let method = Method {
-            name,
-            registered: name,
-            proof,
-        };
+        let method = Method { name, registered: name, proof };
         let client = format!("{name}-{}", random(6));
         let right = method.credentials(&client, &server.authority)?;
         let wrong = method.credentials(&client, &server.authority)?;
@@ -366,9 +293,7 @@ async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
 
         let ca = reqwest::Certificate::from_pem(server.authority.certificate().as_bytes())?;
         let with = |pem: Option<String>| -> Result<ClientCredentials> {
-            let identity = pem
-                .map(|pem| reqwest::Identity::from_pem(pem.as_bytes()))
-                .transpose()?;
+            let identity = pem.map(|pem| reqwest::Identity::from_pem(pem.as_bytes())).transpose()?;
             let ca = ca.clone();
             let tokens = server.tokens(&method, &client)?.http_client(move || {
                 let builder = reqwest::Client::builder().tls_certs_only([ca.clone()]);
@@ -381,10 +306,7 @@ async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
         };
         let token = token(&with(Some(right.pem()))?).await?;
         let told = server.introspect(token.expose_secret()).await?;
-        check(
-            told["active"] == true && told["cnf"]["x5t#S256"].is_string(),
-            || told.to_string(),
-        )?;
+        check(told["active"] == true && told["cnf"]["x5t#S256"].is_string(), || told.to_string())?;
         denied(&refusal(&with(Some(wrong.pem()))?).await?)?;
         denied(&refusal(&with(None)?).await?)?;
     }

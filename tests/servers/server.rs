@@ -46,9 +46,7 @@ impl Server {
 
     pub(crate) fn authlib() -> Result<Server> {
         // Where .ci/servers put it: target/authlib.
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .parent()
-            .ok_or("no target folder")?;
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().ok_or("no target folder")?;
         let mut command = Command::new(target.join("authlib/bin/python"));
         command.arg(here("authlib/server.py"));
         Server::start(AUTHLIB, command)
@@ -67,16 +65,9 @@ impl Server {
         }
         let http = trusting(&authority)?().no_proxy().build()?;
         let (process, line) = Process::start(command.arg(&folder.0))?;
-        let ports = serde_json::from_str(&line)
-            .map_err(|e| format!("{name} said {line:?} ({e})\n{}", process.stderr()))?;
-        Ok(Server {
-            name,
-            authority,
-            process,
-            ports,
-            folder,
-            http,
-        })
+        let ports =
+            serde_json::from_str(&line).map_err(|e| format!("{name} said {line:?} ({e})\n{}", process.stderr()))?;
+        Ok(Server { name, authority, process, ports, folder, http })
     }
 
     /// An API that takes its tokens.
@@ -93,10 +84,7 @@ impl Server {
             Listener::Https => ("https", "https"),
             Listener::MutualTls => ("https", "mtls"),
         };
-        let port = self
-            .ports
-            .get(name)
-            .ok_or_else(|| format!("{} has no port for {name}", self.name))?;
+        let port = self.ports.get(name).ok_or_else(|| format!("{} has no port for {name}", self.name))?;
         Ok(format!("{scheme}://localhost:{port}"))
     }
 
@@ -106,26 +94,14 @@ impl Server {
     }
 
     /// With further client metadata.
-    pub(crate) async fn register_with(
-        &self,
-        client: &str,
-        credentials: &Credentials,
-        more: Value,
-    ) -> Result {
+    pub(crate) async fn register_with(&self, client: &str, credentials: &Credentials, more: Value) -> Result {
         let mut metadata = credentials.registration.clone();
         for (name, value) in more.as_object().into_iter().flatten() {
             metadata[name] = value.clone();
         }
-        let client =
-            percent_encoding::utf8_percent_encode(client, percent_encoding::NON_ALPHANUMERIC);
+        let client = percent_encoding::utf8_percent_encode(client, percent_encoding::NON_ALPHANUMERIC);
         let url = format!("{}/admin/clients/{client}", self.issuer(Listener::Http)?);
-        let response = self
-            .http
-            .put(url)
-            .body(metadata.to_string())
-            .send()
-            .await?
-            .error_for_status();
+        let response = self.http.put(url).body(metadata.to_string()).send().await?.error_for_status();
         response.map(drop).map_err(|e| self.says(e))
     }
 
@@ -133,17 +109,10 @@ impl Server {
     pub(crate) async fn introspect(&self, token: &str) -> Result<Value> {
         let url = format!("{}/token/introspection", self.issuer(Listener::Http)?);
         let form = [("token", token)];
-        let request = self
-            .http
-            .post(url)
-            .basic_auth("introspector", Some("introspects"));
+        let request = self.http.post(url).basic_auth("introspector", Some("introspects"));
         let response = request
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(
-                form_urlencoded::Serializer::new(String::new())
-                    .extend_pairs(form)
-                    .finish(),
-            )
+            .body(form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish())
             .send()
             .await?
             .error_for_status();
@@ -160,8 +129,7 @@ impl Server {
     /// That the server issued this token to this client, for this scope, until then, and takes it for good.
     pub(crate) async fn vouches_for(&self, token: &AccessToken, client: &str) -> Result {
         let told = self.introspect(token.expose_secret()).await?;
-        let expected =
-            json!({ "active": true, "client_id": client, "scope": SCOPE, "token_type": "Bearer" });
+        let expected = json!({ "active": true, "client_id": client, "scope": SCOPE, "token_type": "Bearer" });
         for (member, value) in expected.as_object().into_iter().flatten() {
             if told.get(member) != Some(value) {
                 return Err(format!("{} says of the token: {told}", self.name).into());
@@ -188,32 +156,18 @@ impl Server {
     }
 
     /// The same, by any proof, at any port.
-    pub(crate) fn builder(
-        &self,
-        listener: Listener,
-        auth: ClientAuth,
-    ) -> Result<ClientCredentialsBuilder> {
+    pub(crate) fn builder(&self, listener: Listener, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
         let issuer = self.issuer(listener)?;
         let endpoint = format!("{issuer}/token");
         self.set_up(ClientCredentials::builder(&endpoint, auth).issuer(issuer))
     }
 
     /// The same by the name of the server alone.
-    pub(crate) fn by_name(
-        &self,
-        listener: Listener,
-        auth: ClientAuth,
-    ) -> Result<ClientCredentialsBuilder> {
-        self.set_up(ClientCredentials::from_issuer(
-            &self.issuer(listener)?,
-            auth,
-        ))
+    pub(crate) fn by_name(&self, listener: Listener, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
+        self.set_up(ClientCredentials::from_issuer(&self.issuer(listener)?, auth))
     }
 
-    pub(crate) fn set_up(
-        &self,
-        builder: ClientCredentialsBuilder,
-    ) -> Result<ClientCredentialsBuilder> {
+    pub(crate) fn set_up(&self, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder> {
         let wait = Duration::from_millis(1);
         Ok(builder
             .scope(SCOPE)
@@ -244,9 +198,7 @@ pub(crate) fn trusting(
 
 /// A file of the tests.
 pub(crate) fn here(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/servers")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(path)
 }
 
 /// Removed when dropped.
@@ -254,8 +206,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Self> {
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("servers-{}", methods::random(12)));
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("servers-{}", methods::random(12)));
         std::fs::create_dir_all(&folder)?;
         Ok(Folder(folder))
     }
@@ -270,9 +221,7 @@ impl Drop for Folder {
 /// The pinned version: what stands after `name` in the file that pins it.
 pub(crate) fn version(column: &str) -> String {
     let after = match column {
-        OIDC_PROVIDER => {
-            include_str!("oidc-provider/package.json").split_once("\"oidc-provider\": \"")
-        }
+        OIDC_PROVIDER => include_str!("oidc-provider/package.json").split_once("\"oidc-provider\": \""),
         _ => include_str!("authlib/requirements.txt").split_once("Authlib=="),
     };
     let version = after.map(|(_, rest)| rest.split(['"', '\n']).next().unwrap_or_default());

@@ -39,9 +39,9 @@ impl Story {
         match self {
             Story::Token => token(server, method, &client).await,
             Story::Refused => refused(server, method, &client).await,
-            Story::Rotated if !method.has_credentials() => Ok(Told::Reason(
-                "without a credential there is nothing to rotate",
-            )),
+            Story::Rotated if !method.has_credentials() => {
+                Ok(Told::Reason("without a credential there is nothing to rotate"))
+            }
             Story::Rotated => rotated(server, method, &client).await,
         }
     }
@@ -55,19 +55,13 @@ async fn token(server: &Server, method: &Method, client: &str) -> Result<Told> {
     let tokens = server.tokens(method, client)?.build()?;
     let before = SystemTime::now();
     let token = tokens.token().await?;
-    check(token.scope() == Some(SCOPE), || {
-        format!("scope: {:?}", token.scope())
-    })?;
+    check(token.scope() == Some(SCOPE), || format!("scope: {:?}", token.scope()))?;
     let expires_at = token.expires_at().ok_or("it does not expire")?;
     let latest = SystemTime::now() + Duration::from_secs(600);
-    check(before < expires_at && expires_at <= latest, || {
-        format!("expires at {expires_at:?}")
-    })?;
+    check(before < expires_at && expires_at <= latest, || format!("expires at {expires_at:?}"))?;
     server.vouches_for(&token, client).await?;
     let again = tokens.token().await?;
-    check(again.expose_secret() == token.expose_secret(), || {
-        "a fresh token was not kept".into()
-    })?;
+    check(again.expose_secret() == token.expose_secret(), || "a fresh token was not kept".into())?;
     Ok(Told::Done)
 }
 
@@ -80,11 +74,7 @@ async fn refused(server: &Server, method: &Method, client: &str) -> Result<Told>
         server.register(client, &credentials).await?;
     }
     let tokens = server.tokens(method, client)?.build()?;
-    let error = tokens
-        .token()
-        .await
-        .err()
-        .ok_or("a token for a wrong credential")?;
+    let error = tokens.token().await.err().ok_or("a token for a wrong credential")?;
     denied(&error)?;
     if method.has_credentials() {
         // The right one is not refused: it was the credential.
@@ -106,18 +96,12 @@ async fn rotated(server: &Server, method: &Method, client: &str) -> Result<Told>
     let new = method.credentials(client, &server.authority)?;
     server.register(client, &new).await?;
     tokens.reject(&first);
-    let error = tokens
-        .token()
-        .await
-        .err()
-        .ok_or("the old credential still serves")?;
+    let error = tokens.token().await.err().ok_or("the old credential still serves")?;
     denied(&error)?;
 
     new.put(&folder)?;
     let second = recovered(&tokens).await?;
-    check(second.expose_secret() != first.expose_secret(), || {
-        "the rejected token is handed out again".into()
-    })?;
+    check(second.expose_secret() != first.expose_secret(), || "the rejected token is handed out again".into())?;
     server.vouches_for(&second, client).await?;
 
     // The next rotation, the client first this time in that its next flight starts after both: not one error.
@@ -133,10 +117,9 @@ async fn rotated(server: &Server, method: &Method, client: &str) -> Result<Told>
 /// The kind and the code of a refused client.
 pub(crate) fn denied(error: &Error) -> Result {
     let code = error.oauth().map(|oauth| oauth.code());
-    check(
-        error.kind() == ErrorKind::Denied && code == Some("invalid_client"),
-        || format!("not denied as invalid_client: {error:?}"),
-    )
+    check(error.kind() == ErrorKind::Denied && code == Some("invalid_client"), || {
+        format!("not denied as invalid_client: {error:?}")
+    })
 }
 
 /// The token that comes when the source tries again by itself, after the wait for a denied client.

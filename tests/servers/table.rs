@@ -22,28 +22,15 @@ enum Cell {
 
 impl Table {
     /// `columns`: names and versions.
-    pub(crate) fn new(
-        rows: impl Into<Vec<&'static str>>,
-        columns: impl Into<Vec<(&'static str, String)>>,
-    ) -> Self {
-        Table {
-            rows: rows.into(),
-            columns: columns.into(),
-            cells: BTreeMap::new(),
-        }
+    pub(crate) fn new(rows: impl Into<Vec<&'static str>>, columns: impl Into<Vec<(&'static str, String)>>) -> Self {
+        Table { rows: rows.into(), columns: columns.into(), cells: BTreeMap::new() }
     }
 
     pub(crate) fn excuse(&mut self, row: &'static str, column: &'static str, reason: &'static str) {
         self.cells.insert((row, column), Cell::Reason(reason));
     }
 
-    pub(crate) fn add(
-        &mut self,
-        row: &'static str,
-        column: &'static str,
-        story: Story,
-        told: Result<Told, String>,
-    ) {
+    pub(crate) fn add(&mut self, row: &'static str, column: &'static str, story: Story, told: Result<Told, String>) {
         let cell = self.cells.entry((row, column));
         if let Cell::Stories(stories) = cell.or_insert_with(|| Cell::Stories(Vec::new())) {
             stories.push((story, told));
@@ -177,13 +164,7 @@ mod tests {
         table.excuse("mtls", "A", "cannot");
         table.add("basic", "A", Story::Token, Ok(Told::Done));
         table.add("basic", "A", Story::Refused, Err("a token".into()));
-        assert_eq!(
-            table.flaws(),
-            [
-                "basic at A: refused failed: a token",
-                "basic at A: rotated is not told"
-            ]
-        );
+        assert_eq!(table.flaws(), ["basic at A: refused failed: a token", "basic at A: rotated is not told"]);
         assert!(table.markdown().contains("token, **refused FAILED**"));
     }
 }

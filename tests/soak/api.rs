@@ -12,13 +12,10 @@ use super::book::{Book, Verdict};
 
 /// Returns its origin.
 pub(crate) async fn start(book: Arc<Book>) -> String {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let judge = Arc::clone(&book);
-    let router =
-        axum::Router::new().fallback(move |headers: HeaderMap| answer(Arc::clone(&judge), headers));
+    let router = axum::Router::new().fallback(move |headers: HeaderMap| answer(Arc::clone(&judge), headers));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     tokio::spawn(async move {
         loop {
@@ -30,12 +27,8 @@ pub(crate) async fn start(book: Arc<Book>) -> String {
 }
 
 async fn answer(book: Arc<Book>, headers: HeaderMap) -> impl IntoResponse {
-    let token = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok());
-    let token = token
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .unwrap_or_default();
+    let token = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let token = token.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     let refusal = [("www-authenticate", r#"Bearer error="invalid_token""#)];
     match book.judge(token) {
         Verdict::Good => {}

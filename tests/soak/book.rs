@@ -87,24 +87,18 @@ impl Book {
     pub(crate) fn issue(&self, client: usize) -> String {
         let number = self.issued.fetch_add(1, Ordering::Relaxed);
         let value = format!("soak-{client}-{number}");
-        let token = Token {
-            client,
-            expires: Instant::now() + LIFETIME,
-            revoked: false,
-            rejected: None,
-        };
+        let token = Token { client, expires: Instant::now() + LIFETIME, revoked: false, rejected: None };
         let mut tokens = self.tokens.lock().unwrap();
         // Long gone.
         tokens.retain(|_, token| token.expires.elapsed() < 10 * LIFETIME);
-        let first_since_outage = !tokens.values().any(|token| {
-            token.client == client && token.expires > self.start + self.up_since() + LIFETIME
-        });
+        let first_since_outage = !tokens
+            .values()
+            .any(|token| token.client == client && token.expires > self.start + self.up_since() + LIFETIME);
         tokens.insert(value.clone(), token);
         drop(tokens);
         if first_since_outage && self.up_since() > Duration::ZERO {
             let recovery = self.start.elapsed().saturating_sub(self.up_since());
-            self.slowest_recovery
-                .fetch_max(recovery.as_millis() as u64, Ordering::Relaxed);
+            self.slowest_recovery.fetch_max(recovery.as_millis() as u64, Ordering::Relaxed);
         }
         value
     }
@@ -153,15 +147,9 @@ impl Book {
     }
 
     pub(crate) fn report(&self) -> impl fmt::Display {
-        let [issued, refused_service, revoked, refused, late, recovery] = [
-            &self.issued,
-            &self.refused_service,
-            &self.revoked,
-            &self.refused,
-            &self.late,
-            &self.slowest_recovery,
-        ]
-        .map(|count| count.load(Ordering::Relaxed));
+        let [issued, refused_service, revoked, refused, late, recovery] =
+            [&self.issued, &self.refused_service, &self.revoked, &self.refused, &self.late, &self.slowest_recovery]
+                .map(|count| count.load(Ordering::Relaxed));
         format!(
             "  token requests {}: answered {issued}, failed {refused_service}; slowest recovery after an outage of \
              2 s {recovery} ms\n  tokens revoked {revoked}, requests refused for it {refused}; expired on the way \
@@ -196,9 +184,7 @@ impl<S: TokenSource> TokenSource for Watched<S> {
             let flaw = match known {
                 None => Some("an unknown"),
                 Some(known) if known.expires <= Instant::now() => Some("an expired"),
-                Some(known) if known.rejected.is_some_and(|rejected| rejected < asked) => {
-                    Some("a rejected")
-                }
+                Some(known) if known.rejected.is_some_and(|rejected| rejected < asked) => Some("a rejected"),
                 Some(_) => None,
             };
             if let Some(flaw) = flaw {

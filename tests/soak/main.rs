@@ -57,9 +57,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
     let outcomes = Arc::new(Outcomes::default());
     let end = Instant::now() + Duration::from_secs(seconds);
 
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|id| client(id, &token_url, &api_url, &book))
-        .collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|id| client(id, &token_url, &api_url, &book)).collect();
     for number in 0..CALLERS {
         let (client, url) = (clients[number % CLIENTS].clone(), api_url.clone());
         let (book, outcomes) = (Arc::clone(&book), Arc::clone(&outcomes));
@@ -86,43 +84,23 @@ fn no_request_is_lost_that_could_have_been_saved() {
         std::thread::sleep(Duration::from_millis(20));
     }
 
-    let [good, unavailable, lost_in_outage, lost] = [
-        &outcomes.good,
-        &outcomes.unavailable,
-        &outcomes.lost_in_outage,
-        &outcomes.lost,
-    ]
-    .map(|count| count.load(Ordering::Relaxed));
+    let [good, unavailable, lost_in_outage, lost] =
+        [&outcomes.good, &outcomes.unavailable, &outcomes.lost_in_outage, &outcomes.lost]
+            .map(|count| count.load(Ordering::Relaxed));
     let all = good + unavailable + lost_in_outage + lost;
     println!("soak: {seconds} s, {CLIENTS} clients with tokens of 2 s, {CALLERS} callers");
-    println!(
-        "  requests {all} ({} a second): good {good}, 503 of the API's own {unavailable}",
-        all / seconds
-    );
-    println!(
-        "  lost while the authorization server was down {lost_in_outage}, at any other time {lost}"
-    );
+    println!("  requests {all} ({} a second): good {good}, 503 of the API's own {unavailable}", all / seconds);
+    println!("  lost while the authorization server was down {lost_in_outage}, at any other time {lost}");
     println!("{}", book.report());
     println!("  resident memory after a quarter {early} KiB, at the end {late} KiB");
-    println!(
-        "  tasks at most {most_tasks}, at the end {}",
-        alive(&callers)
-    );
+    println!("  tasks at most {most_tasks}, at the end {}", alive(&callers));
 
-    assert_eq!(
-        lost,
-        0,
-        "requests that the crate could have saved: {:?}",
-        book.complaints()
-    );
+    assert_eq!(lost, 0, "requests that the crate could have saved: {:?}", book.complaints());
     assert_eq!(book.complaints(), Vec::<String>::new());
     assert_eq!(alive(&callers), 0, "tasks that outlive their handles");
     assert!(good > seconds * 100, "only {good} requests");
     // 8 MiB: allocators do not give everything back; a leak of ten bytes a request would be more in five minutes.
-    assert!(
-        late < early + 8 * 1024,
-        "memory grows: {early} KiB, then {late} KiB"
-    );
+    assert!(late < early + 8 * 1024, "memory grows: {early} KiB, then {late} KiB");
     // Callers, a connection and a flight for each client, and a few that are being closed.
     assert!(most_tasks <= 3 * CALLERS, "{most_tasks} tasks");
 }
@@ -138,9 +116,7 @@ fn client(id: usize, token_url: &str, api_url: &str, book: &Arc<Book>) -> Client
         .unwrap();
     let watched = Watched::new(tokens, Arc::clone(book));
     let bearer = BearerAuth::for_origin(api_url, watched).unwrap();
-    reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
-        .with(bearer)
-        .build()
+    reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build()
 }
 
 async fn one_request(client: &ClientWithMiddleware, url: &str, book: &Book, outcomes: &Outcomes) {
@@ -167,12 +143,7 @@ async fn one_request(client: &ClientWithMiddleware, url: &str, book: &Book, outc
 
 fn runtime(name: &str, threads: usize) -> Runtime {
     let mut builder = Builder::new_multi_thread();
-    builder
-        .worker_threads(threads)
-        .thread_name(name)
-        .enable_all()
-        .build()
-        .unwrap()
+    builder.worker_threads(threads).thread_name(name).enable_all().build().unwrap()
 }
 
 fn alive(runtime: &Runtime) -> usize {
@@ -183,6 +154,5 @@ fn alive(runtime: &Runtime) -> usize {
 fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-        .unwrap_or_default()
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }

@@ -25,9 +25,7 @@ impl AuthorizationServer {
             };
             async move {
                 tokio::time::sleep(takes).await;
-                let body = format!(
-                    r#"{{"access_token":"t{number}","token_type":"Bearer","expires_in":{lifetime}}}"#
-                );
+                let body = format!(r#"{{"access_token":"t{number}","token_type":"Bearer","expires_in":{lifetime}}}"#);
                 ([("content-type", "application/json")], body)
             }
         };

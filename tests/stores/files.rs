@@ -20,9 +20,7 @@ fn sealed(directory: &Path) -> SealedStore {
 }
 
 async fn token_of(server: &Server, directory: &Path) -> String {
-    let tokens = replica(&server.url("/token"), sealed(directory))
-        .build()
-        .unwrap();
+    let tokens = replica(&server.url("/token"), sealed(directory)).build().unwrap();
     tokens.token().await.unwrap().expose_secret().to_owned()
 }
 
@@ -51,10 +49,7 @@ async fn nobody_else_may_read_it_and_where_others_may_write_nothing_is_put() {
     token_of(&server, &directory).await;
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&directory), 0o700);
-    let files: Vec<_> = std::fs::read_dir(&directory)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
+    let files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|file| file.unwrap().path()).collect();
     assert!(!files.is_empty());
     assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
 
@@ -65,10 +60,7 @@ async fn nobody_else_may_read_it_and_where_others_may_write_nothing_is_put() {
     assert_eq!(std::fs::read_dir(&open).unwrap().count(), 0);
     if cfg!(feature = "tracing") {
         let said = canary::said();
-        assert!(
-            said.iter().any(|(_, said)| said.contains("chmod go-w")),
-            "{said:?}"
-        );
+        assert!(said.iter().any(|(_, said)| said.contains("chmod go-w")), "{said:?}");
     }
 }
 
@@ -94,10 +86,7 @@ async fn a_store_of_files_keeps_the_contract() {
     let hour = Duration::from_secs(3600);
     assert_eq!(one.get("a", 100).await.unwrap(), None);
     one.put("a", b"value", hour).await.unwrap();
-    assert_eq!(
-        other.get("a", 100).await.unwrap().as_deref(),
-        Some(b"value".as_slice())
-    );
+    assert_eq!(other.get("a", 100).await.unwrap().as_deref(), Some(b"value".as_slice()));
     let cut = other.get("a", 2).await.unwrap().unwrap();
     assert_eq!(cut.len(), 3, "no more than one byte more");
     other.delete("a", b"another value").await.unwrap();
@@ -110,17 +99,11 @@ async fn a_store_of_files_keeps_the_contract() {
 
     assert!(one.lease("a", "me", hour).await.unwrap());
     assert!(!one.lease("a", "you", hour).await.unwrap());
-    assert!(
-        !other.lease("a", "you", hour).await.unwrap(),
-        "in another process neither"
-    );
+    assert!(!other.lease("a", "you", hour).await.unwrap(), "in another process neither");
     assert!(other.lease("b", "you", hour).await.unwrap());
     other.release("a", "you").await.unwrap();
     one.release("a", "you").await.unwrap();
-    assert!(
-        !other.lease("a", "you", hour).await.unwrap(),
-        "it was not his to release"
-    );
+    assert!(!other.lease("a", "you", hour).await.unwrap(), "it was not his to release");
     one.release("a", "me").await.unwrap();
     assert!(other.lease("a", "you", hour).await.unwrap());
     other.release("a", "you").await.unwrap();
@@ -135,9 +118,7 @@ async fn a_store_of_files_keeps_the_contract() {
 #[tokio::test]
 async fn what_is_no_file_or_no_directory_is_an_error_and_no_wait() {
     let place = TempDir::new().unwrap();
-    let made = std::process::Command::new("mkfifo")
-        .arg(place.path().join("a.token"))
-        .status();
+    let made = std::process::Command::new("mkfifo").arg(place.path().join("a.token")).status();
     assert!(made.unwrap().success());
     let store = FileStore::new(place.path());
     let got = tokio::time::timeout(crate::harness::server::PATIENCE, store.get("a", 100)).await;
@@ -264,18 +245,13 @@ async fn the_directory_of_somebody_else_is_refused() {
 /// A job that starts, needs a token, and ends: nothing, unless the test below starts it.
 #[test]
 fn a_short_job() {
-    let (Ok(directory), Ok(endpoint)) = (
-        std::env::var("JOB_DIRECTORY"),
-        std::env::var("JOB_ENDPOINT"),
-    ) else {
+    let (Ok(directory), Ok(endpoint)) = (std::env::var("JOB_DIRECTORY"), std::env::var("JOB_ENDPOINT")) else {
         return;
     };
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
     runtime.block_on(async {
-        let tokens = replica(&endpoint, sealed(Path::new(&directory)))
-            .build()
-            .unwrap();
+        let tokens = replica(&endpoint, sealed(Path::new(&directory))).build().unwrap();
         assert_eq!(tokens.token().await.unwrap().expose_secret(), "t1");
     });
 }
@@ -288,10 +264,7 @@ async fn eight_short_jobs_at_once_and_eight_later_make_one_request() {
         let jobs: Vec<_> = (0..8)
             .map(|_| {
                 let directory = place.path().join("tokens").display().to_string();
-                let env = [
-                    ("JOB_DIRECTORY", directory),
-                    ("JOB_ENDPOINT", server.url.clone()),
-                ];
+                let env = [("JOB_DIRECTORY", directory), ("JOB_ENDPOINT", server.url.clone())];
                 tokio::task::spawn_blocking(move || child::run("files::a_short_job", &env).unwrap())
             })
             .collect();

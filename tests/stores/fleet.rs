@@ -21,10 +21,7 @@ const LIFETIME: u64 = 4;
 /// A process of the fleet: nothing, unless the test below starts it.
 #[test]
 fn a_process_of_the_fleet() {
-    let (Ok(store), Ok(endpoint)) = (
-        std::env::var("FLEET_REDIS"),
-        std::env::var("FLEET_ENDPOINT"),
-    ) else {
+    let (Ok(store), Ok(endpoint)) = (std::env::var("FLEET_REDIS"), std::env::var("FLEET_ENDPOINT")) else {
         return;
     };
     let together = std::env::var("FLEET_TOGETHER").is_ok();
@@ -62,10 +59,7 @@ async fn fleet(together: bool) -> Vec<usize> {
     let real = Redis::start(&[]);
     let processes: Vec<_> = (0..PROCESSES)
         .map(|_| {
-            let mut env = vec![
-                ("FLEET_REDIS", real.url()),
-                ("FLEET_ENDPOINT", server.url.clone()),
-            ];
+            let mut env = vec![("FLEET_REDIS", real.url()), ("FLEET_ENDPOINT", server.url.clone())];
             if together {
                 env.push(("FLEET_TOGETHER", "yes".to_owned()));
             }
@@ -87,11 +81,7 @@ async fn two_hundred_sources_in_eight_processes_make_at_most_three_requests_per_
     // D16
     for together in [true, false] {
         let groups = fleet(together).await;
-        let what = if together {
-            "expiring together"
-        } else {
-            "renewing"
-        };
+        let what = if together { "expiring together" } else { "renewing" };
         let sources = PROCESSES * SOURCES;
         writeln!(
             std::io::stdout().lock(),

@@ -22,9 +22,7 @@ mod redis_server;
 mod resp;
 mod scripted;
 
-use client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, RedisStore, SealedStore,
-};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, RedisStore, SealedStore};
 
 use harness::canary::SECRET;
 

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{
-    ClientCredentials, Credential, RedisStore, SealedStore, Store, TokenSource,
-};
+use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store, TokenSource};
 use rcgen::{CertificateParams, KeyPair};
 
 use crate::authorization_server::AuthorizationServer;
@@ -25,20 +23,14 @@ async fn token_of(server: &AuthorizationServer, store: SealedStore) -> String {
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
 async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
-    let (server, real) = (
-        AuthorizationServer::start(3600, Duration::ZERO).await,
-        Redis::start(&[]),
-    );
+    let (server, real) = (AuthorizationServer::start(3600, Duration::ZERO).await, Redis::start(&[]));
     let store = || redis(&real.url()).patience(PATIENT);
     let tokens = replica(&server.url, store()).build().unwrap();
     let first = tokens.token().await.unwrap();
     assert_eq!(token_of(&server, store()).await, "t1");
     let names = real.cli(&["KEYS", "*"]);
     let name = names.trim();
-    assert!(
-        name.starts_with("{client-credentials}:") && name.lines().count() == 1,
-        "{name}"
-    );
+    assert!(name.starts_with("{client-credentials}:") && name.lines().count() == 1, "{name}");
     let left: u64 = real.cli(&["TTL", name]).trim().parse().unwrap();
     assert!((3500..3600).contains(&left), "{left}");
     // The lease was given back, and the refused token is replaced.
@@ -131,9 +123,7 @@ async fn over_tls_only_the_named_authorities_are_trusted() {
     let real = Redis::start_tls(&certificate, &key.serialize_pem());
     let url = format!("rediss://localhost:{}", real.port);
     let store = || {
-        let redis = RedisStore::new(&url)
-            .unwrap()
-            .root_certificates(certificate.as_bytes());
+        let redis = RedisStore::new(&url).unwrap().root_certificates(certificate.as_bytes());
         SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
     };
     assert_eq!(token_of(&server, store()).await, "t1");
@@ -141,18 +131,9 @@ async fn over_tls_only_the_named_authorities_are_trusted() {
     // The system's authorities do not know it.
     let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).patience(PATIENT);
     assert_eq!(token_of(&server, strange).await, "t2");
-    assert_eq!(
-        token_of(&server, store()).await,
-        "t1",
-        "nothing was put there"
-    );
-    let none = RedisStore::new(&url)
-        .unwrap()
-        .root_certificates("no certificate");
-    assert_eq!(
-        token_of(&server, SealedStore::new(none, SEAL_KEY)).await,
-        "t3"
-    );
+    assert_eq!(token_of(&server, store()).await, "t1", "nothing was put there");
+    let none = RedisStore::new(&url).unwrap().root_certificates("no certificate");
+    assert_eq!(token_of(&server, SealedStore::new(none, SEAL_KEY)).await, "t3");
 }
 
 #[tokio::test]
@@ -198,20 +179,14 @@ async fn the_acl_of_the_documentation_is_enough() {
 async fn any_node_of_a_cluster_leads_to_the_token() {
     let server = AuthorizationServer::start(3600, Duration::ZERO).await;
     let nodes = [(); 3].map(|()| Redis::start(&["--cluster-enabled", "yes"]));
-    let addresses: Vec<_> = nodes
-        .iter()
-        .map(|node| format!("127.0.0.1:{}", node.port))
-        .collect();
+    let addresses: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
     let mut create = vec!["--cluster", "create"];
     create.extend(addresses.iter().map(String::as_str));
     create.push("--cluster-yes");
     let made = nodes[0].cli(&create);
     assert!(made.contains("All 16384 slots covered"), "{made}");
     for _ in 0..1000 {
-        if nodes
-            .iter()
-            .all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))
-        {
+        if nodes.iter().all(|node| node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -221,13 +196,6 @@ async fn any_node_of_a_cluster_leads_to_the_token() {
         let tokens = replica(&server.url, store).build().unwrap();
         assert_eq!(tokens.token().await.unwrap().expose_secret(), "t1");
     }
-    let sizes: Vec<_> = nodes
-        .iter()
-        .map(|node| node.cli(&["DBSIZE"]).trim().to_owned())
-        .collect();
-    assert_eq!(
-        sizes.iter().filter(|size| *size == "1").count(),
-        1,
-        "{sizes:?}"
-    );
+    let sizes: Vec<_> = nodes.iter().map(|node| node.cli(&["DBSIZE"]).trim().to_owned()).collect();
+    assert_eq!(sizes.iter().filter(|size| *size == "1").count(), 1, "{sizes:?}");
 }

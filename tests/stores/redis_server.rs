@@ -19,11 +19,7 @@ pub(crate) struct Redis {
 fn free_port() -> u16 {
     // A node of a cluster has another port, 10 000 above.
     loop {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
             return port;
         }
@@ -51,12 +47,7 @@ impl Redis {
             path.display().to_string()
         };
         let (certificate, key) = (file("crt", certificate), file("key", key));
-        let mut redis = Redis {
-            child: None,
-            port: free_port(),
-            arguments: Vec::new(),
-            directory: files,
-        };
+        let mut redis = Redis { child: None, port: free_port(), arguments: Vec::new(), directory: files };
         let port = redis.port.to_string();
         redis.arguments = [
             "--tls-port",
@@ -119,11 +110,7 @@ impl Redis {
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         let port = self.port.to_string();
         let mut command = Command::new("redis-cli");
-        let output = command
-            .args(["-p", &port])
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = command.args(["-p", &port]).args(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 

@@ -79,11 +79,7 @@ impl Resp {
                 });
             }
         });
-        Resp {
-            address,
-            inner,
-            task: task.abort_handle(),
-        }
+        Resp { address, inner, task: task.abort_handle() }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -134,12 +130,7 @@ impl Resp {
     }
 
     pub(crate) fn tamper(&self, change: impl Fn(&mut Vec<u8>)) {
-        self.inner
-            .values
-            .lock()
-            .unwrap()
-            .values_mut()
-            .for_each(change);
+        self.inner.values.lock().unwrap().values_mut().for_each(change);
     }
 }
 
@@ -158,8 +149,7 @@ impl Inner {
         loop {
             while let Some((command, length)) = parse(&unread) {
                 unread.drain(..length);
-                self.log
-                    .send_modify(|log| log.commands.push(command.clone()));
+                self.log.send_modify(|log| log.commands.push(command.clone()));
                 let manner = self.manner.lock().unwrap().clone();
                 let answer = match manner {
                     Manner::Fin => return Ok(()),
@@ -179,8 +169,7 @@ impl Inner {
                 return Ok(());
             }
             unread.extend_from_slice(&piece[..n]);
-            self.log
-                .send_modify(|log| log.bytes.extend_from_slice(&piece[..n]));
+            self.log.send_modify(|log| log.bytes.extend_from_slice(&piece[..n]));
         }
     }
 

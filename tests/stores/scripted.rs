@@ -1,8 +1,7 @@
 //! Family D over the wire: a Redis that is not there, goes away, hangs and lies.
 
 use client_credentials::{
-    ClientAuth, ClientCredentials, Credential, Error, ErrorKind, RedisStore, SealedStore,
-    TokenSource,
+    ClientAuth, ClientCredentials, Credential, Error, ErrorKind, RedisStore, SealedStore, TokenSource,
 };
 
 use crate::harness::canary::{self, OTHER, SECRET, TOKEN, assert_no_canary, found, render};
@@ -22,9 +21,7 @@ async fn a_second_replica_uses_the_first_ones_token() {
         assert_eq!(token_of(&server, redis(&store.url())).await, TOKEN);
     }
     assert_eq!(server.hits(), 1);
-    let expected = [
-        "GETRANGE", "LEASE", "GETRANGE", "SET", "DELETE", "GETRANGE", "GETRANGE",
-    ];
+    let expected = ["GETRANGE", "LEASE", "GETRANGE", "SET", "DELETE", "GETRANGE", "GETRANGE"];
     assert_eq!(store.names(), expected);
     assert_eq!(store.connections(), 3, "one for each replica");
     assert_eq!(store.values().len(), 1, "the lease was given back");
@@ -60,10 +57,7 @@ async fn whoever_asks_for_something_else_has_a_token_of_his_own() {
 #[tokio::test]
 async fn what_would_have_been_refused_is_not_taken_from_one_who_accepted_it() {
     let narrower = format!(r#"{{"access_token":"{TOKEN}","scope":"read","expires_in":3600}}"#);
-    let (server, store) = (
-        Server::start([json(200, narrower)]),
-        Resp::start(Manner::Well),
-    );
+    let (server, store) = (Server::start([json(200, narrower)]), Resp::start(Manner::Well));
     let replica = || replica(&server.url("/token"), redis(&store.url()));
     let lenient = replica().build().unwrap();
     assert_eq!(lenient.token().await.unwrap().scope(), Some("read"));
@@ -84,21 +78,10 @@ async fn nothing_that_the_store_sees_says_anything() {
     let token = tokens.token().await.unwrap();
     tokens.reject(&token);
     tokens.token().await.unwrap();
-    assert!(
-        store.names().starts_with(&["AUTH".to_owned()]),
-        "{:?}",
-        store.names()
-    );
+    assert!(store.names().starts_with(&["AUTH".to_owned()]), "{:?}", store.names());
     let seen = String::from_utf8_lossy(&store.bytes()).into_owned();
     assert_eq!(found(&seen), None);
-    for word in [
-        SEAL_KEY,
-        "canary-client",
-        "read",
-        "write",
-        "/token",
-        "client_secret",
-    ] {
+    for word in [SEAL_KEY, "canary-client", "read", "write", "/token", "client_secret"] {
         assert!(!seen.contains(word), "{word}");
     }
     for name in store.values().keys() {
@@ -124,9 +107,8 @@ async fn a_store_that_is_not_there_is_told_about_once() {
     assert_no_canary([render(&store)]);
     assert!(render(&store).contains(&address.to_string()));
     let said = canary::said();
-    let told = said.iter().filter(|(_, said)| {
-        said.contains("the shared store fails") && said.contains(&address.to_string())
-    });
+    let told =
+        said.iter().filter(|(_, said)| said.contains("the shared store fails") && said.contains(&address.to_string()));
     let expected = if cfg!(feature = "tracing") { 1 } else { 0 };
     assert_eq!(told.count(), expected);
 }
@@ -136,15 +118,10 @@ async fn a_store_that_goes_away_between_two_commands_is_noticed_by_nobody() {
     // D02: after one command, after two, ..
     for commands in 0..5 {
         let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
-        let tokens = replica(&server.url("/token"), redis(&store.url()))
-            .build()
-            .unwrap();
+        let tokens = replica(&server.url("/token"), redis(&store.url())).build().unwrap();
         let script = ["GETRANGE", "LEASE", "GETRANGE", "SET", "DELETE"];
         let fatal = script[commands];
-        store.now(Manner::AnswerTo(
-            fatal,
-            b"-LOADING Redis is loading\r\n".to_vec(),
-        ));
+        store.now(Manner::AnswerTo(fatal, b"-LOADING Redis is loading\r\n".to_vec()));
         assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
         store.now(Manner::Fin);
         assert_eq!(token_of(&server, redis(&store.url())).await, TOKEN);
@@ -176,16 +153,9 @@ async fn a_value_that_is_too_large_is_not_read() {
     assert_eq!(sealed.defects(), 1);
     let cap = 128 * 1024;
     // Twice: before the lease and with it.
-    assert!(
-        store.sent() - before < 2 * cap + 1024,
-        "{}",
-        store.sent() - before
-    );
+    assert!(store.sent() - before < 2 * cap + 1024, "{}", store.sent() - before);
     let asked = store.commands();
-    let range = asked
-        .iter()
-        .find(|command| command[0] == b"GETRANGE")
-        .unwrap();
+    let range = asked.iter().find(|command| command[0] == b"GETRANGE").unwrap();
     assert_eq!(range[2..], [b"0".to_vec(), cap.to_string().into_bytes()]);
 
     let size = 64 << 20;
@@ -224,26 +194,18 @@ async fn strange_answers_are_misses() {
         vec![0xff; 64],
         b"%1\r\n+a\r\n+b\r\n~1\r\n+c\r\n".to_vec(),
         deep.into_bytes(),
-        format!("-ERR unknown command, with args beginning with: `{SECRET}` `{TOKEN}`\r\n")
-            .into_bytes(),
+        format!("-ERR unknown command, with args beginning with: `{SECRET}` `{TOKEN}`\r\n").into_bytes(),
         format!("-{OTHER} {OTHER}\r\n").into_bytes(),
     ];
     for answer in answers {
-        let (server, store) = (
-            Server::start([ok(TOKEN)]),
-            Resp::start(Manner::Answer(answer.clone())),
-        );
+        let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Answer(answer.clone())));
         // Some are waited for, like a lease that nobody gets.
         let tokens = replica(&server.url("/token"), redis(&store.url()))
             .flight_deadline(std::time::Duration::from_secs(4))
             .build()
             .unwrap();
         let text = String::from_utf8_lossy(&answer).into_owned();
-        assert_eq!(
-            tokens.token().await.unwrap().expose_secret(),
-            TOKEN,
-            "{text}"
-        );
+        assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN, "{text}");
         assert_no_canary([render(&tokens)]);
     }
 }
@@ -276,11 +238,7 @@ async fn a_cluster_that_redirects_in_circles_is_a_store_that_is_down() {
 #[tokio::test]
 async fn a_node_that_has_gone_is_looked_for_at_the_first_one() {
     let server = Server::start([ok(TOKEN)]);
-    let (first, old, new) = (
-        Resp::start(Manner::Well),
-        Resp::start(Manner::Well),
-        Resp::start(Manner::Well),
-    );
+    let (first, old, new) = (Resp::start(Manner::Well), Resp::start(Manner::Well), Resp::start(Manner::Well));
     let moved = |to: &Resp| {
         let answer = format!("-MOVED 1234 127.0.0.1:{}\r\n", to.port());
         Manner::Answer(answer.into_bytes())
@@ -299,9 +257,7 @@ async fn a_node_that_has_gone_is_looked_for_at_the_first_one() {
 async fn a_connection_is_closed_when_it_is_not_needed_any_more() {
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
     let sealed = redis(&store.url());
-    let tokens = replica(&server.url("/token"), sealed.clone())
-        .build()
-        .unwrap();
+    let tokens = replica(&server.url("/token"), sealed.clone()).build().unwrap();
     tokens.token().await.unwrap();
     // By itself: everything is still in use.
     store.ended(1).await;
@@ -334,10 +290,8 @@ fn a_store_belongs_to_no_runtime() {
 #[test]
 fn build_refuses_what_cannot_be_shared() {
     let (url, store) = ("https://auth.example.com/token", redis("redis://127.0.0.1"));
-    let error = ClientCredentials::builder(url, ClientAuth::client_assertion("e30"))
-        .shared(store.clone())
-        .build()
-        .unwrap_err();
+    let error =
+        ClientCredentials::builder(url, ClientAuth::client_assertion("e30")).shared(store.clone()).build().unwrap_err();
     assert!(error.to_string().contains("client_id"), "{error}");
     let redis = || RedisStore::new("redis://127.0.0.1").unwrap();
     for key in [SECRET, "", "YWJj"] {
@@ -353,9 +307,7 @@ fn build_refuses_what_cannot_be_shared() {
     let ring = |second: &str| Credential::env("NO_SUCH_VARIABLE").or(second);
     let build = |ring: Credential| -> Result<ClientCredentials, Error> {
         let store = SealedStore::new(redis(), ring);
-        ClientCredentials::builder(url, ClientAuth::none("x"))
-            .shared(store)
-            .build()
+        ClientCredentials::builder(url, ClientAuth::none("x")).shared(store).build()
     };
     assert!(build(ring(SEAL_KEY)).is_ok());
     assert!(build(ring("hunter2")).is_err());
@@ -374,13 +326,7 @@ fn an_address_that_is_none_is_refused_without_being_shown() {
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert_no_canary([format!("{error:?}{error:#}")]);
     }
-    for url in [
-        "redis://x",
-        "rediss://x:7000/1",
-        "valkey://u:p@x",
-        "valkeys://x",
-        "redis+unix:///run/x",
-    ] {
+    for url in ["redis://x", "rediss://x:7000/1", "valkey://u:p@x", "valkeys://x", "redis+unix:///run/x"] {
         assert!(RedisStore::new(url).is_ok(), "{url}");
     }
 }

@@ -8,12 +8,7 @@ use crate::harness::canary::{OTHER, TOKEN, assert_no_canary, render};
 use crate::harness::server::{PATIENCE, Server, answer, json, json_ok, raw, response, token_json};
 use crate::story::{Failure, as_it_is, builder, fails, mended, recovers};
 
-const UNUSABLE: Failure = Failure {
-    kind: ErrorKind::Response,
-    transient: false,
-    status: Some(200),
-    attempts: 1,
-};
+const UNUSABLE: Failure = Failure { kind: ErrorKind::Response, transient: false, status: Some(200), attempts: 1 };
 
 #[tokio::test]
 async fn a_page_instead_of_json_is_fetched_again() {
@@ -22,11 +17,7 @@ async fn a_page_instead_of_json_is_fetched_again() {
     for label in ["text/html", "application/json"] {
         let portal = || answer(200, &[("content-type", label)], page);
         mended("B01", portal(), as_it_is).await;
-        let lasting = Failure {
-            transient: true,
-            attempts: 3,
-            ..UNUSABLE
-        };
+        let lasting = Failure { transient: true, attempts: 3, ..UNUSABLE };
         fails("B01", portal(), lasting, as_it_is).await;
     }
 }
@@ -79,10 +70,7 @@ async fn a_body_beyond_the_cap_is_not_kept() {
     let server = Server::start([json_ok(&long, 3600)]);
     let token = builder(&server).build().unwrap().token().await.unwrap();
     assert_eq!(token.expose_secret(), long);
-    let tokens = builder(&server)
-        .max_token_bytes(16 * 1024 - 1)
-        .build()
-        .unwrap();
+    let tokens = builder(&server).max_token_bytes(16 * 1024 - 1).build().unwrap();
     assert!(tokens.token().await.is_err());
 }
 
@@ -108,11 +96,7 @@ async fn a_token_without_life_serves_its_own_waiters_only() {
         let tokens = builder(&server).build().unwrap();
         for call in 1..=3 {
             assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
-            assert_eq!(
-                server.hits(),
-                call,
-                "{expires_in}: as many requests as flights"
-            );
+            assert_eq!(server.hits(), call, "{expires_in}: as many requests as flights");
         }
     }
 }
@@ -129,10 +113,7 @@ async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
             assert_eq!(token.expires_at(), None, "nobody said");
         }
         assert_eq!(server.hits(), 1);
-        let tokens = builder(&server)
-            .default_lifetime(Duration::from_nanos(1))
-            .build()
-            .unwrap();
+        let tokens = builder(&server).default_lifetime(Duration::from_nanos(1)).build().unwrap();
         let renewed = async {
             while server.hits() < 3 {
                 tokens.token().await.unwrap();
@@ -154,10 +135,7 @@ async fn other_tokens_in_a_response_go_nowhere() {
     let token = recovers("B23", &tokens).await;
     assert_eq!(token.extra("refresh_token"), None);
     assert_eq!(token.extra("id_token"), None);
-    assert_eq!(
-        token.extra("secret_member").and_then(|v| v.as_str()),
-        Some(OTHER)
-    );
+    assert_eq!(token.extra("secret_member").and_then(|v| v.as_str()), Some(OTHER));
     assert_no_canary([render(&token), render(&tokens)]);
 }
 
@@ -168,20 +146,10 @@ async fn the_scope_asked_for_stands_where_none_was_told() {
     let tokens = builder(&server).scope("b a").scopes(["c"]).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().scope(), Some("b a c"));
     assert!(server.requests()[0].body().contains("scope=b+a+c"));
-    server.now([json(
-        200,
-        format!(r#"{{"access_token":"{TOKEN}","scope":"a"}}"#),
-    )]);
+    server.now([json(200, format!(r#"{{"access_token":"{TOKEN}","scope":"a"}}"#))]);
     assert_eq!(tokens.token().await.unwrap().scope(), Some("a"));
-    let tokens = builder(&server)
-        .scope("a b")
-        .refuse_narrower_scope()
-        .build()
-        .unwrap();
+    let tokens = builder(&server).scope("a b").refuse_narrower_scope().build().unwrap();
     let error = tokens.token().await.unwrap_err();
-    assert!(
-        error.to_string().contains("scope b was not granted"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("scope b was not granted"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Response);
 }

@@ -51,9 +51,7 @@ fn every_row_names_tests_that_exist_or_a_reason() {
                 wrong.push(format!("{id}: {test:?} is not file::function"));
                 continue;
             };
-            let source = files
-                .entry(file.to_owned())
-                .or_insert_with(|| text(file).unwrap_or_default());
+            let source = files.entry(file.to_owned()).or_insert_with(|| text(file).unwrap_or_default());
             if !source.contains(&format!("fn {function}(")) {
                 wrong.push(format!("{id}: there is no {function} in {file}"));
             }
@@ -85,11 +83,8 @@ fn every_row_that_a_test_claims_to_cover_is_in_the_table() {
     for path in sources {
         let file = path.strip_prefix(root).unwrap().display();
         let source = std::fs::read_to_string(&path).unwrap();
-        let comments = source
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("// "));
-        for word in comments.flat_map(|comment| comment.split(|c: char| !c.is_ascii_alphanumeric()))
-        {
+        let comments = source.lines().filter_map(|line| line.trim().strip_prefix("// "));
+        for word in comments.flat_map(|comment| comment.split(|c: char| !c.is_ascii_alphanumeric())) {
             if is_id(word) && !known.contains(word) {
                 unknown.push(format!("{word} in {file}"));
             }

@@ -17,12 +17,7 @@ pub(crate) fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + 
 async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
     // T24, F13: also when the user's client would let it pass
     let ca = Ca::new();
-    let untrusted = Failure {
-        kind: ErrorKind::Tls,
-        transient: false,
-        status: None,
-        attempts: 1,
-    };
+    let untrusted = Failure { kind: ErrorKind::Tls, transient: false, status: None, attempts: 1 };
     for (row, config) in [
         ("self-signed", tls::self_signed("localhost")),
         ("expired", ca.expired("localhost")),
@@ -33,18 +28,12 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
         let server = Server::start_tls(config, [ok(TOKEN)]);
         let tokens = builder_with(&server.https("/token"), basic())
             .http_client(move || {
-                hostile()
-                    .tls_danger_accept_invalid_certs(true)
-                    .tls_danger_accept_invalid_hostnames(true)
+                hostile().tls_danger_accept_invalid_certs(true).tls_danger_accept_invalid_hostnames(true)
             })
             .build()
             .unwrap();
         let error = expect_failure(row, &tokens, &untrusted).await;
-        assert_eq!(
-            server.connections(),
-            1,
-            "{row}: not tried again inside the flight"
-        );
+        assert_eq!(server.connections(), 1, "{row}: not tried again inside the flight");
         assert_eq!(server.received(), 0, "{row}: bytes of HTTP");
         assert!(error.to_string().contains("certificate"), "{error}");
         // The source keeps probing: once the certificate is good, so are we.
@@ -88,16 +77,11 @@ async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
 async fn a_handshake_that_is_torn_is_tried_again() {
     // T25
     let ca = Ca::new();
-    for (row, step) in [
-        ("reset", Step::Rst),
-        ("closed", Step::Fin),
-        ("noise", Step::write("HTTP/1.1 400 Bad Request\r\n\r\n")),
-    ] {
+    for (row, step) in
+        [("reset", Step::Rst), ("closed", Step::Fin), ("noise", Step::write("HTTP/1.1 400 Bad Request\r\n\r\n"))]
+    {
         let server = Server::start([vec![Step::Read(5), step]]);
-        let tokens = builder_with(&server.https("/token"), basic())
-            .http_client(trusting(&ca))
-            .build()
-            .unwrap();
+        let tokens = builder_with(&server.https("/token"), basic()).http_client(trusting(&ca)).build().unwrap();
         expect_failure(row, &tokens, &NOTHING_CAME).await;
         server.connected(3).await;
         assert_eq!(server.connections(), 3, "{row}");
@@ -114,18 +98,11 @@ async fn tls_1_1_is_refused() {
     let ca = reqwest::Certificate::from_der(&Ca::new().der()).unwrap();
     let tokens = builder_with(&server.https("/token"), basic())
         .http_client(move || {
-            reqwest::Client::builder()
-                .tls_certs_only([ca.clone()])
-                .tls_version_min(reqwest::tls::Version::TLS_1_0)
+            reqwest::Client::builder().tls_certs_only([ca.clone()]).tls_version_min(reqwest::tls::Version::TLS_1_0)
         })
         .build()
         .unwrap();
-    let refused = Failure {
-        kind: ErrorKind::Tls,
-        transient: false,
-        status: None,
-        attempts: 1,
-    };
+    let refused = Failure { kind: ErrorKind::Tls, transient: false, status: None, attempts: 1 };
     expect_failure("F16", &tokens, &refused).await;
     assert_eq!(server.connections(), 1);
 }

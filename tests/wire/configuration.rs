@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenSource};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 
@@ -69,32 +67,13 @@ fn plain_http_is_for_loopback_and_named_hosts_only() {
         "http://10.0.0.1/token",
         "http://keycloak:8080/token",
     ] {
-        names(
-            at(endpoint),
-            &["token_endpoint", "unencrypted", "dangerously_allow_http"],
-        );
+        names(at(endpoint), &["token_endpoint", "unencrypted", "dangerously_allow_http"]);
     }
-    assert_eq!(
-        fault(at("http://keycloak:8080/token").dangerously_allow_http("KeyCloak")),
-        None
-    );
-    names(
-        at("http://keycloak.evil.example/token").dangerously_allow_http("keycloak"),
-        &["token_endpoint"],
-    );
-    names(
-        at("ftp://auth.example/token"),
-        &["token_endpoint", "scheme ftp"],
-    );
+    assert_eq!(fault(at("http://keycloak:8080/token").dangerously_allow_http("KeyCloak")), None);
+    names(at("http://keycloak.evil.example/token").dangerously_allow_http("keycloak"), &["token_endpoint"]);
+    names(at("ftp://auth.example/token"), &["token_endpoint", "scheme ftp"]);
     names(at("file:///etc/passwd"), &["token_endpoint"]);
-    for nonsense in [
-        "",
-        "auth.example/token",
-        "https://",
-        "https:///",
-        "/token",
-        "https://a b/",
-    ] {
+    for nonsense in ["", "auth.example/token", "https://", "https:///", "/token", "https://a b/"] {
         names(at(nonsense), &["token_endpoint"]);
     }
 }
@@ -133,15 +112,9 @@ fn an_empty_id_or_secret_is_refused() {
         (ClientAuth::client_secret_post("", SECRET), "client_id"),
         (ClientAuth::none(""), "client_id"),
         (ClientAuth::client_secret_basic("wire", ""), "client_secret"),
-        (
-            ClientAuth::client_secret_basic_raw("wire", ""),
-            "client_secret",
-        ),
+        (ClientAuth::client_secret_basic_raw("wire", ""), "client_secret"),
         (ClientAuth::client_secret_post("wire", ""), "client_secret"),
-        (
-            ClientAuth::client_secret_basic_raw("wi:re", SECRET),
-            "client_id",
-        ),
+        (ClientAuth::client_secret_basic_raw("wi:re", SECRET), "client_id"),
     ] {
         names(builder_with("https://auth.example/token", auth), &[field]);
     }
@@ -154,23 +127,11 @@ fn control_characters_are_refused_in_id_secret_and_scope() {
         let id = format!("wi{control}re");
         let secret = format!("{SECRET}{control}{SECRET}");
         for (auth, field) in [
-            (
-                ClientAuth::client_secret_basic(id.as_str(), SECRET),
-                "client_id",
-            ),
-            (
-                ClientAuth::client_secret_post(id.as_str(), SECRET),
-                "client_id",
-            ),
+            (ClientAuth::client_secret_basic(id.as_str(), SECRET), "client_id"),
+            (ClientAuth::client_secret_post(id.as_str(), SECRET), "client_id"),
             (ClientAuth::none(id.as_str()), "client_id"),
-            (
-                ClientAuth::client_secret_basic("wire", secret.as_str()),
-                "client_secret",
-            ),
-            (
-                ClientAuth::client_secret_post("wire", secret.as_str()),
-                "client_secret",
-            ),
+            (ClientAuth::client_secret_basic("wire", secret.as_str()), "client_secret"),
+            (ClientAuth::client_secret_post("wire", secret.as_str()), "client_secret"),
         ] {
             names(builder_with("https://auth.example/token", auth), &[field]);
         }
@@ -178,17 +139,11 @@ fn control_characters_are_refused_in_id_secret_and_scope() {
         // In a parameter it is encoded, in a header refused (a tab is allowed there).
         assert_eq!(fault(good().audience(format!("a{control}b"))), None);
         if control != '\t' {
-            names(
-                good().header("x-api-key", format!("{OTHER}{control}")),
-                &["header", "x-api-key"],
-            );
+            names(good().header("x-api-key", format!("{OTHER}{control}")), &["header", "x-api-key"]);
         }
     }
     let auth = ClientAuth::client_secret_basic("ünïcode", "sécret €");
-    assert_eq!(
-        fault(builder_with("https://auth.example/token", auth)),
-        None
-    );
+    assert_eq!(fault(builder_with("https://auth.example/token", auth)), None);
     for scope in ["é", "a\"b", "a\\b"] {
         names(good().scope(scope), &["scope"]);
     }
@@ -197,93 +152,41 @@ fn control_characters_are_refused_in_id_secret_and_scope() {
 #[test]
 fn an_endpoint_has_no_user_and_no_fragment() {
     // F06
-    names(
-        at(&format!("https://wire:{SECRET}@auth.example/token")),
-        &["token_endpoint", "user information"],
-    );
-    names(
-        at(&format!("https://{SECRET}@auth.example/token")),
-        &["token_endpoint", "user information"],
-    );
-    names(
-        at(&format!("https://auth.example/token#{OTHER}")),
-        &["token_endpoint", "fragment"],
-    );
-    names(
-        at(&format!("https://auth.example:{SECRET}/token?x={OTHER}")),
-        &["token_endpoint"],
-    );
+    names(at(&format!("https://wire:{SECRET}@auth.example/token")), &["token_endpoint", "user information"]);
+    names(at(&format!("https://{SECRET}@auth.example/token")), &["token_endpoint", "user information"]);
+    names(at(&format!("https://auth.example/token#{OTHER}")), &["token_endpoint", "fragment"]);
+    names(at(&format!("https://auth.example:{SECRET}/token?x={OTHER}")), &["token_endpoint"]);
 }
 
 #[tokio::test]
 async fn the_query_of_the_endpoint_is_kept() {
     // F06
     let server = Server::start([ok(TOKEN)]);
-    let tokens = builder_with(&server.url("/t/token?p=B2C_1&x=a%20b"), basic())
-        .build()
-        .unwrap();
+    let tokens = builder_with(&server.url("/t/token?p=B2C_1&x=a%20b"), basic()).build().unwrap();
     recovers("F06", &tokens).await;
-    assert_eq!(
-        server.requests()[0].line(),
-        "POST /t/token?p=B2C_1&x=a%20b HTTP/1.1"
-    );
+    assert_eq!(server.requests()[0].line(), "POST /t/token?p=B2C_1&x=a%20b HTTP/1.1");
 }
 
 #[test]
 fn what_has_a_setter_of_its_own_is_no_extra_parameter() {
     // F09
-    for name in [
-        "grant_type",
-        "scope",
-        "audience",
-        "resource",
-        "authorization_details",
-    ] {
+    for name in ["grant_type", "scope", "audience", "resource", "authorization_details"] {
         names(good().param(name, OTHER), &["param", name]);
     }
-    for name in [
-        "client_id",
-        "client_secret",
-        "client_assertion",
-        "client_assertion_type",
-    ] {
+    for name in ["client_id", "client_secret", "client_assertion", "client_assertion_type"] {
         names(good().param(name, OTHER), &["param", name, "ClientAuth"]);
     }
-    names(
-        good().param("x", OTHER).param("x", OTHER),
-        &["param", "x is given twice"],
-    );
+    names(good().param("x", OTHER).param("x", OTHER), &["param", "x is given twice"]);
     names(good().param("", OTHER), &["param"]);
-    for name in [
-        "Authorization",
-        "HOST",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "accept-encoding",
-        "cookie",
-    ] {
-        names(
-            good().header(name, OTHER),
-            &["header", &name.to_ascii_lowercase()],
-        );
+    for name in
+        ["Authorization", "HOST", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie"]
+    {
+        names(good().header(name, OTHER), &["header", &name.to_ascii_lowercase()]);
     }
     names(good().header("x y", OTHER), &["header", "x y"]);
     names(good().header("", OTHER), &["header"]);
-    names(
-        good().header("x-a", OTHER).header("X-A", OTHER),
-        &["header", "x-a is given twice"],
-    );
-    assert_eq!(
-        fault(
-            good()
-                .param("x", "1")
-                .param("y", "2")
-                .header("x-a", "1")
-                .header("accept", "*/*")
-        ),
-        None
-    );
+    names(good().header("x-a", OTHER).header("X-A", OTHER), &["header", "x-a is given twice"]);
+    assert_eq!(fault(good().param("x", "1").param("y", "2").header("x-a", "1").header("accept", "*/*")), None);
     names(good().grant_type(""), &["grant_type"]);
 }
 
@@ -293,18 +196,10 @@ fn a_resource_is_an_absolute_uri_without_fragment() {
     for resource in ["", "api", "/api", "//api.example", "https://api.example/#x"] {
         names(good().resource(resource), &["resource"]);
     }
-    for resource in [
-        "https://api.example/",
-        "https://api.example/v1?x=y",
-        "urn:example:api",
-        "api://7f3c",
-    ] {
+    for resource in ["https://api.example/", "https://api.example/v1?x=y", "urn:example:api", "api://7f3c"] {
         assert_eq!(fault(good().resource(resource)), None, "{resource}");
     }
-    names(
-        good().authorization_details(serde_json::json!({"type": "x"})),
-        &["authorization_details"],
-    );
+    names(good().authorization_details(serde_json::json!({"type": "x"})), &["authorization_details"]);
 }
 
 #[tokio::test]
@@ -312,20 +207,17 @@ async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
     // F04, R24: everything there is
     let secret = " %&+£€:@Az09*-._~";
     let server = Server::start([json_ok(TOKEN, 0)]);
-    let tokens = builder_with(
-        &server.url("/token"),
-        ClientAuth::client_secret_post("wi re", secret),
-    )
-    .scope("read write")
-    .scopes(["a:b", "https://api.example/.default"])
-    .audience("https://api.example/")
-    .resource("https://one.example/")
-    .resource("https://two.example/?x=y")
-    .authorization_details(serde_json::json!([{"type": "pay"}]))
-    .param("account_id", "7 & 8")
-    .header("x-api-key", "abc")
-    .build()
-    .unwrap();
+    let tokens = builder_with(&server.url("/token"), ClientAuth::client_secret_post("wi re", secret))
+        .scope("read write")
+        .scopes(["a:b", "https://api.example/.default"])
+        .audience("https://api.example/")
+        .resource("https://one.example/")
+        .resource("https://two.example/?x=y")
+        .authorization_details(serde_json::json!([{"type": "pay"}]))
+        .param("account_id", "7 & 8")
+        .header("x-api-key", "abc")
+        .build()
+        .unwrap();
     recovers("F04", &tokens).await;
     let body = "grant_type=client_credentials&scope=read+write+a%3Ab+https%3A%2F%2Fapi.example%2F.default\
         &audience=https%3A%2F%2Fapi.example%2F&resource=https%3A%2F%2Fone.example%2F\
@@ -344,10 +236,7 @@ async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
             ("content-length", &length),
             ("content-type", "application/x-www-form-urlencoded"),
             ("host", &host),
-            (
-                "user-agent",
-                concat!("client-credentials/", env!("CARGO_PKG_VERSION"))
-            ),
+            ("user-agent", concat!("client-credentials/", env!("CARGO_PKG_VERSION"))),
             ("x-api-key", "abc"),
         ]
         .map(|(name, value)| (name.to_owned(), value)),
@@ -362,36 +251,16 @@ async fn each_method_puts_its_proof_where_it_belongs_and_nowhere_else() {
     let encoded = "wi%20re:%20%25%26%2B%C2%A3%E2%82%AC%3A%40Az09*-._~";
     let (grant, id) = ("grant_type=client_credentials", "client_id=wi+re");
     for (auth, id_too, pair, body) in [
-        (
-            ClientAuth::client_secret_basic("wi re", secret),
-            false,
-            Some(encoded.to_owned()),
-            grant.to_owned(),
-        ),
-        (
-            ClientAuth::client_secret_basic("wi re", secret),
-            true,
-            Some(encoded.to_owned()),
-            format!("{grant}&{id}"),
-        ),
+        (ClientAuth::client_secret_basic("wi re", secret), false, Some(encoded.to_owned()), grant.to_owned()),
+        (ClientAuth::client_secret_basic("wi re", secret), true, Some(encoded.to_owned()), format!("{grant}&{id}")),
         (
             ClientAuth::client_secret_basic_raw("wi re", secret),
             false,
             Some(format!("wi re:{secret}")),
             grant.to_owned(),
         ),
-        (
-            ClientAuth::none("wi re"),
-            false,
-            None,
-            format!("{grant}&{id}"),
-        ),
-        (
-            ClientAuth::none("wi re"),
-            true,
-            None,
-            format!("{grant}&{id}"),
-        ),
+        (ClientAuth::none("wi re"), false, None, format!("{grant}&{id}")),
+        (ClientAuth::none("wi re"), true, None, format!("{grant}&{id}")),
     ] {
         let server = Server::start([ok(TOKEN)]);
         let mut builder = builder_with(&server.url("/token"), auth.clone());
@@ -401,27 +270,18 @@ async fn each_method_puts_its_proof_where_it_belongs_and_nowhere_else() {
         recovers("F03", &builder.build().unwrap()).await;
         let request = &server.requests()[0];
         assert_eq!(request.body(), body, "{auth:?}");
-        let sent = request.header("authorization").first().map(|value| {
-            String::from_utf8(
-                STANDARD
-                    .decode(value.strip_prefix("Basic ").unwrap())
-                    .unwrap(),
-            )
-            .unwrap()
-        });
+        let sent = request
+            .header("authorization")
+            .first()
+            .map(|value| String::from_utf8(STANDARD.decode(value.strip_prefix("Basic ").unwrap()).unwrap()).unwrap());
         assert_eq!(sent, pair, "{auth:?}");
-        if let (Some((id, sent)), ClientAuth { .. }) =
-            (sent.as_deref().and_then(|pair| pair.split_once(':')), &auth)
-        {
+        if let (Some((id, sent)), ClientAuth { .. }) = (sent.as_deref().and_then(|pair| pair.split_once(':')), &auth) {
             if pair.as_deref() == Some(encoded) {
                 // By either way of decoding, the same.
                 for (text, meant) in [(id, "wi re"), (sent, secret)] {
                     assert_eq!(percent_decode_str(text).decode_utf8().unwrap(), meant);
                     let form = format!("x={text}");
-                    assert_eq!(
-                        form_urlencoded::parse(form.as_bytes()).next().unwrap().1,
-                        meant
-                    );
+                    assert_eq!(form_urlencoded::parse(form.as_bytes()).next().unwrap().1, meant);
                 }
             }
         }
@@ -433,20 +293,14 @@ async fn headers_of_ours_can_be_replaced() {
     let server = Server::start([ok(TOKEN)]);
     let tokens = builder(&server)
         .header("User-Agent", "billing/2.1")
-        .header(
-            "Content-Type",
-            "application/x-www-form-urlencoded;charset=UTF-8",
-        )
+        .header("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8")
         .grant_type("account_credentials")
         .build()
         .unwrap();
     recovers("headers", &tokens).await;
     let request = &server.requests()[0];
     assert_eq!(request.header("user-agent"), ["billing/2.1"]);
-    assert_eq!(
-        request.header("content-type"),
-        ["application/x-www-form-urlencoded;charset=UTF-8"]
-    );
+    assert_eq!(request.header("content-type"), ["application/x-www-form-urlencoded;charset=UTF-8"]);
     assert_eq!(request.body(), "grant_type=account_credentials");
 }
 
@@ -454,27 +308,17 @@ async fn headers_of_ours_can_be_replaced() {
 fn a_closure_that_yields_no_client_is_a_configuration_error() {
     // F11, F13
     type Client = fn() -> reqwest::ClientBuilder;
-    let broken: [(&str, Client); 2] = [
-        ("panics", || std::panic::panic_any(SECRET)),
-        ("cannot be built", || bare().user_agent("line\nbreak")),
-    ];
+    let broken: [(&str, Client); 2] =
+        [("panics", || std::panic::panic_any(SECRET)), ("cannot be built", || bare().user_agent("line\nbreak"))];
     for (row, client) in broken {
         let text = fault(good().http_client(client));
-        assert!(
-            text.is_some_and(|text| text.contains("HTTP client")),
-            "{row}"
-        );
+        assert!(text.is_some_and(|text| text.contains("HTTP client")), "{row}");
     }
 }
 
 fn durations() -> impl Strategy<Value = Duration> {
     let nanosecond = Duration::from_nanos(1);
-    prop_oneof![
-        Just(Duration::ZERO),
-        Just(nanosecond),
-        Just(Duration::MAX),
-        any::<Duration>()
-    ]
+    prop_oneof![Just(Duration::ZERO), Just(nanosecond), Just(Duration::MAX), any::<Duration>()]
 }
 
 proptest! {
@@ -594,12 +438,7 @@ fn a_configuration_shows_no_secret() {
     let tokens = builder.clone().build().unwrap();
     assert_no_canary([render(&builder), render(&tokens)]);
     let shown = render(&tokens);
-    for word in [
-        "https://auth.example/token",
-        "client_secret_basic",
-        "wire",
-        "empty",
-    ] {
+    for word in ["https://auth.example/token", "client_secret_basic", "wire", "empty"] {
         assert!(shown.contains(word), "{word} is of use in: {shown}");
     }
 }

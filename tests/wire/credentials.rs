@@ -9,9 +9,7 @@ use client_credentials::{ClientAuth, Credential, ErrorKind, TokenSource};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::child;
-use crate::harness::server::{
-    Gate, PATIENCE, Server, Step, json, json_ok, ok, response, token_json,
-};
+use crate::harness::server::{Gate, PATIENCE, Server, Step, json, json_ok, ok, response, token_json};
 use crate::story::{MOMENT, SOON, builder, builder_with, recovers};
 
 /// A directory that is removed afterwards.
@@ -19,8 +17,7 @@ pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
     pub(crate) fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("client-credentials-{}-{name}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("client-credentials-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Directory(path)
     }
@@ -36,22 +33,14 @@ impl Drop for Directory {
     }
 }
 
-fn in_form(
-    server: &Server,
-    credential: Credential,
-) -> client_credentials::ClientCredentialsBuilder {
-    builder_with(
-        &server.url("/token"),
-        ClientAuth::client_secret_post("wire", credential),
-    )
+fn in_form(server: &Server, credential: Credential) -> client_credentials::ClientCredentialsBuilder {
+    builder_with(&server.url("/token"), ClientAuth::client_secret_post("wire", credential))
 }
 
 fn secrets_seen(server: &Server) -> Vec<String> {
     let requests = server.requests();
     let bodies = requests.iter().map(|request| request.body());
-    bodies
-        .filter_map(|body| body.split("client_secret=").nth(1).map(str::to_owned))
-        .collect()
+    bodies.filter_map(|body| body.split("client_secret=").nth(1).map(str::to_owned)).collect()
 }
 
 #[tokio::test]
@@ -60,9 +49,7 @@ async fn a_replaced_file_is_read_for_the_next_token() {
     let directory = Directory::new("x01");
     std::fs::write(directory.file(), "first\n").unwrap();
     let server = Server::start([json_ok(TOKEN, 3600)]);
-    let tokens = in_form(&server, Credential::file(directory.file()))
-        .build()
-        .unwrap();
+    let tokens = in_form(&server, Credential::file(directory.file())).build().unwrap();
     let token = tokens.token().await.unwrap();
     let next = directory.0.join("next");
     std::fs::write(&next, "second\r\n").unwrap();
@@ -71,11 +58,7 @@ async fn a_replaced_file_is_read_for_the_next_token() {
     assert_eq!(server.hits(), 1, "a rotated secret keeps the valid token");
     tokens.reject(&token);
     tokens.token().await.unwrap();
-    assert_eq!(
-        secrets_seen(&server),
-        ["first", "second"],
-        "one trailing newline is dropped"
-    );
+    assert_eq!(secrets_seen(&server), ["first", "second"], "one trailing newline is dropped");
 }
 
 #[tokio::test]
@@ -85,17 +68,8 @@ async fn a_revoked_secret_is_read_anew_and_tried_at_once() {
     std::fs::write(directory.file(), "revoked").unwrap();
     let gate = Gate::closed();
     let refusal = response(401, &[], r#"{"error":"invalid_client"}"#);
-    let server = Server::start([
-        vec![
-            Step::ReadReq,
-            Step::Pass(gate.clone()),
-            Step::Write(refusal),
-        ],
-        ok(TOKEN),
-    ]);
-    let tokens = in_form(&server, Credential::file(directory.file()))
-        .build()
-        .unwrap();
+    let server = Server::start([vec![Step::ReadReq, Step::Pass(gate.clone()), Step::Write(refusal)], ok(TOKEN)]);
+    let tokens = in_form(&server, Credential::file(directory.file())).build().unwrap();
     let replace = async {
         server.hit(1).await;
         std::fs::write(directory.file(), "new").unwrap();
@@ -111,16 +85,11 @@ async fn a_missing_file_is_no_end() {
     // X05: without a token an error; then the file is back
     let directory = Directory::new("x05");
     let server = Server::start([ok(TOKEN)]);
-    let tokens = in_form(&server, Credential::file(directory.file()))
-        .build()
-        .unwrap();
+    let tokens = in_form(&server, Credential::file(directory.file())).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credential);
     assert!(error.is_transient());
-    assert!(
-        error.to_string().contains("secret"),
-        "it names the file: {error}"
-    );
+    assert!(error.to_string().contains("secret"), "it names the file: {error}");
     assert_eq!(server.connections(), 0);
     std::fs::write(directory.file(), SECRET).unwrap();
     recovers("X05", &tokens).await;
@@ -143,21 +112,13 @@ async fn a_file_that_is_no_secret_is_refused_without_being_shown() {
     ];
     for content in contents {
         std::fs::write(directory.file(), content).unwrap();
-        let tokens = in_form(&server, Credential::file(directory.file()))
-            .build()
-            .unwrap();
+        let tokens = in_form(&server, Credential::file(directory.file())).build().unwrap();
         let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Credential, "{error}");
         assert_no_canary([render_all(&error)]);
     }
-    let tokens = in_form(&server, Credential::file(&directory.0))
-        .build()
-        .unwrap();
-    assert_eq!(
-        tokens.token().await.unwrap_err().kind(),
-        ErrorKind::Credential,
-        "a directory"
-    );
+    let tokens = in_form(&server, Credential::file(&directory.0)).build().unwrap();
+    assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Credential, "a directory");
     assert_eq!(server.connections(), 0);
 }
 
@@ -209,22 +170,11 @@ async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
         let server = Server::start([ok(TOKEN)]);
         let faulty = if matches!(way, Vault::Hangs) { 1 } else { 3 };
         let (credential, reads) = vault(way, 0, faulty);
-        let tokens = in_form(&server, credential)
-            .flight_deadline(SOON)
-            .build()
-            .unwrap();
+        let tokens = in_form(&server, credential).flight_deadline(SOON).build().unwrap();
         let error = tokens.token().await.unwrap_err();
-        assert_eq!(
-            (error.kind(), error.is_transient()),
-            (kind, transient),
-            "{way:?}: {error}"
-        );
+        assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{way:?}: {error}");
         assert_no_canary([render_all(&error)]);
-        assert_eq!(
-            server.connections(),
-            0,
-            "{way:?}: no request without a secret"
-        );
+        assert_eq!(server.connections(), 0, "{way:?}: no request without a secret");
         assert!(reads.load(Ordering::SeqCst) <= 3, "{way:?}");
         let tokens_again = tokens.clone();
         recovers("X07", &tokens_again).await;
@@ -237,11 +187,7 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
     for (way, ..) in WAYS {
         let server = Server::start([json_ok(TOKEN, 3600)]);
         let (credential, reads) = vault(way, 1, 3);
-        let tokens = in_form(&server, credential)
-            .max_age(MOMENT)
-            .flight_deadline(SOON)
-            .build()
-            .unwrap();
+        let tokens = in_form(&server, credential).max_age(MOMENT).flight_deadline(SOON).build().unwrap();
         tokens.token().await.unwrap();
         let served = async {
             // Through all the faulty readings and beyond, nobody gets an error or has to wait.
@@ -252,32 +198,22 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
             }
         };
         tokio::time::timeout(PATIENCE, served).await.unwrap();
-        assert!(
-            reads.load(Ordering::SeqCst) >= 5,
-            "{way:?}: it went through all of them"
-        );
+        assert!(reads.load(Ordering::SeqCst) >= 5, "{way:?}: it went through all of them");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_fails_costs_no_token_that_is_still_good() {
     // T30, S10, S11: whatever it says meanwhile
-    for (status, body) in [
-        (503, ""),
-        (500, "<html>"),
-        (400, r#"{"error":"invalid_scope"}"#),
-        (401, r#"{"error":"invalid_client"}"#),
-    ] {
+    for (status, body) in
+        [(503, ""), (500, "<html>"), (400, r#"{"error":"invalid_scope"}"#), (401, r#"{"error":"invalid_client"}"#)]
+    {
         let server = Server::start([json_ok(TOKEN, 3600), json(status, body)]);
         let tokens = builder(&server).max_age(MOMENT).build().unwrap();
         tokens.token().await.unwrap();
         let served = async {
             while server.hits() < 4 {
-                assert_eq!(
-                    tokens.token().await.unwrap().expose_secret(),
-                    TOKEN,
-                    "{status}"
-                );
+                assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN, "{status}");
                 tokio::task::yield_now().await;
             }
         };
@@ -302,20 +238,15 @@ async fn dropping_the_last_handle_ends_the_flight_and_its_socket() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone)
-        .await
-        .expect("a task is left behind");
+    tokio::time::timeout(PATIENCE, gone).await.expect("a task is left behind");
     assert_eq!(server.hits(), 1);
 }
 
 #[tokio::test]
 async fn an_idle_source_has_no_task_and_no_socket() {
     // I7, T28
-    let server = Server::start([vec![
-        Step::ReadReq,
-        Step::Write(response(200, &[], token_json(TOKEN, 3600))),
-        Step::Hang,
-    ]]);
+    let server =
+        Server::start([vec![Step::ReadReq, Step::Write(response(200, &[], token_json(TOKEN, 3600))), Step::Hang]]);
     let tokens = builder(&server).build().unwrap();
     let metrics = tokio::runtime::Handle::current().metrics();
     assert_eq!(metrics.num_alive_tasks(), 0, "none at construction");
@@ -326,9 +257,7 @@ async fn an_idle_source_has_no_task_and_no_socket() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone)
-        .await
-        .expect("a task is left behind");
+    tokio::time::timeout(PATIENCE, gone).await.expect("a task is left behind");
 }
 
 #[cfg(target_os = "linux")]
@@ -371,20 +300,10 @@ fn a_variable_that_is_missing_or_unusable_is_named_and_not_shown() {
         builder_with("http://127.0.0.1:1/token", auth).build()
     };
     assert!(build("WIRE_GOOD").is_ok());
-    for name in [
-        "WIRE_MISSING",
-        "WIRE_EMPTY",
-        "WIRE_NOT_UTF8",
-        "WIRE_LINE_BREAK",
-        "",
-        "a=b",
-    ] {
+    for name in ["WIRE_MISSING", "WIRE_EMPTY", "WIRE_NOT_UTF8", "WIRE_LINE_BREAK", "", "a=b"] {
         let error = build(name).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{name}");
-        assert!(
-            error.to_string().contains(name) && error.to_string().contains("client_secret"),
-            "{error}"
-        );
+        assert!(error.to_string().contains(name) && error.to_string().contains("client_secret"), "{error}");
         assert_no_canary([render_all(&error)]);
     }
 }

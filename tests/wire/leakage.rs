@@ -6,14 +6,12 @@ use std::error::Error as _;
 use std::fmt::{Debug, Display};
 
 use client_credentials::{
-    AccessToken, Cached, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential,
-    Error, ErrorKind, TokenFuture, TokenSource, source_fn,
+    AccessToken, Cached, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Error, ErrorKind,
+    TokenFuture, TokenSource, source_fn,
 };
 use serde::Serialize;
 
-use crate::harness::canary::{
-    self, OTHER, SECRET, TOKEN, assert_no_canary, found, render, render_all,
-};
+use crate::harness::canary::{self, OTHER, SECRET, TOKEN, assert_no_canary, found, render, render_all};
 use crate::harness::server::{Server, Step, answer, json, ok, raw, response, token_json};
 #[cfg(feature = "rustls")]
 use crate::harness::tls::{self, Ca};
@@ -24,10 +22,7 @@ fn auths() -> Vec<ClientAuth> {
         basic(),
         ClientAuth::client_secret_basic_raw("wire", SECRET),
         post(),
-        ClientAuth::client_secret_post(
-            "wire",
-            Credential::from_fn(|| async { Ok::<_, Error>(SECRET) }),
-        ),
+        ClientAuth::client_secret_post("wire", Credential::from_fn(|| async { Ok::<_, Error>(SECRET) })),
         ClientAuth::none("wire"),
     ]
 }
@@ -48,15 +43,9 @@ async fn no_public_value_shows_a_secret() {
     }
     for auth in auths() {
         let server = Server::start([ok(TOKEN)]);
-        let builder = builder_with(&server.url(&format!("/token?key={OTHER}")), auth.clone())
-            .header("x-key", OTHER);
+        let builder = builder_with(&server.url(&format!("/token?key={OTHER}")), auth.clone()).header("x-key", OTHER);
         let tokens = builder.clone().build().unwrap();
-        assert_no_canary([
-            render(&auth),
-            render(&builder),
-            render(&tokens),
-            render(&tokens.token()),
-        ]);
+        assert_no_canary([render(&auth), render(&builder), render(&tokens), render(&tokens.token())]);
         let token = recovers("L01", &tokens).await;
         let ready = tokens.token();
         assert_no_canary([
@@ -77,11 +66,7 @@ async fn no_public_value_shows_a_secret() {
         let constant: Box<dyn TokenSource> = Box::new(AccessToken::bearer(TOKEN, None).unwrap());
         assert_no_canary([render(&constant)]);
     }
-    for unfit in [
-        format!("{TOKEN}\r\n"),
-        format!(" {TOKEN}"),
-        format!("{TOKEN}é"),
-    ] {
+    for unfit in [format!("{TOKEN}\r\n"), format!(" {TOKEN}"), format!("{TOKEN}é")] {
         assert_no_canary([render_all(&AccessToken::bearer(unfit, None).unwrap_err())]);
     }
 }
@@ -89,16 +74,12 @@ async fn no_public_value_shows_a_secret() {
 /// An error of every kind that comes over the wire, from a server that repeats what it should not.
 async fn errors(auth: &ClientAuth) -> Vec<Error> {
     let path = format!("/token?first={SECRET}&second={OTHER}");
-    let echo =
-        format!(r#""error_description":"{SECRET}","error_uri":"https://x.example/{SECRET}""#);
+    let echo = format!(r#""error_description":"{SECRET}","error_uri":"https://x.example/{SECRET}""#);
     let location = format!("http://evil.example/?code={OTHER}");
     let scripts = [
         raw("SSH-2.0-x\r\n"),
         vec![Step::ReadReq, Step::Rst],
-        raw(format!(
-            "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{}",
-            token_json(TOKEN, 1)
-        )),
+        raw(format!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{}", token_json(TOKEN, 1))),
         raw(format!("HTTP/1.1 200 OK\r\nbroken{TOKEN}\r\n\r\n")),
         json(400, format!(r#"{{"error":"invalid_client",{echo}}}"#)),
         json(429, format!(r#"{{"error":"{SECRET}",{echo}}}"#)),
@@ -109,44 +90,28 @@ async fn errors(auth: &ClientAuth) -> Vec<Error> {
         answer(200, &[("content-encoding", SECRET)], TOKEN),
         json(200, format!(r#"{{"access_token":["{TOKEN}"]}}"#)),
         json(200, format!(r#"{{"access_token":"{TOKEN} "}}"#)),
-        json(
-            200,
-            format!(r#"{{"access_token":"{TOKEN}","access_token":"{TOKEN}"}}"#),
-        ),
-        json(
-            200,
-            format!(r#"{{"access_token":"{TOKEN}","token_type":"{SECRET}"}}"#),
-        ),
+        json(200, format!(r#"{{"access_token":"{TOKEN}","access_token":"{TOKEN}"}}"#)),
+        json(200, format!(r#"{{"access_token":"{TOKEN}","token_type":"{SECRET}"}}"#)),
         json(200, format!(r#"{{"access_token":"{TOKEN}""#)),
         json(200, format!(r#""{TOKEN}""#)),
         json(200, format!("access_token={TOKEN}")),
-        json(
-            200,
-            format!(r#"{{"access_token":"{}"}}"#, TOKEN.repeat(5000)),
-        ),
+        json(200, format!(r#"{{"access_token":"{}"}}"#, TOKEN.repeat(5000))),
     ];
     let mut errors = Vec::new();
     for script in scripts {
         let server = Server::start([script]);
-        let tokens = builder_with(&server.url(&path), auth.clone())
-            .attempts(1)
-            .build()
-            .unwrap();
+        let tokens = builder_with(&server.url(&path), auth.clone()).attempts(1).build().unwrap();
         errors.push(tokens.token().await.unwrap_err());
         assert_no_canary([render(&tokens), render(&tokens.token())]);
     }
     let refusing = Server::refusing();
-    let tokens = builder_with(&refusing.url(&path), auth.clone())
-        .build()
-        .unwrap();
+    let tokens = builder_with(&refusing.url(&path), auth.clone()).build().unwrap();
     errors.push(tokens.token().await.unwrap_err());
 
     #[cfg(feature = "rustls")]
     {
         let server = Server::start_tls(tls::self_signed("localhost"), [ok(TOKEN)]);
-        let tokens = builder_with(&server.https(&path), auth.clone())
-            .build()
-            .unwrap();
+        let tokens = builder_with(&server.https(&path), auth.clone()).build().unwrap();
         errors.push(tokens.token().await.unwrap_err());
     }
     errors
@@ -190,23 +155,12 @@ async fn nothing_that_is_logged_shows_a_secret() {
     // L01, L02: everybody's target at TRACE, hyper's, reqwest's and rustls' too; HTTP/1.1, HTTP/2 and TLS, success and
     // failure. Nobody is excused: what a dependency begins to log in its next version shows here.
     canary::watch();
-    let clients: [fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder; 2] = [
-        |builder| builder,
-        |builder| builder.http_client(|| bare().connection_verbose(true)),
-    ];
+    let clients: [fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder; 2] =
+        [|builder| builder, |builder| builder.http_client(|| bare().connection_verbose(true))];
     for auth in [basic(), post()] {
         for client in clients {
-            let server = Server::start([
-                answer(503, &[], ""),
-                json(400, r#"{"error":"slow_down"}"#),
-                ok(TOKEN),
-            ]);
-            let tokens = client(builder_with(
-                &server.url(&format!("/token?x={OTHER}")),
-                auth.clone(),
-            ))
-            .build()
-            .unwrap();
+            let server = Server::start([answer(503, &[], ""), json(400, r#"{"error":"slow_down"}"#), ok(TOKEN)]);
+            let tokens = client(builder_with(&server.url(&format!("/token?x={OTHER}")), auth.clone())).build().unwrap();
             recovers("L02", &tokens).await;
         }
         let server = Server::start([vec![Step::ReadH2Req, Step::Write(vec![0; 9]), Step::Fin]]);
@@ -219,10 +173,7 @@ async fn nothing_that_is_logged_shows_a_secret() {
         #[cfg(feature = "rustls")]
         over_tls(auth).await;
     }
-    let seen: Vec<_> = canary::said()
-        .into_iter()
-        .filter(|(_, text)| found(text).is_some())
-        .collect();
+    let seen: Vec<_> = canary::said().into_iter().filter(|(_, text)| found(text).is_some()).collect();
     assert!(seen.is_empty(), "{seen:?}");
 }
 
@@ -252,8 +203,7 @@ async fn what_an_operator_needs_is_logged() {
     let said = canary::said();
     for text in ["could not be fetched", "status 500", "can be fetched again"] {
         assert!(
-            said.iter()
-                .any(|(target, said)| target == "client_credentials" && said.contains(text)),
+            said.iter().any(|(target, said)| target == "client_credentials" && said.contains(text)),
             "{text}: {said:?}"
         );
     }
@@ -268,9 +218,7 @@ async fn a_narrower_scope_is_told_once() {
     for time in ["the first", "and no other"] {
         assert_eq!(tokens.token().await.unwrap().scope(), Some("told:one"));
         let said = canary::said();
-        let told = said
-            .iter()
-            .filter(|(_, said)| said.contains("narrower scope") && said.contains("told:two"));
+        let told = said.iter().filter(|(_, said)| said.contains("narrower scope") && said.contains("told:two"));
         assert_eq!(told.count(), 1, "{time}");
     }
 }
@@ -289,10 +237,7 @@ fn the_eye_sees_canaries_in_all_their_forms() {
     assert_eq!(found("harmless"), None);
     let leaking = std::io::Error::other(Leaking(SECRET));
     assert_eq!(found(&render_all(&leaking)), Some(SECRET), "in a source");
-    assert!(
-        leaking.source().is_none(),
-        "which io::Error does not show as one"
-    );
+    assert!(leaking.source().is_none(), "which io::Error does not show as one");
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -313,9 +258,7 @@ fn no_function_is_instrumented_with_its_arguments() {
                 files += 1;
                 let text = std::fs::read_to_string(&path).unwrap();
                 for (number, line) in text.lines().enumerate() {
-                    let bad = line.contains("instrument")
-                        && line.contains("#[")
-                        && !line.contains("skip_all");
+                    let bad = line.contains("instrument") && line.contains("#[") && !line.contains("skip_all");
                     assert!(!bad, "{}:{}", path.display(), number + 1);
                 }
             }
@@ -346,28 +289,14 @@ fn what_holds_a_secret_can_be_neither_displayed_nor_serialized() {
     <TokenFuture<'static> as HasNot<_>>::proven();
     // They can be debugged, which the tests above look into.
     fn debuggable<T: Debug>() {}
-    debuggable::<(
-        AccessToken,
-        Credential,
-        ClientAuth,
-        ClientCredentials,
-        ClientCredentialsBuilder,
-    )>();
+    debuggable::<(AccessToken, Credential, ClientAuth, ClientCredentials, ClientCredentialsBuilder)>();
 }
 
 #[tokio::test]
 async fn a_response_is_never_part_of_an_error() {
     // L01: a success body that is no use
-    for body in [
-        TOKEN.to_owned(),
-        format!("{{\"access_token\": {TOKEN}}}"),
-        format!("<p>{TOKEN}</p>"),
-    ] {
-        let server = Server::start([vec![
-            Step::ReadReq,
-            Step::Write(response(200, &[], body)),
-            Step::Fin,
-        ]]);
+    for body in [TOKEN.to_owned(), format!("{{\"access_token\": {TOKEN}}}"), format!("<p>{TOKEN}</p>")] {
+        let server = Server::start([vec![Step::ReadReq, Step::Write(response(200, &[], body)), Step::Fin]]);
         let error = builder(&server).build().unwrap().token().await.unwrap_err();
         assert_no_canary([render_all(&error)]);
     }

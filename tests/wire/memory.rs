@@ -32,18 +32,12 @@ fn after_the_drop_no_copy_of_ours_is_left() {
         let output = output.expect("we are the parent");
         child::assert_passed(&output);
         let said = String::from_utf8_lossy(&output.stdout);
-        return said
-            .lines()
-            .filter(|line| line.starts_with("memory:"))
-            .for_each(|line| println!("{line}"));
+        return said.lines().filter(|line| line.starts_with("memory:")).for_each(|line| println!("{line}"));
     };
     let mut search = Search::new();
     assert_eq!(search.all(), [0, 0, 0], "before anything was sent");
 
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // All tokens are held until the end, so that what is freed is not hidden by what is allocated next.
     let mut tokens = Vec::new();
     runtime.block_on(async {
@@ -60,19 +54,13 @@ fn after_the_drop_no_copy_of_ours_is_left() {
         2 * FETCHES
     );
     let [secret, basic, token] = left;
-    assert_eq!(
-        secret, 0,
-        "in a form, and read from a credential: all wiped"
-    );
+    assert_eq!(secret, 0, "in a form, and read from a credential: all wiped");
     // hyper's buffers, which it frees without wiping: of the head that it sent, and of the response that it received.
     // The allocator hands them out again, so that there are fewer than requests.
     assert!(basic <= FETCHES && token <= 2 * FETCHES, "{left:?}");
     // Each copy of ours begins its allocation (at a multiple of 16 with this allocator) as it is, or with one of these
     // before it; in hyper's there is a head before it.
-    let ours = [
-        (BASIC, vec!["", "Basic "]),
-        (TOKEN, vec!["", "Bearer ", r#"{"access_token":""#]),
-    ];
+    let ours = [(BASIC, vec!["", "Basic "]), (TOKEN, vec!["", "Bearer ", r#"{"access_token":""#])];
     for (canary, beginnings) in ours {
         for place in search.places(canary) {
             let begins = |before: &&str| (place - before.len() as u64) % 16 == 0;
@@ -88,10 +76,7 @@ async fn fetch(url: &str, auth: ClientAuth, search: &mut Search, tokens: &mut Ve
         tokens.push(source.token().await.unwrap());
     }
     let [secret, _, held] = search.all();
-    assert!(
-        secret > 0 && held >= tokens.len(),
-        "the search finds what is there"
-    );
+    assert!(secret > 0 && held >= tokens.len(), "the search finds what is there");
 }
 
 /// Looks for the three in all memory that can be written, but not in what it reads into.
@@ -102,10 +87,7 @@ struct Search {
 
 impl Search {
     fn new() -> Self {
-        Search {
-            memory: File::open("/proc/self/mem").unwrap(),
-            part: vec![0; 1 << 20],
-        }
+        Search { memory: File::open("/proc/self/mem").unwrap(), part: vec![0; 1 << 20] }
     }
 
     fn all(&mut self) -> [usize; 3] {
@@ -120,21 +102,12 @@ impl Search {
         for region in self.regions() {
             let mut at = region.start;
             while at < region.end {
-                let length = usize::try_from(region.end - at)
-                    .unwrap()
-                    .min(self.part.len());
-                let read = self
-                    .memory
-                    .read_at(&mut self.part[..length], at)
-                    .unwrap_or(0);
+                let length = usize::try_from(region.end - at).unwrap().min(self.part.len());
+                let read = self.memory.read_at(&mut self.part[..length], at).unwrap_or(0);
                 let found = find(&self.part[..read], canary.as_bytes());
                 places.extend(found.into_iter().map(|place| at + place as u64 - lost));
                 // What lies across the border is found in the next part.
-                at += if length == self.part.len() {
-                    length - canary.len() + 1
-                } else {
-                    length
-                } as u64;
+                at += if length == self.part.len() { length - canary.len() + 1 } else { length } as u64;
             }
         }
         places.dedup();
@@ -149,18 +122,11 @@ impl Search {
             let (range, rest) = line.split_once(' ')?;
             let (start, end) = range.split_once('-')?;
             let number = |text| u64::from_str_radix(text, 16).ok();
-            rest.starts_with("rw")
-                .then_some(number(start)?..number(end)?)
+            rest.starts_with("rw").then_some(number(start)?..number(end)?)
         });
-        let without_own = writable.flat_map(|region| {
-            [
-                region.start..region.end.min(own.start),
-                region.start.max(own.end)..region.end,
-            ]
-        });
-        without_own
-            .filter(|region| region.start < region.end)
-            .collect()
+        let without_own = writable
+            .flat_map(|region| [region.start..region.end.min(own.start), region.start.max(own.end)..region.end]);
+        without_own.filter(|region| region.start < region.end).collect()
     }
 
     fn around(&self, place: u64) -> String {
@@ -171,12 +137,6 @@ impl Search {
 }
 
 fn find(bytes: &[u8], canary: &[u8]) -> Vec<usize> {
-    let starts = bytes
-        .iter()
-        .enumerate()
-        .filter(|(_, byte)| **byte == canary[0]);
-    starts
-        .map(|(at, _)| at)
-        .filter(|at| bytes[*at..].starts_with(canary))
-        .collect()
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == canary[0]);
+    starts.map(|(at, _)| at).filter(|at| bytes[*at..].starts_with(canary)).collect()
 }

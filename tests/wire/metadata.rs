@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
@@ -69,11 +67,7 @@ async fn failed(tokens: &ClientCredentials) -> Error {
 async fn the_token_endpoint_is_found_inside_the_first_flight() {
     let server = server();
     server.now([own(&server, "/token"), ok("t1"), ok("t2")]);
-    let tokens = builder(&server)
-        .header("user-agent", "wire/1")
-        .header("x-api-key", SECRET)
-        .build()
-        .unwrap();
+    let tokens = builder(&server).header("user-agent", "wire/1").header("x-api-key", SECRET).build().unwrap();
     assert_eq!(server.connections(), 0, "not by build()");
     for one in futures_util::future::join_all((0..10).map(|_| tokens.token())).await {
         assert_eq!(one.unwrap().expose_secret(), "t1");
@@ -94,10 +88,7 @@ async fn openid_discovery_is_the_fallback() {
     for (row, first) in [
         ("missing", json(404, "{}")),
         ("a page", answer(200, &[], "<html>")),
-        (
-            "another issuer",
-            document("https://evil.example", "https://evil.example/token"),
-        ),
+        ("another issuer", document("https://evil.example", "https://evil.example/token")),
         ("not for everybody", json(403, "{}")),
         ("broken", json(500, "{}")),
         ("far too long", answer(200, &[], vec![b' '; 2 << 20])),
@@ -137,14 +128,9 @@ async fn metadata_of_another_issuer_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Response);
     assert!(!error.is_transient());
     let text = error.to_string();
-    let at = format!(
-        "{}: it is of the issuer {almost} and not exactly of",
-        server.url(FIRST.trim_start_matches("GET "))
-    );
-    assert!(
-        text.contains(&at) && text.contains(SECOND.trim_start_matches("GET ")),
-        "{text}"
-    );
+    let at =
+        format!("{}: it is of the issuer {almost} and not exactly of", server.url(FIRST.trim_start_matches("GET ")));
+    assert!(text.contains(&at) && text.contains(SECOND.trim_start_matches("GET ")), "{text}");
     assert_eq!(lines(&server), [FIRST, SECOND]);
     server.now([own(&server, "/token"), ok(TOKEN)]);
     recovers("M01", &tokens).await;
@@ -170,34 +156,21 @@ fn an_issuer_is_https_and_nothing_is_given_twice() {
     let faults = |builder: ClientCredentialsBuilder| builder.build().unwrap_err().to_string();
     let from = |issuer: &str| ClientCredentials::from_issuer(issuer, basic()).http_client(bare);
     for (issuer, flaw) in [
-        (
-            "http://auth.example.com",
-            "dangerously_allow_http(\"auth.example.com\")",
-        ),
+        ("http://auth.example.com", "dangerously_allow_http(\"auth.example.com\")"),
         ("https://auth.example.com?a=b", "query or fragment"),
         ("https://me:canary@auth.example.com", "user information"),
         ("auth.example.com", "not an absolute URL"),
     ] {
         let text = faults(from(issuer));
-        assert!(
-            text.contains("issuer ") && text.contains(flaw) && !text.contains("canary"),
-            "{text}"
-        );
+        assert!(text.contains("issuer ") && text.contains(flaw) && !text.contains("canary"), "{text}");
     }
     let good = || from("https://auth.example.com");
     assert!(good().build().is_ok());
-    assert!(
-        faults(good().pin_token_endpoint_origin("https://a.example/token"))
-            .contains("more than an origin")
-    );
+    assert!(faults(good().pin_token_endpoint_origin("https://a.example/token")).contains("more than an origin"));
     assert!(faults(good().pin_token_endpoint_origin("http://a.example")).contains("unencrypted"));
     assert!(faults(good().metadata_lifetime(Duration::ZERO)).contains("metadata_lifetime"));
     let fixed = ClientCredentials::builder("https://auth.example.com/token", basic());
-    let text = faults(
-        fixed
-            .metadata_lifetime(SOON)
-            .pin_token_endpoint_origin("https://a.example"),
-    );
+    let text = faults(fixed.metadata_lifetime(SOON).pin_token_endpoint_origin("https://a.example"));
     assert_eq!(text.matches("is for from_issuer").count(), 2, "{text}");
     #[cfg(feature = "jwt")]
     assert!(faults(good().issuer("https://auth.example.com")).contains("issuer is given already"));
@@ -210,11 +183,7 @@ async fn a_token_endpoint_over_http_elsewhere_or_off_its_pin_sees_nothing() {
     elsewhere.now([ok(TOKEN)]);
     for (endpoint, pin, flaw) in [
         (elsewhere.url("/token"), None, "is not https"),
-        (
-            elsewhere.https("/token"),
-            Some("https://pinned.example"),
-            "is not at the pinned origin",
-        ),
+        (elsewhere.https("/token"), Some("https://pinned.example"), "is not at the pinned origin"),
     ] {
         server.now([document(&issuer(&server), &endpoint)]);
         let mut unpinned = builder(&server);
@@ -241,25 +210,14 @@ async fn metadata_are_bounded_in_size_and_time() {
     let tokens = builder(&server).build().unwrap();
     let error = failed(&tokens).await;
     assert_eq!(error.kind(), ErrorKind::Response);
-    assert!(
-        error
-            .to_string()
-            .contains("the response of the metadata is larger than"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the response of the metadata is larger than"), "{error}");
 
-    server.now([vec![
-        Step::ReadReq,
-        Step::Drip(head(200, &[]), Duration::from_secs(1)),
-    ]]);
+    server.now([vec![Step::ReadReq, Step::Drip(head(200, &[]), Duration::from_secs(1))]]);
     let tokens = builder(&server).attempt_timeout(SOON).build().unwrap();
     let error = failed(&tokens).await;
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert!(error.is_transient());
-    let at = format!(
-        "the metadata at {}",
-        server.url(FIRST.trim_start_matches("GET "))
-    );
+    let at = format!("the metadata at {}", server.url(FIRST.trim_start_matches("GET ")));
     assert!(error.to_string().starts_with(&at), "{error}");
     server.now([own(&server, "/token"), ok(TOKEN)]);
     recovers("M06", &tokens).await;
@@ -291,31 +249,16 @@ async fn a_token_endpoint_that_moves_is_adopted_with_new_metadata_only() {
     // M08
     let server = server();
     let gone = json(404, "{}");
-    server.now([
-        own(&server, "/old"),
-        ok("t1"),
-        ok("t2"),
-        gone,
-        own(&server, "/new"),
-        ok("t3"),
-        ok("t4"),
-    ]);
+    server.now([own(&server, "/old"), ok("t1"), ok("t2"), gone, own(&server, "/new"), ok("t3"), ok("t4")]);
     let tokens = builder(&server).build().unwrap();
     renewed(&tokens).await.unwrap();
     renewed(&tokens).await.unwrap();
-    assert_eq!(
-        lines(&server)[1..],
-        ["POST /old", "POST /old"],
-        "the metadata are kept"
-    );
+    assert_eq!(lines(&server)[1..], ["POST /old", "POST /old"], "the metadata are kept");
     let error = renewed(&tokens).await.unwrap_err();
     assert_eq!(error.status().map(|status| status.as_u16()), Some(404));
     assert_eq!(renewed(&tokens).await.unwrap(), "t3");
     assert_eq!(renewed(&tokens).await.unwrap(), "t4");
-    assert_eq!(
-        lines(&server)[3..],
-        ["POST /old", FIRST, "POST /new", "POST /new"]
-    );
+    assert_eq!(lines(&server)[3..], ["POST /old", FIRST, "POST /new", "POST /new"]);
     #[cfg(feature = "tracing")]
     assert_eq!(told(&server, "the token endpoint has moved"), 1);
 }
@@ -351,11 +294,7 @@ async fn the_configured_method_is_used_whatever_the_metadata_list() {
         assert_eq!(post.body(), "grant_type=client_credentials");
     }
     #[cfg(feature = "tracing")]
-    assert_eq!(
-        told(&server, "does not list the client's method"),
-        1,
-        "one warning"
-    );
+    assert_eq!(told(&server, "does not list the client's method"), 1, "one warning");
 }
 
 #[tokio::test]
@@ -376,6 +315,5 @@ async fn a_server_that_lists_the_method_or_nothing_is_not_warned_about() {
 fn told(server: &Server, what: &str) -> usize {
     let said = crate::harness::canary::said().into_iter();
     let issuer = format!("issuer={}", issuer(server));
-    said.filter(|(_, text)| text.contains(&issuer) && text.contains(what))
-        .count()
+    said.filter(|(_, text)| text.contains(&issuer) && text.contains(what)).count()
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
 
 use crate::certificates::trusting;
 use crate::credentials::Directory;
@@ -42,9 +40,7 @@ impl Pair {
 }
 
 fn builder(server: &Server, ca: &Ca, auth: ClientAuth) -> ClientCredentialsBuilder {
-    builder_with(&server.https("/token"), auth)
-        .http_client(trusting(ca))
-        .forced_refreshes(100, MOMENT)
+    builder_with(&server.https("/token"), auth).http_client(trusting(ca)).forced_refreshes(100, MOMENT)
 }
 
 /// Gives up the token, if there is one, and gets another.
@@ -79,11 +75,7 @@ async fn a_rotated_certificate_is_shown_over_a_new_connection() {
 
     assert_eq!(renewed(&tokens).await, "t1");
     assert_eq!(renewed(&tokens).await, "t2");
-    assert_eq!(
-        made.load(Ordering::SeqCst),
-        2,
-        "by build(), and for the pair"
-    );
+    assert_eq!(made.load(Ordering::SeqCst), 2, "by build(), and for the pair");
     pair.replace(&two);
     assert_eq!(renewed(&tokens).await, "t3");
     assert_eq!(made.load(Ordering::SeqCst), 3, "for the new pair");
@@ -91,10 +83,7 @@ async fn a_rotated_certificate_is_shown_over_a_new_connection() {
     assert_eq!(server.connections(), 3);
 
     for request in server.requests() {
-        assert_eq!(
-            request.body(),
-            "grant_type=client_credentials&client_id=wire"
-        );
+        assert_eq!(request.body(), "grant_type=client_credentials&client_id=wire");
         assert!(request.header("authorization").is_empty());
     }
 }
@@ -127,10 +116,7 @@ async fn an_expired_certificate_is_no_end() {
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     // The server's alert may come after it has closed the connection on what we sent.
-    assert!(
-        matches!(error.kind(), ErrorKind::Tls | ErrorKind::Transport),
-        "{error:#}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::Tls | ErrorKind::Transport), "{error:#}");
     assert_eq!(server.hits(), 0);
     pair.replace(&new);
     recovers("X11", &tokens).await;
@@ -142,11 +128,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_first_is_refused() {
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
     let either = |a: &String, b: &String| Credential::from(a.as_str()).or(b.as_str());
-    let auth = ClientAuth::mutual_tls(
-        "wire",
-        either(&one.certificate, &two.certificate),
-        either(&one.key, &two.key),
-    );
+    let auth = ClientAuth::mutual_tls("wire", either(&one.certificate, &two.certificate), either(&one.key, &two.key));
     let refused = json(401, r#"{"error":"invalid_client"}"#);
     let server = Server::start_tls(ca.mutual("localhost"), [refused, ok("t1"), ok("t2")]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
@@ -161,11 +143,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_handshake_refuses_the_first()
     let ca = Ca::new();
     let [old, new] = [ca.expired_client(), ca.client()];
     let either = |a: &String, b: &String| Credential::from(a.as_str()).or(b.as_str());
-    let auth = ClientAuth::mutual_tls(
-        "wire",
-        either(&old.certificate, &new.certificate),
-        either(&old.key, &new.key),
-    );
+    let auth = ClientAuth::mutual_tls("wire", either(&old.certificate, &new.certificate), either(&old.key, &new.key));
     let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
     assert_eq!(renewed(&tokens).await, TOKEN);
@@ -203,10 +181,7 @@ fn without_tls_there_is_no_mutual_tls() {
             .build()
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration);
-        assert!(
-            error.to_string().contains("token_endpoint is not https"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("token_endpoint is not https"), "{error}");
     }
 }
 
@@ -244,11 +219,7 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     let pair = Pair::new("mtls-same", &one);
     let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2"].map(ok));
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
-    let refused = answer(
-        401,
-        &[("www-authenticate", "Bearer error=\"invalid_token\"")],
-        "",
-    );
+    let refused = answer(401, &[("www-authenticate", "Bearer error=\"invalid_token\"")], "");
     let served = || answer(200, &[], "served");
     let api = Server::start_tls(ca.mutual("localhost"), [served(), refused, served()]);
 
@@ -256,26 +227,17 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     let bearer = BearerAuth::for_origin(&origin, tokens.clone()).unwrap();
     let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
         .with(bearer)
-        .with(SameCertificate::new(move || {
-            trusting().pool_max_idle_per_host(0)
-        }))
+        .with(SameCertificate::new(move || trusting().pool_max_idle_per_host(0)))
         .build();
     let call = async || client.get(&origin).send().await.unwrap().status();
 
     assert_eq!(call().await, 200);
     pair.replace(&two);
-    assert_eq!(
-        call().await,
-        200,
-        "refused with the first, served with the second"
-    );
+    assert_eq!(call().await, 200, "refused with the first, served with the second");
     assert_eq!(api.shown(), shown(&[&one, &one, &two]));
     let requests = api.requests();
     let sent = requests.iter().map(|one| one.header("authorization")[0]);
-    assert_eq!(
-        sent.collect::<Vec<_>>(),
-        ["Bearer t1", "Bearer t1", "Bearer t2"]
-    );
+    assert_eq!(sent.collect::<Vec<_>>(), ["Bearer t1", "Bearer t1", "Bearer t2"]);
 
     let token = tokens.token().await.unwrap();
     let certificate = token.client_certificate().unwrap();
@@ -306,14 +268,10 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
     let mut extensions = http::Extensions::new();
     let mut call = async |request: reqwest_middleware::RequestBuilder| {
         let request = request.build().unwrap();
-        client
-            .execute_with_extensions(request, &mut extensions)
-            .await
+        client.execute_with_extensions(request, &mut extensions).await
     };
     assert!(call(client.get(api.https(""))).await.is_ok());
-    let own = client
-        .get(elsewhere.https(""))
-        .header("authorization", "Basic own");
+    let own = client.get(elsewhere.https("")).header("authorization", "Basic own");
     for request in [client.get(elsewhere.https("")), own] {
         assert!(call(request).await.is_err(), "who shows none is refused");
     }
@@ -324,8 +282,6 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
 #[tokio::test]
 async fn other_methods_show_no_certificate() {
     let server = Server::start([ok(TOKEN)]);
-    let tokens = builder_with(&server.url("/token"), basic())
-        .build()
-        .unwrap();
+    let tokens = builder_with(&server.url("/token"), basic()).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().client_certificate(), None);
 }

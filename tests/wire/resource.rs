@@ -1,8 +1,6 @@
 //! From an API to its authorization server: family M, as far as APIs name servers.
 
-use client_credentials::{
-    ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource,
-};
+use client_credentials::{ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource};
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
@@ -16,10 +14,7 @@ struct Pair {
 }
 
 fn pair() -> Pair {
-    Pair {
-        api: Server::start([]),
-        auth: Server::start([]),
-    }
+    Pair { api: Server::start([]), auth: Server::start([]) }
 }
 
 impl Pair {
@@ -32,11 +27,7 @@ impl Pair {
     }
 
     fn builder(&self) -> ClientCredentialsBuilder {
-        hasty(ClientCredentials::for_resource(
-            &self.resource(),
-            [self.issuer()],
-            basic(),
-        ))
+        hasty(ClientCredentials::for_resource(&self.resource(), [self.issuer()], basic()))
     }
 
     /// What the API tells of itself.
@@ -66,10 +57,7 @@ fn of_api(resource: &str, servers: &[&str]) -> Script {
 /// What a server with this token endpoint tells of itself.
 fn of_server(server: &Server, token_endpoint: &str) -> Script {
     let issuer = issuer(server);
-    json(
-        200,
-        format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}"}}"#),
-    )
+    json(200, format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}"}}"#))
 }
 
 fn at_home(server: &Server) -> Script {
@@ -117,9 +105,7 @@ async fn failed(tokens: &ClientCredentials) -> Error {
 
 fn form(server: &Server, request: usize) -> Vec<(String, String)> {
     let body = server.requests()[request].body().to_owned();
-    form_urlencoded::parse(body.as_bytes())
-        .into_owned()
-        .collect()
+    form_urlencoded::parse(body.as_bytes()).into_owned().collect()
 }
 
 fn challenge(text: &str) -> HeaderMap {
@@ -134,27 +120,15 @@ async fn from_the_apis_url_to_a_token_in_one_flight() {
     let pair = pair();
     pair.api.now([pair.own()]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
-    let tokens = pair
-        .builder()
-        .header("x-api-key", SECRET)
-        .scope("read")
-        .build()
-        .unwrap();
+    let tokens = pair.builder().header("x-api-key", SECRET).scope("read").build().unwrap();
     assert_eq!(pair.api.connections(), 0, "not by build()");
     for one in futures_util::future::join_all((0..10).map(|_| tokens.token())).await {
         assert_eq!(one.unwrap().expose_secret(), TOKEN);
     }
     assert_eq!(lines(&pair.api), [OF_API]);
     assert_eq!(lines(&pair.auth), [OF_SERVER, "POST /token"]);
-    let expected = [
-        ("grant_type", "client_credentials"),
-        ("scope", "read"),
-        ("resource", &pair.resource()),
-    ];
-    assert_eq!(
-        form(&pair.auth, 1),
-        expected.map(|(name, value)| (name.into(), value.into()))
-    );
+    let expected = [("grant_type", "client_credentials"), ("scope", "read"), ("resource", &pair.resource())];
+    assert_eq!(form(&pair.auth, 1), expected.map(|(name, value)| (name.into(), value.into())));
     let get = &pair.api.requests()[0];
     assert_no_canary([get.head()]);
     assert!(get.body().is_empty() && get.header("authorization").is_empty());
@@ -164,13 +138,7 @@ async fn from_the_apis_url_to_a_token_in_one_flight() {
 async fn another_resource_or_none_is_sent_if_that_is_said() {
     let another = |builder: ClientCredentialsBuilder| builder.resource("urn:api");
     let none = |builder: ClientCredentialsBuilder| builder.omit_resource();
-    for (change, sent) in [
-        (
-            another as fn(ClientCredentialsBuilder) -> _,
-            &["urn:api"][..],
-        ),
-        (none, &[]),
-    ] {
+    for (change, sent) in [(another as fn(ClientCredentialsBuilder) -> _, &["urn:api"][..]), (none, &[])] {
         let pair = pair();
         pair.api.now([pair.own()]);
         pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
@@ -186,10 +154,7 @@ async fn another_resource_or_none_is_sent_if_that_is_said() {
 #[tokio::test]
 async fn no_server_that_is_not_allowed_is_talked_to() {
     let (pair, evil) = (pair(), Server::start([ok(TOKEN)]));
-    pair.api.now([of_api(
-        &pair.resource(),
-        &[&issuer(&evil), "https://evil.example/?canary"],
-    )]);
+    pair.api.now([of_api(&pair.resource(), &[&issuer(&evil), "https://evil.example/?canary"])]);
     let tokens = pair.builder().build().unwrap();
     let error = failed(&tokens).await;
     assert_eq!(error.kind(), ErrorKind::Response);
@@ -204,8 +169,7 @@ async fn no_server_that_is_not_allowed_is_talked_to() {
     assert_eq!((evil.connections(), pair.auth.connections()), (0, 0));
 
     // The first that is allowed is taken.
-    pair.api
-        .now([of_api(&pair.resource(), &[&issuer(&evil), &pair.issuer()])]);
+    pair.api.now([of_api(&pair.resource(), &[&issuer(&evil), &pair.issuer()])]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     recovers("allowed", &tokens).await;
     assert_eq!(evil.connections(), 0);
@@ -214,11 +178,7 @@ async fn no_server_that_is_not_allowed_is_talked_to() {
 #[tokio::test]
 async fn metadata_of_another_resource_are_refused() {
     let pair = pair();
-    for resource in [
-        pair.api.url("/v1"),
-        pair.api.url("/v1/mcp/"),
-        "https://evil.example/v1/mcp".into(),
-    ] {
+    for resource in [pair.api.url("/v1"), pair.api.url("/v1/mcp/"), "https://evil.example/v1/mcp".into()] {
         pair.api.now([of_api(&resource, &[&pair.issuer()])]);
         let error = failed(&pair.builder().build().unwrap()).await;
         assert_eq!(error.kind(), ErrorKind::Response);
@@ -237,15 +197,11 @@ async fn metadata_of_another_resource_are_refused() {
 async fn a_resource_around_the_api_will_do_if_that_is_said() {
     let pair = pair();
     let whole = pair.api.url("");
-    pair.api
-        .now([json(404, "{}"), of_api(&whole, &[&pair.issuer()])]);
+    pair.api.now([json(404, "{}"), of_api(&whole, &[&pair.issuer()])]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let tokens = pair.builder().accept_enclosing_resource().build().unwrap();
     tokens.token().await.unwrap();
-    assert_eq!(
-        lines(&pair.api),
-        [OF_API, "GET /.well-known/oauth-protected-resource"]
-    );
+    assert_eq!(lines(&pair.api), [OF_API, "GET /.well-known/oauth-protected-resource"]);
     let resource = ("resource".to_owned(), whole);
     assert!(form(&pair.auth, 1).contains(&resource), "its own name");
 
@@ -253,21 +209,14 @@ async fn a_resource_around_the_api_will_do_if_that_is_said() {
     let beside = pair.api.url("/v1/mc");
     pair.api.now([of_api(&beside, &[&pair.issuer()])]);
     let tokens = pair.builder().accept_enclosing_resource().build().unwrap();
-    assert!(
-        failed(&tokens)
-            .await
-            .to_string()
-            .contains("which does not enclose")
-    );
+    assert!(failed(&tokens).await.to_string().contains("which does not enclose"));
 }
 
 #[tokio::test]
 async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
     let pair = pair();
     let there = pair.api.url("/metadata/mcp");
-    let headers = challenge(&format!(
-        r#"Bearer error="invalid_token", resource_metadata="{there}""#
-    ));
+    let headers = challenge(&format!(r#"Bearer error="invalid_token", resource_metadata="{there}""#));
     pair.api.now([pair.own()]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let tokens = pair.builder().resource_metadata_from(&headers).build();
@@ -284,8 +233,7 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
 
     // Of this resource all the same.
     let headers = challenge(&format!(r#"DPoP resource_metadata="{there}""#));
-    pair.api
-        .now([of_api(&pair.api.url("/v1/other"), &[&pair.issuer()])]);
+    pair.api.now([of_api(&pair.api.url("/v1/other"), &[&pair.issuer()])]);
     let tokens = pair.builder().resource_metadata_from(&headers).build();
     let error = failed(&tokens.unwrap()).await;
     assert!(error.to_string().contains("not exactly"), "{error}");
@@ -294,18 +242,10 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
 #[test]
 fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
     // M05
-    let good = || {
-        hasty(ClientCredentials::for_resource(
-            "https://api.example.com/mcp",
-            ["https://auth.example.com"],
-            basic(),
-        ))
-    };
+    let good =
+        || hasty(ClientCredentials::for_resource("https://api.example.com/mcp", ["https://auth.example.com"], basic()));
     for (url, flaw) in [
-        (
-            "https://169.254.169.254/latest/meta-data",
-            "no public address",
-        ),
+        ("https://169.254.169.254/latest/meta-data", "no public address"),
         ("https://[::ffff:127.0.0.1]/x", "no public address"),
         ("https://0x7f000001/x", "is at 127.0.0.1"),
         ("http://127.0.0.1/x", "is not https"),
@@ -314,15 +254,9 @@ fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
         ("/x", "is not a URL"),
     ] {
         let headers = challenge(&format!(r#"Bearer resource_metadata="{url}""#));
-        let text = good()
-            .resource_metadata_from(&headers)
-            .build()
-            .unwrap_err()
-            .to_string();
+        let text = good().resource_metadata_from(&headers).build().unwrap_err().to_string();
         assert!(
-            text.contains("resource_metadata of the challenge")
-                && text.contains(flaw)
-                && !text.contains("canary"),
+            text.contains("resource_metadata of the challenge") && text.contains(flaw) && !text.contains("canary"),
             "{text}"
         );
     }
@@ -333,27 +267,15 @@ fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
 #[test]
 fn a_resource_is_https_and_what_is_allowed_is_named() {
     let faults = |builder: ClientCredentialsBuilder| builder.build().unwrap_err().to_string();
-    let of = |resource: &str| {
-        hasty(ClientCredentials::for_resource(
-            resource,
-            ["https://auth.example.com"],
-            basic(),
-        ))
-    };
+    let of = |resource: &str| hasty(ClientCredentials::for_resource(resource, ["https://auth.example.com"], basic()));
     for (resource, flaw) in [
-        (
-            "http://api.example.com",
-            "dangerously_allow_http(\"api.example.com\")",
-        ),
+        ("http://api.example.com", "dangerously_allow_http(\"api.example.com\")"),
         ("https://api.example.com/#f", "fragment"),
         ("https://me:canary@api.example.com", "user information"),
         ("api.example.com", "not an absolute URL"),
     ] {
         let text = faults(of(resource));
-        assert!(
-            text.contains("resource ") && text.contains(flaw) && !text.contains("canary"),
-            "{text}"
-        );
+        assert!(text.contains("resource ") && text.contains(flaw) && !text.contains("canary"), "{text}");
     }
     assert!(of("https://api.example.com?tenant=1").build().is_ok());
 
@@ -361,15 +283,8 @@ fn a_resource_is_https_and_what_is_allowed_is_named() {
     let api = "https://api.example.com";
     let text = faults(ClientCredentials::for_resource(api, none, basic()));
     assert!(text.contains("allowed_issuers is empty"), "{text}");
-    let text = faults(ClientCredentials::for_resource(
-        api,
-        ["http://a.example", "https://b.example?x"],
-        basic(),
-    ));
-    assert!(
-        text.contains("allowed_issuers would send") && text.contains("allowed_issuers has a query"),
-        "{text}"
-    );
+    let text = faults(ClientCredentials::for_resource(api, ["http://a.example", "https://b.example?x"], basic()));
+    assert!(text.contains("allowed_issuers would send") && text.contains("allowed_issuers has a query"), "{text}");
 
     let headers = HeaderMap::new();
     let text = faults(
@@ -389,10 +304,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
     let (pair, evil) = (pair(), Server::start([ok(TOKEN)]));
     let port = evil.address().port();
     for (host, flaw) in [
-        (
-            "169.254.169.254",
-            "is at 169.254.169.254, which is no public address",
-        ),
+        ("169.254.169.254", "is at 169.254.169.254, which is no public address"),
         ("10.0.0.1", "is at 10.0.0.1"),
         ("[::1]", "is at ::1"),
         ("[::ffff:127.0.0.1]", "is at ::ffff:127.0.0.1"),
@@ -402,38 +314,24 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
         ("localhost", "is at 127.0.0.1"),
     ] {
         pair.api.now([pair.own()]);
-        pair.auth.now([of_server(
-            &pair.auth,
-            &format!("https://{host}:{port}/token?canary"),
-        )]);
+        pair.auth.now([of_server(&pair.auth, &format!("https://{host}:{port}/token?canary"))]);
         let before = pair.auth.connections();
         let error = failed(&pair.builder().build().unwrap()).await;
         assert_eq!(error.kind(), ErrorKind::Response, "{error:#}");
         assert!(!error.is_transient(), "not again in this flight");
         let text = error.to_string();
-        assert!(
-            text.contains(flaw) && text.contains("pin_token_endpoint_origin"),
-            "{text}"
-        );
+        assert!(text.contains(flaw) && text.contains("pin_token_endpoint_origin"), "{text}");
         assert!(!text.contains("canary"), "{text}");
         // Its metadata only: at both places, where the address was seen in the document.
-        assert!(
-            pair.auth.requests()[before..]
-                .iter()
-                .all(|request| request.line().starts_with("GET "))
-        );
+        assert!(pair.auth.requests()[before..].iter().all(|request| request.line().starts_with("GET ")));
     }
     assert_eq!(evil.connections(), 0);
 
     // With from_issuer an internal one is as good as any.
-    pair.auth
-        .now([of_server(&pair.auth, &evil.https("/token"))]);
+    pair.auth.now([of_server(&pair.auth, &evil.https("/token"))]);
     let tokens = hasty(ClientCredentials::from_issuer(&pair.issuer(), basic()));
     let tokens = tokens.connect_timeout(SOON).attempts(1);
-    assert_ne!(
-        failed(&tokens.build().unwrap()).await.kind(),
-        ErrorKind::Response
-    );
+    assert_ne!(failed(&tokens.build().unwrap()).await.kind(), ErrorKind::Response);
     evil.connected(1).await;
 }
 
@@ -447,8 +345,7 @@ async fn a_private_address_that_the_user_named_is_fine() {
     let address = inside.address();
     for pinned in [true, false] {
         pair.api.now([pair.own()]);
-        pair.auth
-            .now([of_server(&pair.auth, &inside.https("/token"))]);
+        pair.auth.now([of_server(&pair.auth, &inside.https("/token"))]);
         let root = ca.der();
         let http = move || {
             let root = reqwest::Certificate::from_der(&root).unwrap();
@@ -478,10 +375,9 @@ async fn a_proxy_of_the_users_is_reached_wherever_it_is_and_resolves_the_rest() 
             bare().proxy(proxy.unwrap())
         })
     };
-    for (endpoint, kind) in [
-        ("https://auth.example/token", ErrorKind::Transport),
-        ("https://10.0.0.1/token", ErrorKind::Response),
-    ] {
+    for (endpoint, kind) in
+        [("https://auth.example/token", ErrorKind::Transport), ("https://10.0.0.1/token", ErrorKind::Response)]
+    {
         pair.api.now([pair.own()]);
         pair.auth.now([of_server(&pair.auth, endpoint)]);
         let error = failed(&builder().build().unwrap()).await;
@@ -495,26 +391,16 @@ async fn an_apis_metadata_are_bounded_and_redirects_not_followed() {
     // M03, M06
     let pair = pair();
     let target = Server::start([pair.own()]);
-    pair.api
-        .now([answer(302, &[("location", &target.url("/there"))], "")]);
+    pair.api.now([answer(302, &[("location", &target.url("/there"))], "")]);
     let error = failed(&pair.builder().build().unwrap()).await;
-    assert!(
-        error.to_string().contains("redirects are not followed"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("redirects are not followed"), "{error}");
     assert_eq!(target.connections(), 0);
 
     let gib = (1_u64 << 30).to_string();
     let announced = head(200, &[("content-length", &gib)]);
-    pair.api
-        .now([vec![Step::ReadReq, Step::Write(announced), Step::Hang]]);
+    pair.api.now([vec![Step::ReadReq, Step::Write(announced), Step::Hang]]);
     let error = failed(&pair.builder().build().unwrap()).await;
-    assert!(
-        error
-            .to_string()
-            .contains("the response of the resource's metadata is larger than"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the response of the resource's metadata is larger than"), "{error}");
 
     pair.api.now([vec![Step::ReadReq, Step::Hang]]);
     let tokens = pair.builder().attempt_timeout(SOON).build().unwrap();
@@ -533,22 +419,12 @@ async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
     for (row, fault) in [
         ("reset", vec![Step::ReadReq, Step::Rst]),
         ("down", json(503, "{}")),
-        (
-            "another resource",
-            of_api("https://evil.example", &["https://evil.example"]),
-        ),
+        ("another resource", of_api("https://evil.example", &["https://evil.example"])),
         ("another server", of_api("x", &[&issuer(&evil)])),
     ] {
         let pair = pair();
         pair.api.now([pair.own(), fault, pair.own()]);
-        pair.auth.now([
-            at_home(&pair.auth),
-            ok("t1"),
-            at_home(&pair.auth),
-            ok("t2"),
-            at_home(&pair.auth),
-            ok("t3"),
-        ]);
+        pair.auth.now([at_home(&pair.auth), ok("t1"), at_home(&pair.auth), ok("t2"), at_home(&pair.auth), ok("t3")]);
         let tokens = pair.builder().metadata_lifetime(MOMENT).build().unwrap();
         for token in ["t1", "t2", "t3"] {
             assert_eq!(renewed(&tokens).await.unwrap(), token, "{row}");
@@ -562,8 +438,7 @@ async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
 async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
     // M08
     let (pair, next) = (pair(), Server::start([]));
-    pair.api
-        .now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
+    pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
     pair.auth.now([at_home(&pair.auth), ok("t1")]);
     next.now([at_home(&next), ok("t2"), ok("t3")]);
     let allowed = [pair.issuer(), issuer(&next)];
@@ -583,10 +458,8 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
 async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
     // M08
     let (pair, next) = (pair(), Server::start([]));
-    pair.api
-        .now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
-    pair.auth
-        .now([at_home(&pair.auth), json_ok("t1", 0), json(404, "{}")]);
+    pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
+    pair.auth.now([at_home(&pair.auth), json_ok("t1", 0), json(404, "{}")]);
     next.now([at_home(&next), ok("t2")]);
     let allowed = [pair.issuer(), issuer(&next)];
     let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
@@ -594,10 +467,7 @@ async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
     let first = tokens.token().await.unwrap();
     assert_eq!(first.expose_secret(), "t1", "expired on arrival");
     let error = tokens.token().await.unwrap_err();
-    assert_eq!(
-        (error.status().unwrap(), pair.api.hits()),
-        (404.try_into().unwrap(), 1)
-    );
+    assert_eq!((error.status().unwrap(), pair.api.hits()), (404.try_into().unwrap(), 1));
     assert_eq!(recovered(&tokens).await, "t2");
     assert_eq!(pair.api.hits(), 2);
 }
@@ -620,10 +490,8 @@ async fn an_error_of_oauth_is_no_reason_to_look_at_the_metadata_again() {
 async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
     // M07, M08
     let (pair, next) = (pair(), Server::start([]));
-    pair.api
-        .now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
-    pair.auth
-        .now([at_home(&pair.auth), ok("t1"), ok("t2"), ok("t3")]);
+    pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
+    pair.auth.now([at_home(&pair.auth), ok("t1"), ok("t2"), ok("t3")]);
     next.now([json(503, "{}")]);
     let allowed = [pair.issuer(), issuer(&next)];
     let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
@@ -632,11 +500,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
         assert_eq!(renewed(&tokens).await.unwrap(), token);
     }
     assert_eq!(pair.api.hits(), 2);
-    assert_eq!(
-        next.hits(),
-        2,
-        "its metadata, at both places, and no credential"
-    );
+    assert_eq!(next.hits(), 2, "its metadata, at both places, and no credential");
 }
 
 #[tokio::test]
@@ -644,17 +508,12 @@ async fn an_attempt_keeps_to_the_server_it_began_with() {
     // M08: while the token endpoint is asked, the API changes its mind.
     use crate::harness::server::Gate;
     let (pair, next, gate) = (pair(), Server::start([]), Gate::closed());
-    pair.api
-        .now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
+    pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
     let mut slow = ok("t1");
     slow.insert(1, Step::Pass(gate.clone()));
     pair.auth.now([at_home(&pair.auth), slow]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = hasty(ClientCredentials::for_resource(
-        &pair.resource(),
-        allowed,
-        basic(),
-    ));
+    let tokens = hasty(ClientCredentials::for_resource(&pair.resource(), allowed, basic()));
     let tokens = tokens.metadata_lifetime(MOMENT).build().unwrap();
     let first = tokio::spawn({
         let tokens = tokens.clone();
@@ -679,11 +538,7 @@ async fn an_assertion_is_for_the_server_that_was_chosen() {
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let allowed = ["https://first.example".to_owned(), pair.issuer()];
     let auth = client_credentials::ClientAuth::client_secret_jwt("wire", SECRET);
-    let tokens = hasty(ClientCredentials::for_resource(
-        &pair.resource(),
-        allowed,
-        auth,
-    ));
+    let tokens = hasty(ClientCredentials::for_resource(&pair.resource(), allowed, auth));
     tokens.build().unwrap().token().await.unwrap();
     let form = form(&pair.auth, 1);
     let assertion = form.iter().find(|(name, _)| name == "client_assertion");
@@ -698,6 +553,5 @@ async fn an_assertion_is_for_the_server_that_was_chosen() {
 fn told(pair: &Pair, what: &str) -> usize {
     let said = crate::harness::canary::said().into_iter();
     let resource = format!("resource={}", pair.resource());
-    said.filter(|(_, text)| text.contains(&resource) && text.contains(what))
-        .count()
+    said.filter(|(_, text)| text.contains(&resource) && text.contains(what)).count()
 }

@@ -4,35 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use client_credentials::{
-    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
 use wiremock::matchers::{body_string, header, header_exists, headers, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::harness::canary::{OTHER, SECRET, TOKEN, assert_no_canary, found, render_all};
 use crate::harness::server::{Gate, Server, Step, answer, json, ok, response, token_json};
 use crate::story::{
-    Failure, as_it_is, bare, basic, builder, builder_with, expect_failure, fails, mended, post,
-    recovers,
+    Failure, as_it_is, bare, basic, builder, builder_with, expect_failure, fails, mended, post, recovers,
 };
 
 fn response_failure(status: u16, transient: bool) -> Failure {
-    Failure {
-        kind: ErrorKind::Response,
-        transient,
-        status: Some(status),
-        attempts: if transient { 3 } else { 1 },
-    }
+    Failure { kind: ErrorKind::Response, transient, status: Some(status), attempts: if transient { 3 } else { 1 } }
 }
 
 fn denied(status: u16) -> Failure {
-    Failure {
-        kind: ErrorKind::Denied,
-        transient: false,
-        status: Some(status),
-        attempts: 1,
-    }
+    Failure { kind: ErrorKind::Denied, transient: false, status: Some(status), attempts: 1 }
 }
 
 fn oauth(code: &str) -> String {
@@ -47,13 +34,7 @@ async fn a_passing_server_error_is_asked_again() {
             let row = format!("{status} {body}");
             mended(&row, answer(status, &[], body), as_it_is).await;
         }
-        fails(
-            "S01",
-            answer(status, &[], ""),
-            response_failure(status, true),
-            as_it_is,
-        )
-        .await;
+        fails("S01", answer(status, &[], ""), response_failure(status, true), as_it_is).await;
     }
 }
 
@@ -70,17 +51,8 @@ async fn a_long_retry_after_ends_the_flight_and_is_told() {
     for (headers, waits) in [
         (vec![("retry-after", "7")], 7..=7),
         (vec![("retry-after", " 7 ")], 7..=7),
-        (
-            vec![
-                ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                ("retry-after", "Sun, 06 Nov 1994 08:49:44 GMT"),
-            ],
-            7..=7,
-        ),
-        (
-            vec![("retry-after", "18446744073709551615")],
-            u64::MAX..=u64::MAX,
-        ),
+        (vec![("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:49:44 GMT")], 7..=7),
+        (vec![("retry-after", "18446744073709551615")], u64::MAX..=u64::MAX),
         (vec![("retry-after", &now)], 1..=3600),
     ] {
         let server = Server::start([answer(503, &headers, "")]);
@@ -98,12 +70,7 @@ async fn a_long_retry_after_ends_the_flight_and_is_told() {
         assert_eq!(server.hits(), 1, "{headers:?}");
     }
     for nonsense in ["soon", "-1", "1.5", ""] {
-        mended(
-            nonsense,
-            answer(503, &[("retry-after", nonsense)], ""),
-            as_it_is,
-        )
-        .await;
+        mended(nonsense, answer(503, &[("retry-after", nonsense)], ""), as_it_is).await;
     }
 }
 
@@ -119,10 +86,7 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
                 Step::Write(response(429, &headers, &body)),
             ]]);
             let backoff = Duration::from_secs(3600);
-            let tokens = builder(&server)
-                .denied_backoff(backoff, backoff)
-                .build()
-                .unwrap();
+            let tokens = builder(&server).denied_backoff(backoff, backoff).build().unwrap();
             let callers: Vec<_> = (0..100)
                 .map(|_| {
                     let tokens = tokens.clone();
@@ -138,10 +102,7 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
                 assert_eq!(error.status().map(|s| s.as_u16()), Some(429));
                 assert_eq!(error.retry_after().map(|wait| wait.as_secs()), wait);
             }
-            assert!(
-                tokens.token().now_or_never().is_some_and(|r| r.is_err()),
-                "nor later"
-            );
+            assert!(tokens.token().now_or_never().is_some_and(|r| r.is_err()), "nor later");
             assert_eq!(server.hits(), 1);
         }
     }
@@ -151,10 +112,7 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
 async fn a_quota_header_tells_when_the_window_ends() {
     // S04: Auth0, Okta
     for name in ["x-ratelimit-reset", "x-rate-limit-reset"] {
-        let headers = [
-            ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (name, "784111807"),
-        ];
+        let headers = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), (name, "784111807")];
         let server = Server::start([answer(429, &headers, "")]);
         let error = builder(&server).build().unwrap().token().await.unwrap_err();
         assert_eq!(error.retry_after(), Some(Duration::from_secs(30)), "{name}");
@@ -164,12 +122,8 @@ async fn a_quota_header_tells_when_the_window_ends() {
 #[tokio::test]
 async fn a_redirect_is_an_error_and_its_target_sees_nothing() {
     // S06, S07, S08, F13, and the second row of the issue: by each method, same and other origin, willing client or not
-    let hostile: fn() -> reqwest::ClientBuilder = || {
-        bare()
-            .redirect(reqwest::redirect::Policy::limited(10))
-            .referer(true)
-            .cookie_store(true)
-    };
+    let hostile: fn() -> reqwest::ClientBuilder =
+        || bare().redirect(reqwest::redirect::Policy::limited(10)).referer(true).cookie_store(true);
     for status in [300, 301, 302, 303, 304, 305, 307, 308] {
         for auth in [basic(), post()] {
             for client in [bare, hostile] {
@@ -178,25 +132,14 @@ async fn a_redirect_is_an_error_and_its_target_sees_nothing() {
                 let same = format!("/elsewhere?code={OTHER}");
                 for target in [&*there, &same] {
                     let good = Server::start([answer(status, &[("location", target)], "")]);
-                    let tokens = builder_with(&good.url("/token"), auth.clone())
-                        .http_client(client)
-                        .build()
-                        .unwrap();
-                    let error =
-                        expect_failure("S06", &tokens, &response_failure(status, false)).await;
+                    let tokens = builder_with(&good.url("/token"), auth.clone()).http_client(client).build().unwrap();
+                    let error = expect_failure("S06", &tokens, &response_failure(status, false)).await;
                     assert_no_canary([render_all(&error)]);
-                    assert!(
-                        error.to_string().contains("redirects are not followed"),
-                        "{error}"
-                    );
+                    assert!(error.to_string().contains("redirects are not followed"), "{error}");
                     assert_eq!(good.connections(), 1, "{status} {auth:?}");
                     assert_eq!(good.requests()[0].line(), "POST /token HTTP/1.1");
                 }
-                assert_eq!(
-                    evil.connections(),
-                    0,
-                    "{status} {auth:?}: no byte to the other origin"
-                );
+                assert_eq!(evil.connections(), 0, "{status} {auth:?}: no byte to the other origin");
             }
         }
     }
@@ -221,29 +164,16 @@ async fn a_refused_client_reads_its_secret_once_more_and_does_not_insist() {
         let (auth, reads) = counted(&[SECRET]);
         let refusal = answer(
             status,
-            &[
-                ("www-authenticate", "Basic realm=\"x\""),
-                ("content-type", "application/json"),
-            ],
+            &[("www-authenticate", "Basic realm=\"x\""), ("content-type", "application/json")],
             oauth("invalid_client"),
         );
         let server = Server::start([refusal]);
         let tokens = builder_with(&server.url("/token"), auth).build().unwrap();
         let error = expect_failure("S10", &tokens, &denied(status)).await;
-        assert_eq!(
-            error.oauth().map(|oauth| oauth.code()),
-            Some("invalid_client")
-        );
-        assert_eq!(
-            error.oauth().and_then(|oauth| oauth.description()),
-            Some("says the server")
-        );
+        assert_eq!(error.oauth().map(|oauth| oauth.code()), Some("invalid_client"));
+        assert_eq!(error.oauth().and_then(|oauth| oauth.description()), Some("says the server"));
         assert_eq!(server.hits(), 1, "the same credential is not tried again");
-        assert_eq!(
-            reads.load(Ordering::SeqCst),
-            2,
-            "it might have been rotated"
-        );
+        assert_eq!(reads.load(Ordering::SeqCst), 2, "it might have been rotated");
         server.now([ok(TOKEN)]);
         recovers("S10", &tokens).await;
     }
@@ -254,19 +184,12 @@ async fn a_secret_that_changed_meanwhile_is_tried_at_once() {
     // S10, X02
     let (auth, reads) = counted(&["old", SECRET]);
     let server = Server::start([json(401, oauth("invalid_client")), ok(TOKEN)]);
-    let tokens = builder_with(&server.url("/token"), auth)
-        .attempts(1)
-        .build()
-        .unwrap();
+    let tokens = builder_with(&server.url("/token"), auth).attempts(1).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
     assert!(requests[0].body().ends_with("client_secret=old"));
-    assert!(
-        requests[1]
-            .body()
-            .ends_with(&format!("client_secret={SECRET}"))
-    );
+    assert!(requests[1].body().ends_with(&format!("client_secret={SECRET}")));
     assert_eq!(reads.load(Ordering::SeqCst), 2);
 }
 
@@ -307,8 +230,7 @@ async fn an_oauth_error_about_the_request_is_not_repeated() {
 #[tokio::test]
 async fn an_error_beside_a_token_is_an_error() {
     // S15
-    let both =
-        format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","error":"invalid_client"}}"#);
+    let both = format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","error":"invalid_client"}}"#);
     fails("S15", json(200, both), denied(200), as_it_is).await;
 }
 
@@ -319,13 +241,7 @@ async fn an_oauth_error_that_will_pass_is_asked_again() {
         for status in [400, 401, 503, 200] {
             let row = format!("S12 {code} {status}");
             mended(&row, json(status, oauth(code)), as_it_is).await;
-            let error = fails(
-                &row,
-                json(status, oauth(code)),
-                response_failure(status, true),
-                as_it_is,
-            )
-            .await;
+            let error = fails(&row, json(status, oauth(code)), response_failure(status, true), as_it_is).await;
             assert_eq!(error.oauth().map(|oauth| oauth.code()), Some(code), "{row}");
         }
     }
@@ -341,17 +257,8 @@ async fn an_unknown_code_is_other_and_kept() {
             status: Some(status),
             attempts: if transient { 3 } else { 1 },
         };
-        let error = fails(
-            "S13",
-            json(status, oauth("AADSTS-7000215")),
-            failure,
-            as_it_is,
-        )
-        .await;
-        assert_eq!(
-            error.oauth().map(|oauth| oauth.code()),
-            Some("AADSTS-7000215")
-        );
+        let error = fails("S13", json(status, oauth("AADSTS-7000215")), failure, as_it_is).await;
+        assert_eq!(error.oauth().map(|oauth| oauth.code()), Some("AADSTS-7000215"));
     }
 }
 
@@ -360,20 +267,9 @@ async fn a_success_without_a_body_is_asked_again() {
     // S16
     for status in [200, 201, 202, 203, 205, 206] {
         mended("S16", answer(status, &[], ""), as_it_is).await;
-        fails(
-            "S16",
-            answer(status, &[], ""),
-            response_failure(status, true),
-            as_it_is,
-        )
-        .await;
+        fails("S16", answer(status, &[], ""), response_failure(status, true), as_it_is).await;
     }
-    let no_content = || {
-        vec![
-            Step::ReadReq,
-            Step::write("HTTP/1.1 204 No Content\r\n\r\n"),
-        ]
-    };
+    let no_content = || vec![Step::ReadReq, Step::write("HTTP/1.1 204 No Content\r\n\r\n")];
     mended("S16", no_content(), as_it_is).await;
     fails("S16", no_content(), response_failure(204, true), as_it_is).await;
 }
@@ -382,25 +278,10 @@ async fn a_success_without_a_body_is_asked_again() {
 async fn a_wrong_address_is_not_asked_again_in_the_call_but_is_later() {
     // S17, and 401/403 without an OAuth error
     for status in [400, 401, 403, 404, 405, 406, 410, 415, 418, 451, 499] {
-        for body in [
-            "",
-            "<html>nothing here</html>",
-            r#"{"error":{"code":7}}"#,
-            r#"{"error":""}"#,
-            r#"["error"]"#,
-        ] {
+        for body in ["", "<html>nothing here</html>", r#"{"error":{"code":7}}"#, r#"{"error":""}"#, r#"["error"]"#] {
             let row = format!("S17 {status} {body}");
-            let error = fails(
-                &row,
-                answer(status, &[], body),
-                response_failure(status, false),
-                as_it_is,
-            )
-            .await;
-            assert!(
-                error.to_string().contains(&status.to_string()),
-                "{row}: {error}"
-            );
+            let error = fails(&row, answer(status, &[], body), response_failure(status, false), as_it_is).await;
+            assert!(error.to_string().contains(&status.to_string()), "{row}: {error}");
             assert!(error.oauth().is_none(), "{row}");
         }
     }
@@ -414,11 +295,7 @@ async fn any_success_with_a_token_is_one() {
         recovers("S18", &builder(&server).build().unwrap()).await;
         assert_eq!(server.hits(), 1, "{status}");
         let tokens = builder(&server).strict().build().unwrap();
-        assert_eq!(
-            tokens.token().await.is_ok(),
-            status == 200,
-            "{status}, strict"
-        );
+        assert_eq!(tokens.token().await.is_ok(), status == 200, "{status}, strict");
     }
 }
 
@@ -437,15 +314,9 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
             for field in ["error", "error_description", "error_uri"] {
                 let body = format!(r#"{{"error":"invalid_client","{field}":"{text}"}}"#);
                 // `error` twice would be none.
-                let body = if field == "error" {
-                    format!(r#"{{"error":"{text}"}}"#)
-                } else {
-                    body
-                };
+                let body = if field == "error" { format!(r#"{{"error":"{text}"}}"#) } else { body };
                 let server = Server::start([json(400, body)]);
-                let tokens = builder_with(&server.url("/token"), auth.clone())
-                    .build()
-                    .unwrap();
+                let tokens = builder_with(&server.url("/token"), auth.clone()).build().unwrap();
                 let error = tokens.token().await.unwrap_err();
                 assert_no_canary([render_all(&error)]);
                 assert!(error.oauth().is_some(), "{}", render_all(&error));
@@ -453,24 +324,11 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
         }
         // The whole Authorization header.
         let server = Server::start([vec![Step::ReadReq]]);
-        let _ = builder_with(&server.url("/token"), auth.clone())
-            .attempts(1)
-            .build()
-            .unwrap()
-            .token()
-            .await;
+        let _ = builder_with(&server.url("/token"), auth.clone()).attempts(1).build().unwrap().token().await;
         if let [header] = server.requests()[0].header("authorization")[..] {
-            assert!(
-                header.contains(basic_pair) && found(header).is_some(),
-                "the canary's eye sees base64"
-            );
-            server.now([json(
-                400,
-                format!(r#"{{"error":"invalid_request","error_description":"got {header}"}}"#),
-            )]);
-            let tokens = builder_with(&server.url("/token"), auth.clone())
-                .build()
-                .unwrap();
+            assert!(header.contains(basic_pair) && found(header).is_some(), "the canary's eye sees base64");
+            server.now([json(400, format!(r#"{{"error":"invalid_request","error_description":"got {header}"}}"#))]);
+            let tokens = builder_with(&server.url("/token"), auth.clone()).build().unwrap();
             let error = tokens.token().await.unwrap_err();
             assert_no_canary([render_all(&error)]);
             assert!(!render_all(&error).contains(basic_pair));
@@ -485,11 +343,7 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
     let description = error.oauth().unwrap().description().unwrap().to_owned();
     assert!(description.starts_with("[31mredX: yzzz"), "{description}");
     assert_eq!(description.chars().count(), 256);
-    assert!(
-        render_all(&error)
-            .chars()
-            .all(|c| c == '\n' || !c.is_control())
-    );
+    assert!(render_all(&error).chars().all(|c| c == '\n' || !c.is_control()));
 }
 
 #[tokio::test]
@@ -497,18 +351,11 @@ async fn a_failed_flight_is_shared_by_all_who_waited() {
     // C06: the wire's side
     let gate = Gate::closed();
     let server = Server::start([
-        vec![
-            Step::ReadReq,
-            Step::Pass(gate.clone()),
-            Step::Write(response(503, &[], "")),
-        ],
+        vec![Step::ReadReq, Step::Pass(gate.clone()), Step::Write(response(503, &[], ""))],
         answer(503, &[], ""),
     ]);
     let long = Duration::from_secs(3600);
-    let tokens = builder(&server)
-        .expired_backoff(long, long)
-        .build()
-        .unwrap();
+    let tokens = builder(&server).expired_backoff(long, long).build().unwrap();
     let callers: Vec<_> = (0..100)
         .map(|_| {
             let tokens = tokens.clone();
@@ -518,10 +365,7 @@ async fn a_failed_flight_is_shared_by_all_who_waited() {
     server.hit(1).await;
     gate.open();
     for caller in callers {
-        assert_eq!(
-            caller.await.unwrap().status().map(|s| s.as_u16()),
-            Some(503)
-        );
+        assert_eq!(caller.await.unwrap().status().map(|s| s.as_u16()), Some(503));
     }
     assert_eq!(server.hits(), 3);
 }
@@ -536,10 +380,7 @@ async fn a_request_has_the_shape_that_servers_expect() {
         .and(header("accept", "application/json"))
         .and(header("content-type", "application/x-www-form-urlencoded"))
         .and(headers("user-agent", vec![agent]))
-        .and(header(
-            "authorization",
-            "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW",
-        ))
+        .and(header("authorization", "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW"))
         .and(body_string("grant_type=client_credentials&scope=a+b"))
         .respond_with(
             ResponseTemplate::new(200)

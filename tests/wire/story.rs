@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use client_credentials::{
-    AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind,
-    TokenSource,
+    AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource,
 };
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
@@ -90,21 +89,13 @@ pub(crate) async fn fails(
     let error = expect_failure(row, &tokens, &failure).await;
     // The server may be slower than the client.
     server.connected(failure.attempts).await;
-    assert_eq!(
-        server.connections(),
-        failure.attempts,
-        "{row}: attempts in the flight"
-    );
+    assert_eq!(server.connections(), failure.attempts, "{row}: attempts in the flight");
     server.now([ok(TOKEN)]);
     recovers(row, &tokens).await;
     error
 }
 
-pub(crate) async fn expect_failure(
-    row: &str,
-    tokens: &ClientCredentials,
-    failure: &Failure,
-) -> Error {
+pub(crate) async fn expect_failure(row: &str, tokens: &ClientCredentials, failure: &Failure) -> Error {
     // In a task: after a pause of the whole machine the flight's beat, which is due earlier, is felt first. A caller
     // that is the runtime's main future would be polled before it, and take the flight over.
     let own = tokens.clone();
@@ -119,11 +110,7 @@ pub(crate) async fn expect_failure(
     let text = render_all(&error);
     assert_eq!(error.kind(), failure.kind, "{row}: {text}");
     assert_eq!(error.is_transient(), failure.transient, "{row}: {text}");
-    assert_eq!(
-        error.status().map(|status| status.as_u16()),
-        failure.status,
-        "{row}: {text}"
-    );
+    assert_eq!(error.status().map(|status| status.as_u16()), failure.status, "{row}: {text}");
     assert_no_canary([text]);
     error
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use client_credentials::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, TokenSource};
 use futures_util::future::join_all;
 
 use crate::harness::canary::SECRET;
@@ -23,18 +21,12 @@ fn tenant(server: &Server, http: &HttpClient, n: usize) -> ClientCredentialsBuil
 
 fn metadata(server: &Server) -> Script {
     let (issuer, endpoint) = (server.url(""), server.url("/token"));
-    json(
-        200,
-        format!(r#"{{"issuer":"{issuer}","token_endpoint":"{endpoint}"}}"#),
-    )
+    json(200, format!(r#"{{"issuer":"{issuer}","token_endpoint":"{endpoint}"}}"#))
 }
 
 fn fetches(server: &Server) -> usize {
     let requests = server.requests();
-    requests
-        .iter()
-        .filter(|request| request.line().starts_with("GET"))
-        .count()
+    requests.iter().filter(|request| request.line().starts_with("GET")).count()
 }
 
 /// Lets the flights of this runtime go as far as they can.
@@ -49,9 +41,7 @@ async fn a_thousand_sources_of_one_issuer_fetch_its_metadata_once() {
     let server = Server::start([]);
     server.now([metadata(&server), ok("t")]);
     let http = HttpClient::new(bare);
-    let tenants: Vec<_> = (0..1000)
-        .map(|n| tenant(&server, &http, n).build().unwrap())
-        .collect();
+    let tenants: Vec<_> = (0..1000).map(|n| tenant(&server, &http, n).build().unwrap()).collect();
     for one in join_all(tenants.iter().map(TokenSource::token)).await {
         assert_eq!(one.unwrap().expose_secret(), "t");
     }
@@ -67,9 +57,7 @@ async fn a_failed_fetch_of_metadata_is_one_failure_for_all_who_waited() {
     first.extend(json(503, "{}"));
     server.now([first, json(503, "{}")]);
     let http = HttpClient::new(bare);
-    let tenants: Vec<_> = (0..50)
-        .map(|n| tenant(&server, &http, n).build().unwrap())
-        .collect();
+    let tenants: Vec<_> = (0..50).map(|n| tenant(&server, &http, n).build().unwrap()).collect();
     let all = tokio::spawn(async move {
         let failed = join_all(tenants.iter().map(TokenSource::token)).await;
         (failed, tenants)
@@ -157,21 +145,12 @@ fn sources_that_share_an_http_client_make_one_client_for_each_way() {
         counted.fetch_add(1, Ordering::SeqCst);
         bare()
     });
-    let at = |endpoint: &str| {
-        ClientCredentials::builder(endpoint, ClientAuth::none("x")).http_client(http.clone())
-    };
-    let mut sources: Vec<_> = (0..100)
-        .map(|n| at(&format!("https://{n}.example/token")).build().unwrap())
-        .collect();
+    let at = |endpoint: &str| ClientCredentials::builder(endpoint, ClientAuth::none("x")).http_client(http.clone());
+    let mut sources: Vec<_> = (0..100).map(|n| at(&format!("https://{n}.example/token")).build().unwrap()).collect();
     assert_eq!(made.load(Ordering::SeqCst), 1);
     sources.push(at("http://127.0.0.1/token").build().unwrap());
     assert_eq!(made.load(Ordering::SeqCst), 2, "without TLS");
-    sources.push(
-        at("https://x.example/")
-            .connect_timeout(SOON)
-            .build()
-            .unwrap(),
-    );
+    sources.push(at("https://x.example/").connect_timeout(SOON).build().unwrap());
     assert_eq!(made.load(Ordering::SeqCst), 3, "with another timeout");
     sources.push(at("https://y.example/").build().unwrap());
     assert_eq!(made.load(Ordering::SeqCst), 3);
@@ -181,14 +160,12 @@ fn sources_that_share_an_http_client_make_one_client_for_each_way() {
 fn a_builder_and_its_clones_make_one_client() {
     let made = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&made);
-    let template = ClientCredentials::builder("https://auth.example/token", ClientAuth::none("x"))
-        .http_client(move || {
+    let template =
+        ClientCredentials::builder("https://auth.example/token", ClientAuth::none("x")).http_client(move || {
             counted.fetch_add(1, Ordering::SeqCst);
             bare()
         });
-    let sources: Vec<_> = (0..100)
-        .map(|n| template.clone().scope(format!("s{n}")).build().unwrap())
-        .collect();
+    let sources: Vec<_> = (0..100).map(|n| template.clone().scope(format!("s{n}")).build().unwrap()).collect();
     assert_eq!(made.load(Ordering::SeqCst), 1);
     drop(sources);
 }
@@ -244,10 +221,7 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
         .build()
         .unwrap();
     assert_eq!(tokens.quota(), None);
-    assert_eq!(
-        tokens.token().await.unwrap_err().kind(),
-        ErrorKind::Throttled
-    );
+    assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Throttled);
     assert_eq!(tokens.quota().unwrap().remaining(), Some(0));
     tokio::time::sleep(20 * MOMENT).await;
     assert!(tokens.token().await.is_err(), "a proxy, which says nothing");

@@ -5,26 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{
-    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource,
-};
+use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
 
 use crate::harness::canary::{SECRET, TOKEN};
 use crate::harness::child;
-use crate::harness::server::{
-    Script, Server, Step, answer, head, json_ok, ok, raw, response, token_json,
-};
+use crate::harness::server::{Script, Server, Step, answer, head, json_ok, ok, raw, response, token_json};
 use crate::story::{
-    Failure, SOON, as_it_is, bare, basic, builder, builder_with, expect_failure, fails, mended,
-    recovers,
+    Failure, SOON, as_it_is, bare, basic, builder, builder_with, expect_failure, fails, mended, recovers,
 };
 
-pub(crate) const NOTHING_CAME: Failure = Failure {
-    kind: ErrorKind::Transport,
-    transient: true,
-    status: None,
-    attempts: 3,
-};
+pub(crate) const NOTHING_CAME: Failure =
+    Failure { kind: ErrorKind::Transport, transient: true, status: None, attempts: 3 };
 
 fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
     builder.attempt_timeout(SOON)
@@ -36,13 +27,7 @@ fn body() -> String {
 
 fn with_length(length: usize, body: &str) -> Vec<u8> {
     let length = length.to_string();
-    let mut bytes = head(
-        200,
-        &[
-            ("content-type", "application/json"),
-            ("content-length", &length),
-        ],
-    );
+    let mut bytes = head(200, &[("content-type", "application/json"), ("content-length", &length)]);
     bytes.extend_from_slice(body.as_bytes());
     bytes
 }
@@ -59,35 +44,17 @@ fn broken() -> Vec<(&'static str, Script)> {
         ("headers cut", raw("HTTP/1.1 200 OK\r\ncont")),
         // T07
         ("body cut", raw(with_length(100, &cut[..30]))),
-        (
-            "whole JSON, but less than announced",
-            raw(with_length(1000, &body())),
-        ),
+        ("whole JSON, but less than announced", raw(with_length(1000, &body()))),
         // T08
-        (
-            "reset in the body",
-            vec![
-                Step::ReadReq,
-                Step::Write(with_length(100, &cut[..30])),
-                Step::Rst,
-            ],
-        ),
+        ("reset in the body", vec![Step::ReadReq, Step::Write(with_length(100, &cut[..30])), Step::Rst]),
         (
             "chunked body cut after its first chunk",
-            raw(format!(
-                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{}\r\n",
-                body().len(),
-                body()
-            )),
+            raw(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{}\r\n", body().len(), body())),
         ),
         // T17
         (
             "two different lengths",
-            raw(format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\ncontent-length: 7\r\n\r\n{}",
-                body().len(),
-                body()
-            )),
+            raw(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\ncontent-length: 7\r\n\r\n{}", body().len(), body())),
         ),
         (
             "length and chunks",
@@ -97,30 +64,17 @@ fn broken() -> Vec<(&'static str, Script)> {
                 len = body().len()
             )),
         ),
-        (
-            "a length that is none",
-            raw("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}"),
-        ),
+        ("a length that is none", raw("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}")),
         (
             "a length with a sign",
-            raw(format!(
-                "HTTP/1.1 200 OK\r\ncontent-length: +{}\r\n\r\n{}",
-                body().len(),
-                body()
-            )),
+            raw(format!("HTTP/1.1 200 OK\r\ncontent-length: +{}\r\n\r\n{}", body().len(), body())),
         ),
-        (
-            "a length beyond any number",
-            raw("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\n{}"),
-        ),
+        ("a length beyond any number", raw("HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551616\r\n\r\n{}")),
         (
             "a chunk beyond any number",
             raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}"),
         ),
-        (
-            "a chunk without a size",
-            raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n{}"),
-        ),
+        ("a chunk without a size", raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n{}")),
         (
             "an endless header",
             vec![
@@ -145,10 +99,7 @@ fn broken() -> Vec<(&'static str, Script)> {
                 Step::Repeat(vec![Step::Write(vec![b'a'; 4096])]),
             ],
         ),
-        (
-            "a header with a line break of its own",
-            raw("HTTP/1.1 200 OK\r\nx: y\nevil\r\n\r\n"),
-        ),
+        ("a header with a line break of its own", raw("HTTP/1.1 200 OK\r\nx: y\nevil\r\n\r\n")),
         // T20
         ("SSH", raw("SSH-2.0-OpenSSH_9.6\r\n")),
         ("HTTP/0.9", raw(body())),
@@ -180,50 +131,22 @@ async fn a_server_that_hangs_is_left_after_the_attempt_timeout() {
     let hanging: Vec<(&str, Script)> = vec![
         ("T03 silence", vec![Step::ReadReq, Step::Hang]),
         ("T03 silence without reading", vec![Step::Hang]),
-        (
-            "T10 headers by the byte",
-            vec![Step::ReadReq, Step::Drip(long.repeat(4), tick), Step::Hang],
-        ),
-        (
-            "T11 body by the byte",
-            vec![
-                Step::ReadReq,
-                Step::Write(long),
-                Step::Drip(vec![b' '; 100_000], tick),
-            ],
-        ),
+        ("T10 headers by the byte", vec![Step::ReadReq, Step::Drip(long.repeat(4), tick), Step::Hang]),
+        ("T11 body by the byte", vec![Step::ReadReq, Step::Write(long), Step::Drip(vec![b' '; 100_000], tick)]),
         (
             "T18 endless 100",
-            vec![
-                Step::ReadReq,
-                Step::Repeat(vec![
-                    Step::write("HTTP/1.1 100 Continue\r\n\r\n"),
-                    Step::Sleep(tick),
-                ]),
-            ],
+            vec![Step::ReadReq, Step::Repeat(vec![Step::write("HTTP/1.1 100 Continue\r\n\r\n"), Step::Sleep(tick)])],
         ),
         (
             "T18 endless 103",
             vec![
                 Step::ReadReq,
-                Step::Repeat(vec![
-                    Step::write("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(8)),
-                    Step::Sleep(tick),
-                ]),
+                Step::Repeat(vec![Step::write("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(8)), Step::Sleep(tick)]),
             ],
         ),
     ];
     for (row, fault) in hanging {
-        fails(
-            row,
-            fault,
-            Failure {
-                attempts: 2,
-                ..NOTHING_CAME
-            },
-            |builder| hasty(builder).attempts(2),
-        )
-        .await;
+        fails(row, fault, Failure { attempts: 2, ..NOTHING_CAME }, |builder| hasty(builder).attempts(2)).await;
     }
 }
 
@@ -272,16 +195,10 @@ async fn a_connection_that_is_never_established_ends_at_the_connect_timeout() {
     let Some((address, _full)) = Server::black_hole() else {
         return; // this system has no such thing
     };
-    let tokens = builder_with(&format!("http://{address}/token"), basic())
-        .connect_timeout(SOON)
-        .attempts(2)
-        .build()
-        .unwrap();
+    let tokens =
+        builder_with(&format!("http://{address}/token"), basic()).connect_timeout(SOON).attempts(2).build().unwrap();
     let error = expect_failure("T02", &tokens, &NOTHING_CAME).await;
-    assert!(
-        error.to_string().contains("could not be reached"),
-        "the connect timeout, not the attempt's: {error}"
-    );
+    assert!(error.to_string().contains("could not be reached"), "the connect timeout, not the attempt's: {error}");
 }
 
 #[tokio::test]
@@ -303,20 +220,14 @@ async fn each_fetch_has_a_connection_of_its_own() {
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 #[test]
 fn a_source_belongs_to_no_runtime() {
     // C10: the one that made the connection is idle, or gone, or was left in the middle of a flight
-    let server = Server::start([vec![
-        Step::ReadReq,
-        Step::Write(response(200, &[], token_json(TOKEN, 0))),
-        Step::Hang,
-    ]]);
+    let server =
+        Server::start([vec![Step::ReadReq, Step::Write(response(200, &[], token_json(TOKEN, 0))), Step::Hang]]);
     let tokens = hasty(builder(&server)).build().unwrap();
     let (idle, gone) = (runtime(), runtime());
     idle.block_on(recovers("C10", &tokens));
@@ -327,10 +238,7 @@ fn a_source_belongs_to_no_runtime() {
     // A flight that nobody drives any more is taken over.
     for keep in [true, false] {
         let left = runtime();
-        assert!(
-            left.block_on(async { tokens.token().now_or_never() })
-                .is_none()
-        );
+        assert!(left.block_on(async { tokens.token().now_or_never() }).is_none());
         let left = keep.then_some(left);
         runtime().block_on(recovers("C10 in flight", &tokens));
         drop(left);
@@ -340,17 +248,8 @@ fn a_source_belongs_to_no_runtime() {
 #[tokio::test]
 async fn what_is_announced_as_too_large_is_not_read() {
     // T12
-    let too_large = Failure {
-        kind: ErrorKind::Response,
-        transient: false,
-        status: Some(200),
-        attempts: 1,
-    };
-    let gigabyte = vec![
-        Step::ReadReq,
-        Step::Write(with_length(1 << 30, "{")),
-        Step::Hang,
-    ];
+    let too_large = Failure { kind: ErrorKind::Response, transient: false, status: Some(200), attempts: 1 };
+    let gigabyte = vec![Step::ReadReq, Step::Write(with_length(1 << 30, "{")), Step::Hang];
     fails("T12", gigabyte, too_large, as_it_is).await;
 }
 
@@ -359,10 +258,8 @@ async fn a_response_of_the_largest_size_is_accepted_and_one_byte_more_is_not() {
     // T12, T13: the cap, announced and in chunks
     let padded = |size: usize| format!("{}{}", body(), " ".repeat(size - body().len()));
     for (size, fits) in [(4096, true), (4097, false)] {
-        let chunked = format!(
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{}\r\n0\r\n\r\n",
-            padded(size)
-        );
+        let chunked =
+            format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{}\r\n0\r\n\r\n", padded(size));
         for script in [answer(200, &[], padded(size)), raw(chunked)] {
             let server = Server::start([script]);
             let tokens = builder(&server).max_response_bytes(4096).build().unwrap();
@@ -379,10 +276,7 @@ fn an_endless_body_is_left_at_the_cap() {
     if let Some(output) = child::run::<&str>("transport::an_endless_body_is_left_at_the_cap", &[]) {
         return child::assert_passed(&output);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
         let endless = vec![
@@ -395,18 +289,9 @@ fn an_endless_body_is_left_at_the_cap() {
         // Once over everything, so that what is loaded once is loaded.
         tokens.token().await.unwrap();
         let before = peak_memory();
-        let too_large = Failure {
-            kind: ErrorKind::Response,
-            transient: false,
-            status: Some(200),
-            attempts: 1,
-        };
+        let too_large = Failure { kind: ErrorKind::Response, transient: false, status: Some(200), attempts: 1 };
         expect_failure("T13", &tokens, &too_large).await;
-        assert_eq!(
-            server.connections(),
-            2,
-            "an endless body is not fetched again"
-        );
+        assert_eq!(server.connections(), 2, "an endless body is not fetched again");
         if let (Some(before), Some(after)) = (before, peak_memory()) {
             assert!(after - before <= 2 * CAP, "{} bytes more", after - before);
         }
@@ -416,14 +301,8 @@ fn an_endless_body_is_left_at_the_cap() {
 /// Of this process, in bytes; `None` where the system does not tell.
 fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim()
-        .strip_suffix(" kB")?
-        .parse()
-        .ok()
-        .map(|kib: usize| kib * 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok().map(|kib: usize| kib * 1024)
 }
 
 #[tokio::test]
@@ -437,36 +316,17 @@ async fn an_encoded_body_is_refused_and_none_is_asked_for() {
         ("T15 two of them", "gzip, identity", body().into()),
     ];
     for (row, label, bytes) in encoded {
-        let bad = Failure {
-            kind: ErrorKind::Response,
-            transient: true,
-            status: Some(200),
-            attempts: 3,
-        };
-        let error = fails(
-            row,
-            answer(200, &[("content-encoding", label)], bytes),
-            bad,
-            |builder| {
-                builder.http_client(|| bare().gzip(true).brotli(true).deflate(true).zstd(true))
-            },
-        )
+        let bad = Failure { kind: ErrorKind::Response, transient: true, status: Some(200), attempts: 3 };
+        let error = fails(row, answer(200, &[("content-encoding", label)], bytes), bad, |builder| {
+            builder.http_client(|| bare().gzip(true).brotli(true).deflate(true).zstd(true))
+        })
         .await;
         assert!(error.to_string().contains("encoded"), "{error}");
     }
     let server = Server::start([answer(200, &[("content-encoding", "identity")], body())]);
-    let tokens = builder(&server)
-        .http_client(|| bare().gzip(true).brotli(true))
-        .build()
-        .unwrap();
-    assert!(
-        tokens.token().await.is_ok(),
-        "identity says that there is none"
-    );
-    assert_eq!(
-        server.requests()[0].header("accept-encoding"),
-        Vec::<&str>::new()
-    );
+    let tokens = builder(&server).http_client(|| bare().gzip(true).brotli(true)).build().unwrap();
+    assert!(tokens.token().await.is_ok(), "identity says that there is none");
+    assert_eq!(server.requests()[0].header("accept-encoding"), Vec::<&str>::new());
 }
 
 /// A gzip file of one stored block (RFC 1951 section 3.2.4, RFC 1952).
@@ -475,11 +335,7 @@ fn gzip_stored(data: &[u8]) -> Vec<u8> {
     for byte in data {
         crc ^= u32::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 {
-                crc >> 1 ^ 0xedb8_8320
-            } else {
-                crc >> 1
-            };
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
         }
     }
     let length = u16::try_from(data.len()).unwrap();
@@ -495,22 +351,15 @@ fn gzip_stored(data: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn switching_protocols_is_no_answer() {
     // T18
-    let switch =
-        raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n");
-    let bad = Failure {
-        kind: ErrorKind::Response,
-        transient: true,
-        status: Some(101),
-        attempts: 3,
-    };
+    let switch = raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n");
+    let bad = Failure { kind: ErrorKind::Response, transient: true, status: Some(101), attempts: 3 };
     fails("T18 101", switch, bad, as_it_is).await;
 }
 
 #[tokio::test]
 async fn an_early_hint_before_the_answer_is_passed_over() {
     // T18
-    let mut bytes =
-        b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec();
+    let mut bytes = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec();
     bytes.extend(response(200, &[], body()));
     let server = Server::start([raw(bytes)]);
     let tokens = builder(&server).build().unwrap();
@@ -522,10 +371,7 @@ async fn an_early_hint_before_the_answer_is_passed_over() {
 async fn old_and_odd_framing_is_understood() {
     for (row, bytes) in [
         ("HTTP/1.0", format!("HTTP/1.0 200 OK\r\n\r\n{}", body())),
-        (
-            "to the end of the connection",
-            format!("HTTP/1.1 200 OK\r\n\r\n{}", body()),
-        ),
+        ("to the end of the connection", format!("HTTP/1.1 200 OK\r\n\r\n{}", body())),
         (
             "chunked, with an extension and a trailer",
             format!(
@@ -549,10 +395,7 @@ struct Names {
 
 impl reqwest::dns::Resolve for Names {
     fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        let fails = self
-            .failures
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-            .is_ok();
+        let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_ok();
         let address = self.address;
         Box::pin(async move {
             match address {
@@ -575,36 +418,21 @@ async fn a_name_that_does_not_resolve_is_asked_for_again() {
     // T21
     let server = Server::start([ok(TOKEN)]);
     for (failures, heals_inside) in [(2, true), (4, false)] {
-        let names = Names {
-            failures: failures.into(),
-            address: Some(server.address()),
-        };
-        let tokens = named(names.into(), server.address().port())
-            .build()
-            .unwrap();
+        let names = Names { failures: failures.into(), address: Some(server.address()) };
+        let tokens = named(names.into(), server.address().port()).build().unwrap();
         if !heals_inside {
             expect_failure("T21", &tokens, &NOTHING_CAME).await;
         }
         recovers("T21", &tokens).await;
     }
-    assert_eq!(
-        server.requests()[0].header("host"),
-        [format!("auth.example:{}", server.address().port())]
-    );
+    assert_eq!(server.requests()[0].header("host"), [format!("auth.example:{}", server.address().port())]);
 }
 
 #[tokio::test]
 async fn a_resolver_that_hangs_is_bounded() {
     // T22
-    let names = Names {
-        failures: 0.into(),
-        address: None,
-    };
-    let tokens = named(names.into(), 1)
-        .connect_timeout(SOON)
-        .attempts(2)
-        .build()
-        .unwrap();
+    let names = Names { failures: 0.into(), address: None };
+    let tokens = named(names.into(), 1).connect_timeout(SOON).attempts(2).build().unwrap();
     expect_failure("T22", &tokens, &NOTHING_CAME).await;
 }
 
@@ -622,45 +450,19 @@ async fn what_goes_wrong_in_http2_is_tried_again_and_counted() {
     let (data, headers, reset, settings, go_away) = (0, 1, 3, 4, 7);
     let greeting = || [frame(settings, 0, 0, &[]), frame(settings, 1, 0, &[])].concat();
     let status_200 = || frame(headers, 4, 1, &[0x88]);
-    let after_request = |frames: Vec<Vec<u8>>| {
-        vec![
-            Step::ReadH2Req,
-            Step::Write(greeting()),
-            Step::Write(frames.concat()),
-        ]
-    };
+    let after_request =
+        |frames: Vec<Vec<u8>>| vec![Step::ReadH2Req, Step::Write(greeting()), Step::Write(frames.concat())];
     let half = frame(data, 0, 1, &body().as_bytes()[..20]);
     let rows: Vec<(&str, Script)> = vec![
         (
             "T26 GOAWAY before the request",
-            vec![
-                Step::Write([greeting(), frame(go_away, 0, 0, &[0; 8])].concat()),
-                Step::Hang,
-            ],
+            vec![Step::Write([greeting(), frame(go_away, 0, 0, &[0; 8])].concat()), Step::Hang],
         ),
-        (
-            "T26 GOAWAY",
-            [
-                after_request(vec![frame(go_away, 0, 0, &[0; 8])]),
-                vec![Step::Hang],
-            ]
-            .concat(),
-        ),
-        (
-            "T26 REFUSED_STREAM",
-            [
-                after_request(vec![frame(reset, 0, 1, &[0, 0, 0, 7])]),
-                vec![Step::Hang],
-            ]
-            .concat(),
-        ),
+        ("T26 GOAWAY", [after_request(vec![frame(go_away, 0, 0, &[0; 8])]), vec![Step::Hang]].concat()),
+        ("T26 REFUSED_STREAM", [after_request(vec![frame(reset, 0, 1, &[0, 0, 0, 7])]), vec![Step::Hang]].concat()),
         (
             "T27 RST in the body",
-            [
-                after_request(vec![status_200(), half, frame(reset, 0, 1, &[0, 0, 0, 2])]),
-                vec![Step::Hang],
-            ]
-            .concat(),
+            [after_request(vec![status_200(), half, frame(reset, 0, 1, &[0, 0, 0, 2])]), vec![Step::Hang]].concat(),
         ),
         (
             "T27 empty DATA without end",
@@ -676,11 +478,8 @@ async fn what_goes_wrong_in_http2_is_tried_again_and_counted() {
     ];
     for (row, script) in rows {
         let server = Server::start([script]);
-        let tokens = hasty(builder(&server))
-            .attempts(2)
-            .http_client(|| bare().http2_prior_knowledge())
-            .build()
-            .unwrap();
+        let tokens =
+            hasty(builder(&server)).attempts(2).http_client(|| bare().http2_prior_knowledge()).build().unwrap();
         expect_failure(row, &tokens, &NOTHING_CAME).await;
         server.connected(2).await;
         assert_eq!(server.connections(), 2, "{row}");
@@ -699,14 +498,7 @@ fn a_proxy_sees_no_secret() {
     // T29: http_proxy never, https_proxy by CONNECT only; a proxy that wants a password is a transport error
     let proxy = Server::start([answer(407, &[("proxy-authenticate", "Basic")], "")]);
     let origin = Server::start([ok(TOKEN)]);
-    let variables = [
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-    ];
+    let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let url = proxy.url("");
     let mut env: Vec<_> = variables.iter().map(|name| (*name, url.clone())).collect();
     env.push(("NO_PROXY", String::new()));
@@ -714,39 +506,22 @@ fn a_proxy_sees_no_secret() {
     if let Some(output) = child::run(PROXY_TEST, &env) {
         child::assert_passed(&output);
         let seen = proxy.requests();
-        assert_eq!(
-            seen.len(),
-            3,
-            "one for each attempt at https, none for plain http"
-        );
+        assert_eq!(seen.len(), 3, "one for each attempt at https, none for plain http");
         for request in seen {
             assert_eq!(request.line(), "CONNECT auth.example:443 HTTP/1.1");
-            assert_eq!(
-                crate::harness::canary::found(&String::from_utf8_lossy(&request.raw)),
-                None
-            );
+            assert_eq!(crate::harness::canary::found(&String::from_utf8_lossy(&request.raw)), None);
         }
         assert_eq!(origin.hits(), 2, "loopback and plain http: straight");
         return;
     }
     let port: u16 = std::env::var("ORIGIN").unwrap().parse().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let tokens = builder_with("https://auth.example/token", basic())
-            .build()
-            .unwrap();
+        let tokens = builder_with("https://auth.example/token", basic()).build().unwrap();
         expect_failure("T29", &tokens, &NOTHING_CAME).await;
-        let tokens = builder_with(&format!("http://127.0.0.1:{port}/token"), basic())
-            .build()
-            .unwrap();
+        let tokens = builder_with(&format!("http://127.0.0.1:{port}/token"), basic()).build().unwrap();
         recovers("T29 loopback", &tokens).await;
-        let names = Names {
-            failures: 0.into(),
-            address: Some(([127, 0, 0, 1], port).into()),
-        };
+        let names = Names { failures: 0.into(), address: Some(([127, 0, 0, 1], port).into()) };
         let tokens = named(names.into(), port).build().unwrap();
         recovers("T29 plain http", &tokens).await;
     });

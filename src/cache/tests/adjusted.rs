@@ -8,39 +8,15 @@ type Change = fn(&mut Settings);
 #[test]
 fn each_setter_sets_its_own_number() {
     let setters: [(Setter, Change); 11] = [
-        (
-            |c| c.flight_deadline(seconds(7)),
-            |s| s.flight_deadline = seconds(7),
-        ),
-        (
-            |c| c.attempt_timeout(seconds(7)),
-            |s| s.attempt_timeout = seconds(7),
-        ),
-        (
-            |c| c.refresh_window(seconds(7)),
-            |s| s.refresh_window = Some(seconds(7)),
-        ),
+        (|c| c.flight_deadline(seconds(7)), |s| s.flight_deadline = seconds(7)),
+        (|c| c.attempt_timeout(seconds(7)), |s| s.attempt_timeout = seconds(7)),
+        (|c| c.refresh_window(seconds(7)), |s| s.refresh_window = Some(seconds(7))),
         (|c| c.max_age(seconds(7)), |s| s.max_age = seconds(7)),
-        (
-            |c| c.safety_margin(seconds(7)),
-            |s| s.safety_margin = seconds(7),
-        ),
-        (
-            |c| c.default_lifetime(seconds(7)),
-            |s| s.default_lifetime = seconds(7),
-        ),
-        (
-            |c| c.stale_backoff(seconds(7), seconds(8)),
-            |s| s.stale_backoff = Backoff::new(seconds(7), seconds(8)),
-        ),
-        (
-            |c| c.expired_backoff(seconds(7), seconds(8)),
-            |s| s.expired_backoff = Backoff::new(seconds(7), seconds(8)),
-        ),
-        (
-            |c| c.denied_backoff(seconds(7), seconds(8)),
-            |s| s.denied_backoff = Backoff::new(seconds(7), seconds(8)),
-        ),
+        (|c| c.safety_margin(seconds(7)), |s| s.safety_margin = seconds(7)),
+        (|c| c.default_lifetime(seconds(7)), |s| s.default_lifetime = seconds(7)),
+        (|c| c.stale_backoff(seconds(7), seconds(8)), |s| s.stale_backoff = Backoff::new(seconds(7), seconds(8))),
+        (|c| c.expired_backoff(seconds(7), seconds(8)), |s| s.expired_backoff = Backoff::new(seconds(7), seconds(8))),
+        (|c| c.denied_backoff(seconds(7), seconds(8)), |s| s.denied_backoff = Backoff::new(seconds(7), seconds(8))),
         (
             |c| c.retry_after_limits(seconds(7), seconds(8)),
             |s| {
@@ -88,10 +64,6 @@ fn a_number_that_makes_no_sense_is_moved_to_the_nearest_that_does() {
     ] {
         assert_eq!(number, millis(1));
     }
-    assert_eq!(
-        settings.stale_backoff.most,
-        seconds(2),
-        "at least the first"
-    );
+    assert_eq!(settings.stale_backoff.most, seconds(2), "at least the first");
     assert_eq!(settings.patience(), millis(100));
 }

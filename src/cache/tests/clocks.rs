@@ -26,10 +26,7 @@ async fn after_a_suspend_and_with_the_server_down_there_is_an_error_and_no_expir
     let tokens = cached(&server);
     tokens.token().await.unwrap();
     server.hands.set_wall(|hand| hand + seconds(3600));
-    assert_eq!(
-        tokens.token().await.unwrap_err().kind(),
-        ErrorKind::Transport
-    );
+    assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Transport);
 }
 
 #[tokio::test]
@@ -118,23 +115,13 @@ async fn a_thousand_sources_spread_their_renewals() {
         }
         instants.push(second);
     }
-    let (first, last) = (
-        *instants.iter().min().unwrap(),
-        *instants.iter().max().unwrap(),
-    );
+    let (first, last) = (*instants.iter().min().unwrap(), *instants.iter().max().unwrap());
     assert!((2880..=3240).contains(&first) && (2880..=3240).contains(&last));
     assert!(last - first >= 288, "80 % of the band: {first} to {last}");
     for tenth in 0..10 {
         let from = 2880 + tenth * 36;
-        let here = instants
-            .iter()
-            .filter(|at| (from..from + 36).contains(*at))
-            .count();
-        assert!(
-            (60..=140).contains(&here),
-            "{here} of 1000 renewals between {from} s and {} s",
-            from + 36
-        );
+        let here = instants.iter().filter(|at| (from..from + 36).contains(*at)).count();
+        assert!((60..=140).contains(&here), "{here} of 1000 renewals between {from} s and {} s", from + 36);
     }
 }
 

@@ -110,16 +110,9 @@ async fn ten_impatient_callers_one_after_the_other_get_seven_tokens_from_one_req
 async fn a_hundred_callers_share_one_failure() {
     // C06
     let server = Server::new([], down());
-    let retrying = crate::retry::Retrying {
-        source: Arc::clone(&server),
-        settings: crate::retry::Settings::default(),
-    };
-    let tokens = Cached::assemble(
-        Arc::new(retrying),
-        Settings::default(),
-        server.clock.clone(),
-        fastrand::Rng::with_seed(1),
-    );
+    let retrying = crate::retry::Retrying { source: Arc::clone(&server), settings: crate::retry::Settings::default() };
+    let tokens =
+        Cached::assemble(Arc::new(retrying), Settings::default(), server.clock.clone(), fastrand::Rng::with_seed(1));
     let callers: Vec<_> = (0..100)
         .map(|_| {
             let tokens = tokens.clone();
@@ -131,33 +124,18 @@ async fn a_hundred_callers_share_one_failure() {
         errors.push(caller.await.unwrap());
     }
     assert_eq!(server.hits(), 3);
-    assert!(
-        errors.windows(2).all(|pair| pair[0].is_same_as(&pair[1])),
-        "one shared error"
-    );
+    assert!(errors.windows(2).all(|pair| pair[0].is_same_as(&pair[1])), "one shared error");
     // From now on, at once, until it is time for the next flight.
-    assert!(
-        at_once(&tokens)
-            .unwrap()
-            .unwrap_err()
-            .is_same_as(&errors[0])
-    );
+    assert!(at_once(&tokens).unwrap().unwrap_err().is_same_as(&errors[0]));
     assert_eq!(server.hits(), 3);
 }
 
 #[test]
 fn a_source_is_made_outside_a_runtime() {
     // C11
-    static TOKENS: LazyLock<Cached<Arc<Server>>> =
-        LazyLock::new(|| cached(&Server::new([], Reply::New(3600))));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    assert_eq!(
-        runtime.block_on(TOKENS.token()).unwrap().expose_secret(),
-        "t1"
-    );
+    static TOKENS: LazyLock<Cached<Arc<Server>>> = LazyLock::new(|| cached(&Server::new([], Reply::New(3600))));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(TOKENS.token()).unwrap().expose_secret(), "t1");
     assert_eq!(value(&*TOKENS), "t1", "a fresh token needs no runtime");
 }
 
@@ -169,11 +147,7 @@ async fn a_panic_in_the_source_is_an_error_and_the_next_call_starts_anew() {
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Other);
     assert!(error.to_string().contains("panicked"), "{error}");
-    assert_eq!(
-        tokens.token().await.unwrap().expose_secret(),
-        "t2",
-        "at once, without a backoff"
-    );
+    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2", "at once, without a backoff");
 }
 
 #[tokio::test]
@@ -201,10 +175,7 @@ async fn a_source_that_panics_before_it_returns_a_future_is_an_error() {
         }
         fn reject(&self, _: &AccessToken) {}
     }
-    assert_eq!(
-        Cached::new(Rude).token().await.unwrap_err().kind(),
-        ErrorKind::Other
-    );
+    assert_eq!(Cached::new(Rude).token().await.unwrap_err().kind(), ErrorKind::Other);
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,11 +209,7 @@ async fn dropping_the_last_handle_ends_the_flight() {
     drop(clone);
     settle().await;
     assert_eq!(alive(), 0);
-    assert_eq!(
-        Arc::strong_count(&server),
-        1,
-        "the source is dropped with it"
-    );
+    assert_eq!(Arc::strong_count(&server), 1, "the source is dropped with it");
 }
 
 #[tokio::test]
@@ -261,10 +228,7 @@ async fn an_idle_source_has_no_task_and_makes_no_request() {
 #[tokio::test]
 async fn sources_do_not_wait_for_each_other() {
     // C21
-    let (hanging, healthy) = (
-        Server::new([], Reply::Never),
-        Server::new([], Reply::New(3600)),
-    );
+    let (hanging, healthy) = (Server::new([], Reply::Never), Server::new([], Reply::New(3600)));
     let (stuck, tokens) = (cached(&hanging), cached(&healthy));
     assert!(at_once(&stuck).is_none());
     tokens.token().await.unwrap();
@@ -286,25 +250,13 @@ async fn no_future_is_pending_while_a_token_is_usable_whatever_the_jitter() {
         for _ in 0..150 {
             server.advance(millis(20));
             for _ in 0..64 {
-                let token = at_once(&tokens)
-                    .unwrap_or_else(|| panic!("seed {seed}: pending"))
-                    .unwrap();
-                assert!(
-                    !token
-                        .received()
-                        .plus(seconds(2))
-                        .reached(server.clock.now()),
-                    "seed {seed}: expired"
-                );
+                let token = at_once(&tokens).unwrap_or_else(|| panic!("seed {seed}: pending")).unwrap();
+                assert!(!token.received().plus(seconds(2)).reached(server.clock.now()), "seed {seed}: expired");
             }
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
         }
-        assert!(
-            (3..=4).contains(&server.hits()),
-            "seed {seed}: {} requests in 3 s",
-            server.hits()
-        );
+        assert!((3..=4).contains(&server.hits()), "seed {seed}: {} requests in 3 s", server.hits());
     }
 }
 
@@ -318,11 +270,7 @@ async fn debug_shows_the_state_and_no_token() {
     let shown = || format!("{tokens:?}");
     assert!(shown().contains("empty"), "{}", shown());
     tokens.token().await.unwrap();
-    assert!(
-        shown().contains("fresh") && !shown().contains("t1"),
-        "{}",
-        shown()
-    );
+    assert!(shown().contains("fresh") && !shown().contains("t1"), "{}", shown());
     server.advance(seconds(3400));
     assert!(shown().contains("stale"), "{}", shown());
     server.advance(seconds(3400));

@@ -3,19 +3,12 @@
 use super::*;
 
 fn failing(kind: ErrorKind, retry_after: Option<u64>) -> Reply {
-    let error = Error::new(kind, "no")
-        .transient()
-        .with_retry_after(retry_after.map(seconds));
+    let error = Error::new(kind, "no").transient().with_retry_after(retry_after.map(seconds));
     Reply::Fail(error)
 }
 
 /// Calls every `step` for `time`, letting flights land in between; returns how many calls failed.
-async fn sweep(
-    server: &Arc<Server>,
-    tokens: &Cached<Arc<Server>>,
-    time: Duration,
-    step: Duration,
-) -> usize {
+async fn sweep(server: &Arc<Server>, tokens: &Cached<Arc<Server>>, time: Duration, step: Duration) -> usize {
     let end = server.clock.now().plus(time);
     let mut failed = 0;
     while !end.reached(server.clock.now()) {
@@ -42,11 +35,7 @@ async fn an_outage_of_twenty_minutes_is_invisible_while_the_token_lasts() {
             assert_eq!(value(&tokens), "t1", "ready at once");
             settle().await;
         }
-        assert!(
-            (20..=50).contains(&(server.hits() - 1)),
-            "seed {seed}: {} flights",
-            server.hits() - 1
-        );
+        assert!((20..=50).contains(&(server.hits() - 1)), "seed {seed}: {} flights", server.hits() - 1);
     }
 }
 
@@ -88,13 +77,7 @@ async fn a_denied_client_is_not_locked_out() {
 #[tokio::test]
 async fn no_refusal_is_terminal() {
     // S10, S11, S17
-    for kind in [
-        ErrorKind::Denied,
-        ErrorKind::Tls,
-        ErrorKind::Response,
-        ErrorKind::Other,
-        ErrorKind::Credential,
-    ] {
+    for kind in [ErrorKind::Denied, ErrorKind::Tls, ErrorKind::Response, ErrorKind::Other, ErrorKind::Credential] {
         let server = Server::new([Reply::Fail(Error::new(kind, "no"))], Reply::New(3600));
         let tokens = cached(&server);
         assert_eq!(tokens.token().await.unwrap_err().kind(), kind);
@@ -121,10 +104,7 @@ async fn retry_after_is_obeyed_between_flights() {
     // S02
     let server = Server::new([failing(ErrorKind::Response, Some(7))], Reply::New(3600));
     let tokens = cached(&server);
-    assert_eq!(
-        tokens.token().await.unwrap_err().retry_after(),
-        Some(seconds(7))
-    );
+    assert_eq!(tokens.token().await.unwrap_err().retry_after(), Some(seconds(7)));
     server.advance(millis(6_999));
     assert!(at_once(&tokens).unwrap().is_err());
     server.advance(millis(1));
@@ -144,10 +124,7 @@ async fn a_throttled_source_is_quiet_for_all_callers() {
             })
             .collect();
         for caller in callers {
-            assert_eq!(
-                caller.await.unwrap().unwrap_err().kind(),
-                ErrorKind::Throttled
-            );
+            assert_eq!(caller.await.unwrap().unwrap_err().kind(), ErrorKind::Throttled);
         }
         server.advance(millis(quiet));
         assert!(at_once(&tokens).unwrap().is_err());
@@ -158,10 +135,7 @@ async fn a_throttled_source_is_quiet_for_all_callers() {
 #[tokio::test]
 async fn an_exaggerated_retry_after_is_capped() {
     // 1 h behind a usable token, 5 min without one.
-    let server = Server::new(
-        [Reply::New(86_000)],
-        failing(ErrorKind::Throttled, Some(1_000_000)),
-    );
+    let server = Server::new([Reply::New(86_000)], failing(ErrorKind::Throttled, Some(1_000_000)));
     let tokens = cached(&server);
     tokens.token().await.unwrap();
     server.advance(seconds(85_300));
@@ -173,10 +147,7 @@ async fn an_exaggerated_retry_after_is_capped() {
     settle().await;
     assert_eq!(server.hits(), 2, "within the hour");
     server.advance(seconds(500));
-    assert!(
-        tokens.token().await.is_err(),
-        "the token is gone, and more than 5 min: a flight"
-    );
+    assert!(tokens.token().await.is_err(), "the token is gone, and more than 5 min: a flight");
     assert_eq!(server.hits(), 3);
     server.advance(seconds(299));
     assert!(at_once(&tokens).unwrap().is_err());
@@ -215,11 +186,7 @@ async fn a_token_dead_on_arrival_does_not_replace_a_usable_one() {
     server.advance(seconds(3300));
     assert_eq!(sweep(&server, &tokens, seconds(100), seconds(1)).await, 0);
     assert_eq!(value(&tokens), "t1");
-    assert!(
-        server.hits() <= 9,
-        "1 s doubling to 30 s: {}",
-        server.hits()
-    );
+    assert!(server.hits() <= 9, "1 s doubling to 30 s: {}", server.hits());
 }
 
 #[tokio::test]
@@ -233,10 +200,7 @@ async fn a_server_that_hands_out_its_own_cached_token_is_not_asked_in_a_loop() {
             let now = self.0.clock.now();
             let age = (now.mono().as_secs() - 86_400) % 20;
             let name = format!("w{}", (now.mono().as_secs() - 86_400) / 20);
-            let terms = Terms {
-                lifetime: Some(seconds(20 - age)),
-                ..Terms::default()
-            };
+            let terms = Terms { lifetime: Some(seconds(20 - age)), ..Terms::default() };
             TokenFuture::ready(AccessToken::issued(&name.as_str().into(), terms, now))
         }
         fn reject(&self, _: &AccessToken) {}
@@ -244,12 +208,7 @@ async fn a_server_that_hands_out_its_own_cached_token_is_not_asked_in_a_loop() {
     let server = Server::new([], Reply::Never);
     let clock = server.clock.clone();
     let random = fastrand::Rng::with_seed(3);
-    let tokens = Cached::assemble(
-        Arc::new(Caching(Arc::clone(&server))),
-        Settings::default(),
-        clock,
-        random,
-    );
+    let tokens = Cached::assemble(Arc::new(Caching(Arc::clone(&server))), Settings::default(), clock, random);
     for _ in 0..2_000 {
         tokens.token().await.expect("no failure");
         settle().await;
@@ -267,22 +226,13 @@ async fn without_a_stated_lifetime_an_hour_is_assumed() {
     impl TokenSource for Silent {
         fn token(&self) -> TokenFuture<'_> {
             self.1.fetch_add(1, Ordering::SeqCst);
-            TokenFuture::ready(AccessToken::issued(
-                &"t".into(),
-                Terms::default(),
-                self.0.now(),
-            ))
+            TokenFuture::ready(AccessToken::issued(&"t".into(), Terms::default(), self.0.now()))
         }
         fn reject(&self, _: &AccessToken) {}
     }
     let (clock, hands) = clock();
     let source = Arc::new(Silent(clock.clone(), AtomicU64::new(0)));
-    let tokens = Cached::assemble(
-        Arc::clone(&source),
-        Settings::default(),
-        clock,
-        fastrand::Rng::with_seed(1),
-    );
+    let tokens = Cached::assemble(Arc::clone(&source), Settings::default(), clock, fastrand::Rng::with_seed(1));
     tokens.token().await.unwrap();
     hands.advance(seconds(2_879));
     tokens.token().await.unwrap();
@@ -301,16 +251,13 @@ async fn an_outage_is_told_once_and_its_end_once() {
     struct Levels(Arc<Mutex<Vec<tracing::Level>>>);
     impl<S: tracing::Subscriber> Layer<S> for Levels {
         fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-            if event.metadata().target() == "client_credentials"
-                && *event.metadata().level() <= tracing::Level::INFO
-            {
+            if event.metadata().target() == "client_credentials" && *event.metadata().level() <= tracing::Level::INFO {
                 self.0.lock().unwrap().push(*event.metadata().level());
             }
         }
     }
     let levels = Levels::default();
-    let _guard =
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(levels.clone()));
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(levels.clone()));
 
     let mut script = vec![Reply::New(3600)];
     script.extend(vec![down(); 5]);
@@ -320,8 +267,5 @@ async fn an_outage_is_told_once_and_its_end_once() {
     server.advance(seconds(3300));
     assert_eq!(sweep(&server, &tokens, seconds(200), seconds(1)).await, 0);
     assert_eq!(server.hits(), 7);
-    assert_eq!(
-        *levels.0.lock().unwrap(),
-        [tracing::Level::WARN, tracing::Level::INFO]
-    );
+    assert_eq!(*levels.0.lock().unwrap(), [tracing::Level::WARN, tracing::Level::INFO]);
 }

@@ -98,10 +98,7 @@ fn a_late_failure_does_not_fail_those_for_whom_a_newer_flight_is_under_way() {
     server.open(1);
     second.block_on(settle());
     assert_eq!(value(&tokens), "t2");
-    assert_eq!(
-        idle.block_on(waiter).unwrap().unwrap().expose_secret(),
-        "t2"
-    );
+    assert_eq!(idle.block_on(waiter).unwrap().unwrap().expose_secret(), "t2");
 }
 
 #[test]
@@ -114,11 +111,7 @@ fn a_source_that_is_always_busy_is_bounded_by_the_flight_deadline() {
             }
         }))
         .flight_deadline(millis(100));
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let result = runtime.block_on(tokens.token());
         runtime.shutdown_background();
         result.map(drop)
@@ -133,9 +126,7 @@ fn a_runtime_that_was_shut_down_is_an_error_and_no_endless_loop() {
     let gone = runtime();
     let handle = gone.handle().clone();
     drop(gone);
-    let result = within(seconds(3), move || {
-        handle.block_on(tokens.token()).map(drop)
-    });
+    let result = within(seconds(3), move || handle.block_on(tokens.token()).map(drop));
     assert!(matches!(result, Some(Err(_))), "{result:?}");
 }
 
@@ -175,11 +166,7 @@ fn flights_on_a_runtime_that_nobody_drives_do_not_pile_up() {
     }
     let waiting = idle.metrics().num_alive_tasks();
     idle.block_on(settle());
-    assert!(
-        waiting <= 3 && server.hits() <= 3,
-        "{waiting} tasks, {} requests at once",
-        server.hits()
-    );
+    assert!(waiting <= 3 && server.hits() <= 3, "{waiting} tasks, {} requests at once", server.hits());
 }
 
 #[test]
@@ -223,11 +210,7 @@ fn no_code_of_a_user_runs_under_the_lock() {
     let done = within(seconds(3), || {
         let server = Server::new([], Reply::New(3600));
         let tokens = cached(&server);
-        server
-            .script
-            .lock()
-            .unwrap()
-            .push_back(Reply::Fail(Error::other(Asks(tokens.clone()))));
+        server.script.lock().unwrap().push_back(Reply::Fail(Error::other(Asks(tokens.clone()))));
         runtime().block_on(async {
             assert!(tokens.token().await.is_err());
             server.advance(seconds(1));
@@ -244,28 +227,15 @@ async fn a_refresh_in_of_zero_makes_no_storm() {
     impl TokenSource for Hasty {
         fn token(&self) -> TokenFuture<'_> {
             let hit = self.1.fetch_add(1, Ordering::SeqCst);
-            let terms = Terms {
-                lifetime: Some(seconds(3600)),
-                refresh_in: Some(Duration::ZERO),
-                ..Terms::default()
-            };
+            let terms = Terms { lifetime: Some(seconds(3600)), refresh_in: Some(Duration::ZERO), ..Terms::default() };
             let name = format!("t{hit}");
-            TokenFuture::ready(AccessToken::issued(
-                &name.as_str().into(),
-                terms,
-                self.0.now(),
-            ))
+            TokenFuture::ready(AccessToken::issued(&name.as_str().into(), terms, self.0.now()))
         }
         fn reject(&self, _: &AccessToken) {}
     }
     let (clock, hands) = clock();
     let source = Arc::new(Hasty(clock.clone(), AtomicU64::new(0)));
-    let tokens = Cached::assemble(
-        Arc::clone(&source),
-        Settings::default(),
-        clock,
-        fastrand::Rng::with_seed(1),
-    );
+    let tokens = Cached::assemble(Arc::clone(&source), Settings::default(), clock, fastrand::Rng::with_seed(1));
     for _ in 0..1000 {
         tokens.token().await.unwrap();
         settle().await;
@@ -277,10 +247,7 @@ async fn a_refresh_in_of_zero_makes_no_storm() {
 
 #[tokio::test]
 async fn the_first_failure_after_tokens_of_no_lifetime_waits_as_the_first() {
-    let server = Server::new(
-        (0..20).map(|_| Reply::New(0)).chain([down()]),
-        Reply::New(0),
-    );
+    let server = Server::new((0..20).map(|_| Reply::New(0)).chain([down()]), Reply::New(0));
     let tokens = cached(&server);
     for _ in 0..20 {
         tokens.token().await.unwrap();
@@ -288,10 +255,7 @@ async fn the_first_failure_after_tokens_of_no_lifetime_waits_as_the_first() {
     }
     assert!(tokens.token().await.is_err());
     server.advance(millis(250));
-    assert!(
-        at_once(&tokens).is_none(),
-        "250 ms after the first failure it is time for the next flight"
-    );
+    assert!(at_once(&tokens).is_none(), "250 ms after the first failure it is time for the next flight");
 }
 
 #[tokio::test]
@@ -359,14 +323,11 @@ fn a_runtime_without_timers_is_found_out_once_behind_a_usable_token() {
             before(info);
         }
     }));
-    Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(async {
-            for _ in 0..100 {
-                tokens.token().await.unwrap();
-            }
-        });
+    Builder::new_current_thread().build().unwrap().block_on(async {
+        for _ in 0..100 {
+            tokens.token().await.unwrap();
+        }
+    });
     drop(std::panic::take_hook());
     assert_eq!(PANICS.load(Ordering::SeqCst), 1);
 }
@@ -376,11 +337,7 @@ fn a_runtime_can_be_dropped_while_a_blocking_thread_of_it_waits_for_a_token() {
     let server = Server::new([Reply::Never], Reply::New(3600));
     let tokens = cached(&server);
     let dropped = within(seconds(3), move || {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.spawn_blocking(move || drop(Handle::current().block_on(tokens.token())));
         while server.hits() == 0 {
             std::thread::yield_now();

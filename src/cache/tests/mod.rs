@@ -82,18 +82,10 @@ impl Server {
     async fn answer(&self) -> Result<AccessToken, Error> {
         let received = self.clock.now();
         let hit = self.hits.fetch_add(1, Ordering::SeqCst) + 1;
-        let reply = self
-            .script
-            .lock()
-            .unwrap()
-            .pop_front()
-            .unwrap_or_else(|| self.afterwards.clone());
+        let reply = self.script.lock().unwrap().pop_front().unwrap_or_else(|| self.afterwards.clone());
         self.gate.acquire().await.unwrap().forget();
         let issue = |value: &str, lifetime| {
-            let terms = Terms {
-                lifetime: Some(seconds(lifetime)),
-                ..Terms::default()
-            };
+            let terms = Terms { lifetime: Some(seconds(lifetime)), ..Terms::default() };
             AccessToken::issued(&value.into(), terms, received)
         };
         match reply {
@@ -134,12 +126,7 @@ fn cached(server: &Arc<Server>) -> Cached<Arc<Server>> {
 
 fn seeded(server: &Arc<Server>, seed: u64) -> Cached<Arc<Server>> {
     let source = Arc::new(Arc::clone(server));
-    Cached::assemble(
-        source,
-        Settings::default(),
-        server.clock.clone(),
-        fastrand::Rng::with_seed(seed),
-    )
+    Cached::assemble(source, Settings::default(), server.clock.clone(), fastrand::Rng::with_seed(seed))
 }
 
 fn down() -> Reply {
@@ -157,11 +144,7 @@ fn at_once(source: &impl TokenSource) -> Option<Result<AccessToken, Error>> {
 
 /// The value of the token that is ready at once.
 fn value(source: &impl TokenSource) -> String {
-    at_once(source)
-        .expect("ready")
-        .expect("a token")
-        .expose_secret()
-        .to_owned()
+    at_once(source).expect("ready").expect("a token").expose_secret().to_owned()
 }
 
 /// Lets the spawned flights of this runtime go as far as they can.

@@ -34,26 +34,18 @@ impl Held {
 
     /// The earliest and the latest refresh.
     pub(super) fn window(&self) -> (Moment, Moment) {
-        let window = (self.lifetime / 5)
-            .max(seconds(30))
-            .min(self.lifetime / 2)
-            .min(seconds(900));
+        let window = (self.lifetime / 5).max(seconds(30)).min(self.lifetime / 2).min(seconds(900));
         let (day, end) = (seconds(86_400), self.lifetime);
         let early = (end - window).min(day - day / 10);
         let late = (end - window / 2).min(day);
         let latest = self.unusable_at();
-        (
-            self.received.plus(early),
-            self.received.plus(late).earlier(latest),
-        )
+        (self.received.plus(early), self.received.plus(late).earlier(latest))
     }
 }
 
 impl Model {
     pub(super) fn usable(&self, now: Moment) -> Option<&Held> {
-        self.held
-            .as_ref()
-            .filter(|held| !held.unusable_at().reached(now))
+        self.held.as_ref().filter(|held| !held.unusable_at().reached(now))
     }
 
     /// Between these two the next flight may or may not depart, by the draw of up to 10 %.
@@ -67,15 +59,8 @@ impl Model {
         };
         let wait = first.saturating_mul(1 << (count - 1).min(20)).min(most);
         let obeyed = if usable { seconds(3600) } else { seconds(300) };
-        let asked = error
-            .as_ref()
-            .and_then(Error::retry_after)
-            .unwrap_or_default()
-            .min(obeyed);
-        Some((
-            since.plus((wait - wait / 10).max(asked)),
-            since.plus(wait.max(asked)),
-        ))
+        let asked = error.as_ref().and_then(Error::retry_after).unwrap_or_default().min(obeyed);
+        Some((since.plus((wait - wait / 10).max(asked)), since.plus(wait.max(asked))))
     }
 
     pub(super) fn set_back(&mut self, now: Moment, error: Option<Error>) {
@@ -87,10 +72,7 @@ impl Model {
     }
 
     pub(super) fn land(&mut self, flight: u64, late: bool, token: Held, now: Moment) {
-        let banned = self
-            .banned
-            .as_ref()
-            .filter(|(value, _)| *value == token.value);
+        let banned = self.banned.as_ref().filter(|(value, _)| *value == token.value);
         if banned.is_some_and(|(_, during)| late || *during == Some(flight)) {
             return;
         }
@@ -102,15 +84,12 @@ impl Model {
             return self.set_back(now, None);
         }
         let same = |old: &&Held| old.value == token.value;
-        let insisted = banned.is_some()
-            || self
-                .held
-                .as_ref()
-                .filter(same)
-                .is_some_and(|old| old.insisted);
-        let gained = self.held.as_ref().filter(same).is_none_or(|old| {
-            token.unusable_at().mono() > old.unusable_at().mono().saturating_add(seconds(1))
-        });
+        let insisted = banned.is_some() || self.held.as_ref().filter(same).is_some_and(|old| old.insisted);
+        let gained = self
+            .held
+            .as_ref()
+            .filter(same)
+            .is_none_or(|old| token.unusable_at().mono() > old.unusable_at().mono().saturating_add(seconds(1)));
         self.held = Some(Held { insisted, ..token });
         self.banned = None;
         if gained {
@@ -125,10 +104,7 @@ impl Model {
         let mut left = 3_u32;
         let mut since: Option<Duration> = None;
         for at in self.forced.iter().copied().chain([now.mono()]) {
-            while let Some(earned) = since
-                .map(|since| since + seconds(120))
-                .filter(|earned| *earned <= at)
-            {
+            while let Some(earned) = since.map(|since| since + seconds(120)).filter(|earned| *earned <= at) {
                 left += 1;
                 since = (left < 3).then_some(earned);
             }

@@ -30,10 +30,7 @@ impl Numbered {
         tokio::task::yield_now().await;
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
         self.flights.fetch_sub(1, Ordering::SeqCst);
-        let terms = Terms {
-            lifetime: Some(seconds(3600)),
-            ..Terms::default()
-        };
+        let terms = Terms { lifetime: Some(seconds(3600)), ..Terms::default() };
         AccessToken::issued(&format!("t{number}").into(), terms, self.clock.now())
     }
 }
@@ -73,23 +70,14 @@ impl World {
     /// With `t1` in it.
     fn new(driver: &Driver) -> (Arc<World>, AccessToken) {
         let (clock, hands) = clock();
-        let source = Numbered {
-            clock: clock.clone(),
-            issued: AtomicU64::new(0),
-            flights: AtomicU64::new(0),
-        };
+        let source = Numbered { clock: clock.clone(), issued: AtomicU64::new(0), flights: AtomicU64::new(0) };
         let random = fastrand::Rng::with_seed(1);
         let tokens = Cached::assemble(Arc::new(source), Settings::default(), clock, random);
         assert!(at_once(&tokens).is_none());
         drive(driver);
         drive(driver);
         let first = at_once(&tokens).expect("it landed").unwrap();
-        let world = World {
-            tokens,
-            hands,
-            newest: AtomicU64::new(1),
-            refused: AtomicU64::new(0),
-        };
+        let world = World { tokens, hands, newest: AtomicU64::new(1), refused: AtomicU64::new(0) };
         (Arc::new(world), first)
     }
 
@@ -98,10 +86,7 @@ impl World {
         let refused = self.refused.load(Ordering::SeqCst);
         let token = ask(&self.tokens)?.expect("no flight fails here");
         let number = number(&token);
-        assert!(
-            number > refused,
-            "t{number}, though t{refused} was rejected"
-        );
+        assert!(number > refused, "t{number}, though t{refused} was rejected");
         assert!(number >= newest, "t{number} after t{newest}");
         self.newest.fetch_max(number, Ordering::SeqCst);
         Some(token)
@@ -162,10 +147,7 @@ fn spawn(world: &Arc<World>, act: impl FnOnce(&World) + Send + 'static) -> threa
 }
 
 /// Returns how many schedules there were.
-fn check(
-    scheduler: impl Scheduler + 'static,
-    scenario: impl Fn(&Driver) + Send + Sync + 'static,
-) -> usize {
+fn check(scheduler: impl Scheduler + 'static, scenario: impl Fn(&Driver) + Send + Sync + 'static) -> usize {
     let mut driver = tokio::runtime::Builder::new_current_thread();
     let driver = Arc::new(driver.enable_time().build().unwrap());
     let _inside = driver.enter();
@@ -181,16 +163,10 @@ fn check(
 fn no_schedule_hands_out_a_rejected_or_an_older_token() {
     for stale in [false, true] {
         let any = RandomScheduler::new(schedules());
-        assert_eq!(
-            check(any, move |driver| rush(driver, stale, at_once)),
-            schedules()
-        );
+        assert_eq!(check(any, move |driver| rush(driver, stale, at_once)), schedules());
         // Few switches, at the worst places.
         let few = PctScheduler::new(3, schedules());
-        assert_eq!(
-            check(few, move |driver| rush(driver, stale, at_once)),
-            schedules()
-        );
+        assert_eq!(check(few, move |driver| rush(driver, stale, at_once)), schedules());
     }
 }
 
@@ -202,10 +178,8 @@ fn every_schedule_of_a_call_a_rejection_and_a_landing_is_right() {
         let (world, first) = World::new(driver);
         world.hands.advance(seconds(3400));
         world.call(at_once);
-        let threads = [
-            spawn(&world, |world| drop(world.call(at_once))),
-            spawn(&world, move |world| world.reject(&first)),
-        ];
+        let threads =
+            [spawn(&world, |world| drop(world.call(at_once))), spawn(&world, move |world| world.reject(&first))];
         drive(driver);
         for thread in threads {
             thread.join().unwrap();

@@ -55,14 +55,7 @@ async fn fifty_late_rejections_evict_no_newer_token() {
 async fn every_thread_forgets_a_rejected_token() {
     let server = Server::new([], Reply::New(3600));
     let (tokens, token) = first(&server).await;
-    let lease = || {
-        std::thread::scope(|scope| {
-            scope
-                .spawn(|| at_once(&tokens).map(Result::unwrap))
-                .join()
-                .unwrap()
-        })
-    };
+    let lease = || std::thread::scope(|scope| scope.spawn(|| at_once(&tokens).map(Result::unwrap)).join().unwrap());
     for _ in 0..20 {
         assert_eq!(lease().unwrap().id(), token.id(), "copies are one token");
     }
@@ -119,11 +112,7 @@ async fn a_server_that_insists_on_its_token_is_obeyed_once() {
     let (tokens, token) = first(&server).await;
     tokens.reject(&token);
     let again = tokens.token().await.unwrap();
-    assert_eq!(
-        again.id(),
-        token.id(),
-        "the very same value keeps its identity"
-    );
+    assert_eq!(again.id(), token.id(), "the very same value keeps its identity");
     assert_eq!(server.hits(), 2);
     for _ in 0..10 {
         tokens.reject(&again);
@@ -134,11 +123,7 @@ async fn a_server_that_insists_on_its_token_is_obeyed_once() {
 
 #[tokio::test]
 async fn an_insisted_token_can_be_rejected_again_once_it_changes() {
-    let script = [
-        Reply::Value("a", 3600),
-        Reply::Value("a", 3600),
-        Reply::Value("b", 3600),
-    ];
+    let script = [Reply::Value("a", 3600), Reply::Value("a", 3600), Reply::Value("b", 3600)];
     let server = Server::new(script, Reply::Value("c", 3600));
     let (tokens, a) = first(&server).await;
     tokens.reject(&a);
@@ -205,17 +190,10 @@ async fn a_token_rejected_while_its_renewal_fails_is_gone() {
 
 #[tokio::test]
 async fn the_token_of_another_source_is_not_ours_to_reject() {
-    let (one, other) = (
-        Server::new([], Reply::New(3600)),
-        Server::new([], Reply::New(3600)),
-    );
+    let (one, other) = (Server::new([], Reply::New(3600)), Server::new([], Reply::New(3600)));
     let (tokens, _) = first(&one).await;
     let (_, foreign) = first(&other).await;
-    assert_eq!(
-        foreign.expose_secret(),
-        "t1",
-        "even if it has the same value"
-    );
+    assert_eq!(foreign.expose_secret(), "t1", "even if it has the same value");
     tokens.reject(&foreign);
     assert_eq!(value(&tokens), "t1");
 }

@@ -26,10 +26,7 @@ fn the_runtime_of_the_first_call_is_gone() {
     let tokens = cached(&server);
     assert!(runtime().block_on(tokens.token()).is_ok());
     server.advance(seconds(100));
-    assert_eq!(
-        runtime().block_on(tokens.token()).unwrap().expose_secret(),
-        "t2"
-    );
+    assert_eq!(runtime().block_on(tokens.token()).unwrap().expose_secret(), "t2");
 }
 
 #[test]
@@ -42,10 +39,7 @@ fn the_runtime_is_gone_with_the_flight_in_it() {
     drop(first);
     server.open(1);
     // At once: a closed channel needs no timeout, and the manual clock stands still.
-    assert_eq!(
-        runtime().block_on(tokens.token()).unwrap().expose_secret(),
-        "t2"
-    );
+    assert_eq!(runtime().block_on(tokens.token()).unwrap().expose_secret(), "t2");
 }
 
 #[test]
@@ -58,11 +52,7 @@ fn the_runtime_goes_while_another_waits_for_its_flight() {
     let second = runtime();
     second.block_on(async {
         let mut wait = tokens.token();
-        assert!(
-            Pin::new(&mut wait)
-                .poll(&mut Context::from_waker(Waker::noop()))
-                .is_pending()
-        );
+        assert!(Pin::new(&mut wait).poll(&mut Context::from_waker(Waker::noop())).is_pending());
         // A runtime cannot be dropped inside another.
         std::thread::scope(|scope| scope.spawn(|| drop(first)).join().unwrap());
         server.open(1);
@@ -77,11 +67,7 @@ fn a_runtime_that_stands_still_is_overtaken_after_one_attempt_timeout() {
     server.close();
     let idle = runtime();
     take_off(&idle, &tokens);
-    let second = Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let second = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     second.block_on(async {
         let caller = tokio::spawn({
             let tokens = tokens.clone();
@@ -168,17 +154,10 @@ fn outside_a_runtime_a_usable_token_is_returned_and_otherwise_an_error_that_says
     runtime().block_on(tokens.token()).unwrap();
     assert_eq!(value(&tokens), "t1");
     server.advance(seconds(3400));
-    assert_eq!(
-        value(&tokens),
-        "t1",
-        "stale: usable, although nobody can renew it here"
-    );
+    assert_eq!(value(&tokens), "t1", "stale: usable, although nobody can renew it here");
     server.advance(seconds(200));
     assert!(at_once(&tokens).unwrap().is_err());
-    assert!(
-        runtime().block_on(tokens.token()).is_ok(),
-        "and no backoff follows from that error"
-    );
+    assert!(runtime().block_on(tokens.token()).is_ok(), "and no backoff follows from that error");
 }
 
 #[test]

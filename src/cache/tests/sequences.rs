@@ -117,15 +117,9 @@ impl Stage {
                 let held = held.expect("a token that the model does not have");
                 assert_eq!(token.expose_secret(), held.value);
                 assert!(!until.reached(now), "a lease that has run out");
-                assert!(
-                    until.earlier(held.unusable_at()) == until,
-                    "a lease beyond the end"
-                );
+                assert!(until.earlier(held.unusable_at()) == until, "a lease beyond the end");
                 let (_, late) = held.window();
-                assert!(
-                    driven || maybe_paused || !late.reached(now),
-                    "it is not renewed"
-                );
+                assert!(driven || maybe_paused || !late.reached(now), "it is not renewed");
                 self.seen.push(token);
                 false
             }
@@ -166,27 +160,13 @@ impl Stage {
         let (id, task) = (self.runtimes[runtime], self.task.clone());
         self.state.depart(|n| {
             number = n;
-            Flight {
-                number,
-                landing,
-                pulse: Arc::clone(&pulse),
-                runtime: id,
-                task,
-            }
+            Flight { number, landing, pulse: Arc::clone(&pulse), runtime: id, task }
         });
         self.last = number;
         // One that never started was aborted.
         self.air.retain(|flight| flight.started);
         let (departed, beat) = (self.now, self.now);
-        let flight = Air {
-            number,
-            departed,
-            beat,
-            started: false,
-            runtime,
-            pulse,
-            land: Some(land),
-        };
+        let flight = Air { number, departed, beat, started: false, runtime, pulse, land: Some(land) };
         self.air.insert(0, flight);
     }
 
@@ -197,18 +177,9 @@ impl Stage {
         let flight = self.air.remove(turn);
         let late = flight.number != self.last;
         let mut issue = |value: String, lifetime| {
-            let held = Held {
-                value,
-                received: flight.departed,
-                lifetime: seconds(lifetime),
-                insisted: false,
-            };
-            let terms = Terms {
-                lifetime: Some(held.lifetime),
-                ..Terms::default()
-            };
-            let token =
-                AccessToken::issued(&held.value.as_str().into(), terms, held.received).unwrap();
+            let held = Held { value, received: flight.departed, lifetime: seconds(lifetime), insisted: false };
+            let terms = Terms { lifetime: Some(held.lifetime), ..Terms::default() };
+            let token = AccessToken::issued(&held.value.as_str().into(), terms, held.received).unwrap();
             self.model.land(flight.number, late, held, self.now);
             flight::Outcome::Token(token)
         };
@@ -222,8 +193,9 @@ impl Stage {
             failure => {
                 let error = match failure {
                     Brings::Denied => Error::new(ErrorKind::Denied, "invalid_client"),
-                    Brings::Throttled(wait) => Error::new(ErrorKind::Throttled, "429")
-                        .with_retry_after(Some(seconds(wait))),
+                    Brings::Throttled(wait) => {
+                        Error::new(ErrorKind::Throttled, "429").with_retry_after(Some(seconds(wait)))
+                    }
                     _ => Error::new(ErrorKind::Transport, "down").transient(),
                 };
                 if !late {
@@ -236,11 +208,7 @@ impl Stage {
     }
 
     fn reject(&mut self, current: bool) {
-        let index = if current {
-            self.seen.len().checked_sub(1)
-        } else {
-            self.seen.len().checked_sub(2)
-        };
+        let index = if current { self.seen.len().checked_sub(1) } else { self.seen.len().checked_sub(2) };
         let Some(token) = index.map(|index| self.seen[index].clone()) else {
             return;
         };
@@ -275,18 +243,13 @@ impl Stage {
             }
             Op::Land(turn, brings) => self.land(turn, brings),
             Op::Vanish(runtime) => {
-                let there = self
-                    .air
-                    .iter_mut()
-                    .filter(|flight| flight.runtime == runtime);
+                let there = self.air.iter_mut().filter(|flight| flight.runtime == runtime);
                 there.for_each(|flight| flight.land = None);
             }
             Op::Reject { current } => self.reject(current),
         }
         // I4, whatever the model thinks.
-        if let Answer::Use(token, _) | Answer::UseAndDepart(token, _) =
-            self.state.ask(self.now, None)
-        {
+        if let Answer::Use(token, _) | Answer::UseAndDepart(token, _) = self.state.ask(self.now, None) {
             let expiry = token.received().plus(token.lifetime().unwrap());
             assert!(!expiry.reached(self.now), "an expired token");
         }

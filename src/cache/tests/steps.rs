@@ -18,10 +18,7 @@ fn state() -> State {
 }
 
 fn token(value: &str, lifetime: Option<u64>) -> AccessToken {
-    let terms = Terms {
-        lifetime: lifetime.map(Duration::from_secs),
-        ..Terms::default()
-    };
+    let terms = Terms { lifetime: lifetime.map(Duration::from_secs), ..Terms::default() };
     AccessToken::issued(&value.into(), terms, at(0)).unwrap()
 }
 
@@ -36,13 +33,7 @@ fn depart(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<
     let mut departed = 0;
     state.depart(|number| {
         departed = number;
-        Flight {
-            number,
-            landing,
-            pulse,
-            runtime: Handle::current().id(),
-            task: task.clone(),
-        }
+        Flight { number, landing, pulse, runtime: Handle::current().id(), task: task.clone() }
     });
     (departed, task, land)
 }
@@ -112,11 +103,7 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
     for (lifetime, is_news) in [(3599, false), (3601, false), (3602, true), (7200, true)] {
         let mut state = state();
         fetch(&mut state, Outcome::Token(token("a", Some(3600))), at(0));
-        fetch(
-            &mut state,
-            Outcome::Token(token("a", Some(lifetime))),
-            at(3560),
-        );
+        fetch(&mut state, Outcome::Token(token("a", Some(lifetime))), at(3560));
         // The longest of them is fresh; of the others only what was news may be asked for once more at once.
         match state.ask(at(3560), None) {
             Answer::Use(..) => assert!(!is_news || lifetime == 7200, "{lifetime}"),
@@ -129,10 +116,7 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
 #[tokio::test]
 async fn what_is_strange_about_lifetimes_is_told_once() {
     for (lifetime, is_it) in [
-        (
-            None,
-            (|note| matches!(note, Note::NoLifetime { .. })) as fn(&Note) -> bool,
-        ),
+        (None, (|note| matches!(note, Note::NoLifetime { .. })) as fn(&Note) -> bool),
         (Some(0), |note| matches!(note, Note::DeadOnArrival)),
     ] {
         let mut state = state();
@@ -154,9 +138,5 @@ async fn an_answer_that_brings_nothing_new_ends_an_outage_all_the_same() {
     let notes = state.take_notes();
     let failures = |note: &&Note| matches!(note, Note::Failed { .. });
     assert_eq!(notes.iter().filter(failures).count(), 1);
-    assert!(
-        notes
-            .iter()
-            .any(|note| matches!(note, Note::Recovered { failed_flights: 3 }))
-    );
+    assert!(notes.iter().any(|note| matches!(note, Note::Recovered { failed_flights: 3 })));
 }

@@ -68,9 +68,7 @@ impl Assertions {
     /// The one whose places count: of key and certificate the one that has more.
     pub(crate) fn credential(&self) -> Option<&Credential> {
         match (&self.key, &self.certificate) {
-            (Key::Private(key, _), Some(certificate))
-                if certificate.places().count() > key.places().count() =>
-            {
+            (Key::Private(key, _), Some(certificate)) if certificate.places().count() > key.places().count() => {
                 Some(certificate)
             }
             (Key::Shared(credential) | Key::Private(credential, _), _) => Some(credential),
@@ -123,10 +121,9 @@ impl Assertions {
         let certificate = self.certificate.as_ref();
         match &self.key {
             Key::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
-            Key::Private(key, identities) => identities
-                .read(key, place, certificate, self.algorithm)
-                .await
-                .map(Evidence::Identity),
+            Key::Private(key, identities) => {
+                identities.read(key, place, certificate, self.algorithm).await.map(Evidence::Identity)
+            }
             Key::Elsewhere(_) => {
                 let identity = identity::without_key(certificate, place).await?;
                 Ok(Evidence::Identity(Arc::new(identity)))
@@ -184,13 +181,7 @@ impl Assertions {
     }
 
     /// RFC 7523 section 3.
-    fn claims(
-        &self,
-        client_id: &str,
-        issuer: Option<&str>,
-        now: Moment,
-        jti: &str,
-    ) -> Result<Value, Error> {
+    fn claims(&self, client_id: &str, issuer: Option<&str>, now: Moment, jti: &str) -> Result<Value, Error> {
         let now = match &self.server_clock {
             Some(server) => server.time(now),
             None => now.wall(),
@@ -226,12 +217,7 @@ impl Assertions {
         };
         add("alg", Some(algorithm.name()));
         add("kid", self.key_id.as_deref().or(key_id));
-        add(
-            "typ",
-            Some(&self.typ)
-                .filter(|typ| !typ.is_empty())
-                .map(String::as_str),
-        );
+        add("typ", Some(&self.typ).filter(|typ| !typ.is_empty()).map(String::as_str));
         add("x5t#S256", thumbprint);
         jws::signing_input(&jws::header(header), claims)
     }

@@ -26,9 +26,7 @@ fn proof(auth: &ClientAuth) -> Result<Proof, Error> {
 }
 
 fn proof_at(auth: &ClientAuth, now: Moment) -> Result<Proof, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let evidence = auth.read(0).await?;
         auth.prove(&evidence, Some(ISSUER), now).await
@@ -40,10 +38,7 @@ fn sent(auth: &ClientAuth) -> (Value, Value, String, Vec<u8>) {
     let params = proof(auth).unwrap_or_else(|e| panic!("{e:#}")).params;
     let names: Vec<_> = params.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["client_assertion_type", "client_assertion"]);
-    assert_eq!(
-        *params[0].1,
-        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-    );
+    assert_eq!(*params[0].1, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     let (message, signature) = params[1].1.rsplit_once('.').unwrap();
     let decoded = |part: &str| URL_SAFE_NO_PAD.decode(part).unwrap();
     let (header, claims) = message.split_once('.').unwrap();
@@ -61,16 +56,10 @@ fn an_assertion_has_what_rfc_7523_asks_for() {
     let text = p256();
     let auth = faultless(ClientAuth::private_key_jwt("me", text.as_str()).key_id("k1"));
     let (header, mut claims, message, signature) = sent(&auth);
-    assert_eq!(
-        header,
-        json!({"alg": "ES256", "kid": "k1", "typ": "client-authentication+jwt"})
-    );
+    assert_eq!(header, json!({"alg": "ES256", "kid": "k1", "typ": "client-authentication+jwt"}));
     let jti = claims["jti"].take();
     assert!(jti.as_str().unwrap().len() >= 22, "128 bits");
-    assert_eq!(
-        claims,
-        json!({"iss": "me", "sub": "me", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": null})
-    );
+    assert_eq!(claims, json!({"iss": "me", "sub": "me", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": null}));
     let key = SigningKey::parse(&text, None).ok().unwrap();
     assert!(verifies(&key, message.as_bytes(), &signature));
 }
@@ -78,8 +67,7 @@ fn an_assertion_has_what_rfc_7523_asks_for() {
 #[test]
 fn no_two_assertions_are_the_same() {
     let auth = faultless(ClientAuth::client_secret_jwt("me", "s"));
-    let jtis: std::collections::BTreeSet<_> =
-        (0..100).map(|_| sent(&auth).1["jti"].to_string()).collect();
+    let jtis: std::collections::BTreeSet<_> = (0..100).map(|_| sent(&auth).1["jti"].to_string()).collect();
     assert_eq!(jtis.len(), 100);
 }
 
@@ -108,12 +96,7 @@ fn what_entra_wants_can_be_set() {
     let identity = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
     let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
     // One file with everything, the other certificate first.
-    let text = format!(
-        "{}{}{}",
-        other.cert.pem(),
-        identity.signing_key.serialize_pem(),
-        identity.cert.pem()
-    );
+    let text = format!("{}{}{}", other.cert.pem(), identity.signing_key.serialize_pem(), identity.cert.pem());
     let auth = ClientAuth::private_key_jwt("me", text.as_str())
         .certificate(text.as_str())
         .assertion_audience(endpoint)
@@ -122,10 +105,7 @@ fn what_entra_wants_can_be_set() {
         .assertion_not_before();
     let (header, claims, ..) = sent(&faultless(auth));
     let sha256 = digest::digest(&digest::SHA256, identity.cert.der());
-    assert_eq!(
-        header,
-        json!({"alg": "ES256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sha256)})
-    );
+    assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sha256)}));
     assert_eq!(claims["aud"], endpoint);
     assert_eq!(claims["exp"], NOW + 600);
     assert_eq!(claims["nbf"], NOW);
@@ -137,12 +117,7 @@ fn a_certificate_of_another_key_is_an_error() {
     let auth = ClientAuth::private_key_jwt("me", p256()).certificate(other.cert.pem());
     let error = proof(&faultless(auth)).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Credential);
-    assert!(
-        error
-            .to_string()
-            .contains("the certificate (Credential(value)) belongs to another key"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the certificate (Credential(value)) belongs to another key"), "{error}");
 }
 
 #[test]
@@ -151,71 +126,25 @@ fn faults_name_the_field_and_the_way_out() {
     use SigningAlgorithm::*;
     let rsa = || ClientAuth::private_key_jwt("me", p256()).assertion_audience("x");
     let shared = || ClientAuth::client_secret_jwt("me", "s").assertion_audience("x");
-    let hsm =
-        || ClientAuth::private_key_jwt_with_signer("me", Hsm::new(ES256)).assertion_audience("x");
+    let hsm = || ClientAuth::private_key_jwt_with_signer("me", Hsm::new(ES256)).assertion_audience("x");
     for (auth, field, flaw) in [
-        (
-            shared().assertion_audience(""),
-            "assertion_audience",
-            "empty",
-        ),
+        (shared().assertion_audience(""), "assertion_audience", "empty"),
         (rsa().algorithm(HS256), "algorithm", "needs a shared secret"),
-        (
-            shared().algorithm(RS256),
-            "algorithm",
-            "needs a private key",
-        ),
-        (
-            rsa().algorithm(PS256),
-            "key",
-            "curve P-256, which the algorithm PS256 does not fit",
-        ),
-        (
-            ClientAuth::private_key_jwt("me", "canary").assertion_audience("x"),
-            "key",
-            "no complete private key",
-        ),
-        (
-            rsa().certificate("canary"),
-            "certificate",
-            "no complete certificate",
-        ),
-        (
-            shared().certificate("canary"),
-            "certificate",
-            "does not apply to client_secret_jwt",
-        ),
+        (shared().algorithm(RS256), "algorithm", "needs a private key"),
+        (rsa().algorithm(PS256), "key", "curve P-256, which the algorithm PS256 does not fit"),
+        (ClientAuth::private_key_jwt("me", "canary").assertion_audience("x"), "key", "no complete private key"),
+        (rsa().certificate("canary"), "certificate", "no complete certificate"),
+        (shared().certificate("canary"), "certificate", "does not apply to client_secret_jwt"),
         (hsm().algorithm(ES256), "algorithm", "does not apply"),
         (hsm().key_id("k"), "key_id", "does not apply"),
-        (
-            ClientAuth::client_secret_post("me", "s").key_id("k"),
-            "key_id",
-            "client_secret_post",
-        ),
-        (
-            rsa().client_assertion_type("x"),
-            "client_assertion_type",
-            "private_key_jwt",
-        ),
+        (ClientAuth::client_secret_post("me", "s").key_id("k"), "key_id", "client_secret_post"),
+        (rsa().client_assertion_type("x"), "client_assertion_type", "private_key_jwt"),
         (rsa().key_id(""), "key_id", "empty"),
-        (
-            rsa().assertion_lifetime(Duration::ZERO),
-            "assertion_lifetime",
-            "1 s",
-        ),
-        (
-            rsa().assertion_lifetime(Duration::from_secs(3601)),
-            "assertion_lifetime",
-            "1 h",
-        ),
+        (rsa().assertion_lifetime(Duration::ZERO), "assertion_lifetime", "1 s"),
+        (rsa().assertion_lifetime(Duration::from_secs(3601)), "assertion_lifetime", "1 h"),
     ] {
         let faults = auth.faults();
-        assert!(
-            faults
-                .iter()
-                .any(|(f, text)| *f == field && text.contains(flaw)),
-            "{field} {flaw}: {faults:?}"
-        );
+        assert!(faults.iter().any(|(f, text)| *f == field && text.contains(flaw)), "{field} {flaw}: {faults:?}");
         assert!(!format!("{faults:?}").contains("canary"));
     }
 }
@@ -244,10 +173,9 @@ fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
 #[test]
 fn the_servers_date_corrects_iat_if_wanted() {
     // K05: the server is 10 min ahead of us, 10 min behind us.
-    for (date, corrected) in [
-        ("Mon, 21 Sep 2026 14:23:20 GMT", NOW + 600),
-        ("Mon, 21 Sep 2026 14:03:20 GMT", NOW - 600),
-    ] {
+    for (date, corrected) in
+        [("Mon, 21 Sep 2026 14:23:20 GMT", NOW + 600), ("Mon, 21 Sep 2026 14:03:20 GMT", NOW - 600)]
+    {
         let mut headers = http::HeaderMap::new();
         headers.insert("date", date.parse().unwrap());
         let (clock, _) = manual::clock();
@@ -261,11 +189,7 @@ fn the_servers_date_corrects_iat_if_wanted() {
         auth.server_clock().unwrap().hear(&headers, late);
         assert_eq!(sent(&auth).1["iat"], corrected - 1);
     }
-    assert!(
-        ClientAuth::client_secret_jwt("me", "s")
-            .server_clock()
-            .is_none()
-    );
+    assert!(ClientAuth::client_secret_jwt("me", "s").server_clock().is_none());
 }
 
 /// A key that is somewhere else, and gives DER as most services do.
@@ -278,10 +202,7 @@ struct Hsm {
 impl Hsm {
     fn new(algorithm: SigningAlgorithm) -> Self {
         let pair = signature::EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_ASN1_SIGNING);
-        Hsm {
-            algorithm,
-            pair: pair.ok(),
-        }
+        Hsm { algorithm, pair: pair.ok() }
     }
 }
 
@@ -308,27 +229,18 @@ fn a_signer_signs() {
     let public = hsm.pair.as_ref().unwrap().public_key().as_ref().to_vec();
     let auth = faultless(ClientAuth::private_key_jwt_with_signer("me", hsm));
     let (header, _, message, signature) = sent(&auth);
-    assert_eq!(
-        (&header["alg"], &header["kid"]),
-        (&json!("ES256"), &json!("in the hsm"))
-    );
+    assert_eq!((&header["alg"], &header["kid"]), (&json!("ES256"), &json!("in the hsm")));
     let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, public);
     key.verify(message.as_bytes(), &signature).unwrap();
 }
 
 #[test]
 fn a_signer_that_fails_is_a_transient_error_with_its_text() {
-    let hsm = Hsm {
-        algorithm: SigningAlgorithm::ES256,
-        pair: None,
-    };
+    let hsm = Hsm { algorithm: SigningAlgorithm::ES256, pair: None };
     let auth = faultless(ClientAuth::private_key_jwt_with_signer("me", hsm));
     let error = proof(&auth).err().unwrap();
     assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
-    assert_eq!(
-        format!("{error:#}"),
-        "the signer failed: the service is down"
-    );
+    assert_eq!(format!("{error:#}"), "the signer failed: the service is down");
 }
 
 #[test]
@@ -344,18 +256,11 @@ fn clones_with_other_settings_do_not_share_what_was_parsed() {
 #[test]
 fn nothing_of_the_key_is_shown() {
     let text = p256();
-    let auth = faultless(
-        ClientAuth::private_key_jwt("me", text.as_str()).certificate(pem("CERTIFICATE", b"x")),
-    );
+    let auth = faultless(ClientAuth::private_key_jwt("me", text.as_str()).certificate(pem("CERTIFICATE", b"x")));
     let shown = format!("{auth:?} {auth:#?}");
     let der = rustls_pki_types::PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).unwrap();
     assert!(!shown.contains("BEGIN") && !shown.contains(&format!("{:?}", der.secret_pkcs8_der())));
-    assert!(
-        shown.contains("private_key_jwt") && shown.contains("Credential(value)"),
-        "{shown}"
-    );
-    let Method::Jwt(assertions) = &auth.method else {
-        unreachable!("it is one")
-    };
+    assert!(shown.contains("private_key_jwt") && shown.contains("Credential(value)"), "{shown}");
+    let Method::Jwt(assertions) = &auth.method else { unreachable!("it is one") };
     assert_eq!(assertions.name(), "private_key_jwt");
 }

@@ -26,8 +26,7 @@ impl Identity {
     /// Whether the server would see the same again.
     pub(crate) fn is(&self, other: &Identity) -> bool {
         // A signer's key is one key.
-        std::ptr::eq(self, other)
-            || (self.key.is_none() && other.key.is_none() && self.thumbprint == other.thumbprint)
+        std::ptr::eq(self, other) || (self.key.is_none() && other.key.is_none() && self.thumbprint == other.thumbprint)
     }
 
     /// `certificates`: texts of which one has the certificate that belongs to the key.
@@ -86,10 +85,7 @@ pub(super) fn certificate_flaw(text: &str) -> Option<String> {
 }
 
 /// All certificates that can be read, that of `place` before the others; an error if none can.
-async fn read_all(
-    certificate: Option<&Credential>,
-    place: usize,
-) -> Result<Vec<SecretString>, Error> {
+async fn read_all(certificate: Option<&Credential>, place: usize) -> Result<Vec<SecretString>, Error> {
     let (mut texts, mut unread) = (Vec::new(), None);
     if let Some(certificate) = certificate {
         let count = certificate.places().count();
@@ -107,10 +103,7 @@ async fn read_all(
 }
 
 /// For a signer, whose key is not here.
-pub(super) async fn without_key(
-    certificate: Option<&Credential>,
-    place: usize,
-) -> Result<Identity, Error> {
+pub(super) async fn without_key(certificate: Option<&Credential>, place: usize) -> Result<Identity, Error> {
     let certificates = read_all(certificate, place).await?;
     Identity::new(None, &certificates).map_err(|flaw| unusable(of(certificate, &flaw)))
 }
@@ -132,9 +125,7 @@ impl Identities {
         let mut texts = vec![key.read_text(key_place).await?];
         texts.extend(read_all(certificate, place).await?);
         self.0.made_of(texts, place, |texts| match texts {
-            [text, certificates @ ..] => {
-                Identity::parse((key, text), (certificate, certificates), algorithm)
-            }
+            [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), algorithm),
             [] => Err("there is no key".to_owned()),
         })
     }

@@ -51,10 +51,7 @@ impl ClientAuth {
     }
 
     /// `private_key_jwt` with a key that stays in a KMS or an HSM.
-    pub fn private_key_jwt_with_signer(
-        client_id: impl Into<String>,
-        signer: impl Signer + 'static,
-    ) -> Self {
+    pub fn private_key_jwt_with_signer(client_id: impl Into<String>, signer: impl Signer + 'static) -> Self {
         ClientAuth::assertions(client_id, Key::Elsewhere(Arc::new(signer)))
     }
 

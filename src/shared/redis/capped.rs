@@ -24,9 +24,7 @@ impl Allowance {
     /// Whether it was enough. In one step: a command that begins meanwhile allows more.
     fn spend(&self, bytes: usize) -> bool {
         let rest = |left: usize| left.checked_sub(bytes);
-        self.0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest)
-            .is_ok()
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).is_ok()
     }
 }
 
@@ -36,11 +34,7 @@ pub(super) struct Capped<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let left = self.allowance.left();
         // One byte more, to tell the end of the stream from the end of the allowance.
         let mut piece = [0; 4096];
@@ -59,11 +53,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Capped<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -90,10 +80,7 @@ mod tests {
             let bytes = vec![7; 1_000_000];
             let allowance = Allowance::default();
             allowance.set(allowed);
-            let mut capped = Capped {
-                stream: bytes.as_slice(),
-                allowance,
-            };
+            let mut capped = Capped { stream: bytes.as_slice(), allowance };
             let mut out = Vec::new();
             assert!(capped.read_to_end(&mut out).await.is_err());
             assert!(out.len() <= allowed);
@@ -105,11 +92,7 @@ mod tests {
     struct Begins(Allowance);
 
     impl AsyncRead for Begins {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
             self.0.set(20);
             buf.put_slice(b"abc");
             Poll::Ready(Ok(()))
@@ -120,10 +103,7 @@ mod tests {
     async fn what_a_command_allows_is_not_lost_to_one_that_is_read() {
         let allowance = Allowance::default();
         allowance.set(10);
-        let mut capped = Capped {
-            stream: Begins(allowance.clone()),
-            allowance: allowance.clone(),
-        };
+        let mut capped = Capped { stream: Begins(allowance.clone()), allowance: allowance.clone() };
         assert_eq!(capped.read(&mut [0; 3]).await.unwrap(), 3);
         assert_eq!(allowance.left(), 17);
     }
@@ -132,10 +112,7 @@ mod tests {
     async fn what_ends_within_the_allowance_ends() {
         let allowance = Allowance::default();
         allowance.set(3);
-        let mut capped = Capped {
-            stream: b"abc".as_slice(),
-            allowance,
-        };
+        let mut capped = Capped { stream: b"abc".as_slice(), allowance };
         let mut out = Vec::new();
         assert_eq!(capped.read_to_end(&mut out).await.unwrap(), 3);
     }

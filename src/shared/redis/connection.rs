@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue, RedisConnectionInfo,
+    RedisError, RedisResult, ServerErrorKind,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -156,9 +156,7 @@ impl Connections {
         let kept = || {
             lock(&self.kept)
                 .as_ref()
-                .filter(|kept| {
-                    kept.runtime == here && kept.node == *node && !kept.task.is_finished()
-                })
+                .filter(|kept| kept.runtime == here && kept.node == *node && !kept.task.is_finished())
                 .cloned()
         };
         if let Some(kept) = kept() {
@@ -201,20 +199,11 @@ impl Connections {
         Err(last.unwrap_or_else(|| refused("there is no password")))
     }
 
-    async fn connect_as(
-        &self,
-        settings: &RedisConnectionInfo,
-        node: &Node,
-        here: Id,
-    ) -> Result<Connection, Error> {
-        let unreachable = |e: std::io::Error| {
-            Error::new(ErrorKind::Transport, "it could not be reached").because(e)
-        };
+    async fn connect_as(&self, settings: &RedisConnectionInfo, node: &Node, here: Id) -> Result<Connection, Error> {
+        let unreachable = |e: std::io::Error| Error::new(ErrorKind::Transport, "it could not be reached").because(e);
         match node {
             Node::Tcp(host, port) => {
-                let stream = TcpStream::connect((host.as_str(), *port))
-                    .await
-                    .map_err(unreachable)?;
+                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 if !self.tls {
                     return talk(stream, settings, node, here).await;
@@ -226,9 +215,7 @@ impl Connections {
             }
             #[cfg(unix)]
             Node::Unix(path) => {
-                let stream = tokio::net::UnixStream::connect(path)
-                    .await
-                    .map_err(unreachable)?;
+                let stream = tokio::net::UnixStream::connect(path).await.map_err(unreachable)?;
                 talk(stream, settings, node, here).await
             }
         }
@@ -279,26 +266,17 @@ impl Connections {
 }
 
 /// Says who we are, and has the connection driven by this runtime until it is not used any more.
-async fn talk<S>(
-    stream: S,
-    settings: &RedisConnectionInfo,
-    node: &Node,
-    here: Id,
-) -> Result<Connection, Error>
+async fn talk<S>(stream: S, settings: &RedisConnectionInfo, node: &Node, here: Id) -> Result<Connection, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let allowance = Allowance::default();
     allowance.set(SMALL_TALK);
-    let stream = Capped {
-        stream,
-        allowance: allowance.clone(),
-    };
+    let stream = Capped { stream, allowance: allowance.clone() };
     // Whoever waits has a limit of his own.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
-    let (multiplexed, driver) = MultiplexedConnection::new_with_config(settings, stream, config)
-        .await
-        .map_err(|e| said(&e))?;
+    let (multiplexed, driver) =
+        MultiplexedConnection::new_with_config(settings, stream, config).await.map_err(|e| said(&e))?;
     let uses = Arc::new(AtomicU64::new(0));
     let under_way = Arc::new(AtomicUsize::new(0));
     let (watched, busy) = (Arc::clone(&uses), Arc::clone(&under_way));
@@ -338,11 +316,7 @@ impl<'a> Using<'a> {
         let others = connection.under_way.fetch_add(1, Ordering::Relaxed);
         let most = (LARGEST + SMALL_TALK).saturating_mul(others.saturating_add(1));
         connection.allowance.set(most);
-        Using {
-            connections,
-            connection,
-            answered: false,
-        }
+        Using { connections, connection, answered: false }
     }
 }
 
@@ -371,13 +345,7 @@ fn redirection(error: &RedisError, node: &Node) -> Option<(Node, bool)> {
 
 /// The kind of an error, and not its text: servers repeat in it what they were sent.
 fn said(error: &RedisError) -> Error {
-    let code: String = error
-        .code()
-        .unwrap_or_default()
-        .chars()
-        .filter(char::is_ascii_uppercase)
-        .take(24)
-        .collect();
+    let code: String = error.code().unwrap_or_default().chars().filter(char::is_ascii_uppercase).take(24).collect();
     match code.as_str() {
         "" => refused(error.category().to_owned()),
         code => refused(format!("it answered {code}")),

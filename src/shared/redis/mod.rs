@@ -100,9 +100,7 @@ fn lease_of(name: &str) -> String {
 
 fn millis(time: Duration) -> u64 {
     // More than Redis takes is more than anybody means.
-    u64::try_from(time.as_millis())
-        .unwrap_or(u64::MAX)
-        .clamp(1, 1 << 40)
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40)
 }
 
 fn script(text: &str, name: &str, value: &[u8]) -> Cmd {

@@ -30,9 +30,7 @@ pub(super) fn connector(roots: Option<&[u8]>) -> Result<TlsConnector, String> {
             }
             builder.with_root_certificates(store)
         }
-        None => builder
-            .with_platform_verifier()
-            .map_err(|e| e.to_string())?,
+        None => builder.with_platform_verifier().map_err(|e| e.to_string())?,
     };
     Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
 }

@@ -33,11 +33,7 @@ async fn two_hundred_that_start_and_expire_together_make_one_request_each_time()
     fleet.server.takes(200);
     let hosts: Vec<_> = (0..200).map(|_| fleet.cached()).collect();
     for expiry in 1..=5 {
-        let asked: Vec<_> = hosts
-            .iter()
-            .cloned()
-            .map(|host| tokio::spawn(async move { value(&host).await }))
-            .collect();
+        let asked: Vec<_> = hosts.iter().cloned().map(|host| tokio::spawn(async move { value(&host).await })).collect();
         for token in asked {
             assert_eq!(token.await.unwrap(), format!("t{expiry}"));
         }
@@ -116,11 +112,7 @@ async fn who_has_no_token_waits_for_the_one_who_fetches() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     let start = Instant::now();
     assert_eq!(value(&other).await, "t1");
-    assert!(
-        start.elapsed() <= Duration::from_millis(2600),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() <= Duration::from_millis(2600), "{:?}", start.elapsed());
     assert_eq!(one.await.unwrap(), "t1");
     assert_eq!(fleet.server.hits(), 1);
     let looks = fleet.store.operations();
@@ -138,19 +130,13 @@ async fn a_holder_that_died_is_not_waited_for_longer_than_five_seconds() {
     let start = Instant::now();
     assert_eq!(value(&fleet.host()).await, "t2");
     let waited = start.elapsed();
-    assert!(
-        waited >= Duration::from_secs(5) && waited < Duration::from_millis(6600),
-        "{waited:?}"
-    );
+    assert!(waited >= Duration::from_secs(5) && waited < Duration::from_millis(6600), "{waited:?}");
     // It looked less and less often, and not when everybody else does.
     let mut most = FIRST_LOOK;
     for pause in fleet.store.asked.lock().unwrap().windows(2).skip(1) {
         // tokio's timers go by the millisecond.
         let pause = pause[1] - pause[0];
-        assert!(
-            (most / 2..=most + Duration::from_millis(1)).contains(&pause),
-            "{pause:?}"
-        );
+        assert!((most / 2..=most + Duration::from_millis(1)).contains(&pause), "{pause:?}");
         most = (most * 2).min(LONGEST_LOOK);
     }
     // What it fetched without the lease is for all.
@@ -192,8 +178,7 @@ async fn who_has_the_token_already_hears_of_the_failure() {
     let host = fleet.host();
     assert_eq!(value(&host).await, "t1");
     fleet.advance(3000);
-    let busy = Error::new(ErrorKind::Throttled, "slow down")
-        .with_retry_after(Some(Duration::from_secs(60)));
+    let busy = Error::new(ErrorKind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(60)));
     fleet.server.fail(Some(busy));
     let error = host.token().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
@@ -229,11 +214,7 @@ async fn tokens_that_are_expired_on_arrival_are_waited_for_by_nobody() {
     let start = Instant::now();
     futures_util::future::join_all(hosts.iter().map(value)).await;
     assert_eq!(start.elapsed(), Duration::from_millis(300), "all at once");
-    assert_eq!(
-        fleet.store.operations(),
-        operations,
-        "and without the store"
-    );
+    assert_eq!(fleet.store.operations(), operations, "and without the store");
     // When the server thinks better of it they share again.
     *fleet.server.lifetime.lock().unwrap() = Some(3600);
     value(&hosts[0]).await;

@@ -203,11 +203,8 @@ impl Server {
             false => client.possession.holder().await.unwrap_or_default(),
             true => foreign(),
         };
-        let terms = Terms {
-            lifetime: self.lifetime.lock().unwrap().map(Duration::from_secs),
-            holder,
-            ..Terms::default()
-        };
+        let terms =
+            Terms { lifetime: self.lifetime.lock().unwrap().map(Duration::from_secs), holder, ..Terms::default() };
         AccessToken::issued(&value.as_str().into(), terms, received)
     }
 }
@@ -217,10 +214,7 @@ impl Server {
 fn foreign() -> Holder {
     let key = crate::DpopKey::generate();
     let key = futures_util::FutureExt::now_or_never(key.binding());
-    Holder {
-        key: key.and_then(Result::ok),
-        ..Holder::default()
-    }
+    Holder { key: key.and_then(Result::ok), ..Holder::default() }
 }
 
 #[cfg(not(feature = "dpop"))]
@@ -260,12 +254,7 @@ type Host = Shared<Client>;
 impl Fleet {
     fn new() -> Self {
         let (clock, hands) = clock();
-        Fleet {
-            store: Arc::default(),
-            server: Server::new(),
-            clock,
-            hands,
-        }
+        Fleet { store: Arc::default(), server: Server::new(), clock, hands }
     }
 
     /// A replica: a process of its own, which shares the store and knows of nobody.
@@ -273,18 +262,8 @@ impl Fleet {
         self.host_with(SEAL_KEY, "name", Possession::default(), self.clock.clone())
     }
 
-    fn host_with(
-        &self,
-        key: impl Into<crate::Credential>,
-        name: &str,
-        possession: Possession,
-        clock: Clock,
-    ) -> Host {
-        let source = Client {
-            server: Arc::clone(&self.server),
-            clock: clock.clone(),
-            possession: possession.clone(),
-        };
+    fn host_with(&self, key: impl Into<crate::Credential>, name: &str, possession: Possession, clock: Clock) -> Host {
+        let source = Client { server: Arc::clone(&self.server), clock: clock.clone(), possession: possession.clone() };
         let store = SealedStore::new(Arc::clone(&self.store), key);
         let settings = Settings::default();
         Shared::assemble(source, store, Key::named(name), possession, settings, clock)
@@ -293,12 +272,7 @@ impl Fleet {
     /// The same with a cache before it.
     fn cached(&self) -> Cached<Host> {
         let random = fastrand::Rng::new();
-        Cached::assemble(
-            Arc::new(self.host()),
-            Settings::default(),
-            self.clock.clone(),
-            random,
-        )
+        Cached::assemble(Arc::new(self.host()), Settings::default(), self.clock.clone(), random)
     }
 
     fn advance(&self, seconds: u64) {

@@ -74,10 +74,7 @@ async fn a_store_that_begins_to_hang_while_a_token_is_waited_for_costs_no_more()
     let start = Instant::now();
     assert_eq!(other.await.unwrap(), "t2");
     let waited = start.elapsed();
-    assert!(
-        waited <= LONGEST_LOOK + Duration::from_millis(103),
-        "{waited:?}"
-    );
+    assert!(waited <= LONGEST_LOOK + Duration::from_millis(103), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,11 +83,7 @@ async fn a_store_that_flaps_is_visited_ever_more_rarely() {
     let fleet = Fleet::new();
     let host = fleet.host();
     for second in 0..3600 {
-        let fault = if second % 2 == 0 {
-            Fault::Down
-        } else {
-            Fault::None
-        };
+        let fault = if second % 2 == 0 { Fault::Down } else { Fault::None };
         fleet.store.fail(fault);
         assert!(host.token().await.is_ok());
         fleet.advance(1);
@@ -111,21 +104,11 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Down);
     let source = |store: &SealedStore| {
-        let client = Client {
-            server: Arc::clone(&fleet.server),
-            clock: fleet.clock.clone(),
-            possession: Possession::default(),
-        };
+        let client =
+            Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: Possession::default() };
         let clock = fleet.clock.clone();
         let (key, settings) = (Key::named("x"), Settings::default());
-        Shared::assemble(
-            client,
-            store.clone(),
-            key,
-            Possession::default(),
-            settings,
-            clock,
-        )
+        Shared::assemble(client, store.clone(), key, Possession::default(), settings, clock)
     };
     // A thousand tenants of one process share what is known of the store.
     let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
@@ -185,12 +168,7 @@ async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::Credential::file("/nonexistent/seal-key");
     let host = fleet.host_with(missing, "name", Possession::default(), fleet.clock.clone());
-    assert!(
-        host.store
-            .visit(&fleet.clock, Duration::MAX)
-            .await
-            .is_none()
-    );
+    assert!(host.store.visit(&fleet.clock, Duration::MAX).await.is_none());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
     let hanging = crate::Credential::from_fn(std::future::pending::<Result<String, Error>>);
@@ -210,16 +188,9 @@ async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
     // A store that lies: it has no token, and says that somebody is fetching one.
     let fleet = Fleet::new();
     let host = fleet.host();
-    let name = SealKey::parse(SEAL_KEY)
-        .unwrap()
-        .name(Key::named("name").bytes());
+    let name = SealKey::parse(SEAL_KEY).unwrap().name(Key::named("name").bytes());
     let forever = Instant::now() + Duration::from_secs(86_400);
-    fleet
-        .store
-        .leases
-        .lock()
-        .unwrap()
-        .insert(name, ("nobody".into(), forever));
+    fleet.store.leases.lock().unwrap().insert(name, ("nobody".into(), forever));
     let start = Instant::now();
     assert_eq!(value(&host).await, "t1");
     assert!(start.elapsed() < Duration::from_secs(6));
@@ -258,8 +229,5 @@ async fn debug_shows_neither_key_nor_token() {
     let cached = fleet.cached();
     value(&cached).await;
     let shown = format!("{cached:?}");
-    assert!(
-        !shown.contains(SEAL_KEY) && !shown.contains("t1"),
-        "{shown}"
-    );
+    assert!(!shown.contains(SEAL_KEY) && !shown.contains("t1"), "{shown}");
 }

@@ -7,11 +7,7 @@ use crate::shared::record::{LARGEST, open, seal};
 use crate::shared::ring::{Ring, SealKey};
 
 fn ring(keys: &[&str]) -> Ring {
-    Ring(
-        keys.iter()
-            .map(|key| SealKey::parse(key).unwrap())
-            .collect(),
-    )
+    Ring(keys.iter().map(|key| SealKey::parse(key).unwrap()).collect())
 }
 
 fn token(clock: &Clock, lifetime: Option<Duration>) -> AccessToken {
@@ -39,9 +35,7 @@ fn a_token_comes_back_as_it_was() {
     let (clock, _hands) = clock();
     let content = open(&record(), b"key", &ring(&[SEAL_KEY])).unwrap();
     let there = token(&clock, Some(Duration::from_secs(3600)));
-    let back = content
-        .arrive(&Settings::default(), &Holder::default(), clock.now())
-        .unwrap();
+    let back = content.arrive(&Settings::default(), &Holder::default(), clock.now()).unwrap();
     assert!(back.token.same_value(&there) && back.fresh);
     assert_eq!(back.token.received(), there.received());
     assert_eq!(back.token.scope(), there.scope());
@@ -156,10 +150,7 @@ fn a_token_that_is_too_large_is_not_shared() {
     let worth = |length| record::worth(&of(length), &Settings::default(), clock.now()).is_some();
     assert!(worth(64 * 1024));
     assert!(!worth(LARGEST));
-    let largest = (64 * 1024..LARGEST)
-        .rev()
-        .find(|length| worth(*length))
-        .unwrap();
+    let largest = (64 * 1024..LARGEST).rev().find(|length| worth(*length)).unwrap();
     let record = seal(&of(largest), b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
     assert_eq!(record.len(), LARGEST);
     assert!(opens(&record));
@@ -216,23 +207,15 @@ async fn every_host_has_the_true_age_of_a_token_on_its_own_clocks() {
     fleet.advance(1000);
     let token = fleet.host().token().await.unwrap();
     assert_eq!(token.received(), received);
-    assert_eq!(
-        token.received().plus(Duration::from_secs(1000)),
-        fleet.clock.now()
-    );
+    assert_eq!(token.received().plus(Duration::from_secs(1000)), fleet.clock.now());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
     // D10: the old key alone, both with the old one first, both with the new one first, the new one alone
     let fleet = Fleet::new();
-    let host = |key: crate::Credential| {
-        fleet.host_with(key, "name", Possession::default(), fleet.clock.clone())
-    };
-    let (old, new) = (
-        || crate::Credential::from(SEAL_KEY),
-        || crate::Credential::from(OTHER_SEAL_KEY),
-    );
+    let host = |key: crate::Credential| fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
+    let (old, new) = (|| crate::Credential::from(SEAL_KEY), || crate::Credential::from(OTHER_SEAL_KEY));
     let hosts = [host(old()), host(old().or(new())), host(new().or(old()))];
     for host in &hosts {
         assert_eq!(value(host).await, "t1");
@@ -258,10 +241,7 @@ async fn a_line_break_after_the_key_is_no_part_of_it() {
     let key = format!("{SEAL_KEY}\n");
     let host = fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
     assert_eq!(host.store.fault(), None, "build() accepts it");
-    let fault = fleet
-        .host_with("short", "name", Possession::default(), fleet.clock.clone())
-        .store
-        .fault();
+    let fault = fleet.host_with("short", "name", Possession::default(), fleet.clock.clone()).store.fault();
     assert!(fault.is_some(), "and not this one");
     assert_eq!(value(&host).await, "t1");
     assert_eq!(value(&fleet.host()).await, "t1");
@@ -283,10 +263,7 @@ async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
 
 #[cfg(feature = "mtls")]
 fn shows(auth: crate::ClientAuth) -> Possession {
-    Possession {
-        certificate: Some(auth),
-        ..Possession::default()
-    }
+    Possession { certificate: Some(auth), ..Possession::default() }
 }
 
 #[cfg(feature = "mtls")]
@@ -303,13 +280,7 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
         let auth = crate::ClientAuth::mutual_tls("me", certificate.as_str(), key.as_str());
         fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone())
     };
-    for (pair, token) in [
-        (&mine, "t1"),
-        (&mine, "t1"),
-        (&other, "t2"),
-        (&other, "t2"),
-        (&mine, "t1"),
-    ] {
+    for (pair, token) in [(&mine, "t1"), (&mine, "t1"), (&other, "t2"), (&other, "t2"), (&mine, "t1")] {
         let host = host(pair);
         assert_eq!(value(&host).await, token);
         let shown = host.token().await.unwrap();
@@ -333,10 +304,7 @@ async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
         crate::DpopKey::from(crate::Credential::from(pair.serialize_pem()))
     };
     let host = |key: &crate::DpopKey| {
-        let possession = Possession {
-            key: Some(key.clone()),
-            ..Possession::default()
-        };
+        let possession = Possession { key: Some(key.clone()), ..Possession::default() };
         fleet.host_with(SEAL_KEY, "name", possession, fleet.clock.clone())
     };
     let (mine, other) = (key(), key());

@@ -102,11 +102,7 @@ async fn what_was_refused_does_not_come_back_from_the_store() {
         assert_eq!(value(&host).await, format!("t{}", n + 4));
     }
     fleet.store.tamper(|value| value.clone_from(&current));
-    assert_eq!(
-        value(&host).await,
-        "t3",
-        "which is newer than the refused one"
-    );
+    assert_eq!(value(&host).await, "t3", "which is newer than the refused one");
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,11 +123,8 @@ async fn the_token_of_another_source_is_not_ours_to_reject() {
     let host = fleet.host();
     value(&host).await;
     fleet.advance(10);
-    let foreign = Client {
-        server: Arc::clone(&fleet.server),
-        clock: fleet.clock.clone(),
-        possession: Possession::default(),
-    };
+    let foreign =
+        Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: Possession::default() };
     host.reject(&foreign.token().await.unwrap());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(Memory::count(&fleet.store.deletes), 0);
