@@ -117,6 +117,9 @@ mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+#[cfg(feature = "test-util")]
+#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
+pub mod testing;
 mod token;
 
 #[cfg(any(feature = "middleware", feature = "tower"))]
