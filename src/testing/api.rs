@@ -50,9 +50,8 @@ pub(super) fn check(state: &mut State, request: &Incoming, origin: Option<&str>)
     // RFC 6750 section 3.1: no error code for a request without credentials.
     let (scheme, token) =
         presented(request).ok_or_else(|| Reply::challenge(401, "Bearer", &[("realm", "api")]).noted("no token"))?;
-    let refused = |why: &str| {
-        Reply::challenge(401, scheme, &[("error", "invalid_token"), ("error_description", why)]).noted(why)
-    };
+    let refused =
+        |why: &str| Reply::challenge(401, scheme, &[("error", "invalid_token"), ("error_description", why)]).noted(why);
     let (_, issued) = state.register.find(token).ok_or_else(|| refused("the token is unknown"))?;
     if let Some(flaw) = issued.flaw(state.clock.now()) {
         return Err(refused(flaw));
@@ -71,7 +70,8 @@ pub(super) fn check(state: &mut State, request: &Incoming, origin: Option<&str>)
     #[cfg(feature = "dpop")]
     if let Some(owner) = issued.holder.key.clone() {
         super::dpop::check(request, origin, token, &owner, state).map_err(|refusal| {
-            let params = [("error", refusal.code), ("error_description", refusal.why), ("algs", super::dpop::ALGORITHMS)];
+            let params =
+                [("error", refusal.code), ("error_description", refusal.why), ("algs", super::dpop::ALGORITHMS)];
             let reply = Reply::challenge(401, "DPoP", &params).noted(refusal.why);
             match refusal.nonce {
                 Some(nonce) => reply.header("dpop-nonce", nonce),

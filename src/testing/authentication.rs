@@ -66,9 +66,7 @@ impl Claim {
             return Ok(Claim { id, method: Some(method), proof: Proof::Assertion(assertion.to_owned()) });
         }
         match (&in_body, &request.certificate) {
-            (Some(_), Some(_)) => {
-                Ok(Claim { id: in_body, method: Some("tls_client_auth"), proof: Proof::Certificate })
-            }
+            (Some(_), Some(_)) => Ok(Claim { id: in_body, method: Some("tls_client_auth"), proof: Proof::Certificate }),
             (Some(_), None) => Ok(Claim { id: in_body, method: Some("none"), proof: Proof::Nothing }),
             (None, _) => Ok(Claim { id: None, method: None, proof: Proof::Nothing }),
         }

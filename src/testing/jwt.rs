@@ -88,7 +88,8 @@ pub(super) fn assertion_flaw(assertion: &str, id: &str, state: &mut State) -> Op
     if text("iss") != Some(id) || text("sub") != Some(id) {
         return Some("iss and sub of the assertion are not the client");
     }
-    let is_ours = |audience: &Value| audience.as_str().is_some_and(|audience| state.audiences.iter().any(|one| one == audience));
+    let is_ours =
+        |audience: &Value| audience.as_str().is_some_and(|audience| state.audiences.iter().any(|one| one == audience));
     let addressed = match claims.get("aud") {
         Some(Value::Array(all)) => all.iter().any(is_ours),
         Some(one) => is_ours(one),
@@ -143,9 +144,7 @@ pub(super) fn by_key(algorithm: &str, key: &PublicJwk, message: &str, signature:
         _ => false,
     };
     let rsa = |algorithm| match (bytes("n"), bytes("e")) {
-        (Some(n), Some(e)) => {
-            RsaPublicKeyComponents { n, e }.verify(algorithm, message.as_bytes(), signature).is_ok()
-        }
+        (Some(n), Some(e)) => RsaPublicKeyComponents { n, e }.verify(algorithm, message.as_bytes(), signature).is_ok(),
         _ => false,
     };
     let curve = members.get("crv").and_then(Value::as_str);

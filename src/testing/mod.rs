@@ -44,4 +44,3 @@ pub use certificates::{CA_PEM, CLIENT_CERTIFICATES, ClientCertificatePem};
 pub use fake_tokens::{FakeStep, FakeTokens};
 pub use quirk::Quirk;
 pub use recorded::RecordedRequest;
-

@@ -70,8 +70,8 @@ impl Quirk {
     pub const ALL: &'static [Quirk] = {
         use Quirk::*;
         &[
-            Apigee, Auth0, BlueButton, Cognito, Doorkeeper, EntraV1, EntraV2, GitHub, Glewlwyd, Keycloak, LinkedIn, Okta,
-            PayPal, Reddit, Salesforce, Slack, Wso2, Zoom,
+            Apigee, Auth0, BlueButton, Cognito, Doorkeeper, EntraV1, EntraV2, GitHub, Glewlwyd, Keycloak, LinkedIn,
+            Okta, PayPal, Reddit, Salesforce, Slack, Wso2, Zoom,
         ]
     };
 

@@ -60,10 +60,8 @@ impl Bound {
         let (stop, stopped) = oneshot::channel();
         let world = Arc::clone(world);
         let entered = runtime.enter();
-        let listeners =
-            [(self.issuer.0, Origin::Issuer), (self.api.0, Origin::Api)].map(|(listener, origin)| -> io::Result<_> {
-                Ok((TcpListener::from_std(listener)?, origin))
-            });
+        let listeners = [(self.issuer.0, Origin::Issuer), (self.api.0, Origin::Api)]
+            .map(|(listener, origin)| -> io::Result<_> { Ok((TcpListener::from_std(listener)?, origin)) });
         drop(entered);
         for listener in listeners {
             let (listener, origin) = listener?;

@@ -71,7 +71,8 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply,
     }
     let wanted = quirk.map_or("client_credentials", Quirk::grant_type);
     check_grant(&form, wanted)?;
-    if let Some(reply) = quirk.and_then(|quirk| quirk.refusal(&form, request.header("user-agent").unwrap_or_default())) {
+    if let Some(reply) = quirk.and_then(|quirk| quirk.refusal(&form, request.header("user-agent").unwrap_or_default()))
+    {
         return Err(reply.into());
     }
     let scope = granted_scope(state, &form)?;

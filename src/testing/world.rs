@@ -256,9 +256,8 @@ impl State {
     /// Where it is in the record, and what the script says.
     fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Answer) {
         let script = self.scripts.get_mut(endpoint as usize);
-        let answer = script.map_or(Answer::Token, |script| {
-            script.next.pop_front().unwrap_or_else(|| script.standing.clone())
-        });
+        let answer =
+            script.map_or(Answer::Token, |script| script.next.pop_front().unwrap_or_else(|| script.standing.clone()));
         let form = match endpoint {
             Endpoint::Token => Form::read(request).unwrap_or_default(),
             _ => Form::default(),

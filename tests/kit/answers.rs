@@ -21,7 +21,8 @@ async fn verdict(answer: Answer) -> (ErrorKind, Option<u16>, bool) {
 #[tokio::test]
 async fn each_answer_leads_to_its_kind_of_error() {
     use ErrorKind::*;
-    let page = http::Response::builder().status(418).header("x-tea", "green").body("short and stout".to_owned()).unwrap();
+    let page =
+        http::Response::builder().status(418).header("x-tea", "green").body("short and stout".to_owned()).unwrap();
     for (answer, kind, status, transient) in [
         (Answer::Refuse("invalid_client"), Denied, Some(401), false),
         (Answer::Refuse("invalid_scope"), Denied, Some(400), false),
@@ -80,7 +81,7 @@ async fn answers_come_in_order_and_then_the_standing_one() {
     let http = reqwest::Client::new();
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        let request = http.post(server.token_url()).form(&[("grant_type", "client_credentials")]);
+        let request = crate::post_form(server.token_url(), &[("grant_type", "client_credentials")]);
         statuses.push(request.send().await.unwrap().status().as_u16());
     }
     assert_eq!(statuses, [502, 200, 500, 500]);
@@ -118,7 +119,9 @@ async fn the_api_can_be_scripted_too() {
     let url = format!("{}/invoices", server.api_origin());
     let get = || http.get(&url).header("authorization", token.authorization()).send();
     assert_eq!(get().await.unwrap().text().await.unwrap(), r#"[{"id":1}]"#);
-    server.next_at(Endpoint::Api, Answer::Refuse("insufficient_scope")).next_at(Endpoint::Api, Answer::Refuse("invalid_token"));
+    server
+        .next_at(Endpoint::Api, Answer::Refuse("insufficient_scope"))
+        .next_at(Endpoint::Api, Answer::Refuse("invalid_token"));
     let refused = get().await.unwrap();
     assert_eq!(refused.status(), 403);
     assert_eq!(refused.headers()["www-authenticate"], "Bearer error=\"insufficient_scope\"");

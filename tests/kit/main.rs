@@ -9,3 +9,11 @@ mod life;
 mod quirks;
 mod redaction;
 mod user_test;
+
+/// A token request of another client than ours.
+fn post_form(url: &str, params: &[(&str, &str)]) -> reqwest::RequestBuilder {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    let form = form.extend_pairs(params).finish();
+    let request = reqwest::Client::new().post(url).body(form);
+    request.header("content-type", "application/x-www-form-urlencoded")
+}

@@ -3,6 +3,8 @@
 use client_credentials::testing::{AuthorizationServer, Quirk};
 use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, TokenSource};
 
+use crate::post_form;
+
 fn builder(server: &AuthorizationServer, quirk: Quirk, secret: &str) -> ClientCredentialsBuilder {
     let auth = ClientAuth::client_secret_basic("billing", secret);
     let builder = ClientCredentials::builder(server.token_url(), auth).attempts(1);
@@ -45,8 +47,8 @@ async fn raw(quirk: Quirk, secret: &str) -> (u16, String) {
     if !form.iter().any(|(name, _)| *name == "grant_type") {
         form.push(("grant_type", "client_credentials"));
     }
-    let request = reqwest::Client::new().post(server.token_url()).basic_auth("billing", Some(secret));
-    let response = request.header("accept", "*/*").header("user-agent", "curl/8").form(&form).send().await.unwrap();
+    let request = post_form(server.token_url(), &form).basic_auth("billing", Some(secret));
+    let response = request.header("accept", "*/*").header("user-agent", "curl/8").send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -94,7 +96,7 @@ async fn wso2_hands_out_the_same_token_until_it_ends() {
     let clock = client_credentials::ManualClock::new();
     let server = AuthorizationServer::start().quirk(Quirk::Wso2).clock(&clock);
     let token = async || {
-        let request = reqwest::Client::new().post(server.token_url()).form(&[("grant_type", "client_credentials")]);
+        let request = post_form(server.token_url(), &[("grant_type", "client_credentials")]);
         let body: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
         (body["access_token"].to_string(), body["expires_in"].as_u64().unwrap())
     };

@@ -10,9 +10,10 @@ const CANARY: &str = "canary-7Qp2-Zx91";
 async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
     let server = AuthorizationServer::start().client("billing", CANARY).client("other", "other-canary-Zx91");
     let http = reqwest::Client::new();
-    let form = |params: &[(&str, &str)]| http.post(server.token_url()).form(params).send();
+    let form = |params: &[(&str, &str)]| crate::post_form(server.token_url(), params).send();
     // As it should be.
-    for auth in [ClientAuth::client_secret_basic("billing", CANARY), ClientAuth::client_secret_post("billing", CANARY)] {
+    for auth in [ClientAuth::client_secret_basic("billing", CANARY), ClientAuth::client_secret_post("billing", CANARY)]
+    {
         let tokens = ClientCredentials::builder(server.token_url(), auth).build().unwrap();
         let token = tokens.token().await.unwrap();
         let request = http.get(format!("{}/{}", server.api_origin(), token.expose_secret()));
@@ -25,7 +26,12 @@ async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
     form(&[("grant_type", CANARY), ("scope", CANARY), ("api_key", "some-canary-Zx91")]).await.unwrap();
     form(&[("client_assertion", "canary-Zx91.canary-Zx91.canary-Zx91")]).await.unwrap();
     http.get(format!("{}/path?key=canary-Zx91", server.api_origin())).bearer_auth(CANARY).send().await.unwrap();
-    http.get(server.api_origin()).header("x-api-key", "canary-Zx91").basic_auth("canary-Zx91", Some("x")).send().await.unwrap();
+    http.get(server.api_origin())
+        .header("x-api-key", "canary-Zx91")
+        .basic_auth("canary-Zx91", Some("x"))
+        .send()
+        .await
+        .unwrap();
 
     let mut shown = format!("{}\n{server:?}\n{:?}\n{:#?}", server.story(), server.requests(), server.requests());
     for request in server.requests() {

@@ -18,7 +18,8 @@ async fn billing_survives_expiry_a_revoked_token_and_an_outage() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start().client("billing", "a secret").clock(&clock);
     let client = client(&server, &clock);
-    let call = async || client.get(format!("{}/invoices", server.api_origin())).send().await.map(|r| r.status().as_u16());
+    let call =
+        async || client.get(format!("{}/invoices", server.api_origin())).send().await.map(|r| r.status().as_u16());
     assert_eq!(call().await.unwrap(), 200);
 
     clock.advance(Duration::from_secs(3600)); // the token expires
