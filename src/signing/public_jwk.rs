@@ -95,6 +95,7 @@ impl PublicJwk {
     }
 
     /// Whether signatures of this algorithm can be verified with it.
+    #[cfg(feature = "dpop")]
     pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
         use SigningAlgorithm::*;
         let value = |name| self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());

@@ -31,6 +31,7 @@ enum Proof {
     Nothing,
     /// The ways in which it can be read.
     Secret(Vec<String>),
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody verifies it"))]
     Assertion(String),
     Certificate,
 }

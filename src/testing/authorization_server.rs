@@ -74,7 +74,7 @@ impl AuthorizationServer {
     /// If the system refuses a port of 127.0.0.1 or a thread: there is nothing that a test could do without.
     #[must_use]
     pub fn start() -> Self {
-        AuthorizationServer::serve(None)
+        AuthorizationServer::serve(Tls::default())
     }
 
     /// Starts it over HTTPS, with a certificate for `localhost`, `127.0.0.1` and `::1` that [`CA_PEM`](super::CA_PEM) has signed.
@@ -108,7 +108,7 @@ impl AuthorizationServer {
     #[must_use]
     pub fn start_https() -> Self {
         match super::certificates::acceptor() {
-            Ok(acceptor) => AuthorizationServer::serve(Some(acceptor)),
+            Ok(acceptor) => AuthorizationServer::serve(Tls(Some(acceptor))),
             Err(error) => cannot_start(error),
         }
     }

@@ -94,7 +94,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     /// Instead of `headers`.
-    pub(super) own_headers: Option<HeaderMap>,
+    pub(super) own_headers: Option<Box<HeaderMap>>,
     pub(super) body: String,
     pub(super) note: String,
 }

@@ -30,11 +30,15 @@ pub(super) struct Bound {
     pub(super) tls: Tls,
 }
 
+/// What accepts handshakes; `None`: it is plain HTTP.
+#[derive(Clone, Default)]
+pub(super) struct Tls(pub(super) Option<Acceptor>);
+
 #[cfg(feature = "rustls")]
-pub(super) type Tls = Option<tokio_rustls::TlsAcceptor>;
+pub(super) type Acceptor = tokio_rustls::TlsAcceptor;
 /// Without the feature `rustls` there is none.
 #[cfg(not(feature = "rustls"))]
-pub(super) type Tls = Option<std::convert::Infallible>;
+pub(super) type Acceptor = std::convert::Infallible;
 
 /// A thread that serves until this is dropped.
 pub(super) struct Serving {
@@ -50,7 +54,7 @@ impl Bound {
 
     /// Of the issuer and of the API.
     pub(super) fn origins(&self) -> [String; 2] {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.tls.0.is_some() { "https" } else { "http" };
         [self.issuer.1, self.api.1].map(|address| format!("{scheme}://{address}"))
     }
 
@@ -109,7 +113,7 @@ async fn connection(tcp: TcpStream, origin: Origin, tls: Tls, world: Arc<World>)
     let reset = Arc::new(AtomicBool::new(false));
     let tcp = Resettable { tcp, reset: Arc::clone(&reset) };
     // What ends a connection early is the client's business, or the test's wish.
-    match tls {
+    match tls.0 {
         #[cfg(feature = "rustls")]
         Some(tls) => {
             if let Ok(stream) = tls.accept(tcp).await {
@@ -158,7 +162,7 @@ fn response(reply: Reply, torn: bool) -> Result<Response<Text>, Broken> {
     *response.status_mut() = http::StatusCode::from_u16(reply.status).map_err(|_| Broken)?;
     let headers = response.headers_mut();
     if let Some(own) = reply.own_headers {
-        *headers = own;
+        *headers = *own;
     }
     for (name, value) in reply.headers {
         headers.append(HeaderName::from_static(name), HeaderValue::try_from(value).map_err(|_| Broken)?);

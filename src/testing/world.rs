@@ -1,6 +1,8 @@
 //! What the server knows, and how it comes to an answer.
 
-use std::collections::{HashSet, VecDeque};
+#[cfg(feature = "jwt")]
+use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -227,7 +229,7 @@ fn refusal(endpoint: Endpoint, request: &Incoming, code: &str) -> Reply {
 fn scripted(response: http::Response<String>) -> Reply {
     let (head, body) = response.into_parts();
     let mut reply = Reply::new(head.status.as_u16(), "", body).noted("a scripted response");
-    reply.own_headers = Some(head.headers);
+    reply.own_headers = Some(Box::new(head.headers));
     reply
 }
 
