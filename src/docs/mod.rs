@@ -118,5 +118,7 @@ pub mod performance {}
 )]
 pub mod sharing {}
 
-#[doc = include_str!("testing.md")]
-pub mod testing {}
+/// The code of the page on security runs with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../SECURITY.md")]
+struct Security;
