@@ -1,15 +1,15 @@
 //! Guides. They exist in the documentation only; their code is compiled with the tests.
 //!
-//! | guide | what it answers |
+//! | guide | what it is about |
 //! |---|---|
-//! | [`testing`] | how it is tested, with figures |
-//! | [`performance`] | what a token costs, how that was measured |
-//! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
-//! | [`tenants`] | thousands of tenants in a process, quotas, a fleet over a day |
-//! | [`authentication`] | which authentication method, how it is rotated, what is to be done about an API that names its authorization server, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
-//! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operating it |
+//! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`quirks`] | what real authorization servers do, and what this crate does about it |
+//! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
+//! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
+//! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
+//! | [`performance`] | what a token costs, and how that was measured |
 
-// Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
+// Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
 #[cfg_attr(
     any(not(doctest), feature = "jwt"),
     doc = include_str!("authentication.md")
@@ -71,7 +71,7 @@ pub mod authentication {}
 )]
 pub mod possession {}
 
-// Without `pool` its code does not compile: the page is shown all the same.
+// Its code needs `pool`.
 #[cfg_attr(any(not(doctest), feature = "pool"), doc = include_str!("tenants.md"))]
 #[cfg_attr(
     feature = "pool",
@@ -90,7 +90,10 @@ pub mod tenants {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
-// Without `redis` its code does not compile: the page is shown all the same, with links to where the types are.
+#[doc = include_str!("quirks.md")]
+pub mod quirks {}
+
+// Its code needs `redis`.
 #[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
 #[cfg_attr(
     feature = "redis",
