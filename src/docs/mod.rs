@@ -35,17 +35,17 @@ pub mod authentication {}
     feature = "dpop",
     doc = "
 [`DpopKey::generate`]: crate::DpopKey::generate
-[`DpopKey::signer`]: crate::DpopKey::signer
+[`DpopKey::from_signer`]: crate::DpopKey::from_signer
 [`AccessToken::request_headers`]: crate::AccessToken::request_headers
-[`AccessToken::wants_nonce`]: crate::AccessToken::wants_nonce"
+[`AccessToken::observe`]: crate::AccessToken::observe"
 )]
 #[cfg_attr(
     not(feature = "dpop"),
     doc = "
 [`DpopKey::generate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
-[`DpopKey::signer`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
+[`DpopKey::from_signer`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
 [`AccessToken::request_headers`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html
-[`AccessToken::wants_nonce`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
+[`AccessToken::observe`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
 )]
 #[cfg_attr(
     feature = "mtls",
@@ -60,12 +60,12 @@ pub mod authentication {}
 [`AccessToken::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
 )]
 #[cfg_attr(
-    all(feature = "mtls", feature = "middleware"),
+    all(feature = "mtls", feature = "reqwest-middleware"),
     doc = "
 [`SameCertificate`]: crate::SameCertificate"
 )]
 #[cfg_attr(
-    not(all(feature = "mtls", feature = "middleware")),
+    not(all(feature = "mtls", feature = "reqwest-middleware")),
     doc = "
 [`SameCertificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SameCertificate.html"
 )]
