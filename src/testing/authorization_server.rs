@@ -15,8 +15,8 @@ use super::message::Incoming;
 use super::serving::{Bound, Serving, Tls};
 use super::world::{Counts, World};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
-use crate::cache::clock::Clock;
-use crate::cache::clock::manual::ManualClock;
+use crate::clock::Clock;
+use crate::clock::ManualClock;
 
 /// An authorization server on loopback, and an API that it protects, which answer as a test tells them.
 ///
@@ -28,7 +28,7 @@ use crate::cache::clock::manual::ManualClock;
 ///
 /// ```
 /// use client_credentials::testing::{Answer, AuthorizationServer};
-/// use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, ManualClock, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, ManualClock};
 /// use std::time::Duration;
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -84,7 +84,7 @@ impl AuthorizationServer {
     ///
     /// ```
     /// use client_credentials::testing::{AuthorizationServer, CA_PEM};
-    /// use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+    /// use client_credentials::{ClientAuth, ClientCredentials, HttpClient};
     ///
     /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     /// # runtime.block_on(async {
@@ -92,7 +92,9 @@ impl AuthorizationServer {
     /// let ca = reqwest::Certificate::from_pem(CA_PEM.as_bytes())?;
     /// let auth = ClientAuth::client_secret_basic("billing", "a secret");
     /// let tokens = ClientCredentials::builder(server.token_url(), auth)
-    ///     .http_client(move || reqwest::Client::builder().tls_certs_only([ca.clone()]))
+    ///     .http_client(HttpClient::from_reqwest_0_13(move || {
+    ///         reqwest::Client::builder().tls_certs_only([ca.clone()])
+    ///     }))
     ///     .build()?;
     /// tokens.token().await?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -104,7 +106,6 @@ impl AuthorizationServer {
     ///
     /// As [`start`](Self::start).
     #[cfg(feature = "rustls")]
-    #[cfg_attr(docsrs, doc(cfg(all(feature = "test-util", feature = "rustls"))))]
     #[must_use]
     pub fn start_https() -> Self {
         match super::certificates::acceptor() {
@@ -175,7 +176,6 @@ impl AuthorizationServer {
     ///
     /// If it is not a public key.
     #[cfg(feature = "jwt")]
-    #[cfg_attr(docsrs, doc(cfg(all(feature = "test-util", feature = "jwt"))))]
     #[must_use]
     #[expect(clippy::panic, reason = "documented: the test is wrong")]
     pub fn client_with_key(self, id: impl Into<String>, public_key: &str) -> Self {
@@ -239,7 +239,6 @@ impl AuthorizationServer {
     ///
     /// If the system gives no random numbers.
     #[cfg(feature = "jwt")]
-    #[cfg_attr(docsrs, doc(cfg(all(feature = "test-util", feature = "jwt"))))]
     #[must_use]
     #[expect(clippy::panic, reason = "documented: there is nothing that a test could do without")]
     pub fn jwt_tokens(self) -> Self {
@@ -250,7 +249,6 @@ impl AuthorizationServer {
 
     /// Proofs of possession need a nonce (RFC 9449 sections 8 and 9), at both endpoints.
     #[cfg(feature = "dpop")]
-    #[cfg_attr(docsrs, doc(cfg(all(feature = "test-util", feature = "dpop"))))]
     #[must_use]
     pub fn dpop_nonces(self) -> Self {
         self.change_dpop_nonce();
@@ -335,7 +333,6 @@ impl AuthorizationServer {
 
     /// Proofs of possession need another nonce from now on.
     #[cfg(feature = "dpop")]
-    #[cfg_attr(docsrs, doc(cfg(all(feature = "test-util", feature = "dpop"))))]
     pub fn change_dpop_nonce(&self) {
         self.world.state().nonce = Some(format!("{:032x}", fastrand::u128(..)));
     }

@@ -2,14 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::Gate;
-use crate::cache::clock::Clock;
-use crate::cache::clock::manual::ManualClock;
+use crate::clock::Clock;
+use crate::clock::ManualClock;
 use crate::error::Error;
 use crate::future::TokenFuture;
+use crate::lock::Lock;
 use crate::source::TokenSource;
 use crate::token::{AccessToken, Terms};
 
@@ -20,7 +21,7 @@ use crate::token::{AccessToken, Terms};
 ///
 /// ```
 /// use client_credentials::testing::{FakeStep, FakeTokens};
-/// use client_credentials::{Error, TokenSource};
+/// use client_credentials::Error;
 /// use std::time::Duration;
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,7 +43,7 @@ use crate::token::{AccessToken, Terms};
 #[derive(Clone)]
 pub struct FakeTokens {
     clock: Clock,
-    state: Arc<Mutex<State>>,
+    state: Arc<Lock<State>>,
 }
 
 /// What [`FakeTokens`] does when a token is asked for.
@@ -80,7 +81,7 @@ impl FakeTokens {
             script.push_back(FakeStep::Token(LIFETIME));
         }
         let state = State { script, calls: 0, issued: Vec::new(), rejected: Vec::new() };
-        FakeTokens { clock: Clock::System, state: Arc::new(Mutex::new(state)) }
+        FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
     /// Hands out new tokens with this lifetime.
@@ -131,22 +132,22 @@ impl FakeTokens {
         let mut state = self.state();
         let secret = format!("fake-token-{}", state.issued.len() + 1).into();
         let terms = Terms { lifetime: Some(lifetime), ..Terms::default() };
-        let token = AccessToken::issued(&secret, terms, self.clock.now())?;
+        let token = AccessToken::issued(&secret, terms, self.clock.now(), &self.clock)?;
         state.issued.push(token.clone());
         Ok(token)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
 /// As authorization servers have it.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
-#[deny(clippy::missing_trait_methods)]
-impl TokenSource for FakeTokens {
-    fn token(&self) -> TokenFuture<'_> {
+impl FakeTokens {
+    /// The next step, without importing [`TokenSource`].
+    pub fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             match self.step() {
                 FakeStep::Token(lifetime) => self.issue(lifetime),
@@ -165,10 +166,22 @@ impl TokenSource for FakeTokens {
         })
     }
 
-    fn reject(&self, token: &AccessToken) {
+    /// Notes the rejection, without importing [`TokenSource`].
+    pub fn reject(&self, token: &AccessToken) {
         let mut state = self.state();
         let number = state.issued.iter().position(|issued| issued.id() == token.id());
         state.rejected.push(number.map_or(0, |index| index + 1));
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl TokenSource for FakeTokens {
+    fn token(&self) -> TokenFuture<'_> {
+        FakeTokens::token(self)
+    }
+
+    fn reject(&self, token: &AccessToken) {
+        FakeTokens::reject(self, token);
     }
 }
 

@@ -39,7 +39,6 @@ mod world;
 pub use answer::{Answer, Endpoint, Gate};
 pub use authorization_server::AuthorizationServer;
 #[cfg(feature = "rustls")]
-#[cfg_attr(docsrs, doc(cfg(all(feature = "test-util", feature = "rustls"))))]
 pub use certificates::{CA_PEM, CLIENT_CERTIFICATES, ClientCertificatePem};
 pub use fake_tokens::{FakeStep, FakeTokens};
 pub use quirk::Quirk;

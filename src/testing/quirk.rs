@@ -11,7 +11,7 @@ use super::message::{Form, Reply};
 ///
 /// ```
 /// use client_credentials::testing::{AuthorizationServer, Quirk};
-/// use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials};
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {

@@ -12,7 +12,7 @@ use super::Endpoint;
 ///
 /// ```
 /// use client_credentials::testing::AuthorizationServer;
-/// use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials};
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {

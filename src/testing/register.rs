@@ -1,6 +1,6 @@
 //! The tokens that were issued, and what has become of them.
 
-use crate::cache::clock::Moment;
+use crate::clock::Moment;
 
 pub(super) struct Issued {
     pub(super) value: String,

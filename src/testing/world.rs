@@ -3,7 +3,7 @@
 #[cfg(feature = "jwt")]
 use std::collections::HashSet;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -14,13 +14,14 @@ use super::message::{Form, Incoming, Reply};
 use super::recorded::{Field, RecordedRequest, hidden};
 use super::register::Register;
 use super::{Answer, Endpoint, Quirk, api, documents, token_endpoint};
-use crate::cache::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment};
+use crate::lock::Lock;
 
 pub(super) struct World {
     pub(super) issuer: String,
     /// Scheme, host and port of the API.
     pub(super) api: String,
-    state: Mutex<State>,
+    state: Lock<State>,
     pub(super) counts: watch::Sender<Counts>,
 }
 
@@ -126,11 +127,11 @@ impl World {
             recorded: Vec::new(),
             told: false,
         };
-        Arc::new(World { issuer, api, state: Mutex::new(state), counts: watch::Sender::default() })
+        Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(super) async fn respond(&self, origin: Origin, request: &Incoming) -> Outcome {

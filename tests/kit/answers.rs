@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, Gate};
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, Limits, RetryPolicy};
 
 fn builder(server: &AuthorizationServer) -> ClientCredentialsBuilder {
     let auth = ClientAuth::client_secret_basic("billing", "a secret");
-    ClientCredentials::builder(server.token_url(), auth).attempts(1)
+    ClientCredentials::builder(server.token_url(), auth).retry(RetryPolicy::new().attempts(1))
 }
 
 /// Kind, status and whether it is transient, of the error that this answer leads to.
@@ -51,7 +51,7 @@ async fn retry_after_is_rounded_up() {
 async fn a_server_that_hangs_is_left_by_the_clients_timeout_and_the_story_tells() {
     let server = AuthorizationServer::start();
     server.next(Answer::Hang);
-    let tokens = builder(&server).attempt_timeout(Duration::from_millis(20)).build().unwrap();
+    let tokens = builder(&server).limits(Limits::new().attempt_timeout(Duration::from_millis(20))).build().unwrap();
     assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Transport);
     assert!(server.story().contains("no answer yet"), "{}", server.story());
     assert_eq!(server.requests()[0].status(), None);

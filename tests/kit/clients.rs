@@ -1,7 +1,7 @@
 //! Who may ask, in every way that the crate can ask, and what is bound to whom.
 
 use client_credentials::testing::AuthorizationServer;
-use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, Issuer, ProtectedResource, RetryPolicy};
 
 async fn denied(server: &AuthorizationServer, auth: ClientAuth) {
     let error = ClientCredentials::builder(server.token_url(), auth).build().unwrap().token().await.unwrap_err();
@@ -122,11 +122,12 @@ async fn the_api_wants_its_audience_and_its_scope() {
 async fn issuer_and_api_are_found_by_their_metadata() {
     let server = AuthorizationServer::start().client("billing", "a secret");
     let auth = || ClientAuth::client_secret_basic("billing", "a secret");
-    ClientCredentials::from_issuer(server.issuer(), auth()).build().unwrap().token().await.unwrap();
+    ClientCredentials::builder(Issuer::new(server.issuer()), auth()).build().unwrap().token().await.unwrap();
     let resource = format!("{}/mcp", server.api_origin());
-    let tokens = ClientCredentials::for_resource(&resource, [server.issuer()], auth()).build().unwrap();
+    let tokens =
+        ClientCredentials::builder(ProtectedResource::new(&resource, [server.issuer()]), auth()).build().unwrap();
     tokens.token().await.unwrap();
-    let asked = server.requests().into_iter().filter(|request| request.path() == "/token").next_back().unwrap();
+    let asked = server.requests().into_iter().rfind(|request| request.path() == "/token").unwrap();
     assert_eq!(asked.param("resource"), Some(resource.as_str()));
     for path in ["openid-configuration", "oauth-authorization-server"] {
         let url = format!("{}/.well-known/{path}", server.issuer());
@@ -161,24 +162,24 @@ mod signed {
         const SECRET: &str = "a secret that is 32 characters long";
         let ((private, public), (other, _)) = (key(), key());
         let server = AuthorizationServer::start().client("hmac", SECRET).client_with_key("ecdsa", &public);
-        let by = async |auth: ClientAuth, audience: &str| {
-            let builder = ClientCredentials::builder(server.token_url(), auth.assertion_audience(audience));
+        let by = async |auth: ClientAuth| {
+            let builder = ClientCredentials::builder(server.token_url(), auth);
             builder.build().unwrap().token().await.map_err(|error| error.kind())
         };
         for audience in [server.issuer(), server.token_url()] {
-            assert!(by(ClientAuth::client_secret_jwt("hmac", SECRET), audience).await.is_ok());
-            assert!(by(ClientAuth::private_key_jwt("ecdsa", private.as_str()), audience).await.is_ok());
+            by(ClientAuth::client_secret_jwt("hmac", SECRET).audience(audience).into()).await.unwrap();
+            by(ClientAuth::private_key_jwt("ecdsa", private.as_str()).audience(audience).into()).await.unwrap();
         }
         let other_secret = SECRET.to_uppercase();
-        for (auth, audience) in [
-            (ClientAuth::client_secret_jwt("hmac", other_secret), server.issuer()),
-            (ClientAuth::client_secret_jwt("hmac", SECRET), "https://other.example.com"),
-            (ClientAuth::private_key_jwt("ecdsa", other), server.issuer()),
-            (ClientAuth::private_key_jwt("hmac", private), server.issuer()),
-            (ClientAuth::client_secret_jwt("ecdsa", SECRET), server.issuer()),
+        let issuer = server.issuer();
+        for auth in [
+            ClientAuth::client_secret_jwt("hmac", other_secret).audience(issuer).into(),
+            ClientAuth::client_secret_jwt("hmac", SECRET).audience("https://other.example.com").into(),
+            ClientAuth::client_secret_jwt("ecdsa", SECRET).audience(issuer).into(),
+            ClientAuth::private_key_jwt("ecdsa", other).audience(issuer).into(),
+            ClientAuth::private_key_jwt("hmac", private).audience(issuer).into(),
         ] {
-            let told = format!("{auth:?} for {audience}");
-            assert_eq!(by(auth, audience).await.unwrap_err(), ErrorKind::Denied, "{told}");
+            assert_eq!(by(auth).await.unwrap_err(), ErrorKind::Denied, "{}", server.story());
         }
     }
 
@@ -268,10 +269,10 @@ mod over_tls {
     async fn https_is_served_to_those_who_trust_the_ca_and_to_nobody_else() {
         let server = AuthorizationServer::start_https();
         let auth = || ClientAuth::client_secret_basic("billing", "a secret");
-        let builder = || ClientCredentials::builder(server.token_url(), auth()).attempts(1);
+        let builder = || ClientCredentials::builder(server.token_url(), auth()).retry(RetryPolicy::new().attempts(1));
         let error = builder().build().unwrap().token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tls);
-        builder().http_client(HttpClient::from(roots)).build().unwrap().token().await.unwrap();
+        builder().http_client(HttpClient::from_reqwest_0_13(roots)).build().unwrap().token().await.unwrap();
         for host in ["localhost", "127.0.0.1"] {
             let url = server.token_url().replace("127.0.0.1", host);
             let status = roots().build().unwrap().get(url).send().await.unwrap().status();
@@ -284,7 +285,8 @@ mod over_tls {
         let server = AuthorizationServer::start_https().public_client("billing");
         let [present, renewed] = CLIENT_CERTIFICATES;
         let auth = ClientAuth::mutual_tls("billing", present.certificate, present.key);
-        let tokens = ClientCredentials::builder(server.token_url(), auth).http_client(HttpClient::from(roots));
+        let tokens =
+            ClientCredentials::builder(server.token_url(), auth).http_client(HttpClient::from_reqwest_0_13(roots));
         let token = tokens.build().unwrap().token().await.unwrap();
         assert_eq!(server.requests()[0].auth_method(), Some("tls_client_auth"));
         let identity = |pem: client_credentials::testing::ClientCertificatePem| {

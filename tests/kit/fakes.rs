@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use client_credentials::testing::{AuthorizationServer, FakeStep, FakeTokens, Gate};
-use client_credentials::{AccessToken, Cached, Error, ManualClock, TokenSource};
+use client_credentials::{AccessToken, Cached, Error, ManualClock};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn a_script_is_done_step_by_step_and_its_last_step_again_and_again() {
-    let own = AccessToken::bearer("own", None).unwrap();
+    let own = AccessToken::builder("own").build().unwrap();
     let fake = FakeTokens::script([FakeStep::Token(HOUR), FakeStep::This(own), FakeStep::Error(Error::other("down"))]);
     let (first, second) = (fake.token().await.unwrap(), fake.token().await.unwrap());
     assert_eq!(second.expose_secret(), "own");
@@ -18,7 +18,7 @@ async fn a_script_is_done_step_by_step_and_its_last_step_again_and_again() {
     }
     fake.reject(&second);
     fake.reject(&first);
-    fake.reject(&AccessToken::bearer("own", None).unwrap());
+    fake.reject(&AccessToken::builder("own").build().unwrap());
     assert_eq!((fake.calls(), fake.rejected()), (5, vec![2, 1, 0]));
     fake.change([FakeStep::Token(HOUR)]);
     assert_ne!(fake.token().await.unwrap().expose_secret(), fake.token().await.unwrap().expose_secret());

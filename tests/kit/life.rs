@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
-use client_credentials::{ClientAuth, ClientCredentials, ManualClock, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials, ManualClock};
 
 fn tokens(server: &AuthorizationServer) -> ClientCredentials {
     let auth = ClientAuth::client_secret_basic("billing", "a secret");

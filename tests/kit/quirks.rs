@@ -1,13 +1,13 @@
 //! The crate gets along with every server of the list.
 
 use client_credentials::testing::{AuthorizationServer, Quirk};
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, RetryPolicy};
 
 use crate::post_form;
 
 fn builder(server: &AuthorizationServer, quirk: Quirk, secret: &str) -> ClientCredentialsBuilder {
     let auth = ClientAuth::client_secret_basic("billing", secret);
-    let builder = ClientCredentials::builder(server.token_url(), auth).attempts(1);
+    let builder = ClientCredentials::builder(server.token_url(), auth).retry(RetryPolicy::new().attempts(1));
     quirk.demands().iter().fold(builder, |builder, (name, value)| match *name {
         "scope" => builder.scope(*value),
         "audience" => builder.audience(*value),

@@ -1,7 +1,7 @@
 //! What the kit shows of a test is printed by CI systems for everybody: no secret is in it, wherever a program put it.
 
 use client_credentials::testing::{AuthorizationServer, FakeTokens};
-use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials};
 use std::time::Duration;
 
 const CANARY: &str = "canary-7Qp2-Zx91";

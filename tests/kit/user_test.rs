@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer};
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, ManualClock};
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, ManualClock, RetryPolicy};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 
 fn client(server: &AuthorizationServer, clock: &ManualClock) -> ClientWithMiddleware {
     let auth = ClientAuth::client_secret_basic("billing", "a secret");
-    let tokens = ClientCredentials::builder(server.token_url(), auth).attempts(1).clock(clock).build().unwrap();
+    let tokens = ClientCredentials::builder(server.token_url(), auth)
+        .retry(RetryPolicy::new().attempts(1))
+        .clock(clock)
+        .build()
+        .unwrap();
     let bearer = BearerAuth::for_origin(server.api_origin(), tokens).unwrap();
     ClientBuilder::new(reqwest::Client::new()).with(bearer).build()
 }

@@ -6,9 +6,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustls_pki_types::pem::PemObject;
 
 use super::*;
-use crate::ClientAuth;
-use crate::cache::clock::manual;
+use crate::client_auth::ClientAuth;
 use crate::client_auth::{Method, Proof};
+use crate::clock::manual;
 use crate::signing::tests::{p256, pem, verifies};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 
