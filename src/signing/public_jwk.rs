@@ -9,6 +9,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "dpop")]
 use super::SigningAlgorithm;
 use super::jwk::padded;
 use super::signing_key::CURVES;
