@@ -130,32 +130,20 @@ pub mod sharing {}
 #[cfg_attr(
     feature = "test-util",
     doc = "
-[`ManualClock`]: crate::ManualClock"
+
+[`ManualClock`]: crate::ManualClock
+[`testing`]: crate::testing
+[`FakeTokens`]: crate::testing::FakeTokens
+[`Quirk::ALL`]: crate::testing::Quirk::ALL"
 )]
 #[cfg_attr(
     not(feature = "test-util"),
     doc = "
+
 [`ManualClock`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ManualClock.html
 [`testing`]: https://docs.rs/client-credentials/latest/client_credentials/testing/index.html
 [`FakeTokens`]: https://docs.rs/client-credentials/latest/client_credentials/testing/struct.FakeTokens.html
 [`Quirk::ALL`]: https://docs.rs/client-credentials/latest/client_credentials/testing/enum.Quirk.html"
-)]
-#[cfg_attr(
-    all(feature = "test-util", feature = "rustls"),
-    doc = "
-[`CA_PEM`]: crate::testing::CA_PEM"
-)]
-#[cfg_attr(
-    not(all(feature = "test-util", feature = "rustls")),
-    doc = "
-[`CA_PEM`]: https://docs.rs/client-credentials/latest/client_credentials/testing/constant.CA_PEM.html"
-)]
-#[cfg_attr(
-    feature = "test-util",
-    doc = "
-[`testing`]: crate::testing
-[`FakeTokens`]: crate::testing::FakeTokens
-[`Quirk::ALL`]: crate::testing::Quirk::ALL"
 )]
 pub mod testing_your_code {}
 
