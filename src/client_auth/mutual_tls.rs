@@ -132,12 +132,12 @@ mod tests {
     fn faults_name_the_field() {
         let (certificate, key) = pair();
         let auth = ClientAuth::mutual_tls("me", key.as_str(), certificate.as_str());
-        let fields: Vec<_> = auth.faults().into_iter().map(|(field, _)| field).collect();
+        let fields: Vec<_> = auth.faults(true).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["certificate", "key"]);
         let three = Credential::file("a").or(Credential::file("b")).or(Credential::file("c"));
         let two = Credential::file("d").or(Credential::file("e"));
-        let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults();
+        let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults(true);
         assert!(faults[0].1.contains("one of 2"), "{faults:?}");
-        assert_eq!(ClientAuth::mutual_tls("me", three, key).faults(), []);
+        assert_eq!(ClientAuth::mutual_tls("me", three, key).faults(true), []);
     }
 }

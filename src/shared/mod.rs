@@ -133,7 +133,6 @@ impl<S: TokenSource> Shared<S> {
 
     /// Goes by another clock than the system's (feature `test-util`).
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         Shared { clock: Clock::Manual(clock.clone()), ..self }
     }
@@ -274,7 +273,7 @@ impl<S: TokenSource> Shared<S> {
     }
 
     async fn admit(&self, visit: &mut Visit<'_>, holder: &Holder, sealed: Sealed) -> Option<Found> {
-        let found = sealed.content.arrive(&self.policy, holder, &self.clock)?;
+        let found = sealed.content.arrive(&self.policy, holder, self.clock.now(), &self.clock)?;
         let (refused, old) = {
             let memory = self.memory.lock();
             (memory.refused == Some(fingerprint(&found.token)), memory.watermark > Some(found.received))
