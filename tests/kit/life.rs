@@ -67,7 +67,7 @@ async fn a_refresh_in_the_background_is_awaited_without_a_sleep() {
     let first = source.token().await.unwrap();
     clock.advance(Duration::from_secs(3500));
     assert_eq!(source.token().await.unwrap().expose_secret(), first.expose_secret(), "still good");
-    server.answered(Endpoint::Token, 2).await;
+    source.settled().await;
     clock.advance(Duration::from_secs(200));
     assert_ne!(source.token().await.unwrap().expose_secret(), first.expose_secret());
     assert_eq!(server.token_requests(), 2);
