@@ -340,9 +340,9 @@ impl AuthorizationServer {
 
 /// # What it has seen
 impl AuthorizationServer {
-    /// All requests in order, of all endpoints.
+    /// All requests in order, of all endpoints; the latest 10 000 if there were more.
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.world.state().recorded.clone()
+        self.world.state().recorded().cloned().collect()
     }
 
     /// How many token requests it has received, answered or not.
@@ -418,7 +418,7 @@ impl AuthorizationServer {
         guard.abort();
     }
 
-    /// What it has seen, a line for each request, without a secret: what a test that fails prints.
+    /// What it has seen, a line for each of the latest 100 requests, without a secret: what a test that fails prints.
     ///
     /// ```text
     /// The authorization server http://127.0.0.1:40133 and its API http://127.0.0.1:35947 have seen:
@@ -430,15 +430,22 @@ impl AuthorizationServer {
         let state = self.world.state();
         let World { issuer, api, .. } = &*self.world;
         let mut story = format!("The authorization server {issuer} and its API {api} have seen:\n");
-        if state.recorded.is_empty() {
-            story.push_str("  nothing\n");
+        let recorded = state.recorded();
+        let left_out = recorded.len().saturating_sub(LONGEST_STORY);
+        match left_out + state.forgotten {
+            0 if recorded.len() == 0 => story.push_str("  nothing\n"),
+            0 => {}
+            earlier => story.push_str(&format!("  .. {earlier} earlier requests\n")),
         }
-        for request in &state.recorded {
+        for request in recorded.skip(left_out) {
             story.push_str(&format!("{request}\n"));
         }
         story
     }
 }
+
+/// More lines are not read.
+const LONGEST_STORY: usize = 100;
 
 /// Only against hanging.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -457,7 +464,7 @@ impl fmt::Debug for AuthorizationServer {
         f.debug_struct("AuthorizationServer")
             .field("issuer", &self.world.issuer)
             .field("api_origin", &self.world.api)
-            .field("requests", &self.world.state().recorded.len())
+            .field("token_requests", &self.token_requests())
             .finish_non_exhaustive()
     }
 }

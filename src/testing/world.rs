@@ -73,7 +73,9 @@ pub(super) struct State {
     #[cfg(feature = "dpop")]
     pub(super) nonce: Option<String>,
     scripts: [Script; Endpoint::COUNT],
-    pub(super) recorded: Vec<RecordedRequest>,
+    recorded: VecDeque<RecordedRequest>,
+    /// How many of the first ones were dropped.
+    pub(super) forgotten: usize,
     /// Whether the story was printed.
     pub(super) told: bool,
 }
@@ -124,7 +126,8 @@ impl World {
             #[cfg(feature = "dpop")]
             nonce: None,
             scripts: std::array::from_fn(|_| Script { next: VecDeque::new(), standing: Answer::Token }),
-            recorded: Vec::new(),
+            recorded: VecDeque::new(),
+            forgotten: 0,
             told: false,
         };
         Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
@@ -172,7 +175,7 @@ impl World {
                 (Reply::new(status, "text/plain", format!("{}\n", reason.unwrap_or("scripted"))), None)
             }
             Answer::RetryAfter(wait) => {
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
                 let reply = Reply::new(429, "text/plain", "Too Many Requests\n".to_owned());
                 (reply.header("retry-after", seconds.to_string()).noted(format!("retry after {seconds} s")), None)
             }
@@ -185,8 +188,9 @@ impl World {
         };
         if let Clock::Manual(_) = &state.clock {
             // Otherwise it is hyper's, by the system's clock.
-            let now = std::time::SystemTime::UNIX_EPOCH.checked_add(state.clock.now().wall());
-            if let Some(now) = now.filter(|_| !reply.headers.iter().any(|(name, _)| *name == "date")) {
+            let now = std::time::SystemTime::UNIX_EPOCH + state.clock.now().wall();
+            if !reply.own_headers.as_ref().is_some_and(|headers| headers.contains_key("date")) {
+                // Its year is at most 2554, where the clock ends: four digits.
                 reply = reply.header("date", httpdate::fmt_http_date(now));
             }
         }
@@ -234,7 +238,16 @@ fn scripted(response: http::Response<String>) -> Reply {
     reply
 }
 
+/// More than a test looks at; a soak goes on for millions.
+const MOST_RECORDED: usize = 10_000;
+
+const MASK: &str = "***";
+
 impl State {
+    pub(super) fn recorded(&self) -> impl ExactSizeIterator<Item = &RecordedRequest> {
+        self.recorded.iter()
+    }
+
     pub(super) fn client(&self, id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.id == id)
     }
@@ -292,13 +305,18 @@ impl State {
             status: None,
             outcome: "no answer yet".to_owned(),
         };
-        self.recorded.push(recorded);
-        (self.recorded.len() - 1, answer)
+        if self.recorded.len() == MOST_RECORDED {
+            self.recorded.pop_front();
+            self.forgotten += 1;
+        }
+        self.recorded.push_back(recorded);
+        (self.forgotten + self.recorded.len() - 1, answer)
     }
 
     fn outcome(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
         let note = self.masked(note);
-        if let Some(recorded) = self.recorded.get_mut(index) {
+        let recorded = index.checked_sub(self.forgotten).and_then(|index| self.recorded.get_mut(index));
+        if let Some(recorded) = recorded {
             (recorded.status, recorded.token, recorded.outcome) = (status, token, note);
         }
     }
@@ -309,7 +327,15 @@ impl State {
             Known::Secret(secret) => Some(secret.as_str()),
             _ => None,
         });
-        let known = secrets.chain(self.register.values()).filter(|secret| !secret.is_empty());
-        known.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets = secrets.filter(|secret| !secret.is_empty());
+        let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
+        // None of the tokens has one of these characters in it.
+        let pieces = text.split_inclusive(['/', ' ', '=', '&', ',', ';', '"']);
+        pieces
+            .map(|piece| {
+                let end = piece.trim_end_matches(['/', ' ', '=', '&', ',', ';', '"']);
+                if self.register.find(end).is_some() { piece.replace(end, MASK) } else { piece.to_owned() }
+            })
+            .collect()
     }
 }
