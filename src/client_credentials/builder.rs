@@ -24,6 +24,7 @@ use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
 use crate::grant::response::Rules;
 use crate::grant::{Grant, Ledger};
+use crate::observer::{Observer, Observers};
 use crate::once::Once;
 use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
@@ -56,6 +57,8 @@ pub struct ClientCredentialsBuilder {
     #[cfg(feature = "shared")]
     shared: Option<SealedStore>,
     clock: Clock,
+    name: Option<String>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl ClientCredentialsBuilder {
@@ -83,6 +86,8 @@ impl ClientCredentialsBuilder {
             #[cfg(feature = "shared")]
             shared: None,
             clock: Clock::System,
+            name: None,
+            observers: Vec::new(),
         }
     }
 }
@@ -228,6 +233,25 @@ impl ClientCredentialsBuilder {
     }
 }
 
+/// # Operating it
+impl ClientCredentialsBuilder {
+    /// The name of the source in events, metrics, errors and its status: `billing`, say. Without one it is the host of the token
+    /// endpoint and a number.
+    ///
+    /// It becomes a label of metrics: give it few values, and none that is secret.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sends the events of this source to `observer`, in addition to `tracing` and `metrics` where these features are enabled. May
+    /// be called several times.
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+}
+
 /// # How tokens are kept
 impl ClientCredentialsBuilder {
     /// When tokens are refreshed, how long a fetch may take, and how long to wait after a failed one.
@@ -319,6 +343,11 @@ impl ClientCredentialsBuilder {
         };
         #[cfg(feature = "shared")]
         let sharing = self.sharing(&located.first, &params, &headers, &rules);
+        let host = located.first.host_str().unwrap_or_default();
+        let observers = match self.name {
+            Some(name) => Observers::new(name, self.observers),
+            None => Observers::unnamed(host).with(self.observers),
+        };
         let ledger = Arc::new(Ledger::default());
         let reach = Reach { limits: self.limits, named_hosts: located.named_hosts };
         let grant = Grant {
@@ -337,6 +366,7 @@ impl ClientCredentialsBuilder {
             dpop: self.dpop,
             clock: self.clock.clone(),
             ledger: Arc::clone(&ledger),
+            observers: observers.clone(),
             narrower: Once::default(),
             unlisted: Once::default(),
         };
@@ -347,7 +377,7 @@ impl ClientCredentialsBuilder {
             Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone()),
             None => source,
         };
-        let cached = Cached::assemble(Arc::new(source), self.cache, self.clock, fastrand::Rng::new());
+        let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
         Ok(ClientCredentials::new(cached, ledger))
     }
 

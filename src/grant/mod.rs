@@ -18,6 +18,7 @@ use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::future::TokenFuture;
 use crate::metadata::{Endpoint, Found};
+use crate::observer::{Event, Observers};
 use crate::once::Once;
 use crate::possession::{Possession, Proving, Role};
 use crate::server_text::Masks;
@@ -40,6 +41,7 @@ pub(crate) struct Grant {
     pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) observers: Observers,
     /// A narrower scope was granted.
     pub(crate) narrower: Once,
     /// The metadata does not list the client's method.
@@ -55,6 +57,7 @@ impl Grant {
         if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
             event!(
                 warn,
+                source = self.observers.name(),
                 issuer = found.issuer.as_deref(),
                 method = self.auth.name(),
                 "the authorization server's metadata does not list the client's authentication method: it is used all the same"
@@ -102,6 +105,7 @@ impl Grant {
         match self.ask_once(found, evidence, key.as_ref(), &mut nonce).await {
             // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
             Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
+                self.observers.emit(&Event::NonceRetry);
                 self.ask_once(found, evidence, key.as_ref(), &mut nonce).await
             }
             other => other,
@@ -123,13 +127,30 @@ impl Grant {
         Ok(None)
     }
 
-    /// `nonce` is the one that is demanded, and then that of the answer.
     async fn ask_once(
         &self,
         found: &Found,
         evidence: &Evidence,
         key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
+    ) -> Result<AccessToken, Error> {
+        let start = std::time::Instant::now();
+        let mut status = None;
+        let result = self.request(found, evidence, key, nonce, &mut status).await;
+        let server = found.token_endpoint.host_str().unwrap_or_default();
+        let (error, duration) = (result.as_ref().err(), start.elapsed());
+        self.observers.emit(&Event::TokenRequest { server, status, error, duration });
+        result
+    }
+
+    /// `nonce` is the one that is demanded, and then that of the answer.
+    async fn request(
+        &self,
+        found: &Found,
+        evidence: &Evidence,
+        key: Option<&Arc<dyn Possession>>,
+        nonce: &mut Option<String>,
+        status: &mut Option<u16>,
     ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
         let issuer = found.issuer.as_deref();
@@ -147,6 +168,7 @@ impl Grant {
         let peer = Peer { name: "the token endpoint", url: endpoint, identity: evidence.tls_identity() };
         self.ledger.asks();
         let response = self.exchange.send(peer, request).await?;
+        *status = Some(response.status.as_u16());
         self.ledger.hears(&response.headers, &masks);
         let heard = key.and_then(|key| key.hear(Role::Authorization, endpoint, &response.headers));
         *nonce = heard.map(Into::into);
@@ -170,7 +192,7 @@ impl Grant {
         };
         let missing = response::not_granted(asked, granted);
         if !missing.is_empty() && self.narrower.first() {
-            event!(warn, missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
+            event!(warn, source = self.observers.name(), missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
         }
     }
 
