@@ -146,7 +146,8 @@ pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 pub use client_credentials::{
-    ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server,
+    AssertedGrant, ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, JwtBearer, ProtectedResource,
+    Server, TokenExchange,
 };
 #[cfg(any(test, feature = "test-util"))]
 pub use clock::ManualClock;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::ClientCredentials;
+use super::asserted::AssertedGrant;
 use super::faults::Faults;
 use super::http_client::HttpClient;
 #[cfg(feature = "shared")]
@@ -17,13 +18,14 @@ use crate::address::{host_flaw, is_loopback};
 use crate::cache::{CachePolicy, Cached};
 use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
+use crate::credential::Credential;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
 use crate::grant::response::Rules;
-use crate::grant::{Grant, Ledger};
+use crate::grant::{Grant, Ledger, SecretParams};
 use crate::observer::{Observer, Observers};
 use crate::once::Once;
 use crate::retry::{RetryPolicy, Retrying};
@@ -45,6 +47,9 @@ pub struct ClientCredentialsBuilder {
     pub(super) resources: Vec<String>,
     pub(super) authorization_details: Option<serde_json::Value>,
     pub(super) params: Vec<(String, String)>,
+    pub(super) secrets: SecretParams,
+    json_body: bool,
+    fapi: bool,
     pub(super) client_id_in_body: bool,
     pub(super) headers: Vec<Result<(HeaderName, HeaderValue), &'static str>>,
     pub(super) plain_hosts: Vec<String>,
@@ -74,6 +79,9 @@ impl ClientCredentialsBuilder {
             resources: Vec::new(),
             authorization_details: None,
             params: Vec::new(),
+            secrets: SecretParams::default(),
+            json_body: false,
+            fapi: false,
             client_id_in_body: false,
             headers: Vec::new(),
             plain_hosts: Vec::new(),
@@ -140,6 +148,32 @@ impl ClientCredentialsBuilder {
         self
     }
 
+    /// Another parameter whose value is secret: read again for each attempt, wiped, masked in what the server says, and shown by
+    /// nothing.
+    pub fn secret_param(mut self, name: impl Into<String>, value: impl Into<Credential>) -> Self {
+        self.secrets.0.push((name.into(), value.into()));
+        self
+    }
+
+    /// Asks with a token that the client has from elsewhere, by token exchange ([`TokenExchange`](crate::TokenExchange), RFC 8693)
+    /// or as a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
+    ///
+    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed.
+    pub fn grant(mut self, grant: impl Into<AssertedGrant>) -> Self {
+        let AssertedGrant { grant_type, params, secrets } = grant.into();
+        self.grant_type = grant_type.to_owned();
+        self.params.extend(params.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.secrets.0.extend(secrets.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
+    /// Sends the parameters as a JSON object instead of a form, for token endpoints that take no form (Google STS, OpenAI,
+    /// Anthropic). Default: false.
+    pub fn json_body(mut self, json: bool) -> Self {
+        self.json_body = json;
+        self
+    }
+
     /// Sends `client_id` in the form too, in addition to the `Authorization` header or a signed assertion. Some servers demand it
     /// (Spring Authorization Server; Entra ID with assertions), some refuse it.
     pub fn client_id_in_body(mut self, send: bool) -> Self {
@@ -196,6 +230,14 @@ impl ClientCredentialsBuilder {
     /// b64token, `scope` that is not a string. Default: false.
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
+        self
+    }
+
+    /// Demands what the FAPI 2.0 Security Profile demands of a confidential client: [strict](Self::strict) responses,
+    /// authentication by `private_key_jwt` (PS256, ES256 or EdDSA) or mutual TLS, sender-constrained tokens (DPoP or mutual TLS),
+    /// the issuer as the audience of assertions. `build()` says what is missing. Default: false.
+    pub fn fapi(mut self, fapi: bool) -> Self {
+        self.fapi = fapi;
         self
     }
 
@@ -335,7 +377,7 @@ impl ClientCredentialsBuilder {
         }
         self.cache.takeover_after.get_or_insert(self.limits.attempt_timeout);
         let rules = Rules {
-            strict: self.strict,
+            strict: self.strict || self.fapi,
             asked_scope: params.scope().map(Into::into),
             refuse_narrower_scope: self.refuse_narrower_scope,
             longest_token: self.limits.max_token_bytes,
@@ -361,6 +403,8 @@ impl ClientCredentialsBuilder {
             endpoint: located.endpoint,
             auth: self.auth,
             params,
+            secrets: self.secrets,
+            json_body: self.json_body,
             rules,
             #[cfg(feature = "dpop")]
             dpop: self.dpop,
@@ -384,6 +428,9 @@ impl ClientCredentialsBuilder {
     /// What can be judged field by field.
     fn check(&self, faults: &mut Faults) {
         faults.extend(self.auth.faults(self.server.names_issuer()));
+        if self.fapi {
+            faults.extend(self.fapi_faults());
+        }
         #[cfg(feature = "dpop")]
         if let Some(flaw) = self.dpop.as_ref().and_then(DpopKey::fault) {
             faults.add("dpop", flaw);
@@ -400,6 +447,28 @@ impl ClientCredentialsBuilder {
                 faults.add("shared", "needs to know whose token it is: give ClientAssertion::client_id");
             }
         }
+    }
+
+    /// FAPI 2.0 Security Profile, sections 5.3.3.1 and 5.3.2.1.
+    fn fapi_faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        let mut miss = |flaw: &str| faults.push(("fapi", flaw.to_owned()));
+        let (is_mutual_tls, name) = (self.auth.is_mutual_tls(), self.auth.name());
+        if !is_mutual_tls && name != "private_key_jwt" {
+            miss(&format!("demands private_key_jwt or mutual_tls instead of {name}"));
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(flaw) = self.auth.fapi_flaw() {
+            miss(&flaw);
+        }
+        #[cfg(feature = "dpop")]
+        let is_bound = is_mutual_tls || self.dpop.is_some();
+        #[cfg(not(feature = "dpop"))]
+        let is_bound = is_mutual_tls;
+        if !is_bound {
+            miss("demands sender-constrained tokens: .dpop(..) or mutual_tls");
+        }
+        faults
     }
 
     #[cfg(feature = "shared")]

@@ -1,5 +1,6 @@
 //! The main type: a builder that checks everything and assembles the chain, and the handle that it makes.
 
+mod asserted;
 mod builder;
 mod faults;
 mod http_client;
@@ -20,6 +21,7 @@ use crate::future::TokenFuture;
 use crate::grant::{Ledger, Quota};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
+pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
 pub use http_client::HttpClient;
 pub use server::{Issuer, ProtectedResource, Server};

@@ -4,6 +4,7 @@ mod quota;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
+mod secret_params;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) use quota::Ledger;
 pub use quota::Quota;
 use request::Params;
 use response::Rules;
+pub(crate) use secret_params::SecretParams;
+use secret_params::{Secrets, same};
 
 /// One attempt at the client credentials grant.
 pub(crate) struct Grant {
@@ -35,6 +38,9 @@ pub(crate) struct Grant {
     pub(crate) endpoint: Endpoint,
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
+    pub(crate) secrets: SecretParams,
+    /// The request is JSON instead of a form.
+    pub(crate) json_body: bool,
     pub(crate) rules: Rules,
     /// Tokens are to be bound to it.
     #[cfg(feature = "dpop")]
@@ -100,8 +106,24 @@ impl Grant {
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
+        let secrets = self.secrets.read().await?;
+        match self.ask_with(found, evidence, &secrets).await {
+            // The platform may have renewed what was exchanged meanwhile.
+            Err(error) if error.is_oauth("invalid_grant") && !self.secrets.is_empty() => {
+                let again = self.secrets.read().await?;
+                match same(&secrets, &again) {
+                    true => Err(error),
+                    false => self.ask_with(found, evidence, &again).await,
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn ask_with(&self, found: &Found, evidence: &Evidence, secrets: &Secrets) -> Result<AccessToken, Error> {
         let key = self.key().await?;
         let mut nonce = None;
+        let evidence = (evidence, secrets);
         match self.ask_once(found, evidence, key.as_ref(), &mut nonce).await {
             // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
             Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
@@ -130,7 +152,7 @@ impl Grant {
     async fn ask_once(
         &self,
         found: &Found,
-        evidence: &Evidence,
+        evidence: (&Evidence, &Secrets),
         key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
     ) -> Result<AccessToken, Error> {
@@ -147,17 +169,24 @@ impl Grant {
     async fn request(
         &self,
         found: &Found,
-        evidence: &Evidence,
+        evidence: (&Evidence, &Secrets),
         key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
         status: &mut Option<u16>,
     ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
         let issuer = found.issuer.as_deref();
+        let (evidence, secrets) = evidence;
         let mut proof = self.auth.prove(evidence, issuer, self.clock.now()).await?;
+        for (name, secret) in secrets {
+            proof.add_secret(name, secret);
+        }
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
         let params = self.params.with_resource(found.resource.as_deref());
-        let mut request = request::encode(&params, proof);
+        let mut request = match self.json_body {
+            true => request::encode_json(&params, proof),
+            false => request::encode(&params, proof),
+        };
         if let Some(key) = key {
             let (role, now, nonce) = (Role::Authorization, self.clock.now(), nonce.as_deref());
             let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce };
