@@ -60,7 +60,7 @@
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
-//! | `test-util` | no | no `ManualClock` for your tests |
+//! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
 //! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
 //!
 //! # Secrets
@@ -131,6 +131,8 @@ mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod tls_identity;
 mod token;
 

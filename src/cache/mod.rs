@@ -215,8 +215,45 @@ impl<S: TokenSource + 'static> Cached<S> {
         self.0.state.lock().counts()
     }
 
+    /// Waits until no fetch is under way (feature `test-util`): for a test, before it advances the clock.
+    ///
+    /// A refresh in the background takes its time, but no time of a [`ManualClock`](crate::ManualClock). To a cache whose clock is
+    /// advanced meanwhile it looks like a fetch that nobody drives any more, and is replaced by another one.
+    ///
+    /// ```
+    /// use client_credentials::testing::FakeTokens;
+    /// use client_credentials::{Cached, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let clock = ManualClock::new();
+    /// let fake = FakeTokens::lasting(Duration::from_secs(3600)).clock(&clock);
+    /// let tokens = Cached::new(fake.clone()).clock(&clock);
+    /// tokens.token().await?;
+    /// clock.advance(Duration::from_secs(3500));
+    /// tokens.token().await?; // starts a refresh
+    /// tokens.settled().await; // which is over now
+    /// assert_eq!(fake.calls(), 2);
+    /// # Ok::<(), client_credentials::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    pub async fn settled(&self) {
+        while self.is_fetching() {
+            let completion = self.0.state.lock().completion();
+            if let Some(mut completion) = completion {
+                // An error is that it is over.
+                let _ = completion.changed().await;
+            }
+            // It has completed, or was taken over: its task ends as soon as it runs.
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Whether a fetch is under way: dropping the last handle would end it.
-    #[cfg(feature = "pool")]
+    #[cfg(any(feature = "pool", feature = "test-util"))]
     pub(crate) fn is_fetching(&self) -> bool {
         self.0.state.lock().tasks().any(|task| !task.is_finished())
     }

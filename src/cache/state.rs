@@ -219,6 +219,12 @@ impl State {
         self.reports.push(Report::Started(cause));
     }
 
+    /// Of the fetch under way.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn completion(&self) -> Option<Completion> {
+        self.fetch.as_ref().map(|fetch| fetch.completion.clone())
+    }
+
     /// The tasks that serve nobody once the last handle is dropped.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = &AbortHandle> {
         self.taken_over.iter().chain(self.fetch.as_ref().map(|fetch| &fetch.task))

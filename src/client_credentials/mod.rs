@@ -127,6 +127,12 @@ impl ClientCredentials {
         self.ledger.requests()
     }
 
+    /// Waits until no fetch is under way, as [`Cached::settled`] does (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    pub async fn settled(&self) {
+        self.tokens.settled().await;
+    }
+
     /// What the token endpoint last said of its limits, with a token or an error; `None` if it never did.
     pub fn quota(&self) -> Option<Quota> {
         self.ledger.quota()
