@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::authentication::{Client, Known};
 use super::message::Incoming;
 use super::serving::{Bound, Serving, Tls};
+use super::story::story;
 use super::world::{Counts, World};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
 use crate::clock::Clock;
@@ -427,25 +428,9 @@ impl AuthorizationServer {
     ///   3600.000 s  POST /token  client "billing" by client_secret_basic  ->  503
     /// ```
     pub fn story(&self) -> String {
-        let state = self.world.state();
-        let World { issuer, api, .. } = &*self.world;
-        let mut story = format!("The authorization server {issuer} and its API {api} have seen:\n");
-        let recorded = state.recorded();
-        let left_out = recorded.len().saturating_sub(LONGEST_STORY);
-        match left_out + state.forgotten {
-            0 if recorded.len() == 0 => story.push_str("  nothing\n"),
-            0 => {}
-            earlier => story.push_str(&format!("  .. {earlier} earlier requests\n")),
-        }
-        for request in recorded.skip(left_out) {
-            story.push_str(&format!("{request}\n"));
-        }
-        story
+        story(&self.world)
     }
 }
-
-/// More lines are not read.
-const LONGEST_STORY: usize = 100;
 
 /// Only against hanging.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -163,7 +163,7 @@ impl World {
         let torn = matches!(answer, Answer::Torn);
         let (mut reply, token) = match answer {
             Answer::Reset => {
-                state.outcome(index, None, None, "the connection was reset");
+                state.conclude(index, None, None, "the connection was reset");
                 return Outcome::Reset;
             }
             Answer::Token | Answer::Delay(_) | Answer::Held(_) | Answer::Hang | Answer::Torn => {
@@ -195,7 +195,7 @@ impl World {
             }
         }
         let note = if torn { format!("{}, torn", reply.note) } else { reply.note.clone() };
-        state.outcome(index, Some(reply.status), token, note.trim_start_matches(", "));
+        state.conclude(index, Some(reply.status), token, note.trim_start_matches(", "));
         if torn { Outcome::Torn(reply) } else { Outcome::Reply(reply) }
     }
 
@@ -270,7 +270,7 @@ impl State {
     }
 
     /// Where it is in the record, and what the script says.
-    fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Answer) {
+    pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Answer) {
         let script = self.scripts.get_mut(endpoint as usize);
         let answer =
             script.map_or(Answer::Token, |script| script.next.pop_front().unwrap_or_else(|| script.standing.clone()));
@@ -313,7 +313,7 @@ impl State {
         (self.forgotten + self.recorded.len() - 1, answer)
     }
 
-    fn outcome(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
+    pub(super) fn conclude(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
         let note = self.masked(note);
         let recorded = index.checked_sub(self.forgotten).and_then(|index| self.recorded.get_mut(index));
         if let Some(recorded) = recorded {

@@ -112,6 +112,17 @@ async fn a_torn_body_arrives_in_part() {
 }
 
 #[tokio::test]
+async fn a_reset_is_a_reset_and_not_an_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = AuthorizationServer::start();
+    server.next(Answer::Reset);
+    let mut socket = tokio::net::TcpStream::connect(server.issuer().strip_prefix("http://").unwrap()).await.unwrap();
+    socket.write_all(b"POST /token HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let error = socket.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn the_api_can_be_scripted_too() {
     let server = AuthorizationServer::start().serve_at("/invoices", r#"[{"id":1}]"#);
     let token = builder(&server).build().unwrap().token().await.unwrap();

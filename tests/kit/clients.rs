@@ -115,6 +115,10 @@ async fn the_api_wants_its_audience_and_its_scope() {
     }
     assert_eq!((told[0].0, told[1].0, told[2].0, told[3].0), (401, 403, 200, 200));
     assert!(told[0].1.contains("another audience"), "{told:?}");
+    let token = builder().scope("invoices:read").audience("https://api.example.com").build().unwrap().token().await;
+    let other_scheme = format!("DPoP {}", token.unwrap().expose_secret());
+    let refused = http.get(server.api_origin()).header("authorization", other_scheme).send().await.unwrap();
+    assert_eq!(refused.status(), 401, "a bearer token is no DPoP token");
     assert!(told[1].1.contains("error=\"insufficient_scope\", scope=\"invoices:read\""), "{told:?}");
 }
 
@@ -250,6 +254,44 @@ mod bound {
             async || http.get(format!("{}/other", server.api_origin())).headers(proved.clone()).send().await.unwrap();
         assert_eq!(there().await.status(), 200, "{}", server.story());
         assert_eq!(there().await.status(), 401, "a proof is good once");
+    }
+
+    /// A proof by a new key, for GET of this URL with this token.
+    fn forged(url: &str, token: &str) -> String {
+        use aws_lc_rs::digest::{SHA256, digest};
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let public = pair.public_key().as_ref();
+        let jwk = serde_json::json!({
+            "kty": "EC", "crv": "P-256", "x": B64.encode(&public[1..33]), "y": B64.encode(&public[33..]),
+        });
+        let header = serde_json::json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk});
+        let hash = B64.encode(digest(&SHA256, token.as_bytes()));
+        let claims = serde_json::json!({"htm": "GET", "htu": url, "ath": hash, "jti": "forged", "iat": 1});
+        let message = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
+        let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", B64.encode(signature))
+    }
+
+    #[tokio::test]
+    async fn a_proof_is_for_one_method_and_by_one_key() {
+        let server = AuthorizationServer::start();
+        let auth = ClientAuth::client_secret_basic("billing", "a secret");
+        let tokens = ClientCredentials::builder(server.token_url(), auth).dpop(DpopKey::generate()).build().unwrap();
+        let token = tokens.token().await.unwrap();
+        let (http, url) = (reqwest::Client::new(), format!("{}/a", server.api_origin()));
+        let headers = token.request_headers(&http::Method::GET, &url).await.unwrap();
+        assert_eq!(http.post(&url).headers(headers.clone()).send().await.unwrap().status(), 401, "another method");
+        assert_eq!(http.get(&url).headers(headers).send().await.unwrap().status(), 200);
+        let forged = http
+            .get(&url)
+            .header("authorization", token.authorization())
+            .header("dpop", forged(&url, token.expose_secret()));
+        let refused = forged.send().await.unwrap();
+        let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
+        assert!(refused.status() == 401 && challenge.contains("another key"), "{challenge}");
     }
 }
 

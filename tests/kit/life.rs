@@ -147,19 +147,3 @@ async fn times_and_texts_beyond_all_measure_break_nothing() {
     }
     assert_eq!(reqwest::get(server.token_url()).await.unwrap().status(), 405, "it lives on");
 }
-
-#[tokio::test]
-async fn of_many_requests_the_latest_are_kept_and_fewer_are_told() {
-    let server = AuthorizationServer::start();
-    let http = reqwest::Client::new();
-    for number in 0..10_050 {
-        http.get(format!("{}/{number}", server.api_origin())).send().await.unwrap();
-    }
-    let requests = server.requests();
-    assert_eq!((requests.len(), requests[0].path(), requests[9_999].path()), (10_000, "/50", "/10049"));
-    assert!(requests.iter().all(|request| request.status() == Some(401)));
-    let story = server.story();
-    assert_eq!(story.lines().count(), 102);
-    assert_eq!(story.lines().nth(1), Some("  .. 9950 earlier requests"));
-    assert_eq!(server.api_requests(), 10_050);
-}
