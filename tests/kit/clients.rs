@@ -188,6 +188,42 @@ mod signed {
     }
 
     #[tokio::test]
+    async fn an_assertion_is_good_once_and_until_it_expires() {
+        use aws_lc_rs::hmac;
+        const SECRET: &str = "a secret that is 32 characters long";
+        let clock = client_credentials::ManualClock::new();
+        let server = AuthorizationServer::start().client("billing", SECRET).clock(&clock);
+        let assertion = |jti: Option<&str>, lifetime: u64| {
+            let claims = serde_json::json!({
+                "iss": "billing", "sub": "billing", "aud": server.issuer(), "jti": jti, "exp": 1_790_000_000 + lifetime,
+            });
+            let [header, claims] =
+                [r#"{"alg":"HS256"}"#.to_owned(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+            let message = format!("{header}.{claims}");
+            let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), message.as_bytes());
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        };
+        for (jti, lifetime, passed, status) in [
+            (Some("a"), 60, 0, 200),
+            (Some("a"), 60, 0, 401),
+            (Some("b"), 60, 59, 200),
+            (Some("c"), 60, 1, 401),
+            (None, 600, 0, 401),
+        ] {
+            clock.advance(std::time::Duration::from_secs(passed));
+            let assertion = assertion(jti, lifetime);
+            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+            let form = [
+                ("client_assertion_type", kind),
+                ("client_assertion", &assertion),
+                ("grant_type", "client_credentials"),
+            ];
+            let answer = crate::post_form(server.token_url(), &form).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{}", server.story());
+        }
+    }
+
+    #[tokio::test]
     async fn access_tokens_are_jwts_that_the_published_key_has_signed() {
         let clock = client_credentials::ManualClock::new();
         let server = AuthorizationServer::start().jwt_tokens().clock(&clock);
