@@ -246,10 +246,9 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (String, String) {
-        let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
-        (own.cert.pem(), own.signing_key.serialize_pem())
-    }
+    const ONE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+    const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+    const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
 
     fn flaw(certificate: &str, key: &str) -> &'static str {
         match TlsIdentity::new(certificate, key).err().unwrap() {
@@ -259,7 +258,7 @@ mod tests {
 
     #[test]
     fn both_may_stand_in_one_text_in_any_order() {
-        let (certificate, key) = pair();
+        let (certificate, key) = (ONE, KEY);
         for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
             assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
         }
@@ -267,30 +266,29 @@ mod tests {
 
     #[test]
     fn what_is_no_pair_is_told_apart() {
-        let ((certificate, key), (other, _)) = (pair(), pair());
-        assert_eq!(flaw(&other, &key), MISMATCH);
+        let (certificate, key, other) = (ONE, KEY, OTHER);
+        assert_eq!(flaw(other, key), MISMATCH);
         let reversed = format!("{other}{certificate}");
-        assert_eq!(flaw(&reversed, &key), MISMATCH);
+        assert_eq!(flaw(&reversed, key), MISMATCH);
         let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
-        assert_eq!(flaw(empty, &key), DAMAGED);
+        assert_eq!(flaw(empty, key), DAMAGED);
         let cut = &certificate[..certificate.len() - 30];
-        assert_eq!(flaw(cut, &key), "has no complete certificate (PEM)");
-        assert_eq!(flaw(&certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
+        assert_eq!(flaw(cut, key), "has no complete certificate (PEM)");
+        assert_eq!(flaw(certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
         let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-        assert!(flaw(&certificate, &locked).contains("password"));
+        assert!(flaw(certificate, &locked).contains("password"));
     }
 
     #[test]
     fn faults_name_the_field() {
-        let (certificate, key) = pair();
-        let auth = ClientAuth::mutual_tls("me", key.as_str(), certificate.as_str());
+        let auth = ClientAuth::mutual_tls("me", KEY, ONE);
         let fields: Vec<_> = auth.faults().into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["certificate", "key"]);
         let three = Credential::file("a").or(Credential::file("b")).or(Credential::file("c"));
         let two = Credential::file("d").or(Credential::file("e"));
         let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults();
         assert!(faults[0].1.contains("one of 2"), "{faults:?}");
-        assert_eq!(ClientAuth::mutual_tls("me", three, key).faults(), []);
+        assert_eq!(ClientAuth::mutual_tls("me", three, KEY).faults(), []);
     }
 
     proptest! {
