@@ -109,8 +109,8 @@ fn no_request_is_lost_that_could_have_been_saved() {
     assert!(good > 100, "only {good} requests");
     // 8 MiB: allocators do not give everything back; a leak of ten bytes a request would be more in five minutes.
     assert!(late < early + 8 * 1024, "memory grows: {early} KiB, then {late} KiB");
-    // Callers, a connection and a flight for each client, and a few that are being closed.
-    assert!(most_tasks <= 3 * CALLERS, "{most_tasks} tasks");
+    // A caller, its connection, one that is being closed, and a flight for each client.
+    assert!(most_tasks <= 4 * CALLERS, "{most_tasks} tasks");
 }
 
 fn client(id: usize, token_url: &str, api_url: &str, book: &Arc<Book>) -> ClientWithMiddleware {
