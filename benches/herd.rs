@@ -18,7 +18,7 @@ const CALLERS: usize = 10_000;
 async fn fetch(requests: &AtomicU64) -> AccessToken {
     requests.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    AccessToken::bearer("token", Some(Duration::from_secs(3600))).unwrap()
+    AccessToken::builder("token").lifetime(Duration::from_secs(3600)).build().unwrap()
 }
 
 async fn all<F: Future<Output = ()> + Send + 'static>(caller: impl Fn() -> F) {

@@ -41,7 +41,9 @@ fn ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn fresh() -> Cached<impl TokenSource> {
-    let tokens = Cached::new(source_fn(|| async { AccessToken::bearer(secret(), Some(Duration::from_secs(86_400))) }));
+    let tokens = Cached::new(source_fn(|| async {
+        AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
+    }));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(tokens.token()).unwrap();
     tokens
@@ -55,7 +57,7 @@ fn stale(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> 
         if calls.fetch_add(1, Ordering::Relaxed) > 0 {
             std::future::pending::<()>().await;
         }
-        AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
+        AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
     }))
     .max_age(Duration::from_millis(1))
     .flight_deadline(Duration::from_secs(86_400));

@@ -62,7 +62,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn source() -> Cached<impl TokenSource> {
-    Cached::new(source_fn(|| async { AccessToken::bearer(secret(), Some(Duration::from_secs(86_400))) }))
+    Cached::new(source_fn(|| async { AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build() }))
 }
 
 fn run(operation: &str, times: u64) {
@@ -100,7 +100,7 @@ async fn hit(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64)
                     if call > 0 {
                         std::future::pending::<()>().await;
                     }
-                    AccessToken::bearer(secret(), Some(Duration::from_secs(86_400)))
+                    AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
                 }
             }))
             .max_age(Duration::from_millis(1));

@@ -51,8 +51,9 @@ impl Middleware for Nothing {
 fn middleware(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = api();
-    let tokens =
-        Cached::new(source_fn(|| async { AccessToken::bearer("a".repeat(900), Some(Duration::from_secs(86_400))) }));
+    let tokens = Cached::new(source_fn(|| async {
+        AccessToken::builder("a".repeat(900)).lifetime(Duration::from_secs(86_400)).build()
+    }));
     let token = runtime.block_on(tokens.token()).unwrap();
     let static_header = token.authorization();
     let bearer = BearerAuth::for_origin(&url, tokens.clone()).unwrap();

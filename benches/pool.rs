@@ -15,7 +15,7 @@ use criterion::Criterion;
 const TENANTS: usize = 10_000;
 
 fn token() -> AccessToken {
-    AccessToken::bearer("a".repeat(900), Some(Duration::from_secs(3600))).unwrap()
+    AccessToken::builder("a".repeat(900)).lifetime(Duration::from_secs(3600)).build().unwrap()
 }
 
 fn names() -> Vec<Arc<str>> {

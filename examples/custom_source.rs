@@ -18,7 +18,7 @@ impl TokenSource for TokenFile {
             let text = tokio::fs::read_to_string(&self.0).await;
             let token = text.map_err(Error::other)?.trim_end().to_owned();
             // After a minute at the latest the file may have a newer one.
-            AccessToken::bearer(token, Some(Duration::from_secs(60)))
+            AccessToken::builder(token).lifetime(Duration::from_secs(60)).build()
         })
     }
 

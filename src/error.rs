@@ -10,19 +10,19 @@ use http::StatusCode;
 
 /// Why there is no token.
 ///
-/// One word wide and cheap to clone: all callers who waited for one flight get the same error. `Display` prints one
-/// level, lower case, and [`source`](StdError::source) holds the next; `{error:#}` prints all levels in one line, for a
-/// log. No error of this crate contains a secret, a token,
-/// the body of a successful response or the query of a URL.
+/// One pointer in size and cheap to clone: all callers who waited for one fetch get the same error. `Display` prints what
+/// happened, with the innermost cause where that is what helps (`connection refused`); [`source`](StdError::source) holds the
+/// chain, and `{error:#}` prints all of it in one line, for a log. No error of this crate contains a secret, a token, the body
+/// of a successful response or the query of a URL.
 ///
-/// No error of `token()` is terminal: the source that returned it tries again by itself, at its own pace.
+/// No error of `token()` is permanent: the source that returned it tries again on its own, at its own pace.
 ///
 /// ```
 /// # fn log(error: &client_credentials::Error) {
 /// use client_credentials::ErrorKind;
 /// match error.kind() {
 ///     ErrorKind::Denied => eprintln!("ask the administrator of the authorization server: {error:#}"),
-///     _ if error.is_transient() => eprintln!("it is tried again by itself: {error:#}"),
+///     _ if error.is_transient() => eprintln!("it is retried automatically: {error:#}"),
 ///     _ => eprintln!("{error:#}"),
 /// }
 /// # }
@@ -38,9 +38,11 @@ struct Inner {
     retry_after: Option<Duration>,
     oauth: Option<OAuthError>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    /// `Display` ends in the innermost cause.
+    shows_cause: bool,
 }
 
-/// The kinds of [`Error`]. "Retried" tells what the crate does by itself.
+/// The kinds of [`Error`]. "Retried" says whether the crate retries on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -50,7 +52,7 @@ pub enum ErrorKind {
     Configuration,
     /// The credential could not be read: a variable or file is missing, a closure or a signer failed, a key is damaged.
     ///
-    /// Retried: yes, it is read anew for each attempt. What to do: put the credential where the text says.
+    /// Retried: yes, it is read again for each attempt. What to do: put the credential where the text says.
     Credential,
     /// The authorization server refused the client or what it asks for (`invalid_client`, `invalid_scope`, ..).
     ///
@@ -59,7 +61,7 @@ pub enum ErrorKind {
     Denied,
     /// The authorization server asked for fewer requests (429).
     ///
-    /// Retried: after [`Error::retry_after`] or 1 s, doubling to 60 s; never inside a flight. What to do: share one
+    /// Retried: after [`Error::retry_after`] or 1 s, doubling to 60 s; never inside a fetch. What to do: share one
     /// source between all tasks; ask for a larger quota.
     Throttled,
     /// No complete response: connecting, sending or reading failed, or a deadline passed.
@@ -68,14 +70,14 @@ pub enum ErrorKind {
     Transport,
     /// The authorization server's certificate was refused, or it refused ours.
     ///
-    /// Retried: not inside a flight. What to do: add its CA with
+    /// Retried: not inside a fetch. What to do: add its CA with
     /// [`http_client`](crate::ClientCredentialsBuilder::http_client); look at dates and host names.
     Tls,
-    /// A response came, but no usable token or metadata in it (a server error, a page instead of JSON, a strange token,
+    /// A response arrived, but it has no usable token or metadata (a server error, a page instead of JSON, a strange token,
     /// metadata of another issuer).
     ///
-    /// Retried: when [`Error::is_transient`] says so. What to do: the text tells status and defect; look at the
-    /// endpoint's address first.
+    /// Retried: when [`Error::is_transient`] says so. What to do: the message contains the status and what is wrong; check the
+    /// endpoint URL first.
     Response,
     /// Anything else: an error of a custom source, an unknown OAuth error code, a missing runtime.
     ///
@@ -114,7 +116,7 @@ impl Error {
                 return Some(ours);
             }
         }
-        #[cfg(feature = "middleware")]
+        #[cfg(feature = "reqwest-middleware")]
         if let Some(reqwest_middleware::Error::Middleware(inner)) = e.downcast_ref() {
             return inner.chain().find_map(Error::find);
         }
@@ -136,15 +138,44 @@ impl Error {
         self.0.status
     }
 
-    /// For custom sources: wraps an error of yours, as [`ErrorKind::Other`] and not transient.
+    /// An error of a source of your own. [`Cached`](crate::Cached) treats it as it treats its own of that kind: the backoff
+    /// follows from the kind, and from [`with_retry_after`](Self::with_retry_after).
     ///
-    /// What `e` prints is yours to keep free of secrets. An [`Error`] of this crate inside stays what it is.
-    pub fn other(e: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let e = e.into();
-        match e.downcast::<Error>() {
+    /// `cause` becomes the [`source`](StdError::source). Keep secrets out of its text.
+    ///
+    /// ```
+    /// use client_credentials::{Error, ErrorKind};
+    /// use std::time::Duration;
+    ///
+    /// let error = Error::new(ErrorKind::Throttled, "the vault allows 10 requests a minute")
+    ///     .transient()
+    ///     .with_retry_after(Duration::from_secs(6));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_secs(6)));
+    /// assert!(error.to_string().ends_with("the vault allows 10 requests a minute"));
+    /// ```
+    pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Error::of(kind, "the token source failed").because_of(cause)
+    }
+
+    /// An error of a source of your own, of kind [`ErrorKind::Other`] and not transient; for `map_err`. An [`Error`] of this
+    /// crate stays what it is.
+    pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        match cause.into().downcast::<Error>() {
             Ok(ours) => *ours,
-            Err(e) => Error::new(ErrorKind::Other, "the token source failed").because(e),
+            Err(cause) => Error::new(ErrorKind::Other, cause),
         }
+    }
+
+    /// Another attempt may succeed with nothing changed.
+    #[must_use = "it returns the error"]
+    pub fn transient(self) -> Self {
+        self.edit(|inner| inner.transient = true)
+    }
+
+    /// No fetch starts before this has passed, within the limits of [`CachePolicy`](crate::CachePolicy).
+    #[must_use = "it returns the error"]
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        self.edit(|inner| inner.retry_after = Some(wait))
     }
 
     /// Whether the server said this code.
@@ -152,7 +183,7 @@ impl Error {
         self.oauth().is_some_and(|oauth| oauth.code() == code)
     }
 
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn of(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
             kind,
             message: message.into(),
@@ -161,18 +192,15 @@ impl Error {
             retry_after: None,
             oauth: None,
             source: None,
+            shows_cause: false,
         }))
-    }
-
-    pub(crate) fn transient(self) -> Self {
-        self.edit(|inner| inner.transient = true)
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         self.edit(|inner| inner.status = Some(status))
     }
 
-    pub(crate) fn with_retry_after(self, wait: Option<Duration>) -> Self {
+    pub(crate) fn asked_to_wait(self, wait: Option<Duration>) -> Self {
         self.edit(|inner| inner.retry_after = wait)
     }
 
@@ -188,6 +216,11 @@ impl Error {
     pub(crate) fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         let source = source.into();
         self.edit(|inner| inner.source = Some(source))
+    }
+
+    /// As [`because`](Self::because), and `Display` shows the innermost cause: most handlers print one level.
+    pub(crate) fn because_of(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.because(source).edit(|inner| inner.shows_cause = true)
     }
 
     #[cfg(test)]
@@ -207,10 +240,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.message)?;
-        let mut next = self.source().filter(|_| f.alternate());
+        let mut next = self.source();
         while let Some(source) = next {
-            write!(f, ": {source}")?;
             next = source.source();
+            if f.alternate() || next.is_none() && self.0.shows_cause {
+                write!(f, ": {source}")?;
+            }
         }
         Ok(())
     }
@@ -322,7 +357,7 @@ mod tests {
 
     #[test]
     fn ours_is_found_inside_foreign_errors() {
-        let ours = Error::new(ErrorKind::Denied, "no");
+        let ours = Error::of(ErrorKind::Denied, "no");
         let boxed: Box<dyn StdError + Send + Sync> = Box::new(std::io::Error::other(ours.clone()));
         assert_eq!(Error::find(&*boxed).map(Error::kind), Some(ErrorKind::Denied));
         assert_eq!(Error::find(&ours).map(Error::kind), Some(ErrorKind::Denied));
@@ -331,7 +366,7 @@ mod tests {
 
     #[test]
     fn an_error_of_ours_in_other_keeps_its_kind() {
-        assert_eq!(Error::other(Error::new(ErrorKind::Tls, "bad")).kind(), ErrorKind::Tls);
+        assert_eq!(Error::other(Error::of(ErrorKind::Tls, "bad")).kind(), ErrorKind::Tls);
         let foreign = Error::other("mine");
         assert_eq!(foreign.kind(), ErrorKind::Other);
         assert_eq!(foreign.source().map(|s| s.to_string()).as_deref(), Some("mine"));
@@ -339,7 +374,7 @@ mod tests {
 
     #[test]
     fn display_prints_one_level() {
-        let error = Error::new(ErrorKind::Transport, "outer").because("inner");
+        let error = Error::of(ErrorKind::Transport, "outer").because("inner");
         assert_eq!(error.to_string(), "outer");
         assert_eq!(format!("{error:#}"), "outer: inner");
     }

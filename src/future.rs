@@ -3,9 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::{AccessToken, Error};
+use crate::error::Error;
+use crate::token::AccessToken;
 
 /// What [`TokenSource::token`](crate::TokenSource::token) returns.
 ///
@@ -30,7 +32,8 @@ enum State<'a> {
     Taken,
 }
 
-type Pending<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>;
+/// Behind a mutex that is never locked: that makes it `Sync`, which some clients' callbacks demand (async-nats).
+type Pending<'a> = Mutex<Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>>;
 
 impl<'a> TokenFuture<'a> {
     /// A result that is there already. Allocates nothing.
@@ -44,7 +47,7 @@ impl<'a> TokenFuture<'a> {
 
     /// A result that takes a while.
     pub fn new(future: impl Future<Output = Result<AccessToken, Error>> + Send + 'a) -> Self {
-        TokenFuture(State::Boxed(Box::new(Box::pin(future))))
+        TokenFuture(State::Boxed(Box::new(Mutex::new(Box::pin(future)))))
     }
 
     /// The result, if it is there without polling.
@@ -58,11 +61,11 @@ impl<'a> TokenFuture<'a> {
         }
     }
 
-    /// Polls once: the door for synchronous code, such as a tonic interceptor.
+    /// Polls once: for synchronous code, such as a tonic interceptor.
     ///
     /// `None` means that the token is not there yet. Called inside a tokio runtime (or behind its
     /// [`enter()`](tokio::runtime::Runtime::enter)), a source of this crate has then sent for it, so that a later call
-    /// finds it; outside of one a stale token is returned, and nobody renews it.
+    /// finds it; outside of one a due token is returned, and nobody refreshes it.
     pub fn now_or_never(mut self) -> Option<Result<AccessToken, Error>> {
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Some(result),
@@ -77,7 +80,7 @@ impl Future for TokenFuture<'_> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let State::Boxed(future) = &mut self.0 {
-            let polled = (**future).as_mut().poll(cx);
+            let polled = future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx);
             if polled.is_ready() {
                 self.0 = State::Taken;
             }

@@ -1,12 +1,12 @@
-//! Access tokens for backends: fetched once, kept, renewed in time, shared by every task, put on the right requests.
+//! Access tokens for backends: fetched once, kept, refreshed in time, shared by every task, put on the right requests.
 //!
 //! Many APIs want an OAuth 2.0 access token without any user being involved: a backend asks for the weather in a city,
 //! as itself. That is the client credentials grant ([RFC 6749 section 4.4]). This crate gets such tokens from any
 //! authorization server and keeps them fresh, through expiry, outages, rotated secrets, revoked tokens and ten
 //! thousand requests at once.
 //!
-#![cfg_attr(feature = "middleware", doc = "```no_run")]
-#![cfg_attr(not(feature = "middleware"), doc = "```ignore")]
+#![cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
+#![cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
 //! use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -71,7 +71,7 @@
 //!
 //! [RFC 6749 section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 #![cfg_attr(
-    not(any(feature = "middleware", feature = "tower")),
+    not(any(feature = "reqwest-middleware", feature = "tower")),
     doc = "[`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
 )]
 #![forbid(unsafe_code)]
@@ -87,13 +87,20 @@
     )
 )]
 
-#[cfg(any(feature = "middleware", feature = "tower"))]
+mod address;
+mod backoff;
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 mod bearer;
+mod bounded;
 mod cache;
 mod challenge;
 mod client_auth;
 mod client_credentials;
+mod clock;
+mod contained;
+mod credential;
 #[cfg(any(doc, doctest))]
+#[path = "docs/mod.rs"]
 pub mod docs;
 #[cfg(feature = "dpop")]
 mod dpop;
@@ -108,38 +115,51 @@ mod hostile;
 #[cfg(all(fuzzing, not(test)))]
 #[doc(hidden)]
 pub mod hostile;
+mod json;
+mod lock;
 mod metadata;
+mod once;
 #[cfg(feature = "pool")]
 mod pool;
+mod possession;
 mod retry;
+mod runtime;
+mod server_text;
 #[cfg(feature = "shared")]
 mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+mod tls_identity;
 mod token;
 
-#[cfg(any(feature = "middleware", feature = "tower"))]
+pub use backoff::Backoff;
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub use bearer::BearerAuth;
 #[cfg(feature = "tower")]
 pub use bearer::BearerService;
-#[cfg(all(feature = "middleware", feature = "mtls"))]
+#[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
-pub use cache::Cached;
+pub use cache::{CachePolicy, Cached, Fetches};
+pub use client_auth::{ClientAssertion, ClientAuth};
+#[cfg(feature = "jwt")]
+pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
+pub use client_credentials::{
+    ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server,
+};
 #[cfg(any(test, feature = "test-util"))]
-pub use cache::clock::manual::ManualClock;
-#[cfg(feature = "mtls")]
-pub use client_auth::ClientCertificate;
-pub use client_auth::{ClientAuth, Credential};
-pub use client_credentials::{ClientCredentials, ClientCredentialsBuilder};
+pub use clock::ManualClock;
+pub use credential::Credential;
 #[cfg(feature = "dpop")]
-pub use dpop::DpopKey;
+pub use dpop::{DpopKey, Retry};
 pub use error::{Error, ErrorKind, OAuthError};
-pub use exchange::HttpClient;
+pub use exchange::Limits;
 pub use future::TokenFuture;
-pub use grant::{Quota, TokenRequests};
+pub use grant::Quota;
 #[cfg(feature = "pool")]
-pub use pool::{PooledSource, TokenPool};
+pub use pool::{PoolPolicy, Pooled, PooledSource, TokenPool};
+pub use reqwest;
+pub use retry::RetryPolicy;
 #[cfg(feature = "redis")]
 pub use shared::RedisStore;
 #[cfg(feature = "shared")]
@@ -147,17 +167,18 @@ pub use shared::{FileStore, SealedStore, Shared, Store, StoreFuture};
 #[cfg(feature = "jwt")]
 pub use signing::{Signer, SigningAlgorithm, SigningFuture};
 pub use source::{SourceFn, TokenSource, source_fn};
-pub use token::AccessToken;
+#[cfg(feature = "mtls")]
+pub use tls_identity::ClientCertificate;
+pub use token::{AccessToken, AccessTokenBuilder};
 
 /// The code of the README compiles.
-#[cfg(all(doctest, feature = "middleware"))]
+#[cfg(all(doctest, feature = "reqwest-middleware"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
 /// What users rely on without thinking of it.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
-    const fn sent_between_threads<T: Send>() {}
     shared_between_threads::<ClientCredentials>();
     shared_between_threads::<ClientCredentialsBuilder>();
     shared_between_threads::<ClientAuth>();
@@ -179,7 +200,7 @@ const _: () = {
     shared_between_threads::<AccessToken>();
     shared_between_threads::<Error>();
     shared_between_threads::<Box<dyn TokenSource>>();
-    sent_between_threads::<TokenFuture<'static>>();
-    #[cfg(any(feature = "middleware", feature = "tower"))]
+    shared_between_threads::<TokenFuture<'static>>();
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
     shared_between_threads::<BearerAuth<Box<dyn TokenSource>>>();
 };

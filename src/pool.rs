@@ -5,17 +5,23 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::hash::{Hash, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
+use quick_cache::{Lifecycle, UnitWeighter};
 
-use crate::cache::KEPT_ALIVE;
-use crate::cache::clock::Clock;
-use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+use crate::cache::Cached;
+use crate::client_credentials::ClientCredentials;
+use crate::clock::Clock;
+use crate::contained::{Panicked, contained};
+use crate::error::{Error, ErrorKind};
+use crate::future::TokenFuture;
+use crate::lock::Lock;
+use crate::source::TokenSource;
+use crate::token::AccessToken;
 
 /// Token sources by key, for a process that acts for thousands of tenants: made by a closure when they are needed, bounded
 /// in number, dropped after a while without use.
@@ -44,8 +50,8 @@ use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 ///
 /// # Contract
 ///
-/// - One source for each key, and therefore one flight: also for a key that is asked for again after it was dropped from
-///   the pool, as long as its flight is under way or somebody holds on to the source. No flight ends because its key
+/// - One source for each key, and therefore one fetch: also for a key that is asked for again after it was dropped from
+///   the pool, as long as its fetch is under way or somebody holds on to the source. No fetch ends because its key
 ///   had to make room.
 /// - No key waits for another. The closure runs on the thread that asks, without a lock; it may run twice for a key that
 ///   two threads ask for first, and one of the two sources is dropped unused.
@@ -55,30 +61,131 @@ use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
 ///
 /// What the sources of a closure share (TLS roots, the metadata of an issuer) is told at
 /// [`HttpClient`](crate::HttpClient), what an idle one costs in the [guide](crate::docs::tenants).
-#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
 pub struct TokenPool<K, S: 'static>(Arc<Pool<K, S>>);
 
 struct Pool<K, S> {
     make: Arc<Make<K, S>>,
-    settings: Settings,
+    policy: PoolPolicy,
     clock: Clock,
     /// Bounded, and swept.
-    kept: Cache<K, Arc<Entry<S>>>,
-    /// All there are: kept, used by somebody, or with a flight under way. Locked for a few instructions and the key's own
+    kept: Cache<K, Arc<Entry<S>>, UnitWeighter, RandomState, Evictions<S>>,
+    /// Evicted while a fetch was under way, which goes on.
+    fetching: Arc<Lock<Vec<Arc<Entry<S>>>>>,
+    /// All there are: kept, used by somebody, or with a fetch under way. Locked for a few instructions and the key's own
     /// code, never while a source is made, used or dropped.
-    alive: Mutex<Alive<K, S>>,
+    alive: Lock<Alive<K, S>>,
     /// When idle sources were looked for, in seconds of the monotonic clock.
     swept: AtomicU64,
 }
 
 type Make<K, S> = dyn Fn(&K) -> Result<S, Error> + Send + Sync;
 
-#[derive(Clone, Copy)]
-struct Settings {
+/// How many token sources a [`TokenPool`] keeps, and for how long.
+///
+/// ```
+/// use client_credentials::PoolPolicy;
+/// use std::time::Duration;
+///
+/// let policy = PoolPolicy::new().capacity(500).time_to_idle(Duration::from_secs(600));
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a policy does nothing before it is given to a pool"]
+pub struct PoolPolicy {
     /// 10 000: some tens of MiB of idle sources.
     capacity: usize,
     /// 1 h: by then the token of most servers has expired anyway.
     time_to_idle: Duration,
+}
+
+impl PoolPolicy {
+    /// The defaults.
+    pub const fn new() -> Self {
+        PoolPolicy { capacity: 10_000, time_to_idle: Duration::from_secs(3600) }
+    }
+
+    /// About how many sources are kept; beyond it, those used least are dropped. Default: 10 000.
+    ///
+    /// The room is divided among parts of the pool, which are never filled evenly: leave a tenth to spare.
+    pub const fn capacity(mut self, sources: usize) -> Self {
+        self.capacity = sources;
+        self
+    }
+
+    /// How long a source is kept without being used, at least 1 s. Default: 1 h.
+    ///
+    /// Idle sources are looked for while others are made or refreshed, not by a task: a pool that is not used keeps what it has.
+    pub const fn time_to_idle(mut self, time: Duration) -> Self {
+        self.time_to_idle = time;
+        self
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        if self.capacity == 0 {
+            Some("capacity is zero: no source could be kept")
+        } else if self.time_to_idle < Duration::from_secs(1) {
+            Some("time_to_idle is below 1 s, the resolution of the stamp that it is compared with")
+        } else {
+            None
+        }
+    }
+}
+
+impl Default for PoolPolicy {
+    fn default() -> Self {
+        PoolPolicy::new()
+    }
+}
+
+/// The sources that a [`TokenPool`] holds: [`ClientCredentials`](crate::ClientCredentials), and [`Cached`](crate::Cached) around a
+/// source of your own. Sealed: a pool has to know whether a fetch is under way, which it must not end.
+pub trait Pooled: TokenSource + sealed::Fetching {}
+
+impl Pooled for ClientCredentials {}
+impl<S: TokenSource + 'static> Pooled for Cached<S> {}
+
+mod sealed {
+    use crate::cache::Cached;
+    use crate::client_credentials::ClientCredentials;
+    use crate::source::TokenSource;
+
+    pub trait Fetching {
+        fn is_fetching(&self) -> bool;
+    }
+
+    impl Fetching for ClientCredentials {
+        fn is_fetching(&self) -> bool {
+            self.is_fetching()
+        }
+    }
+
+    impl<S: TokenSource + 'static> Fetching for Cached<S> {
+        fn is_fetching(&self) -> bool {
+            self.is_fetching()
+        }
+    }
+}
+
+/// What becomes of a source that has to make room.
+struct Evictions<S> {
+    fetching: Arc<Lock<Vec<Arc<Entry<S>>>>>,
+}
+
+impl<S> Clone for Evictions<S> {
+    fn clone(&self) -> Self {
+        Evictions { fetching: Arc::clone(&self.fetching) }
+    }
+}
+
+impl<K, S: Pooled> Lifecycle<K, Arc<Entry<S>>> for Evictions<S> {
+    /// Dropped when the cache has let go of its lock: a source is user code.
+    type RequestState = Vec<Arc<Entry<S>>>;
+
+    fn on_evict(&self, evicted: &mut Self::RequestState, _: K, entry: Arc<Entry<S>>) {
+        match entry.source.is_fetching() {
+            true => self.fetching.lock().push(entry),
+            false => evicted.push(entry),
+        }
+    }
 }
 
 struct Entry<S> {
@@ -96,30 +203,26 @@ struct Alive<K, S> {
 impl<K, S> TokenPool<K, S>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: TokenSource + 'static,
+    S: Pooled + 'static,
 {
     /// `make` makes the source of a key. No I/O; works outside a runtime.
     pub fn new(make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static) -> Self {
-        let settings = Settings { capacity: 10_000, time_to_idle: Duration::from_secs(3600) };
-        TokenPool::assemble(Arc::new(make), settings, Clock::System)
+        TokenPool::assemble(Arc::new(make), PoolPolicy::new(), Clock::System)
     }
 
-    /// About how many sources are kept; of more, those that are used least are dropped. Default: 10 000.
+    /// As [`new`](Self::new), with other numbers.
     ///
-    /// The room is divided among parts of the pool, which are never filled evenly: leave a tenth to spare. Returns a new,
-    /// empty pool.
-    pub fn capacity(self, sources: usize) -> Self {
-        let settings = Settings { capacity: sources.max(1), ..self.0.settings };
-        TokenPool::assemble(Arc::clone(&self.0.make), settings, self.0.clock.clone())
-    }
-
-    /// After which time without use a source is dropped, at least 1 s. Default: 1 h.
+    /// # Errors
     ///
-    /// They are looked for while others are made or renewed, and not by a task: a pool that is not used keeps what it has.
-    /// Returns a new, empty pool.
-    pub fn time_to_idle(self, time: Duration) -> Self {
-        let settings = Settings { time_to_idle: time.max(Duration::from_secs(1)), ..self.0.settings };
-        TokenPool::assemble(Arc::clone(&self.0.make), settings, self.0.clock.clone())
+    /// [`ErrorKind::Configuration`] if the policy has a value that makes no sense.
+    pub fn with_policy(
+        make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static,
+        policy: PoolPolicy,
+    ) -> Result<Self, Error> {
+        match policy.fault() {
+            Some(fault) => Err(Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}"))),
+            None => Ok(TokenPool::assemble(Arc::new(make), policy, Clock::System)),
+        }
     }
 
     /// The tokens of `key`. Costs a clone of the key; the source is made when a token is asked for.
@@ -127,19 +230,23 @@ where
         PooledSource { pool: self.clone(), key: key.clone() }
     }
 
-    fn assemble(make: Arc<Make<K, S>>, settings: Settings, clock: Clock) -> Self {
+    fn assemble(make: Arc<Make<K, S>>, policy: PoolPolicy, clock: Clock) -> Self {
+        let fetching = Arc::<Lock<Vec<_>>>::default();
+        let evictions = Evictions { fetching: Arc::clone(&fetching) };
+        let capacity = policy.capacity;
         TokenPool(Arc::new(Pool {
             make,
-            settings,
-            kept: Cache::new(settings.capacity),
-            alive: Mutex::new(Alive { sources: HashMap::new(), crowded: FEW }),
+            policy,
+            kept: Cache::with(capacity, capacity as u64, UnitWeighter, RandomState::default(), evictions),
+            fetching,
+            alive: Lock::new(Alive { sources: HashMap::new(), crowded: FEW }),
             swept: AtomicU64::new(clock.now().mono().as_secs()),
             clock,
         }))
     }
 
     #[inline]
-    fn token<'a>(&'a self, key: &'a K) -> TokenFuture<'a> {
+    fn token_of<'a>(&'a self, key: &'a K) -> TokenFuture<'a> {
         let kept = self.0.kept.get(key);
         let ready = kept.and_then(|entry| {
             entry.touch(self.0.now());
@@ -156,10 +263,11 @@ where
         let now = self.0.now();
         entry.touch(now);
         self.0.sweep(now);
-        KEPT_ALIVE.scope(Arc::clone(&entry) as _, async { entry.source.token().await }).await
+        self.0.forget_fetched();
+        entry.source.token().await
     }
 
-    fn reject(&self, key: &K, token: &AccessToken) {
+    fn reject_of(&self, key: &K, token: &AccessToken) {
         if let Some(entry) = self.0.find(key) {
             entry.source.reject(token);
         }
@@ -169,7 +277,7 @@ where
 impl<K, S> Pool<K, S>
 where
     K: Clone + Eq + Hash,
-    S: TokenSource,
+    S: Pooled,
 {
     fn now(&self) -> u64 {
         self.clock.now().mono().as_secs()
@@ -177,7 +285,7 @@ where
 
     fn find(&self, key: &K) -> Option<Arc<Entry<S>>> {
         let kept = self.kept.get(key);
-        kept.or_else(|| lock(&self.alive).find(key))
+        kept.or_else(|| self.alive.lock().find(key))
     }
 
     /// The one of this key, made if there is none, and kept.
@@ -195,18 +303,15 @@ where
     }
 
     fn make(&self, key: &K) -> Result<Arc<Entry<S>>, Error> {
-        let source = catch_unwind(AssertUnwindSafe(|| (self.make)(key))).map_err(|_| {
-            Error::new(
-                ErrorKind::Other,
-                "the closure that makes token sources panicked (its message went to the panic hook)",
-            )
+        let source = contained(|| (self.make)(key)).map_err(|Panicked| {
+            Error::of(ErrorKind::Other, Panicked::text("the closure that makes token sources"))
         })??;
         Ok(Arc::new(Entry { source, used: AtomicU64::new(self.now()) }))
     }
 
     /// `made`, unless another one of its key came first.
     fn first(&self, key: &K, made: Arc<Entry<S>>) -> Arc<Entry<S>> {
-        let mut alive = lock(&self.alive);
+        let mut alive = self.alive.lock();
         if let Some(first) = alive.find(key) {
             drop(alive);
             return first;
@@ -220,9 +325,21 @@ where
         made
     }
 
+    /// Drops evicted sources whose fetch has completed, without the lock: a source is user code.
+    fn forget_fetched(&self) {
+        let mut fetching = self.fetching.lock();
+        if fetching.is_empty() {
+            return;
+        }
+        let (still, done): (Vec<_>, Vec<_>) = fetching.drain(..).partition(|entry| entry.source.is_fetching());
+        *fetching = still;
+        drop(fetching);
+        drop(done);
+    }
+
     /// Drops what was not used for a while, now and then.
     fn sweep(&self, now: u64) {
-        let idle = self.settings.time_to_idle.as_secs();
+        let idle = self.policy.time_to_idle.as_secs();
         let swept = self.swept.load(Ordering::Relaxed);
         let due = now.saturating_sub(swept) >= (idle / 4).max(1);
         let ours = || {
@@ -233,11 +350,11 @@ where
             return;
         }
         // Dropped when the locks of the cache are let go of: a source is code of the user.
-        let dropped = Mutex::new(Vec::new());
+        let dropped = Lock::new(Vec::new());
         self.kept.retain(|_, entry| {
-            let is_idle = now.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle;
+            let is_idle = now.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle && !entry.source.is_fetching();
             if is_idle {
-                lock(&dropped).push(Arc::clone(entry));
+                dropped.lock().push(Arc::clone(entry));
             }
             !is_idle
         });
@@ -260,17 +377,12 @@ impl<K: Eq + Hash, S> Alive<K, S> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// 64: fewer than this are not worth looking through.
 const FEW: usize = 64;
 
 /// The tokens of one key of a [`TokenPool`].
 ///
 /// A handle; it does not keep the source in the pool by being there, but by being used.
-#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
 pub struct PooledSource<K, S: 'static> {
     pool: TokenPool<K, S>,
     key: K,
@@ -279,7 +391,7 @@ pub struct PooledSource<K, S: 'static> {
 impl<K, S> PooledSource<K, S>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: TokenSource + 'static,
+    S: Pooled + 'static,
 {
     /// What `look` finds out about the source itself, such as its
     /// [`quota`](crate::ClientCredentials::quota); `None` if there is none at present.
@@ -293,34 +405,33 @@ where
 impl<K, S> TokenSource for PooledSource<K, S>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: TokenSource + 'static,
+    S: Pooled + 'static,
 {
     #[inline]
     fn token(&self) -> TokenFuture<'_> {
-        self.pool.token(&self.key)
+        self.pool.token_of(&self.key)
     }
 
     fn reject(&self, token: &AccessToken) {
-        self.pool.reject(&self.key, token);
+        self.pool.reject_of(&self.key, token);
     }
 }
 
 /// For [`BearerAuth::for_origin`](crate::BearerAuth::for_origin): the key of each request is among its extensions.
-#[cfg(any(feature = "middleware", feature = "tower"))]
-#[cfg_attr(docsrs, doc(cfg(feature = "pool")))]
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub struct ByExtension<K, S: 'static>(TokenPool<K, S>);
 
-#[cfg(any(feature = "middleware", feature = "tower"))]
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 impl<K, S> TokenPool<K, S>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: TokenSource + 'static,
+    S: Pooled + 'static,
 {
     /// For [`BearerAuth`](crate::BearerAuth): each request names its key, by an extension of the type `K`. One that names
     /// none is an error of kind [`ErrorKind::Configuration`], and is not sent. A 401 rejects the token of that very key.
     ///
-    #[cfg_attr(feature = "middleware", doc = "```no_run")]
-    #[cfg_attr(not(feature = "middleware"), doc = "```ignore")]
+    #[cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
+    #[cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
     /// use std::sync::Arc;
     /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, TokenPool};
     ///
@@ -346,11 +457,11 @@ where
     }
 }
 
-#[cfg(any(feature = "middleware", feature = "tower"))]
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 impl<K, S> crate::bearer::Choice for ByExtension<K, S>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: TokenSource + 'static,
+    S: Pooled + 'static,
 {
     type Key = K;
 
@@ -361,20 +472,20 @@ where
                 "the request does not say whose token it needs: add an extension of the type {}",
                 std::any::type_name::<K>()
             );
-            Error::new(ErrorKind::Configuration, text)
+            Error::of(ErrorKind::Configuration, text)
         })
     }
 
     fn token_for<'a>(&'a self, key: &'a K) -> TokenFuture<'a> {
-        self.0.token(key)
+        self.0.token_of(key)
     }
 
     fn reject_for(&self, key: &K, token: &AccessToken) {
-        self.0.reject(key, token);
+        self.0.reject_of(key, token);
     }
 }
 
-#[cfg(any(feature = "middleware", feature = "tower"))]
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 impl<K, S> fmt::Debug for ByExtension<K, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ByExtension").field(&self.0).finish()
@@ -397,8 +508,8 @@ impl<K: Clone, S> Clone for PooledSource<K, S> {
 impl<K, S> fmt::Debug for TokenPool<K, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenPool")
-            .field("capacity", &self.0.settings.capacity)
-            .field("time_to_idle", &self.0.settings.time_to_idle)
+            .field("capacity", &self.0.policy.capacity)
+            .field("time_to_idle", &self.0.policy.time_to_idle)
             .finish_non_exhaustive()
     }
 }

@@ -1,58 +1,101 @@
-//! Turns a transient failure into a wait, inside one flight.
+//! Turns a transient failure into a wait, inside one fetch.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cache::{Backoff, doubled, share};
-use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+use crate::backoff::{Backoff, share};
+use crate::error::{Error, ErrorKind};
+use crate::future::TokenFuture;
+use crate::source::TokenSource;
+use crate::token::AccessToken;
 
-/// How often, and at what pace, one flight tries.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
+/// How often, and at what pace, one fetch tries.
+///
+/// Given to [`ClientCredentialsBuilder::retry`](crate::ClientCredentialsBuilder::retry). How long a fetch may take as a whole is
+/// [`CachePolicy::fetch_timeout`](crate::CachePolicy::fetch_timeout).
+///
+/// ```
+/// use client_credentials::{Backoff, RetryPolicy};
+/// use std::time::Duration;
+///
+/// let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+/// let policy = RetryPolicy::new().attempts(5).backoff(backoff);
+/// ```
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a policy does nothing before it is given to a builder"]
+pub struct RetryPolicy {
     /// 3: the usual blip is over by then; more would only prolong the wait for a server that is down.
     pub(crate) attempts: u32,
     /// Full jitter over 200 ms doubling, at most 5 s (AWS Architecture Blog, "Exponential Backoff And Jitter").
     pub(crate) backoff: Backoff,
-    /// 5 s: a `Retry-After` up to this is slept through; a longer one ends the flight, which has a deadline.
-    pub(crate) longest_retry_after: Duration,
-    /// 30 s, the flight's deadline: shortly before it the last error is better than none.
-    pub(crate) deadline: Duration,
+    /// 5 s: a `Retry-After` up to this is waited out; a longer one ends the fetch, which has a timeout.
+    pub(crate) retry_after_limit: Duration,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
+impl RetryPolicy {
+    /// The defaults.
+    pub const fn new() -> Self {
+        RetryPolicy {
             attempts: 3,
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
-            longest_retry_after: Duration::from_secs(5),
-            deadline: Duration::from_secs(30),
+            retry_after_limit: Duration::from_secs(5),
+        }
+    }
+
+    /// How often a fetch tries, the first time included. Default: 3.
+    pub const fn attempts(mut self, attempts: u32) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    /// The wait between attempts: a random part of the backoff. Default: 200 ms doubling to 5 s.
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The longest `Retry-After` that is waited out within one fetch; a longer one fails it. Default: 5 s.
+    pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
+        self.retry_after_limit = limit;
+        self
+    }
+
+    /// What is wrong with it: (setter, flaw).
+    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
+        let attempts = (self.attempts == 0).then(|| ("attempts", "is zero: nothing would ever be asked".to_owned()));
+        let backoff = self.backoff.fault().map(|flaw| ("attempt backoff", flaw));
+        attempts.into_iter().chain(backoff).collect()
+    }
+
+    /// The wait after the attempt `number` (from 1) failed with `error`; `None`: the fetch fails with it.
+    fn wait(&self, number: u32, error: &Error, draw: f64) -> Option<Duration> {
+        // A throttled client does not ask again inside a fetch: the next one starts after the backoff.
+        if !error.is_transient() || error.kind() == ErrorKind::Throttled || number >= self.attempts {
+            return None;
+        }
+        let own = share(self.backoff.after(number), draw);
+        match error.retry_after() {
+            Some(asked) if asked > self.retry_after_limit => None,
+            // A server that asks for no wait at all is not asked in a loop.
+            Some(asked) => Some(asked.max(own)),
+            None => Some(own),
         }
     }
 }
 
-impl Settings {
-    /// The wait after the attempt `number` (from 1) failed with `error`; `None`: the flight fails with it.
-    fn wait(&self, number: u32, error: &Error, draw: f64) -> Option<Duration> {
-        // A throttled client does not ask again inside a flight: the next one departs after the backoff.
-        if !error.is_transient() || error.kind() == ErrorKind::Throttled || number >= self.attempts {
-            return None;
-        }
-        match error.retry_after() {
-            Some(asked) if asked > self.longest_retry_after => None,
-            Some(asked) => Some(asked),
-            None => {
-                let ceiling = doubled(self.backoff.first, number.saturating_sub(1), self.backoff.most);
-                Some(share(ceiling, draw))
-            }
-        }
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        RetryPolicy::new()
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Retrying<S> {
     pub(crate) source: S,
-    pub(crate) settings: Settings,
+    pub(crate) policy: RetryPolicy,
+    /// That of the fetch: shortly before it the last error is better than none.
+    pub(crate) deadline: Duration,
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -63,15 +106,15 @@ impl<S: TokenSource> TokenSource for Retrying<S> {
             let mut number = 1;
             let mut last: Option<Error> = None;
             loop {
-                let left = (self.settings.deadline - self.settings.deadline / 100).saturating_sub(start.elapsed());
+                let left = (self.deadline - self.deadline / 100).saturating_sub(start.elapsed());
                 let error = match (tokio::time::timeout(left, self.source.token()).await, last.take()) {
                     (Ok(Ok(token)), _) => return Ok(token),
                     (Ok(Err(error)), _) => error,
                     (Err(_), Some(last)) => return Err(last),
-                    // The flight ends by itself in a moment.
+                    // The fetch ends by itself in a moment.
                     (Err(_), None) => std::future::pending().await,
                 };
-                match self.settings.wait(number, &error, fastrand::f64()) {
+                match self.policy.wait(number, &error, fastrand::f64()) {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Err(error),
                 }
@@ -91,27 +134,27 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::source_fn;
+    use crate::source::source_fn;
     use proptest::prelude::*;
 
     fn transient(retry_after: Option<u64>) -> Error {
-        Error::new(ErrorKind::Transport, "x").transient().with_retry_after(retry_after.map(Duration::from_secs))
+        Error::of(ErrorKind::Transport, "x").transient().asked_to_wait(retry_after.map(Duration::from_secs))
     }
 
     #[test]
-    fn what_is_not_worth_another_attempt_ends_the_flight() {
-        let settings = Settings::default();
+    fn what_is_not_worth_another_attempt_ends_the_fetch() {
+        let settings = RetryPolicy::new();
         let wait = |number, error: Error| settings.wait(number, &error, 1.0);
-        assert_eq!(wait(1, Error::new(ErrorKind::Denied, "x")), None);
-        assert_eq!(wait(1, Error::new(ErrorKind::Tls, "x")), None);
-        assert_eq!(wait(1, Error::new(ErrorKind::Throttled, "x").transient()), None, "429");
+        assert_eq!(wait(1, Error::of(ErrorKind::Denied, "x")), None);
+        assert_eq!(wait(1, Error::of(ErrorKind::Tls, "x")), None);
+        assert_eq!(wait(1, Error::of(ErrorKind::Throttled, "x").transient()), None, "429");
         assert_eq!(wait(3, transient(None)), None, "the third attempt was the last");
-        assert_eq!(wait(1, transient(Some(6))), None, "longer than a flight should sleep");
+        assert_eq!(wait(1, transient(Some(6))), None, "longer than a fetch should sleep");
     }
 
     #[test]
     fn waits_double_and_obey_retry_after() {
-        let settings = Settings { attempts: u32::MAX, ..Settings::default() };
+        let settings = RetryPolicy::new().attempts(u32::MAX);
         let wait = |number, retry_after| settings.wait(number, &transient(retry_after), 1.0);
         assert_eq!(wait(1, None), Some(Duration::from_millis(200)));
         assert_eq!(wait(2, None), Some(Duration::from_millis(400)));
@@ -123,9 +166,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_number_overflows(number: u32, attempts: u32, first: Duration, most: Duration, draw: f64) {
-            let settings = Settings { attempts, backoff: Backoff::new(first, most), longest_retry_after: most, ..Settings::default() };
+            let settings = RetryPolicy { attempts, backoff: Backoff::new(first, most), retry_after_limit: most, ..RetryPolicy::new() };
             let wait = settings.wait(number, &transient(None), draw);
-            prop_assert!(wait.is_none_or(|wait| wait <= settings.backoff.most));
+            prop_assert!(wait.is_none_or(|wait| wait <= settings.backoff.max));
         }
     }
 
@@ -134,10 +177,10 @@ mod tests {
         let calls = AtomicU32::new(0);
         let source = source_fn(|| {
             let call = calls.fetch_add(1, Ordering::Relaxed);
-            async move { if call < 2 { Err(transient(Some(4))) } else { AccessToken::bearer("t", None) } }
+            async move { if call < 2 { Err(transient(Some(4))) } else { AccessToken::builder("t").build() } }
         });
         let start = Instant::now();
-        let retrying = Retrying { source: &source, settings: Settings::default() };
+        let retrying = Retrying { source: &source, policy: RetryPolicy::new(), deadline: Duration::from_secs(30) };
         assert!(retrying.token().await.is_ok());
         assert_eq!(start.elapsed(), Duration::from_secs(8), "on tokio's paused clock");
         assert_eq!(calls.load(Ordering::Relaxed), 3);
@@ -145,8 +188,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_rejection_reaches_the_source() {
-        let tokens = crate::Cached::new(source_fn(|| async { AccessToken::bearer("t", None) }));
-        let retrying = Retrying { source: &tokens, settings: Settings::default() };
+        let tokens = crate::cache::Cached::new(source_fn(|| async { AccessToken::builder("t").build() }));
+        let retrying = Retrying { source: &tokens, policy: RetryPolicy::new(), deadline: Duration::from_secs(30) };
         let token = retrying.token().await.unwrap();
         assert!(retrying.token().now_or_never().unwrap().is_ok());
         retrying.reject(&token);
@@ -154,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_the_deadline_of_the_flight_the_last_error_is_told() {
+    async fn at_the_deadline_of_the_fetch_the_last_error_is_told() {
         let calls = AtomicU32::new(0);
         let source = source_fn(|| {
             let call = calls.fetch_add(1, Ordering::Relaxed);
@@ -162,11 +205,11 @@ mod tests {
                 if call > 0 {
                     std::future::pending::<()>().await;
                 }
-                Err(Error::new(ErrorKind::Transport, "the first one").transient())
+                Err(Error::of(ErrorKind::Transport, "the first one").transient())
             }
         });
         let start = Instant::now();
-        let retrying = Retrying { source: &source, settings: Settings::default() };
+        let retrying = Retrying { source: &source, policy: RetryPolicy::new(), deadline: Duration::from_secs(30) };
         assert_eq!(retrying.token().await.unwrap_err().to_string(), "the first one");
         assert!(start.elapsed() < Duration::from_secs(30), "on tokio's paused clock");
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use crate::{AccessToken, Error, TokenFuture};
+use crate::error::Error;
+use crate::future::TokenFuture;
+use crate::token::AccessToken;
 
 /// Hands out access tokens.
 ///
@@ -84,7 +86,7 @@ impl TokenSource for AccessToken {
 ///
 /// let tokens = Cached::new(source_fn(|| async {
 ///     let secret = "from wherever your tokens come from";
-///     AccessToken::bearer(secret.replace(' ', "-"), Some(Duration::from_secs(300)))
+///     AccessToken::builder(secret.replace(' ', "-")).lifetime(Duration::from_secs(300)).build()
 /// }));
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # use client_credentials::TokenSource;

@@ -11,13 +11,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use crate::cache::clock::{Clock, Moment};
-use crate::client_auth::TlsIdentity;
-#[cfg(feature = "dpop")]
-pub(crate) use crate::dpop::Binding;
-use crate::{Error, ErrorKind};
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, ErrorKind};
+use crate::possession::Possession;
+use crate::tls_identity::TlsIdentity;
 
-/// A bearer token (RFC 6750) or, where that was asked for, a DPoP token (RFC 9449), with what the authorization server said about it.
+/// A bearer token (RFC 6750) or, where that was asked for, a DPoP token (RFC 9449), with what the authorization server said
+/// about it.
 ///
 /// A clone is a reference count. `Debug` shows no secret; there is no `Display` and no `Serialize`. The bytes of the
 /// token are wiped when the last clone, and the last header made from it, is dropped.
@@ -26,7 +26,9 @@ use crate::{Error, ErrorKind};
 /// use client_credentials::AccessToken;
 /// use std::time::Duration;
 ///
-/// let token = AccessToken::bearer("mF_9.B5f-4.1JqM", Some(Duration::from_secs(3600)))?;
+/// let token = AccessToken::builder("mF_9.B5f-4.1JqM")
+///     .lifetime(Duration::from_secs(3600))
+///     .build()?;
 /// assert!(token.authorization().is_sensitive());
 /// assert_eq!(token.expose_secret(), "mF_9.B5f-4.1JqM");
 /// assert!(!format!("{token:?}").contains("mF_9"));
@@ -47,6 +49,7 @@ struct Copy {
 struct Granted {
     id: u64,
     received: Moment,
+    clock: Clock,
     terms: Terms,
 }
 
@@ -55,7 +58,7 @@ struct Granted {
 pub(crate) struct Terms {
     /// Counted from just before the request was sent.
     pub(crate) lifetime: Option<Duration>,
-    /// The server's wish (Entra's `refresh_in`): renew at the latest after this.
+    /// The server's wish (Entra's `refresh_in`): refresh at the latest after this.
     pub(crate) refresh_in: Option<Duration>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) extra: Map<String, Value>,
@@ -66,62 +69,48 @@ pub(crate) struct Terms {
 #[derive(Clone, Default)]
 pub(crate) struct Holder {
     /// Whoever has this key (RFC 9449); `None`: it is a bearer token.
-    pub(crate) key: Option<Arc<Binding>>,
+    pub(crate) key: Option<Arc<dyn Possession>>,
     /// Whoever shows this certificate (RFC 8705 section 3), or anybody: the response does not tell.
     #[cfg_attr(not(feature = "mtls"), expect(dead_code, reason = "never there"))]
     pub(crate) certificate: Option<Arc<TlsIdentity>>,
 }
 
-/// There is nothing that a token could be bound to.
-#[cfg(not(feature = "dpop"))]
-pub(crate) enum Binding {}
-
 impl Terms {
-    /// Scheme and space, as they stand before the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
-    fn prefix(&self) -> &'static str {
-        match self.holder.key {
-            None => "Bearer ",
-            Some(_) => "DPoP ",
-        }
+    /// As it stands before the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
+    fn scheme(&self) -> &'static str {
+        self.holder.key.as_ref().map_or("Bearer", |key| key.scheme())
     }
 }
 
 impl AccessToken {
-    /// A token that a source of your own obtained just now, usable for `lifetime`.
-    ///
-    /// Without a lifetime [`Cached`](crate::Cached) assumes its
-    /// [`default_lifetime`](crate::Cached::default_lifetime).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Response`] if the secret is empty or has a byte outside 0x21 to 0x7E, which no header may carry.
-    pub fn bearer(secret: impl Into<SecretString>, lifetime: Option<Duration>) -> Result<Self, Error> {
-        let terms = Terms { lifetime, ..Terms::default() };
-        AccessToken::issued(&secret.into(), terms, Clock::System.now())
+    /// Begins a bearer token that a source of your own obtained just now, or one for a test.
+    pub fn builder(secret: impl Into<SecretString>) -> AccessTokenBuilder {
+        AccessTokenBuilder { secret: secret.into(), terms: Terms::default(), clock: Clock::System }
     }
 
     /// `received` is the moment just before the request was sent, by the clock of the source.
-    pub(crate) fn issued(secret: &SecretString, terms: Terms, received: Moment) -> Result<Self, Error> {
+    pub(crate) fn issued(secret: &SecretString, terms: Terms, received: Moment, clock: &Clock) -> Result<Self, Error> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let secret = secret.expose_secret().as_bytes();
         if secret.is_empty() {
-            return Err(Error::new(ErrorKind::Response, "the access token is empty"));
+            return Err(Error::of(ErrorKind::Response, "the access token is empty"));
         }
         if !secret.iter().all(u8::is_ascii_graphic) {
-            return Err(Error::new(ErrorKind::Response, "the access token has a character outside 0x21 to 0x7E"));
+            return Err(Error::of(ErrorKind::Response, "the access token has a character outside 0x21 to 0x7E"));
         }
-        let prefix = terms.prefix();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(prefix.len() + secret.len()));
-        bytes.extend_from_slice(prefix.as_bytes());
+        let scheme = terms.scheme();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
+        bytes.extend_from_slice(scheme.as_bytes());
+        bytes.push(b' ');
         bytes.extend_from_slice(secret);
-        let grant = Granted { id: NEXT.fetch_add(1, Ordering::Relaxed), received, terms };
+        let grant = Granted { id: NEXT.fetch_add(1, Ordering::Relaxed), received, clock: clock.clone(), terms };
         AccessToken::assemble(bytes, Arc::new(grant))
     }
 
     /// The value of the `Authorization` header: `Bearer ..` (RFC 6750 section 2.1), marked sensitive.
     ///
-    /// It was built once; this is a reference count. Of a DPoP token it is `DPoP ..`, and the API wants a proof beside it:
-    /// `BearerAuth` sees to that, or `request_headers`.
+    /// It was built once; this is a reference count. Of a DPoP token it is `DPoP ..`, and the API demands a proof with it:
+    /// `BearerAuth` adds it, or `request_headers`.
     // Never inlined: the value is then written straight to where it is wanted. Inlined, before a drop of the token, it was written
     // in pieces of 8 bytes and copied in pieces of 16, for which the processor waits: 4 ns of a hit of 23.
     #[inline(never)]
@@ -136,11 +125,11 @@ impl AccessToken {
             .authorization
             .to_str()
             .ok()
-            .and_then(|value| value.strip_prefix(self.0.grant.terms.prefix()))
+            .and_then(|value| value.strip_prefix(self.scheme())?.strip_prefix(' '))
             .unwrap_or_default()
     }
 
-    /// When the authorization server will cease to accept it; `None` if it did not say, or never.
+    /// When the token expires; `None` if the server gave no lifetime, or the token never expires.
     ///
     /// Sources stop handing it out a little earlier.
     pub fn expires_at(&self) -> Option<SystemTime> {
@@ -148,7 +137,16 @@ impl AccessToken {
         SystemTime::UNIX_EPOCH.checked_add(end)
     }
 
-    /// The scope as granted; if the server did not tell, as asked for (RFC 6749 section 5.1).
+    /// How long the token is still valid: zero once it has expired, `None` if the server gave no lifetime.
+    ///
+    /// By the wall clock and the monotonic clock, of which the one that says less counts.
+    pub fn expires_in(&self) -> Option<Duration> {
+        let end = self.received().plus(self.lifetime()?);
+        let now = self.0.grant.clock.now();
+        Some(end.mono().saturating_sub(now.mono()).min(end.wall().saturating_sub(now.wall())))
+    }
+
+    /// The scope as granted; if the server did not say, as asked for (RFC 6749 section 5.1).
     pub fn scope(&self) -> Option<&str> {
         self.0.grant.terms.scope.as_deref()
     }
@@ -171,16 +169,22 @@ impl AccessToken {
         self.0.grant.terms.lifetime
     }
 
-    /// What it is of no use without; `None`: it is a bearer token.
-    #[cfg(any(feature = "dpop", feature = "middleware", feature = "tower"))]
-    pub(crate) fn binding(&self) -> Option<&Arc<Binding>> {
+    /// `Bearer` or `DPoP`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.0.grant.terms.scheme()
+    }
+
+    /// The key that it is bound to; `None`: it is a bearer token.
+    #[cfg(any(feature = "dpop", feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn possession(&self) -> Option<&Arc<dyn Possession>> {
         self.0.grant.terms.holder.key.as_ref()
     }
 
-    /// What was shown when it was asked for.
+    /// The certificate that the client showed when it asked for this token (feature `mtls`); `None` for other methods than
+    /// [`mutual_tls`](crate::ClientAuth::mutual_tls).
     #[cfg(feature = "mtls")]
-    pub(crate) fn shown_certificate(&self) -> Option<&Arc<TlsIdentity>> {
-        self.0.grant.terms.holder.certificate.as_ref()
+    pub fn client_certificate(&self) -> Option<crate::tls_identity::ClientCertificate> {
+        self.0.grant.terms.holder.certificate.clone().map(crate::tls_identity::ClientCertificate)
     }
 
     pub(crate) fn refresh_in(&self) -> Option<Duration> {
@@ -199,7 +203,12 @@ impl AccessToken {
 
     /// The same value under the identity of `other`, with the terms of `self`.
     pub(crate) fn identified_as(&self, other: &AccessToken) -> AccessToken {
-        let grant = Granted { id: other.id(), received: self.received(), terms: self.0.grant.terms.clone() };
+        let grant = Granted {
+            id: other.id(),
+            received: self.received(),
+            clock: self.0.grant.clock.clone(),
+            terms: self.0.grant.terms.clone(),
+        };
         AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant) }))
     }
 
@@ -211,9 +220,73 @@ impl AccessToken {
 
     fn assemble(bytes: Zeroizing<Vec<u8>>, grant: Arc<Granted>) -> Result<Self, Error> {
         let mut authorization = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes)))
-            .map_err(|_| Error::new(ErrorKind::Response, "the access token does not fit into a header"))?;
+            .map_err(|_| Error::of(ErrorKind::Response, "the access token does not fit into a header"))?;
         authorization.set_sensitive(true);
         Ok(AccessToken(Arc::new(Copy { authorization, grant })))
+    }
+}
+
+/// Builds an [`AccessToken`].
+///
+/// ```
+/// use client_credentials::AccessToken;
+/// use std::time::Duration;
+///
+/// let token = AccessToken::builder("abc")
+///     .lifetime(Duration::from_secs(300))
+///     .scope("invoices:read")
+///     .extra("instance_url", "https://eu1.example.com")
+///     .build()?;
+/// assert_eq!(token.scope(), Some("invoices:read"));
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+#[must_use = "a builder does nothing before `build()`"]
+pub struct AccessTokenBuilder {
+    secret: SecretString,
+    terms: Terms,
+    clock: Clock,
+}
+
+impl AccessTokenBuilder {
+    /// How long the token is valid, from now. Without it [`Cached`](crate::Cached) assumes
+    /// [`CachePolicy::default_lifetime`](crate::CachePolicy::default_lifetime).
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.terms.lifetime = Some(lifetime);
+        self
+    }
+
+    /// The scope that was granted, several separated by spaces.
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.terms.scope = Some(scope.into().into());
+        self
+    }
+
+    /// Another member of the token response, for [`AccessToken::extra`].
+    pub fn extra(mut self, member: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.terms.extra.insert(member.into(), value.into());
+        self
+    }
+
+    /// Obtained now by this clock instead of the system clock (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
+        self.clock = Clock::Manual(clock.clone());
+        self
+    }
+
+    /// The token.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Response`] if the secret is empty or has a byte outside 0x21 to 0x7E, which no header may carry.
+    pub fn build(self) -> Result<AccessToken, Error> {
+        AccessToken::issued(&self.secret, self.terms, self.clock.now(), &self.clock)
+    }
+}
+
+impl fmt::Debug for AccessTokenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessTokenBuilder").field("lifetime", &self.terms.lifetime).finish_non_exhaustive()
     }
 }
 
@@ -246,7 +319,7 @@ mod tests {
     use super::*;
 
     fn token(secret: &str) -> Result<AccessToken, Error> {
-        AccessToken::bearer(secret, None)
+        AccessToken::builder(secret).build()
     }
 
     #[test]
@@ -280,9 +353,9 @@ mod tests {
 
     #[test]
     fn an_endless_lifetime_overflows_nothing() {
-        let token = AccessToken::bearer("abc", Some(Duration::MAX)).unwrap();
+        let token = AccessToken::builder("abc").lifetime(Duration::MAX).build().unwrap();
         assert_eq!(token.expires_at(), None);
-        let token = AccessToken::bearer("abc", Some(Duration::from_secs(60))).unwrap();
+        let token = AccessToken::builder("abc").lifetime(Duration::from_secs(60)).build().unwrap();
         assert!(token.expires_at().is_some());
     }
 }

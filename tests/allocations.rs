@@ -10,7 +10,7 @@ use std::time::Duration;
 use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
 
 fn token() -> AccessToken {
-    AccessToken::bearer("a".repeat(900), Some(Duration::from_secs(3600))).unwrap()
+    AccessToken::builder("a".repeat(900)).lifetime(Duration::from_secs(3600)).build().unwrap()
 }
 
 /// An allocation that happens every time is told from one that happened once, such as that of a thread-local.

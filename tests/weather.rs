@@ -229,7 +229,7 @@ async fn weather(cities: &[&str], env: &[(&str, &str)]) -> Result<Run> {
     // With the features of this test, so that nothing is built anew.
     let features: Vec<_> = [
         ("rustls", cfg!(feature = "rustls")),
-        ("middleware", cfg!(feature = "middleware")),
+        ("middleware", cfg!(feature = "reqwest-middleware")),
         ("tracing", cfg!(feature = "tracing")),
         ("tower", cfg!(feature = "tower")),
     ]

@@ -33,7 +33,7 @@ impl AuthorizationServer {
             *count += 1;
         }
         // Its lifetime counts from before the request.
-        let token = self.clock.bearer("token", Some(LIFETIME));
+        let token = AccessToken::builder("token").lifetime(LIFETIME).clock(&self.clock).build();
         sleep(RESPONSE).await;
         match self.outage.contains(&now) {
             true => Err(Error::other("the authorization server is down")),

@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::Extensions;
 
-use crate::{AccessToken, Error, TokenFuture, TokenSource};
+use crate::error::Error;
+use crate::future::TokenFuture;
+use crate::source::TokenSource;
+use crate::token::AccessToken;
 
 /// What [`BearerAuth`](crate::BearerAuth) takes: every [`TokenSource`], and
 /// [`TokenPool::by_extension`](crate::TokenPool::by_extension).

@@ -17,7 +17,7 @@ use tower_service::Service;
 use super::origin::Target;
 use super::trip::{Answer, Outgoing, Trip, Verdict};
 use super::{BearerAuth, Choice, Policy};
-use crate::Error;
+use crate::error::Error;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -147,7 +147,7 @@ impl<S: Choice<Key: 'static> + 'static, I> BearerService<S, I> {
             Ok(None) => BearerFuture { state: State::Sent { ours: None, sent: self.inner.call(request) } },
             Ok(Some((origin, key))) => match bearer.source.token_for(&key).if_ready() {
                 Some(Err(error)) => self.not_sent(error),
-                Some(Ok(token)) if token.binding().is_none() => BearerFuture {
+                Some(Ok(token)) if token.possession().is_none() => BearerFuture {
                     state: State::Sent {
                         ours: Some(Ours {
                             trip: Trip::begin(&bearer.policy, origin, token, &mut request),
@@ -310,7 +310,6 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
     fn method(&self) -> &Method {
         self.method()
     }
-    #[cfg(feature = "dpop")]
     fn url(&self) -> Option<std::borrow::Cow<'_, url::Url>> {
         let url = self.uri().to_string().parse();
         url.ok().map(std::borrow::Cow::Owned)

@@ -8,7 +8,7 @@ use super::reqwest::answer;
 use super::trip::Trip;
 use super::{BearerAuth, Choice};
 
-#[cfg_attr(docsrs, doc(cfg(feature = "middleware")))]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 #[async_trait::async_trait]
 impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
@@ -37,7 +37,7 @@ impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
 #[cfg(feature = "mtls")]
 fn mark(extensions: &mut Extensions, trip: &Trip<Request>) {
     use super::same_certificate::Carried;
-    match trip.token().shown_certificate() {
+    match trip.token().client_certificate() {
         Some(_) => extensions.insert(Carried(trip.token().clone())),
         None => extensions.remove(),
     };

@@ -3,11 +3,11 @@
 mod choice;
 #[cfg(feature = "tower")]
 mod layer;
-#[cfg(feature = "middleware")]
+#[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
 mod reqwest;
-#[cfg(all(feature = "middleware", feature = "mtls"))]
+#[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 mod same_certificate;
 mod trip;
 mod verdict;
@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, StatusCode};
 
-use crate::Error;
+use crate::error::Error;
 pub(crate) use choice::Choice;
 #[cfg(feature = "tower")]
 pub use layer::BearerService;
 use origin::Origin;
-#[cfg(all(feature = "middleware", feature = "mtls"))]
+#[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use same_certificate::SameCertificate;
 use trip::{Outgoing, Trip};
 
@@ -32,8 +32,8 @@ use trip::{Outgoing, Trip};
 /// It is a `Middleware` of reqwest-middleware (feature `middleware`) and a `Layer` of tower (feature `tower`). A
 /// handle: a clone is a reference count.
 ///
-#[cfg_attr(feature = "middleware", doc = "```no_run")]
-#[cfg_attr(not(feature = "middleware"), doc = "```ignore")]
+#[cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
+#[cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
 /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -54,7 +54,7 @@ use trip::{Outgoing, Trip};
 /// error, never a request without one.
 ///
 /// Redirects are followed by reqwest, beneath: it removes `Authorization` when the origin changes. A chain that leads away
-/// and back ends in a request without it, whose 401 looks like any other and costs one of the few forced renewals. A
+/// and back ends in a request without it, whose 401 looks like any other and costs one of the few forced refreshes. A
 /// layer that follows redirects belongs around this one, not beneath it.
 ///
 /// A URL with user information (`https://user:password@..`) becomes an `Authorization` header in reqwest, before we see
@@ -73,7 +73,7 @@ use trip::{Outgoing, Trip};
 /// | anything else | stays | its answer is handed back |
 ///
 /// If no other token can be had, or the body cannot be copied, the answer is handed back untouched; so is the answer
-/// to the repeated request, except that nonce and token may each be renewed once. What can be copied: what
+/// to the repeated request, except that nonce and token may each be refreshed once. What can be copied: what
 /// [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the types `()`, `Bytes`,
 /// `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body`. The body of a gRPC call is a stream: collect
 /// it before this layer, as the example `tonic` does.
@@ -151,7 +151,7 @@ impl<S: Choice + 'static> BearerAuth<S> {
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuth};
-    /// # let tokens = AccessToken::bearer("abc", None)?;
+    /// # let tokens = AccessToken::builder("abc").build()?;
     /// let bearer = BearerAuth::for_origin("https://api.example.com", tokens)?
     ///     .rejected_when(|status, _headers| status.as_u16() == 419);
     /// # Ok::<(), client_credentials::Error>(())

@@ -5,8 +5,8 @@ use std::fmt;
 use url::Url;
 
 use super::Policy;
-use crate::exchange::is_loopback_host;
-use crate::{Error, ErrorKind};
+use crate::address::is_loopback_host;
+use crate::error::{Error, ErrorKind};
 
 /// Scheme, host and port (RFC 6454 section 4); the host as the `url` crate writes it, an IPv6 address in brackets.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Origin {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let fault = |flaw: &str| {
             let text = format!("the origin of the API {flaw}: give https://host or https://host:port");
-            Err(Error::new(ErrorKind::Configuration, text))
+            Err(Error::of(ErrorKind::Configuration, text))
         };
         let Ok(url) = Url::parse(text) else {
             return fault("is not a URL");
@@ -158,7 +158,7 @@ impl Policy {
 }
 
 fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::Configuration, text)
+    Error::of(ErrorKind::Configuration, text)
 }
 
 impl fmt::Display for Target<'_> {

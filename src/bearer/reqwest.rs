@@ -27,7 +27,6 @@ impl Outgoing for Request {
     fn method(&self) -> &http::Method {
         self.method()
     }
-    #[cfg(feature = "dpop")]
     fn url(&self) -> Option<std::borrow::Cow<'_, url::Url>> {
         Some(std::borrow::Cow::Borrowed(self.url()))
     }

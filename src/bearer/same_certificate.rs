@@ -1,15 +1,18 @@
 //! Connections to the API that show the certificate which the token is bound to (RFC 8705 section 3).
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
 
 use http::Extensions;
 use http::header::AUTHORIZATION;
 use reqwest::{Client, Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
-use crate::{AccessToken, ClientCertificate, Error, ErrorKind};
+use crate::bounded::Bounded;
+use crate::contained::{Panicked, contained};
+use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
+use crate::tls_identity::ClientCertificate;
+use crate::token::AccessToken;
 
 /// Sends each request over a connection that shows the certificate which its token is bound to.
 ///
@@ -40,11 +43,9 @@ use crate::{AccessToken, ClientCertificate, Error, ErrorKind};
 /// # Errors
 ///
 /// Of a request: [`ErrorKind::Configuration`] if the closure yields no client, or panics.
-#[cfg_attr(docsrs, doc(cfg(all(feature = "mtls", feature = "middleware"))))]
 pub struct SameCertificate {
     builder: Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>,
-    /// The newest last.
-    clients: Mutex<Vec<(ClientCertificate, Client)>>,
+    clients: Lock<Bounded<ClientCertificate, Client, MOST>>,
 }
 
 /// In the extensions of a request: the token that [`BearerAuth`](crate::BearerAuth) has put on it.
@@ -57,24 +58,20 @@ const MOST: usize = 64;
 impl SameCertificate {
     /// `builder` yields the builder of the client that calls the API: roots, proxies, timeouts. Its identity is set by us.
     pub fn new(builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
-        SameCertificate { builder: Box::new(builder), clients: Mutex::default() }
+        SameCertificate { builder: Box::new(builder), clients: Lock::default() }
     }
 
     fn client(&self, certificate: &ClientCertificate) -> std::result::Result<Client, Error> {
-        // Held while a client is made, so that it is made once: a moment, once for each rotation. A panic is caught.
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(one, _)| one == certificate) {
+        // Held while a client is made, so that it is made once: a moment, once for each rotation. A panic is contained.
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.get(certificate) {
             return Ok(client.clone());
         }
-        let fault = |text| Error::new(ErrorKind::Configuration, text);
-        let made = catch_unwind(AssertUnwindSafe(|| certificate.shown_by((self.builder)()).build()));
-        let client = made
-            .map_err(|_| fault("the closure given to SameCertificate panicked"))?
-            .map_err(|e| fault("the HTTP client for the API cannot be made").because(e))?;
-        if clients.len() >= MOST {
-            clients.remove(0);
-        }
-        clients.push((certificate.clone(), client.clone()));
+        let fault = |text: String| Error::of(ErrorKind::Configuration, text);
+        let client = contained(|| certificate.apply_to((self.builder)()).build())
+            .map_err(|Panicked| fault(Panicked::text("the closure given to SameCertificate")))?
+            .map_err(|e| fault("the HTTP client for the API cannot be made".to_owned()).because_of(e))?;
+        clients.insert(certificate.clone(), client.clone());
         Ok(client)
     }
 }

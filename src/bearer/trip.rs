@@ -1,20 +1,17 @@
 //! One request on its way: the policy that all adapters share, without I/O of its own.
 
-#[cfg(feature = "dpop")]
 use std::borrow::Cow;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
-#[cfg(feature = "dpop")]
 use url::Url;
 
 use super::origin::Target;
 use super::{BearerAuth, Choice, Policy};
-#[cfg(feature = "dpop")]
-use crate::cache::clock::Clock;
-#[cfg(feature = "dpop")]
-use crate::dpop::{DPOP, Role, demands_nonce};
-use crate::{AccessToken, Error};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::possession::{Proving, Role};
+use crate::token::AccessToken;
 
 /// A request of one of the HTTP stacks.
 pub(super) trait Outgoing: Sized {
@@ -27,7 +24,6 @@ pub(super) trait Outgoing: Sized {
     fn keep(&self, policy: &Policy) -> Option<Self::Kept>;
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
-    #[cfg(feature = "dpop")]
     fn url(&self) -> Option<Cow<'_, Url>>;
 }
 
@@ -46,7 +42,6 @@ pub(super) enum Verdict {
     /// The token was refused.
     AnotherToken,
     /// The proof was refused for want of this nonce (RFC 9449 section 9).
-    #[cfg(feature = "dpop")]
     AnotherProof(String),
 }
 
@@ -61,12 +56,10 @@ pub(super) struct Trip<Q: Outgoing> {
     replaced: bool,
     /// Every gRPC call is one ("gRPC over HTTP2", Requests): what is no POST is not asked for a `grpc-status`.
     is_post: bool,
-    #[cfg(feature = "dpop")]
     proved: Option<Box<Proved>>,
 }
 
 /// What is to be remembered of a proof.
-#[cfg(feature = "dpop")]
 struct Proved {
     url: Url,
     /// The nonce that the next proof has to have.
@@ -75,7 +68,6 @@ struct Proved {
     repeated: bool,
 }
 
-#[cfg(feature = "dpop")]
 impl Proved {
     fn at(url: &Url) -> Box<Self> {
         Box::new(Proved { url: url.clone(), demanded: None, repeated: false })
@@ -98,27 +90,18 @@ impl<Q: Outgoing> Trip<Q> {
     pub(super) fn begin(policy: &Policy, origin: usize, token: AccessToken, request: &mut Q) -> Self {
         let kept = if policy.repeat { request.keep(policy) } else { None };
         request.headers_mut().insert(AUTHORIZATION, token.authorization());
-        Trip {
-            token,
-            kept,
-            origin,
-            replaced: false,
-            is_post: request.method() == Method::POST,
-            #[cfg(feature = "dpop")]
-            proved: None,
-        }
+        Trip { token, kept, origin, replaced: false, is_post: request.method() == Method::POST, proved: None }
     }
 
     /// The one that is on the request now.
-    #[cfg(all(feature = "middleware", feature = "mtls"))]
+    #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
     pub(super) fn token(&self) -> &AccessToken {
         &self.token
     }
 
     /// Puts a proof on `request`, if its token is bound to a key.
-    #[cfg(feature = "dpop")]
     pub(super) async fn prove(&mut self, request: &mut Q) -> Result<(), Error> {
-        let Some(binding) = self.token.binding() else {
+        let Some(key) = self.token.possession() else {
             return Ok(());
         };
         // The origin rule has seen that there is one.
@@ -129,15 +112,11 @@ impl<Q: Outgoing> Trip<Q> {
         let now = Clock::System.now();
         let proved = self.proved.get_or_insert_with(|| Proved::at(&url));
         let nonce = proved.demanded.take();
-        let proof = binding.proof(Role::Resource, method, &url, Some(&self.token), now, nonce.as_deref());
-        let proof = proof.await?;
-        request.headers_mut().insert(DPOP, proof);
-        Ok(())
-    }
-
-    #[cfg(not(feature = "dpop"))]
-    #[expect(clippy::unused_async, reason = "for DPoP")]
-    pub(super) async fn prove(&mut self, _: &mut Q) -> Result<(), Error> {
+        let token = Some(self.token.expose_secret());
+        let nonce = nonce.as_deref();
+        let proving = Proving { role: Role::Resource, method, url: &url, token, now, nonce };
+        let header = key.prove(proving).await?;
+        request.headers_mut().extend([header]);
         Ok(())
     }
 
@@ -145,13 +124,13 @@ impl<Q: Outgoing> Trip<Q> {
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
         // After a redirect to another origin the token was not on the request any more.
         let is_ours = || answer.from.is_none_or(|from| policy.is_from(from, self.origin));
-        #[cfg(feature = "dpop")]
-        if let (Some(proved), Some(binding)) = (&self.proved, self.token.binding()) {
+        if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {
             let nonce = match is_ours() {
-                true => binding.hear(Role::Resource, &proved.url, answer.headers),
+                true => key.hear(Role::Resource, &proved.url, answer.headers),
                 false => None,
             };
-            let demanded = nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && demands_nonce(answer.headers));
+            let demanded =
+                nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && key.demands_nonce(answer.headers));
             if let Some(nonce) = demanded {
                 return match proved.repeated {
                     true => Verdict::HandBack,
@@ -159,10 +138,7 @@ impl<Q: Outgoing> Trip<Q> {
                 };
             }
         }
-        let scheme = match self.token.binding() {
-            None => "Bearer",
-            Some(_) => "DPoP",
-        };
+        let scheme = self.token.scheme();
         match !self.replaced && policy.says_rejected(scheme, self.is_post, answer.status, answer.headers) && is_ours() {
             true => Verdict::AnotherToken,
             false => Verdict::HandBack,
@@ -188,7 +164,6 @@ impl<Q: Outgoing> Trip<Q> {
                 }
                 (self.token, self.replaced) = (another, true);
             }
-            #[cfg(feature = "dpop")]
             Verdict::AnotherProof(nonce) => {
                 if let Some(proved) = &mut self.proved {
                     (proved.demanded, proved.repeated) = (Some(nonce), true);
@@ -197,7 +172,7 @@ impl<Q: Outgoing> Trip<Q> {
         }
         let mut again = Q::from_kept(self.kept.take()?);
         // Each of the two repetitions may be needed.
-        if self.token.binding().is_some() {
+        if self.token.possession().is_some() {
             self.kept = again.keep(&bearer.policy);
         }
         again.headers_mut().insert(AUTHORIZATION, self.token.authorization());

@@ -1,15 +1,13 @@
 //! [`Cached`]: many calls become one.
 
-pub(crate) mod clock;
-mod flight;
-mod note;
+mod fetch;
+mod policy;
+mod report;
 mod schedule;
-mod settings;
 mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
-mod threads;
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -19,22 +17,22 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
-use clock::{Clock, Moment};
-pub(crate) use flight::Cause;
-#[cfg(feature = "pool")]
-pub(crate) use flight::KEPT_ALIVE;
-use flight::{Flight, Landed, Landing, Plan, Pulse};
-pub(crate) use flight::{Runtime, landed};
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, ErrorKind};
+use crate::future::TokenFuture;
+use crate::lock::Lock;
+use crate::runtime::{Runtime, value_of};
+use crate::source::TokenSource;
+use crate::token::AccessToken;
+pub use fetch::Fetches;
+use fetch::{Completed, Completion, Fetch, Heartbeat, Plan};
+pub use policy::CachePolicy;
 #[cfg(feature = "shared")]
 pub(crate) use schedule::Schedule;
-pub(crate) use schedule::{doubled, share};
-pub(crate) use settings::{Backoff, SHORTEST, Settings};
 use slots::Slots;
 use state::{Answer, State};
-use threads::Lock;
 
-/// Makes any source a dependable one: its token is fetched once, kept, renewed before it expires, shared by all.
+/// Makes any source a dependable one: its token is fetched once, kept, refreshed before it expires, shared by all.
 ///
 /// A handle: a clone is a reference count and shares the cache. [`ClientCredentials`](crate::ClientCredentials) has
 /// one inside; use this around a source of your own.
@@ -42,15 +40,15 @@ use threads::Lock;
 /// | the token is | `token()` | dropping the future |
 /// |---|---|---|
 /// | fresh | is ready at once, without allocation | - |
-/// | stale | is ready at once with the current token; one flight renews it behind | - |
-/// | expired, rejected, or not there yet | joins the one flight | abandons the wait; the flight goes on |
-/// | gone, and the last flight failed | fails at once with that error, until it is time for the next flight | - |
+/// | due | is ready at once with the current token; one fetch refreshes it behind | - |
+/// | expired, rejected, or not there yet | joins the one fetch | abandons the wait; the fetch goes on |
+/// | gone, and the last fetch failed | fails at once with that error, until it is time for the next fetch | - |
 ///
-/// - A *flight* is a spawned task with a deadline of its own. None is spawned at construction and none outlives its
+/// - A *fetch* is a spawned task with a deadline of its own. None is spawned at construction and none outlives its
 ///   work: an idle source makes no requests.
-/// - All who wait for a flight get the same token or the same error. No error is terminal.
-/// - If the runtime that drives a flight is gone or stands still, another caller's runtime takes over.
-/// - Dropping the last clone ends a flight under way.
+/// - All who wait for a fetch get the same token or the same error. No error is terminal.
+/// - If the runtime that drives a fetch is gone or stands still, another caller's runtime takes over.
+/// - Dropping the last clone ends a fetch under way.
 ///
 /// ```
 /// use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
@@ -58,7 +56,7 @@ use threads::Lock;
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {
-/// let tokens = Cached::new(source_fn(|| async { AccessToken::bearer("abc", Some(Duration::from_secs(60))) }));
+/// let tokens = Cached::new(source_fn(|| async { AccessToken::builder("abc").lifetime(Duration::from_secs(60)).build() }));
 /// let first = tokens.token().await?;
 /// let second = tokens.token().now_or_never().expect("it is fresh")?;
 /// assert_eq!(first.expose_secret(), second.expose_secret());
@@ -69,7 +67,7 @@ use threads::Lock;
 ///
 /// # Errors
 ///
-/// Those of the source. [`ErrorKind::Transport`] when the flight deadline passes. [`ErrorKind::Other`] when a new
+/// Those of the source. [`ErrorKind::Transport`] when the fetch deadline passes. [`ErrorKind::Other`] when a new
 /// token is needed outside a tokio runtime with timers, or when the source panics.
 pub struct Cached<S: 'static>(Arc<Core<S>>);
 
@@ -82,22 +80,53 @@ struct Core<S> {
 }
 
 impl<S: TokenSource + 'static> Cached<S> {
-    /// An empty cache around `source`. No I/O; works outside a runtime.
+    /// An empty cache around `source`, with the default [`CachePolicy`]. No I/O; works outside a runtime.
     pub fn new(source: S) -> Self {
-        Cached::assemble(Arc::new(source), Settings::default(), Clock::System, fastrand::Rng::new())
+        Cached::assemble(Arc::new(source), CachePolicy::new(), Clock::System, fastrand::Rng::new())
     }
-}
 
-impl<S: TokenSource + 'static> TokenSource for Cached<S> {
+    /// An empty cache around `source`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the policy has a value that makes no sense; the text names every such value.
+    pub fn with_policy(source: S, policy: CachePolicy) -> Result<Self, Error> {
+        let faults: Vec<_> = policy.faults().iter().map(|(setter, flaw)| format!("{setter} {flaw}")).collect();
+        if !faults.is_empty() {
+            let text = format!("the cache policy is not usable: {}", faults.join("; "));
+            return Err(Error::of(ErrorKind::Configuration, text));
+        }
+        Ok(Cached::assemble(Arc::new(source), policy, Clock::System, fastrand::Rng::new()))
+    }
+
+    /// Uses this clock instead of the system clock (feature `test-util`). The cache is empty again.
+    #[cfg(feature = "test-util")]
+    pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
+        let policy = self.0.state.lock().policy().clone();
+        Cached::assemble(Arc::clone(&self.0.source), policy, Clock::Manual(clock.clone()), fastrand::Rng::new())
+    }
+
+    /// A token that may be used now: see the table above.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source; see [above](Self#errors).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the wait. The fetch goes on and fills the cache.
     #[inline]
-    fn token(&self) -> TokenFuture<'_> {
+    pub fn token(&self) -> TokenFuture<'_> {
         match self.0.slots.token(&self.0.clock) {
             Some(token) => TokenFuture::ready(Ok(token)),
             None => self.look_up(),
         }
     }
 
-    fn reject(&self, token: &AccessToken) {
+    /// The API refused `token`: the next call of [`token`](Self::token) waits for another one.
+    ///
+    /// Acts on the current token only, and as often as [`CachePolicy::forced_refreshes`] allows.
+    pub fn reject(&self, token: &AccessToken) {
         let now = self.0.clock.now();
         self.0.with_state(|state| {
             if state.reject(token, now) {
@@ -108,13 +137,36 @@ impl<S: TokenSource + 'static> TokenSource for Cached<S> {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
+impl<S: TokenSource + 'static> TokenSource for Cached<S> {
+    #[inline]
+    fn token(&self) -> TokenFuture<'_> {
+        self.token()
+    }
+
+    fn reject(&self, token: &AccessToken) {
+        self.reject(token);
+    }
+}
+
 impl<S: TokenSource + 'static> Cached<S> {
-    pub(crate) fn assemble(source: Arc<S>, settings: Settings, clock: Clock, random: fastrand::Rng) -> Self {
-        let state = Lock::new(State::new(settings, random));
+    pub(crate) fn assemble(source: Arc<S>, policy: CachePolicy, clock: Clock, random: fastrand::Rng) -> Self {
+        let state = Lock::new(State::new(policy, random));
         Cached(Arc::new(Core { slots: Slots::new(), clock, state, source }))
     }
 
-    /// This thread has no lease: what can be answered without a flight is answered at once.
+    /// How many fetches were started, and why.
+    pub fn fetches(&self) -> Fetches {
+        self.0.state.lock().counts()
+    }
+
+    /// Whether a fetch is under way: dropping the last handle would end it.
+    #[cfg(feature = "pool")]
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.0.state.lock().tasks().any(|task| !task.is_finished())
+    }
+
+    /// This thread has no lease: what can be answered without a fetch is answered at once.
     #[cold]
     fn look_up(&self) -> TokenFuture<'_> {
         let now = self.0.clock.now();
@@ -122,136 +174,165 @@ impl<S: TokenSource + 'static> Cached<S> {
             Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
             Answer::Fail(error) => TokenFuture::ready(Err(error)),
             // The runtime is looked up when the future is polled: `block_on(source.token())` calls us outside of it.
-            Answer::UseAndDepart(..) | Answer::Depart | Answer::Wait(..) => TokenFuture::new(self.obtain()),
+            Answer::UseAndRefresh(_) | Answer::Drive(..) | Answer::Fetch | Answer::Wait(..) => {
+                TokenFuture::new(self.obtain())
+            }
         }
     }
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
-        let mut patient = Patience::default();
+        let mut progress = Progress::default();
         loop {
-            match self.step(&mut patient) {
+            match self.step(&mut progress) {
                 Step::Done(result) => return result,
                 Step::Yield => tokio::task::yield_now().await,
-                Step::Wait(landing, patience) => {
-                    patient.yielded = false;
-                    if let Some(result) = landed(landing, patience).await {
+                Step::Wait(completion, limit) => {
+                    progress.yielded = false;
+                    if let Some(result) = value_of(completion, limit).await {
                         return result;
                     }
+                }
+                Step::Drive(completion, limit) => {
+                    // An error of this fetch is not the caller's: the current token is still usable, or another fetch starts.
+                    let _ = value_of(completion, limit).await;
+                    progress.drove = true;
                 }
             }
         }
     }
 
-    fn step(&self, patient: &mut Patience) -> Step {
-        // Of thousands that a landing wakes on this thread, the first one gets the lease.
+    fn step(&self, progress: &mut Progress) -> Step {
+        // Of thousands that a completion wakes on this thread, the first one gets the lease.
         if let Some(token) = self.0.slots.token(&self.0.clock) {
             return Step::Done(Ok(token));
         }
         let now = self.0.clock.now();
-        let runtime = match Runtime::current() {
-            Runtime::Ready(runtime) => runtime,
-            Runtime::Unfit(why) => return Step::Done(self.without_runtime(now, why)),
+        let runtime = match self.runtime(now) {
+            Ok(runtime) => runtime,
+            Err(why) => return Step::Done(self.without_runtime(now, why)),
         };
         self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
             Answer::Use(token, _) => Step::Done(Ok(token)),
             Answer::Fail(error) => Step::Done(Err(error)),
-            Answer::UseAndDepart(token, _) => {
-                self.depart(state, &runtime, now);
+            Answer::UseAndRefresh(token) => {
+                self.start(state, &runtime, now);
                 Step::Done(Ok(token))
             }
-            Answer::Wait(landing, patience) => Step::Wait(landing, patience),
-            Answer::Depart if !patient.yielded && state.has_silent_flight(runtime.id()) => {
-                patient.yielded = true;
+            Answer::Drive(token, _) if progress.drove => Step::Done(Ok(token)),
+            Answer::Drive(_, limit) => Step::Drive(self.start(state, &runtime, now), limit),
+            Answer::Wait(completion, limit) => Step::Wait(completion, limit),
+            Answer::Fetch if !progress.yielded && state.has_silent_fetch(runtime.id()) => {
+                progress.yielded = true;
                 Step::Yield
             }
-            Answer::Depart if patient.departures == MOST_DEPARTURES => {
-                Step::Done(Err(Error::new(ErrorKind::Other, "no flight lands: the tokio runtime is shutting down")))
+            Answer::Fetch if progress.starts == MOST_STARTS => {
+                let text = "no fetch completes: the tokio runtime is shutting down";
+                Step::Done(Err(Error::of(ErrorKind::Other, text)))
             }
-            Answer::Depart => {
-                patient.departures += 1;
-                let landing = self.depart(state, &runtime, now);
-                Step::Wait(landing, state.settings().patience())
+            Answer::Fetch => {
+                progress.starts += 1;
+                let completion = self.start(state, &runtime, now);
+                Step::Wait(completion, state.policy().takeover())
             }
         })
     }
 
-    /// A usable token, and a while without looking for a runtime again: that may cost a caught panic.
+    /// The runtime to start a fetch on. One without timers is not probed again for a while: that costs a caught panic.
+    fn runtime(&self, now: Moment) -> Result<Handle, &'static str> {
+        if let Ok(handle) = Handle::try_current() {
+            if let Some(why) = self.0.state.lock().unfit(handle.id(), now) {
+                return Err(why);
+            }
+        }
+        match Runtime::current() {
+            Runtime::Ready(runtime) => Ok(runtime),
+            Runtime::Unfit(why) => {
+                if let Ok(handle) = Handle::try_current() {
+                    self.0.state.lock().note_unfit(handle.id(), why, now);
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// A usable token, which is not leased: other threads of this slot may have a runtime to refresh it on.
     fn without_runtime(&self, now: Moment, why: &'static str) -> Result<AccessToken, Error> {
-        self.0.with_state(|state| match self.0.ask(state, now, None) {
-            Answer::Use(token, _) => Ok(token),
-            Answer::UseAndDepart(token, unusable_at) => {
-                self.0.slots.lease(&token, now.plus(RUNTIME_SOUGHT_EVERY).earlier(unusable_at));
-                Ok(token)
-            }
+        self.0.with_state(|state| match state.ask(now, None) {
+            Answer::Use(token, _) | Answer::UseAndRefresh(token) | Answer::Drive(token, _) => Ok(token),
             Answer::Fail(error) => Err(error),
-            Answer::Depart | Answer::Wait(..) => Err(Error::new(ErrorKind::Other, why)),
+            Answer::Fetch | Answer::Wait(..) => Err(Error::of(ErrorKind::Other, why)),
         })
     }
 
-    /// Spawns the flight while the state is locked, so that there is one. A spawned task does not run before we let
-    /// go of the lock, except on another thread, where it does not touch the state before it lands.
-    fn depart(&self, state: &mut State, runtime: &Handle, now: Moment) -> Landing {
-        let (land, landing) = watch::channel(None);
-        let pulse = Arc::new(Pulse::new(now));
+    /// Spawns the fetch while the state is locked, so that there is one. A spawned task does not run before we let
+    /// go of the lock, except on another thread, where it does not touch the state before it completes.
+    fn start(&self, state: &mut State, runtime: &Handle, now: Moment) -> Completion {
+        let (complete, completion) = watch::channel(None);
+        let heartbeat = Arc::new(Heartbeat::new(now));
         let plan = Plan {
             clock: self.0.clock.clone(),
-            pulse: Arc::clone(&pulse),
-            patience: state.settings().patience(),
-            deadline: state.settings().flight_deadline,
+            heartbeat: Arc::clone(&heartbeat),
+            beat_every: state.beat_every(now),
+            delay: state.delay(now),
+            timeout: state.policy().fetch_timeout,
             refused: state.refused().cloned(),
         };
-        let cause = state.cause(now);
-        state.depart(|number| {
+        let beat_every = plan.beat_every;
+        state.start(now, |number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
-            #[cfg(feature = "pool")]
-            let kept_alive = KEPT_ALIVE.try_with(Arc::clone);
-            let task = runtime.spawn(flight::CAUSE.scope(cause, async move {
-                #[cfg(feature = "pool")]
-                let _kept_alive = kept_alive;
-                let outcome = flight::fly(&*source, &plan).await;
+            let task = runtime.spawn(async move {
+                let outcome = fetch::fetch(&*source, &plan).await;
                 // Without a handle left there is nobody to serve.
-                if let Some(result) = Weak::upgrade(&core).and_then(|core| core.land(number, outcome)) {
+                if let Some(result) = Weak::upgrade(&core).and_then(|core| core.complete(number, outcome)) {
                     // An error means that nobody waits any more.
-                    let _ = land.send(Some(result));
+                    let _ = complete.send(Some(result));
                 }
-            }));
-            Flight { number, landing: landing.clone(), pulse, runtime: runtime.id(), task: task.abort_handle() }
+            });
+            Fetch {
+                number,
+                completion: completion.clone(),
+                heartbeat,
+                runtime: runtime.id(),
+                task: task.abort_handle(),
+                beat_every,
+            }
         });
-        landing
+        completion
     }
 }
 
 /// What a caller has gone through.
 #[derive(Default)]
-struct Patience {
-    /// A thread that stood still has missed the flight's beat along with everything else: before a silent flight of our
-    /// own runtime is overtaken it gets a chance to beat.
+struct Progress {
+    /// A thread that was blocked has missed the fetch's heartbeat along with everything else: before a silent fetch of our
+    /// own runtime is taken over it gets a chance to run.
     yielded: bool,
-    departures: u32,
+    starts: u32,
+    /// It drove a fetch already.
+    drove: bool,
 }
 
 enum Step {
     Done(Result<AccessToken, Error>),
     /// Let other tasks run, and ask again.
     Yield,
-    Wait(Landing, Duration),
+    Wait(Completion, Duration),
+    /// Let the runtime run the fetch, and ask again.
+    Drive(Completion, Duration),
 }
 
-/// A flight that vanishes before it lands is one whose runtime is shutting down: there the next one vanishes too. More
+/// A fetch that vanishes before it completes is one whose runtime is shutting down: there the next one vanishes too. More
 /// than rejections can force, fewer than a loop.
-const MOST_DEPARTURES: u32 = 8;
-
-/// 1 s: how long a token may go on unrenewed where there is no runtime.
-const RUNTIME_SOUGHT_EVERY: Duration = Duration::from_secs(1);
+const MOST_STARTS: u32 = 8;
 
 impl<S> Core<S> {
     fn with_state<R>(&self, step: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.state.lock();
         let result = step(&mut state);
-        let notes = state.take_notes();
+        let reports = state.take_reports();
         drop(state);
-        for note in notes {
-            note.tell();
+        for report in reports {
+            report.emit();
         }
         result
     }
@@ -265,10 +346,10 @@ impl<S> Core<S> {
         answer
     }
 
-    fn land(&self, number: u64, outcome: flight::Outcome) -> Landed {
+    fn complete(&self, number: u64, outcome: fetch::Outcome) -> Completed {
         let now = self.clock.now();
         self.with_state(|state| {
-            let result = state.land(number, outcome, now);
+            let result = state.complete(number, outcome, now);
             // Whatever the slots hold, the state machine may know better now.
             self.slots.revoke();
             result
@@ -292,89 +373,5 @@ impl<S: fmt::Debug> fmt::Debug for Cached<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.0.state.lock().name(self.0.clock.now());
         f.debug_struct("Cached").field("state", &state).field("source", &self.0.source).finish()
-    }
-}
-
-/// # Settings
-///
-/// Each returns a new, empty cache around the same source: set them before you clone the handle. A value that makes
-/// no sense is moved to the nearest one that does.
-impl<S: TokenSource + 'static> Cached<S> {
-    /// How long a flight may take as a whole. Default: 30 s.
-    pub fn flight_deadline(self, limit: Duration) -> Self {
-        self.with(|settings| settings.flight_deadline = limit.max(SHORTEST))
-    }
-
-    /// After which time without a sign of life of its runtime a flight is taken over by another. Default: 10 s.
-    pub fn attempt_timeout(self, limit: Duration) -> Self {
-        self.with(|settings| settings.attempt_timeout = limit.max(SHORTEST))
-    }
-
-    /// How long before its expiry a token may be renewed; at most half its lifetime.
-    ///
-    /// Default: 20 % of the lifetime, at least 30 s, at most 15 min. The instant is drawn from the window's first half.
-    pub fn refresh_window(self, window: Duration) -> Self {
-        self.with(|settings| settings.refresh_window = Some(window))
-    }
-
-    /// After which age a token is renewed in any case, however long it lasts. Default: 24 h.
-    pub fn max_age(self, age: Duration) -> Self {
-        self.with(|settings| settings.max_age = age.max(SHORTEST))
-    }
-
-    /// How long before its expiry a token is not handed out any more; at most 10 % of its lifetime. Default: 10 s.
-    pub fn safety_margin(self, margin: Duration) -> Self {
-        self.with(|settings| settings.safety_margin = margin)
-    }
-
-    /// The lifetime of tokens whose source states none. Default: 1 h.
-    pub fn default_lifetime(self, lifetime: Duration) -> Self {
-        self.with(|settings| settings.default_lifetime = lifetime.max(SHORTEST))
-    }
-
-    /// The wait after a failed flight while a token is usable: `first`, doubling to `most`. Default: 1 s, 30 s.
-    pub fn stale_backoff(self, first: Duration, most: Duration) -> Self {
-        self.with(|settings| settings.stale_backoff = Backoff::new(first, most))
-    }
-
-    /// The wait after a failed flight while there is no usable token: callers fail at once meanwhile.
-    /// Default: 250 ms doubling to 10 s.
-    pub fn expired_backoff(self, first: Duration, most: Duration) -> Self {
-        self.with(|settings| settings.expired_backoff = Backoff::new(first, most))
-    }
-
-    /// The wait after [`ErrorKind::Denied`] and [`ErrorKind::Throttled`]. Default: 1 s doubling to 60 s.
-    pub fn denied_backoff(self, first: Duration, most: Duration) -> Self {
-        self.with(|settings| settings.denied_backoff = Backoff::new(first, most))
-    }
-
-    /// How long a [`retry_after`](Error::retry_after) is obeyed: while a token is usable, and while there is none.
-    /// Default: 1 h, 5 min.
-    pub fn retry_after_limits(self, stale: Duration, expired: Duration) -> Self {
-        self.with(|settings| (settings.stale_retry_after, settings.expired_retry_after) = (stale, expired))
-    }
-
-    /// How many refreshes [`reject`](TokenSource::reject) may force at once, and after which time one more.
-    /// Default: 3, 2 min.
-    pub fn forced_refreshes(self, count: u32, every: Duration) -> Self {
-        self.with(|settings| (settings.forced_refreshes, settings.forced_refresh_every) = (count, every.max(SHORTEST)))
-    }
-
-    /// Goes by another clock than the system's (feature `test-util`).
-    #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
-    pub fn clock(self, clock: &crate::ManualClock) -> Self {
-        Cached::assemble(
-            Arc::clone(&self.0.source),
-            self.0.state.lock().settings().clone(),
-            Clock::Manual(clock.clone()),
-            fastrand::Rng::new(),
-        )
-    }
-
-    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = self.0.state.lock().settings().clone();
-        change(&mut settings);
-        Cached::assemble(Arc::clone(&self.0.source), settings, self.0.clock.clone(), fastrand::Rng::new())
     }
 }

@@ -1,14 +1,15 @@
-//! When a token is fresh, stale and expired (pure).
+//! When a token is fresh, due and expired (pure).
 
 use std::time::Duration;
 
-use super::Settings;
+use super::policy::CachePolicy;
+use crate::backoff::{early, share};
 
 /// Instants in the life of a token, counted from when it was received:
 /// `0 <= refresh <= unusable <= expiry` for any lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    /// From here on it is stale: used, and renewed behind it.
+    /// From here on it is due: used, and refreshed behind it.
     pub(crate) refresh: Duration,
     /// From here on it is expired for us: not handed out.
     pub(crate) unusable: Duration,
@@ -19,14 +20,14 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// `draw`, in `0.0..1.0`, is the token's one jitter draw: 0.0 is the latest refresh, since jitter is only ever
     /// earlier.
-    pub(crate) fn of(lifetime: Duration, refresh_in: Option<Duration>, settings: &Settings, draw: f64) -> Schedule {
-        let margin = settings.safety_margin.min(lifetime / 10);
+    pub(crate) fn of(lifetime: Duration, refresh_in: Option<Duration>, policy: &CachePolicy, draw: f64) -> Schedule {
+        let margin = policy.safety_margin.min(lifetime / 10);
         let unusable = lifetime.saturating_sub(margin);
 
-        let window = match settings.refresh_window {
+        let window = match policy.refresh_window {
             Some(window) => window.min(lifetime / 2),
             // The floor leaves room for retries with short tokens, half the lifetime keeps short tokens from being
-            // renewed all the time, the cap keeps long ones from being thrown away early.
+            // refreshed all the time, the cap keeps long ones from being thrown away early.
             None => (lifetime / 5).max(WINDOW_FLOOR).min(lifetime / 2).min(WINDOW_CAP),
         };
         // A wish of zero would be a request for every call.
@@ -35,29 +36,14 @@ impl Schedule {
         let latest = lifetime.saturating_sub(window / 2);
         let drawn = latest.saturating_sub(share(window / 2, draw));
         let refresh = drawn
-            .min(early(settings.max_age, draw))
+            .min(early(policy.max_age, draw))
             .min(wish.map_or(Duration::MAX, |wish| early(wish, draw)))
             .min(unusable);
         Schedule { refresh, unusable, expiry: lifetime }
     }
 }
 
-/// `wait`, shortened by up to a tenth: fleets that failed or started together come apart.
-pub(crate) fn early(wait: Duration, draw: f64) -> Duration {
-    wait.saturating_sub(share(wait / 10, draw))
-}
-
-/// `part * draw` without overflow or panic.
-pub(crate) fn share(part: Duration, draw: f64) -> Duration {
-    Duration::try_from_secs_f64(part.as_secs_f64() * draw.clamp(0.0, 1.0)).unwrap_or(part).min(part)
-}
-
-/// `first` doubled `times` times, at most `most`.
-pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
-    2_u32.checked_pow(times).and_then(|factor| first.checked_mul(factor)).unwrap_or(most).min(most)
-}
-
-/// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one flight deadline.
+/// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one fetch deadline.
 const WINDOW_FLOOR: Duration = Duration::from_secs(30);
 const WINDOW_CAP: Duration = Duration::from_secs(15 * 60);
 
@@ -72,11 +58,11 @@ mod tests {
     }
 
     fn of(lifetime: u64, draw: f64) -> Schedule {
-        Schedule::of(seconds(lifetime), None, &Settings::default(), draw)
+        Schedule::of(seconds(lifetime), None, &CachePolicy::new(), draw)
     }
 
     #[test]
-    fn an_hour_is_renewed_in_the_first_half_of_its_last_twelve_minutes() {
+    fn an_hour_is_refreshed_in_the_first_half_of_its_last_twelve_minutes() {
         assert_eq!(of(3600, 0.0), Schedule { refresh: seconds(3240), unusable: seconds(3590), expiry: seconds(3600) });
         assert_eq!(of(3600, 1.0).refresh, seconds(2880));
     }
@@ -98,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_very_long_token_is_renewed_within_a_day() {
+    fn a_very_long_token_is_refreshed_within_a_day() {
         // K13
         assert_eq!(of(10 * 365 * 86_400, 0.0).refresh, seconds(86_400));
         assert_eq!(of(10 * 365 * 86_400, 1.0).refresh, seconds(77_760));
@@ -106,19 +92,10 @@ mod tests {
 
     #[test]
     fn the_servers_wish_only_moves_the_refresh_earlier() {
-        let with = |wish| Schedule::of(seconds(3600), Some(seconds(wish)), &Settings::default(), 0.0).refresh;
+        let with = |wish| Schedule::of(seconds(3600), Some(seconds(wish)), &CachePolicy::new(), 0.0).refresh;
         assert_eq!(with(600), seconds(600));
         assert_eq!(with(3500), seconds(3240));
         assert_eq!(with(0), seconds(30), "no storm");
-    }
-
-    #[test]
-    fn doubling_ends_at_the_cap() {
-        assert_eq!(doubled(seconds(1), 0, seconds(30)), seconds(1));
-        assert_eq!(doubled(seconds(1), 4, seconds(30)), seconds(16));
-        assert_eq!(doubled(seconds(1), 5, seconds(30)), seconds(30));
-        assert_eq!(doubled(seconds(1), u32::MAX, seconds(30)), seconds(30));
-        assert_eq!(doubled(Duration::MAX, 31, Duration::MAX), Duration::MAX);
     }
 
     proptest! {
@@ -127,13 +104,13 @@ mod tests {
             lifetime in any::<Duration>(), wish in any::<Option<Duration>>(), window in any::<Option<Duration>>(),
             margin in any::<Duration>(), age in any::<Duration>(), draw in any::<f64>(),
         ) {
-            let settings = Settings { refresh_window: window, safety_margin: margin, max_age: age, ..Settings::default() };
-            let s = Schedule::of(lifetime, wish, &settings, draw);
+            let policy = CachePolicy { refresh_window: window, safety_margin: margin, max_age: age, ..CachePolicy::new() };
+            let s = Schedule::of(lifetime, wish, &policy, draw);
             prop_assert!(s.refresh <= s.unusable && s.unusable <= s.expiry && s.expiry == lifetime);
         }
 
         #[test]
-        fn jitter_only_ever_renews_earlier(lifetime in any::<u64>(), a in 0.0..1.0_f64, b in 0.0..1.0_f64) {
+        fn jitter_only_ever_refreshes_earlier(lifetime in any::<u64>(), a in 0.0..1.0_f64, b in 0.0..1.0_f64) {
             let (low, high) = (a.min(b), a.max(b));
             prop_assert!(of(lifetime, high).refresh <= of(lifetime, low).refresh);
         }

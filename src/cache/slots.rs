@@ -3,9 +3,9 @@
 //! A slot answers without the state machine as long as its lease runs. Leases are given and revoked only under the
 //! lock of the state machine; what runs out is asked for again there.
 
-use super::clock::{Clock, Deadline, Moment};
-use super::threads::{Lock, my_number};
-use crate::AccessToken;
+use crate::clock::{Clock, Deadline, Moment};
+use crate::lock::{Lock, thread_number};
+use crate::token::AccessToken;
 
 /// The right to hand out a token without asking, until then.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Slots {
 
     #[inline]
     fn mine(&self) -> Option<&Slot> {
-        self.0.get(my_number() & (self.0.len().wrapping_sub(1)))
+        self.0.get(thread_number() & (self.0.len().wrapping_sub(1)))
     }
 }
 
@@ -71,10 +71,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cache::clock::manual::clock;
+    use crate::clock::manual::clock;
 
     fn token(secret: &str) -> AccessToken {
-        AccessToken::bearer(secret, None).unwrap()
+        AccessToken::builder(secret).build().unwrap()
     }
 
     #[test]

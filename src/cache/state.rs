@@ -5,28 +5,34 @@ use std::time::Duration;
 use tokio::runtime::Id;
 use tokio::task::AbortHandle;
 
-use super::clock::Moment;
-use super::flight::{Cause, Flight, Landed, Landing, Outcome};
-use super::note::Note;
-use super::schedule::{Schedule, doubled, early};
-use super::settings::{SHORTEST, Settings};
-use crate::{AccessToken, Error, ErrorKind};
+use super::fetch::{Cause, Completed, Completion, Fetch, Fetches, Outcome};
+use super::policy::CachePolicy;
+use super::report::Report;
+use super::schedule::Schedule;
+use crate::backoff::{SHORTEST, early};
+use crate::clock::Moment;
+use crate::error::{Error, ErrorKind};
+use crate::token::AccessToken;
 
 #[derive(Debug)]
 pub(crate) struct State {
-    settings: Settings,
+    policy: CachePolicy,
     current: Option<Current>,
     /// The token that the API refused, kept to recognise its value when the server brings it again.
     refused: Option<Refused>,
-    flight: Option<Flight>,
-    /// The tasks of flights that were overtaken and may still land.
-    overtaken: Vec<AbortHandle>,
+    fetch: Option<Fetch>,
+    /// The tasks of fetches that were taken over and may still complete.
+    taken_over: Vec<AbortHandle>,
     setback: Option<Setback>,
     allowance: Allowance,
-    flights: u64,
+    /// How many have started: the number of the last one.
+    fetches: u64,
+    counts: Fetches,
+    /// A runtime without timers, and when that was found.
+    unfit: Option<(Id, &'static str, Moment)>,
     random: fastrand::Rng,
     warned: Warned,
-    notes: Vec<Note>,
+    reports: Vec<Report>,
 }
 
 #[derive(Debug)]
@@ -41,8 +47,24 @@ struct Current {
 #[derive(Debug)]
 struct Refused {
     token: AccessToken,
-    /// The flight that was under way at the rejection: if it brings the refused value, that says nothing yet.
+    /// The fetch that was under way at the rejection: if it brings the refused value, that says nothing yet.
     during: Option<u64>,
+}
+
+impl Current {
+    /// The middle of the time in which it is due.
+    fn soon(&self) -> Moment {
+        let window = self.unusable_at.mono().saturating_sub(self.refresh_at.mono());
+        self.refresh_at.plus(window / 2)
+    }
+
+    fn expires_soon(&self, now: Moment) -> bool {
+        self.soon().reached(now)
+    }
+
+    fn left(&self, now: Moment) -> Duration {
+        self.unusable_at.mono().saturating_sub(now.mono()).max(SHORTEST)
+    }
 }
 
 /// Since when, and how often in a row, a refresh has brought nothing.
@@ -67,68 +89,75 @@ struct Warned {
 pub(crate) enum Answer {
     /// Use this token; no need to ask again until then.
     Use(AccessToken, Moment),
-    /// Use this token, which is usable until then, and see to it that a flight departs.
-    UseAndDepart(AccessToken, Moment),
-    /// See to it that a flight departs, and ask again.
-    Depart,
-    /// Wait for the flight; ask again after this long.
-    Wait(Landing, Duration),
+    /// Use this token, and see to it that a fetch starts.
+    UseAndRefresh(AccessToken),
+    /// Start a fetch, since the one that was started is not driven and the token expires soon; wait for it at most this long.
+    Drive(AccessToken, Duration),
+    /// See to it that a fetch starts, and ask again.
+    Fetch,
+    /// Wait for the fetch; ask again after this long.
+    Wait(Completion, Duration),
     Fail(Error),
 }
 
 impl State {
-    pub(crate) fn new(settings: Settings, random: fastrand::Rng) -> Self {
+    pub(crate) fn new(policy: CachePolicy, random: fastrand::Rng) -> Self {
         State {
-            allowance: Allowance { left: settings.forced_refreshes, since: None },
-            settings,
+            allowance: Allowance { left: policy.forced_refreshes, since: None },
+            policy,
             current: None,
             refused: None,
-            flight: None,
-            overtaken: Vec::new(),
+            fetch: None,
+            taken_over: Vec::new(),
             setback: None,
-            flights: 0,
+            fetches: 0,
+            counts: Fetches::default(),
+            unfit: None,
             random,
             warned: Warned::default(),
-            notes: Vec::new(),
+            reports: Vec::new(),
         }
     }
 
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
+    pub(crate) fn policy(&self) -> &CachePolicy {
+        &self.policy
     }
 
-    /// What is to be done with a fresh, stale or expired token. `here` is the runtime of the caller, if he has one.
+    /// What is to be done with a fresh, due or expired token. `here` is the runtime of the caller, if he has one.
     pub(crate) fn ask(&self, now: Moment, here: Option<Id>) -> Answer {
-        let patience = self.settings.patience();
-        let flight = self.flight.as_ref().filter(|flight| flight.is_under_way(now, patience, here));
-        let overdue_in = |flight: &Flight| flight.overdue_at(patience).saturating_sub(now.mono()).max(SHORTEST);
+        let takeover = self.policy.takeover();
+        let fetch = self.fetch.as_ref().filter(|fetch| fetch.is_under_way(now, takeover, here));
+        let overdue_in = |fetch: &Fetch| fetch.overdue_at(takeover).saturating_sub(now.mono()).max(SHORTEST);
         match self.usable(now) {
             Some(current) if !current.refresh_at.reached(now) => Answer::Use(current.token.clone(), current.refresh_at),
             Some(current) => {
-                let until = match (flight, self.pause(true).filter(|end| !end.reached(now))) {
-                    (Some(flight), _) => now.plus(overdue_in(flight)),
-                    (None, Some(end)) => end,
-                    (None, None) => {
-                        return Answer::UseAndDepart(current.token.clone(), current.unusable_at);
+                let until = match (fetch, self.pause(true).filter(|end| !end.reached(now))) {
+                    (Some(fetch), _) if fetch.is_driven(now) => {
+                        now.plus(overdue_in(fetch)).earlier(fetch.next_beat(now))
                     }
+                    // Nobody waits in the first half of the window: whoever started the fetch may drive it yet.
+                    (Some(fetch), _) if !current.expires_soon(now) => fetch.next_beat(now).earlier(current.soon()),
+                    (Some(_), _) => return Answer::Drive(current.token.clone(), current.left(now)),
+                    (None, Some(end)) => end,
+                    (None, None) => return Answer::UseAndRefresh(current.token.clone()),
                 };
                 Answer::Use(current.token.clone(), until.earlier(current.unusable_at))
             }
-            None => match (flight, &self.setback) {
-                (Some(flight), _) => Answer::Wait(flight.landing.clone(), overdue_in(flight)),
+            None => match (fetch, &self.setback) {
+                (Some(fetch), _) => Answer::Wait(fetch.completion.clone(), overdue_in(fetch)),
                 (None, Some(Setback { error: Some(error), .. }))
                     if self.pause(false).is_some_and(|end| !end.reached(now)) =>
                 {
                     Answer::Fail(error.clone())
                 }
-                (None, _) => Answer::Depart,
+                (None, _) => Answer::Fetch,
             },
         }
     }
 
-    /// Whether a flight of the runtime `here` has missed its beat, without being gone.
-    pub(crate) fn has_silent_flight(&self, here: Id) -> bool {
-        self.flight.as_ref().is_some_and(|flight| flight.runtime == here && !flight.is_gone())
+    /// Whether a fetch of the runtime `here` has missed its beat, without being gone.
+    pub(crate) fn has_silent_fetch(&self, here: Id) -> bool {
+        self.fetch.as_ref().is_some_and(|fetch| fetch.runtime == here && !fetch.is_gone())
     }
 
     /// The token whose refusal the source is to hear of.
@@ -136,56 +165,74 @@ impl State {
         self.refused.as_ref().map(|refused| &refused.token)
     }
 
-    /// Why a flight departs now; for one that takes over, it is why the one before did.
+    /// How long a fetch that starts now has to wait before it asks the source: the last one brought nothing to cache.
+    pub(crate) fn delay(&self, now: Moment) -> Duration {
+        let pause = self.pause(self.usable(now).is_some()).filter(|end| !end.reached(now));
+        pause.map_or(Duration::ZERO, |end| end.mono().saturating_sub(now.mono()))
+    }
+
+    /// The time of a heartbeat for a fetch that starts now: short enough that a fetch without one is noticed before the token
+    /// expires.
+    pub(crate) fn beat_every(&self, now: Moment) -> Duration {
+        let usual = self.policy.takeover() / 4;
+        let window = self.usable(now).map(|current| current.left(now) / 8);
+        window.map_or(usual, |window| window.min(usual)).max(SHORTEST_BEAT)
+    }
+
+    /// Why a fetch starts now; for one that takes over, it is why the one before did.
     pub(crate) fn cause(&self, now: Moment) -> Cause {
         match self.usable(now) {
-            Some(_) => Cause::Renewal,
+            Some(_) => Cause::Refresh,
             None if self.refused.is_some() => Cause::Rejection,
             None => Cause::Cold,
         }
     }
 
-    /// A flight takes off. One that was under way before is overtaken: should it land after all, it is late; if it
+    /// A fetch started. One that was under way before is taken over: should it complete after all, it is late; if it
     /// has not even started, it never will.
-    pub(crate) fn depart(&mut self, flight: impl FnOnce(u64) -> Flight) {
-        self.flights += 1;
-        let flight = flight(self.flights);
-        self.overtaken.retain(|task| !task.is_finished());
-        match self.flight.replace(flight) {
-            Some(old) if old.pulse.has_started() => self.overtaken.push(old.task),
+    pub(crate) fn start(&mut self, now: Moment, fetch: impl FnOnce(u64) -> Fetch) {
+        match self.cause(now) {
+            Cause::Cold => self.counts.cold += 1,
+            Cause::Refresh => self.counts.refresh += 1,
+            Cause::Rejection => self.counts.after_rejection += 1,
+        }
+        self.fetches += 1;
+        let fetch = fetch(self.fetches);
+        self.taken_over.retain(|task| !task.is_finished());
+        match self.fetch.replace(fetch) {
+            Some(old) if old.heartbeat.has_started() => self.taken_over.push(old.task),
             Some(old) => old.task.abort(),
             None => {}
         }
-        self.notes.push(Note::Departed { flight: self.flights });
+        self.reports.push(Report::Started { fetch: self.fetches });
     }
 
     /// The tasks that serve nobody once the last handle is dropped.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = &AbortHandle> {
-        self.overtaken.iter().chain(self.flight.as_ref().map(|flight| &flight.task))
+        self.taken_over.iter().chain(self.fetch.as_ref().map(|fetch| &fetch.task))
     }
 
     /// What has happened since the last call, to be told without the lock.
-    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
+    pub(crate) fn take_reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
     }
 
-    /// A flight lands. Returns what those who waited for it get; `None`: they ask again.
-    pub(crate) fn land(&mut self, number: u64, outcome: Outcome, now: Moment) -> Landed {
-        let late = self.flight.as_ref().is_none_or(|flight| flight.number != number);
+    /// A fetch completes. Returns what those who waited for it get; `None`: they ask again.
+    pub(crate) fn complete(&mut self, number: u64, outcome: Outcome, now: Moment) -> Completed {
+        let late = self.fetch.as_ref().is_none_or(|fetch| fetch.number != number);
         if !late {
-            self.flight = None;
+            self.fetch = None;
         }
         match outcome {
             Outcome::Token(token) => self.arrived(number, token, late, now),
-            Outcome::Panicked(error) => Some(Err(error)),
-            // A newer flight knows better.
+            // A newer fetch knows better.
             Outcome::Failed(error) if late => {
-                self.notes.push(Note::Forgotten(error));
+                self.reports.push(Report::Forgotten(error));
                 None
             }
             Outcome::Failed(error) => {
                 self.set_back(Some(error.clone()), now);
-                // A late landing may have filled the slot while they waited.
+                // A late completion may have filled the slot while they waited.
                 match self.usable(now) {
                     None => Some(Err(error)),
                     Some(_) => None,
@@ -194,10 +241,10 @@ impl State {
         }
     }
 
-    fn arrived(&mut self, number: u64, token: AccessToken, late: bool, now: Moment) -> Landed {
+    fn arrived(&mut self, number: u64, token: AccessToken, late: bool, now: Moment) -> Completed {
         let refused = self.refused.as_ref().filter(|refused| refused.token.same_value(&token));
         let (token, insisted) = match (refused, &self.current) {
-            // It took off before the rejection, so that it cannot be the server's answer to it.
+            // It started before the rejection, so that it cannot be the server's answer to it.
             (Some(refused), _) if late || refused.during == Some(number) => return None,
             (Some(refused), _) => (token.identified_as(&refused.token), true),
             (None, Some(current)) if current.token.same_value(&token) => {
@@ -213,7 +260,7 @@ impl State {
             // For those who waited only (`expires_in: 0`).
             self.set_back(None, now);
             if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
-                self.notes.push(Note::DeadOnArrival);
+                self.reports.push(Report::DeadOnArrival);
             }
             return Some(Ok(arrival.token));
         }
@@ -237,19 +284,33 @@ impl State {
     /// "The API refused this very token." Returns whether it must not be handed out any more.
     pub(crate) fn reject(&mut self, token: &AccessToken, now: Moment) -> bool {
         let current = self.usable(now).filter(|current| current.token.id() == token.id() && !current.insisted);
-        if current.is_none() || !self.allowance.take(&self.settings, now) {
+        if current.is_none() || !self.allowance.take(&self.policy, now) {
             return false;
         }
-        let during = self.flight.as_ref().map(|flight| flight.number);
+        let during = self.fetch.as_ref().map(|fetch| fetch.number);
         self.refused = self.current.take().map(|current| Refused { token: current.token, during });
-        self.notes.push(Note::Refused);
+        self.reports.push(Report::Refused);
         true
     }
 
-    /// fresh, stale, expired or empty: for `Debug`.
+    pub(crate) fn counts(&self) -> Fetches {
+        self.counts
+    }
+
+    /// Why this runtime cannot drive a fetch, if that was found a moment ago.
+    pub(crate) fn unfit(&self, runtime: Id, now: Moment) -> Option<&'static str> {
+        let (unfit, why, since) = self.unfit?;
+        (unfit == runtime && !since.plus(SECOND).reached(now)).then_some(why)
+    }
+
+    pub(crate) fn note_unfit(&mut self, runtime: Id, why: &'static str, now: Moment) {
+        self.unfit = Some((runtime, why, now));
+    }
+
+    /// fresh, due, expired or empty: for `Debug`.
     pub(crate) fn name(&self, now: Moment) -> &'static str {
         match (self.usable(now), &self.current) {
-            (Some(current), _) if current.refresh_at.reached(now) => "stale",
+            (Some(current), _) if current.refresh_at.reached(now) => "due",
             (Some(_), _) => "fresh",
             (None, Some(_)) => "expired",
             (None, None) => "empty",
@@ -263,11 +324,11 @@ impl State {
     fn schedule(&mut self, token: AccessToken, insisted: bool) -> Current {
         let lifetime = token.lifetime().unwrap_or_else(|| {
             if !std::mem::replace(&mut self.warned.lifetime, true) {
-                self.notes.push(Note::NoLifetime { assumed: self.settings.default_lifetime });
+                self.reports.push(Report::NoLifetime { assumed: self.policy.default_lifetime });
             }
-            self.settings.default_lifetime
+            self.policy.default_lifetime
         });
-        let schedule = Schedule::of(lifetime, token.refresh_in(), &self.settings, self.random.f64());
+        let schedule = Schedule::of(lifetime, token.refresh_in(), &self.policy, self.random.f64());
         let received = token.received();
         Current {
             token,
@@ -287,7 +348,7 @@ impl State {
         self.recover_unless(failed_before && error.is_some());
         if let Some(error) = error.clone().filter(|_| !failed_before) {
             let usable = self.usable(now).is_some();
-            self.notes.push(Note::Failed { error, usable });
+            self.reports.push(Report::Failed { error, usable });
         }
         self.setback = Some(Setback { error, count, since: now, draw: self.random.f64() });
     }
@@ -299,25 +360,29 @@ impl State {
 
     fn recover_unless(&mut self, goes_on: bool) {
         if let Some(Setback { error: Some(error), count, .. }) = self.setback.take() {
-            self.notes.push(Note::Forgotten(error));
+            self.reports.push(Report::Forgotten(error));
             if !goes_on {
-                self.notes.push(Note::Recovered { failed_flights: count });
+                self.reports.push(Report::Recovered { failed_fetches: count });
             }
         }
     }
 
-    /// When the next flight may depart after a setback; how long that is depends on whether a token is usable.
+    /// When the next fetch may start after a setback; how long that is depends on whether a token is usable.
     fn pause(&self, usable: bool) -> Option<Moment> {
         let setback = self.setback.as_ref()?;
-        let settings = &self.settings;
+        let policy = &self.policy;
         let denied = |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled);
         let backoff = match &setback.error {
-            Some(error) if denied(error) => settings.denied_backoff,
-            _ if usable => settings.stale_backoff,
-            _ => settings.expired_backoff,
+            Some(error) if denied(error) => policy.denied_backoff,
+            _ if usable => policy.due_backoff,
+            _ => policy.expired_backoff,
         };
-        let wait = early(doubled(backoff.first, setback.count.saturating_sub(1), backoff.most), setback.draw);
-        let obeyed = if usable { settings.stale_retry_after } else { settings.expired_retry_after };
+        let wait = match &setback.error {
+            None if !usable => ZERO_LIFETIME,
+            _ => backoff.after(setback.count),
+        };
+        let wait = early(wait, setback.draw);
+        let obeyed = if usable { policy.due_retry_after_limit } else { policy.expired_retry_after_limit };
         let asked = setback.error.as_ref().and_then(Error::retry_after).unwrap_or_default().min(obeyed);
         Some(setback.since.plus(wait.max(asked)))
     }
@@ -325,6 +390,12 @@ impl State {
 
 /// A second: servers that count a lifetime down round it.
 const SECOND: Duration = Duration::from_secs(1);
+
+/// 1 s: how often a server is asked that gives tokens which cannot be cached (`expires_in: 0`), however often callers ask.
+const ZERO_LIFETIME: Duration = Duration::from_secs(1);
+
+/// 10 ms: the tick of a coarse clock.
+const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 
 /// How many refreshes rejections may still force.
 #[derive(Debug)]
@@ -335,14 +406,14 @@ struct Allowance {
 }
 
 impl Allowance {
-    fn take(&mut self, settings: &Settings, now: Moment) -> bool {
+    fn take(&mut self, policy: &CachePolicy, now: Moment) -> bool {
         while let Some(since) = self.since {
-            let earned = since.saturating_add(settings.forced_refresh_every);
+            let earned = since.saturating_add(policy.forced_refresh_interval);
             if earned > now.mono() {
                 break;
             }
             self.left += 1;
-            self.since = Some(earned).filter(|_| self.left < settings.forced_refreshes);
+            self.since = Some(earned).filter(|_| self.left < policy.forced_refreshes);
         }
         if self.left == 0 {
             return false;

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// What RFC 6749 section 2.3.1 asks for is form-encoding. Servers disagree on it: some form-decode, some only
 /// percent-decode (to them `+` stays `+`), many do not decode at all. So a space is `%20`, which the first two
@@ -34,7 +34,7 @@ pub(super) fn header(id: &str, secret: &str, encoded: bool) -> Result<HeaderValu
     STANDARD.encode_string(pair.as_bytes(), &mut value);
     let bytes = Bytes::from_owner(Zeroizing::new(value.as_bytes().to_vec()));
     let mut value = HeaderValue::from_maybe_shared(bytes)
-        .map_err(|_| Error::new(ErrorKind::Credential, "the client credentials do not fit into a header"))?;
+        .map_err(|_| Error::of(ErrorKind::Credential, "the client credentials do not fit into a header"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -42,7 +42,7 @@ pub(super) fn header(id: &str, secret: &str, encoded: bool) -> Result<HeaderValu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ClientAuth;
+    use crate::client_auth::ClientAuth;
     use crate::client_auth::tests::proof;
 
     fn decoded(auth: &ClientAuth) -> String {

@@ -1,14 +1,10 @@
-//! How the client proves itself to the token endpoint (RFC 6749 section 2.3; names of the IANA registry "OAuth Token
-//! Endpoint Authentication Methods").
+//! Client authentication at the token endpoint (RFC 6749 section 2.3; names of the IANA registry "OAuth Token Endpoint
+//! Authentication Methods").
 
+mod assertion;
 mod basic;
-#[cfg(feature = "mtls")]
-mod client_certificate;
-pub(crate) mod credential;
 #[cfg(feature = "jwt")]
 mod jwt;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
-mod last_good;
 #[cfg(feature = "mtls")]
 mod mutual_tls;
 mod proof;
@@ -18,35 +14,32 @@ use std::fmt;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-#[cfg(feature = "mtls")]
-pub use client_certificate::ClientCertificate;
-pub use credential::Credential;
-#[cfg(feature = "dpop")]
-pub(crate) use last_good::{LastGood, unusable};
-#[cfg(feature = "mtls")]
-pub(crate) use mutual_tls::TlsIdentity;
-#[cfg(not(feature = "mtls"))]
-pub(crate) use proof::TlsIdentity;
+use crate::clock::Moment;
+use crate::credential::Credential;
+use crate::error::Error;
+pub use assertion::ClientAssertion;
+#[cfg(feature = "jwt")]
+pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 use proof::echoes;
 pub(crate) use proof::{Evidence, Proof};
 
-use crate::Error;
-use crate::cache::clock::Moment;
-
-/// How the client proves itself: exactly one method, as RFC 6749 section 2.3 demands.
+/// How the client authenticates: exactly one method, as RFC 6749 section 2.3 demands.
+///
+/// One constructor per method. What only one method has is set on what its constructor returns: [`ClientAssertion`],
+/// `PrivateKeyJwt`, `SignerJwt` and `ClientSecretJwt` (feature `jwt`), each of which becomes a `ClientAuth`.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Credential};
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
+///
+/// let secret = Credential::file("/run/secrets/client-secret");
+/// let auth = ClientAuth::client_secret_basic("billing", secret);
 /// assert!(format!("{auth:?}").contains("client_secret_basic"));
 /// ```
 #[derive(Clone)]
 pub struct ClientAuth {
-    /// Only an assertion made elsewhere can do without.
+    /// Without one the client is not named, except by an assertion.
     client_id: Option<String>,
     method: Method,
-    /// Setters that do not belong to the method.
-    misplaced: Vec<&'static str>,
 }
 
 #[derive(Clone)]
@@ -68,22 +61,19 @@ enum Method {
 }
 
 impl ClientAuth {
-    /// `client_secret_basic`: id and secret in the `Authorization` header. The method to prefer of those with a
-    /// shared secret: every server must support it (RFC 6749 section 2.3.1).
+    /// `client_secret_basic`: id and secret in the `Authorization` header. The method to prefer of those with a shared secret:
+    /// every server must support it (RFC 6749 section 2.3.1).
     ///
-    /// Both are percent-encoded first, as the RFC says in its way; the letters and digits and `*-._~` of an ordinary
-    /// secret stay as they are. For a server that does not decode there is
-    /// [`client_secret_basic_raw`](Self::client_secret_basic_raw).
+    /// Both are form-urlencoded first (RFC 6749 section 2.3.1); the letters and digits and `*-._~` of an ordinary secret stay as
+    /// they are. For a server that does not decode there is [`client_secret_basic_raw`](Self::client_secret_basic_raw).
     pub fn client_secret_basic(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
-        let method = Method::Basic { secret: secret.into(), encoded: true };
-        ClientAuth::new(client_id, method)
+        ClientAuth::new(client_id, Method::Basic { secret: secret.into(), encoded: true })
     }
 
-    /// `client_secret_basic` without the encoding (RFC 7617 alone): for servers that take both as they come, when
-    /// the secret has characters like `+`, `/` or `%` and the usual form is refused with `invalid_client`.
+    /// `client_secret_basic` without the encoding (RFC 7617 alone): for servers that take both as they come, when the secret has
+    /// characters like `+`, `/` or `%` and the usual form is refused with `invalid_client`.
     pub fn client_secret_basic_raw(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
-        let method = Method::Basic { secret: secret.into(), encoded: false };
-        ClientAuth::new(client_id, method)
+        ClientAuth::new(client_id, Method::Basic { secret: secret.into(), encoded: false })
     }
 
     /// `client_secret_post`: id and secret in the request's form (RFC 6749 section 2.3.1).
@@ -91,63 +81,19 @@ impl ClientAuth {
         ClientAuth::new(client_id, Method::Post(secret.into()))
     }
 
-    /// `none`: the id alone (RFC 7591 section 2), for a server that knows the client by other means, such as a
-    /// service mesh.
+    /// `none`: the id alone (RFC 7591 section 2), for a server that knows the client by other means, such as a service mesh.
     pub fn none(client_id: impl Into<String>) -> Self {
         ClientAuth::new(client_id, Method::None)
     }
 
-    /// An assertion that somebody else makes (RFC 7521 section 4.2): the token of a Kubernetes service account, a
-    /// JWT-SVID, the id token of a CI system. It is read anew for each attempt, since whoever makes it renews it.
-    ///
-    /// No `client_id` is sent unless [`client_id`](Self::client_id) gives one (Entra ID wants it). Its
-    /// `client_assertion_type` is [`jwt-bearer`](https://www.rfc-editor.org/rfc/rfc7523#section-2.2) unless
-    /// [set](Self::client_assertion_type).
-    ///
-    /// ```
-    /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
-    /// let token = Credential::file("/var/run/secrets/azure/tokens/azure-identity-token");
-    /// let auth = ClientAuth::client_assertion(token).client_id("5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0");
-    /// let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
-    /// ClientCredentials::builder(endpoint, auth).scope("https://graph.microsoft.com/.default").build()?;
-    /// # Ok::<(), client_credentials::Error>(())
-    /// ```
-    pub fn client_assertion(assertion: impl Into<Credential>) -> Self {
-        let method = Method::Assertion { assertion: assertion.into(), kind: JWT_BEARER.to_owned() };
-        ClientAuth { client_id: None, method, misplaced: Vec::new() }
-    }
-
-    /// `client_id` beside a [`client_assertion`](Self::client_assertion). The other methods have it already: there
-    /// `build()` refuses.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
-        match self.method {
-            Method::Assertion { .. } => self.client_id = Some(client_id.into()),
-            _ => self.misplaced.push("client_id"),
-        }
-        self
-    }
-
-    /// `client_assertion_type` (RFC 7521 section 4.2) of a [`client_assertion`](Self::client_assertion); of other
-    /// methods `build()` refuses it.
-    ///
-    /// ```
-    /// use client_credentials::{ClientAuth, Credential};
-    /// // draft-ietf-oauth-spiffe-client-auth
-    /// let auth = ClientAuth::client_assertion(Credential::file("/run/spiffe/jwt-svid"))
-    ///     .client_assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
-    /// ```
-    #[must_use = "a setter returns what it was called on"]
-    pub fn client_assertion_type(mut self, uri: impl Into<String>) -> Self {
-        match &mut self.method {
-            Method::Assertion { kind, .. } => *kind = uri.into(),
-            _ => self.misplaced.push("client_assertion_type"),
-        }
-        self
+    /// Nothing of a client in the request: for token endpoints that identify the caller by the grant itself, such as a token
+    /// exchange (RFC 8693) of a platform's token.
+    pub fn anonymous() -> Self {
+        ClientAuth { client_id: None, method: Method::None }
     }
 
     fn new(client_id: impl Into<String>, method: Method) -> Self {
-        ClientAuth { client_id: Some(client_id.into()), method, misplaced: Vec::new() }
+        ClientAuth { client_id: Some(client_id.into()), method }
     }
 
     /// The name in the IANA registry; for assertions made elsewhere, which have none there, what they are called.
@@ -161,6 +107,7 @@ impl ClientAuth {
             // Or `self_signed_tls_client_auth`: the client does not know.
             #[cfg(feature = "mtls")]
             Method::MutualTls(_) => "tls_client_auth",
+            Method::None if self.client_id.is_none() => "anonymous",
             Method::None => "none",
         }
     }
@@ -179,6 +126,7 @@ impl ClientAuth {
             },
             #[cfg(feature = "mtls")]
             Method::MutualTls(_) => &["tls_client_auth", "self_signed_tls_client_auth"],
+            Method::None if self.client_id.is_none() => &[],
             Method::None => &["none"],
         }
     }
@@ -210,8 +158,9 @@ impl ClientAuth {
         false
     }
 
-    /// What is wrong with it, as far as can be told without I/O: (field, flaw).
-    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
+    /// What is wrong with it, as far as can be told without I/O: (field, flaw). `names_issuer`: the issuer will be known.
+    #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for assertions"))]
+    pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         let control = |text: &str| {
             text.chars().any(char::is_control).then(|| "has a control character (a line break?)".to_owned())
@@ -226,9 +175,6 @@ impl ClientAuth {
                 faults.push(("client_id", "has a colon, which the raw form of Basic cannot carry".into()));
             }
         }
-        for setter in &self.misplaced {
-            faults.push((setter, format!("does not apply to {}", self.name())));
-        }
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => {
                 faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
@@ -240,7 +186,7 @@ impl ClientAuth {
                 }
             }
             #[cfg(feature = "jwt")]
-            Method::Jwt(assertions) => faults.extend(assertions.faults()),
+            Method::Jwt(assertions) => faults.extend(assertions.faults(names_issuer)),
             #[cfg(feature = "mtls")]
             Method::MutualTls(pair) => faults.extend(pair.faults()),
             Method::None => {}
@@ -282,7 +228,7 @@ impl ClientAuth {
         }
     }
 
-    /// Proves the client by what was just read, to this issuer.
+    /// Authenticates the client by what was just read, to this issuer.
     #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
     pub(crate) async fn prove(&self, evidence: &Evidence, issuer: Option<&str>, now: Moment) -> Result<Proof, Error> {
         let id = self.client_id.as_ref().map(|id| ("client_id", Zeroizing::new(id.clone())));

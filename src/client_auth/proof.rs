@@ -9,8 +9,7 @@ use zeroize::Zeroizing;
 use super::basic;
 #[cfg(feature = "jwt")]
 use super::jwt;
-#[cfg(feature = "mtls")]
-use super::mutual_tls::TlsIdentity;
+use crate::tls_identity::TlsIdentity;
 
 /// What was read in order to prove the client, once.
 pub(crate) enum Evidence {
@@ -20,17 +19,6 @@ pub(crate) enum Evidence {
     Identity(Arc<jwt::Identity>),
     #[cfg(feature = "mtls")]
     Tls(Arc<TlsIdentity>),
-}
-
-/// The certificate that a connection shows: there is none.
-#[cfg(not(feature = "mtls"))]
-pub(crate) enum TlsIdentity {}
-
-#[cfg(not(feature = "mtls"))]
-impl TlsIdentity {
-    pub(crate) fn shown_by(&self, _: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
-        match *self {}
-    }
 }
 
 /// What a request carries to prove the client.

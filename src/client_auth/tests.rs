@@ -1,5 +1,5 @@
 use super::*;
-use crate::cache::clock::manual;
+use crate::clock::manual;
 
 pub(super) fn proof(auth: &ClientAuth) -> Proof {
     let (clock, _) = manual::clock();

@@ -1,37 +1,43 @@
 //! The setters, and what `build()` makes of them.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
 
 use super::ClientCredentials;
-use super::check::Faults;
-use super::place::Place;
-#[cfg(feature = "dpop")]
-use crate::DpopKey;
-use crate::Error;
-use crate::cache::clock::Clock;
-use crate::cache::{self, Backoff, Cached};
+use super::faults::Faults;
+use super::http_client::HttpClient;
+#[cfg(feature = "shared")]
+use super::server::Known;
+use super::server::Server;
+#[cfg(feature = "tracing")]
+use crate::address::Shown;
+use crate::address::{host_flaw, is_loopback};
+use crate::cache::{CachePolicy, Cached};
 use crate::client_auth::ClientAuth;
+use crate::clock::Clock;
+#[cfg(feature = "dpop")]
+use crate::dpop::DpopKey;
+use crate::error::Error;
 use crate::event::event;
-use crate::exchange::{self, Exchange, HttpClient, is_loopback};
+use crate::exchange::{Exchange, Limits, Reach};
 use crate::grant::response::Rules;
 use crate::grant::{Grant, Ledger};
-use crate::retry::{self, Retrying};
-#[expect(unused_imports, reason = "for the docs")]
-use crate::{AccessToken, ErrorKind, TokenSource};
+use crate::once::Once;
+use crate::retry::{RetryPolicy, Retrying};
+#[cfg(feature = "shared")]
+use crate::shared::SealedStore;
+use crate::source::TokenSource;
 
-/// Builds [`ClientCredentials`]: every setter is optional; [`build`](Self::build) checks everything.
+/// Builds [`ClientCredentials`]: every setter is optional, and [`build`](Self::build) checks everything.
 #[must_use = "a builder does nothing before `build()`"]
 #[derive(Clone)]
 pub struct ClientCredentialsBuilder {
-    pub(super) place: Place,
+    pub(super) server: Server,
     pub(super) auth: ClientAuth,
-    pub(super) issuer: Option<String>,
     #[cfg(feature = "dpop")]
-    pub(super) dpop: Option<DpopKey>,
+    dpop: Option<DpopKey>,
     pub(super) grant_type: String,
     pub(super) scopes: Vec<String>,
     pub(super) audience: Option<String>,
@@ -39,30 +45,24 @@ pub struct ClientCredentialsBuilder {
     pub(super) authorization_details: Option<serde_json::Value>,
     pub(super) params: Vec<(String, String)>,
     pub(super) client_id_in_body: bool,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) headers: Vec<Result<(HeaderName, HeaderValue), &'static str>>,
     pub(super) plain_hosts: Vec<String>,
-    pub(super) metadata_lifetime: Option<Duration>,
-    pub(super) pinned_origin: Option<String>,
-    #[cfg(feature = "shared")]
-    pub(super) shared: Option<crate::SealedStore>,
     pub(super) http_client: HttpClient,
-    pub(super) rules: Rules,
-    pub(super) exchange: exchange::Settings,
-    pub(super) retry: retry::Settings,
-    pub(super) cache: cache::Settings,
-    /// Setters that do not belong to the place.
-    pub(super) misplaced: Vec<&'static str>,
-    pub(super) clock: Clock,
-    /// Setters that were given a zero where it makes no sense.
-    pub(super) zero_durations: BTreeSet<&'static str>,
+    strict: bool,
+    refuse_narrower_scope: bool,
+    limits: Limits,
+    retry: RetryPolicy,
+    cache: CachePolicy,
+    #[cfg(feature = "shared")]
+    shared: Option<SealedStore>,
+    clock: Clock,
 }
 
 impl ClientCredentialsBuilder {
-    pub(super) fn new(place: Place, auth: ClientAuth) -> Self {
+    pub(super) fn new(server: Server, auth: ClientAuth) -> Self {
         ClientCredentialsBuilder {
-            place,
+            server,
             auth,
-            issuer: None,
             #[cfg(feature = "dpop")]
             dpop: None,
             grant_type: "client_credentials".to_owned(),
@@ -74,25 +74,22 @@ impl ClientCredentialsBuilder {
             client_id_in_body: false,
             headers: Vec::new(),
             plain_hosts: Vec::new(),
-            metadata_lifetime: None,
-            pinned_origin: None,
+            http_client: HttpClient::default(),
+            strict: false,
+            refuse_narrower_scope: false,
+            limits: Limits::new(),
+            retry: RetryPolicy::new(),
+            cache: CachePolicy::new(),
             #[cfg(feature = "shared")]
             shared: None,
-            http_client: HttpClient::default(),
-            rules: Rules::default(),
-            exchange: exchange::Settings::default(),
-            retry: retry::Settings::default(),
-            cache: cache::Settings::default(),
-            misplaced: Vec::new(),
             clock: Clock::System,
-            zero_durations: BTreeSet::new(),
         }
     }
 }
 
 /// # What is asked for
 impl ClientCredentialsBuilder {
-    /// Adds a scope (RFC 6749 section 3.3), or several separated by spaces.
+    /// Adds a scope (RFC 6749 section 3.3), or several separated by spaces. Each is sent once.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
@@ -132,33 +129,34 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Replaces `grant_type=client_credentials`, for servers that call the same thing otherwise (Zoom:
-    /// `account_credentials`).
+    /// Replaces `grant_type=client_credentials`, for servers that use a different grant name (Zoom: `account_credentials`).
     pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
         self.grant_type = grant_type.into();
         self
     }
 
-    /// Sends `client_id` in the form too, beside the `Authorization` header or a signed assertion. Some servers demand it
-    /// (Spring Authorization Server; Entra ID beside assertions), some refuse it.
-    pub fn client_id_in_body(mut self) -> Self {
-        self.client_id_in_body = true;
+    /// Sends `client_id` in the form too, in addition to the `Authorization` header or a signed assertion. Some servers demand it
+    /// (Spring Authorization Server; Entra ID with assertions), some refuse it.
+    pub fn client_id_in_body(mut self, send: bool) -> Self {
+        self.client_id_in_body = send;
         self
     }
 
-    /// Asks for tokens that are bound to `key` and of no use without it (RFC 9449); a bearer token is then refused.
+    /// Asks for tokens that are bound to `key` and useless without it (RFC 9449); a bearer token is then refused.
     ///
-    /// [`BearerAuth`](crate::BearerAuth) presents such a token by itself, with a proof for each request; other clients use
-    /// [`AccessToken::request_headers`]. Redirects of the client that calls the API have to be off: a proof is for one URL.
+    /// [`BearerAuth`](crate::BearerAuth) presents such a token with a proof for each request; other clients use
+    /// [`AccessToken::request_headers`](crate::AccessToken::request_headers). The client that calls the API must not follow
+    /// redirects: a proof is for one URL.
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials, DpopKey};
     /// # let auth = ClientAuth::none("billing");
-    /// ClientCredentials::builder("https://auth.example.com/token", auth).dpop(DpopKey::generate()).build()?;
+    /// ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .dpop(DpopKey::generate())
+    ///     .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     #[cfg(feature = "dpop")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
     pub fn dpop(mut self, key: impl Into<DpopKey>) -> Self {
         self.dpop = Some(key.into());
         self
@@ -169,89 +167,55 @@ impl ClientCredentialsBuilder {
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials};
     /// # let auth = ClientAuth::none("billing");
-    /// ClientCredentials::builder("https://auth.example.com/token", auth).header("user-agent", "billing/2.1").build()?;
+    /// ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .header("user-agent", "billing/2.1")
+    ///     .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
-    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
-        self.headers.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let name = name.try_into().map_err(|_| "has a name that no header can have");
+        let value = value.try_into().map_err(|_| "has a value with a character that headers cannot carry");
+        self.headers.push(name.and_then(|name| Ok((name, value?))));
         self
     }
 }
 
 /// # What is accepted
 impl ClientCredentialsBuilder {
-    /// Refuses responses that break RFC 6749 where leniency would be safe, as FAPI demands: another status than 200,
-    /// another content type than `application/json`, no `token_type`, `expires_in` that is not a whole number, a
-    /// token that is no b64token, `scope` that is not a string.
-    pub fn strict(mut self) -> Self {
-        self.rules.strict = true;
+    /// Refuses responses that break RFC 6749 where leniency would be safe, as FAPI demands: another status than 200, another
+    /// content type than `application/json`, no `token_type`, `expires_in` that is not a whole number, a token that is no
+    /// b64token, `scope` that is not a string. Default: false.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
         self
     }
 
     /// Makes a narrower scope than the one asked for an error. By default it is accepted, and
-    /// [`AccessToken::scope`] tells what was granted.
-    pub fn refuse_narrower_scope(mut self) -> Self {
-        self.rules.refuse_narrower_scope = true;
-        self
-    }
-
-    /// The largest response that is read. Default: 256 KiB.
-    pub fn max_response_bytes(mut self, bytes: usize) -> Self {
-        self.exchange.largest_response = bytes;
-        self
-    }
-
-    /// The longest access token. Default: 64 KiB.
-    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
-        self.rules.longest_token = bytes;
-        self
-    }
-
-    /// How much of a server's error text is kept. Default: 256 characters.
-    pub fn max_error_text(mut self, characters: usize) -> Self {
-        self.rules.longest_error_text = characters;
+    /// [`AccessToken::scope`](crate::AccessToken::scope) says what was granted.
+    pub fn refuse_narrower_scope(mut self, refuse: bool) -> Self {
+        self.refuse_narrower_scope = refuse;
         self
     }
 }
 
 /// # How the authorization server is reached
 impl ClientCredentialsBuilder {
-    /// Who the authorization server is (RFC 8414 section 2), exactly as it spells itself: the audience of the
-    /// assertions of `private_key_jwt` and `client_secret_jwt`.
-    ///
-    /// ```
-    /// use client_credentials::{ClientAuth, ClientCredentials};
-    /// let auth = ClientAuth::client_secret_jwt("billing", "a secret that is 32 characters long");
-    /// ClientCredentials::builder("https://auth.example.com/token", auth).issuer("https://auth.example.com").build()?;
-    /// # Ok::<(), client_credentials::Error>(())
-    /// ```
-    #[cfg(feature = "jwt")]
-    pub fn issuer(mut self, issuer: impl Into<String>) -> Self {
-        self.issuer = Some(issuer.into());
+    /// How long one token request may take, and how much of a response is read.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
-    /// Yields the builder of the HTTP client: for proxies, root certificates, DNS.
+    /// The HTTP client: for proxies, root certificates, DNS.
     ///
-    /// It is finished by us: no redirects, no decompression, no referer, no idle connections, no proxy for loopback
-    /// or plain `http`, our timeouts, certificates verified. What cannot be undone, and is yours to leave out: a
-    /// cookie store, default headers such as `Authorization` or `Host`, a TLS stack of your own
-    /// (`tls_backend_preconfigured`; without the feature `rustls` also `tls_danger_..`). A `User-Agent` is set with
-    /// [`header`](Self::header).
-    ///
-    /// ```
-    /// # use client_credentials::{ClientAuth, ClientCredentials};
-    /// # let auth = ClientAuth::none("billing");
-    /// ClientCredentials::builder("https://auth.example.com/token", auth)
-    ///     .http_client(|| reqwest::Client::builder().local_address(std::net::IpAddr::from([0, 0, 0, 0])))
-    ///     .build()?;
-    /// # Ok::<(), client_credentials::Error>(())
-    /// ```
-    ///
-    /// Clones of this builder share the clients that are made of it, and so do sources that are given clones of one
-    /// [`HttpClient`]: for thousands of sources in a process. Those that are given none share one too.
-    pub fn http_client(mut self, builder: impl Into<HttpClient>) -> Self {
-        self.http_client = builder.into();
+    /// Sources that are given clones of one [`HttpClient`] share its TLS configuration and the metadata of issuers; those that are
+    /// given none share one for the process.
+    pub fn http_client(mut self, http_client: HttpClient) -> Self {
+        self.http_client = http_client;
         self
     }
 
@@ -262,122 +226,190 @@ impl ClientCredentialsBuilder {
         self.plain_hosts.push(host.into());
         self
     }
+}
 
-    /// How long connecting may take, TLS included. Default: 5 s.
-    pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.exchange.connect_timeout = self.nonzero("connect_timeout", limit);
+/// # How tokens are kept
+impl ClientCredentialsBuilder {
+    /// When tokens are refreshed, how long a fetch may take, and how long to wait after a failed one.
+    pub fn cache(mut self, policy: CachePolicy) -> Self {
+        self.cache = policy;
         self
     }
 
-    /// How long one attempt may take as a whole. Default: 10 s.
-    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
-        let limit = self.nonzero("attempt_timeout", limit);
-        self.exchange.attempt_timeout = limit;
-        self.cache.attempt_timeout = limit;
+    /// How often, and at what pace, one fetch tries.
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
-    /// How long a flight may take: all attempts, the waits between them, reading the credential. Default: 30 s.
-    pub fn flight_deadline(mut self, limit: Duration) -> Self {
-        let limit = self.nonzero("flight_deadline", limit);
-        self.cache.flight_deadline = limit;
-        self.retry.deadline = limit;
+    /// Shares the token with all processes that have the same store, seal key and configuration (feature `shared`): a fleet asks
+    /// the authorization server as often as one process would.
+    ///
+    /// Sources whose configuration differs in anything that affects the token (issuer, endpoint or API, client, method, scope,
+    /// audience, resources, authorization details, parameters, headers except `User-Agent`, the certificate of mutual TLS, the key
+    /// of DPoP), or in what is accepted ([`strict`](Self::strict), [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not
+    /// share it; the secret or assertion may differ. A store that fails costs 100 ms now and then, and no token. See
+    /// [`Shared`](crate::Shared) and the [guide](crate::docs::sharing).
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
+    /// use client_credentials::{FileStore, SealedStore};
+    ///
+    /// let seal_key = Credential::file("/run/secrets/seal-key");
+    /// let store = SealedStore::new(FileStore::new("/var/cache/billing"), seal_key);
+    /// let secret = Credential::file("/run/secrets/client-secret");
+    /// let auth = ClientAuth::client_secret_basic("billing", secret);
+    /// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .shared(store)
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    #[cfg(feature = "shared")]
+    pub fn shared(mut self, store: SealedStore) -> Self {
+        self.shared = Some(store);
         self
     }
 
-    /// How often a flight tries; at least once. Default: 3.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.retry.attempts = attempts.max(1);
-        self
-    }
-
-    /// The wait between the attempts of a flight: a random part of `first`, doubling to `most`.
-    /// Default: 200 ms, 5 s.
-    pub fn attempt_backoff(mut self, first: Duration, most: Duration) -> Self {
-        self.retry.backoff = Backoff::new(first, most);
-        self
-    }
-
-    /// Up to which `Retry-After` a flight waits itself instead of failing. Default: 5 s.
-    pub fn attempt_retry_after_limit(mut self, limit: Duration) -> Self {
-        self.retry.longest_retry_after = limit;
+    /// Uses this clock instead of the system clock (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
+        self.clock = Clock::Manual(clock.clone());
         self
     }
 }
 
 impl ClientCredentialsBuilder {
-    /// Checks everything and assembles the source. No I/O but for the system's root certificates; works outside a
-    /// runtime, and in a `LazyLock`.
+    /// Checks everything and assembles the source. No I/O except for the system's root certificates; works outside a runtime, and
+    /// in a `LazyLock`.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, ErrorKind};
     ///
     /// let auth = ClientAuth::client_secret_basic("", "secret");
-    /// let error = ClientCredentials::builder("http://auth.example.com/token", auth).build().unwrap_err();
+    /// let builder = ClientCredentials::builder("http://auth.example.com/token", auth);
+    /// let error = builder.build().unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Configuration);
-    /// assert!(error.to_string().contains("client_id") && error.to_string().contains("token_endpoint"));
+    /// assert!(error.to_string().contains("client_id"));
+    /// assert!(error.to_string().contains("token_endpoint"));
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`], whose text names every fault at once.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), whose text names every fault at once.
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
         let located = self.locate(&mut faults);
-        #[cfg(feature = "jwt")]
-        self.check_audience(&mut faults);
-        for setter in &self.misplaced {
-            faults.add(setter, "is for for_resource");
-        }
-        for (field, flaw) in self.auth.faults() {
-            faults.add(field, flaw);
-        }
-        #[cfg(feature = "dpop")]
-        if let Some(flaw) = self.dpop.as_ref().and_then(DpopKey::fault) {
-            faults.add("dpop", flaw);
-        }
-        for setter in &self.zero_durations {
-            faults.add(setter, "must be more than zero");
-        }
-        #[cfg(feature = "shared")]
-        self.check_sharing(&mut faults);
+        self.check(&mut faults);
         let params = self.wire_params(&mut faults);
-        self.check_headers(&mut faults);
+        let headers = self.wire_headers(&mut faults);
         let located = match located {
-            Some(located) if faults.0.is_empty() => located,
+            Some(located) if faults.is_empty() => located,
             _ => return Err(faults.into_error()),
         };
         if let Some(_plain) = located.plain.filter(|url| !is_loopback(url)) {
-            event!(warn, url = %exchange::Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
+            event!(warn, url = %Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
         }
+        self.cache.takeover_after.get_or_insert(self.limits.attempt_timeout);
+        let rules = Rules {
+            strict: self.strict,
+            asked_scope: params.scope().map(Into::into),
+            refuse_narrower_scope: self.refuse_narrower_scope,
+            longest_token: self.limits.max_token_bytes,
+            longest_error_text: self.limits.max_error_text,
+        };
         #[cfg(feature = "shared")]
-        let sharing = super::sharing::Sharing::of(&mut self, &located.first, &params);
-        self.rules.asked_scope = params.scope().map(Into::into);
+        let sharing = self.sharing(&located.first, &params, &headers, &rules);
         let ledger = Arc::new(Ledger::default());
+        let reach = Reach { limits: self.limits, named_hosts: located.named_hosts };
         let grant = Grant {
-            exchange: Exchange::new(self.http_client, &located.first, self.exchange)?,
+            exchange: Exchange::new(
+                self.http_client.clients().clone(),
+                &located.first,
+                &headers,
+                reach,
+                self.clock.clone(),
+            )?,
             endpoint: located.endpoint,
             auth: self.auth,
             params,
-            rules: self.rules,
+            rules,
             #[cfg(feature = "dpop")]
             dpop: self.dpop,
             clock: self.clock.clone(),
             ledger: Arc::clone(&ledger),
-            told_scope: AtomicBool::new(false),
+            narrower: Once::default(),
+            unlisted: Once::default(),
         };
-        let source = Retrying { source: grant, settings: self.retry };
+        let source = Retrying { source: grant, policy: self.retry, deadline: self.cache.fetch_timeout };
+        let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
-        let source = super::sharing::Sharing::around(sharing, source, self.clock.clone());
+        let source = match sharing {
+            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone()),
+            None => source,
+        };
         let cached = Cached::assemble(Arc::new(source), self.cache, self.clock, fastrand::Rng::new());
-        Ok(ClientCredentials(cached, ledger))
+        Ok(ClientCredentials::new(cached, ledger))
+    }
+
+    /// What can be judged field by field.
+    fn check(&self, faults: &mut Faults) {
+        faults.extend(self.auth.faults(self.server.names_issuer()));
+        #[cfg(feature = "dpop")]
+        if let Some(flaw) = self.dpop.as_ref().and_then(DpopKey::fault) {
+            faults.add("dpop", flaw);
+        }
+        faults.extend(self.plain_hosts.iter().filter_map(|host| Some(("dangerously_allow_http", host_flaw(host)?))));
+        faults.extend(self.limits.faults());
+        faults.extend(self.cache.faults());
+        faults.extend(self.retry.faults());
+        #[cfg(feature = "shared")]
+        if let Some(store) = &self.shared {
+            faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));
+            // Two clients whose assertions alone tell them apart would have each other's tokens.
+            if self.auth.id().is_empty() {
+                faults.add("shared", "needs to know whose token it is: give ClientAssertion::client_id");
+            }
+        }
+    }
+
+    #[cfg(feature = "shared")]
+    fn sharing(
+        &self,
+        endpoint: &url::Url,
+        params: &crate::grant::request::Params,
+        headers: &http::HeaderMap,
+        rules: &Rules,
+    ) -> Option<super::sharing::Sharing> {
+        use crate::shared::key::{Asked, Key, Place};
+        let store = self.shared.clone()?;
+        let api: Vec<String>;
+        let place = match &self.server.0 {
+            Known::TokenEndpoint(_) => Place::TokenEndpoint(endpoint),
+            Known::Issuer(issuer) => Place::Issuer(&issuer.issuer),
+            Known::Resource(resource) => {
+                api = resource.parts();
+                Place::Resource(&api)
+            }
+        };
+        let auth = &self.auth;
+        let asked = Asked { place, client_id: auth.id(), method: auth.name(), params, headers, rules };
+        Some(super::sharing::Sharing {
+            store,
+            key: Key::of_grant(&asked),
+            bound_to: crate::shared::BoundTo {
+                #[cfg(feature = "dpop")]
+                key: self.dpop.clone(),
+                #[cfg(feature = "mtls")]
+                certificate: auth.is_mutual_tls().then(|| auth.clone()),
+            },
+        })
     }
 }
 
 impl fmt::Debug for ClientCredentialsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the endpoint as given: it may have a secret in its query or before its host.
         f.debug_struct("ClientCredentialsBuilder")
+            .field("server", &self.server)
             .field("auth", &self.auth)
             .field("scopes", &self.scopes)
             .finish_non_exhaustive()

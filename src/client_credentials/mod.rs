@@ -1,70 +1,107 @@
-//! The paved path: a builder that validates everything and assembles the chain, and the handle it makes.
+//! The main type: a builder that checks everything and assembles the chain, and the handle that it makes.
 
 mod builder;
-mod check;
-mod keeping;
-mod place;
-mod resource;
+mod faults;
+mod http_client;
+mod locate;
+mod request;
+mod server;
 #[cfg(feature = "shared")]
 mod sharing;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cache::Cached;
+use crate::cache::{Cached, Fetches};
 use crate::client_auth::ClientAuth;
-use crate::grant::{Ledger, Quota, TokenRequests};
-use crate::{AccessToken, TokenFuture, TokenSource};
+use crate::future::TokenFuture;
+use crate::grant::{Ledger, Quota};
+use crate::source::TokenSource;
+use crate::token::AccessToken;
 pub use builder::ClientCredentialsBuilder;
-use place::Place;
-#[cfg(feature = "shared")]
-use sharing::Chain;
+pub use http_client::HttpClient;
+pub use server::{Issuer, ProtectedResource, Server};
 
-/// What is behind the cache.
-#[cfg(not(feature = "shared"))]
-type Chain = crate::retry::Retrying<crate::grant::Grant>;
-
-/// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, kept, renewed in time, shared.
+/// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, cached, refreshed in time, shared.
 ///
-/// A handle: a clone is a reference count and shares the token. Make one per authorization server, client and scope,
-/// and clone it wherever it is needed. What `token()` does when is told at [`Cached`].
+/// A handle: a clone is a reference count and shares the token. Make one per authorization server, client and scope, and clone it
+/// wherever it is needed. See [`Cached`] for what `token()` does when.
 ///
 /// ```no_run
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential};
 ///
 /// # async fn run(http: reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
+/// let secret = Credential::env("CLIENT_SECRET");
+/// let auth = ClientAuth::client_secret_basic("billing", secret);
+/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+///     .scope("invoices:read")
+///     .build()?;
 ///
-/// let request = http.get("https://api.example.com/invoices");
-/// let response = request.header("authorization", tokens.token().await?.authorization()).send().await?;
+/// let response = http
+///     .get("https://api.example.com/invoices")
+///     .header("authorization", tokens.token().await?.authorization())
+///     .send()
+///     .await?;
 /// # Ok(()) }
 /// ```
-///
-/// # Cancel safety
-///
-/// Dropping the future of `token()` abandons the wait; the request goes on, and its token serves the next caller.
 #[derive(Clone)]
-pub struct ClientCredentials(Cached<Chain>, Arc<Ledger>);
+pub struct ClientCredentials {
+    tokens: Cached<Box<dyn TokenSource>>,
+    ledger: Arc<Ledger>,
+}
 
 impl ClientCredentials {
-    /// Starts with what is required: where to ask, and how to prove who asks.
+    /// Starts with what is required: where to ask, and how the client authenticates.
     ///
-    /// `token_endpoint` is an `https` URL; plain `http` is accepted for loopback addresses and `localhost`, and for
-    /// hosts named to [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query is kept.
-    #[must_use = "a builder does nothing before `build()`"]
-    pub fn builder(token_endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(Place::TokenEndpoint(token_endpoint.to_owned()), auth)
+    /// `server` is the URL of the token endpoint, an [`Issuer`] or a [`ProtectedResource`]. URLs are `https`; plain `http` is
+    /// accepted for loopback addresses and `localhost`, and for hosts given to
+    /// [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query of the token endpoint is kept.
+    pub fn builder(server: impl Into<Server>, auth: impl Into<ClientAuth>) -> ClientCredentialsBuilder {
+        ClientCredentialsBuilder::new(server.into(), auth.into())
     }
 
-    /// How often this source and its clones asked the token endpoint, and why.
-    pub fn requests(&self) -> TokenRequests {
-        self.1.requests()
+    fn new(tokens: Cached<Box<dyn TokenSource>>, ledger: Arc<Ledger>) -> Self {
+        ClientCredentials { tokens, ledger }
     }
 
-    /// What the token endpoint last said of its limits, be it with a token or an error; `None` if it never did.
+    /// A token that may be used now.
+    ///
+    /// # Errors
+    ///
+    /// See [`ErrorKind`](crate::ErrorKind) for what each kind means and what to do. None is permanent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the wait. The token request goes on, and its token serves the next caller.
+    #[inline]
+    pub fn token(&self) -> TokenFuture<'_> {
+        self.tokens.token()
+    }
+
+    /// The API refused `token`: the next call of [`token`](Self::token) waits for another one. A rejection of any other token than
+    /// the current one does nothing. Cheap, and without I/O.
+    pub fn reject(&self, token: &AccessToken) {
+        self.tokens.reject(token);
+    }
+
+    /// How many fetches this source and its clones have started, and why.
+    pub fn fetches(&self) -> Fetches {
+        self.tokens.fetches()
+    }
+
+    /// How many token requests were sent or tried, retries included. Requests for metadata do not count.
+    pub fn token_requests(&self) -> u64 {
+        self.ledger.requests()
+    }
+
+    /// What the token endpoint last said of its limits, with a token or an error; `None` if it never did.
     pub fn quota(&self) -> Option<Quota> {
-        self.1.quota()
+        self.ledger.quota()
+    }
+
+    #[cfg(feature = "pool")]
+    pub(crate) fn is_fetching(&self) -> bool {
+        self.tokens.is_fetching()
     }
 }
 
@@ -72,16 +109,16 @@ impl ClientCredentials {
 impl TokenSource for ClientCredentials {
     #[inline]
     fn token(&self) -> TokenFuture<'_> {
-        self.0.token()
+        self.token()
     }
 
     fn reject(&self, token: &AccessToken) {
-        self.0.reject(token);
+        self.reject(token);
     }
 }
 
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ClientCredentials").field(&self.0).finish()
+        f.debug_tuple("ClientCredentials").field(&self.tokens).finish()
     }
 }

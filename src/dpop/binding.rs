@@ -1,11 +1,7 @@
 //! What a token is bound to: a key that signs a proof for each request (RFC 9449 section 4).
 
 use std::fmt;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -15,11 +11,13 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::nonces::{Nonces, Role};
-use crate::cache::Runtime;
-use crate::cache::clock::Moment;
+use super::nonces::Nonces;
+use super::request::{DPOP, demands_nonce};
+use crate::contained::{Panicked, contained_future};
+use crate::error::{Error, ErrorKind};
+use crate::possession::{Possession, Proof, Proving, Role};
+use crate::runtime::Runtime;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
-use crate::{AccessToken, Error, ErrorKind};
 
 pub(crate) struct Binding {
     key: Key,
@@ -62,40 +60,49 @@ impl Binding {
         header.insert("jwk".to_owned(), Value::Object(public.members()));
         Binding { key, header: jws::header(header), thumbprint: public.thumbprint(), nonces: Arc::clone(nonces) }
     }
+}
 
-    /// The public key, by its SHA-256.
-    pub(crate) fn thumbprint(&self) -> &str {
+impl Possession for Binding {
+    fn scheme(&self) -> &'static str {
+        "DPoP"
+    }
+
+    fn thumbprint(&self) -> &str {
         &self.thumbprint
     }
 
-    /// The value of the header `DPoP` for one request, good for that one; `token` is what goes along with it, `demanded` the
-    /// nonce of the answer that wants this request repeated: meanwhile others may have brought another one.
-    pub(crate) async fn proof(
-        &self,
-        role: Role,
-        method: &str,
-        url: &Url,
-        token: Option<&AccessToken>,
-        now: Moment,
-        demanded: Option<&str>,
-    ) -> Result<HeaderValue, Error> {
+    fn prove<'a>(&'a self, request: Proving<'a>) -> Proof<'a> {
+        Box::pin(async move { Ok((DPOP, self.proof(request).await?)) })
+    }
+
+    fn hear<'h>(&self, role: Role, url: &Url, headers: &'h HeaderMap) -> Option<&'h str> {
+        self.nonces.hear(role, url, headers)
+    }
+
+    fn demands_nonce(&self, headers: &HeaderMap) -> bool {
+        demands_nonce(headers)
+    }
+}
+
+impl Binding {
+    /// The value of the header `DPoP` for one request.
+    async fn proof(&self, request: Proving<'_>) -> Result<HeaderValue, Error> {
         let mut claims = json!({
             "jti": jws::jti()?,
-            "htm": method,
-            "htu": bare(url).as_str(),
-            "iat": jws::issued_at(now.wall())?,
+            "htm": request.method,
+            "htu": bare(request.url).as_str(),
+            "iat": jws::issued_at(request.now.wall())?,
         });
         let mut add = |name: &str, value: String| {
             if let Some(claims) = claims.as_object_mut() {
                 claims.insert(name.to_owned(), value.into());
             }
         };
-        if let Some(token) = token {
-            let hash = digest::digest(&digest::SHA256, token.expose_secret().as_bytes());
-            add("ath", URL_SAFE_NO_PAD.encode(hash));
+        if let Some(token) = request.token {
+            add("ath", URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes())));
         }
-        let nonce = demanded.map(Into::into);
-        if let Some(nonce) = nonce.or_else(|| self.nonces.last(role, url)) {
+        let nonce = request.nonce.map(Into::into);
+        if let Some(nonce) = nonce.or_else(|| self.nonces.last(request.role, request.url)) {
             add("nonce", nonce);
         }
         let message = jws::signing_input(&self.header, &claims);
@@ -103,10 +110,10 @@ impl Binding {
             Key::Here(key) => key.sign(message.as_bytes()).ok_or_else(unsigned)?,
             Key::Elsewhere(signer) => {
                 let signature = signature(&**signer, message.as_bytes());
-                match role {
-                    // Inside a flight, which has a deadline and outlives a panic.
+                match request.role {
+                    // Inside a fetch, which has a timeout and contains a panic.
                     Role::Authorization => signature.await?,
-                    Role::Resource => contained(signature).await?,
+                    Role::Resource => bounded(signature).await?,
                 }
             }
         };
@@ -115,43 +122,25 @@ impl Binding {
         value.set_sensitive(true);
         Ok(value)
     }
-
-    /// Remembers the nonce of a response from `url`, and tells it.
-    pub(crate) fn hear<'a>(&self, role: Role, url: &Url, headers: &'a HeaderMap) -> Option<&'a str> {
-        self.nonces.hear(role, url, headers)
-    }
 }
 
 /// 10 s: as long as a whole attempt at the token endpoint may take.
 const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 
-/// Before a request to an API there is no flight around the signer: neither its silence nor its panic is the request's.
-async fn contained(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
-    let failed = |text: String| Error::new(ErrorKind::Credential, text).transient();
-    let mut signature = pin!(signature);
+/// Before a request to an API there is no fetch around the signer: neither its silence nor its panic is the request's.
+async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
+    let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
+    let signature = contained_future(signature);
     // Without timers only the caller's own deadline is left.
-    let limit = match Runtime::current() {
-        Runtime::Ready(_) => Some(tokio::time::sleep(LONGEST_SIGNING)),
-        Runtime::Unfit(_) => None,
+    let signed = match Runtime::current() {
+        Runtime::Ready(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
+        Runtime::Unfit(_) => Ok(signature.await),
     };
-    let mut limit = pin!(limit);
-    poll_fn(|cx| {
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let signed = signature.as_mut().poll(cx);
-            let limit = limit.as_mut().as_pin_mut();
-            let late = signed.is_pending() && limit.is_some_and(|limit| limit.poll(cx).is_ready());
-            (signed, late)
-        }));
-        match polled {
-            Ok((Poll::Ready(signed), _)) => Poll::Ready(signed),
-            Ok((Poll::Pending, true)) => {
-                Poll::Ready(Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))))
-            }
-            Ok((Poll::Pending, false)) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(failed("the signer panicked (its message went to the panic hook)".to_owned()))),
-        }
-    })
-    .await
+    match signed {
+        Ok(Ok(signed)) => signed,
+        Ok(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
+        Err(_) => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
+    }
 }
 
 /// `htu` (RFC 9449 section 4.2): without query and fragment; and what stands before the host is nobody's business.
@@ -166,7 +155,7 @@ fn bare(url: &Url) -> Url {
 }
 
 fn unsigned() -> Error {
-    Error::new(ErrorKind::Credential, "the DPoP proof could not be signed").transient()
+    Error::of(ErrorKind::Credential, "the DPoP proof could not be signed").transient()
 }
 
 impl fmt::Debug for Binding {

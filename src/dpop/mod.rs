@@ -5,17 +5,19 @@ mod nonces;
 mod request;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 
-use crate::client_auth::{LastGood, unusable};
+use crate::credential::{Credential, LastGood, unusable};
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::possession::Possession;
 use crate::signing::{Signer, SigningKey};
-use crate::{Credential, Error};
 pub(crate) use binding::Binding;
-pub(crate) use nonces::{Nonces, Role};
-pub(crate) use request::DPOP;
-#[cfg(any(test, fuzzing, feature = "middleware", feature = "tower"))]
+pub(crate) use nonces::Nonces;
+pub use request::Retry;
+#[cfg(any(test, fuzzing))]
 pub(crate) use request::demands_nonce;
 
 /// The key that DPoP tokens are bound to (RFC 9449).
@@ -40,14 +42,13 @@ pub(crate) use request::demands_nonce;
 ///   a key that is registered with the authorization server. It is read anew for each attempt to fetch a token; while
 ///   the new text is not a usable key, the previous key stays in use. A token stays bound to the key that it was fetched
 ///   with.
-/// - [`signer`](Self::signer): the key stays in a KMS or an HSM, which is then asked for each request.
+/// - [`from_signer`](Self::from_signer): the key stays in a KMS or an HSM, which is then asked for each request.
 ///
 /// # Errors
 ///
 /// A value or variable that is no such key is a fault that `build()` reports. In a file it is an error of kind
 /// [`Credential`](crate::ErrorKind::Credential) when it is read.
 #[derive(Clone)]
-#[cfg_attr(docsrs, doc(cfg(feature = "dpop")))]
 pub struct DpopKey {
     place: Place,
     nonces: Arc<Nonces>,
@@ -56,7 +57,7 @@ pub struct DpopKey {
 #[derive(Clone)]
 enum Place {
     /// Made when it is needed first.
-    Here(Arc<Mutex<Option<Arc<Binding>>>>),
+    Here(Arc<Lock<Option<Arc<Binding>>>>),
     Credential(Credential, LastGood<Binding>),
     Elsewhere(Result<Arc<Binding>, String>),
 }
@@ -85,10 +86,10 @@ impl DpopKey {
     ///     }
     /// }
     /// # async fn ask_the_service(_: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
-    /// let key = DpopKey::signer(Kms, r#"{"kty":"EC","crv":"P-256",
+    /// let key = DpopKey::from_signer(Kms, r#"{"kty":"EC","crv":"P-256",
     ///     "x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs", "y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#);
     /// ```
-    pub fn signer(signer: impl Signer + 'static, public_key: &str) -> Self {
+    pub fn from_signer(signer: impl Signer + 'static, public_key: &str) -> Self {
         let nonces = Arc::default();
         let binding = Binding::to_signer(Arc::new(signer), public_key, &nonces);
         let place = Place::Elsewhere(binding.map(Arc::new));
@@ -115,8 +116,7 @@ impl DpopKey {
     pub(crate) async fn binding(&self) -> Result<Arc<Binding>, Error> {
         match &self.place {
             Place::Here(made) => {
-                // A panic cannot leave anything half done in there.
-                let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut made = made.lock();
                 if let Some(binding) = &*made {
                     return Ok(Arc::clone(binding));
                 }

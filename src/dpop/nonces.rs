@@ -1,11 +1,13 @@
 //! The nonces that servers hand out (RFC 9449 sections 8 and 9): the last one of each, from any response.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderName};
 use url::Url;
+
+use crate::bounded::Bounded;
+use crate::lock::Lock;
+use crate::possession::Role;
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// 1 KiB: real ones have less than 200 bytes, and each proof carries one.
@@ -13,19 +15,12 @@ const LONGEST: usize = 1024;
 /// As many origins as one client talks to, many times over; beyond it one is forgotten, which costs one repetition.
 const MOST: usize = 256;
 
-/// A server in one of its parts: its nonces as an authorization server need not be those of its APIs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    Authorization,
-    Resource,
-}
-
 #[derive(Default)]
-pub(crate) struct Nonces(Mutex<BTreeMap<(Role, String), String>>);
+pub(crate) struct Nonces(Lock<Bounded<(Role, String), String, MOST>>);
 
 impl Nonces {
     pub(crate) fn last(&self, role: Role, url: &Url) -> Option<String> {
-        self.lock().get(&place(role, url)).cloned()
+        self.0.lock().get(&place(role, url)).cloned()
     }
 
     /// Remembers the nonce of a response from `url`, and tells it.
@@ -36,25 +31,9 @@ impl Nonces {
         let bytes = nonce.as_bytes();
         let fine = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(nqchar);
         let nonce = nonce.to_str().ok().filter(|_| fine)?;
-        let mut all = self.lock();
-        let place = place(role, url);
-        match all.get_mut(&place) {
-            // The usual case on every response of some servers: nothing is copied.
-            Some(last) if last == nonce => {}
-            Some(last) => nonce.clone_into(last),
-            None => {
-                if all.len() >= MOST {
-                    all.pop_first();
-                }
-                all.insert(place, nonce.to_owned());
-            }
-        }
+        // The one that was heard longest ago is forgotten first, whosever it is.
+        self.0.lock().insert(place(role, url), nonce.to_owned());
         Some(nonce)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Role, String), String>> {
-        // A panic cannot leave anything half done in there.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,7 +43,7 @@ fn place(role: Role, url: &Url) -> (Role, String) {
 
 impl fmt::Debug for Nonces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Nonces({})", self.lock().len())
+        f.write_str("Nonces")
     }
 }
 
@@ -122,6 +101,6 @@ mod tests {
             nonces.hear(Role::Resource, &api, &headers(b"n"));
             assert!(nonces.last(Role::Resource, &api).is_some());
         }
-        assert_eq!(nonces.lock().len(), MOST);
+        assert_eq!(nonces.0.lock().len(), MOST);
     }
 }

@@ -8,11 +8,12 @@ use serde_json::Value;
 use url::Url;
 
 use super::*;
-use crate::cache::clock::{Clock, manual};
+use crate::clock::{Clock, manual};
+use crate::error::ErrorKind;
 use crate::signing::tests::p256;
 use crate::signing::{SigningAlgorithm, SigningFuture};
+use crate::token::AccessToken;
 use crate::token::{Holder, Terms};
-use crate::{AccessToken, ErrorKind};
 
 /// Of the manual clock.
 const NOW: u64 = 1_790_000_000;
@@ -148,8 +149,8 @@ fn without_a_runtime_a_signer_is_waited_for() {
 #[test]
 fn what_is_wrong_with_a_key_is_told_when_the_source_is_built() {
     let built = |key: DpopKey| {
-        let auth = crate::ClientAuth::client_secret_basic("billing", "secret");
-        crate::ClientCredentials::builder("https://auth.example.com/token", auth)
+        let auth = crate::client_auth::ClientAuth::client_secret_basic("billing", "secret");
+        crate::client_credentials::ClientCredentials::builder("https://auth.example.com/token", auth)
             .dpop(key)
             .build()
             .map(drop)

@@ -1,9 +1,11 @@
 //! One hardened round trip: the only place that talks to an authorization server.
 
 mod certificate;
-mod clients;
+mod client;
 mod hardened;
-mod public;
+mod limits;
+mod message;
+mod public_only;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,24 +17,30 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client_auth::TlsIdentity;
-use crate::error::Cause;
-use crate::grant::request::Request;
-use crate::{Error, ErrorKind};
+use crate::address::{NamedHosts, NotPublic, Shown};
+use crate::clock::Clock;
+use crate::error::{Cause, Error, ErrorKind};
+use crate::tls_identity::TlsIdentity;
 use certificate::tls_refusal;
-use clients::Clients;
-pub use clients::HttpClient;
-pub(crate) use hardened::is_loopback;
-#[cfg(any(feature = "middleware", feature = "tower"))]
-pub(crate) use hardened::is_loopback_host;
-pub(crate) use public::NamedHosts;
-use public::NotPublic;
+pub(crate) use client::ClientFactory;
+use client::Clients;
+pub use limits::Limits;
+pub(crate) use message::{Request, Response, foreign_encoding, retry_after};
 
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
     clients: Clients,
     headers: HeaderMap,
-    settings: Settings,
+    reach: Reach,
+    clock: Clock,
+}
+
+/// How far an exchange may go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) limits: Limits,
+    /// Other hosts than these have to be at public addresses. `None`: any host may be anywhere.
+    pub(crate) named_hosts: Option<NamedHosts>,
 }
 
 /// Whom to ask.
@@ -45,57 +53,31 @@ pub(crate) struct Peer<'a> {
     pub(crate) identity: Option<&'a Arc<TlsIdentity>>,
 }
 
-/// What came back, complete.
-pub(crate) struct Response {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Zeroizing<Vec<u8>>,
-}
-
-/// What the user decides about an exchange.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    /// 5 s: a TCP handshake that loses its first two packets (1 s, 2 s) still succeeds.
-    pub(crate) connect_timeout: Duration,
-    /// 10 s for everything: name, connection, TLS, request, response to its last byte.
-    pub(crate) attempt_timeout: Duration,
-    /// 256 KiB: the largest token with its surroundings, several times over.
-    pub(crate) largest_response: usize,
-    pub(crate) headers: HeaderMap,
-    /// Other hosts than these have to be at public addresses. `None`: any host may be anywhere.
-    pub(crate) named_hosts: Option<NamedHosts>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Settings {
-            connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(10),
-            largest_response: 256 * 1024,
-            headers: HeaderMap::new(),
-            named_hosts: None,
-        }
-    }
-}
-
 /// What a bare `User-Agent` of a library would be blocked for by some servers (Reddit, firewalls).
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
     /// Makes the client for `first`, so that a closure that yields none is found out at once.
-    pub(crate) fn new(http_client: HttpClient, first: &Url, settings: Settings) -> Result<Self, Error> {
+    /// `extra` are headers of the user's, in place of ours.
+    pub(crate) fn new(
+        factory: ClientFactory,
+        first: &Url,
+        extra: &HeaderMap,
+        reach: Reach,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         // GitHub answers with a form without it.
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         // Without a charset, which some servers refuse; `header()` can add it for those that demand it.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        for (name, value) in &settings.headers {
+        for (name, value) in extra {
             headers.insert(name, value.clone());
         }
-        let clients = Clients::new(http_client);
-        clients.client(first, None, &settings)?;
-        Ok(Exchange { clients, headers, settings })
+        let clients = Clients::new(factory);
+        clients.client(first, None, &reach)?;
+        Ok(Exchange { clients, headers, reach, clock })
     }
 
     /// Sends a form.
@@ -126,24 +108,28 @@ impl Exchange {
 
     /// How long one attempt may take.
     pub(crate) fn attempt_timeout(&self) -> Duration {
-        self.settings.attempt_timeout
+        self.reach.limits.attempt_timeout
     }
 
     async fn within_time(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
-        let limit = self.settings.attempt_timeout;
+        let limit = self.reach.limits.attempt_timeout;
         match tokio::time::timeout(limit, self.round_trip(peer, outgoing)).await {
-            Ok(result) => result,
+            Ok(result) => result.inspect_err(|error| {
+                if error.kind() == ErrorKind::Tls {
+                    self.clients.renew(self.clock.now());
+                }
+            }),
             Err(_) => Err(peer.transport(format_args!("gave no complete response within {limit:?}"))),
         }
     }
 
     async fn round_trip(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
-        let largest = self.settings.largest_response;
-        let named = self.settings.named_hosts.as_ref();
+        let largest = self.reach.limits.max_response_bytes;
+        let named = self.reach.named_hosts.as_ref();
         if let Some(flaw) = named.and_then(|hosts| hosts.flaw(peer.url)) {
             return Err(peer.not_public(&flaw));
         }
-        let client = self.clients.client(peer.url, peer.identity, &self.settings)?;
+        let client = self.clients.client(peer.url, peer.identity, &self.reach)?;
         let mut incoming = client.execute(outgoing).await.map_err(|e| peer.failed("could not be reached", e))?;
         let status = incoming.status();
         // A bare body, of which nobody can tell whether it is complete.
@@ -179,7 +165,7 @@ impl Exchange {
 
 impl Peer<'_> {
     fn transport(&self, what: impl fmt::Display) -> Error {
-        Error::new(ErrorKind::Transport, format!("{} at {} {what}", self.name, Shown(self.url))).transient()
+        Error::of(ErrorKind::Transport, format!("{} at {} {what}", self.name, Shown(self.url))).transient()
     }
 
     /// reqwest's own classes of errors are not trusted: what fails here is transport, but for certificates.
@@ -188,9 +174,9 @@ impl Peer<'_> {
             return self.not_public(flaw);
         }
         let error = match tls_refusal(&e) {
-            true => Error::new(
+            true => Error::of(
                 ErrorKind::Tls,
-                format!("no trust between us and {} at {} (TLS certificate)", self.name, Shown(self.url)),
+                format!("TLS certificate verification failed for {} at {}", self.name, Shown(self.url)),
             ),
             false => self.transport(what),
         };
@@ -199,12 +185,12 @@ impl Peer<'_> {
 
     fn not_public(&self, flaw: &NotPublic) -> Error {
         let text = format!("{} at {} {flaw}", self.name, Shown(self.url));
-        Error::new(ErrorKind::Response, text)
+        Error::of(ErrorKind::Response, text)
     }
 
     fn too_large(&self, status: StatusCode, largest: usize) -> Error {
         let text = format!("the response of {} is larger than {largest} bytes", self.name);
-        Error::new(ErrorKind::Response, text).with_status(status)
+        Error::of(ErrorKind::Response, text).with_status(status)
     }
 }
 
@@ -215,20 +201,6 @@ fn cause(e: reqwest::Error) -> Cause {
 }
 
 const LONGEST_CAUSE: usize = 256;
-
-/// A URL without what may be secret in it: `https://host:port/path`.
-pub(crate) struct Shown<'a>(pub(crate) &'a Url);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut url = self.0.clone();
-        url.set_query(None);
-        url.set_fragment(None);
-        // Metadata can name an endless one.
-        const LONGEST: usize = 256;
-        url.as_str().chars().take(LONGEST).try_for_each(|c| fmt::Write::write_char(f, c))
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -248,9 +220,8 @@ mod tests {
             }
         });
         let url = Url::parse(&endpoint).unwrap();
-        let exchange =
-            Exchange::new(HttpClient::new(|| reqwest::Client::builder().http09_responses()), &url, Settings::default())
-                .unwrap();
+        let factory = ClientFactory::new(|| reqwest::Client::builder().http09_responses());
+        let exchange = Exchange::new(factory, &url, &HeaderMap::new(), Reach::default(), Clock::System).unwrap();
         let request = Request { headers: HeaderMap::new(), body: Zeroizing::new(b"a=b".to_vec()) };
         let peer = Peer { name: "the token endpoint", url: &url, identity: None };
         assert!(exchange.send(peer, request).await.is_err());

@@ -1,34 +1,32 @@
 //! Turns one exchange into one token (RFC 6749 section 4.4).
 
-mod members;
 mod quota;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
-mod server_text;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cache::clock::Clock;
+use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence};
+use crate::clock::Clock;
 #[cfg(feature = "dpop")]
-use crate::dpop::{DPOP, DpopKey, Role};
+use crate::dpop::DpopKey;
+use crate::error::{Error, ErrorKind};
 use crate::event::event;
-use crate::exchange::{Exchange, Peer, Shown};
+use crate::exchange::{Exchange, Peer};
+use crate::future::TokenFuture;
 use crate::metadata::{Endpoint, Found};
-use crate::token::{Binding, Holder};
-use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
-#[cfg(any(feature = "jwt", feature = "shared"))]
-pub(crate) use members::wipe;
-pub(crate) use members::{Flaw, Members};
+use crate::once::Once;
+use crate::possession::{Possession, Proving, Role};
+use crate::server_text::Masks;
+use crate::source::TokenSource;
+use crate::token::{AccessToken, Holder};
 pub(crate) use quota::Ledger;
-pub use quota::{Quota, TokenRequests};
+pub use quota::Quota;
 use request::Params;
 use response::Rules;
-pub(crate) use response::{foreign_encoding, retry_after};
-pub(crate) use server_text::Masks;
 
 /// One attempt at the client credentials grant.
 pub(crate) struct Grant {
@@ -42,15 +40,26 @@ pub(crate) struct Grant {
     pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger>,
-    /// A narrower scope was told once.
-    pub(crate) told_scope: AtomicBool,
+    /// A narrower scope was granted.
+    pub(crate) narrower: Once,
+    /// The metadata does not list the client's method.
+    pub(crate) unlisted: Once,
 }
 
 impl Grant {
     /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
     /// been rotated, and one of two may not be active yet, or not any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
-        let found = self.endpoint.find(&self.exchange, &self.auth, &self.clock).await?;
+        let found = self.endpoint.find(&self.exchange, &self.clock).await?;
+        // Real lists are wrong, and a weaker method would be a gift to whoever forges one.
+        if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
+            event!(
+                warn,
+                issuer = found.issuer.as_deref(),
+                method = self.auth.name(),
+                "the authorization server's metadata does not list the client's authentication method: it is used all the same"
+            );
+        }
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
@@ -72,44 +81,54 @@ impl Grant {
             match self.ask(&found, &evidence).await {
                 Ok(token) => {
                     self.auth.accept(*place);
-                    self.tell_narrower_scope(&token);
+                    self.report_narrower_scope(&token);
                     return Ok(token);
                 }
                 Err(error) if self.is_refused(&error) => refused = Some(error),
                 Err(error) => {
                     self.endpoint.failed(&error, self.clock.now());
-                    // A refusal weighs more: it is not to be repeated with every attempt of this flight.
+                    // A refusal weighs more: it is not to be repeated with every attempt of this fetch.
                     return Err(refused.unwrap_or(error));
                 }
             }
             tried.push(evidence);
         }
-        Err(refused.or(unread).unwrap_or_else(|| Error::new(ErrorKind::Credential, "there is no credential")))
+        Err(refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential")))
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
-        #[cfg(feature = "dpop")]
-        if let Some(key) = &self.dpop {
-            let binding = key.binding().await?;
-            let mut nonce = None;
-            return match self.ask_once(found, evidence, Some(&binding), &mut nonce).await {
-                // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
-                Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
-                    self.ask_once(found, evidence, Some(&binding), &mut nonce).await
-                }
-                other => other,
-            };
+        let key = self.key().await?;
+        let mut nonce = None;
+        match self.ask_once(found, evidence, key.as_ref(), &mut nonce).await {
+            // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
+            Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
+                self.ask_once(found, evidence, key.as_ref(), &mut nonce).await
+            }
+            other => other,
         }
-        self.ask_once(found, evidence, None, &mut None).await
+    }
+
+    /// The key that the token is to be bound to.
+    #[cfg(feature = "dpop")]
+    async fn key(&self) -> Result<Option<Arc<dyn Possession>>, Error> {
+        match &self.dpop {
+            Some(key) => Ok(Some(key.binding().await?)),
+            None => Ok(None),
+        }
+    }
+
+    #[cfg(not(feature = "dpop"))]
+    #[expect(clippy::unused_async, reason = "for DPoP")]
+    async fn key(&self) -> Result<Option<Arc<dyn Possession>>, Error> {
+        Ok(None)
     }
 
     /// `nonce` is the one that is demanded, and then that of the answer.
-    #[cfg_attr(not(feature = "dpop"), expect(unused_variables, reason = "for DPoP"))]
     async fn ask_once(
         &self,
         found: &Found,
         evidence: &Evidence,
-        binding: Option<&Arc<Binding>>,
+        key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
     ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
@@ -117,14 +136,11 @@ impl Grant {
         let mut proof = self.auth.prove(evidence, issuer, self.clock.now()).await?;
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
         let params = self.params.with_resource(found.resource.as_deref());
-        #[cfg_attr(not(feature = "dpop"), expect(unused_mut, reason = "for DPoP"))]
         let mut request = request::encode(&params, proof);
-        #[cfg(feature = "dpop")]
-        if let Some(binding) = binding {
-            let (role, now) = (Role::Authorization, self.clock.now());
-            let proof = binding.proof(role, "POST", endpoint, None, now, nonce.as_deref());
-            let proof = proof.await?;
-            request.headers.insert(DPOP, proof);
+        if let Some(key) = key {
+            let (role, now, nonce) = (Role::Authorization, self.clock.now(), nonce.as_deref());
+            let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce };
+            request.headers.extend([key.prove(proving).await?]);
         }
         // The lifetime counts from before the request is sent: the server's count begins later.
         let sent = self.clock.now();
@@ -132,18 +148,14 @@ impl Grant {
         self.ledger.asks();
         let response = self.exchange.send(peer, request).await?;
         self.ledger.hears(&response.headers, &masks);
-        #[cfg(feature = "dpop")]
-        if let Some(binding) = binding {
-            let heard = binding.hear(Role::Authorization, endpoint, &response.headers);
-            *nonce = heard.map(Into::into);
-        }
+        let heard = key.and_then(|key| key.hear(Role::Authorization, endpoint, &response.headers));
+        *nonce = heard.map(Into::into);
         #[cfg(feature = "jwt")]
         if let Some(server_clock) = self.auth.server_clock() {
             server_clock.hear(&response.headers, self.clock.now());
         }
-        let holder = Holder { key: binding.cloned(), certificate: evidence.tls_identity().cloned() };
-        let now = self.clock.now();
-        let decoded = response::decode(response, &self.rules, &masks, holder, sent, now);
+        let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
+        let decoded = response::decode(response, &self.rules, &masks, holder, sent, &self.clock);
         // Which server, and as whom: there may be several.
         decoded.map_err(|error| match self.auth.id() {
             "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),
@@ -152,12 +164,12 @@ impl Grant {
     }
 
     /// A mistake in the registration shows as a 403 of the API otherwise, a long way from here.
-    fn tell_narrower_scope(&self, token: &AccessToken) {
+    fn report_narrower_scope(&self, token: &AccessToken) {
         let (Some(asked), Some(granted)) = (self.params.scope(), token.scope()) else {
             return;
         };
         let missing = response::not_granted(asked, granted);
-        if !missing.is_empty() && !self.told_scope.swap(true, Ordering::Relaxed) {
+        if !missing.is_empty() && self.narrower.first() {
             event!(warn, missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
         }
     }

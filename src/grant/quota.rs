@@ -1,34 +1,13 @@
-//! What was asked of the token endpoint and why, and what it says about how much more it will take.
+//! How many requests were sent to the token endpoint, and what it says about how many more it will take.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderMap;
 
-use super::server_text::Masks;
-use crate::cache::Cause;
-
-/// How often the token endpoint was asked, by cause: what a quota is spent on.
-///
-/// Every request counts that was sent or tried, with its repetitions. Other requests, such as those for metadata, do not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TokenRequests {
-    /// There was no usable token: the first one, and whenever one expired before another was to be had or needed.
-    pub cold: u64,
-    /// The token was to be renewed in time.
-    pub renewal: u64,
-    /// An API had refused the token.
-    pub after_rejection: u64,
-}
-
-impl TokenRequests {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        [self.cold, self.renewal, self.after_rejection].into_iter().fold(0, u64::saturating_add)
-    }
-}
+use crate::lock::Lock;
+use crate::server_text::Masks;
 
 /// What the token endpoint said of its limits, in the last response that said anything: headers that begin with
 /// `RateLimit`, `X-RateLimit` or `X-Rate-Limit` (Okta, Auth0, many gateways), and Auth0's `Auth0-Client-Quota-Limit` and
@@ -97,44 +76,33 @@ impl Quota {
 /// Counts what is asked, and remembers what was said.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    cold: AtomicU64,
-    renewal: AtomicU64,
-    after_rejection: AtomicU64,
-    quota: Mutex<Option<Quota>>,
+    requests: AtomicU64,
+    quota: Lock<Option<Quota>>,
 }
 
 impl Ledger {
     pub(super) fn asks(&self) {
-        let count = match Cause::of_this_flight() {
-            Cause::Cold => &self.cold,
-            Cause::Renewal => &self.renewal,
-            Cause::Rejection => &self.after_rejection,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn hears(&self, headers: &HeaderMap, masks: &Masks) {
         if let Some(quota) = Quota::of(headers, masks) {
-            *self.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some(quota);
+            *self.quota.lock() = Some(quota);
         }
     }
 
-    pub(crate) fn requests(&self) -> TokenRequests {
-        TokenRequests {
-            cold: self.cold.load(Ordering::Relaxed),
-            renewal: self.renewal.load(Ordering::Relaxed),
-            after_rejection: self.after_rejection.load(Ordering::Relaxed),
-        }
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     pub(crate) fn quota(&self) -> Option<Quota> {
-        self.quota.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.quota.lock().clone()
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.requests().fmt(f)
+        write!(f, "Ledger({})", self.requests())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::{Error, ErrorKind, OAuthError};
+use crate::error::{Error, ErrorKind, OAuthError};
 
 /// Classed by code first, then by status.
 pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
@@ -10,14 +10,14 @@ pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
         // A 401 or 403 without an OAuth error comes from a proxy as well as from the server: no verdict.
         let text = format!("the token endpoint answered with status {}{}", status.as_u16(), hint(status));
         return match status {
-            StatusCode::TOO_MANY_REQUESTS => Error::new(ErrorKind::Throttled, text).transient(),
-            _ if is_passing(status) || status.is_informational() => Error::new(ErrorKind::Response, text).transient(),
-            _ => Error::new(ErrorKind::Response, text),
+            StatusCode::TOO_MANY_REQUESTS => Error::of(ErrorKind::Throttled, text).transient(),
+            _ if is_passing(status) || status.is_informational() => Error::of(ErrorKind::Response, text).transient(),
+            _ => Error::of(ErrorKind::Response, text),
         };
     };
     let error = match oauth.code() {
         _ if status == StatusCode::TOO_MANY_REQUESTS => {
-            Error::new(ErrorKind::Throttled, format!("the authorization server asks for fewer requests: {oauth}"))
+            Error::of(ErrorKind::Throttled, format!("the authorization server asks for fewer requests: {oauth}"))
                 .transient()
         }
         // RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8.
@@ -32,14 +32,14 @@ pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
         | "invalid_authorization_details"
         | "invalid_dpop_proof"
         | "use_dpop_nonce" => {
-            Error::new(ErrorKind::Denied, format!("the authorization server refused the token request: {oauth}"))
+            Error::of(ErrorKind::Denied, format!("the authorization server refused the token request: {oauth}"))
         }
         "temporarily_unavailable" | "server_error" | "slow_down" => {
-            Error::new(ErrorKind::Response, format!("the authorization server cannot answer now: {oauth}")).transient()
+            Error::of(ErrorKind::Response, format!("the authorization server cannot answer now: {oauth}")).transient()
         }
         _ => {
             let error =
-                Error::new(ErrorKind::Other, format!("the authorization server answered with an error: {oauth}"));
+                Error::of(ErrorKind::Other, format!("the authorization server answered with an error: {oauth}"));
             if is_passing(status) { error.transient() } else { error }
         }
     };

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use zeroize::Zeroizing;
 
 use crate::client_auth::Proof;
+use crate::exchange::Request;
 
 /// What is asked for, beside the client's proof. The order is that of the wire.
 #[derive(Clone, Debug)]
@@ -27,12 +27,6 @@ impl Params {
         }
         params
     }
-}
-
-/// What goes over the wire: a form, wiped after use.
-pub(crate) struct Request {
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
 /// application/x-www-form-urlencoded, RFC 6749 appendix B.

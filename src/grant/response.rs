@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::members::{Flaw, Members, Twice, wipe};
 use super::refusal::refusal;
-use super::server_text::Masks;
-use crate::cache::clock::Moment;
-use crate::exchange::Response;
-use crate::token::{Holder, Terms};
-use crate::{AccessToken, Error, ErrorKind, OAuthError};
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, ErrorKind, OAuthError};
+use crate::exchange::{Response, foreign_encoding, retry_after};
+use crate::json::{Flaw, Members, Twice, wipe};
+use crate::server_text::Masks;
+use crate::token::{AccessToken, Holder, Terms};
 
 /// What is accepted.
 #[derive(Clone, Debug)]
@@ -49,8 +49,9 @@ pub(crate) fn decode(
     masks: &Masks,
     holder: Holder,
     sent: Moment,
-    now: Moment,
+    clock: &Clock,
 ) -> Result<AccessToken, Error> {
+    let now = clock.now();
     let status = response.status;
     let wait = retry_after(status, &response.headers, now);
     let oauth_error = |members: &mut Members| oauth_error(members, rules, masks);
@@ -58,12 +59,12 @@ pub(crate) fn decode(
     if !status.is_success() {
         // An error of OAuth or not: the status is kept in any case.
         let oauth = Members::parse(&response.body).ok().and_then(|mut members| oauth_error(&mut members));
-        return Err(refusal(status, oauth).with_status(status).with_retry_after(wait));
+        return Err(refusal(status, oauth).with_status(status).asked_to_wait(wait));
     }
     if let Some(encoding) = foreign_encoding(&response.headers) {
         let text =
             format!("the token endpoint encoded its response ({}), which was not asked for", masks.clean(encoding, 32));
-        return Err(Error::new(ErrorKind::Response, text).transient().with_status(status));
+        return Err(Error::of(ErrorKind::Response, text).transient().with_status(status));
     }
     let mut members = match Members::parse(&response.body) {
         Ok(members) => members,
@@ -71,9 +72,9 @@ pub(crate) fn decode(
     };
     // GitHub and Slack send errors with 200.
     if let Some(oauth) = oauth_error(&mut members) {
-        return Err(refusal(status, Some(oauth)).with_status(status).with_retry_after(wait));
+        return Err(refusal(status, Some(oauth)).with_status(status).asked_to_wait(wait));
     }
-    granted(members, &response, rules, masks, holder, sent).map_err(|e| e.with_status(status))
+    granted(members, &response, rules, masks, holder, sent, clock).map_err(|e| e.with_status(status))
 }
 
 /// RFC 6749 section 5.1.
@@ -84,6 +85,7 @@ fn granted(
     masks: &Masks,
     holder: Holder,
     sent: Moment,
+    clock: &Clock,
 ) -> Result<AccessToken, Error> {
     let strict = rules.strict;
     if strict && response.status != StatusCode::OK {
@@ -119,11 +121,11 @@ fn granted(
         members.take(unwanted)?.iter_mut().for_each(wipe);
     }
     let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra: members.rest(), holder };
-    AccessToken::issued(&secret, terms, sent)
+    AccessToken::issued(&secret, terms, sent, clock)
 }
 
 fn unusable(what: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Response, format!("the token response is unusable: {what}"))
+    Error::of(ErrorKind::Response, format!("the token response is unusable: {what}"))
 }
 
 impl From<Twice> for Error {
@@ -273,36 +275,6 @@ fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
 fn is_json(label: &[u8]) -> bool {
     let essence = label.split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
-
-/// None was asked for, and a small body can expand to a large one.
-pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
-    let encoding = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("unreadable");
-    (!encoding.trim().eq_ignore_ascii_case("identity")).then_some(encoding)
-}
-
-/// RFC 9110 section 10.2.3: seconds or a date. A date counts from the server's own `Date`, so that its clock and ours
-/// need not agree.
-pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let epoch = std::time::SystemTime::UNIX_EPOCH;
-    let date = |text: &str| httpdate::parse_http_date(text).ok()?.duration_since(epoch).ok();
-    let servers_now = text(&DATE).and_then(date).unwrap_or(now.wall());
-    if let Some(asked) = text(&RETRY_AFTER) {
-        if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More than a number can hold is still a wish to wait.
-            return Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX)));
-        }
-        return date(asked).map(|end| end.saturating_sub(servers_now));
-    }
-    // Auth0 and Okta name the end of the window instead: seconds since the epoch.
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        let reset = text(&HeaderName::from_static("x-ratelimit-reset"))
-            .or_else(|| text(&HeaderName::from_static("x-rate-limit-reset")))?;
-        let reset = Duration::from_secs(reset.parse().ok()?);
-        return Some(reset.saturating_sub(servers_now));
-    }
-    None
 }
 
 #[cfg(test)]

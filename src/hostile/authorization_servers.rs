@@ -6,12 +6,13 @@ use http::StatusCode;
 use url::Url;
 
 use super::{SECRET, now, response};
+use crate::error::Error;
 use crate::exchange::Response;
 use crate::grant::response::{Rules, decode, retry_after};
 use crate::grant::{Masks, Quota, foreign_encoding};
 use crate::metadata::document;
+use crate::token::AccessToken;
 use crate::token::Holder;
-use crate::{AccessToken, Error};
 
 /// A response of the token endpoint, as it stands on the wire (without chunks).
 pub fn token_response(wire: &[u8]) {

@@ -2,7 +2,7 @@
 
 /// A file with a secret in it.
 pub fn secret_file(bytes: &[u8]) {
-    use crate::client_auth::credential::{flaw, text_of};
+    use crate::credential::{flaw, text_of};
 
     let Some(text) = text_of(bytes) else {
         assert!(std::str::from_utf8(bytes).is_err());

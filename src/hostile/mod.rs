@@ -21,7 +21,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
-use crate::cache::clock::Moment;
+use crate::clock::Moment;
 use crate::exchange::Response;
 pub use apis::*;
 pub use authorization_servers::*;

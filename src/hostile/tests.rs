@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::grant::Masks;
 use crate::grant::response::{Rules, decode};
+use crate::server_text::Masks;
 use crate::token::Holder;
 
 type Oracle = fn(&[u8]);

@@ -4,8 +4,10 @@ use http::StatusCode;
 use serde_json::Value;
 use url::Url;
 
-use crate::exchange::{NamedHosts, Response, Shown, is_loopback};
-use crate::grant::{Flaw, Masks, Members, foreign_encoding};
+use crate::address::{self, NamedHosts, Shown, is_secure};
+use crate::exchange::{Response, foreign_encoding};
+use crate::json::{Flaw, Members};
+use crate::server_text::Masks;
 
 /// What of it is of use here.
 #[derive(Debug, PartialEq)]
@@ -104,7 +106,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
         Some(issuer) if issuer == rules.issuer => {}
         Some(issuer) => {
             return Err(unusable(format!(
-                "it is of the issuer {} and not exactly of {}",
+                "it names the issuer {}, but {} was configured (they must be identical, trailing slash included)",
                 shown(&issuer),
                 rules.issuer
             )));
@@ -134,7 +136,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
 
 /// The token endpoint, if the client may be proved there; otherwise what is wrong with it.
 fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
-    let url = secure(endpoint, &rules.url, &rules.plain_hosts)?;
+    let url = named_by(&rules.url, endpoint, &rules.plain_hosts)?;
     if url.fragment().is_some() {
         return Err("has a fragment (RFC 6749 section 3.2)".to_owned());
     }
@@ -153,21 +155,13 @@ fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
     }
 }
 
-/// A URL that a server named. `home` is who it speaks of: what is readable on the way could have been changed on the
-/// way, so plain `http` stays there.
-pub(crate) fn secure(url: &str, home: &Url, plain_hosts: &[String]) -> Result<Url, String> {
-    let Ok(url) = Url::parse(url) else {
-        return Err("is not a URL".to_owned());
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("has user information before the host".to_owned());
-    }
-    let host = url.host_str().unwrap_or_default();
-    let is_plain = |plain: &String| plain.eq_ignore_ascii_case(host);
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if url.origin() == home.origin() && (is_loopback(&url) || plain_hosts.iter().any(is_plain)) => Ok(url),
-        _ => Err(format!("{} is not https", Shown(&url))),
+/// A URL that a server named, `home`'s own or one of its documents. What is readable on the way could have been changed on the
+/// way, so plain `http` stays at `home`.
+pub(crate) fn named_by(home: &Url, url: &str, plain_hosts: &[String]) -> Result<Url, String> {
+    let url = address::parse(url)?;
+    match url.scheme() == "https" || url.origin() == home.origin() && is_secure(&url, plain_hosts) {
+        true => Ok(url),
+        false => Err(format!("{} is not https", Shown(&url))),
     }
 }
 

@@ -1,64 +1,81 @@
-//! Finds the token endpoint: by the name of its authorization server (RFC 8414, OpenID Connect Discovery 1.0), or from
-//! the API on (RFC 9728).
+//! Finds the token endpoint: by the name of its authorization server (RFC 8414, OpenID Connect Discovery 1.0), or starting from
+//! the API (RFC 9728).
 
 pub(crate) mod document;
-mod kept;
-mod published;
+mod fetch;
+mod memory;
 mod resource;
 pub(crate) mod resource_document;
 mod server;
 
 use std::fmt;
+use std::sync::Arc;
 
 use url::Url;
 
-use crate::cache::clock::{Clock, Moment};
-use crate::client_auth::ClientAuth;
-use crate::exchange::{Exchange, Shown};
-use crate::{Error, ErrorKind};
-pub(crate) use document::{Rules, secure};
-pub(crate) use kept::LIFETIME;
-pub(crate) use published::Published;
+use crate::address::Shown;
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, ErrorKind};
+use crate::exchange::Exchange;
+use document::Document;
+pub(crate) use document::{Rules, named_by};
+pub(crate) use memory::LIFETIME;
 pub(crate) use resource::Resource;
 pub(crate) use resource_document::{ResourceRules, well_known as well_known_of_resource};
-pub(crate) use server::Server;
+pub(crate) use server::{Directory, Server};
 
 /// Where to ask for tokens.
 pub(crate) enum Endpoint {
-    /// Told, and whose it is, if that was told as well.
-    Fixed(Url, Option<String>),
-    OfServer(Box<Server>),
+    Fixed(Url),
+    OfServer(Arc<Server>),
     OfResource(Box<Resource>),
 }
 
-/// What one attempt goes by: it does not move under way.
+/// What one attempt goes by: it does not change during the attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) token_endpoint: Url,
     pub(crate) issuer: Option<String>,
-    /// `resource` to ask for (RFC 8707), beside what the user asks for.
+    /// `resource` to ask for (RFC 8707), in addition to what the user asks for.
     pub(crate) resource: Option<String>,
+    document: Option<Arc<Document>>,
+}
+
+impl Found {
+    fn at(server: &Server, document: Arc<Document>) -> Found {
+        Found {
+            token_endpoint: document.token_endpoint.clone(),
+            issuer: Some(server.issuer().to_owned()),
+            resource: None,
+            document: Some(document),
+        }
+    }
+
+    /// Whether the metadata lists methods of client authentication, and none of these.
+    pub(crate) fn lacks(&self, methods: &[&str]) -> bool {
+        self.document.as_ref().is_some_and(|document| document.lacks(methods))
+    }
 }
 
 impl Endpoint {
     /// For one attempt.
-    pub(crate) async fn find(&self, exchange: &Exchange, auth: &ClientAuth, clock: &Clock) -> Result<Found, Error> {
+    pub(crate) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
         match self {
-            Endpoint::Fixed(url, issuer) => {
-                Ok(Found { token_endpoint: url.clone(), issuer: issuer.clone(), resource: None })
+            Endpoint::Fixed(url) => {
+                Ok(Found { token_endpoint: url.clone(), issuer: None, resource: None, document: None })
             }
-            Endpoint::OfServer(server) => server.find(exchange, auth, clock).await,
-            Endpoint::OfResource(resource) => resource.find(exchange, auth, clock).await,
+            Endpoint::OfServer(server) => Ok(Found::at(server, server.document(exchange, clock).await?)),
+            Endpoint::OfResource(resource) => resource.find(exchange, clock).await,
         }
     }
 
     /// An attempt failed there.
     pub(crate) fn failed(&self, error: &Error, now: Moment) {
-        // Nobody answered, or whoever did was no token endpoint.
+        // Nothing answered, or what answered was no token endpoint.
         let moved = matches!(error.kind(), ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls);
         match self {
-            Endpoint::OfServer(server) if moved => server.ask_soon(now),
-            Endpoint::OfResource(resource) if moved => resource.ask_soon(now),
+            Endpoint::OfServer(server) if moved => server.hurry(now),
+            Endpoint::OfResource(resource) if moved => resource.hurry(now),
             _ => {}
         }
     }
@@ -74,11 +91,9 @@ impl Endpoint {
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Fixed(url, _) => write!(f, "{}", Shown(url)),
+            Endpoint::Fixed(url) => write!(f, "{}", Shown(url)),
             Endpoint::OfServer(server) => write!(f, "of {}", server.issuer()),
-            Endpoint::OfResource(resource) => {
-                write!(f, "of the server that {} names", resource.rules.shown())
-            }
+            Endpoint::OfResource(resource) => write!(f, "of the server that {} names", resource.rules.shown()),
         }
     }
 }

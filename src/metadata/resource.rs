@@ -1,100 +1,90 @@
-//! From an API to its authorization server: the metadata of a protected resource (RFC 9728), and of the server that
-//! they name.
+//! From an API to its authorization server: the metadata of a protected resource (RFC 9728), and of the server that it names.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::kept::{Kept, Look, first_usable};
+use super::Found;
+use super::fetch::first_usable;
+use super::memory::{Memory, Outcome};
 use super::resource_document::{Named, ResourceRules, decode};
-use super::{Found, Server};
-use crate::Error;
-use crate::cache::clock::{Clock, Moment};
-use crate::client_auth::ClientAuth;
+use super::server::Server;
+use crate::clock::{Clock, Moment};
+use crate::error::Error;
 use crate::event::event;
 use crate::exchange::Exchange;
 
 pub(crate) struct Resource {
     pub(super) rules: ResourceRules,
-    /// Where its metadata are, in the order of asking.
+    /// Where its metadata is, in the order of asking.
     places: Vec<Url>,
     /// Of all issuers that are allowed.
-    servers: Vec<Server>,
+    servers: Vec<Arc<Server>>,
     /// Whether `resource` is sent along.
     sent: bool,
-    named: Kept<Named>,
+    named: Memory<Named>,
 }
 
 impl Resource {
     pub(crate) fn new(
         rules: ResourceRules,
         places: Vec<Url>,
-        servers: Vec<Server>,
+        servers: Vec<Arc<Server>>,
         sent: bool,
         lifetime: Duration,
     ) -> Self {
-        Resource { rules, places, servers, sent, named: Kept::new(lifetime) }
+        Resource { rules, places, servers, sent, named: Memory::new(lifetime) }
     }
 
-    /// What is newly named counts from the moment on at which its server's metadata are good, too.
-    pub(super) async fn find(&self, exchange: &Exchange, auth: &ClientAuth, clock: &Clock) -> Result<Found, Error> {
-        let known = match self.named.look(clock.now()) {
-            Look::Known(named) => return self.found(&named, exchange, auth, clock).await,
-            Look::Due(known) => known,
-        };
-        let renewed = async {
+    /// What is newly named counts once its server's metadata is good, too.
+    pub(super) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
+        let fetch = async {
             let named = self.fetch(exchange, clock).await?;
-            let found = self.found(&named, exchange, auth, clock).await?;
-            Ok((named, found))
+            self.found(&named, exchange, clock).await?;
+            Ok(named)
         };
-        match (renewed.await, known) {
-            (Ok((named, found)), _) => {
-                if self.named.adopt(named, clock.now()) {
-                    event!(warn, resource = %self.rules.shown(), issuer = found.issuer.as_deref(), "the resource has another authorization server, or another name");
-                }
-                Ok(found)
+        let limit = exchange.attempt_timeout().saturating_mul(4); // two addresses each of the resource and its server
+        let outcome = self.named.get(clock, limit, fetch).await?;
+        match &outcome {
+            Outcome::Same(_) => {}
+            Outcome::Changed(_named) => {
+                event!(warn, resource = %self.rules.shown(), issuer = %_named.issuer, "the resource has another authorization server, or another name");
             }
-            (Err(_error), Some(known)) => {
-                event!(warn, resource = %self.rules.shown(), error = %format_args!("{_error:#}"), "the resource's metadata cannot be renewed: the previous stay in use");
-                self.found(&known, exchange, auth, clock).await
+            Outcome::Previous(_, _error) => {
+                event!(warn, resource = %self.rules.shown(), error = %format_args!("{_error:#}"), "the resource's metadata cannot be fetched again: the previous metadata stays in use");
             }
-            (Err(error), None) => Err(error),
         }
+        self.found(&outcome.into_inner(), exchange, clock).await
     }
 
     /// The token endpoint is none, or is gone.
-    pub(super) fn ask_soon(&self, now: Moment) {
+    pub(super) fn hurry(&self, now: Moment) {
         self.refused(now);
         for server in &self.servers {
-            server.ask_soon(now);
+            server.hurry(now);
         }
     }
 
     /// The API refused a token.
     pub(super) fn refused(&self, now: Moment) {
-        self.named.ask_soon(now);
+        self.named.hurry(now);
     }
 
-    async fn found(
-        &self,
-        named: &Named,
-        exchange: &Exchange,
-        auth: &ClientAuth,
-        clock: &Clock,
-    ) -> Result<Found, Error> {
-        let is_named = |server: &&Server| server.issuer() == named.issuer;
-        let Some(server) = self.servers.iter().find(is_named) else {
+    async fn found(&self, named: &Named, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
+        let Some(server) = self.servers.iter().find(|server| server.issuer() == named.issuer) else {
             // Only allowed issuers are ever named.
             return Err(Error::other("the issuer is not among those allowed"));
         };
-        let mut found = server.find(exchange, auth, clock).await?;
-        found.resource = self.sent.then(|| named.resource.clone());
-        Ok(found)
+        let document = server.document(exchange, clock).await?;
+        let resource = self.sent.then(|| named.resource.clone());
+        Ok(Found { resource, ..Found::at(server, document) })
     }
 
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Named, Error> {
         let whose = format!("the resource {}", self.rules.shown());
         let name = "the resource's metadata";
-        first_usable(exchange, clock, (whose, name), &self.places, |response| decode(response, &self.rules)).await
+        let decode = |response: &_| decode(response, &self.rules);
+        first_usable(exchange, clock, (whose, name), &self.places, decode).await
     }
 }

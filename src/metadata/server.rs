@@ -1,49 +1,79 @@
-//! One source's view of an authorization server (RFC 8414, OpenID Connect Discovery 1.0).
+//! An authorization server's metadata (RFC 8414, OpenID Connect Discovery 1.0), and the directory of those that are known.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use super::{Found, Published};
-use crate::Error;
-use crate::cache::clock::{Clock, Moment};
-use crate::client_auth::ClientAuth;
+use super::document::{Document, Rules, decode, well_known};
+use super::fetch::first_usable;
+use super::memory::{Memory, Outcome};
+#[cfg(feature = "tracing")]
+use crate::address::Shown;
+use crate::clock::{Clock, Moment};
+use crate::error::Error;
 use crate::event::event;
 use crate::exchange::Exchange;
+use crate::lock::Lock;
 
+/// One server: the same for all sources that go by the same rules.
 pub(crate) struct Server {
-    published: Arc<Published>,
-    /// The method was found missing in the list, and that was told.
-    told_method: AtomicBool,
+    pub(super) rules: Rules,
+    document: Memory<Arc<Document>>,
 }
 
 impl Server {
-    pub(crate) fn new(published: Arc<Published>) -> Self {
-        Server { published, told_method: AtomicBool::new(false) }
+    fn new(rules: Rules, lifetime: Duration) -> Self {
+        Server { rules, document: Memory::new(lifetime) }
     }
 
     pub(super) fn issuer(&self) -> &str {
-        &self.published.rules.issuer
+        &self.rules.issuer
     }
 
-    pub(super) async fn find(&self, exchange: &Exchange, auth: &ClientAuth, clock: &Clock) -> Result<Found, Error> {
-        let document = self.published.document(exchange, clock).await?;
-        // Real lists are wrong, and a weaker method would be a present to whoever forges one.
-        if document.lacks(auth.registered_names()) && !self.told_method.swap(true, Ordering::Relaxed) {
-            event!(
-                warn,
-                issuer = %self.issuer(),
-                method = auth.name(),
-                "the authorization server's metadata does not list the client's method: it is used all the same"
-            );
+    pub(super) async fn document(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {
+        let limit = exchange.attempt_timeout().saturating_mul(2); // two addresses are tried
+        let outcome = self.document.get(clock, limit, self.fetch(exchange, clock)).await?;
+        match &outcome {
+            Outcome::Same(_) => {}
+            Outcome::Changed(_document) => {
+                event!(warn, issuer = %self.issuer(), token_endpoint = %Shown(&_document.token_endpoint), "the token endpoint has moved");
+            }
+            Outcome::Previous(_, _error) => {
+                event!(warn, issuer = %self.issuer(), error = %format_args!("{_error:#}"), "the authorization server's metadata cannot be fetched again: the previous metadata stays in use");
+            }
         }
-        Ok(Found {
-            token_endpoint: document.token_endpoint.clone(),
-            issuer: Some(self.issuer().to_owned()),
-            resource: None,
-        })
+        Ok(outcome.into_inner())
     }
 
-    pub(super) fn ask_soon(&self, now: Moment) {
-        self.published.ask_soon(now);
+    pub(super) fn hurry(&self, now: Moment) {
+        self.document.hurry(now);
+    }
+
+    async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {
+        let whose = format!("the issuer {}", self.issuer());
+        let places = well_known(&self.rules.url);
+        let decode = |response: &_| decode(response, &self.rules);
+        first_usable(exchange, clock, (whose, "the metadata"), &places, decode).await.map(Arc::new)
+    }
+}
+
+/// The servers that the sources of one HTTP client know.
+#[derive(Default)]
+pub(crate) struct Directory(Lock<HashMap<(Rules, Duration), Weak<Server>>>);
+
+impl Directory {
+    /// The server that goes by these rules: the same for all, as long as a source has it.
+    pub(crate) fn server(&self, rules: Rules, lifetime: Duration) -> Arc<Server> {
+        let mut known = self.0.lock();
+        if known.len() == known.capacity() {
+            known.retain(|_, server| server.strong_count() > 0);
+        }
+        let key = (rules, lifetime);
+        if let Some(server) = known.get(&key).and_then(Weak::upgrade) {
+            return server;
+        }
+        let server = Arc::new(Server::new(key.0.clone(), lifetime));
+        known.insert(key, Arc::downgrade(&server));
+        server
     }
 }

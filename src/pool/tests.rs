@@ -9,9 +9,9 @@ use std::task::{Context, Waker};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::Cached;
+use crate::cache::Cached;
 use crate::cache::Settings as CacheSettings;
-use crate::cache::clock::manual::{ManualClock, clock};
+use crate::clock::manual::{ManualClock, clock};
 use crate::token::Terms;
 
 type Key = &'static str;
@@ -23,7 +23,7 @@ struct Server {
     hands: ManualClock,
     asked: Mutex<Vec<Key>>,
     answered: AtomicU32,
-    /// A permit for each answer; closed gates hold the flights.
+    /// A permit for each answer; closed gates hold the fetches.
     gate: Semaphore,
 }
 
@@ -117,7 +117,7 @@ async fn value(source: &impl TokenSource) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_made_room_during_its_flight_and_is_asked_for_again_joins_it() {
+async fn a_key_that_made_room_during_its_fetch_and_is_asked_for_again_joins_it() {
     // C20
     let server = Server::start();
     let pool = server.pool(1);
@@ -141,7 +141,7 @@ async fn a_key_that_made_room_during_its_flight_and_is_asked_for_again_joins_it(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flight_that_nobody_waits_for_lands_although_its_key_made_room() {
+async fn a_fetch_that_nobody_waits_for_completes_although_its_key_made_room() {
     // C20
     let server = Server::start();
     let pool = server.pool(1);
@@ -159,7 +159,7 @@ async fn a_flight_that_nobody_waits_for_lands_although_its_key_made_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_behind_a_stale_token_lands_although_its_key_made_room() {
+async fn a_refresh_behind_a_due_token_completes_although_its_key_made_room() {
     // C20
     let server = Server::start();
     let pool = server.pool(1);
@@ -167,7 +167,7 @@ async fn a_renewal_behind_a_stale_token_lands_although_its_key_made_room() {
     let first = value(&a).await;
     server.hands.advance(HOUR - Duration::from_secs(60));
     server.close();
-    assert_eq!(value(&a).await, first, "stale, and renewed behind");
+    assert_eq!(value(&a).await, first, "due, and refreshed behind");
     value(&pool.source(&"open")).await;
     value(&pool.source(&"open")).await;
     settle().await;
@@ -223,7 +223,7 @@ async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
     let clients = Arc::clone(&server);
     let calls = AtomicU32::new(0);
     let pool = TokenPool::new(move |name: &Key| match calls.fetch_add(1, Ordering::SeqCst) {
-        0 => Err(Error::new(ErrorKind::Credential, "no such tenant")),
+        0 => Err(Error::of(ErrorKind::Credential, "no such tenant")),
         1 => panic!("the closure panics"),
         _ => Ok(clients.client(name)),
     });

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::cache::clock::Moment;
-use crate::cache::doubled;
+use crate::backoff::Backoff;
+use crate::clock::Moment;
 
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
@@ -19,8 +19,7 @@ pub(crate) struct Breaker {
 }
 
 /// 1 s doubling to 30 s: a visit in vain costs somebody 100 ms.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const PAUSE: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 /// 1 min without a failure, and the store counts as well again: one that comes and goes is visited ever more rarely, and
 /// told about once.
 const CALM: Duration = Duration::from_secs(60);
@@ -78,7 +77,7 @@ impl Breaker {
     }
 
     fn pause(&self) -> Duration {
-        doubled(FIRST_PAUSE, self.strikes.saturating_sub(1), LONGEST_PAUSE)
+        PAUSE.after(self.strikes)
     }
 }
 
@@ -93,7 +92,7 @@ mod tests {
 
     impl Trial {
         fn new() -> Self {
-            Trial { breaker: Breaker::default(), start: crate::cache::clock::manual::clock().0.now() }
+            Trial { breaker: Breaker::default(), start: crate::clock::manual::clock().0.now() }
         }
         fn at(&self, millis: u64) -> Moment {
             self.start.plus(Duration::from_millis(millis))

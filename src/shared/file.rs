@@ -12,7 +12,7 @@ use fs4::FileExt;
 use tokio::sync::Semaphore;
 
 use super::store::{Store, StoreFuture};
-use crate::Error;
+use crate::error::Error;
 
 /// A directory of this machine as a [`Store`]: for command line tools, and for jobs that start often and end soon.
 ///
@@ -125,7 +125,7 @@ impl Store for FileStore {
         self.blocking(move |directory, held| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            // Those of flights that were given up.
+            // Those of fetches that were given up.
             held.retain(|_, lease| lease.until > now);
             if let Some(lease) = held.get(&name) {
                 return Ok(lease.owner == owner);
@@ -138,7 +138,7 @@ impl Store for FileStore {
                 if is_under_way(&lock, time)? {
                     return Ok(false);
                 }
-                // Its flight was given up, and its process has not noticed: that keeps a file without a name.
+                // Its fetch was given up, and its process has not noticed: that keeps a file without a name.
                 fs::remove_file(&path)?;
                 lock = lock_file(&path)?;
                 if !try_lock(&lock)? {

@@ -1,9 +1,9 @@
 //! Turns one token into a fleet's token, through a store.
 
+mod bound_to;
 mod breaker;
 mod file;
 pub(crate) mod key;
-mod possession;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -14,7 +14,6 @@ mod store;
 mod tests;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::{digest, rand};
@@ -22,15 +21,19 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
-use crate::cache::Settings;
-use crate::cache::clock::Clock;
+use crate::cache::CachePolicy;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
 use crate::event::event;
+use crate::future::TokenFuture;
+use crate::lock::Lock;
+use crate::source::TokenSource;
+use crate::token::AccessToken;
 use crate::token::Holder;
-use crate::{AccessToken, Error, ErrorKind, TokenFuture, TokenSource};
+pub(crate) use bound_to::BoundTo;
+use bound_to::thumbprint;
 pub use file::FileStore;
 use key::Key;
-pub(crate) use possession::Possession;
-use possession::thumbprint;
 use record::Found;
 #[cfg(any(test, fuzzing))]
 pub(crate) use record::{open, sealed};
@@ -46,13 +49,13 @@ pub use store::{Store, StoreFuture};
 ///
 /// [`ClientCredentials`](crate::ClientCredentials) has one inside after
 /// [`shared`](crate::ClientCredentialsBuilder::shared); use this for a source of your own, inside a
-/// [`Cached`](crate::Cached), which asks it once for each flight:
+/// [`Cached`](crate::Cached), which asks it once for each fetch:
 ///
 /// | the record in the store is | what happens |
 /// |---|---|
 /// | fresh | it is used |
-/// | stale, and nobody renews it | it is renewed under a lease, and put there for the others |
-/// | stale, and somebody renews it | it is used meanwhile |
+/// | due, and nobody refreshes it | it is refreshed under a lease, and put there for the others |
+/// | due, and somebody refreshes it | it is used meanwhile |
 /// | not there, and somebody fetches one | that is waited for, for 5 s; then this source fetches one by itself |
 /// | not there, damaged, expired, refused by the API | a token is fetched under a lease, and put there |
 /// | not to be had: the store is down or slow | after 100 ms in total a token is fetched as if there were no store; the store is left alone for 1 s, doubling to 30 s |
@@ -61,7 +64,7 @@ pub use store::{Store, StoreFuture};
 /// use client_credentials::{AccessToken, Cached, Credential, FileStore, SealedStore, Shared, source_fn};
 /// use std::time::Duration;
 ///
-/// let source = source_fn(|| async { AccessToken::bearer("abc", Some(Duration::from_secs(3600))) });
+/// let source = source_fn(|| async { AccessToken::builder("abc").lifetime(Duration::from_secs(3600)).build() });
 /// let store = SealedStore::new(FileStore::new("/var/cache/reports"), Credential::file("/run/secrets/seal-key"));
 /// let tokens = Cached::new(Shared::new(source, store, "https://auth.example.com, client reports, scope read"));
 /// ```
@@ -73,15 +76,15 @@ pub use store::{Store, StoreFuture};
 /// # Cancel safety
 ///
 /// Dropping the future of `token()` drops what the source was doing. A lease that was held ends by itself, after the
-/// flight deadline.
+/// fetch deadline.
 pub struct Shared<S> {
     source: S,
     store: SealedStore,
     key: Key,
-    possession: Possession,
-    settings: Settings,
+    bound_to: BoundTo,
+    policy: CachePolicy,
     clock: Clock,
-    memory: Mutex<Memory>,
+    memory: Lock<Memory>,
 }
 
 /// What this host remembers of tokens without remembering them.
@@ -94,7 +97,7 @@ struct Memory {
     watermark: Option<Duration>,
     /// The last token that was fetched is of no use to others (`expires_in: 0`): nobody waits for the next one.
     unshareable: bool,
-    /// Another host's token is waited for. Still so when the next flight begins: the last one was cut short, by a
+    /// Another host's token is waited for. Still so when the next fetch begins: the last one was cut short, by a
     /// deadline that we do not know.
     waiting: bool,
 }
@@ -102,7 +105,7 @@ struct Memory {
 /// SHA-256 of a token. Tokens cannot be guessed, so neither can they from this.
 type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
-/// 5 s, or a quarter of the flight deadline: a token request takes less, and one of our own fits in behind it.
+/// 5 s, or a quarter of the fetch deadline: a token request takes less, and one of our own fits in behind it.
 const WAIT: Duration = Duration::from_secs(5);
 /// 50 ms doubling to 500 ms: how often somebody who waits looks again.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
@@ -114,16 +117,16 @@ impl<S: TokenSource> Shared<S> {
     /// `name` is what distinguishes these tokens from all others there: authorization server, client, scope, audience.
     /// The store does not get to see it.
     ///
-    /// When a token is stale is judged by the default numbers of [`Cached`](crate::Cached): a longer
+    /// When a token is due is judged by the default numbers of [`Cached`](crate::Cached): a longer
     /// [`refresh_window`](crate::Cached::refresh_window) or a shorter [`max_age`](crate::Cached::max_age) of the cache
-    /// around it brings no renewal before that.
+    /// around it brings no refresh before that.
     pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
         Shared::assemble(
             source,
             store,
             Key::named(name.as_ref()),
-            Possession::default(),
-            Settings::default(),
+            BoundTo::default(),
+            CachePolicy::new(),
             Clock::System,
         )
     }
@@ -131,7 +134,7 @@ impl<S: TokenSource> Shared<S> {
     /// Goes by another clock than the system's (feature `test-util`).
     #[cfg(feature = "test-util")]
     #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
-    pub fn clock(self, clock: &crate::ManualClock) -> Self {
+    pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         Shared { clock: Clock::Manual(clock.clone()), ..self }
     }
 }
@@ -146,7 +149,7 @@ impl<S: TokenSource> TokenSource for Shared<S> {
     fn reject(&self, token: &AccessToken) {
         let refused = fingerprint(token);
         {
-            let mut memory = self.memory();
+            let mut memory = self.memory.lock();
             memory.refused = Some(refused);
             // A token of another source says nothing about our records.
             if memory.handed == Some(refused) {
@@ -163,29 +166,29 @@ impl<S: TokenSource> Shared<S> {
         source: S,
         store: SealedStore,
         key: Key,
-        possession: Possession,
-        settings: Settings,
+        bound_to: BoundTo,
+        policy: CachePolicy,
         clock: Clock,
     ) -> Self {
-        Shared { source, store, key, possession, settings, clock, memory: Mutex::default() }
+        Shared { source, store, key, bound_to, policy, clock, memory: Lock::default() }
     }
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
         let token = self.shared_or_fetched().await?;
-        self.memory().handed = Some(fingerprint(&token));
+        self.memory.lock().handed = Some(fingerprint(&token));
         Ok(token)
     }
 
     async fn shared_or_fetched(&self) -> Result<AccessToken, Error> {
-        if self.memory().unshareable {
+        if self.memory.lock().unshareable {
             return self.alone().await;
         }
         // Without its key or certificate the source will say better what is wrong.
-        let Ok(holder) = self.possession.holder().await else {
+        let Ok(holder) = self.bound_to.holder().await else {
             return self.source.token().await;
         };
-        let quarter = self.settings.flight_deadline / 4;
-        let cut_short = std::mem::take(&mut self.memory().waiting);
+        let quarter = self.policy.fetch_timeout / 4;
+        let cut_short = std::mem::take(&mut self.memory.lock().waiting);
         let Some(mut visit) = self.store.visit(&self.clock, quarter).await else {
             return self.source.token().await;
         };
@@ -202,13 +205,13 @@ impl<S: TokenSource> Shared<S> {
             if found.as_ref().is_some_and(|found| found.fresh) || holding || visit.has_failed() {
                 break;
             }
-            let lease = visit.lease(key, &owner, self.settings.flight_deadline, spend);
+            let lease = visit.lease(key, &owner, self.policy.fetch_timeout, spend);
             match lease.await {
                 // Whoever had it before may have put a token there since we looked.
                 Some(true) => holding = true,
                 Some(false) if found.is_some() || start.elapsed() >= wait => break,
                 Some(false) => {
-                    self.memory().waiting = true;
+                    self.memory.lock().waiting = true;
                     // Not all at once.
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LONGEST_LOOK);
@@ -218,10 +221,10 @@ impl<S: TokenSource> Shared<S> {
             }
             found = self.look(&mut visit, key, &holder, spend).await.or(found);
         }
-        self.memory().waiting = false;
-        // It is used by those who do not have to renew it.
-        let renew = holding || visit.has_failed();
-        if let Some(found) = found.take_if(|found| found.fresh || !renew) {
+        self.memory.lock().waiting = false;
+        // It is used by those who do not have to refresh it.
+        let refresh = holding || visit.has_failed();
+        if let Some(found) = found.take_if(|found| found.fresh || !refresh) {
             if holding {
                 visit.release(key, &owner).await;
             }
@@ -242,7 +245,7 @@ impl<S: TokenSource> Shared<S> {
                     visit.release(key, &owner).await;
                 }
                 // Whoever has that one already wants to know the error: how long to wait, what to tell.
-                let news = |found: &Found| Some(fingerprint(&found.token)) != self.memory().handed;
+                let news = |found: &Found| Some(fingerprint(&found.token)) != self.memory.lock().handed;
                 found.filter(news).map(|found| found.token).ok_or(error)
             }
         }
@@ -251,8 +254,8 @@ impl<S: TokenSource> Shared<S> {
     /// Without the store, and without anybody waiting.
     async fn alone(&self) -> Result<AccessToken, Error> {
         let token = self.source.token().await?;
-        let worth = record::worth(&token, &self.settings, self.clock.now());
-        self.memory().unshareable = worth.is_none();
+        let worth = record::worth(&token, &self.policy, self.clock.now());
+        self.memory.lock().unshareable = worth.is_none();
         Ok(token)
     }
 
@@ -271,9 +274,9 @@ impl<S: TokenSource> Shared<S> {
     }
 
     async fn admit(&self, visit: &mut Visit<'_>, holder: &Holder, sealed: Sealed) -> Option<Found> {
-        let found = sealed.content.arrive(&self.settings, holder, self.clock.now())?;
+        let found = sealed.content.arrive(&self.policy, holder, &self.clock)?;
         let (refused, old) = {
-            let memory = self.memory();
+            let memory = self.memory.lock();
             (memory.refused == Some(fingerprint(&found.token)), memory.watermark > Some(found.received))
         };
         if refused {
@@ -285,21 +288,17 @@ impl<S: TokenSource> Shared<S> {
 
     /// Puts a token there for the others, if it is of use to them.
     async fn share(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, token: &AccessToken) {
-        let worth = record::worth(token, &self.settings, self.clock.now());
+        let worth = record::worth(token, &self.policy, self.clock.now());
         // The server insists on it, or it is bound to what was rotated meanwhile, or to something of the source's own.
-        if self.memory().refused == Some(fingerprint(token)) || thumbprint(&token.terms().holder) != thumbprint(holder)
+        if self.memory.lock().refused == Some(fingerprint(token))
+            || thumbprint(&token.terms().holder) != thumbprint(holder)
         {
             return;
         }
-        self.memory().unshareable = worth.is_none();
+        self.memory.lock().unshareable = worth.is_none();
         if let Some(expiry) = worth {
             visit.put(key, token, expiry).await;
         }
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        // A panic cannot leave anything half done in there.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,10 +17,10 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::ring::{KeyId, Ring, SealKey};
-use crate::AccessToken;
-use crate::cache::clock::Moment;
-use crate::cache::{Schedule, Settings};
-use crate::grant::wipe;
+use crate::cache::{CachePolicy, Schedule};
+use crate::clock::{Clock, Moment};
+use crate::json::wipe;
+use crate::token::AccessToken;
 use crate::token::{Holder, Terms};
 
 /// Version, key id, nonce and tag.
@@ -44,7 +44,7 @@ pub(crate) struct Found {
     pub(crate) token: AccessToken,
     /// When it was received, on the wall clock of whoever put it there.
     pub(crate) received: Duration,
-    /// Nobody needs to renew it yet.
+    /// Nobody needs to refresh it yet.
     pub(crate) fresh: bool,
 }
 
@@ -159,29 +159,30 @@ impl Content {
     /// Its age is told by two wall clocks, another host's and ours: it is taken for older than it seems by as much as
     /// they may differ, and one that comes from further in the future than that is none. `holder` is who we are: whoever
     /// put it there was the same.
-    pub(crate) fn arrive(mut self, settings: &Settings, holder: &Holder, now: Moment) -> Option<Found> {
+    pub(crate) fn arrive(mut self, policy: &CachePolicy, holder: &Holder, clock: &Clock) -> Option<Found> {
+        let now = clock.now();
         if self.bound != holder.key.is_some() {
             return None;
         }
         self.terms.holder = holder.clone();
-        let lifetime = self.terms.lifetime.unwrap_or(settings.default_lifetime);
+        let lifetime = self.terms.lifetime.unwrap_or(policy.default_lifetime);
         let skew = SKEW.min(lifetime / 10);
         if self.received > now.wall().saturating_add(skew) {
             return None;
         }
         let age = now.wall().saturating_sub(self.received);
-        // However long it says it lasts: by then somebody would have renewed it.
-        if age >= settings.max_age {
+        // However long it says it lasts: by then somebody would have refreshed it.
+        if age >= policy.max_age {
             return None;
         }
         let lifetime = lifetime.saturating_sub(skew);
         self.terms.lifetime = self.terms.lifetime.map(|_| lifetime);
         let refresh_in = self.terms.refresh_in;
         let received = now.minus(age);
-        let token = AccessToken::issued(&self.secret, self.terms, received).ok()?;
-        // The earliest instant that a cache may draw: whoever asks first finds it stale and renews it; those who ask
+        let token = AccessToken::issued(&self.secret, self.terms, received, clock).ok()?;
+        // The earliest instant that a cache may draw: whoever asks first finds it due and refreshes it; those who ask
         // later find the new one.
-        let schedule = Schedule::of(lifetime, refresh_in, settings, 1.0);
+        let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
         if received.plus(schedule.unusable).reached(now) {
             return None;
         }
@@ -190,11 +191,11 @@ impl Content {
 }
 
 /// How long a token is worth keeping for others; `None`: not at all, since it is expired on arrival or too large.
-pub(crate) fn worth(token: &AccessToken, settings: &Settings, now: Moment) -> Option<Duration> {
-    let lifetime = token.lifetime().unwrap_or(settings.default_lifetime);
+pub(crate) fn worth(token: &AccessToken, policy: &CachePolicy, now: Moment) -> Option<Duration> {
+    let lifetime = token.lifetime().unwrap_or(policy.default_lifetime);
     let lifetime = lifetime.saturating_sub(SKEW.min(lifetime / 10));
-    let schedule = Schedule::of(lifetime, token.refresh_in(), settings, 1.0);
-    let usable = schedule.unusable.min(settings.max_age);
+    let schedule = Schedule::of(lifetime, token.refresh_in(), policy, 1.0);
+    let usable = schedule.unusable.min(policy.max_age);
     let age = now.wall().saturating_sub(token.received().wall());
     // Redis counts in milliseconds, and takes no zero.
     let left = usable.saturating_sub(age);

@@ -16,7 +16,7 @@ pub(crate) type KeyId = [u8; 8];
 pub(crate) struct SealKey {
     pub(crate) id: KeyId,
     /// AES-256-GCM with a random nonce of 96 bits for each record. NIST SP 800-38D section 8.3 allows 2^32 of them for a
-    /// key: 10 000 tokens renewed every 50 min reach that in 40 years.
+    /// key: 10 000 tokens refreshed every 50 min reach that in 40 years.
     pub(crate) aead: LessSafeKey,
     names: hmac::Key,
 }

@@ -1,12 +1,8 @@
 //! A store with the keys that seal what goes into it: bounded, guarded, left alone while it fails.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -16,9 +12,14 @@ use super::breaker::{Breaker, News};
 use super::record::{self, Content, LARGEST};
 use super::ring::{Ring, SealKey};
 use super::store::Store;
-use crate::cache::clock::Clock;
+use crate::clock::Clock;
+use crate::contained::{Panicked, contained_future};
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind};
 use crate::event::event;
-use crate::{AccessToken, Credential, Error, ErrorKind};
+use crate::lock::Lock;
+use crate::once::Once;
+use crate::token::AccessToken;
 
 /// A [`Store`], and the key that seals what is put there.
 ///
@@ -30,7 +31,7 @@ use crate::{AccessToken, Credential, Error, ErrorKind};
 /// $ openssl rand -base64 32
 /// ```
 ///
-/// It is read anew for each flight that comes to the store. To rotate it let two overlap ([`Credential::or`]): the first
+/// It is read anew for each fetch that comes to the store. To rotate it let two overlap ([`Credential::or`]): the first
 /// seals, all open. Whoever has the key and can reach the store has the tokens; whoever has one of the two has nothing.
 ///
 /// ```
@@ -46,37 +47,37 @@ use crate::{AccessToken, Credential, Error, ErrorKind};
 pub struct SealedStore {
     store: Arc<dyn Store>,
     key: Credential,
-    patience: Duration,
+    timeout: Duration,
     health: Arc<Health>,
 }
 
 #[derive(Default)]
 struct Health {
-    breaker: Mutex<Breaker>,
-    defects: AtomicU64,
-    told_defect: AtomicBool,
+    breaker: Lock<Breaker>,
+    invalid_records: AtomicU64,
+    reported: Once,
 }
 
 /// 100 ms: a store in the same network answers within two; longer than this, and the token may as well be fetched.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 
 impl SealedStore {
     /// `store`, and the key that seals what goes there. No I/O.
     pub fn new(store: impl Store + 'static, key: impl Into<Credential>) -> Self {
-        SealedStore { store: Arc::new(store), key: key.into(), patience: PATIENCE, health: Arc::default() }
+        SealedStore { store: Arc::new(store), key: key.into(), timeout: TIMEOUT, health: Arc::default() }
     }
 
-    /// For how long in total one flight waits for a store that does not answer; at most a quarter of the flight deadline.
+    /// For how long in total one fetch waits for a store that does not answer; at most a quarter of the fetch deadline.
     /// Default: 100 ms.
-    pub fn patience(mut self, limit: Duration) -> Self {
-        self.patience = limit;
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
         self
     }
 
     /// How many records were of no use: damaged, sealed by an unknown key, put under a wrong name. They count as missing
     /// and are overwritten.
-    pub fn defects(&self) -> u64 {
-        self.health.defects.load(Ordering::Relaxed)
+    pub fn invalid_records(&self) -> u64 {
+        self.health.invalid_records.load(Ordering::Relaxed)
     }
 
     /// What is wrong with it, as far as can be told without I/O.
@@ -84,19 +85,19 @@ impl SealedStore {
         self.key.fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
     }
 
-    /// One flight's dealings with the store, which take at most so long. `None`: it is left alone.
+    /// One fetch's dealings with the store, which take at most so long. `None`: it is left alone.
     pub(crate) async fn visit(&self, clock: &Clock, most: Duration) -> Option<Visit<'_>> {
         if !self.breaker(|breaker| breaker.admits(clock.now())) {
             return None;
         }
-        // Whoever waits until the flight's end has no token then.
-        let patience = self.patience.min(most);
+        // Whoever waits until the fetch's end has no token then.
+        let timeout = self.timeout.min(most);
         let mut visit = Visit {
             store: self,
             clock: clock.clone(),
             ring: Ring(Vec::new()),
-            patience,
-            left: patience,
+            timeout,
+            left: timeout,
             failed: false,
             met_defect: false,
         };
@@ -111,7 +112,7 @@ impl SealedStore {
             let key = self.key.read_text(place).await.and_then(|text| {
                 SealKey::parse(text.expose_secret()).map_err(|flaw| {
                     let text = format!("the seal key ({:?}) {flaw}", self.key);
-                    Error::new(ErrorKind::Credential, text)
+                    Error::of(ErrorKind::Credential, text)
                 })
             });
             match key {
@@ -126,13 +127,12 @@ impl SealedStore {
     }
 
     fn breaker<T>(&self, step: impl FnOnce(&mut Breaker) -> T) -> T {
-        // A panic cannot leave anything half done in there.
-        step(&mut self.health.breaker.lock().unwrap_or_else(PoisonError::into_inner))
+        step(&mut self.health.breaker.lock())
     }
 
     fn defective(&self) {
-        self.health.defects.fetch_add(1, Ordering::Relaxed);
-        if !self.health.told_defect.swap(true, Ordering::Relaxed) {
+        self.health.invalid_records.fetch_add(1, Ordering::Relaxed);
+        if self.health.reported.first() {
             event!(warn, store = ?self.store, "a record in the shared store is of no use to us: another seal key, another version, or somebody else wrote there");
         }
     }
@@ -144,12 +144,12 @@ impl fmt::Debug for SealedStore {
     }
 }
 
-/// One flight's dealings with the store: after the first failure there are none any more.
+/// One fetch's dealings with the store: after the first failure there are none any more.
 pub(crate) struct Visit<'a> {
     store: &'a SealedStore,
     clock: Clock,
     ring: Ring,
-    patience: Duration,
+    timeout: Duration,
     /// Of the patience.
     left: Duration,
     failed: bool,
@@ -244,14 +244,15 @@ impl Visit<'_> {
             return None;
         }
         let start = Instant::now();
-        let outcome = tokio::time::timeout(self.left, guarded(operation)).await;
+        let outcome = tokio::time::timeout(self.left, contained_future(operation)).await;
         if spend == Spend::Time {
             self.left = self.left.saturating_sub(start.elapsed());
         }
         let _error = match outcome {
-            Ok(Ok(value)) => return Some(value),
-            Ok(Err(error)) => error,
-            Err(_) => Error::new(ErrorKind::Other, format!("no answer within {:?}", self.patience)),
+            Ok(Ok(Ok(value))) => return Some(value),
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(Panicked)) => Error::of(ErrorKind::Other, Panicked::text("the store")),
+            Err(_) => Error::of(ErrorKind::Other, format!("no answer within {:?}", self.timeout)),
         };
         self.failed = true;
         let now = self.clock.now();
@@ -260,16 +261,4 @@ impl Visit<'_> {
         }
         None
     }
-}
-
-/// A panic is an error, whose payload is not looked at: its text may contain anything.
-async fn guarded<T>(operation: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let mut operation = pin!(operation);
-    poll_fn(|cx| {
-        catch_unwind(AssertUnwindSafe(|| operation.as_mut().poll(cx))).unwrap_or_else(|_| {
-            let text = "the store panicked (its message went to the panic hook)";
-            Poll::Ready(Err(Error::new(ErrorKind::Other, text)))
-        })
-    })
-    .await
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A place that all replicas of a service reach: Redis, a directory, a database of yours.
 ///

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::SigningAlgorithm;
 use super::signing_key::{CURVES, Pair};
-use crate::grant::wipe;
+use crate::json::wipe;
 
 /// Wiped when dropped.
 pub(super) struct Jwk(Value);

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// 1 January 2000: a clock that shows less was never set.
 pub(crate) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
@@ -45,7 +45,7 @@ pub(crate) fn compact(mut message: Zeroizing<String>, signature: &[u8]) -> Zeroi
 pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
     if now < CLOCK_WAS_SET {
         let text = "the system's clock shows a time before the year 2000, and what is signed needs the right one";
-        return Err(Error::new(ErrorKind::Credential, text).transient());
+        return Err(Error::of(ErrorKind::Credential, text).transient());
     }
     Ok(now.as_secs())
 }
@@ -54,6 +54,6 @@ pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
 pub(crate) fn jti() -> Result<String, Error> {
     let mut random = [0; JTI_BYTES];
     rand::fill(&mut random)
-        .map_err(|_| Error::new(ErrorKind::Credential, "the system gives no random numbers").transient())?;
+        .map_err(|_| Error::of(ErrorKind::Credential, "the system gives no random numbers").transient())?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }

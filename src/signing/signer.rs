@@ -5,13 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::SigningAlgorithm;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// Signs with a key that never leaves its place: a key management service, an HSM.
 ///
 /// [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) takes it, for assertions,
-/// and `DpopKey::signer` (feature `dpop`). It is asked once for each attempt to fetch a token, inside the flight, and
-/// shares its deadline; a panic in it is an error of that flight. With DPoP it is also asked for each request to an API:
+/// and `DpopKey::signer` (feature `dpop`). It is asked once for each attempt to fetch a token, inside the fetch, and
+/// shares its deadline; a panic in it is an error of that fetch. With DPoP it is also asked for each request to an API:
 /// it has 10 s then, and neither silence nor a panic costs more than that request.
 ///
 /// ```
@@ -45,11 +45,11 @@ pub trait Signer: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// Whatever it fails with becomes the source of an error of kind [`ErrorKind::Credential`]: transient, so that the
-    /// flight tries again. What it prints is yours to keep free of secrets.
+    /// fetch tries again. What it prints is yours to keep free of secrets.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the flight's deadline passes, or that of the request's proof, or with the request.
+    /// The future is dropped when the fetch's deadline passes, or that of the request's proof, or with the request.
     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a>;
 }
 
@@ -59,7 +59,7 @@ pub type SigningFuture<'a> =
 
 /// The signature of `message` in the form of JWS.
 pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
-    let failed = |text| Error::new(ErrorKind::Credential, text).transient();
+    let failed = |text| Error::of(ErrorKind::Credential, text).transient();
     let signature = signer.sign(message).await.map_err(|e| failed("the signer failed").because(e))?;
     let half = match signer.algorithm() {
         SigningAlgorithm::ES256 => 32,

@@ -155,7 +155,7 @@ async fn without_another_token_the_answer_is_handed_back_untouched() {
 #[tokio::test]
 async fn a_constant_token_is_not_tried_twice() {
     let api = Api::start(|_| status(401)).await;
-    let constant = AccessToken::bearer("always", None).unwrap();
+    let constant = AccessToken::builder("always").build().unwrap();
     let client = client(BearerAuth::for_origin(&api.url, constant).unwrap());
     assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!(api.tokens(), ["always"]);

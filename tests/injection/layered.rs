@@ -265,7 +265,7 @@ async fn a_request_that_is_not_sent_gives_its_place_to_another() {
 
 #[tokio::test]
 async fn the_debug_of_a_bearer_shows_where_and_nothing_secret() {
-    let bearer = BearerAuth::for_origin(API, AccessToken::bearer("canary-token", None).unwrap()).unwrap();
+    let bearer = BearerAuth::for_origin(API, AccessToken::builder("canary-token").build().unwrap()).unwrap();
     let shown = format!("{bearer:?} {:?}", tower::Layer::layer(&bearer, ()));
     assert!(shown.contains(API) && !shown.contains("canary-token"), "{shown}");
 }

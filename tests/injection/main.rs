@@ -48,7 +48,7 @@ impl TokenSource for Issuer {
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
         TokenFuture::ready(match self.down_after {
             Some(last) if number > last => Err(Error::other("the authorization server is down")),
-            _ => AccessToken::bearer(format!("{TOKEN}-t{number}"), Some(Duration::from_secs(3600))),
+            _ => AccessToken::builder(format!("{TOKEN}-t{number}")).lifetime(Duration::from_secs(3600)).build(),
         })
     }
     fn reject(&self, _: &AccessToken) {}

@@ -21,7 +21,7 @@ impl TokenSource for Client {
     fn token(&self) -> TokenFuture<'_> {
         let number = self.1.fetch_add(1, Ordering::SeqCst) + 1;
         let lifetime = Some(Duration::from_secs(3600));
-        TokenFuture::ready(AccessToken::bearer(format!("{}-{number}", self.0), lifetime))
+        TokenFuture::ready(AccessToken::builder(format!("{}-{number}", self.0)).build())
     }
     fn reject(&self, _: &AccessToken) {}
 }

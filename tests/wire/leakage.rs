@@ -63,11 +63,11 @@ async fn no_public_value_shows_a_secret() {
         }));
         recovers("L01", &own).await;
         assert_no_canary([render(&own), render(&own.token())]);
-        let constant: Box<dyn TokenSource> = Box::new(AccessToken::bearer(TOKEN, None).unwrap());
+        let constant: Box<dyn TokenSource> = Box::new(AccessToken::builder(TOKEN).build().unwrap());
         assert_no_canary([render(&constant)]);
     }
     for unfit in [format!("{TOKEN}\r\n"), format!(" {TOKEN}"), format!("{TOKEN}é")] {
-        assert_no_canary([render_all(&AccessToken::bearer(unfit, None).unwrap_err())]);
+        assert_no_canary([render_all(&AccessToken::builder(unfit).build().unwrap_err())]);
     }
 }
 

@@ -8,7 +8,7 @@ use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder
 use crate::certificates::trusting;
 use crate::credentials::Directory;
 use crate::harness::canary::{TOKEN, render, render_all};
-#[cfg(feature = "middleware")]
+#[cfg(feature = "reqwest-middleware")]
 use crate::harness::server::answer;
 use crate::harness::server::{Server, json, ok};
 use crate::harness::tls::{Ca, Client};
@@ -210,7 +210,7 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     assert_eq!(mutual.hits(), 1);
 }
 
-#[cfg(feature = "middleware")]
+#[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
 async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     use client_credentials::{BearerAuth, SameCertificate};
@@ -245,7 +245,7 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     assert_eq!(token.client_certificate(), Some(certificate));
 }
 
-#[cfg(feature = "middleware")]
+#[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
 async fn a_request_without_the_token_shows_no_certificate_whatever_went_before() {
     use client_credentials::{BearerAuth, SameCertificate};

@@ -8,19 +8,19 @@ type Change = fn(&mut Settings);
 #[test]
 fn each_setter_sets_its_own_number() {
     let setters: [(Setter, Change); 11] = [
-        (|c| c.flight_deadline(seconds(7)), |s| s.flight_deadline = seconds(7)),
+        (|c| c.fetch_timeout(seconds(7)), |s| s.fetch_timeout = seconds(7)),
         (|c| c.attempt_timeout(seconds(7)), |s| s.attempt_timeout = seconds(7)),
         (|c| c.refresh_window(seconds(7)), |s| s.refresh_window = Some(seconds(7))),
         (|c| c.max_age(seconds(7)), |s| s.max_age = seconds(7)),
         (|c| c.safety_margin(seconds(7)), |s| s.safety_margin = seconds(7)),
         (|c| c.default_lifetime(seconds(7)), |s| s.default_lifetime = seconds(7)),
-        (|c| c.stale_backoff(seconds(7), seconds(8)), |s| s.stale_backoff = Backoff::new(seconds(7), seconds(8))),
+        (|c| c.due_backoff(seconds(7), seconds(8)), |s| s.due_backoff = Backoff::new(seconds(7), seconds(8))),
         (|c| c.expired_backoff(seconds(7), seconds(8)), |s| s.expired_backoff = Backoff::new(seconds(7), seconds(8))),
         (|c| c.denied_backoff(seconds(7), seconds(8)), |s| s.denied_backoff = Backoff::new(seconds(7), seconds(8))),
         (
             |c| c.retry_after_limits(seconds(7), seconds(8)),
             |s| {
-                (s.stale_retry_after, s.expired_retry_after) = (seconds(7), seconds(8));
+                (s.due_retry_after_limit, s.expired_retry_after_limit) = (seconds(7), seconds(8));
             },
         ),
         (
@@ -46,16 +46,16 @@ fn a_number_that_makes_no_sense_is_moved_to_the_nearest_that_does() {
     // F11
     let server = Server::new([], down());
     let tokens = cached(&server)
-        .flight_deadline(Duration::ZERO)
+        .fetch_timeout(Duration::ZERO)
         .attempt_timeout(Duration::ZERO)
         .max_age(Duration::ZERO)
         .default_lifetime(Duration::ZERO)
-        .stale_backoff(seconds(2), seconds(1))
+        .due_backoff(seconds(2), seconds(1))
         .expired_backoff(Duration::ZERO, Duration::ZERO)
         .forced_refreshes(1, Duration::ZERO);
     let settings = tokens.0.state.lock().settings().clone();
     for number in [
-        settings.flight_deadline,
+        settings.fetch_timeout,
         settings.attempt_timeout,
         settings.max_age,
         settings.default_lifetime,
@@ -64,6 +64,6 @@ fn a_number_that_makes_no_sense_is_moved_to_the_nearest_that_does() {
     ] {
         assert_eq!(number, millis(1));
     }
-    assert_eq!(settings.stale_backoff.most, seconds(2), "at least the first");
+    assert_eq!(settings.due_backoff.most, seconds(2), "at least the first");
     assert_eq!(settings.patience(), millis(100));
 }

@@ -106,7 +106,7 @@ async fn a_token_is_expired_at_the_very_instant() {
 }
 
 #[tokio::test]
-async fn a_thousand_sources_spread_their_renewals() {
+async fn a_thousand_sources_spread_their_refreshes() {
     // K11: over the first half of the refresh window (2880 s to 3240 s), each stable.
     let mut instants = Vec::new();
     for seed in 0..1000 {
@@ -128,12 +128,12 @@ async fn a_thousand_sources_spread_their_renewals() {
     for tenth in 0..10 {
         let from = 2880 + tenth * 36;
         let here = instants.iter().filter(|at| (from..from + 36).contains(*at)).count();
-        assert!((60..=140).contains(&here), "{here} of 1000 renewals between {from} s and {} s", from + 36);
+        assert!((60..=140).contains(&here), "{here} of 1000 refreshes between {from} s and {} s", from + 36);
     }
 }
 
 #[tokio::test]
-async fn a_token_of_ten_years_is_renewed_within_a_day_and_usable_meanwhile() {
+async fn a_token_of_ten_years_is_refreshed_within_a_day_and_usable_meanwhile() {
     // K13
     let server = Server::new([], Reply::New(10 * 365 * 86_400));
     let tokens = cached(&server);

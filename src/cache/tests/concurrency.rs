@@ -37,7 +37,7 @@ async fn in_the_refresh_window_nobody_waits() {
     }
     settle().await;
     assert_eq!(server.hits(), 2);
-    assert_eq!(value(&tokens), "t1", "the renewal is still under way");
+    assert_eq!(value(&tokens), "t1", "the refresh is still under way");
     server.open(1);
     settle().await;
     assert_eq!(value(&tokens), "t2");
@@ -45,7 +45,7 @@ async fn in_the_refresh_window_nobody_waits() {
 }
 
 #[tokio::test]
-async fn a_cancelled_caller_does_not_sink_the_flight() {
+async fn a_cancelled_caller_does_not_sink_the_fetch() {
     // C03
     let server = Server::new([], Reply::New(3600));
     server.close();
@@ -68,7 +68,7 @@ async fn a_cancelled_caller_does_not_sink_the_flight() {
 }
 
 #[tokio::test]
-async fn a_flight_that_nobody_waits_for_any_more_fills_the_cache() {
+async fn a_fetch_that_nobody_waits_for_any_more_fills_the_cache() {
     // C04
     let server = Server::new([], Reply::New(3600));
     server.close();
@@ -125,7 +125,7 @@ async fn a_hundred_callers_share_one_failure() {
     }
     assert_eq!(server.hits(), 3);
     assert!(errors.windows(2).all(|pair| pair[0].is_same_as(&pair[1])), "one shared error");
-    // From now on, at once, until it is time for the next flight.
+    // From now on, at once, until it is time for the next fetch.
     assert!(at_once(&tokens).unwrap().unwrap_err().is_same_as(&errors[0]));
     assert_eq!(server.hits(), 3);
 }
@@ -151,7 +151,7 @@ async fn a_panic_in_the_source_is_an_error_and_the_next_call_starts_anew() {
 }
 
 #[tokio::test]
-async fn a_panic_of_a_renewal_costs_no_token() {
+async fn a_panic_of_a_refresh_costs_no_token() {
     // C13
     let server = Server::new([Reply::New(3600), Reply::Panic], Reply::New(3600));
     let tokens = cached(&server);
@@ -179,7 +179,7 @@ async fn a_source_that_panics_before_it_returns_a_future_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_never_answers_is_bounded_by_the_flight_deadline() {
+async fn a_source_that_never_answers_is_bounded_by_the_fetch_timeout() {
     // C14, I3
     let server = Server::new([Reply::Never], Reply::New(3600));
     let tokens = cached(&server);
@@ -194,7 +194,7 @@ async fn a_source_that_never_answers_is_bounded_by_the_flight_deadline() {
 }
 
 #[tokio::test]
-async fn dropping_the_last_handle_ends_the_flight() {
+async fn dropping_the_last_handle_ends_the_fetch() {
     // C17, I7
     let server = Server::new([], Reply::New(3600));
     server.close();
@@ -272,7 +272,7 @@ async fn debug_shows_the_state_and_no_token() {
     tokens.token().await.unwrap();
     assert!(shown().contains("fresh") && !shown().contains("t1"), "{}", shown());
     server.advance(seconds(3400));
-    assert!(shown().contains("stale"), "{}", shown());
+    assert!(shown().contains("due"), "{}", shown());
     server.advance(seconds(3400));
     assert!(shown().contains("expired"), "{}", shown());
 }

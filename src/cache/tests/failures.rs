@@ -3,11 +3,11 @@
 use super::*;
 
 fn failing(kind: ErrorKind, retry_after: Option<u64>) -> Reply {
-    let error = Error::new(kind, "no").transient().with_retry_after(retry_after.map(seconds));
+    let error = Error::of(kind, "no").transient().with_retry_after(retry_after.map(seconds));
     Reply::Fail(error)
 }
 
-/// Calls every `step` for `time`, letting flights land in between; returns how many calls failed.
+/// Calls every `step` for `time`, letting fetches complete in between; returns how many calls failed.
 async fn sweep(server: &Arc<Server>, tokens: &Cached<Arc<Server>>, time: Duration, step: Duration) -> usize {
     let end = server.clock.now().plus(time);
     let mut failed = 0;
@@ -23,19 +23,19 @@ async fn sweep(server: &Arc<Server>, tokens: &Cached<Arc<Server>>, time: Duratio
 
 #[tokio::test]
 async fn an_outage_of_twenty_minutes_is_invisible_while_the_token_lasts() {
-    // T30: 60 min left. A flight is three attempts, so that 50 flights are 150 requests.
+    // T30: 60 min left. A fetch is three attempts, so that 50 fetches are 150 requests.
     for seed in 0..20 {
         let server = Server::new([Reply::New(25 * 3600)], down());
         let tokens = seeded(&server, seed);
         tokens.token().await.unwrap();
-        server.advance(seconds(24 * 3600)); // renewed after a day at the latest
+        server.advance(seconds(24 * 3600)); // refreshed after a day at the latest
         let end = server.clock.now().plus(seconds(20 * 60));
         while !end.reached(server.clock.now()) {
             server.advance(millis(500));
             assert_eq!(value(&tokens), "t1", "ready at once");
             settle().await;
         }
-        assert!((20..=50).contains(&(server.hits() - 1)), "seed {seed}: {} flights", server.hits() - 1);
+        assert!((20..=50).contains(&(server.hits() - 1)), "seed {seed}: {} fetches", server.hits() - 1);
     }
 }
 
@@ -54,7 +54,7 @@ async fn after_an_outage_a_token_is_back_within_one_backoff_interval() {
 }
 
 #[tokio::test]
-async fn callers_without_a_token_fail_fast_between_flights() {
+async fn callers_without_a_token_fail_fast_between_fetches() {
     let server = Server::new([], down());
     let tokens = cached(&server);
     let failed = sweep(&server, &tokens, seconds(60), millis(10)).await;
@@ -78,7 +78,7 @@ async fn a_denied_client_is_not_locked_out() {
 async fn no_refusal_is_terminal() {
     // S10, S11, S17
     for kind in [ErrorKind::Denied, ErrorKind::Tls, ErrorKind::Response, ErrorKind::Other, ErrorKind::Credential] {
-        let server = Server::new([Reply::Fail(Error::new(kind, "no"))], Reply::New(3600));
+        let server = Server::new([Reply::Fail(Error::of(kind, "no"))], Reply::New(3600));
         let tokens = cached(&server);
         assert_eq!(tokens.token().await.unwrap_err().kind(), kind);
         server.advance(seconds(1));
@@ -100,7 +100,7 @@ async fn a_refusal_costs_no_token_that_is_still_valid() {
 }
 
 #[tokio::test]
-async fn retry_after_is_obeyed_between_flights() {
+async fn retry_after_is_obeyed_between_fetches() {
     // S02
     let server = Server::new([failing(ErrorKind::Response, Some(7))], Reply::New(3600));
     let tokens = cached(&server);
@@ -147,7 +147,7 @@ async fn an_exaggerated_retry_after_is_capped() {
     settle().await;
     assert_eq!(server.hits(), 2, "within the hour");
     server.advance(seconds(500));
-    assert!(tokens.token().await.is_err(), "the token is gone, and more than 5 min: a flight");
+    assert!(tokens.token().await.is_err(), "the token is gone, and more than 5 min: a fetch");
     assert_eq!(server.hits(), 3);
     server.advance(seconds(299));
     assert!(at_once(&tokens).unwrap().is_err());
@@ -158,7 +158,7 @@ async fn an_exaggerated_retry_after_is_capped() {
 
 #[tokio::test]
 async fn a_token_of_no_lifetime_serves_those_who_waited() {
-    // B09: hits = flights
+    // B09: hits = fetches
     let server = Server::new([], Reply::New(0));
     server.close();
     let tokens = cached(&server);

@@ -56,7 +56,7 @@ async fn a_waiter_polled_after_an_hour_does_not_get_an_expired_token() {
 }
 
 #[test]
-fn an_overtaken_flight_that_lands_expired_serves_nobody_while_there_is_a_good_token() {
+fn an_taken_over_fetch_that_completes_expired_serves_nobody_while_there_is_a_good_token() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -76,7 +76,7 @@ fn an_overtaken_flight_that_lands_expired_serves_nobody_while_there_is_a_good_to
 }
 
 #[test]
-fn a_late_failure_does_not_fail_those_for_whom_a_newer_flight_is_under_way() {
+fn a_late_failure_does_not_fail_those_for_whom_a_newer_fetch_is_under_way() {
     let server = Server::new([down()], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -87,7 +87,7 @@ fn a_late_failure_does_not_fail_those_for_whom_a_newer_flight_is_under_way() {
     });
     idle.block_on(settle());
     server.advance(seconds(10));
-    // Overtaken; its flight is under way.
+    // Overtaken; its fetch is under way.
     second.block_on(async {
         assert!(at_once(&tokens).is_none());
         settle().await;
@@ -102,15 +102,15 @@ fn a_late_failure_does_not_fail_those_for_whom_a_newer_flight_is_under_way() {
 }
 
 #[test]
-fn a_source_that_is_always_busy_is_bounded_by_the_flight_deadline() {
+fn a_source_that_is_always_busy_is_bounded_by_the_fetch_timeout() {
     // Whatever is always ready (a fast endless body, a full channel) uses up tokio's budget in every poll.
     let result = within(seconds(5), || {
-        let tokens = Cached::new(crate::source_fn(|| async {
+        let tokens = Cached::new(crate::source::source_fn(|| async {
             loop {
                 tokio::task::consume_budget().await;
             }
         }))
-        .flight_deadline(millis(100));
+        .fetch_timeout(millis(100));
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let result = runtime.block_on(tokens.token());
         runtime.shutdown_background();
@@ -152,7 +152,7 @@ fn a_waiter_whose_first_runtime_is_gone_does_not_panic() {
 }
 
 #[test]
-fn flights_on_a_runtime_that_nobody_drives_do_not_pile_up() {
+fn fetches_on_a_runtime_that_nobody_drives_do_not_pile_up() {
     // Synchronous code behind `enter()`, as `now_or_never` recommends, with a runtime that is driven now and then.
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
@@ -170,7 +170,7 @@ fn flights_on_a_runtime_that_nobody_drives_do_not_pile_up() {
 }
 
 #[test]
-fn dropping_the_last_handle_ends_an_overtaken_flight_too() {
+fn dropping_the_last_handle_ends_an_taken_over_fetch_too() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -193,7 +193,7 @@ fn dropping_the_last_handle_ends_an_overtaken_flight_too() {
 
 #[test]
 fn no_code_of_a_user_runs_under_the_lock() {
-    // The last clone of an error is dropped by the landing that ends the outage.
+    // The last clone of an error is dropped by the completion that ends the outage.
     #[derive(Debug)]
     struct Asks(Cached<Arc<Server>>);
     impl fmt::Display for Asks {
@@ -255,7 +255,7 @@ async fn the_first_failure_after_tokens_of_no_lifetime_waits_as_the_first() {
     }
     assert!(tokens.token().await.is_err());
     server.advance(millis(250));
-    assert!(at_once(&tokens).is_none(), "250 ms after the first failure it is time for the next flight");
+    assert!(at_once(&tokens).is_none(), "250 ms after the first failure it is time for the next fetch");
 }
 
 #[tokio::test]
@@ -276,12 +276,12 @@ async fn a_rejection_reaches_the_wrapped_source() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_flight_that_beats_is_never_overtaken_however_short_the_timeout() {
+async fn a_slow_fetch_that_beats_is_never_taken_over_however_short_the_timeout() {
     static HITS: AtomicU64 = AtomicU64::new(0);
-    let tokens = Cached::new(crate::source_fn(|| async {
+    let tokens = Cached::new(crate::source::source_fn(|| async {
         HITS.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(millis(500)).await;
-        AccessToken::bearer("t", Some(seconds(3600)))
+        AccessToken::builder("t").lifetime(seconds(3600)).build()
     }))
     .attempt_timeout(Duration::ZERO);
     tokens.token().await.unwrap();
@@ -290,20 +290,20 @@ async fn a_slow_flight_that_beats_is_never_overtaken_however_short_the_timeout()
 
 #[tokio::test(start_paused = true)]
 async fn a_source_whose_future_panics_when_it_is_dropped_is_an_error() {
-    // At the deadline the future is dropped outside of `catch_unwind`: the flight never lands.
+    // At the deadline the future is dropped outside of `catch_unwind`: the fetch never completes.
     struct Rude;
     impl Drop for Rude {
         fn drop(&mut self) {
             panic!("in drop");
         }
     }
-    let tokens = Cached::new(crate::source_fn(|| async {
+    let tokens = Cached::new(crate::source::source_fn(|| async {
         let _rude = Rude;
         std::future::pending::<()>().await;
         Err(Error::other("never"))
     }));
     let result = tokio::time::timeout(seconds(300), tokens.token()).await;
-    assert!(matches!(result, Ok(Err(_))), "ten flight deadlines later");
+    assert!(matches!(result, Ok(Err(_))), "ten fetch deadlines later");
 }
 
 #[test]

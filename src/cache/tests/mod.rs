@@ -31,7 +31,7 @@ struct Server {
     hits: AtomicU64,
     script: Mutex<VecDeque<Reply>>,
     afterwards: Reply,
-    /// A permit for each answer; closed gates hold the flight.
+    /// A permit for each answer; closed gates hold the fetch.
     gate: Semaphore,
 }
 
@@ -131,11 +131,11 @@ fn seeded(server: &Arc<Server>, seed: u64) -> Cached<Arc<Server>> {
 }
 
 fn down() -> Reply {
-    Reply::Fail(Error::new(ErrorKind::Transport, "connection refused").transient())
+    Reply::Fail(Error::of(ErrorKind::Transport, "connection refused").transient())
 }
 
 fn denied() -> Reply {
-    Reply::Fail(Error::new(ErrorKind::Denied, "invalid_client"))
+    Reply::Fail(Error::of(ErrorKind::Denied, "invalid_client"))
 }
 
 /// What a source has ready without waiting.
@@ -148,7 +148,7 @@ fn value(source: &impl TokenSource) -> String {
     at_once(source).expect("ready").expect("a token").expose_secret().to_owned()
 }
 
-/// Lets the spawned flights of this runtime go as far as they can.
+/// Lets the spawned fetches of this runtime go as far as they can.
 async fn settle() {
     for _ in 0..20 {
         tokio::task::yield_now().await;

@@ -1,7 +1,7 @@
 //! A model of the state machine that fits on a page.
 //!
 //! It knows which value may be handed out until when, which rejections count, and how long a failure may keep the next
-//! flight waiting. It knows nothing of jitter: where that decides, either answer is right.
+//! fetch waiting. It knows nothing of jitter: where that decides, either answer is right.
 
 use super::*;
 
@@ -9,9 +9,9 @@ use super::*;
 #[derive(Default)]
 pub(super) struct Model {
     pub(super) held: Option<Held>,
-    /// The rejected value, and the flight during which it was rejected.
+    /// The rejected value, and the fetch during which it was rejected.
     pub(super) banned: Option<(String, Option<u64>)>,
-    /// Since when, how many in a row, and how the last flight failed; `None`: it brought nothing new.
+    /// Since when, how many in a row, and how the last fetch failed; `None`: it brought nothing new.
     pub(super) setback: Option<(Moment, u32, Option<Error>)>,
     /// Rejections that took effect, on the monotonic clock.
     pub(super) forced: Vec<Duration>,
@@ -48,7 +48,7 @@ impl Model {
         self.held.as_ref().filter(|held| !held.unusable_at().reached(now))
     }
 
-    /// Between these two the next flight may or may not depart, by the draw of up to 10 %.
+    /// Between these two the next fetch may or may not start, by the draw of up to 10 %.
     pub(super) fn pause(&self, usable: bool) -> Option<(Moment, Moment)> {
         let (since, count, error) = self.setback.as_ref()?;
         let kind = error.as_ref().map(Error::kind);
@@ -71,9 +71,9 @@ impl Model {
         self.setback = Some((now, count, error));
     }
 
-    pub(super) fn land(&mut self, flight: u64, late: bool, token: Held, now: Moment) {
+    pub(super) fn complete(&mut self, fetch: u64, late: bool, token: Held, now: Moment) {
         let banned = self.banned.as_ref().filter(|(value, _)| *value == token.value);
-        if banned.is_some_and(|(_, during)| late || *during == Some(flight)) {
+        if banned.is_some_and(|(_, during)| late || *during == Some(fetch)) {
             return;
         }
         let dead = token.unusable_at().reached(now);

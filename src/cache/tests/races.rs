@@ -1,8 +1,8 @@
-//! FAULTS C23: the whole of `Cached` with real flights, its threads run by a model checker (shuttle) that decides who
+//! FAULTS C23: the whole of `Cached` with real fetches, its threads run by a model checker (shuttle) that decides who
 //! goes on at every lock.
 //!
 //! What is checked in each schedule: no call returns a token that was rejected before it began (I4), nor an older one
-//! than a call before it did; one flight at a time (I2); no task remains (I7); no panic (I6).
+//! than a call before it did; one fetch at a time (I2); no task remains (I7); no panic (I6).
 
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, Runner, thread};
@@ -20,16 +20,16 @@ fn schedules() -> usize {
 struct Numbered {
     clock: Clock,
     issued: AtomicU64,
-    flights: AtomicU64,
+    fetches: AtomicU64,
 }
 
 impl Numbered {
     async fn issue(&self) -> Result<AccessToken, Error> {
-        let under_way = self.flights.fetch_add(1, Ordering::SeqCst);
-        assert_eq!(under_way, 0, "one flight at a time");
+        let under_way = self.fetches.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(under_way, 0, "one fetch at a time");
         tokio::task::yield_now().await;
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
-        self.flights.fetch_sub(1, Ordering::SeqCst);
+        self.fetches.fetch_sub(1, Ordering::SeqCst);
         let terms = Terms { lifetime: Some(seconds(3600)), ..Terms::default() };
         AccessToken::issued(&format!("t{number}").into(), terms, self.clock.now())
     }
@@ -42,10 +42,10 @@ impl TokenSource for Numbered {
     fn reject(&self, _: &AccessToken) {}
 }
 
-/// Drives the flights of all schedules of one test; the thread that runs the schedules is inside it.
+/// Drives the fetches of all schedules of one test; the thread that runs the schedules is inside it.
 type Driver = Arc<tokio::runtime::Runtime>;
 
-/// Lets the flights go on a little.
+/// Lets the fetches go on a little.
 fn drive(driver: &Driver) {
     driver.block_on(async {
         for _ in 0..4 {
@@ -70,13 +70,13 @@ impl World {
     /// With `t1` in it.
     fn new(driver: &Driver) -> (Arc<World>, AccessToken) {
         let (clock, hands) = clock();
-        let source = Numbered { clock: clock.clone(), issued: AtomicU64::new(0), flights: AtomicU64::new(0) };
+        let source = Numbered { clock: clock.clone(), issued: AtomicU64::new(0), fetches: AtomicU64::new(0) };
         let random = fastrand::Rng::with_seed(1);
         let tokens = Cached::assemble(Arc::new(source), Settings::default(), clock, random);
         assert!(at_once(&tokens).is_none());
         drive(driver);
         drive(driver);
-        let first = at_once(&tokens).expect("it landed").unwrap();
+        let first = at_once(&tokens).expect("it completed").unwrap();
         let world = World { tokens, hands, newest: AtomicU64::new(1), refused: AtomicU64::new(0) };
         (Arc::new(world), first)
     }
@@ -84,7 +84,7 @@ impl World {
     fn call(&self, ask: Ask) -> Option<AccessToken> {
         let newest = self.newest.load(Ordering::SeqCst);
         let refused = self.refused.load(Ordering::SeqCst);
-        let token = ask(&self.tokens)?.expect("no flight fails here");
+        let token = ask(&self.tokens)?.expect("no fetch fails here");
         let number = number(&token);
         assert!(number > refused, "t{number}, though t{refused} was rejected");
         assert!(number >= newest, "t{number} after t{newest}");
@@ -102,11 +102,11 @@ fn number(token: &AccessToken) -> u64 {
     token.expose_secret()[1..].parse().unwrap()
 }
 
-/// Two callers, of whom one rejects what it gets, somebody who rejects `t1`, and the runtime that drives the flights;
-/// `t1` is fresh or stale.
-fn rush(driver: &Driver, stale: bool, ask: Ask) {
+/// Two callers, of whom one rejects what it gets, somebody who rejects `t1`, and the runtime that drives the fetches;
+/// `t1` is fresh or due.
+fn rush(driver: &Driver, due: bool, ask: Ask) {
     let (world, first) = World::new(driver);
-    if stale {
+    if due {
         world.hands.advance(seconds(3400));
     }
     let threads = [
@@ -131,7 +131,7 @@ fn rush(driver: &Driver, stale: bool, ask: Ask) {
     for thread in threads {
         thread.join().unwrap();
     }
-    // I5: whatever happened, a call and a flight later there is a token.
+    // I5: whatever happened, a call and a fetch later there is a token.
     world.call(ask);
     drive(driver);
     drive(driver);
@@ -161,18 +161,18 @@ fn check(scheduler: impl Scheduler + 'static, scenario: impl Fn(&Driver) + Send 
 
 #[test]
 fn no_schedule_hands_out_a_rejected_or_an_older_token() {
-    for stale in [false, true] {
+    for due in [false, true] {
         let any = RandomScheduler::new(schedules());
-        assert_eq!(check(any, move |driver| rush(driver, stale, at_once)), schedules());
+        assert_eq!(check(any, move |driver| rush(driver, due, at_once)), schedules());
         // Few switches, at the worst places.
         let few = PctScheduler::new(3, schedules());
-        assert_eq!(check(few, move |driver| rush(driver, stale, at_once)), schedules());
+        assert_eq!(check(few, move |driver| rush(driver, due, at_once)), schedules());
     }
 }
 
 #[test]
 #[ignore = "86 008 schedules with two slots: half a minute"]
-fn every_schedule_of_a_call_a_rejection_and_a_landing_is_right() {
+fn every_schedule_of_a_call_a_rejection_and_a_completion_is_right() {
     let every = DfsScheduler::new(None, false);
     let schedules = check(every, |driver| {
         let (world, first) = World::new(driver);

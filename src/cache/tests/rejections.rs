@@ -136,7 +136,7 @@ async fn an_insisted_token_can_be_rejected_again_once_it_changes() {
 }
 
 #[tokio::test]
-async fn a_flight_under_way_at_the_rejection_counts_if_it_brings_another_value() {
+async fn a_fetch_under_way_at_the_rejection_counts_if_it_brings_another_value() {
     let server = Server::new([], Reply::New(3600));
     let (tokens, token) = first(&server).await;
     server.close();
@@ -151,7 +151,7 @@ async fn a_flight_under_way_at_the_rejection_counts_if_it_brings_another_value()
 }
 
 #[tokio::test]
-async fn a_flight_under_way_at_the_rejection_that_brings_the_same_value_does_not_count() {
+async fn a_fetch_under_way_at_the_rejection_that_brings_the_same_value_does_not_count() {
     let script = [Reply::Value("old", 3600), Reply::Value("old", 3600)];
     let server = Server::new(script, Reply::Value("new", 3600));
     let (tokens, token) = first(&server).await;
@@ -173,7 +173,7 @@ async fn a_flight_under_way_at_the_rejection_that_brings_the_same_value_does_not
 }
 
 #[tokio::test]
-async fn a_token_rejected_while_its_renewal_fails_is_gone() {
+async fn a_token_rejected_while_its_refresh_fails_is_gone() {
     // C18
     let server = Server::new([Reply::New(3600)], down());
     let (tokens, token) = first(&server).await;

@@ -12,7 +12,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Starts a flight on `runtime` and leaves the runtime standing still with it.
+/// Starts a fetch on `runtime` and leaves the runtime standing still with it.
 fn take_off(runtime: &Runtime, tokens: &Cached<Arc<Server>>) {
     runtime.block_on(async {
         assert!(at_once(tokens).is_none());
@@ -30,7 +30,7 @@ fn the_runtime_of_the_first_call_is_gone() {
 }
 
 #[test]
-fn the_runtime_is_gone_with_the_flight_in_it() {
+fn the_runtime_is_gone_with_the_fetch_in_it() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -43,7 +43,7 @@ fn the_runtime_is_gone_with_the_flight_in_it() {
 }
 
 #[test]
-fn the_runtime_goes_while_another_waits_for_its_flight() {
+fn the_runtime_goes_while_another_waits_for_its_fetch() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -61,7 +61,7 @@ fn the_runtime_goes_while_another_waits_for_its_flight() {
 }
 
 #[test]
-fn a_runtime_that_stands_still_is_overtaken_after_one_attempt_timeout() {
+fn a_runtime_that_stands_still_is_taken_over_after_one_attempt_timeout() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -80,18 +80,18 @@ fn a_runtime_that_stands_still_is_overtaken_after_one_attempt_timeout() {
         server.advance(millis(1));
         tokio::time::sleep(seconds(11)).await;
         assert_eq!(server.hits(), 2);
-        // The first permit goes to the flight that stands still, in the order of arrival.
+        // The first permit goes to the fetch that stands still, in the order of arrival.
         server.open(2);
         assert_eq!(caller.await.unwrap().unwrap().expose_secret(), "t2");
     });
-    // The overtaken flight lands late: the newer token stays.
+    // The taken over fetch completes late: the newer token stays.
     idle.block_on(settle());
     assert_eq!(value(&tokens), "t2");
     assert_eq!(server.hits(), 2);
 }
 
 #[test]
-fn a_late_landing_fills_an_empty_slot() {
+fn a_late_completion_fills_an_empty_slot() {
     let server = Server::new([Reply::New(3600), down()], down());
     let tokens = cached(&server);
     server.close();
@@ -99,7 +99,7 @@ fn a_late_landing_fills_an_empty_slot() {
     take_off(&idle, &tokens);
     server.advance(seconds(10));
     server.open(2);
-    // The second flight fails, and so does everybody from then on.
+    // The second fetch fails, and so does everybody from then on.
     assert!(runtime().block_on(tokens.token()).is_err());
     assert!(at_once(&tokens).unwrap().is_err());
     idle.block_on(settle());
@@ -120,11 +120,11 @@ fn a_late_failure_changes_nothing() {
     assert_eq!(value(&tokens), "t2");
     server.advance(seconds(3000));
     assert_eq!(value(&tokens), "t2");
-    assert_eq!(server.hits(), 2, "no backoff, no renewal");
+    assert_eq!(server.hits(), 2, "no backoff, no refresh");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_flight_that_beats_is_never_overtaken() {
+async fn a_slow_fetch_that_beats_is_never_taken_over() {
     let server = Server::new([], Reply::New(3600));
     server.close();
     let tokens = cached(&server);
@@ -132,7 +132,7 @@ async fn a_slow_flight_that_beats_is_never_overtaken() {
         let tokens = tokens.clone();
         async move { tokens.token().await }
     });
-    // 29 s: two attempt timeouts and more, within the flight deadline.
+    // 29 s: two attempt timeouts and more, within the fetch deadline.
     for _ in 0..29 {
         tokio::time::sleep(seconds(1)).await;
         server.advance(seconds(1));
@@ -154,7 +154,7 @@ fn outside_a_runtime_a_usable_token_is_returned_and_otherwise_an_error_that_says
     runtime().block_on(tokens.token()).unwrap();
     assert_eq!(value(&tokens), "t1");
     server.advance(seconds(3400));
-    assert_eq!(value(&tokens), "t1", "stale: usable, although nobody can renew it here");
+    assert_eq!(value(&tokens), "t1", "due: usable, although nobody can refresh it here");
     server.advance(seconds(200));
     assert!(at_once(&tokens).unwrap().is_err());
     assert!(runtime().block_on(tokens.token()).is_ok(), "and no backoff follows from that error");
@@ -172,7 +172,7 @@ fn a_runtime_without_timers_gets_an_error_that_says_so() {
 }
 
 #[test]
-fn a_stale_token_is_renewed_by_the_next_runtime_that_can() {
+fn a_due_token_is_refreshed_by_the_next_runtime_that_can() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     runtime().block_on(tokens.token()).unwrap();
@@ -188,8 +188,8 @@ fn a_stale_token_is_renewed_by_the_next_runtime_that_can() {
 }
 
 #[tokio::test]
-async fn a_thread_that_stood_still_overtakes_no_living_flight() {
-    // The flight's task is alive, but had no chance to beat for longer than an attempt timeout.
+async fn a_thread_that_stood_still_takes_over_no_living_fetch() {
+    // The fetch's task is alive, but had no chance to beat for longer than an attempt timeout.
     let server = Server::new([], Reply::New(3600));
     server.close();
     let tokens = cached(&server).attempt_timeout(millis(10));

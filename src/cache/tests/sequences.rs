@@ -12,9 +12,9 @@ enum Op {
     Ask(Option<usize>),
     /// On both clocks, or on one of them.
     Pass(Duration, Hand),
-    /// The flight's task runs.
+    /// The fetch's task runs.
     Beat,
-    /// The flight of this turn lands: the current one, or one that was overtaken.
+    /// The fetch of this turn completes: the current one, or one that was taken over.
     Land(usize, Brings),
     /// Its runtime is gone.
     Vanish(usize),
@@ -65,16 +65,16 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
-/// A flight in the air.
+/// A fetch in the air.
 struct Air {
     number: u64,
-    departed: Moment,
+    started: Moment,
     beat: Moment,
     started: bool,
     runtime: usize,
-    pulse: Arc<Pulse>,
+    heartbeat: Arc<Heartbeat>,
     /// Dropped: the runtime is gone.
-    land: Option<watch::Sender<Landed>>,
+    complete: Option<watch::Sender<Completed>>,
 }
 
 /// The state machine, the model, and the world around both.
@@ -82,9 +82,9 @@ struct Stage {
     state: State,
     model: Model,
     now: Moment,
-    /// The newest flight first.
+    /// The newest fetch first.
     air: Vec<Air>,
-    /// The number of the last that departed.
+    /// The number of the last that started.
     last: u64,
     runtimes: [Id; 2],
     task: AbortHandle,
@@ -95,44 +95,44 @@ struct Stage {
 
 impl Stage {
     /// The one that the state machine waits for.
-    fn flight(&self) -> Option<&Air> {
-        self.air.first().filter(|flight| flight.number == self.last)
+    fn fetch(&self) -> Option<&Air> {
+        self.air.first().filter(|fetch| fetch.number == self.last)
     }
 
     fn ask(&mut self, here: Option<usize>) {
         let now = self.now;
         let answer = self.state.ask(now, here.map(|here| self.runtimes[here]));
         let patience = Settings::default().patience();
-        let driven = self.flight().is_some_and(|flight| {
-            let silent = now.mono() >= flight.beat.mono().saturating_add(patience);
-            flight.land.is_some() && (!silent || (here == Some(flight.runtime) && !flight.started))
+        let driven = self.fetch().is_some_and(|fetch| {
+            let silent = now.mono() >= fetch.beat.mono().saturating_add(patience);
+            fetch.complete.is_some() && (!silent || (here == Some(fetch.runtime) && !fetch.started))
         });
         let held = self.model.usable(now).cloned();
         let pause = self.model.pause(held.is_some());
         let surely_paused = pause.is_some_and(|(earliest, _)| !earliest.reached(now));
         let maybe_paused = pause.is_some_and(|(_, latest)| !latest.reached(now));
         let failed = matches!(&self.model.setback, Some((_, _, Some(_))));
-        let departs = match answer {
+        let starts = match answer {
             Answer::Use(token, until) => {
                 let held = held.expect("a token that the model does not have");
                 assert_eq!(token.expose_secret(), held.value);
                 assert!(!until.reached(now), "a lease that has run out");
                 assert!(until.earlier(held.unusable_at()) == until, "a lease beyond the end");
                 let (_, late) = held.window();
-                assert!(driven || maybe_paused || !late.reached(now), "it is not renewed");
+                assert!(driven || maybe_paused || !late.reached(now), "it is not refreshed");
                 self.seen.push(token);
                 false
             }
-            Answer::UseAndDepart(token, _) => {
+            Answer::UseAndRefresh(token, _) => {
                 let held = held.expect("a token that the model does not have");
                 assert_eq!(token.expose_secret(), held.value);
                 let (early, _) = held.window();
-                assert!(early.reached(now), "it is renewed while fresh");
+                assert!(early.reached(now), "it is refreshed while fresh");
                 assert!(!surely_paused, "it does not wait after a failure");
                 self.seen.push(token);
                 true
             }
-            Answer::Depart => {
+            Answer::Fetch => {
                 assert!(held.is_none() && !(failed && surely_paused));
                 true
             }
@@ -147,41 +147,41 @@ impl Stage {
                 false
             }
         };
-        assert!(!(departs && driven), "I2: two flights");
-        if let (true, Some(here)) = (departs, here) {
-            self.depart(here);
+        assert!(!(starts && driven), "I2: two fetches");
+        if let (true, Some(here)) = (starts, here) {
+            self.start(here);
         }
     }
 
-    fn depart(&mut self, runtime: usize) {
-        let (land, landing) = watch::channel(None);
-        let pulse = Arc::new(Pulse::new(self.now));
+    fn start(&mut self, runtime: usize) {
+        let (complete, completion) = watch::channel(None);
+        let heartbeat = Arc::new(Heartbeat::new(self.now));
         let mut number = 0;
         let (id, task) = (self.runtimes[runtime], self.task.clone());
-        self.state.depart(|n| {
+        self.state.start(|n| {
             number = n;
-            Flight { number, landing, pulse: Arc::clone(&pulse), runtime: id, task }
+            Fetch { number, completion, heartbeat: Arc::clone(&heartbeat), runtime: id, task }
         });
         self.last = number;
         // One that never started was aborted.
-        self.air.retain(|flight| flight.started);
-        let (departed, beat) = (self.now, self.now);
-        let flight = Air { number, departed, beat, started: false, runtime, pulse, land: Some(land) };
-        self.air.insert(0, flight);
+        self.air.retain(|fetch| fetch.started);
+        let (started, beat) = (self.now, self.now);
+        let fetch = Air { number, started, beat, started: false, runtime, heartbeat, complete: Some(complete) };
+        self.air.insert(0, fetch);
     }
 
-    fn land(&mut self, turn: usize, brings: Brings) {
-        if turn >= self.air.len() || self.air[turn].land.is_none() {
+    fn complete(&mut self, turn: usize, brings: Brings) {
+        if turn >= self.air.len() || self.air[turn].complete.is_none() {
             return;
         }
-        let flight = self.air.remove(turn);
-        let late = flight.number != self.last;
+        let fetch = self.air.remove(turn);
+        let late = fetch.number != self.last;
         let mut issue = |value: String, lifetime| {
-            let held = Held { value, received: flight.departed, lifetime: seconds(lifetime), insisted: false };
+            let held = Held { value, received: fetch.started, lifetime: seconds(lifetime), insisted: false };
             let terms = Terms { lifetime: Some(held.lifetime), ..Terms::default() };
             let token = AccessToken::issued(&held.value.as_str().into(), terms, held.received).unwrap();
-            self.model.land(flight.number, late, held, self.now);
-            flight::Outcome::Token(token)
+            self.model.complete(fetch.number, late, held, self.now);
+            fetch::Outcome::Token(token)
         };
         let outcome = match brings {
             Brings::New(lifetime) => {
@@ -189,22 +189,22 @@ impl Stage {
                 issue(format!("t{}", self.issued), lifetime)
             }
             Brings::Same(lifetime) => issue(format!("t{}", self.issued), lifetime),
-            Brings::Panic => flight::Outcome::Panicked(Error::other("panic")),
+            Brings::Panic => fetch::Outcome::Panicked(Error::other("panic")),
             failure => {
                 let error = match failure {
-                    Brings::Denied => Error::new(ErrorKind::Denied, "invalid_client"),
+                    Brings::Denied => Error::of(ErrorKind::Denied, "invalid_client"),
                     Brings::Throttled(wait) => {
-                        Error::new(ErrorKind::Throttled, "429").with_retry_after(Some(seconds(wait)))
+                        Error::of(ErrorKind::Throttled, "429").with_retry_after(Some(seconds(wait)))
                     }
-                    _ => Error::new(ErrorKind::Transport, "down").transient(),
+                    _ => Error::of(ErrorKind::Transport, "down").transient(),
                 };
                 if !late {
                     self.model.set_back(self.now, Some(error.clone()));
                 }
-                flight::Outcome::Failed(error)
+                fetch::Outcome::Failed(error)
             }
         };
-        self.state.land(flight.number, outcome, self.now);
+        self.state.complete(fetch.number, outcome, self.now);
     }
 
     fn reject(&mut self, current: bool) {
@@ -219,7 +219,7 @@ impl Stage {
         if expected {
             self.model.forced.push(self.now.mono());
             self.model.held = None;
-            let during = self.flight().map(|flight| flight.number);
+            let during = self.fetch().map(|fetch| fetch.number);
             self.model.banned = Some((token.expose_secret().to_owned(), during));
         }
     }
@@ -236,20 +236,20 @@ impl Stage {
                 };
             }
             Op::Beat => {
-                if let Some(flight) = self.air.first_mut().filter(|flight| flight.land.is_some()) {
-                    flight.pulse.beat(self.now);
-                    (flight.beat, flight.started) = (self.now, true);
+                if let Some(fetch) = self.air.first_mut().filter(|fetch| fetch.complete.is_some()) {
+                    fetch.heartbeat.beat(self.now);
+                    (fetch.beat, fetch.started) = (self.now, true);
                 }
             }
-            Op::Land(turn, brings) => self.land(turn, brings),
+            Op::Land(turn, brings) => self.complete(turn, brings),
             Op::Vanish(runtime) => {
-                let there = self.air.iter_mut().filter(|flight| flight.runtime == runtime);
-                there.for_each(|flight| flight.land = None);
+                let there = self.air.iter_mut().filter(|fetch| fetch.runtime == runtime);
+                there.for_each(|fetch| fetch.complete = None);
             }
             Op::Reject { current } => self.reject(current),
         }
         // I4, whatever the model thinks.
-        if let Answer::Use(token, _) | Answer::UseAndDepart(token, _) = self.state.ask(self.now, None) {
+        if let Answer::Use(token, _) | Answer::UseAndRefresh(token, _) = self.state.ask(self.now, None) {
             let expiry = token.received().plus(token.lifetime().unwrap());
             assert!(!expiry.reached(self.now), "an expired token");
         }
@@ -280,13 +280,13 @@ proptest! {
             for op in ops {
                 stage.step(op);
             }
-            // I5: an hour later the fault is over, and a call and a flight bring a token.
+            // I5: an hour later the fault is over, and a call and a fetch bring a token.
             stage.step(Op::Vanish(0));
             stage.step(Op::Vanish(1));
             stage.step(Op::Pass(seconds(3600), Hand::Both));
             stage.ask(Some(0));
             stage.step(Op::Beat);
-            stage.land(0, Brings::New(3600));
+            stage.complete(0, Brings::New(3600));
             stage.ask(None);
             prop_assert!(stage.model.usable(stage.now).is_some(), "no token");
             stage.task.abort();

@@ -3,7 +3,7 @@
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::super::flight::{Cause, Flight, Landed, Outcome, Pulse};
+use super::super::fetch::{Cause, Completed, Fetch, Heartbeat, Outcome};
 use super::super::note::Note;
 use super::super::state::{Answer, State};
 use super::*;
@@ -22,30 +22,30 @@ fn token(value: &str, lifetime: Option<u64>) -> AccessToken {
     AccessToken::issued(&value.into(), terms, at(0)).unwrap()
 }
 
-/// A flight that departs, with its task and the end that it lands by.
-fn depart(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<Landed>) {
-    let (land, landing) = watch::channel(None);
+/// A fetch that starts, with its task and the end that it completes by.
+fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<Completed>) {
+    let (complete, completion) = watch::channel(None);
     let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    let pulse = Arc::new(Pulse::new(at(0)));
+    let heartbeat = Arc::new(Heartbeat::new(at(0)));
     if started {
-        pulse.beat(at(0));
+        heartbeat.beat(at(0));
     }
-    let mut departed = 0;
-    state.depart(|number| {
-        departed = number;
-        Flight { number, landing, pulse, runtime: Handle::current().id(), task: task.clone() }
+    let mut started = 0;
+    state.start(|number| {
+        started = number;
+        Fetch { number, completion, heartbeat, runtime: Handle::current().id(), task: task.clone() }
     });
-    (departed, task, land)
+    (started, task, complete)
 }
 
-/// A flight there and back.
-fn fetch(state: &mut State, outcome: Outcome, now: Moment) -> Landed {
-    let (number, _, _land) = depart(state, true);
-    state.land(number, outcome, now)
+/// A fetch there and back.
+fn fetch(state: &mut State, outcome: Outcome, now: Moment) -> Completed {
+    let (number, _, _complete) = start(state, true);
+    state.complete(number, outcome, now)
 }
 
 fn down() -> Outcome {
-    Outcome::Failed(Error::new(ErrorKind::Transport, "connection refused").transient())
+    Outcome::Failed(Error::of(ErrorKind::Transport, "connection refused").transient())
 }
 
 fn is_under_way(state: &State, now: Moment) -> bool {
@@ -53,48 +53,48 @@ fn is_under_way(state: &State, now: Moment) -> bool {
 }
 
 #[tokio::test]
-async fn a_flight_knows_why_it_departs() {
+async fn a_fetch_knows_why_it_starts() {
     let mut state = state();
     assert_eq!(state.cause(at(0)), Cause::Cold);
     let first = token("a", Some(3600));
     fetch(&mut state, Outcome::Token(first.clone()), at(0));
-    assert_eq!(state.cause(at(3500)), Cause::Renewal);
+    assert_eq!(state.cause(at(3500)), Cause::Refresh);
     assert_eq!(state.cause(at(3600)), Cause::Cold);
     assert!(state.reject(&first, at(1)));
     assert_eq!(state.cause(at(1)), Cause::Rejection);
 }
 
 #[tokio::test]
-async fn a_flight_that_has_not_even_started_is_called_off_when_it_is_overtaken() {
+async fn a_fetch_that_has_not_even_started_is_called_off_when_it_is_taken_over() {
     let mut state = state();
-    let (_, idle, _one) = depart(&mut state, false);
-    let (_, driven, _two) = depart(&mut state, true);
-    let _three = depart(&mut state, true);
+    let (_, idle, _one) = start(&mut state, false);
+    let (_, driven, _two) = start(&mut state, true);
+    let _three = start(&mut state, true);
     settle().await;
     assert!(idle.is_finished() && !driven.is_finished());
 }
 
 #[tokio::test]
-async fn overtaken_flights_are_known_until_they_end() {
+async fn taken_over_fetches_are_known_until_they_end() {
     let mut state = state();
-    let (_, first, _one) = depart(&mut state, true);
-    let _two = depart(&mut state, true);
-    let _three = depart(&mut state, true);
+    let (_, first, _one) = start(&mut state, true);
+    let _two = start(&mut state, true);
+    let _three = start(&mut state, true);
     assert_eq!(state.tasks().count(), 3);
     first.abort();
     settle().await;
-    let _four = depart(&mut state, true);
+    let _four = start(&mut state, true);
     assert_eq!(state.tasks().count(), 3);
 }
 
 #[tokio::test]
-async fn a_late_landing_leaves_the_flight_that_overtook_it_in_the_air() {
+async fn a_late_completion_leaves_the_fetch_that_took_over_it_in_the_air() {
     let mut state = state();
-    let (early, _, _one) = depart(&mut state, true);
-    let (current, _, _two) = depart(&mut state, true);
-    state.land(early, down(), at(1));
+    let (early, _, _one) = start(&mut state, true);
+    let (current, _, _two) = start(&mut state, true);
+    state.complete(early, down(), at(1));
     assert!(is_under_way(&state, at(1)));
-    state.land(current, down(), at(1));
+    state.complete(current, down(), at(1));
     assert!(!is_under_way(&state, at(1)));
 }
 
@@ -107,7 +107,7 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
         // The longest of them is fresh; of the others only what was news may be asked for once more at once.
         match state.ask(at(3560), None) {
             Answer::Use(..) => assert!(!is_news || lifetime == 7200, "{lifetime}"),
-            Answer::UseAndDepart(..) => assert!(is_news, "{lifetime}"),
+            Answer::UseAndRefresh(..) => assert!(is_news, "{lifetime}"),
             other => panic!("{lifetime}: {other:?}"),
         }
     }
@@ -138,5 +138,5 @@ async fn an_answer_that_brings_nothing_new_ends_an_outage_all_the_same() {
     let notes = state.take_notes();
     let failures = |note: &&Note| matches!(note, Note::Failed { .. });
     assert_eq!(notes.iter().filter(failures).count(), 1);
-    assert!(notes.iter().any(|note| matches!(note, Note::Recovered { failed_flights: 3 })));
+    assert!(notes.iter().any(|note| matches!(note, Note::Recovered { failed_fetches: 3 })));
 }

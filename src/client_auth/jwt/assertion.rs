@@ -11,10 +11,11 @@ use zeroize::Zeroizing;
 
 use super::identity::{self, Identities};
 use super::server_clock::ServerClock;
-use crate::cache::clock::Moment;
-use crate::client_auth::{Credential, Evidence};
+use crate::client_auth::Evidence;
+use crate::clock::Moment;
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind};
 use crate::signing::{Signer, SigningAlgorithm, SigningKey, jws, signature};
-use crate::{Error, ErrorKind};
 
 /// How assertions are made.
 #[derive(Clone)]
@@ -76,10 +77,17 @@ impl Assertions {
         }
     }
 
-    pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        if self.audience.as_ref().is_some_and(String::is_empty) {
-            faults.push(("assertion_audience", "is empty".to_owned()));
+        match &self.audience {
+            Some(audience) if audience.is_empty() => faults.push(("audience", "is empty".to_owned())),
+            None if !names_issuer => faults.push((
+                "audience",
+                "is missing: the assertion is addressed to the authorization server; give its issuer (or, for Entra ID and older \
+                 servers, its token endpoint) by .audience(..) on the method, or Issuer::new(..) instead of the token endpoint"
+                    .to_owned(),
+            )),
+            _ => {}
         }
         match (&self.key, self.algorithm) {
             (Key::Shared(_), Some(algorithm)) if !algorithm.is_symmetric() => faults.push((
@@ -112,7 +120,7 @@ impl Assertions {
         }
         if self.lifetime < Duration::from_secs(1) || self.lifetime > LONGEST_LIFETIME {
             let flaw = "is not between 1 s and 1 h (Entra ID takes up to 10 min, others 5)";
-            faults.push(("assertion_lifetime", flaw.to_owned()));
+            faults.push(("lifetime", flaw.to_owned()));
         }
         faults
     }
@@ -236,7 +244,7 @@ fn hmac(algorithm: SigningAlgorithm) -> hmac::Algorithm {
 }
 
 fn unsigned() -> Error {
-    Error::new(ErrorKind::Credential, "the assertion could not be signed").transient()
+    Error::of(ErrorKind::Credential, "the assertion could not be signed").transient()
 }
 
 #[cfg(test)]

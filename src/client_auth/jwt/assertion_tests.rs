@@ -7,9 +7,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::*;
-use crate::ClientAuth;
-use crate::cache::clock::manual;
+use crate::client_auth::ClientAuth;
 use crate::client_auth::{Method, Proof};
+use crate::clock::manual;
 use crate::signing::tests::{p256, pem, verifies};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 

@@ -9,9 +9,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::Error;
-use crate::client_auth::Credential;
-use crate::client_auth::last_good::{LastGood, unusable};
+use crate::credential::Credential;
+use crate::credential::{LastGood, unusable};
+use crate::error::Error;
 use crate::signing::{SigningAlgorithm, SigningKey};
 
 /// What signs, and the certificate's thumbprint beside it.

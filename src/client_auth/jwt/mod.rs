@@ -4,6 +4,7 @@ mod assertion;
 mod identity;
 mod server_clock;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,188 +14,220 @@ use identity::Identities;
 pub(crate) use identity::Identity;
 use server_clock::ServerClock;
 
-use super::{ClientAuth, Credential, Method};
+use super::{ClientAuth, Method};
+use crate::credential::Credential;
 use crate::signing::{Signer, SigningAlgorithm};
+
+/// What [`ClientAuth::client_secret_jwt`] returns.
+#[derive(Clone)]
+#[must_use = "a method does nothing before it is given to a builder"]
+pub struct ClientSecretJwt(Signed);
+
+/// What [`ClientAuth::private_key_jwt`] returns.
+#[derive(Clone)]
+#[must_use = "a method does nothing before it is given to a builder"]
+pub struct PrivateKeyJwt(Signed);
+
+/// What [`ClientAuth::private_key_jwt_with_signer`] returns. The signer decides algorithm and key id.
+#[derive(Clone)]
+#[must_use = "a method does nothing before it is given to a builder"]
+pub struct SignerJwt(Signed);
+
+#[derive(Clone)]
+struct Signed {
+    client_id: String,
+    assertions: Assertions,
+}
 
 /// # Signed assertions (feature `jwt`)
 ///
-/// What is sent instead of a secret is a JSON Web Token that says who the client is, to whom it is addressed, and is
-/// good for one attempt: `iss` and `sub` are the client id, `aud` is the issuer (as a string), `jti` is random, `iat`
-/// is now, `exp` a minute later. `build()` needs the audience: [`issuer`](crate::ClientCredentialsBuilder::issuer) on
-/// the builder, or [`assertion_audience`](Self::assertion_audience) here.
-///
-/// The setters below apply to the constructors here; of other methods, or where a signer decides by itself, `build()`
-/// refuses them.
+/// What is sent instead of a secret is a JSON Web Token that says who the client is and to whom it is addressed, and is good for
+/// one attempt: `iss` and `sub` are the client id, `aud` is the issuer (as a string), `jti` is random, `iat` is now, `exp` a
+/// minute later. With a token endpoint instead of an [`Issuer`](crate::Issuer), `build()` needs the audience from the method.
 impl ClientAuth {
-    /// `private_key_jwt` (OpenID Connect Core 1.0 section 9): signed with a private key that is at hand as text.
+    /// `private_key_jwt` (OpenID Connect Core 1.0 section 9): signed with a private key that is available as text.
     ///
-    /// The key is PEM (PKCS#8, PKCS#1 or SEC1; certificates may stand beside it) or a JWK: RSA of 2048 to 8192 bits,
-    /// P-256, P-384, P-521 or Ed25519. The algorithm follows from it (RS256, ES256, ES384, ES512, EdDSA) unless the JWK
-    /// has `alg`, or [`algorithm`](Self::algorithm) says otherwise; the `kid` of a JWK is sent. A rotated key is picked
-    /// up for the next attempt. While the new text is not a usable key, the previous key stays in use.
+    /// The key is PEM (PKCS#8, PKCS#1 or SEC1; certificates may be in the same text) or a JWK: RSA of 2048 to 8192 bits, P-256,
+    /// P-384, P-521 or Ed25519. The algorithm follows from it (RS256, ES256, ES384, ES512, EdDSA) unless the JWK has `alg`, or
+    /// [`algorithm`](PrivateKeyJwt::algorithm) says otherwise; the `kid` of a JWK is sent. A rotated key is used from the next
+    /// attempt on. While the new text is not a usable key, the previous key stays in use.
     ///
     /// ```
-    /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
-    /// let auth = ClientAuth::private_key_jwt("billing", Credential::file("/run/secrets/key.pem")).key_id("2026-11");
-    /// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
-    ///     .issuer("https://auth.example.com")
-    ///     .build()?;
+    /// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer};
+    ///
+    /// let key = Credential::file("/run/secrets/key.pem");
+    /// let auth = ClientAuth::private_key_jwt("billing", key).key_id("2026-11");
+    /// let issuer = Issuer::new("https://auth.example.com");
+    /// let tokens = ClientCredentials::builder(issuer, auth).build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// A value or variable that is no key, or a key that does not fit the algorithm, is a fault that `build()`
-    /// reports. In a file it is an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
-    pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<Credential>) -> Self {
-        ClientAuth::assertions(client_id, Key::Private(key.into(), Identities::default()))
+    /// A value or variable that is no key, or a key that does not fit the algorithm, is a fault that `build()` reports. In a file
+    /// it is an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
+    pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<Credential>) -> PrivateKeyJwt {
+        PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), Identities::default())))
     }
 
     /// `private_key_jwt` with a key that stays in a KMS or an HSM.
-    pub fn private_key_jwt_with_signer(client_id: impl Into<String>, signer: impl Signer + 'static) -> Self {
-        ClientAuth::assertions(client_id, Key::Elsewhere(Arc::new(signer)))
+    pub fn private_key_jwt_with_signer(client_id: impl Into<String>, signer: impl Signer + 'static) -> SignerJwt {
+        SignerJwt(Signed::new(client_id, Key::Elsewhere(Arc::new(signer))))
     }
 
-    /// `client_secret_jwt` (OpenID Connect Core 1.0 section 9): signed with the client's secret, which does not travel.
-    /// HS256 unless [`algorithm`](Self::algorithm) says otherwise; the secret should be as long as the hash, 32 bytes
-    /// for HS256 (RFC 7518 section 3.2).
+    /// `client_secret_jwt` (OpenID Connect Core 1.0 section 9): signed with the client's secret, which is not sent. HS256 unless
+    /// [`algorithm`](ClientSecretJwt::algorithm) says otherwise; the secret should be as long as the hash, 32 bytes for HS256
+    /// (RFC 7518 section 3.2).
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
-    /// let auth = ClientAuth::client_secret_jwt("billing", Credential::file("/run/secrets/client-secret"));
-    /// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
-    ///     .issuer("https://auth.example.com")
-    ///     .build()?;
+    ///
+    /// let secret = Credential::file("/run/secrets/client-secret");
+    /// let auth = ClientAuth::client_secret_jwt("billing", secret)
+    ///     .audience("https://auth.example.com");
+    /// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
-    pub fn client_secret_jwt(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
-        ClientAuth::assertions(client_id, Key::Shared(secret.into()))
+    pub fn client_secret_jwt(client_id: impl Into<String>, secret: impl Into<Credential>) -> ClientSecretJwt {
+        ClientSecretJwt(Signed::new(client_id, Key::Shared(secret.into())))
     }
+}
 
+impl Signed {
+    fn new(client_id: impl Into<String>, key: Key) -> Self {
+        Signed { client_id: client_id.into(), assertions: Assertions::new(key) }
+    }
+}
+
+/// Setters that all three have.
+macro_rules! common_setters {
+    ($($method:ident),*) => {$(
+        impl $method {
+            /// `aud`, instead of the issuer: the token endpoint for Entra ID and older servers; the issuer where the builder was
+            /// given a token endpoint.
+            pub fn audience(mut self, audience: impl Into<String>) -> Self {
+                self.0.assertions.audience = Some(audience.into());
+                self
+            }
+
+            /// How long an assertion is valid, in whole seconds up to 1 h. Default: 60 s.
+            pub fn lifetime(mut self, lifetime: Duration) -> Self {
+                self.0.assertions.lifetime = lifetime;
+                self
+            }
+
+            /// `typ` of the header. Default: `client-authentication+jwt` (draft-ietf-oauth-rfc7523bis); Entra ID wants `JWT`.
+            /// Empty: none.
+            pub fn typ(mut self, typ: impl Into<String>) -> Self {
+                self.0.assertions.typ = typ.into();
+                self
+            }
+
+            /// Adds `nbf`, the same instant as `iat`. Default: false, since a server whose clock is a second behind would refuse
+            /// it.
+            pub fn not_before(mut self, add: bool) -> Self {
+                self.0.assertions.not_before = add;
+                self
+            }
+
+            /// Corrects `iat` and `exp` by the `Date` of the server's last response, for machines whose clock is wrong. Default:
+            /// false, since a proxy or cache on the way may send an old date.
+            ///
+            /// The first assertion knows no date yet: if it is refused, the next fetch has the right time. A clock before the
+            /// year 2000 is not corrected from nothing: it is an error until it is set. The proofs of DPoP are not corrected:
+            /// they are also checked by APIs, whose clocks are unknown.
+            pub fn server_time(mut self, correct: bool) -> Self {
+                self.0.assertions.server_clock = correct.then(Arc::<ServerClock>::default);
+                self
+            }
+        }
+
+        impl From<$method> for ClientAuth {
+            fn from(method: $method) -> Self {
+                let Signed { client_id, assertions } = method.0;
+                ClientAuth::new(client_id, Method::Jwt(Box::new(assertions)))
+            }
+        }
+
+        impl fmt::Debug for $method {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut out = f.debug_struct(stringify!($method));
+                out.field("client_id", &self.0.client_id);
+                self.0.assertions.describe(&mut out);
+                out.finish()
+            }
+        }
+    )*};
+}
+common_setters!(ClientSecretJwt, PrivateKeyJwt, SignerJwt);
+
+impl ClientSecretJwt {
+    /// Signs with this algorithm instead of HS256.
+    pub fn algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
+        self.0.assertions.algorithm = Some(algorithm);
+        self
+    }
+}
+
+impl PrivateKeyJwt {
     /// Signs with this algorithm instead of the one that follows from the key.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn algorithm(self, algorithm: SigningAlgorithm) -> Self {
-        self.set("algorithm", |all| {
-            all.algorithm = Some(algorithm);
-            !matches!(all.key, Key::Elsewhere(_))
-        })
+    pub fn algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
+        self.0.assertions.algorithm = Some(algorithm);
+        self.forget()
     }
 
-    /// `kid`: which of the client's registered keys it is. Stronger than the `kid` of a JWK.
+    /// `kid`: which of the client's registered keys it is. Takes precedence over a JWK's `kid`.
     ///
     /// A key that is rotated together with its `kid` should be a JWK, which has both.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn key_id(self, key_id: impl Into<String>) -> Self {
-        self.set("key_id", |all| {
-            all.key_id = Some(key_id.into());
-            !matches!(all.key, Key::Elsewhere(_))
-        })
+    pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
+        self.0.assertions.key_id = Some(key_id.into());
+        self
     }
 
     /// `x5t#S256` (RFC 7515 section 4.1.8): the thumbprint of this certificate (PEM), by which Entra ID finds the key.
     ///
-    /// It is read anew together with the key, and has to belong to it: of several in the text, the one that does is
-    /// taken. The text may be the same that has the key.
+    /// It is read again together with the key, and must belong to it: of several in the text, the one that does is taken. The
+    /// text may be the same that has the key.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
+    ///
     /// let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
     /// let pem = Credential::file("/run/secrets/entra.pem"); // key and certificate
-    /// let auth = ClientAuth::private_key_jwt("5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0", pem.clone())
+    /// let id = "5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0";
+    /// let auth = ClientAuth::private_key_jwt(id, pem.clone())
     ///     .certificate(pem)
-    ///     .assertion_audience(endpoint)
-    ///     .assertion_typ("JWT");
-    /// let builder = ClientCredentials::builder(endpoint, auth).client_id_in_body();
-    /// builder.scope("https://graph.microsoft.com/.default").build()?;
+    ///     .audience(endpoint)
+    ///     .typ("JWT");
+    /// ClientCredentials::builder(endpoint, auth)
+    ///     .client_id_in_body(true)
+    ///     .scope("https://graph.microsoft.com/.default")
+    ///     .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
-    #[must_use = "a setter returns what it was called on"]
-    pub fn certificate(self, certificate: impl Into<Credential>) -> Self {
-        self.set("certificate", |all| {
-            all.certificate = Some(certificate.into());
-            !matches!(all.key, Key::Shared(_))
-        })
+    pub fn certificate(mut self, certificate: impl Into<Credential>) -> Self {
+        self.0.assertions.certificate = Some(certificate.into());
+        self.forget()
     }
 
-    /// `aud`, instead of the issuer: the token endpoint for Entra ID and older servers.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn assertion_audience(self, audience: impl Into<String>) -> Self {
-        self.set("assertion_audience", |all| {
-            all.audience = Some(audience.into());
-            true
-        })
-    }
-
-    /// How long an assertion is good, in whole seconds up to 1 h. Default: 60 s.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn assertion_lifetime(self, lifetime: Duration) -> Self {
-        self.set("assertion_lifetime", |all| {
-            all.lifetime = lifetime;
-            true
-        })
-    }
-
-    /// `typ` of the header. Default: `client-authentication+jwt` (draft-ietf-oauth-rfc7523bis); Entra ID wants `JWT`.
-    /// Empty: none.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn assertion_typ(self, typ: impl Into<String>) -> Self {
-        self.set("assertion_typ", |all| {
-            all.typ = typ.into();
-            true
-        })
-    }
-
-    /// Adds `nbf`, the same instant as `iat`. Left out by default: a server whose clock is a second behind would
-    /// refuse it.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn assertion_not_before(self) -> Self {
-        self.set("assertion_not_before", |all| {
-            all.not_before = true;
-            true
-        })
-    }
-
-    /// Corrects `iat` and `exp` by the `Date` of the server's last response, for machines whose clock is wrong.
-    ///
-    /// The first assertion knows no date yet: if it is refused, the next flight has the right time. Off by default,
-    /// since a proxy or cache in between may send an old date. A clock before the year 2000 is not corrected from
-    /// nothing: it is an error until it is set. The proofs of DPoP are not corrected: they are read by APIs as well, whose
-    /// time nobody told.
-    #[must_use = "a setter returns what it was called on"]
-    pub fn assertion_time_by_server(self) -> Self {
-        self.set("assertion_time_by_server", |all| {
-            all.server_clock = Some(Arc::<ServerClock>::default());
-            true
-        })
-    }
-
-    fn assertions(client_id: impl Into<String>, key: Key) -> Self {
-        ClientAuth::new(client_id, Method::Jwt(Box::new(Assertions::new(key))))
-    }
-
-    /// `apply` tells whether the setting belongs to the key.
-    fn set(mut self, setter: &'static str, apply: impl FnOnce(&mut Assertions) -> bool) -> Self {
-        let applies = match &mut self.method {
-            Method::Jwt(all) => {
-                // What clones have parsed was parsed for their settings.
-                if let Key::Private(_, identities) = &mut all.key {
-                    *identities = Identities::default();
-                }
-                apply(all)
-            }
-            _ => false,
-        };
-        if !applies {
-            self.misplaced.push(setter);
+    /// What clones have parsed was parsed for their settings.
+    fn forget(mut self) -> Self {
+        if let Key::Private(_, identities) = &mut self.0.assertions.key {
+            *identities = Identities::default();
         }
         self
     }
+}
 
-    /// Whether it cannot do without the issuer's name: for the audience of assertions that have none of their own.
-    pub(crate) fn needs_issuer(&self) -> bool {
-        matches!(&self.method, Method::Jwt(all) if all.audience.is_none())
+impl SignerJwt {
+    /// `x5t#S256` (RFC 7515 section 4.1.8): the thumbprint of this certificate (PEM).
+    pub fn certificate(mut self, certificate: impl Into<Credential>) -> Self {
+        self.0.assertions.certificate = Some(certificate.into());
+        self
     }
+}
 
+impl ClientAuth {
     /// The server answered: its `Date` is heard by those who asked for it.
     pub(crate) fn server_clock(&self) -> Option<&ServerClock> {
         match &self.method {

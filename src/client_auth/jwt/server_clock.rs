@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::DATE;
 
-use crate::cache::clock::Moment;
+use crate::clock::Moment;
 use crate::signing::jws::CLOCK_WAS_SET;
 
 /// How far its clock is ahead of ours, in seconds. Zero until it was heard.

@@ -1,4 +1,4 @@
-//! The one connection to the store: made when it is needed, shared by all flights of a runtime, closed soon after.
+//! The one connection to the store: made when it is needed, shared by all fetches of a runtime, closed soon after.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,8 +19,9 @@ use tokio_rustls::TlsConnector;
 
 use super::capped::{Allowance, Capped};
 use super::tls;
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind};
 use crate::shared::record::LARGEST;
-use crate::{Credential, Error, ErrorKind};
 
 /// How to connect, and the connection that there is.
 pub(super) struct Connections {
@@ -33,7 +34,7 @@ pub(super) struct Connections {
     /// The node of a cluster that was found to have our names.
     node: Mutex<Option<Node>>,
     kept: Mutex<Option<Arc<Connection>>>,
-    /// So that a thousand flights at once make one connection.
+    /// So that a thousand fetches at once make one connection.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -61,7 +62,7 @@ impl Drop for Connection {
     }
 }
 
-/// 1 s: the operations of one flight share a connection; one flight's and the next one's, an hour later, do not.
+/// 1 s: the operations of one fetch share a connection; one fetch's and the next one's, an hour later, do not.
 const IDLE: Duration = Duration::from_secs(1);
 /// 50 ms, half the patience: then whoever waits for somebody else's connection makes one himself.
 const TURN: Duration = Duration::from_millis(50);
@@ -200,7 +201,7 @@ impl Connections {
     }
 
     async fn connect_as(&self, settings: &RedisConnectionInfo, node: &Node, here: Id) -> Result<Connection, Error> {
-        let unreachable = |e: std::io::Error| Error::new(ErrorKind::Transport, "it could not be reached").because(e);
+        let unreachable = |e: std::io::Error| Error::of(ErrorKind::Transport, "it could not be reached").because(e);
         match node {
             Node::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
@@ -231,14 +232,14 @@ impl Connections {
             return Ok(connector.clone());
         }
         let (kept, roots) = (Arc::clone(&self.connector), self.roots.clone());
-        // Even if this flight gives up, the next one finds it made. A failure is not kept: the system's authorities may
+        // Even if this fetch gives up, the next one finds it made. A failure is not kept: the system's authorities may
         // be there a moment later.
         let made = tokio::task::spawn_blocking(move || {
             let connector = tls::connector(roots.as_deref())?;
             Ok(kept.get_or_init(|| connector).clone())
         });
         let made: Result<TlsConnector, String> = made.await.map_err(Error::other)?;
-        made.map_err(|flaw| Error::new(ErrorKind::Configuration, flaw))
+        made.map_err(|flaw| Error::of(ErrorKind::Configuration, flaw))
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
@@ -353,7 +354,7 @@ fn said(error: &RedisError) -> Error {
 }
 
 fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::Other, what)
+    Error::of(ErrorKind::Other, what)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

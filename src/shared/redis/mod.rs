@@ -10,13 +10,14 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, IntoConnectionInfo};
 
 use super::store::{Store, StoreFuture};
-use crate::{Credential, Error, ErrorKind};
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind};
 use connection::Connections;
 
 /// Redis or Valkey as a [`Store`] (feature `redis`): a single node, or any node of a cluster.
 ///
 /// `redis://host:port/db` or `rediss://` for TLS; `redis+unix:///path` for a socket. The connection is made within the
-/// first flight and closed a second after the last one. All names begin with `{client-credentials}:`, which keeps them
+/// first fetch and closed a second after the last one. All names begin with `{client-credentials}:`, which keeps them
 /// on one node of a cluster and is what an ACL needs (with `+select` for a `db` other than 0):
 ///
 /// ```text
@@ -67,7 +68,7 @@ impl RedisStore {
 }
 
 fn unusable() -> Error {
-    Error::new(
+    Error::of(
         ErrorKind::Configuration,
         "the address of the store is not usable: give redis://host:port/db, rediss:// for TLS (and no #insecure)",
     )

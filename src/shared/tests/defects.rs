@@ -25,7 +25,7 @@ async fn a_defect_is_counted_and_overwritten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_defect_is_counted_once_in_a_flight_however_often_it_is_looked_at() {
+async fn a_defect_is_counted_once_in_a_fetch_however_often_it_is_looked_at() {
     let fleet = Fleet::new();
     value(&fleet.host()).await;
     fleet.store.tamper(|value| value.truncate(20));

@@ -1,4 +1,4 @@
-//! One fetches, the others use it: who renews, who waits, who goes on with what he has.
+//! One fetches, the others use it: who refreshes, who waits, who goes on with what he has.
 
 use super::*;
 
@@ -43,7 +43,7 @@ async fn two_hundred_that_start_and_expire_together_make_one_request_each_time()
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_hundred_that_renew_each_at_its_own_instant_make_one_request_an_hour() {
+async fn two_hundred_that_refresh_each_at_its_own_instant_make_one_request_an_hour() {
     let fleet = Fleet::new();
     let hosts: Vec<_> = (0..200).map(|_| fleet.cached()).collect();
     // A day, in steps of 20 s. Nobody ever waits after the start.
@@ -60,26 +60,26 @@ async fn two_hundred_that_renew_each_at_its_own_instant_make_one_request_an_hour
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // A token is renewed after 48 to 54 min; the first of 200 to ask does it.
+    // A token is refreshed after 48 to 54 min; the first of 200 to ask does it.
     let hits = fleet.server.hits();
     assert!((26..=32).contains(&hits), "{hits}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_token_is_renewed_by_one_and_used_by_the_others() {
+async fn a_due_token_is_refreshed_by_one_and_used_by_the_others() {
     let fleet = Fleet::new();
     value(&fleet.host()).await;
     fleet.advance(3000);
     fleet.server.takes(1000);
     let (one, others) = (fleet.host(), [fleet.host(), fleet.host()]);
-    let renewing = tokio::spawn(async move { value(&one).await });
+    let refreshing = tokio::spawn(async move { value(&one).await });
     tokio::time::sleep(Duration::from_millis(1)).await;
     let start = Instant::now();
     for host in &others {
         assert_eq!(value(host).await, "t1");
     }
     assert!(start.elapsed() < Duration::from_millis(1), "nobody waits");
-    assert_eq!(renewing.await.unwrap(), "t2");
+    assert_eq!(refreshing.await.unwrap(), "t2");
     for host in &others {
         assert_eq!(value(host).await, "t2");
     }
@@ -87,7 +87,7 @@ async fn a_stale_token_is_renewed_by_one_and_used_by_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gets_the_lease_just_after_the_renewal_does_not_renew_again() {
+async fn who_gets_the_lease_just_after_the_refresh_does_not_refresh_again() {
     // He looked before the new token was there, and got the lease when it was: at one of these moments.
     for moment in 0..60 {
         let fleet = Fleet::new();
@@ -160,7 +160,7 @@ async fn a_lease_of_a_holder_that_died_ends_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_renewal_lets_the_next_one_try() {
+async fn a_failed_refresh_lets_the_next_one_try() {
     let fleet = Fleet::new();
     value(&fleet.host()).await;
     fleet.advance(3000);
@@ -178,7 +178,7 @@ async fn who_has_the_token_already_hears_of_the_failure() {
     let host = fleet.host();
     assert_eq!(value(&host).await, "t1");
     fleet.advance(3000);
-    let busy = Error::new(ErrorKind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(60)));
+    let busy = Error::of(ErrorKind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(60)));
     fleet.server.fail(Some(busy));
     let error = host.token().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
@@ -234,7 +234,7 @@ async fn a_record_that_vanishes_costs_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_is_found_by_a_cache_that_asks_later() {
+async fn a_refresh_is_found_by_a_cache_that_asks_later() {
     let fleet = Fleet::new();
     let (one, other) = (fleet.cached(), fleet.cached());
     value(&one).await;

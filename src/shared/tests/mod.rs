@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
-use crate::Cached;
-use crate::cache::clock::manual::{ManualClock, clock};
+use crate::cache::Cached;
+use crate::clock::manual::{ManualClock, clock};
 use crate::token::Terms;
 
 /// What `openssl rand -base64 32` prints.
@@ -212,7 +212,7 @@ impl Server {
 /// Somebody else's key.
 #[cfg(feature = "dpop")]
 fn foreign() -> Holder {
-    let key = crate::DpopKey::generate();
+    let key = crate::dpop::DpopKey::generate();
     let key = futures_util::FutureExt::now_or_never(key.binding());
     Holder { key: key.and_then(Result::ok), ..Holder::default() }
 }
@@ -223,7 +223,7 @@ fn foreign() -> Holder {
 }
 
 fn down() -> Error {
-    Error::new(ErrorKind::Transport, "connection refused").transient()
+    Error::of(ErrorKind::Transport, "connection refused").transient()
 }
 
 /// One replica's way to the server.
@@ -262,7 +262,13 @@ impl Fleet {
         self.host_with(SEAL_KEY, "name", Possession::default(), self.clock.clone())
     }
 
-    fn host_with(&self, key: impl Into<crate::Credential>, name: &str, possession: Possession, clock: Clock) -> Host {
+    fn host_with(
+        &self,
+        key: impl Into<crate::credential::Credential>,
+        name: &str,
+        possession: Possession,
+        clock: Clock,
+    ) -> Host {
         let source = Client { server: Arc::clone(&self.server), clock: clock.clone(), possession: possession.clone() };
         let store = SealedStore::new(Arc::clone(&self.store), key);
         let settings = Settings::default();

@@ -140,7 +140,7 @@ async fn a_token_that_cannot_be_put_there_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_token_is_renewed_though_nobody_can_be_given_the_lease() {
+async fn a_due_token_is_refreshed_though_nobody_can_be_given_the_lease() {
     let fleet = Fleet::new();
     assert_eq!(value(&fleet.host()).await, "t1");
     fleet.advance(3300);
@@ -166,18 +166,18 @@ async fn a_store_that_fails_after_the_request_costs_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
-    let missing = crate::Credential::file("/nonexistent/seal-key");
+    let missing = crate::credential::Credential::file("/nonexistent/seal-key");
     let host = fleet.host_with(missing, "name", Possession::default(), fleet.clock.clone());
     assert!(host.store.visit(&fleet.clock, Duration::MAX).await.is_none());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
-    let hanging = crate::Credential::from_fn(std::future::pending::<Result<String, Error>>);
+    let hanging = crate::credential::Credential::from_fn(std::future::pending::<Result<String, Error>>);
     let host = fleet.host_with(hanging, "name", Possession::default(), fleet.clock.clone());
     let start = Instant::now();
     assert_eq!(value(&host).await, "t2");
     assert!(start.elapsed() <= Duration::from_millis(102));
     // One of a ring is enough to go on.
-    let half = crate::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
+    let half = crate::credential::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
     let host = fleet.host_with(half, "name", Possession::default(), fleet.clock.clone());
     assert_eq!(value(&host).await, "t3");
     assert_eq!(value(&fleet.host()).await, "t3");
@@ -197,7 +197,7 @@ async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_shorter_than_the_wait_costs_one_flight() {
+async fn a_deadline_shorter_than_the_wait_costs_one_fetch() {
     // The cache around a source of one's own has a deadline that we are not told, and the holder of the lease has died.
     let fleet = Fleet::new();
     fleet.server.takes(10_000);
@@ -206,21 +206,21 @@ async fn a_deadline_shorter_than_the_wait_costs_one_flight() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     dying.abort();
     fleet.server.takes(0);
-    let cache = fleet.cached().flight_deadline(Duration::from_secs(1));
+    let cache = fleet.cached().fetch_timeout(Duration::from_secs(1));
     assert!(cache.token().await.is_err());
     fleet.advance(1);
     assert_eq!(value(&cache).await, "t2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_patience_beyond_the_flights_deadline_costs_no_token() {
+async fn a_patience_beyond_the_fetches_deadline_costs_no_token() {
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Hanging);
     let mut host = fleet.host();
     host.store = host.store.patience(Duration::from_secs(3600));
     let start = Instant::now();
     assert_eq!(value(&host).await, "t1");
-    assert!(start.elapsed() < Settings::default().flight_deadline / 3);
+    assert!(start.elapsed() < Settings::default().fetch_timeout / 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -93,7 +93,7 @@ fn a_key_of_the_ring_opens_and_another_one_does_not() {
 
 #[test]
 fn lifetimes_without_end_overflow_nothing() {
-    // D13: ten years, the year 9999, the end of numbers; renewed within a day, and not used after it
+    // D13: ten years, the year 9999, the end of numbers; refreshed within a day, and not used after it
     let (clock, hands) = clock();
     let settings = Settings::default();
     for lifetime in [10 * 365 * 86_400, 251_000_000_000, u64::MAX] {
@@ -214,8 +214,10 @@ async fn every_host_has_the_true_age_of_a_token_on_its_own_clocks() {
 async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
     // D10: the old key alone, both with the old one first, both with the new one first, the new one alone
     let fleet = Fleet::new();
-    let host = |key: crate::Credential| fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
-    let (old, new) = (|| crate::Credential::from(SEAL_KEY), || crate::Credential::from(OTHER_SEAL_KEY));
+    let host =
+        |key: crate::credential::Credential| fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
+    let (old, new) =
+        (|| crate::credential::Credential::from(SEAL_KEY), || crate::credential::Credential::from(OTHER_SEAL_KEY));
     let hosts = [host(old()), host(old().or(new())), host(new().or(old()))];
     for host in &hosts {
         assert_eq!(value(host).await, "t1");
@@ -226,7 +228,7 @@ async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
     for host in &hosts[1..] {
         assert_eq!(value(host).await, "t2", "the newest that it can open");
     }
-    // When it is renewed the newest key seals.
+    // When it is refreshed the newest key seals.
     fleet.advance(3300);
     assert_eq!(value(&host(new().or(old()))).await, "t3");
     assert_eq!(value(&host(new())).await, "t3");
@@ -271,7 +273,7 @@ const OTHER_CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"),
 const OTHER_KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.key"));
 
 #[cfg(feature = "mtls")]
-fn shows(auth: crate::ClientAuth) -> Possession {
+fn shows(auth: crate::client_auth::ClientAuth) -> Possession {
     Possession { certificate: Some(auth), ..Possession::default() }
 }
 
@@ -282,7 +284,7 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
     let (mine, other) = ((CERTIFICATE, KEY), (OTHER_CERTIFICATE, OTHER_KEY));
     let fleet = Fleet::new();
     let host = |(certificate, key): &(&str, &str)| {
-        let auth = crate::ClientAuth::mutual_tls("me", *certificate, *key);
+        let auth = crate::client_auth::ClientAuth::mutual_tls("me", *certificate, *key);
         fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone())
     };
     for (pair, token) in [(&mine, "t1"), (&mine, "t1"), (&other, "t2"), (&other, "t2"), (&mine, "t1")] {
@@ -292,8 +294,8 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
         assert!(shown.shown_certificate().is_some(), "the API wants it too");
     }
     // Unless the certificate can be read the source has the word.
-    let missing = crate::Credential::file("/nonexistent");
-    let auth = crate::ClientAuth::mutual_tls("me", missing.clone(), missing);
+    let missing = crate::credential::Credential::file("/nonexistent");
+    let auth = crate::client_auth::ClientAuth::mutual_tls("me", missing.clone(), missing);
     let host = fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone());
     assert_eq!(value(&host).await, "t3");
     assert_eq!(Memory::count(&fleet.store.puts), 2);
@@ -304,8 +306,8 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
 async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
     // D20: and comes back as what it was
     let fleet = Fleet::new();
-    let key = |pem: &str| crate::DpopKey::from(crate::Credential::from(pem));
-    let host = |key: &crate::DpopKey| {
+    let key = |pem: &str| crate::dpop::DpopKey::from(crate::credential::Credential::from(pem));
+    let host = |key: &crate::dpop::DpopKey| {
         let possession = Possession { key: Some(key.clone()), ..Possession::default() };
         fleet.host_with(SEAL_KEY, "name", possession, fleet.clock.clone())
     };
@@ -357,7 +359,7 @@ proptest! {
         received: u64, lifetime: Option<u64>, wall: u64, mono: u64,
     ) {
         // D12, D13
-        let at = |mono, wall| crate::cache::clock::Moment::new(Duration::from_nanos(mono), Duration::from_nanos(wall));
+        let at = |mono, wall| crate::clock::Moment::new(Duration::from_nanos(mono), Duration::from_nanos(wall));
         let terms = Terms { lifetime: lifetime.map(Duration::from_nanos), ..Terms::default() };
         let token = AccessToken::issued(&"t".into(), terms, at(0, received)).unwrap();
         let ring = ring(&[SEAL_KEY]);

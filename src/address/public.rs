@@ -6,7 +6,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// Hosts that the user named: theirs may be any addresses.
@@ -30,7 +29,7 @@ impl NamedHosts {
         refused.then_some(NotPublic(vec![address]))
     }
 
-    pub(super) fn has(&self, url: &Url) -> bool {
+    pub(crate) fn has(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
         self.0.iter().any(|named| named.eq_ignore_ascii_case(host))
     }
@@ -56,39 +55,13 @@ impl StdError for NotPublic {}
 
 impl NotPublic {
     /// Whether that is why connecting failed.
-    pub(super) fn find<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e NotPublic> {
+    pub(crate) fn find<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e NotPublic> {
         e.downcast_ref().or_else(|| e.source().and_then(NotPublic::find))
     }
 }
 
-/// Resolves `host` to its public addresses. They are the ones that are connected to: a name that resolves otherwise
-/// the next time (DNS rebinding) is judged the next time.
-pub(super) struct PublicOnly {
-    host: String,
-}
-
-impl PublicOnly {
-    pub(super) fn at(url: &Url) -> Self {
-        PublicOnly { host: url.host_str().unwrap_or_default().to_owned() }
-    }
-}
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        // Another name is that of a proxy, which the user named.
-        let is_judged = name.as_str().eq_ignore_ascii_case(&self.host);
-        Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let kept = match is_judged {
-                true => public(found)?,
-                false => found,
-            };
-            Ok(Box::new(kept.into_iter()) as Addrs)
-        })
-    }
-}
-
-fn public(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
+/// Those that are public; an error if none of them is.
+pub(crate) fn public(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
     let (kept, refused): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| is_public(one.ip()));
     if kept.is_empty() && !refused.is_empty() {
         return Err(NotPublic(refused.iter().map(SocketAddr::ip).collect()));

@@ -1,20 +1,26 @@
 //! Where a secret comes from: read anew for each attempt, so that a rotated one is found.
 
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+mod last_good;
+
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::contained::{Panicked, contained, contained_future};
+use crate::error::{Error, ErrorKind};
 use crate::event::event;
-use crate::{Error, ErrorKind};
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+pub(crate) use last_good::LastGood;
+#[cfg(feature = "jwt")]
+pub(crate) use last_good::unusable;
 
 /// A secret, a key or a certificate, or where to read it.
 ///
@@ -73,7 +79,7 @@ impl Credential {
 
     /// From an async closure, for instance a call to a vault.
     ///
-    /// It runs inside the flight, and shares its deadline. A panic in it is an error like any other.
+    /// It runs inside the fetch, and shares its deadline. A panic in it is an error like any other.
     pub fn from_fn<F, Fut, T, E>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -82,19 +88,12 @@ impl Credential {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let closure: Arc<Closure> = Arc::new(move || {
-            // The closure and its future are code of the user: a panic in either is an error here.
-            let panicked = |_| unreadable("the closure given to Credential::from_fn panicked");
-            let read = catch_unwind(AssertUnwindSafe(&f)).map_err(panicked);
+            let panicked = |Panicked| unreadable(Panicked::text("the closure given to Credential::from_fn"));
+            let read = contained(&f).map_err(panicked);
             Box::pin(async move {
-                let mut read = Box::pin(read?);
-                let polled = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| read.as_mut().poll(cx))) {
-                    Ok(polled) => polled.map(Ok),
-                    Err(panic) => Poll::Ready(Err(panicked(panic))),
-                });
-                polled
-                    .await?
-                    .map(Into::into)
-                    .map_err(|e| unreadable("the closure given to Credential::from_fn failed").because(e))
+                let read = contained_future(read?).await.map_err(panicked)?;
+                read.map(Into::into)
+                    .map_err(|e| unreadable("the closure given to Credential::from_fn failed").because_of(e))
             })
         });
         Origin::Closure(closure).into()
@@ -209,7 +208,7 @@ impl Origin {
 }
 
 fn unreadable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::Credential, message).transient()
+    Error::of(ErrorKind::Credential, message).transient()
 }
 
 pub(crate) fn flaw(secret: &str) -> Option<&'static str> {

@@ -1,28 +1,26 @@
-//! A clock for tests, with two hands that move when they are told.
+//! A clock for tests: a monotonic and a wall clock that move when the test says so.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use tokio::time::Instant;
 
 #[cfg(test)]
 use super::Clock;
 use super::Moment;
-use crate::token::Terms;
-use crate::{AccessToken, Error};
+use crate::lock::Lock;
 
-/// A clock that moves when it is told to, for tests of code that waits for tokens to grow old (feature `test-util`).
+/// A clock that moves only when a test moves it (feature `test-util`).
 ///
 /// Give it to [`Cached::clock`](crate::Cached::clock) or
-/// [`ClientCredentialsBuilder::clock`](crate::ClientCredentialsBuilder::clock), and tokens of
-/// [`bearer`](Self::bearer) to a source of your own: others are as old as the real clock says. A clone shows the same
-/// time. What sleeps inside (retries, deadlines) does so by tokio's clock, which
+/// [`ClientCredentialsBuilder::clock`](crate::ClientCredentialsBuilder::clock), and to the tokens of a source of your own by
+/// [`AccessTokenBuilder::clock`](crate::AccessTokenBuilder::clock): without it, a token's age goes by the system clock. A clone
+/// is the same clock. Waits inside the crate (retries, timeouts) go by tokio's clock, which
 /// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops; jitter is drawn from `fastrand`, which
-/// `fastrand::seed` makes repeat itself on a thread.
+/// `fastrand::seed` makes repeatable on a thread.
 ///
 /// ```
-/// use client_credentials::{Cached, ManualClock, TokenSource, source_fn};
+/// use client_credentials::{AccessToken, Cached, ManualClock, source_fn};
 /// use std::time::Duration;
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -30,7 +28,8 @@ use crate::{AccessToken, Error};
 /// let clock = ManualClock::new();
 /// let issuer = clock.clone();
 /// let source = source_fn(move || {
-///     let token = issuer.bearer("abc", Some(Duration::from_secs(3600)));
+///     let token = AccessToken::builder("abc").lifetime(Duration::from_secs(3600));
+///     let token = token.clock(&issuer).build();
 ///     async { token }
 /// });
 /// let tokens = Cached::new(source).clock(&clock);
@@ -42,64 +41,49 @@ use crate::{AccessToken, Error};
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
 #[derive(Clone, Debug)]
 pub struct ManualClock {
-    hands: Arc<Mutex<Moment>>,
+    hands: Arc<Lock<Moment>>,
     /// It moves along with tokio's clock, since then.
     along: Option<Instant>,
 }
 
 impl ManualClock {
-    /// A clock that stands still, at a day of uptime, in 2026.
+    /// A stopped clock: one day of uptime, in September 2026.
     #[expect(clippy::new_without_default, reason = "no time is the default one")]
     pub fn new() -> Self {
         let start = Moment::new(Duration::from_secs(86_400), Duration::from_secs(1_790_000_000));
-        ManualClock { hands: Arc::new(Mutex::new(start)), along: None }
+        ManualClock { hands: Arc::new(Lock::new(start)), along: None }
     }
 
-    /// A clock that moves along with tokio's, from now on: in a runtime whose clock is paused, sleeping moves it.
+    /// A clock that also advances with tokio's clock from now on: in a runtime whose clock is paused, sleeping advances it.
     pub fn along_tokio() -> Self {
         ManualClock { along: Some(Instant::now()), ..ManualClock::new() }
     }
 
-    /// Time passes.
+    /// Advances both clocks.
     pub fn advance(&self, by: Duration) {
-        let mut hands = self.hands();
+        let mut hands = self.hands.lock();
         *hands = hands.plus(by);
     }
 
-    /// Somebody sets the wall clock, which shows a duration since the Unix epoch; the monotonic clock stays.
+    /// Sets the wall clock only; `set` gets and returns the duration since the Unix epoch.
     ///
-    /// Forward by as much as `advance` would, it is a machine that was suspended.
+    /// A wall clock that jumps forward looks like a machine that was suspended.
     pub fn set_wall(&self, set: impl FnOnce(Duration) -> Duration) {
-        let mut hands = self.hands();
+        let mut hands = self.hands.lock();
         *hands = Moment::new(hands.mono(), set(hands.wall()));
-    }
-
-    /// A token that was obtained just now by this clock, otherwise as [`AccessToken::bearer`].
-    ///
-    /// # Errors
-    ///
-    /// As [`AccessToken::bearer`].
-    pub fn bearer(&self, secret: impl Into<SecretString>, lifetime: Option<Duration>) -> Result<AccessToken, Error> {
-        let terms = Terms { lifetime, ..Terms::default() };
-        AccessToken::issued(&secret.into(), terms, self.read())
     }
 
     #[cfg(test)]
     pub(crate) fn set_mono(&self, set: impl FnOnce(Duration) -> Duration) {
-        let mut hands = self.hands();
+        let mut hands = self.hands.lock();
         *hands = Moment::new(set(hands.mono()), hands.wall());
     }
 
     pub(crate) fn read(&self) -> Moment {
         let passed = self.along.map(|start| start.elapsed());
-        self.hands().plus(passed.unwrap_or_default())
-    }
-
-    fn hands(&self) -> MutexGuard<'_, Moment> {
-        self.hands.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hands.lock().plus(passed.unwrap_or_default())
     }
 }
 

@@ -2,15 +2,15 @@
 //! shared with those who have the same, by its thumbprint in the name of the record.
 
 #[cfg(feature = "mtls")]
-use crate::ClientAuth;
+use crate::client_auth::ClientAuth;
 #[cfg(feature = "dpop")]
-use crate::DpopKey;
-use crate::Error;
+use crate::dpop::DpopKey;
+use crate::error::Error;
 use crate::token::Holder;
 
 /// What this replica has. Nothing: its tokens are bearer tokens.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Possession {
+pub(crate) struct BoundTo {
     #[cfg(feature = "dpop")]
     pub(crate) key: Option<DpopKey>,
     /// The token response does not say whether the token is bound to it.
@@ -18,14 +18,14 @@ pub(crate) struct Possession {
     pub(crate) certificate: Option<ClientAuth>,
 }
 
-impl Possession {
+impl BoundTo {
     /// As it is now: keys and certificates are rotated.
     pub(crate) async fn holder(&self) -> Result<Holder, Error> {
         let holder = Holder::default();
         #[cfg(feature = "dpop")]
         let holder = Holder {
             key: match &self.key {
-                Some(key) => Some(key.binding().await?),
+                Some(key) => Some(key.binding().await? as _),
                 None => None,
             },
             ..holder
@@ -43,10 +43,8 @@ impl Possession {
 }
 
 /// `None`: whoever has the token can use it.
-#[cfg_attr(not(any(feature = "dpop", feature = "mtls")), expect(unused_variables, reason = "there is nothing to hold"))]
 pub(crate) fn thumbprint(holder: &Holder) -> Option<Vec<u8>> {
     let parts: &[(&[u8], Option<&[u8]>)] = &[
-        #[cfg(feature = "dpop")]
         (b"jkt ", holder.key.as_ref().map(|key| key.thumbprint().as_bytes())),
         #[cfg(feature = "mtls")]
         (b" x5t#S256 ", holder.certificate.as_ref().map(|shown| shown.thumbprint())),

@@ -4,45 +4,33 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::TlsIdentity;
-use crate::AccessToken;
 
 /// The certificate, with its key, that the client showed when it asked for a token.
 ///
 /// The token may be good with this certificate only (RFC 8705 section 3): the connection to the API has to show it as
 /// well. With reqwest-middleware [`SameCertificate`](crate::SameCertificate) sees to that, through rotations too;
-/// elsewhere it is put on the client's builder by [`shown_by`](Self::shown_by).
+/// elsewhere it is put on the client's builder by [`apply_to`](Self::apply_to).
 ///
 /// A handle; equal are those that were read as one. `Debug` shows nothing of it.
 #[derive(Clone)]
-#[cfg_attr(docsrs, doc(cfg(feature = "mtls")))]
-pub struct ClientCertificate(Arc<TlsIdentity>);
+pub struct ClientCertificate(pub(crate) Arc<TlsIdentity>);
 
 impl ClientCertificate {
     /// Puts it on the builder of the client that calls the API, instead of an identity that it has.
     ///
     /// ```
-    /// # use client_credentials::{ClientCredentials, TokenSource};
+    /// # use client_credentials::ClientCredentials;
     /// # async fn run(tokens: ClientCredentials) -> Result<(), Box<dyn std::error::Error>> {
     /// let token = tokens.token().await?;
     /// let mut builder = reqwest::Client::builder();
     /// if let Some(certificate) = token.client_certificate() {
-    ///     builder = certificate.shown_by(builder);
+    ///     builder = certificate.apply_to(builder);
     /// }
     /// let client = builder.build()?; // for this token, and for those after it with an equal certificate
     /// # Ok(()) }
     /// ```
-    pub fn shown_by(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
-        self.0.shown_by(builder)
-    }
-}
-
-/// # Certificates (feature `mtls`)
-#[cfg_attr(docsrs, doc(cfg(feature = "mtls")))]
-impl AccessToken {
-    /// The certificate that the client showed when it asked for this token; `None` for other methods than
-    /// [`mutual_tls`](crate::ClientAuth::mutual_tls).
-    pub fn client_certificate(&self) -> Option<ClientCertificate> {
-        self.shown_certificate().cloned().map(ClientCertificate)
+    pub fn apply_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        self.0.apply_to(builder)
     }
 }
 
@@ -57,5 +45,11 @@ impl Eq for ClientCertificate {}
 impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientCertificate")
+    }
+}
+
+impl std::hash::Hash for ClientCertificate {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
     }
 }

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use crate::error::Error;
 use crate::event::event;
 
 #[derive(Debug)]
-pub(crate) enum Note {
-    Departed {
-        flight: u64,
+pub(crate) enum Report {
+    Started {
+        fetch: u64,
     },
     /// The first failure in a row; those that follow say nothing new.
     Failed {
@@ -17,7 +17,7 @@ pub(crate) enum Note {
         usable: bool,
     },
     Recovered {
-        failed_flights: u32,
+        failed_fetches: u32,
     },
     Refused,
     NoLifetime {
@@ -28,30 +28,30 @@ pub(crate) enum Note {
     Forgotten(#[expect(dead_code, reason = "dropped with the note")] Error),
 }
 
-impl Note {
-    pub(crate) fn tell(self) {
+impl Report {
+    pub(crate) fn emit(self) {
         match self {
-            Note::Departed { flight: _flight } => {
-                event!(debug, flight = _flight, "fetching an access token")
+            Report::Started { fetch: _fetch } => {
+                event!(debug, fetch = _fetch, "fetching an access token")
             }
-            Note::Failed { error: _error, usable: _usable } => event!(
+            Report::Failed { error: _error, usable: _usable } => event!(
                 warn,
                 error = %format_args!("{_error:#}"),
                 kind = ?_error.kind(),
                 token_still_usable = _usable,
                 "an access token could not be fetched"
             ),
-            Note::Recovered { failed_flights: _count } => {
-                event!(info, failed_flights = _count, "access tokens can be fetched again");
+            Report::Recovered { failed_fetches: _count } => {
+                event!(info, failed_fetches = _count, "access tokens can be fetched again");
             }
-            Note::Refused => {
+            Report::Refused => {
                 event!(debug, "the API refused an access token; another one is fetched when it is asked for")
             }
-            Note::NoLifetime { assumed: _assumed } => {
+            Report::NoLifetime { assumed: _assumed } => {
                 event!(warn, assumed = ?_assumed, "the authorization server states no lifetime of its tokens");
             }
-            Note::Forgotten(_) => {}
-            Note::DeadOnArrival => {
+            Report::Forgotten(_) => {}
+            Report::DeadOnArrival => {
                 event!(warn, "the authorization server issues tokens that are expired on arrival: they are not cached");
             }
         }

@@ -2,15 +2,16 @@
 //! are not usable, since a file may be half written and a pair half rotated.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::error::{Error, ErrorKind};
 use crate::event::event;
-use crate::{Error, ErrorKind};
+use crate::lock::Lock;
 
 /// By the place that the texts were read from. Clones share what is known.
-pub(crate) struct LastGood<T>(Arc<Mutex<BTreeMap<usize, Known<T>>>>);
+pub(crate) struct LastGood<T>(Arc<Lock<BTreeMap<usize, Known<T>>>>);
 
 struct Known<T> {
     made: Arc<T>,
@@ -27,8 +28,7 @@ impl<T> LastGood<T> {
         place: usize,
         make: impl FnOnce(&[SecretString]) -> Result<T, String>,
     ) -> Result<Arc<T>, Error> {
-        // A panic cannot leave anything half done in there.
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let known = all.get_mut(&place);
         if let Some(known) = known.as_ref().filter(|known| same(&known.of, &texts)) {
             return Ok(Arc::clone(&known.made));
@@ -54,7 +54,7 @@ impl<T> LastGood<T> {
 
 /// Transient: a file may be half written.
 pub(crate) fn unusable(flaw: String) -> Error {
-    Error::new(ErrorKind::Credential, flaw).transient()
+    Error::of(ErrorKind::Credential, flaw).transient()
 }
 
 fn same(one: &[SecretString], other: &[SecretString]) -> bool {

@@ -1,0 +1,244 @@
+//! Where a secret may go: URLs as they are written, hosts on this machine, hosts at public addresses.
+
+mod public;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+pub(crate) use public::{NamedHosts, NotPublic, public};
+
+/// Parses a URL of `http` or `https`, judged as it is written: the WHATWG parser repairs what it can (`https:///host`, blanks,
+/// backslashes, `https:host`), and a repaired URL may lead to another host than the one that was meant. RFC 9110 section 4.2.2
+/// wants a host that is not empty.
+///
+/// The error says what is wrong and quotes the text, without user information, query and fragment.
+pub(crate) fn parse(text: &str) -> Result<Url, String> {
+    match flaw(text) {
+        Some(flaw) => Err(format!("{} {flaw}", Quoted(text))),
+        None => Url::parse(text).map_err(|e| format!("{} is not a URL ({e})", Quoted(text))).and_then(|url| {
+            // `127.1` and `0x7f000001` become 127.0.0.1.
+            match url.host() {
+                Some(Host::Ipv4(address)) if host_of(authority(text).unwrap_or_default()) != address.to_string() => {
+                    Err(format!("{} has an IPv4 address that is not written as four decimal numbers", Quoted(text)))
+                }
+                _ => Ok(url),
+            }
+        }),
+    }
+}
+
+/// As [`parse`], and a secret may be sent there: over `https`, or over `http` to this machine and to `plain_hosts`.
+pub(crate) fn secure(text: &str, plain_hosts: &[String]) -> Result<Url, String> {
+    let url = parse(text)?;
+    match is_secure(&url, plain_hosts) {
+        true => Ok(url),
+        false => {
+            let host = url.host_str().unwrap_or_default();
+            Err(format!(
+                "{} would send secrets to {host} unencrypted: use https, or allow it with dangerously_allow_http({host:?})",
+                Quoted(text)
+            ))
+        }
+    }
+}
+
+/// Whether a secret may be sent there.
+pub(crate) fn is_secure(url: &Url, plain_hosts: &[String]) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    url.scheme() == "https"
+        || is_loopback_host(host)
+        || plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host))
+}
+
+/// What is wrong with the name of a host that was given without a URL.
+pub(crate) fn host_flaw(host: &str) -> Option<String> {
+    let is_name = !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\', ' ']);
+    let has_port = !host.starts_with('[') && host.contains(':');
+    (!is_name || has_port).then(|| format!("{host:?} is not the name of a host, without scheme and port"))
+}
+
+fn flaw(text: &str) -> Option<&'static str> {
+    if text.is_empty() {
+        return Some("is empty: give https://host/path");
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Some("has a blank, a line break or another control character in it");
+    }
+    if text.contains('\\') {
+        return Some("has a backslash");
+    }
+    let Some((scheme, _)) = text.split_once("://") else {
+        return Some("is not an absolute URL: give https://host/path");
+    };
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Some("does not begin with https://");
+    }
+    let authority = authority(text)?;
+    if authority.contains('@') {
+        return Some("has user information before the host: credentials belong in ClientAuth");
+    }
+    let host = host_of(authority);
+    let port = authority.get(host.len()..).unwrap_or_default();
+    if host.is_empty() {
+        return Some("has no host: give https://host/path");
+    }
+    if host.contains('%') {
+        return Some("has a percent sign in its host");
+    }
+    if !host.starts_with('[') && host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty) {
+        return Some("has an empty part in the name of its host");
+    }
+    match port.strip_prefix(':') {
+        None if port.is_empty() => None,
+        Some(digits) if digits.bytes().all(|c| c.is_ascii_digit()) && digits.parse::<u16>().is_ok_and(|n| n > 0) => {
+            None
+        }
+        _ => Some("has a port that is not a number from 1 to 65535"),
+    }
+}
+
+/// What stands between `://` and the path.
+fn authority(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("://")?;
+    rest.split(['/', '?', '#']).next()
+}
+
+/// An authority without its port; an IPv6 address keeps its brackets.
+fn host_of(authority: &str) -> &str {
+    let end = match authority.starts_with('[') {
+        true => authority.find(']').map(|end| end + 1),
+        false => authority.find(':'),
+    };
+    end.and_then(|end| authority.get(..end)).unwrap_or(authority)
+}
+
+/// Whether the host is a loopback address or exactly `localhost`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// The same of a host as it stands in a URL, an IPv6 address in brackets.
+pub(crate) fn is_loopback_host(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match address.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// A URL without what may be secret in it: `https://host:port/path`.
+pub(crate) struct Shown<'a>(pub(crate) &'a Url);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.0.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        url.as_str().chars().take(LONGEST).try_for_each(|c| fmt::Write::write_char(f, c))
+    }
+}
+
+/// Metadata can name an endless URL.
+const LONGEST: usize = 256;
+
+/// A text that should be a URL, for an error: without what may be secret in it, control characters escaped.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bare = self.0.split(['?', '#']).next().unwrap_or_default();
+        // What stands before the last `@` may be a password, however the rest is written.
+        let (before, shown) = bare.rsplit_once('@').map_or(("", bare), |(_, after)| ("..@", after));
+        let shown: String = shown.chars().take(LONGEST).collect();
+        write!(f, "{:?}", format_args!("{before}{shown}").to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_parser_would_repair_is_refused_and_quoted() {
+        // FA2
+        for (text, flaw) in [
+            ("", "is empty"),
+            ("https:///oauth2/token", "no host"),
+            ("https://", "no host"),
+            ("https://:443/token", "no host"),
+            ("https://?x", "no host"),
+            ("https:host/token", "not an absolute URL"),
+            ("https:/host/token", "not an absolute URL"),
+            ("//host/token", "not an absolute URL"),
+            ("host/token", "not an absolute URL"),
+            (" https://host/token", "blank"),
+            ("https://host/token\n", "blank"),
+            ("https://ho\tst/token", "blank"),
+            ("https://host /token", "blank"),
+            ("https://host\u{a0}/token", "blank"),
+            ("https:\\\\host\\token", "backslash"),
+            ("https://host\\@evil/token", "backslash"),
+            ("https://host:0/token", "port"),
+            ("https://host:/token", "port"),
+            ("https://host:65536/token", "port"),
+            ("https://host:+1/token", "port"),
+            ("https://[::1]x/token", "port"),
+            ("https://ho%2est/token", "percent"),
+            ("https://api..example.com", "empty part"),
+            ("https://.example.com", "empty part"),
+            ("https://./", "empty part"),
+            ("https://127.1/token", "four decimal"),
+            ("https://0x7f.0.0.1/token", "four decimal"),
+            ("https://2130706433/token", "four decimal"),
+            ("ftp://host/token", "https://"),
+            ("javascript://host/token", "https://"),
+            ("https://user:pass@host/token", "user information"),
+            ("https://{host}/token", "not a URL"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(flaw), "{text:?}: {error}");
+            assert!(!error.contains("pass"), "{error}");
+        }
+        let error = parse("https://ho st/a?key=hush#x").expect_err("a blank");
+        assert_eq!(error, r#""https://ho st/a" has a blank, a line break or another control character in it"#);
+    }
+
+    #[test]
+    fn ordinary_urls_are_urls() {
+        for text in [
+            "https://auth.example.com/oauth2/token",
+            "HTTPS://Auth.Example.COM:8443/token?tenant=a",
+            "https://auth.example.com./token",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080/token",
+            "https://b\u{fc}cher.example/token",
+            "https://auth.example.com?x",
+            "https://xn--bcher-kva.example#y",
+        ] {
+            assert!(parse(text).is_ok(), "{text}: {:?}", parse(text));
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine_or_goes_where_it_is_allowed() {
+        let plain = ["keycloak".to_owned()];
+        for (text, fine) in [
+            ("https://auth.example.com", true),
+            ("http://localhost", true),
+            ("http://127.0.0.9", true),
+            ("http://KeyCloak:8080", true),
+            ("http://auth.example.com", false),
+            ("http://localhost.example.com", false),
+        ] {
+            assert_eq!(secure(text, &plain).is_ok(), fine, "{text}");
+        }
+        assert!(secure("http://a.example", &[]).expect_err("plain").contains("dangerously_allow_http(\"a.example\")"));
+        for host in ["", "http://x", "host:80", "a/b", "a b", "user@host"] {
+            assert!(host_flaw(host).is_some(), "{host}");
+        }
+        assert_eq!(host_flaw("keycloak"), None);
+        assert_eq!(host_flaw("[::1]"), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! One fetch: a task that asks the source, for which all callers wait and which no caller can end.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Id;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::clock::{Clock, Moment};
+use crate::contained::{Panicked, contained};
+use crate::error::{Error, ErrorKind};
+use crate::future::TokenFuture;
+use crate::source::TokenSource;
+use crate::token::AccessToken;
+
+/// Why a fetch starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// There is no usable token.
+    Cold,
+    /// The token is due.
+    Refresh,
+    /// The API refused the token.
+    Rejection,
+}
+
+/// How many fetches a source has started, by cause.
+///
+/// A fetch sends one token request, or several if it retries; with a shared store perhaps none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetches {
+    /// There was no usable token: the first one, and whenever one expired before another was obtained or needed.
+    pub cold: u64,
+    /// The token was due.
+    pub refresh: u64,
+    /// An API had refused the token.
+    pub after_rejection: u64,
+}
+
+/// What a fetch brings to those who wait: errors, and tokens that cannot be cached. A channel that closes without a value says
+/// "ask again": the token is in the cache, the fetch's runtime is gone, or what it brought is of no use.
+pub(crate) type Completion = watch::Receiver<Completed>;
+
+/// `None`: not completed yet, or nothing to hand out.
+pub(crate) type Completed = Option<Result<AccessToken, Error>>;
+
+/// A fetch under way, as the state machine sees it.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) number: u64,
+    pub(crate) completion: Completion,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    /// The runtime that drives it.
+    pub(crate) runtime: Id,
+    pub(crate) task: AbortHandle,
+    pub(crate) beat_every: Duration,
+}
+
+impl Fetch {
+    /// Whether its task runs: it started a moment ago, or two heartbeats have not been missed yet.
+    pub(crate) fn is_driven(&self, now: Moment) -> bool {
+        now.mono() < self.silent_at()
+    }
+
+    /// When to look again whether it is driven.
+    pub(crate) fn next_beat(&self, now: Moment) -> Moment {
+        now.plus(self.silent_at().saturating_sub(now.mono()).max(self.beat_every))
+    }
+
+    fn silent_at(&self) -> Duration {
+        self.heartbeat.last().saturating_add(self.beat_every.saturating_mul(2))
+    }
+
+    /// Whether there is reason to wait for it, for a caller on the runtime `here`. A closed channel means that its runtime is
+    /// gone, a missing heartbeat that nothing drives it; a slow fetch with heartbeats is driven. One that did not even start
+    /// cannot be taken over from its own runtime, where the next one would queue up behind it.
+    pub(crate) fn is_under_way(&self, now: Moment, takeover: Duration, here: Option<Id>) -> bool {
+        let overdue = now.mono() >= self.overdue_at(takeover);
+        let stuck_with_us = here == Some(self.runtime) && !self.heartbeat.has_started();
+        !self.is_gone() && (!overdue || stuck_with_us)
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.completion.has_changed().is_err()
+    }
+
+    /// On the monotonic clock, when it has missed its heartbeat.
+    pub(crate) fn overdue_at(&self, takeover: Duration) -> Duration {
+        self.heartbeat.last().saturating_add(takeover)
+    }
+}
+
+/// When the task of a fetch last ran.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    /// Nanoseconds of the monotonic clock.
+    last: AtomicU64,
+    started: AtomicBool,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(now: Moment) -> Self {
+        let heartbeat = Heartbeat { last: AtomicU64::new(0), started: AtomicBool::new(false) };
+        heartbeat.set(now);
+        heartbeat
+    }
+
+    pub(crate) fn has_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn beat(&self, now: Moment) {
+        self.started.store(true, Ordering::Relaxed);
+        self.set(now);
+    }
+
+    fn set(&self, now: Moment) {
+        self.last.store(u64::try_from(now.mono().as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Duration {
+        Duration::from_nanos(self.last.load(Ordering::Relaxed))
+    }
+}
+
+/// How a fetch ended.
+pub(crate) enum Outcome {
+    Token(AccessToken),
+    Failed(Error),
+}
+
+/// What a fetch needs to know.
+pub(crate) struct Plan {
+    pub(crate) clock: Clock,
+    pub(crate) heartbeat: Arc<Heartbeat>,
+    pub(crate) beat_every: Duration,
+    /// Before the source is asked.
+    pub(crate) delay: Duration,
+    /// Once it is.
+    pub(crate) timeout: Duration,
+    /// The token that the API refused: the source may have a store of its own, from which it must not come again.
+    pub(crate) refused: Option<AccessToken>,
+}
+
+/// Asks `source` for a token until it answers, panics or the timeout passes; meanwhile sets the heartbeat.
+pub(crate) async fn fetch<S: TokenSource>(source: &S, plan: &Plan) -> Outcome {
+    plan.heartbeat.beat(plan.clock.now());
+    let mut delay = pin!(tokio::time::sleep(plan.delay));
+    let mut timeout = pin!(tokio::time::sleep(plan.delay.saturating_add(plan.timeout)));
+    let mut ticks = tokio::time::interval(plan.beat_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut future: Option<TokenFuture<'_>> = None;
+
+    let outcome = std::future::poll_fn(|cx| {
+        // Both timers first: a source that is always busy uses up tokio's budget, without which no timer fires.
+        while ticks.poll_tick(cx).is_ready() {
+            plan.heartbeat.beat(plan.clock.now());
+        }
+        if !plan.delay.is_zero() && !delay.is_elapsed() && delay.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let too_late = timeout.as_mut().poll(cx).is_ready();
+        // All code of the source runs inside. After a panic it is not polled again, so that no broken invariant of it
+        // is seen through the reference.
+        let polled = contained(|| {
+            let future = future.get_or_insert_with(|| {
+                plan.refused.iter().for_each(|token| source.reject(token));
+                source.token()
+            });
+            Pin::new(future).poll(cx)
+        });
+        match polled {
+            Ok(Poll::Ready(Ok(token))) => Poll::Ready(Outcome::Token(token)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Failed(error)),
+            Ok(Poll::Pending) if too_late => Poll::Ready(Outcome::Failed(no_token_within(plan.timeout))),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(Panicked) => Poll::Ready(Outcome::Failed(panicked())),
+        }
+    })
+    .await;
+    match contained(|| drop(future)) {
+        Ok(()) => outcome,
+        Err(Panicked) => Outcome::Failed(panicked()),
+    }
+}
+
+fn panicked() -> Error {
+    Error::of(ErrorKind::Other, Panicked::text("the token source"))
+}
+
+fn no_token_within(timeout: Duration) -> Error {
+    Error::of(ErrorKind::Transport, format!("no token within the fetch timeout of {timeout:?}")).transient()
+}

@@ -1,0 +1,110 @@
+//! What every token request of a source has in common: its parameters and headers, checked.
+
+use std::collections::BTreeSet;
+
+use http::HeaderMap;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TRANSFER_ENCODING,
+};
+use url::Url;
+
+use super::ClientCredentialsBuilder;
+use super::faults::Faults;
+use crate::grant::request::Params;
+
+impl ClientCredentialsBuilder {
+    /// In the order of the RFCs.
+    pub(super) fn wire_params(&self, faults: &mut Faults) -> Params {
+        let scopes = self.wire_scopes(faults);
+        for resource in &self.resources {
+            match Url::parse(resource) {
+                Ok(uri) if uri.fragment().is_none() => {}
+                Ok(_) => faults.add("resource", format!("{resource:?} has a fragment (RFC 8707 section 2)")),
+                Err(_) => faults.add("resource", format!("{resource:?} is not an absolute URI (RFC 8707 section 2)")),
+            }
+        }
+        if self.authorization_details.as_ref().is_some_and(|details| !details.is_array()) {
+            faults.add("authorization_details", "is not a JSON array (RFC 9396 section 2)");
+        }
+        if self.client_id_in_body && self.auth.id().is_empty() {
+            faults.add("client_id_in_body", "needs an id: ClientAssertion::client_id");
+        }
+        if self.grant_type.is_empty() {
+            faults.add("grant_type", "is empty");
+        }
+        self.check_params(faults);
+
+        let id = (self.client_id_in_body && !self.auth.posts_client_id()).then(|| self.auth.id().to_owned());
+        let mut params = vec![("grant_type".to_owned(), self.grant_type.clone())];
+        let mut add = |name: &str, value: Option<String>| params.extend(value.map(|value| (name.to_owned(), value)));
+        add("client_id", id);
+        add("scope", (!scopes.is_empty()).then(|| scopes.join(" ")));
+        add("audience", self.audience.clone());
+        self.resources.iter().for_each(|resource| add("resource", Some(resource.clone())));
+        add("authorization_details", self.authorization_details.as_ref().map(ToString::to_string));
+        self.params.iter().for_each(|(name, value)| add(name, Some(value.clone())));
+        Params(params)
+    }
+
+    /// Each once, in the order given.
+    fn wire_scopes(&self, faults: &mut Faults) -> Vec<&str> {
+        // scope-token, RFC 6749 section 3.3.
+        let allowed = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+        let mut scopes: Vec<&str> = Vec::new();
+        for scope in self.scopes.iter().flat_map(|scope| scope.split(' ')).filter(|one| !one.is_empty()) {
+            if !scope.chars().all(allowed) {
+                faults.add("scope", format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"));
+            }
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
+        scopes
+    }
+
+    fn check_params(&self, faults: &mut Faults) {
+        let mut seen = BTreeSet::new();
+        for (name, _) in &self.params {
+            match name.as_str() {
+                "grant_type" | "scope" | "audience" | "resource" | "authorization_details" => {
+                    faults.add("param", format!("{name} has a setter of its own"));
+                }
+                "client_id" | "client_secret" | "client_assertion" | "client_assertion_type" => {
+                    faults.add("param", format!("{name} belongs in ClientAuth"));
+                }
+                "" => faults.add("param", "has an empty name"),
+                _ if !seen.insert(name) => faults.add("param", format!("{name} is given twice (RFC 6749 section 3.2)")),
+                _ => {}
+            }
+        }
+    }
+
+    /// Those of the user's.
+    pub(super) fn wire_headers(&self, faults: &mut Faults) -> HeaderMap {
+        const OURS: [HeaderName; 8] = [
+            AUTHORIZATION,
+            HOST,
+            CONTENT_LENGTH,
+            TRANSFER_ENCODING,
+            CONNECTION,
+            ACCEPT_ENCODING,
+            COOKIE,
+            HeaderName::from_static("dpop"),
+        ];
+        let mut headers = HeaderMap::new();
+        for header in &self.headers {
+            match header.clone() {
+                Ok((name, _)) if OURS.contains(&name) => faults.add("header", format!("{name} cannot be set here")),
+                Ok((name, mut value)) => {
+                    // It may be an API key of a gateway.
+                    value.set_sensitive(true);
+                    if headers.insert(&name, value).is_some() {
+                        faults.add("header", format!("{name} is given twice"));
+                    }
+                }
+                Err(flaw) => faults.add("header", flaw),
+            }
+        }
+        headers
+    }
+}

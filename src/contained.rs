@@ -1,0 +1,63 @@
+//! User code behind a fence: a panic in a closure, signer, store or source is an error of one call. It ends no task of ours
+//! and poisons no state.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+/// The code panicked. The payload is dropped unseen: its text may contain anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+impl Panicked {
+    /// The text of an error about it; `what` begins with an article.
+    pub(crate) fn text(what: &str) -> String {
+        format!("{what} panicked (its message went to the panic hook)")
+    }
+}
+
+/// Runs `code`.
+pub(crate) fn contained<R>(code: impl FnOnce() -> R) -> Result<R, Panicked> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
+        // Its `Drop` is user code too; a second payload is left alone.
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(second);
+        }
+        Panicked
+    })
+}
+
+/// Drives `future`, which is not polled again after a panic.
+pub(crate) async fn contained_future<T>(future: impl Future<Output = T>) -> Result<T, Panicked> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match contained(|| future.as_mut().poll(cx)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panicked) => Poll::Ready(Err(panicked)),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error() {
+        assert_eq!(contained(|| 1), Ok(1));
+        assert_eq!(contained(|| panic!("x")), Err::<(), _>(Panicked));
+        assert_eq!(contained_future(async { 1 }).await, Ok(1));
+        assert_eq!(contained_future(async { panic!("x") }).await, Err::<(), _>(Panicked));
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_is_contained_too() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        assert_eq!(contained(|| std::panic::panic_any(Bomb)), Err::<(), _>(Panicked));
+    }
+}

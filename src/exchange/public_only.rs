@@ -1,0 +1,33 @@
+//! Names of hosts that only a document named: resolved to public addresses and no others (RFC 9728 section 7.7).
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::Url;
+
+use crate::address::public;
+
+/// Resolves `host` to its public addresses. They are the ones that are connected to: a name that resolves otherwise
+/// the next time (DNS rebinding) is judged the next time.
+pub(super) struct PublicOnly {
+    host: String,
+}
+
+impl PublicOnly {
+    pub(super) fn at(url: &Url) -> Self {
+        PublicOnly { host: url.host_str().unwrap_or_default().to_owned() }
+    }
+}
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        // Another name is that of a proxy, which the user named.
+        let is_judged = name.as_str().eq_ignore_ascii_case(&self.host);
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let kept = match is_judged {
+                true => public(found)?,
+                false => found,
+            };
+            Ok(Box::new(kept.into_iter()) as Addrs)
+        })
+    }
+}

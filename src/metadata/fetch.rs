@@ -1,0 +1,52 @@
+//! Fetches a document from the first address at which it is usable.
+
+use http::StatusCode;
+use url::Url;
+
+use super::document::Unusable;
+use crate::address::Shown;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind};
+use crate::exchange::{Exchange, Peer, Response, retry_after};
+
+/// Asks at one place after the other, until a document is of use. `whose` and `name` are for the error's text.
+pub(super) async fn first_usable<D>(
+    exchange: &Exchange,
+    clock: &Clock,
+    (whose, name): (String, &'static str),
+    places: &[Url],
+    decode: impl Fn(&Response) -> Result<D, Unusable>,
+) -> Result<D, Error> {
+    let mut text = format!("{whose} has no usable metadata");
+    let (mut transient, mut throttled, mut status, mut wait) = (false, false, None, None);
+    for (n, url) in places.iter().enumerate() {
+        let peer = Peer { name, url, identity: None };
+        let joint = if n == 0 { ":" } else { ";" };
+        // A server that cannot be reached is not asked at another path.
+        let response = match exchange.fetch(peer).await {
+            Err(error) if error.kind() == ErrorKind::Response => {
+                text.push_str(&format!("{joint} {error}"));
+                continue;
+            }
+            other => other?,
+        };
+        let flaw = match decode(&response) {
+            Ok(document) => return Ok(document),
+            Err(flaw) => flaw,
+        };
+        text.push_str(&format!("{joint} at {}: {}", Shown(url), flaw.why));
+        transient |= flaw.transient;
+        throttled |= response.status == StatusCode::TOO_MANY_REQUESTS;
+        status = Some(response.status);
+        wait = retry_after(response.status, &response.headers, clock.now()).or(wait);
+    }
+    let kind = match throttled {
+        true => ErrorKind::Throttled,
+        false => ErrorKind::Response,
+    };
+    let mut error = Error::of(kind, text).asked_to_wait(wait);
+    if let Some(status) = status {
+        error = error.with_status(status);
+    }
+    Err(if transient { error.transient() } else { error })
+}

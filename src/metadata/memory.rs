@@ -1,0 +1,220 @@
+//! A document that a server publishes: fetched when it is needed first, once for all who need it, kept for a while, and for
+//! longer while it cannot be fetched again.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::{Clock, Moment};
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::runtime::value_of;
+
+pub(super) struct Memory<T> {
+    lifetime: Duration,
+    state: Lock<State<T>>,
+}
+
+struct State<T> {
+    known: Option<T>,
+    /// When to fetch it again.
+    due: Option<Moment>,
+    /// When it was last fetched out of turn.
+    hurried: Option<Moment>,
+    /// The first fetch, which others wait for.
+    first: Option<Report<T>>,
+}
+
+/// What the first fetch brings to those who wait for it. A channel that closes without it is one whose fetch is gone.
+type Report<T> = watch::Receiver<Option<Result<T, Error>>>;
+
+/// What a caller is to do.
+enum Step<T> {
+    Use(T),
+    /// Fetch it; use the known one if that fails.
+    Refresh(T),
+    /// Fetch it, and report.
+    Fetch(watch::Sender<Option<Result<T, Error>>>),
+    Wait(Report<T>),
+}
+
+/// What became of a document.
+pub(super) enum Outcome<T> {
+    /// It is what it was, or the first one.
+    Same(T),
+    /// It has changed.
+    Changed(T),
+    /// It could not be fetched again: the previous one.
+    Previous(T, Error),
+}
+
+impl<T> Outcome<T> {
+    pub(super) fn into_inner(self) -> T {
+        match self {
+            Outcome::Same(value) | Outcome::Changed(value) | Outcome::Previous(value, _) => value,
+        }
+    }
+}
+
+/// 1 h: an endpoint moves once in years, and its old place is served for days.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
+/// 1 min after a failure: each further failure costs a fetch its time.
+const PAUSE: Duration = Duration::from_secs(60);
+
+impl<T: Clone + PartialEq> Memory<T> {
+    pub(super) fn new(lifetime: Duration) -> Self {
+        Memory { lifetime, state: Lock::new(State { known: None, due: None, hurried: None, first: None }) }
+    }
+
+    /// The document. The first fetch is one for all callers, its failure one for all who waited. They wait at most `limit`: its
+    /// runtime may be blocked.
+    pub(super) async fn get(
+        &self,
+        clock: &Clock,
+        limit: Duration,
+        fetch: impl Future<Output = Result<T, Error>>,
+    ) -> Result<Outcome<T>, Error> {
+        let mut overdue = None;
+        loop {
+            match self.step(clock.now(), overdue.take()) {
+                Step::Use(known) => return Ok(Outcome::Same(known)),
+                Step::Refresh(known) => {
+                    return Ok(match fetch.await {
+                        Ok(value) => match self.adopt(value.clone(), clock.now()) {
+                            true => Outcome::Changed(value),
+                            false => Outcome::Same(value),
+                        },
+                        Err(error) => Outcome::Previous(known, error),
+                    });
+                }
+                Step::Fetch(report) => {
+                    let result = fetch.await;
+                    if let Ok(value) = &result {
+                        self.adopt(value.clone(), clock.now());
+                    }
+                    report.send_replace(Some(result.clone()));
+                    return result.map(Outcome::Same);
+                }
+                Step::Wait(report) => match value_of(report.clone(), limit).await {
+                    Some(result) => return result.map(Outcome::Same),
+                    None => overdue = Some(report),
+                },
+            }
+        }
+    }
+
+    /// Fetch it again at once, but out of turn no more often than the pause allows.
+    pub(super) fn hurry(&self, now: Moment) {
+        let mut state = self.state.lock();
+        if state.hurried.is_none_or(|last| last.plus(self.pause()).reached(now)) {
+            state.hurried = Some(now);
+            state.due = Some(now);
+        }
+    }
+
+    fn step(&self, now: Moment, overdue: Option<Report<T>>) -> Step<T> {
+        let mut state = self.state.lock();
+        let due = state.due.is_none_or(|due| due.reached(now));
+        if let Some(known) = state.known.clone() {
+            if !due {
+                return Step::Use(known);
+            }
+            // Before the answer, which may take longer than the fetch: one caller is told to refresh it, until the pause is over.
+            state.due = Some(now.plus(self.pause()));
+            return Step::Refresh(known);
+        }
+        match &state.first {
+            // Neither gone, nor complete (it failed, which those who waited were told), nor waited for in vain.
+            Some(fetch)
+                if fetch.has_changed().is_ok()
+                    && fetch.borrow().is_none()
+                    && overdue.is_none_or(|overdue| !overdue.same_channel(fetch)) =>
+            {
+                Step::Wait(fetch.clone())
+            }
+            _ => {
+                let (report, fetch) = watch::channel(None);
+                state.first = Some(fetch);
+                Step::Fetch(report)
+            }
+        }
+    }
+
+    /// Whether it was another one before.
+    fn adopt(&self, value: T, now: Moment) -> bool {
+        let mut state = self.state.lock();
+        state.due = Some(now.plus(self.lifetime));
+        state.known.replace(value.clone()).is_some_and(|before| before != value)
+    }
+
+    fn pause(&self) -> Duration {
+        PAUSE.min(self.lifetime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::clock::manual;
+    use crate::error::ErrorKind;
+
+    /// A document that is a number; `None`: it cannot be fetched.
+    struct Server {
+        memory: Memory<u8>,
+        clock: Clock,
+        answer: Cell<Option<u8>>,
+        fetches: Cell<u32>,
+    }
+
+    impl Server {
+        fn new(answer: Option<u8>) -> (Self, crate::clock::ManualClock) {
+            let (clock, hands) = manual::clock();
+            let memory = Memory::new(LIFETIME);
+            (Server { memory, clock, answer: Cell::new(answer), fetches: Cell::new(0) }, hands)
+        }
+
+        async fn get(&self) -> Option<u8> {
+            let fetch = async {
+                self.fetches.set(self.fetches.get() + 1);
+                self.answer.get().ok_or_else(|| Error::of(ErrorKind::Response, "none"))
+            };
+            self.memory.get(&self.clock, Duration::from_secs(60), fetch).await.ok().map(Outcome::into_inner)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_known_is_good_for_its_lifetime_and_longer_when_it_cannot_be_fetched() {
+        let (server, hands) = Server::new(None);
+        assert_eq!((server.get().await, server.get().await, server.fetches.get()), (None, None, 2), "nothing is known");
+        server.answer.set(Some(1));
+        assert_eq!((server.get().await, server.fetches.get()), (Some(1), 3));
+        hands.advance(LIFETIME - Duration::from_nanos(1));
+        assert_eq!((server.get().await, server.fetches.get()), (Some(1), 3));
+        server.answer.set(None);
+        hands.advance(Duration::from_nanos(1));
+        assert_eq!((server.get().await, server.fetches.get()), (Some(1), 4));
+        assert_eq!((server.get().await, server.fetches.get()), (Some(1), 4), "not again before the pause is over");
+        server.answer.set(Some(2));
+        hands.advance(PAUSE);
+        assert_eq!((server.get().await, server.fetches.get()), (Some(2), 5));
+        hands.advance(PAUSE);
+        assert_eq!((server.get().await, server.fetches.get()), (Some(2), 5));
+    }
+
+    #[tokio::test]
+    async fn out_of_turn_it_is_fetched_once_a_minute() {
+        let (server, hands) = Server::new(Some(1));
+        server.get().await;
+        for expected in [2, 2] {
+            server.memory.hurry(server.clock.now());
+            server.get().await;
+            assert_eq!(server.fetches.get(), expected);
+        }
+        hands.advance(PAUSE);
+        server.memory.hurry(server.clock.now());
+        server.get().await;
+        assert_eq!(server.fetches.get(), 3);
+    }
+}

@@ -1,0 +1,42 @@
+//! The tokio runtime that polls us: whether there is one, whether it has timers, and waits that outlive it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::contained::contained;
+
+/// What polls us.
+pub(crate) enum Runtime {
+    Ready(Handle),
+    Unfit(&'static str),
+}
+
+impl Runtime {
+    pub(crate) fn current() -> Runtime {
+        let Ok(handle) = Handle::try_current() else {
+            return Runtime::Unfit("not called inside a tokio runtime: a new token has to be fetched, which needs one");
+        };
+        // tokio has no question for this; without timers the constructor panics.
+        match contained(|| drop(tokio::time::sleep(Duration::ZERO))) {
+            Ok(()) => Runtime::Ready(handle),
+            Err(_) => Runtime::Unfit("the tokio runtime has no timers: build it with `enable_all()`"),
+        }
+    }
+}
+
+/// Waits at most `limit` for the value of a channel. `None`: no value came, the channel closed without one, or the timer
+/// panicked because the runtime that polled us first is gone.
+pub(crate) async fn value_of<T: Clone>(mut channel: watch::Receiver<Option<T>>, limit: Duration) -> Option<T> {
+    let mut wait = pin!(tokio::time::timeout(limit, channel.wait_for(Option::is_some)));
+    poll_fn(|cx| match contained(|| wait.as_mut().poll(cx)) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(Ok(Ok(value)))) => Poll::Ready(value.clone()),
+        Ok(Poll::Ready(_)) | Err(_) => Poll::Ready(None),
+    })
+    .await
+}

@@ -1,0 +1,177 @@
+//! A certificate with its key, from PEM.
+
+use std::error::Error as StdError;
+
+use zeroize::Zeroizing;
+
+use crate::contained::contained;
+
+/// A certificate and the key that belongs to it.
+pub(crate) struct TlsIdentity {
+    identity: reqwest::Identity,
+    /// `x5t#S256` of the certificate (RFC 8705 section 3.1).
+    #[cfg(feature = "shared")]
+    thumbprint: Vec<u8>,
+}
+
+impl TlsIdentity {
+    #[cfg(feature = "shared")]
+    pub(crate) fn thumbprint(&self) -> &[u8] {
+        &self.thumbprint
+    }
+
+    pub(crate) fn apply_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        builder.identity(self.identity.clone())
+    }
+
+    /// Errors name what is wrong and show nothing of the texts.
+    pub(crate) fn new(certificate: &str, key: &str) -> Result<Self, Flaw> {
+        let certificate = certificates(certificate).map_err(Flaw::Certificate)?;
+        let key = private_key(key).map_err(Flaw::Key)?;
+        let mut pem = Zeroizing::new(String::with_capacity(certificate.len() + key.len()));
+        pem.push_str(&certificate);
+        pem.push_str(&key);
+        let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| Flaw::Pair(DAMAGED))?;
+        // Only a client tells whether the two belong together: this one connects to nothing.
+        let trial = contained(|| {
+            let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy();
+            builder.identity(identity.clone()).build()
+        });
+        match trial {
+            Ok(Ok(_)) => Ok(TlsIdentity {
+                identity,
+                #[cfg(feature = "shared")]
+                thumbprint: thumbprint(&certificate).ok_or(Flaw::Pair(DAMAGED))?,
+            }),
+            Ok(Err(e)) if is_mismatch(&e) => Err(Flaw::Pair(MISMATCH)),
+            Ok(Err(_)) | Err(_) => Err(Flaw::Pair(DAMAGED)),
+        }
+    }
+}
+
+/// SHA-256 of the first certificate in a PEM text.
+#[cfg(feature = "shared")]
+fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
+    use aws_lc_rs::digest;
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let certificate = CertificateDer::from_pem_slice(certificates.as_bytes()).ok()?;
+    Some(digest::digest(&digest::SHA256, &certificate).as_ref().to_vec())
+}
+
+/// What is wrong, of which of the two.
+pub(crate) enum Flaw {
+    Certificate(&'static str),
+    Key(&'static str),
+    Pair(&'static str),
+}
+
+const MISMATCH: &str = "do not belong together (the client's own certificate has to be the first)";
+const DAMAGED: &str = "are not a usable pair: one of them is damaged, or of a kind that is not supported";
+
+fn is_mismatch(e: &(dyn StdError + 'static)) -> bool {
+    matches!(e.downcast_ref(), Some(rustls::Error::InconsistentKeys(_))) || e.source().is_some_and(is_mismatch)
+}
+
+/// The certificates in a PEM text (RFC 7468 section 5).
+pub(crate) fn certificates(text: &str) -> Result<Zeroizing<String>, &'static str> {
+    match sections(text, |label| label == "CERTIFICATE") {
+        found if found.is_empty() => Err("has no complete certificate (PEM)"),
+        found => Ok(found),
+    }
+}
+
+/// The private key in a PEM text (RFC 7468 section 10, RFC 8017 appendix C, RFC 5915 section 4).
+pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, &'static str> {
+    const READABLE: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
+    match sections(text, |label| READABLE.contains(&label)) {
+        found if !found.is_empty() => Ok(found),
+        _ if text.contains("ENCRYPTED") => {
+            Err("is encrypted with a password, which is not supported: openssl pkey decrypts it")
+        }
+        _ => Err("has no complete private key (PEM)"),
+    }
+}
+
+/// The complete sections of a PEM text whose label is wanted.
+fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
+    // Room for everything: growing would leave copies behind.
+    let mut found = Zeroizing::new(String::with_capacity(text.len() + 1));
+    let mut open: Option<(&str, usize)> = None;
+    for line in text.lines().map(str::trim) {
+        let label = |edge: &str| {
+            let label = line.strip_prefix("-----")?.strip_prefix(edge)?;
+            label.strip_prefix(' ')?.strip_suffix("-----")
+        };
+        if let Some(begun) = label("BEGIN") {
+            // What was open before has no end.
+            if let Some((_, start)) = open.take() {
+                found.truncate(start);
+            }
+            open = wanted(begun).then_some((begun, found.len()));
+        }
+        if let Some((begun, start)) = open {
+            found.push_str(line);
+            found.push('\n');
+            if let Some(ended) = label("END") {
+                if ended != begun {
+                    found.truncate(start);
+                }
+                open = None;
+            }
+        }
+    }
+    if let Some((_, start)) = open {
+        found.truncate(start);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ONE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+    const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+    const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
+
+    fn flaw(certificate: &str, key: &str) -> &'static str {
+        match TlsIdentity::new(certificate, key).err().unwrap() {
+            Flaw::Certificate(flaw) | Flaw::Key(flaw) | Flaw::Pair(flaw) => flaw,
+        }
+    }
+
+    #[test]
+    fn both_may_stand_in_one_text_in_any_order() {
+        let (certificate, key) = (ONE, KEY);
+        for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
+            assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pair_is_told_apart() {
+        let (certificate, key, other) = (ONE, KEY, OTHER);
+        assert_eq!(flaw(other, key), MISMATCH);
+        let reversed = format!("{other}{certificate}");
+        assert_eq!(flaw(&reversed, key), MISMATCH);
+        let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
+        assert_eq!(flaw(empty, key), DAMAGED);
+        let cut = &certificate[..certificate.len() - 30];
+        assert_eq!(flaw(cut, key), "has no complete certificate (PEM)");
+        assert_eq!(flaw(certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
+        let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        assert!(flaw(certificate, &locked).contains("password"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String, begin in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
+            let _ = certificates(&text);
+            let text = format!("{text}\n{begin}\n{text}\n{begin}");
+            prop_assert!(certificates(&text).is_err());
+            prop_assert!(private_key(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The certificate that the client shows in the TLS handshake (RFC 8705), with its key.
+
+#[cfg(feature = "mtls")]
+mod certificate;
+#[cfg(feature = "mtls")]
+mod identity;
+
+#[cfg(feature = "mtls")]
+pub use certificate::ClientCertificate;
+#[cfg(feature = "mtls")]
+pub(crate) use identity::{Flaw, TlsIdentity, certificates, private_key};
+
+/// There is none without the feature `mtls`.
+#[cfg(not(feature = "mtls"))]
+#[derive(Debug)]
+pub(crate) enum TlsIdentity {}
+
+#[cfg(not(feature = "mtls"))]
+impl TlsIdentity {
+    pub(crate) fn apply_to(&self, _: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+        match *self {}
+    }
+}
