@@ -40,7 +40,7 @@ for name in order:
         cells += [f"{time:.1f}", f"{time / unit:.1f}", f"{n * results[name][1] / time:.2f}"]
     table.append(f"| {html.escape(name)} | " + " | ".join(cells) + " |")
 
-WIDTH, BAR, LEFT = 720, 16, 250
+WIDTH, BAR, LEFT = 820, 16, 370
 most = max(n / results[name][n] for name in order for n in threads)
 rows = []
 y = 40

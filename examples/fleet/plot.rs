@@ -12,7 +12,13 @@ const BOTTOM: f64 = 260.0;
 const STEP: usize = 300;
 /// Pixels for a factor of ten.
 const DECADE: f64 = 55.0;
-const COLOURS: [&str; 4] = ["#9ecae1", "#fdae6b", "#08519c", "#e6550d"];
+/// Of the lines, to be told apart without colours too: with `Shared` both lie at the bottom, so that the first is broad.
+const STROKES: [&str; 4] = [
+    r##"stroke="#6baed6" stroke-width="1.5" stroke-dasharray="4 2""##,
+    r##"stroke="#fdae6b" stroke-width="5""##,
+    r##"stroke="#08519c" stroke-width="1.2""##,
+    r##"stroke="#a63603" stroke-width="1.5" stroke-dasharray="6 3""##,
+];
 
 fn x(seconds: f64) -> f64 {
     LEFT + (WIDTH - LEFT - 20.0) * seconds / DAY.as_secs_f64()
@@ -25,7 +31,7 @@ fn y(requests: f64) -> f64 {
 
 pub(crate) fn svg(days: &[Day], faults: &Faults) -> String {
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests in five minutes; grey: no authorization server; yellow: no store</text>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests per five minutes (none is drawn as 1); grey: no authorization server; yellow: no store</text>"#
     );
     for (outage, colour) in [(&faults.server, "#ccc"), (&faults.store, "#fec")] {
         let [begin, end] = [outage.start, outage.end].map(|at| x(at.as_secs_f64()));
@@ -55,7 +61,7 @@ pub(crate) fn svg(days: &[Day], faults: &Faults) -> String {
             BOTTOM + 16.0
         );
     }
-    for (n, (day, colour)) in days.iter().zip(COLOURS).enumerate() {
+    for (n, (day, stroke)) in days.iter().zip(STROKES).enumerate() {
         let mut path = String::new();
         for (n, seconds) in day.per_second.chunks(STEP).enumerate() {
             let requests: u32 = seconds.iter().sum();
@@ -64,11 +70,13 @@ pub(crate) fn svg(days: &[Day], faults: &Faults) -> String {
                 let _ = write!(path, "{:.0},{:.0} ", x(middle), y(f64::from(requests)));
             }
         }
+        let legend = LEFT + 160.0 * n as f64;
         let _ = write!(
             svg,
-            r#"<polyline fill="none" stroke="{colour}" points="{}"/><text x="{:.0}" y="292" fill="{colour}">{} {}</text>"#,
+            r#"<polyline fill="none" {stroke} points="{}"/><line x1="{legend:.0}" x2="{:.0}" y1="288" y2="288" {stroke}/><text x="{:.0}" y="292">{} {}</text>"#,
             path.trim_end(),
-            LEFT + 160.0 * n as f64,
+            legend + 24.0,
+            legend + 30.0,
             day.fleet,
             if day.shared { "with Shared" } else { "alone" }
         );

@@ -129,12 +129,12 @@ mod tests {
     #[test]
     fn faults_name_the_field() {
         let auth = ClientAuth::mutual_tls("me", KEY, ONE);
-        let fields: Vec<_> = auth.faults().into_iter().map(|(field, _)| field).collect();
+        let fields: Vec<_> = auth.faults(true).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["certificate", "key"]);
         let three = Credential::file("a").or(Credential::file("b")).or(Credential::file("c"));
         let two = Credential::file("d").or(Credential::file("e"));
-        let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults();
+        let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults(true);
         assert!(faults[0].1.contains("one of 2"), "{faults:?}");
-        assert_eq!(ClientAuth::mutual_tls("me", three, KEY).faults(), []);
+        assert_eq!(ClientAuth::mutual_tls("me", three, KEY).faults(true), []);
     }
 }

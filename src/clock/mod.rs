@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_manual_clock_moves_along_with_tokios() {
         let minute = Duration::from_secs(60);
-        let clock = manual::ManualClock::along_tokio();
+        let clock = ManualClock::along_tokio();
         let start = clock.read();
         tokio::time::advance(minute).await;
         assert_eq!(clock.read(), start.plus(minute));

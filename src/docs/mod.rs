@@ -1,15 +1,15 @@
 //! Guides. They exist in the documentation only; their code is compiled with the tests.
 //!
-//! | guide | what it answers |
+//! | guide | what it is about |
 //! |---|---|
-//! | [`testing`] | how it is tested, with figures |
-//! | [`performance`] | what a token costs, how that was measured |
-//! | [`possession`] | how stolen tokens are made worthless: DPoP, certificate-bound tokens |
-//! | [`tenants`] | thousands of tenants in a process, quotas, a fleet over a day |
-//! | [`authentication`] | which authentication method, how it is rotated, what is to be done about an API that names its authorization server, and how it is done at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce, Zoom, with Kubernetes and with SPIFFE |
-//! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operating it |
+//! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`quirks`] | what real authorization servers do, and what this crate does about it |
+//! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
+//! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
+//! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
+//! | [`performance`] | what a token costs, and how that was measured |
 
-// Without `jwt` its code does not compile: the page is shown all the same, with links to where the methods are.
+// Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
 #[cfg_attr(
     any(not(doctest), feature = "jwt"),
     doc = include_str!("authentication.md")
@@ -35,17 +35,17 @@ pub mod authentication {}
     feature = "dpop",
     doc = "
 [`DpopKey::generate`]: crate::DpopKey::generate
-[`DpopKey::signer`]: crate::DpopKey::signer
+[`DpopKey::from_signer`]: crate::DpopKey::from_signer
 [`AccessToken::request_headers`]: crate::AccessToken::request_headers
-[`AccessToken::wants_nonce`]: crate::AccessToken::wants_nonce"
+[`AccessToken::observe`]: crate::AccessToken::observe"
 )]
 #[cfg_attr(
     not(feature = "dpop"),
     doc = "
 [`DpopKey::generate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
-[`DpopKey::signer`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
+[`DpopKey::from_signer`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
 [`AccessToken::request_headers`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html
-[`AccessToken::wants_nonce`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
+[`AccessToken::observe`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
 )]
 #[cfg_attr(
     feature = "mtls",
@@ -60,18 +60,18 @@ pub mod authentication {}
 [`AccessToken::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
 )]
 #[cfg_attr(
-    all(feature = "mtls", feature = "middleware"),
+    all(feature = "mtls", feature = "reqwest-middleware"),
     doc = "
 [`SameCertificate`]: crate::SameCertificate"
 )]
 #[cfg_attr(
-    not(all(feature = "mtls", feature = "middleware")),
+    not(all(feature = "mtls", feature = "reqwest-middleware")),
     doc = "
 [`SameCertificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SameCertificate.html"
 )]
 pub mod possession {}
 
-// Without `pool` its code does not compile: the page is shown all the same.
+// Its code needs `pool`.
 #[cfg_attr(any(not(doctest), feature = "pool"), doc = include_str!("tenants.md"))]
 #[cfg_attr(
     feature = "pool",
@@ -90,7 +90,10 @@ pub mod tenants {}
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
-// Without `redis` its code does not compile: the page is shown all the same, with links to where the types are.
+#[doc = include_str!("quirks.md")]
+pub mod quirks {}
+
+// Its code needs `redis`.
 #[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
 #[cfg_attr(
     feature = "redis",
@@ -118,5 +121,7 @@ pub mod performance {}
 )]
 pub mod sharing {}
 
-#[doc = include_str!("testing.md")]
-pub mod testing {}
+/// The code of the page on security runs with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../SECURITY.md")]
+struct Security;

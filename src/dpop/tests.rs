@@ -10,6 +10,7 @@ use url::Url;
 use super::*;
 use crate::clock::{Clock, manual};
 use crate::error::ErrorKind;
+use crate::possession::{Proving, Role};
 use crate::signing::tests::p256;
 use crate::signing::{SigningAlgorithm, SigningFuture};
 use crate::token::AccessToken;
@@ -27,20 +28,24 @@ fn claims(proof: &HeaderValue) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
 }
 
+fn proving<'a>(url: &'a Url, token: Option<&'a AccessToken>, clock: &Clock) -> Proving<'a> {
+    let token = token.map(AccessToken::expose_secret);
+    Proving { role: Role::Resource, method: "GET", url, token, now: clock.now(), nonce: None }
+}
+
 async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock: &Clock) -> Value {
-    let proof = binding.proof(Role::Resource, "GET", url, token, clock.now(), None).await;
-    claims(&proof.unwrap())
+    claims(&binding.prove(proving(url, token, clock)).await.unwrap().1)
 }
 
 #[tokio::test]
 async fn a_proof_has_what_rfc_9449_asks_for() {
     let (clock, _) = manual::clock();
     let binding = DpopKey::generate().binding().await.unwrap();
-    let holder = Holder { key: Some(Arc::clone(&binding)), ..Holder::default() };
+    let holder = Holder { key: Some(Arc::clone(&binding) as _), ..Holder::default() };
     let terms = Terms { holder, ..Terms::default() };
     // Section 7.1: the token of the example, and its hash.
     let secret = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU".into();
-    let token = AccessToken::issued(&secret, terms, clock.now()).unwrap();
+    let token = AccessToken::issued(&secret, terms, clock.now(), &Clock::System).unwrap();
     let at = url("https://user:CANARY@resource.example.org/protectedresource?a=b#c");
     let claims = proof(&binding, &at, Some(&token), &clock).await;
     assert_eq!(claims["htm"], "GET");
@@ -94,7 +99,7 @@ async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     hands.set_wall(|_| Duration::ZERO);
     let binding = DpopKey::generate().binding().await.unwrap();
     let at = url("https://api.example.com/");
-    let proof = binding.proof(Role::Resource, "GET", &at, None, clock.now(), None);
+    let proof = binding.prove(proving(&at, None, &clock));
     assert_eq!(proof.await.unwrap_err().kind(), ErrorKind::Credential);
 }
 
@@ -123,9 +128,9 @@ impl Signer for Kms {
 /// The headers of a request whose token is bound to the key there.
 async fn headers_by(kms: Kms) -> Result<HeaderMap, Error> {
     const PUBLIC: &str = r#"{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#;
-    let holder = Holder { key: Some(DpopKey::signer(kms, PUBLIC).binding().await?), ..Holder::default() };
+    let holder = Holder { key: Some(DpopKey::from_signer(kms, PUBLIC).binding().await?), ..Holder::default() };
     let terms = Terms { holder, ..Terms::default() };
-    let token = AccessToken::issued(&"t".into(), terms, Clock::System.now())?;
+    let token = AccessToken::issued(&"t".into(), terms, Clock::System.now(), &Clock::System)?;
     let url = "https://api.example.com/";
     token.request_headers(&http::Method::GET, url).await
 }
@@ -160,7 +165,7 @@ fn what_is_wrong_with_a_key_is_told_when_the_source_is_built() {
     built(DpopKey::from(Credential::file("/read/when/it/is/needed"))).unwrap();
     let error = built(DpopKey::from(Credential::from("CANARY: no key"))).unwrap_err();
     assert!(error.contains("dpop") && !error.contains("CANARY"), "{error}");
-    let error = built(DpopKey::signer(Kms::Silent, "CANARY: no key")).unwrap_err();
+    let error = built(DpopKey::from_signer(Kms::Silent, "CANARY: no key")).unwrap_err();
     assert!(error.contains("dpop has a public key that "), "{error}");
     assert!(!error.contains("CANARY"), "{error}");
 }

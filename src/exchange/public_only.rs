@@ -31,3 +31,19 @@ impl Resolve for PublicOnly {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::NotPublic;
+
+    #[tokio::test]
+    async fn a_name_that_is_judged_resolves_to_no_private_address_and_the_proxys_does() {
+        let resolver = PublicOnly::at(&Url::parse("https://localhost/token").unwrap());
+        let error = resolver.resolve("LOCALHOST".parse().unwrap()).await.err().unwrap();
+        assert!(NotPublic::find(&*error).is_some(), "{error}");
+        let resolver = PublicOnly::at(&Url::parse("https://evil.example/token").unwrap());
+        let found = resolver.resolve("localhost".parse().unwrap()).await.ok().unwrap();
+        assert!(found.map(|one| one.ip()).all(|ip| ip.is_loopback()));
+    }
+}

@@ -155,7 +155,7 @@ impl Grant {
             server_clock.hear(&response.headers, self.clock.now());
         }
         let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
-        let decoded = response::decode(response, &self.rules, &masks, holder, sent, &self.clock);
+        let decoded = response::decode(response, &self.rules, &masks, holder, sent, self.clock.now(), &self.clock);
         // Which server, and as whom: there may be several.
         decoded.map_err(|error| match self.auth.id() {
             "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),

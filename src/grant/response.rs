@@ -49,9 +49,9 @@ pub(crate) fn decode(
     masks: &Masks,
     holder: Holder,
     sent: Moment,
+    now: Moment,
     clock: &Clock,
 ) -> Result<AccessToken, Error> {
-    let now = clock.now();
     let status = response.status;
     let wait = retry_after(status, &response.headers, now);
     let oauth_error = |members: &mut Members| oauth_error(members, rules, masks);

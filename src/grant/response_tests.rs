@@ -5,6 +5,8 @@
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use http::HeaderName;
+
 use super::*;
 
 #[path = "response_properties.rs"]
@@ -41,7 +43,7 @@ fn with(
         body: Zeroizing::new(body.as_ref().to_vec()),
     };
     let masks = Masks::new(vec!["our-secret".into()]);
-    decode(response, rules, &masks, Holder::default(), sent(), sent())
+    decode(response, rules, &masks, Holder::default(), sent(), sent(), &Clock::System)
 }
 
 fn read(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {

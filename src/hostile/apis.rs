@@ -38,7 +38,8 @@ pub fn www_authenticate(lines: &[u8]) {
 /// A response with a DPoP nonce, from a server or an API.
 #[cfg(feature = "dpop")]
 pub fn dpop_nonce(wire: &[u8]) {
-    use crate::dpop::{Nonces, Role, demands_nonce};
+    use crate::dpop::{Nonces, demands_nonce};
+    use crate::possession::Role;
 
     let headers = response(wire).headers;
     let api = Url::parse("https://api.example.com/a").expect("a URL");

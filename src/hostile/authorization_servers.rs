@@ -6,13 +6,14 @@ use http::StatusCode;
 use url::Url;
 
 use super::{SECRET, now, response};
+use crate::clock::Clock;
 use crate::error::Error;
-use crate::exchange::Response;
-use crate::grant::response::{Rules, decode, retry_after};
-use crate::grant::{Masks, Quota, foreign_encoding};
+use crate::exchange::{Response, foreign_encoding, retry_after};
+use crate::grant::Quota;
+use crate::grant::response::{Rules, decode};
 use crate::metadata::document;
-use crate::token::AccessToken;
-use crate::token::Holder;
+use crate::server_text::Masks;
+use crate::token::{AccessToken, Holder};
 
 /// A response of the token endpoint, as it stands on the wire (without chunks).
 pub fn token_response(wire: &[u8]) {
@@ -22,7 +23,7 @@ pub fn token_response(wire: &[u8]) {
         response.body.truncate(rest);
         let rules = Rules { strict, ..Rules::default() };
         let masks = Masks::new(vec![SECRET.into()]);
-        decode(response, &rules, &masks, Holder::default(), now(), now())
+        decode(response, &rules, &masks, Holder::default(), now(), now(), &Clock::System)
     };
     let lenient = decoded(0, false);
     match (&lenient, decoded(0, true)) {

@@ -22,7 +22,7 @@ pub fn stored_record(bytes: &[u8]) {
     use std::sync::LazyLock;
 
     use super::now;
-    use crate::cache::Settings;
+    use crate::cache::CachePolicy;
     use crate::shared::{Ring, SealKey, open, sealed};
     use crate::token::Holder;
 
@@ -41,8 +41,8 @@ pub fn stored_record(bytes: &[u8]) {
     assert!(open(&record, KEY, &ANOTHER).is_none());
     if let Some(content) = open(&record, KEY, &RING) {
         let said: serde_json::Value = serde_json::from_slice(bytes).expect("what was read is JSON");
-        let settings = Settings::default();
-        if let Some(found) = content.arrive(&settings, &Holder::default(), now()) {
+        let settings = CachePolicy::new();
+        if let Some(found) = content.arrive(&settings, &Holder::default(), now(), &crate::clock::Clock::System) {
             let token = found.token;
             assert_eq!(said["token"], token.expose_secret());
             assert_eq!(said["token_type"], "Bearer", "no key of ours");

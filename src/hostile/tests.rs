@@ -51,8 +51,10 @@ fn no_seed_breaks_a_parser_whole_or_cut_or_with_a_byte_changed() {
 fn most_seeds_of_a_server_are_understood() {
     // A corpus that no parser reads would look into nothing.
     let masks = Masks::new(Vec::new());
-    let decoded =
-        |seed: &Vec<u8>| decode(response(seed), &Rules::default(), &masks, Holder::default(), now(), now()).is_ok();
+    let decoded = |seed: &Vec<u8>| {
+        decode(response(seed), &Rules::default(), &masks, Holder::default(), now(), now(), &crate::clock::Clock::System)
+            .is_ok()
+    };
     let seeds = seeds("token_response");
     let tokens = seeds.iter().filter(|seed| decoded(seed)).count();
     assert!(tokens >= 10, "{tokens} of {} are tokens", seeds.len());

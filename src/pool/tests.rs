@@ -9,8 +9,8 @@ use std::task::{Context, Waker};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::cache::CachePolicy;
 use crate::cache::Cached;
-use crate::cache::Settings as CacheSettings;
 use crate::clock::manual::{ManualClock, clock};
 use crate::token::Terms;
 
@@ -21,7 +21,7 @@ type Key = &'static str;
 struct Server {
     clock: Clock,
     hands: ManualClock,
-    asked: Mutex<Vec<Key>>,
+    asked: Lock<Vec<Key>>,
     answered: AtomicU32,
     /// A permit for each answer; closed gates hold the fetches.
     gate: Semaphore,
@@ -38,13 +38,13 @@ impl TokenSource for Tenant {
     fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             let received = self.server.clock.now();
-            lock(&self.server.asked).push(self.name);
+            self.server.asked.lock().push(self.name);
             if self.name != "open" {
                 self.server.gate.acquire().await.unwrap().forget();
             }
             let number = self.server.answered.fetch_add(1, Ordering::SeqCst);
             let terms = Terms { lifetime: Some(HOUR), ..Terms::default() };
-            AccessToken::issued(&format!("{}-{number}", self.name).into(), terms, received)
+            AccessToken::issued(&format!("{}-{number}", self.name).into(), terms, received, &Clock::System)
         })
     }
     fn reject(&self, _: &AccessToken) {}
@@ -58,7 +58,7 @@ impl Server {
         Arc::new(Server {
             clock,
             hands,
-            asked: Mutex::default(),
+            asked: Lock::default(),
             answered: AtomicU32::new(0),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         })
@@ -67,20 +67,23 @@ impl Server {
     fn client(self: &Arc<Self>, name: Key) -> Cached<Tenant> {
         let tenant = Tenant { name, server: Arc::clone(self) };
         let random = fastrand::Rng::with_seed(7);
-        let settings = CacheSettings::default();
+        let settings = CachePolicy::new();
         Cached::assemble(Arc::new(tenant), settings, self.clock.clone(), random)
     }
 
     fn pool(self: &Arc<Self>, capacity: usize) -> TokenPool<Key, Cached<Tenant>> {
+        self.pool_with(PoolPolicy::new().capacity(capacity).time_to_idle(HOUR))
+    }
+
+    fn pool_with(self: &Arc<Self>, policy: PoolPolicy) -> TokenPool<Key, Cached<Tenant>> {
         let server = Arc::clone(self);
-        let settings = Settings { capacity, time_to_idle: HOUR };
         let make = move |name: &Key| Ok(server.client(name));
-        TokenPool::assemble(Arc::new(make), settings, self.clock.clone())
+        TokenPool::assemble(Arc::new(make), policy, self.clock.clone())
     }
 
     /// How often it was asked for this tenant's token.
     fn asked(&self, name: Key) -> usize {
-        lock(&self.asked).iter().filter(|one| **one == name).count()
+        self.asked.lock().iter().filter(|one| **one == name).count()
     }
 
     fn answered(&self) -> u32 {
@@ -268,7 +271,7 @@ async fn the_number_of_sources_is_bounded() {
     settle().await;
     let clients = server.clients();
     assert!((50..=104).contains(&clients), "{clients}");
-    assert!(lock(&pool.0.alive).sources.len() <= 3 * 104, "those that are gone are forgotten");
+    assert!(pool.0.alive.lock().sources.len() <= 3 * 104, "those that are gone are forgotten");
 }
 
 fn leaked(n: usize) -> Key {
@@ -278,13 +281,13 @@ fn leaked(n: usize) -> Key {
 #[tokio::test(start_paused = true)]
 async fn capacity_and_time_to_idle_are_what_they_were_set_to() {
     let server = Server::start();
-    let pool = server.pool(10_000).capacity(20);
+    let pool = server.pool_with(PoolPolicy::new().capacity(20));
     for n in 0..200 {
         value(&pool.source(&leaked(n))).await;
     }
     let clients = server.clients();
     assert!((10..=24).contains(&clients), "{clients}");
-    let pool = server.pool(100).time_to_idle(Duration::from_secs(60));
+    let pool = server.pool_with(PoolPolicy::new().capacity(100).time_to_idle(Duration::from_secs(60)));
     value(&pool.source(&"a")).await;
     server.hands.advance(Duration::from_secs(60));
     value(&pool.source(&"b")).await;
@@ -313,7 +316,7 @@ async fn those_that_are_alive_are_looked_through_when_they_have_doubled_and_none
     for n in 0..500 {
         value(&pool.source(&leaked(n))).await;
     }
-    assert_eq!(lock(&pool.0.alive).crowded, 512, "at 64, 128 and 256");
+    assert_eq!(pool.0.alive.lock().crowded, 512, "at 64, 128 and 256");
 
     let small = server.pool(1);
     server.close();

@@ -274,7 +274,7 @@ impl<S: TokenSource> Shared<S> {
     }
 
     async fn admit(&self, visit: &mut Visit<'_>, holder: &Holder, sealed: Sealed) -> Option<Found> {
-        let found = sealed.content.arrive(&self.policy, holder, &self.clock)?;
+        let found = sealed.content.arrive(&self.policy, holder, self.clock.now(), &self.clock)?;
         let (refused, old) = {
             let memory = self.memory.lock();
             (memory.refused == Some(fingerprint(&found.token)), memory.watermark > Some(found.received))

@@ -159,8 +159,7 @@ impl Content {
     /// Its age is told by two wall clocks, another host's and ours: it is taken for older than it seems by as much as
     /// they may differ, and one that comes from further in the future than that is none. `holder` is who we are: whoever
     /// put it there was the same.
-    pub(crate) fn arrive(mut self, policy: &CachePolicy, holder: &Holder, clock: &Clock) -> Option<Found> {
-        let now = clock.now();
+    pub(crate) fn arrive(mut self, policy: &CachePolicy, holder: &Holder, now: Moment, clock: &Clock) -> Option<Found> {
         if self.bound != holder.key.is_some() {
             return None;
         }

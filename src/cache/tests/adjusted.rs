@@ -1,69 +1,72 @@
-//! Each setter of `Cached` sets its own number, and nothing else.
+//! Each setter of `CachePolicy` sets its own number, and nothing else.
 
 use super::*;
 
-type Setter = fn(Cached<Arc<Server>>) -> Cached<Arc<Server>>;
-type Change = fn(&mut Settings);
+type Setter = fn(CachePolicy) -> CachePolicy;
+type Change = fn(&mut CachePolicy);
+
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(7), Duration::from_secs(8));
 
 #[test]
 fn each_setter_sets_its_own_number() {
-    let setters: [(Setter, Change); 11] = [
-        (|c| c.fetch_timeout(seconds(7)), |s| s.fetch_timeout = seconds(7)),
-        (|c| c.attempt_timeout(seconds(7)), |s| s.attempt_timeout = seconds(7)),
-        (|c| c.refresh_window(seconds(7)), |s| s.refresh_window = Some(seconds(7))),
-        (|c| c.max_age(seconds(7)), |s| s.max_age = seconds(7)),
-        (|c| c.safety_margin(seconds(7)), |s| s.safety_margin = seconds(7)),
-        (|c| c.default_lifetime(seconds(7)), |s| s.default_lifetime = seconds(7)),
-        (|c| c.due_backoff(seconds(7), seconds(8)), |s| s.due_backoff = Backoff::new(seconds(7), seconds(8))),
-        (|c| c.expired_backoff(seconds(7), seconds(8)), |s| s.expired_backoff = Backoff::new(seconds(7), seconds(8))),
-        (|c| c.denied_backoff(seconds(7), seconds(8)), |s| s.denied_backoff = Backoff::new(seconds(7), seconds(8))),
-        (
-            |c| c.retry_after_limits(seconds(7), seconds(8)),
-            |s| {
-                (s.due_retry_after_limit, s.expired_retry_after_limit) = (seconds(7), seconds(8));
-            },
-        ),
-        (
-            |c| c.forced_refreshes(7, seconds(8)),
-            |s| {
-                (s.forced_refreshes, s.forced_refresh_every) = (7, seconds(8));
-            },
-        ),
+    let setters: [(Setter, Change); 13] = [
+        (|p| p.fetch_timeout(seconds(7)), |p| p.fetch_timeout = seconds(7)),
+        (|p| p.takeover_after(seconds(7)), |p| p.takeover_after = Some(seconds(7))),
+        (|p| p.refresh_window(seconds(7)), |p| p.refresh_window = Some(seconds(7))),
+        (|p| p.max_age(seconds(7)), |p| p.max_age = seconds(7)),
+        (|p| p.safety_margin(seconds(7)), |p| p.safety_margin = seconds(7)),
+        (|p| p.default_lifetime(seconds(7)), |p| p.default_lifetime = seconds(7)),
+        (|p| p.due_backoff(BACKOFF), |p| p.due_backoff = BACKOFF),
+        (|p| p.expired_backoff(BACKOFF), |p| p.expired_backoff = BACKOFF),
+        (|p| p.denied_backoff(BACKOFF), |p| p.denied_backoff = BACKOFF),
+        (|p| p.due_retry_after_limit(seconds(7)), |p| p.due_retry_after_limit = seconds(7)),
+        (|p| p.expired_retry_after_limit(seconds(7)), |p| p.expired_retry_after_limit = seconds(7)),
+        (|p| p.forced_refreshes(7), |p| p.forced_refreshes = 7),
+        (|p| p.forced_refresh_interval(seconds(7)), |p| p.forced_refresh_interval = seconds(7)),
     ];
     for (setter, change) in setters {
         let server = Server::new([], down());
-        let mut expected = Settings::default();
+        let mut expected = CachePolicy::new();
         change(&mut expected);
-        let changed = setter(cached(&server));
-        let settings = format!("{:?}", changed.0.state.lock().settings());
-        assert_eq!(settings, format!("{expected:?}"));
-        assert_eq!(Arc::strong_count(&server), 2, "around the same source");
+        let tokens = Cached::with_policy(Arc::clone(&server), setter(CachePolicy::new())).unwrap();
+        let policy = format!("{:?}", tokens.0.state.lock().policy());
+        assert_eq!(policy, format!("{expected:?}"));
     }
 }
 
 #[test]
-fn a_number_that_makes_no_sense_is_moved_to_the_nearest_that_does() {
+fn a_number_that_makes_no_sense_is_refused_with_its_reason() {
     // F11
     let server = Server::new([], down());
-    let tokens = cached(&server)
+    let zero = Backoff::new(Duration::ZERO, Duration::ZERO);
+    let policy = CachePolicy::new()
         .fetch_timeout(Duration::ZERO)
-        .attempt_timeout(Duration::ZERO)
+        .takeover_after(Duration::ZERO)
+        .refresh_window(Duration::ZERO)
         .max_age(Duration::ZERO)
         .default_lifetime(Duration::ZERO)
-        .due_backoff(seconds(2), seconds(1))
-        .expired_backoff(Duration::ZERO, Duration::ZERO)
-        .forced_refreshes(1, Duration::ZERO);
-    let settings = tokens.0.state.lock().settings().clone();
-    for number in [
-        settings.fetch_timeout,
-        settings.attempt_timeout,
-        settings.max_age,
-        settings.default_lifetime,
-        settings.expired_backoff.first,
-        settings.forced_refresh_every,
+        .due_backoff(Backoff::new(seconds(2), seconds(1)))
+        .expired_backoff(zero)
+        .denied_backoff(zero)
+        .forced_refresh_interval(Duration::ZERO);
+    let error = Cached::with_policy(server, policy).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    for setter in [
+        "fetch_timeout",
+        "takeover_after",
+        "refresh_window",
+        "max_age",
+        "default_lifetime",
+        "due_backoff",
+        "expired_backoff",
+        "denied_backoff",
+        "forced_refresh_interval",
     ] {
-        assert_eq!(number, millis(1));
+        assert!(error.to_string().contains(setter), "{setter}: {error}");
     }
-    assert_eq!(settings.due_backoff.most, seconds(2), "at least the first");
-    assert_eq!(settings.patience(), millis(100));
+}
+
+#[test]
+fn a_takeover_is_never_sooner_than_the_clock_can_show() {
+    assert_eq!(CachePolicy::new().takeover_after(millis(1)).takeover(), millis(100));
 }

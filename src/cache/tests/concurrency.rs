@@ -110,9 +110,13 @@ async fn ten_impatient_callers_one_after_the_other_get_seven_tokens_from_one_req
 async fn a_hundred_callers_share_one_failure() {
     // C06
     let server = Server::new([], down());
-    let retrying = crate::retry::Retrying { source: Arc::clone(&server), settings: crate::retry::Settings::default() };
+    let retrying = crate::retry::Retrying {
+        source: Arc::clone(&server),
+        policy: crate::retry::RetryPolicy::new(),
+        deadline: seconds(30),
+    };
     let tokens =
-        Cached::assemble(Arc::new(retrying), Settings::default(), server.clock.clone(), fastrand::Rng::with_seed(1));
+        Cached::assemble(Arc::new(retrying), CachePolicy::new(), server.clock.clone(), fastrand::Rng::with_seed(1));
     let callers: Vec<_> = (0..100)
         .map(|_| {
             let tokens = tokens.clone();

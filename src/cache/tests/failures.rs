@@ -3,7 +3,7 @@
 use super::*;
 
 fn failing(kind: ErrorKind, retry_after: Option<u64>) -> Reply {
-    let error = Error::of(kind, "no").transient().with_retry_after(retry_after.map(seconds));
+    let error = Error::of(kind, "no").transient().asked_to_wait(retry_after.map(seconds));
     Reply::Fail(error)
 }
 
@@ -201,14 +201,14 @@ async fn a_server_that_hands_out_its_own_cached_token_is_not_asked_in_a_loop() {
             let age = (now.mono().as_secs() - 86_400) % 20;
             let name = format!("w{}", (now.mono().as_secs() - 86_400) / 20);
             let terms = Terms { lifetime: Some(seconds(20 - age)), ..Terms::default() };
-            TokenFuture::ready(AccessToken::issued(&name.as_str().into(), terms, now))
+            TokenFuture::ready(AccessToken::issued(&name.as_str().into(), terms, now, &Clock::System))
         }
         fn reject(&self, _: &AccessToken) {}
     }
     let server = Server::new([], Reply::Never);
     let clock = server.clock.clone();
     let random = fastrand::Rng::with_seed(3);
-    let tokens = Cached::assemble(Arc::new(Caching(Arc::clone(&server))), Settings::default(), clock, random);
+    let tokens = Cached::assemble(Arc::new(Caching(Arc::clone(&server))), CachePolicy::new(), clock, random);
     for _ in 0..2_000 {
         tokens.token().await.expect("no failure");
         settle().await;
@@ -226,13 +226,13 @@ async fn without_a_stated_lifetime_an_hour_is_assumed() {
     impl TokenSource for Silent {
         fn token(&self) -> TokenFuture<'_> {
             self.1.fetch_add(1, Ordering::SeqCst);
-            TokenFuture::ready(AccessToken::issued(&"t".into(), Terms::default(), self.0.now()))
+            TokenFuture::ready(AccessToken::issued(&"t".into(), Terms::default(), self.0.now(), &Clock::System))
         }
         fn reject(&self, _: &AccessToken) {}
     }
     let (clock, hands) = clock();
     let source = Arc::new(Silent(clock.clone(), AtomicU64::new(0)));
-    let tokens = Cached::assemble(Arc::clone(&source), Settings::default(), clock, fastrand::Rng::with_seed(1));
+    let tokens = Cached::assemble(Arc::clone(&source), CachePolicy::new(), clock, fastrand::Rng::with_seed(1));
     tokens.token().await.unwrap();
     hands.advance(seconds(2_879));
     tokens.token().await.unwrap();

@@ -105,12 +105,12 @@ fn a_late_failure_does_not_fail_those_for_whom_a_newer_fetch_is_under_way() {
 fn a_source_that_is_always_busy_is_bounded_by_the_fetch_timeout() {
     // Whatever is always ready (a fast endless body, a full channel) uses up tokio's budget in every poll.
     let result = within(seconds(5), || {
-        let tokens = Cached::new(crate::source::source_fn(|| async {
+        let busy = crate::source::source_fn(|| async {
             loop {
                 tokio::task::consume_budget().await;
             }
-        }))
-        .fetch_timeout(millis(100));
+        });
+        let tokens = Cached::with_policy(busy, CachePolicy::new().fetch_timeout(millis(100))).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let result = runtime.block_on(tokens.token());
         runtime.shutdown_background();
@@ -229,13 +229,13 @@ async fn a_refresh_in_of_zero_makes_no_storm() {
             let hit = self.1.fetch_add(1, Ordering::SeqCst);
             let terms = Terms { lifetime: Some(seconds(3600)), refresh_in: Some(Duration::ZERO), ..Terms::default() };
             let name = format!("t{hit}");
-            TokenFuture::ready(AccessToken::issued(&name.as_str().into(), terms, self.0.now()))
+            TokenFuture::ready(AccessToken::issued(&name.as_str().into(), terms, self.0.now(), &Clock::System))
         }
         fn reject(&self, _: &AccessToken) {}
     }
     let (clock, hands) = clock();
     let source = Arc::new(Hasty(clock.clone(), AtomicU64::new(0)));
-    let tokens = Cached::assemble(Arc::clone(&source), Settings::default(), clock, fastrand::Rng::with_seed(1));
+    let tokens = Cached::assemble(Arc::clone(&source), CachePolicy::new(), clock, fastrand::Rng::with_seed(1));
     for _ in 0..1000 {
         tokens.token().await.unwrap();
         settle().await;
@@ -266,7 +266,7 @@ async fn a_rejection_reaches_the_wrapped_source() {
     let inner = cached(&server);
     let outer = Cached::assemble(
         Arc::new(inner.clone()),
-        Settings::default(),
+        CachePolicy::new(),
         server.clock.clone(),
         fastrand::Rng::with_seed(1),
     );
@@ -278,12 +278,12 @@ async fn a_rejection_reaches_the_wrapped_source() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_fetch_that_beats_is_never_taken_over_however_short_the_timeout() {
     static HITS: AtomicU64 = AtomicU64::new(0);
-    let tokens = Cached::new(crate::source::source_fn(|| async {
+    let slow = crate::source::source_fn(|| async {
         HITS.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(millis(500)).await;
         AccessToken::builder("t").lifetime(seconds(3600)).build()
-    }))
-    .attempt_timeout(Duration::ZERO);
+    });
+    let tokens = Cached::with_policy(slow, CachePolicy::new().takeover_after(millis(1))).unwrap();
     tokens.token().await.unwrap();
     assert_eq!(HITS.load(Ordering::SeqCst), 1);
 }

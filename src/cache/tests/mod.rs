@@ -19,8 +19,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-use super::clock::manual::{ManualClock, clock};
 use super::*;
+use crate::backoff::Backoff;
+use crate::clock::ManualClock;
+use crate::clock::manual::clock;
 use crate::token::Terms;
 
 /// An authorization server in a struct: what it answers, how often it was asked, when it may answer.
@@ -87,7 +89,7 @@ impl Server {
         self.gate.acquire().await.unwrap().forget();
         let issue = |value: &str, lifetime| {
             let terms = Terms { lifetime: Some(seconds(lifetime)), ..Terms::default() };
-            AccessToken::issued(&value.into(), terms, received)
+            AccessToken::issued(&value.into(), terms, received, &self.clock)
         };
         match reply {
             Reply::New(lifetime) => issue(&format!("t{hit}"), lifetime),
@@ -125,9 +127,15 @@ fn cached(server: &Arc<Server>) -> Cached<Arc<Server>> {
     seeded(server, 7)
 }
 
+/// A cache around `server`, on its clock, with other numbers.
+fn with_policy(server: &Arc<Server>, policy: CachePolicy) -> Cached<Arc<Server>> {
+    let source = Arc::new(Arc::clone(server));
+    Cached::assemble(source, policy, server.clock.clone(), fastrand::Rng::with_seed(7))
+}
+
 fn seeded(server: &Arc<Server>, seed: u64) -> Cached<Arc<Server>> {
     let source = Arc::new(Arc::clone(server));
-    Cached::assemble(source, Settings::default(), server.clock.clone(), fastrand::Rng::with_seed(seed))
+    Cached::assemble(source, CachePolicy::new(), server.clock.clone(), fastrand::Rng::with_seed(seed))
 }
 
 fn down() -> Reply {

@@ -31,7 +31,7 @@ impl Numbered {
         let number = self.issued.fetch_add(1, Ordering::SeqCst) + 1;
         self.fetches.fetch_sub(1, Ordering::SeqCst);
         let terms = Terms { lifetime: Some(seconds(3600)), ..Terms::default() };
-        AccessToken::issued(&format!("t{number}").into(), terms, self.clock.now())
+        AccessToken::issued(&format!("t{number}").into(), terms, self.clock.now(), &Clock::System)
     }
 }
 
@@ -72,7 +72,7 @@ impl World {
         let (clock, hands) = clock();
         let source = Numbered { clock: clock.clone(), issued: AtomicU64::new(0), fetches: AtomicU64::new(0) };
         let random = fastrand::Rng::with_seed(1);
-        let tokens = Cached::assemble(Arc::new(source), Settings::default(), clock, random);
+        let tokens = Cached::assemble(Arc::new(source), CachePolicy::new(), clock, random);
         assert!(at_once(&tokens).is_none());
         drive(driver);
         drive(driver);

@@ -201,7 +201,7 @@ async fn the_token_of_another_source_is_not_ours_to_reject() {
 #[tokio::test]
 async fn an_allowance_of_none_ignores_rejections() {
     let server = Server::new([], Reply::New(3600));
-    let tokens = cached(&server).forced_refreshes(0, seconds(1));
+    let tokens = with_policy(&server, CachePolicy::new().forced_refreshes(0));
     let token = tokens.token().await.unwrap();
     server.advance(seconds(1000));
     tokens.reject(&token);

@@ -192,7 +192,7 @@ async fn a_thread_that_stood_still_takes_over_no_living_fetch() {
     // The fetch's task is alive, but had no chance to beat for longer than an attempt timeout.
     let server = Server::new([], Reply::New(3600));
     server.close();
-    let tokens = cached(&server).attempt_timeout(millis(10));
+    let tokens = with_policy(&server, CachePolicy::new().takeover_after(millis(10)));
     assert!(at_once(&tokens).is_none());
     settle().await;
     for _ in 0..3 {

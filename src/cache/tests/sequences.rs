@@ -15,7 +15,7 @@ enum Op {
     /// The fetch's task runs.
     Beat,
     /// The fetch of this turn completes: the current one, or one that was taken over.
-    Land(usize, Brings),
+    Complete(usize, Brings),
     /// Its runtime is gone.
     Vanish(usize),
     /// What was handed out last is rejected, or something older.
@@ -58,18 +58,19 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (pass, hand).prop_map(|(wait, hand)| Op::Pass(millis(wait), hand)),
         1 => Just(Op::Beat),
         5 => (prop_oneof![5 => Just(0_usize), 1 => 1..3_usize], brings)
-            .prop_map(|(turn, brings)| Op::Land(turn, brings)),
+            .prop_map(|(turn, brings)| Op::Complete(turn, brings)),
         1 => (0..2_usize).prop_map(Op::Vanish),
         2 => any::<bool>().prop_map(|current| Op::Reject { current }),
     ];
     prop::collection::vec(op, 1..60)
 }
 
-/// A fetch in the air.
-struct Air {
+/// A fetch under way.
+struct UnderWay {
     number: u64,
-    started: Moment,
+    since: Moment,
     beat: Moment,
+    beat_every: Duration,
     started: bool,
     runtime: usize,
     heartbeat: Arc<Heartbeat>,
@@ -83,7 +84,7 @@ struct Stage {
     model: Model,
     now: Moment,
     /// The newest fetch first.
-    air: Vec<Air>,
+    fetches: Vec<UnderWay>,
     /// The number of the last that started.
     last: u64,
     runtimes: [Id; 2],
@@ -95,15 +96,15 @@ struct Stage {
 
 impl Stage {
     /// The one that the state machine waits for.
-    fn fetch(&self) -> Option<&Air> {
-        self.air.first().filter(|fetch| fetch.number == self.last)
+    fn fetch(&self) -> Option<&UnderWay> {
+        self.fetches.first().filter(|fetch| fetch.number == self.last)
     }
 
     fn ask(&mut self, here: Option<usize>) {
         let now = self.now;
         let answer = self.state.ask(now, here.map(|here| self.runtimes[here]));
-        let patience = Settings::default().patience();
-        let driven = self.fetch().is_some_and(|fetch| {
+        let patience = CachePolicy::new().takeover();
+        let mut driven = self.fetch().is_some_and(|fetch| {
             let silent = now.mono() >= fetch.beat.mono().saturating_add(patience);
             fetch.complete.is_some() && (!silent || (here == Some(fetch.runtime) && !fetch.started))
         });
@@ -123,13 +124,27 @@ impl Stage {
                 self.seen.push(token);
                 false
             }
-            Answer::UseAndRefresh(token, _) => {
+            Answer::UseAndRefresh(token) => {
                 let held = held.expect("a token that the model does not have");
                 assert_eq!(token.expose_secret(), held.value);
                 let (early, _) = held.window();
                 assert!(early.reached(now), "it is refreshed while fresh");
                 assert!(!surely_paused, "it does not wait after a failure");
                 self.seen.push(token);
+                true
+            }
+            Answer::Drive(token, left) => {
+                let held = held.expect("a token that the model does not have");
+                assert_eq!(token.expose_secret(), held.value);
+                let fetch = self.fetch().expect("nothing to take over");
+                let silent = fetch.beat.mono().saturating_add(2 * fetch.beat_every);
+                assert!(now.mono() >= silent, "the fetch is driven");
+                let (early, _) = held.window();
+                assert!(early.reached(now), "it is refreshed while fresh");
+                let end = held.unusable_at().mono().saturating_sub(now.mono());
+                assert!(left <= end.max(millis(1)), "nobody waits longer than the token lasts");
+                self.seen.push(token);
+                driven = false;
                 true
             }
             Answer::Fetch => {
@@ -156,30 +171,32 @@ impl Stage {
     fn start(&mut self, runtime: usize) {
         let (complete, completion) = watch::channel(None);
         let heartbeat = Arc::new(Heartbeat::new(self.now));
+        let beat_every = self.state.beat_every(self.now);
         let mut number = 0;
         let (id, task) = (self.runtimes[runtime], self.task.clone());
-        self.state.start(|n| {
+        self.state.start(self.now, |n| {
             number = n;
-            Fetch { number, completion, heartbeat: Arc::clone(&heartbeat), runtime: id, task }
+            Fetch { number, completion, heartbeat: Arc::clone(&heartbeat), runtime: id, task, beat_every }
         });
         self.last = number;
         // One that never started was aborted.
-        self.air.retain(|fetch| fetch.started);
-        let (started, beat) = (self.now, self.now);
-        let fetch = Air { number, started, beat, started: false, runtime, heartbeat, complete: Some(complete) };
-        self.air.insert(0, fetch);
+        self.fetches.retain(|fetch| fetch.started);
+        let (since, beat) = (self.now, self.now);
+        let fetch =
+            UnderWay { number, since, beat, beat_every, started: false, runtime, heartbeat, complete: Some(complete) };
+        self.fetches.insert(0, fetch);
     }
 
     fn complete(&mut self, turn: usize, brings: Brings) {
-        if turn >= self.air.len() || self.air[turn].complete.is_none() {
+        if turn >= self.fetches.len() || self.fetches[turn].complete.is_none() {
             return;
         }
-        let fetch = self.air.remove(turn);
+        let fetch = self.fetches.remove(turn);
         let late = fetch.number != self.last;
         let mut issue = |value: String, lifetime| {
-            let held = Held { value, received: fetch.started, lifetime: seconds(lifetime), insisted: false };
+            let held = Held { value, received: fetch.since, lifetime: seconds(lifetime), insisted: false };
             let terms = Terms { lifetime: Some(held.lifetime), ..Terms::default() };
-            let token = AccessToken::issued(&held.value.as_str().into(), terms, held.received).unwrap();
+            let token = AccessToken::issued(&held.value.as_str().into(), terms, held.received, &Clock::System).unwrap();
             self.model.complete(fetch.number, late, held, self.now);
             fetch::Outcome::Token(token)
         };
@@ -189,13 +206,11 @@ impl Stage {
                 issue(format!("t{}", self.issued), lifetime)
             }
             Brings::Same(lifetime) => issue(format!("t{}", self.issued), lifetime),
-            Brings::Panic => fetch::Outcome::Panicked(Error::other("panic")),
+            Brings::Panic => fetch::Outcome::Failed(Error::other("panic")),
             failure => {
                 let error = match failure {
                     Brings::Denied => Error::of(ErrorKind::Denied, "invalid_client"),
-                    Brings::Throttled(wait) => {
-                        Error::of(ErrorKind::Throttled, "429").with_retry_after(Some(seconds(wait)))
-                    }
+                    Brings::Throttled(wait) => Error::of(ErrorKind::Throttled, "429").with_retry_after(seconds(wait)),
                     _ => Error::of(ErrorKind::Transport, "down").transient(),
                 };
                 if !late {
@@ -236,20 +251,20 @@ impl Stage {
                 };
             }
             Op::Beat => {
-                if let Some(fetch) = self.air.first_mut().filter(|fetch| fetch.complete.is_some()) {
+                if let Some(fetch) = self.fetches.first_mut().filter(|fetch| fetch.complete.is_some()) {
                     fetch.heartbeat.beat(self.now);
                     (fetch.beat, fetch.started) = (self.now, true);
                 }
             }
-            Op::Land(turn, brings) => self.complete(turn, brings),
+            Op::Complete(turn, brings) => self.complete(turn, brings),
             Op::Vanish(runtime) => {
-                let there = self.air.iter_mut().filter(|fetch| fetch.runtime == runtime);
+                let there = self.fetches.iter_mut().filter(|fetch| fetch.runtime == runtime);
                 there.for_each(|fetch| fetch.complete = None);
             }
             Op::Reject { current } => self.reject(current),
         }
         // I4, whatever the model thinks.
-        if let Answer::Use(token, _) | Answer::UseAndRefresh(token, _) = self.state.ask(self.now, None) {
+        if let Answer::Use(token, _) | Answer::UseAndRefresh(token) = self.state.ask(self.now, None) {
             let expiry = token.received().plus(token.lifetime().unwrap());
             assert!(!expiry.reached(self.now), "an expired token");
         }
@@ -267,10 +282,10 @@ proptest! {
         thread_local!(static RUNTIMES: [TokioRuntime; 2] = [runtime(), runtime()]);
         RUNTIMES.with(|[one, other]| {
             let mut stage = Stage {
-                state: State::new(Settings::default(), fastrand::Rng::with_seed(seed)),
+                state: State::new(CachePolicy::new(), fastrand::Rng::with_seed(seed)),
                 model: Model::default(),
                 now: Moment::new(seconds(86_400), seconds(1_790_000_000)),
-                air: Vec::new(),
+                fetches: Vec::new(),
                 last: 0,
                 runtimes: [one.handle().id(), other.handle().id()],
                 task: one.spawn(std::future::pending::<()>()).abort_handle(),

@@ -4,7 +4,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::super::fetch::{Cause, Completed, Fetch, Heartbeat, Outcome};
-use super::super::note::Note;
+use super::super::report::Report;
 use super::super::state::{Answer, State};
 use super::*;
 
@@ -14,12 +14,12 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn state() -> State {
-    State::new(Settings::default(), fastrand::Rng::with_seed(7))
+    State::new(CachePolicy::new(), fastrand::Rng::with_seed(7))
 }
 
 fn token(value: &str, lifetime: Option<u64>) -> AccessToken {
     let terms = Terms { lifetime: lifetime.map(Duration::from_secs), ..Terms::default() };
-    AccessToken::issued(&value.into(), terms, at(0)).unwrap()
+    AccessToken::issued(&value.into(), terms, at(0), &Clock::System).unwrap()
 }
 
 /// A fetch that starts, with its task and the end that it completes by.
@@ -31,9 +31,16 @@ fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<C
         heartbeat.beat(at(0));
     }
     let mut started = 0;
-    state.start(|number| {
+    state.start(at(0), |number| {
         started = number;
-        Fetch { number, completion, heartbeat, runtime: Handle::current().id(), task: task.clone() }
+        Fetch {
+            number,
+            completion,
+            heartbeat,
+            runtime: Handle::current().id(),
+            task: task.clone(),
+            beat_every: seconds(2),
+        }
     });
     (started, task, complete)
 }
@@ -116,14 +123,14 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
 #[tokio::test]
 async fn what_is_strange_about_lifetimes_is_told_once() {
     for (lifetime, is_it) in [
-        (None, (|note| matches!(note, Note::NoLifetime { .. })) as fn(&Note) -> bool),
-        (Some(0), |note| matches!(note, Note::DeadOnArrival)),
+        (None, (|note| matches!(note, Report::NoLifetime { .. })) as fn(&Report) -> bool),
+        (Some(0), |note| matches!(note, Report::DeadOnArrival)),
     ] {
         let mut state = state();
         for value in ["a", "b", "c"] {
             fetch(&mut state, Outcome::Token(token(value, lifetime)), at(0));
         }
-        let notes = state.take_notes();
+        let notes = state.take_reports();
         assert_eq!(notes.iter().filter(|note| is_it(note)).count(), 1);
     }
 }
@@ -135,8 +142,8 @@ async fn an_answer_that_brings_nothing_new_ends_an_outage_all_the_same() {
         fetch(&mut state, down(), at(0));
     }
     fetch(&mut state, Outcome::Token(token("a", Some(0))), at(0));
-    let notes = state.take_notes();
-    let failures = |note: &&Note| matches!(note, Note::Failed { .. });
+    let notes = state.take_reports();
+    let failures = |note: &&Report| matches!(note, Report::Failed { .. });
     assert_eq!(notes.iter().filter(failures).count(), 1);
-    assert!(notes.iter().any(|note| matches!(note, Note::Recovered { failed_fetches: 3 })));
+    assert!(notes.iter().any(|note| matches!(note, Report::Recovered { failed_fetches: 3 })));
 }

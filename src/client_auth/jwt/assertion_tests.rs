@@ -17,8 +17,9 @@ const ISSUER: &str = "https://auth.example.com/";
 /// Of the manual clock.
 const NOW: u64 = 1_790_000_000;
 
-fn faultless(auth: ClientAuth) -> ClientAuth {
-    assert_eq!(auth.faults(), []);
+fn faultless(auth: impl Into<ClientAuth>) -> ClientAuth {
+    let auth = auth.into();
+    assert_eq!(auth.faults(true), []);
     auth
 }
 
@@ -102,10 +103,10 @@ fn what_entra_wants_can_be_set() {
     let text = format!("{OTHER}{KEY}{CERTIFICATE}");
     let auth = ClientAuth::private_key_jwt("me", text.as_str())
         .certificate(text.as_str())
-        .assertion_audience(endpoint)
-        .assertion_typ("JWT")
-        .assertion_lifetime(Duration::from_secs(600))
-        .assertion_not_before();
+        .audience(endpoint)
+        .typ("JWT")
+        .lifetime(Duration::from_secs(600))
+        .not_before(true);
     let (header, claims, ..) = sent(&faultless(auth));
     let sha256 = digest::digest(&digest::SHA256, &CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap());
     assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sha256)}));
@@ -126,26 +127,27 @@ fn a_certificate_of_another_key_is_an_error() {
 fn faults_name_the_field_and_the_way_out() {
     // M11
     use SigningAlgorithm::*;
-    let rsa = || ClientAuth::private_key_jwt("me", p256()).assertion_audience("x");
-    let shared = || ClientAuth::client_secret_jwt("me", "s").assertion_audience("x");
-    let hsm = || ClientAuth::private_key_jwt_with_signer("me", Hsm::new(ES256)).assertion_audience("x");
+    let rsa = || ClientAuth::private_key_jwt("me", p256()).audience("x");
+    let shared = || ClientAuth::client_secret_jwt("me", "s").audience("x");
+    let hsm = |algorithm| {
+        let hsm = Hsm { algorithm, ..Hsm::new(ES256) };
+        ClientAuth::private_key_jwt_with_signer("me", hsm).audience("x")
+    };
+    let canary = ClientAuth::private_key_jwt("me", "canary").audience("x");
     for (auth, field, flaw) in [
-        (shared().assertion_audience(""), "assertion_audience", "empty"),
-        (rsa().algorithm(HS256), "algorithm", "needs a shared secret"),
-        (shared().algorithm(RS256), "algorithm", "needs a private key"),
-        (rsa().algorithm(PS256), "key", "curve P-256, which the algorithm PS256 does not fit"),
-        (ClientAuth::private_key_jwt("me", "canary").assertion_audience("x"), "key", "no complete private key"),
-        (rsa().certificate("canary"), "certificate", "no complete certificate"),
-        (shared().certificate("canary"), "certificate", "does not apply to client_secret_jwt"),
-        (hsm().algorithm(ES256), "algorithm", "does not apply"),
-        (hsm().key_id("k"), "key_id", "does not apply"),
-        (ClientAuth::client_secret_post("me", "s").key_id("k"), "key_id", "client_secret_post"),
-        (rsa().client_assertion_type("x"), "client_assertion_type", "private_key_jwt"),
-        (rsa().key_id(""), "key_id", "empty"),
-        (rsa().assertion_lifetime(Duration::ZERO), "assertion_lifetime", "1 s"),
-        (rsa().assertion_lifetime(Duration::from_secs(3601)), "assertion_lifetime", "1 h"),
+        (shared().audience("").into(), "audience", "empty"),
+        (rsa().algorithm(HS256).into(), "algorithm", "needs a shared secret"),
+        (shared().algorithm(RS256).into(), "algorithm", "needs a private key"),
+        (rsa().algorithm(PS256).into(), "key", "curve P-256, which the algorithm PS256 does not fit"),
+        (canary.into(), "key", "no complete private key"),
+        (rsa().certificate("canary").into(), "certificate", "no complete certificate"),
+        (hsm(HS256).into(), "signer", "needs a shared secret"),
+        (rsa().key_id("").into(), "key_id", "empty"),
+        (rsa().lifetime(Duration::ZERO).into(), "lifetime", "1 s"),
+        (rsa().lifetime(Duration::from_secs(3601)).into(), "lifetime", "1 h"),
     ] {
-        let faults = auth.faults();
+        let auth: ClientAuth = auth;
+        let faults = auth.faults(false);
         assert!(faults.iter().any(|(f, text)| *f == field && text.contains(flaw)), "{field} {flaw}: {faults:?}");
         assert!(!format!("{faults:?}").contains("canary"));
     }
@@ -154,12 +156,14 @@ fn faults_name_the_field_and_the_way_out() {
 #[test]
 fn the_issuer_is_needed_for_assertions_without_an_audience() {
     let bare = ClientAuth::client_secret_jwt("me", "s");
-    assert!(bare.needs_issuer());
+    let told = ClientAuth::from(bare.clone().audience("https://other.example/token"));
+    let bare = ClientAuth::from(bare);
+    assert!(bare.faults(false).iter().any(|(field, flaw)| *field == "audience" && flaw.contains(".audience(..)")));
+    assert_eq!(bare.faults(true), []);
     assert_eq!(sent(&bare).1["aud"], ISSUER);
-    let told = bare.assertion_audience("https://other.example/token");
-    assert!(!told.needs_issuer());
+    assert_eq!(told.faults(false), []);
     assert_eq!(sent(&told).1["aud"], "https://other.example/token");
-    assert!(!ClientAuth::client_secret_post("me", "s").needs_issuer());
+    assert_eq!(ClientAuth::client_secret_post("me", "s").faults(false), []);
 }
 
 #[test]
@@ -181,7 +185,7 @@ fn the_servers_date_corrects_iat_if_wanted() {
         let mut headers = http::HeaderMap::new();
         headers.insert("date", date.parse().unwrap());
         let (clock, _) = manual::clock();
-        let auth = ClientAuth::client_secret_jwt("me", "s").assertion_time_by_server();
+        let auth = ClientAuth::client_secret_jwt("me", "s").server_time(true);
         let auth = faultless(auth);
         auth.server_clock().unwrap().hear(&headers, clock.now());
         assert_eq!(sent(&auth).1["iat"], corrected);
@@ -191,7 +195,7 @@ fn the_servers_date_corrects_iat_if_wanted() {
         auth.server_clock().unwrap().hear(&headers, late);
         assert_eq!(sent(&auth).1["iat"], corrected - 1);
     }
-    assert!(ClientAuth::client_secret_jwt("me", "s").server_clock().is_none());
+    assert!(ClientAuth::from(ClientAuth::client_secret_jwt("me", "s")).server_clock().is_none());
 }
 
 /// A key that is somewhere else, and gives DER as most services do.
@@ -248,9 +252,10 @@ fn a_signer_that_fails_is_a_transient_error_with_its_text() {
 #[test]
 fn clones_with_other_settings_do_not_share_what_was_parsed() {
     let jwk = r#"{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
-    let auth = faultless(ClientAuth::private_key_jwt("me", jwk));
+    let one = ClientAuth::private_key_jwt("me", jwk);
+    let auth = faultless(one.clone());
     assert_eq!(sent(&auth).0["alg"], "EdDSA");
-    let other = auth.clone().algorithm(SigningAlgorithm::Ed25519);
+    let other = faultless(one.algorithm(SigningAlgorithm::Ed25519));
     assert_eq!(sent(&other).0["alg"], "Ed25519");
     assert_eq!(sent(&auth).0["alg"], "EdDSA");
 }

@@ -16,10 +16,10 @@ async fn a_defect_is_counted_and_overwritten() {
         let fleet = Fleet::new();
         let host = fleet.host();
         assert_eq!(value(&host).await, "t1");
-        assert_eq!(host.store.defects(), 0);
+        assert_eq!(host.store.invalid_records(), 0);
         fleet.store.tamper(change);
         assert_eq!(value(&host).await, "t2");
-        assert_eq!(host.store.defects(), 1);
+        assert_eq!(host.store.invalid_records(), 1);
         assert_eq!(value(&fleet.host()).await, "t2");
     }
 }
@@ -37,19 +37,19 @@ async fn a_defect_is_counted_once_in_a_fetch_however_often_it_is_looked_at() {
     // It waits for the one that died.
     let host = fleet.host();
     value(&host).await;
-    assert_eq!(host.store.defects(), 1);
+    assert_eq!(host.store.invalid_records(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_record_of_one_client_is_of_no_use_under_the_name_of_another() {
     // D08, D22: the store hands out another tenant's
     let fleet = Fleet::new();
-    let of = |name| fleet.host_with(SEAL_KEY, name, Possession::default(), fleet.clock.clone());
+    let of = |name| fleet.host_with(SEAL_KEY, name, BoundTo::default(), fleet.clock.clone());
     value(&of("one")).await;
     let (_, stolen) = fleet.store.value();
     value(&of("other")).await;
     fleet.store.tamper(|value| *value = stolen.clone());
     let other = of("other");
     assert_eq!(value(&other).await, "t3");
-    assert_eq!(other.store.defects(), 1);
+    assert_eq!(other.store.invalid_records(), 1);
 }

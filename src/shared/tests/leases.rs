@@ -178,7 +178,7 @@ async fn who_has_the_token_already_hears_of_the_failure() {
     let host = fleet.host();
     assert_eq!(value(&host).await, "t1");
     fleet.advance(3000);
-    let busy = Error::of(ErrorKind::Throttled, "slow down").with_retry_after(Some(Duration::from_secs(60)));
+    let busy = Error::of(ErrorKind::Throttled, "slow down").with_retry_after(Duration::from_secs(60));
     fleet.server.fail(Some(busy));
     let error = host.token().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));

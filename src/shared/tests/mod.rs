@@ -7,8 +7,8 @@ mod records;
 mod rejections;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::cache::Cached;
@@ -205,7 +205,7 @@ impl Server {
         };
         let terms =
             Terms { lifetime: self.lifetime.lock().unwrap().map(Duration::from_secs), holder, ..Terms::default() };
-        AccessToken::issued(&value.as_str().into(), terms, received)
+        AccessToken::issued(&value.as_str().into(), terms, received, &Clock::System)
     }
 }
 
@@ -214,7 +214,7 @@ impl Server {
 fn foreign() -> Holder {
     let key = crate::dpop::DpopKey::generate();
     let key = futures_util::FutureExt::now_or_never(key.binding());
-    Holder { key: key.and_then(Result::ok), ..Holder::default() }
+    Holder { key: key.and_then(Result::ok).map(|key| key as _), ..Holder::default() }
 }
 
 #[cfg(not(feature = "dpop"))]
@@ -231,7 +231,7 @@ fn down() -> Error {
 struct Client {
     server: Arc<Server>,
     clock: Clock,
-    possession: Possession,
+    possession: BoundTo,
 }
 
 impl TokenSource for Client {
@@ -259,26 +259,30 @@ impl Fleet {
 
     /// A replica: a process of its own, which shares the store and knows of nobody.
     fn host(&self) -> Host {
-        self.host_with(SEAL_KEY, "name", Possession::default(), self.clock.clone())
+        self.host_with(SEAL_KEY, "name", BoundTo::default(), self.clock.clone())
     }
 
     fn host_with(
         &self,
         key: impl Into<crate::credential::Credential>,
         name: &str,
-        possession: Possession,
+        possession: BoundTo,
         clock: Clock,
     ) -> Host {
         let source = Client { server: Arc::clone(&self.server), clock: clock.clone(), possession: possession.clone() };
         let store = SealedStore::new(Arc::clone(&self.store), key);
-        let settings = Settings::default();
+        let settings = CachePolicy::new();
         Shared::assemble(source, store, Key::named(name), possession, settings, clock)
     }
 
     /// The same with a cache before it.
     fn cached(&self) -> Cached<Host> {
+        self.cached_with(CachePolicy::new())
+    }
+
+    fn cached_with(&self, policy: CachePolicy) -> Cached<Host> {
         let random = fastrand::Rng::new();
-        Cached::assemble(Arc::new(self.host()), Settings::default(), self.clock.clone(), random)
+        Cached::assemble(Arc::new(self.host()), policy, self.clock.clone(), random)
     }
 
     fn advance(&self, seconds: u64) {

@@ -105,10 +105,10 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
     fleet.store.fail(Fault::Down);
     let source = |store: &SealedStore| {
         let client =
-            Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: Possession::default() };
+            Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: BoundTo::default() };
         let clock = fleet.clock.clone();
-        let (key, settings) = (Key::named("x"), Settings::default());
-        Shared::assemble(client, store.clone(), key, Possession::default(), settings, clock)
+        let (key, settings) = (Key::named("x"), CachePolicy::new());
+        Shared::assemble(client, store.clone(), key, BoundTo::default(), settings, clock)
     };
     // A thousand tenants of one process share what is known of the store.
     let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
@@ -167,18 +167,18 @@ async fn a_store_that_fails_after_the_request_costs_nothing() {
 async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::credential::Credential::file("/nonexistent/seal-key");
-    let host = fleet.host_with(missing, "name", Possession::default(), fleet.clock.clone());
+    let host = fleet.host_with(missing, "name", BoundTo::default(), fleet.clock.clone());
     assert!(host.store.visit(&fleet.clock, Duration::MAX).await.is_none());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
     let hanging = crate::credential::Credential::from_fn(std::future::pending::<Result<String, Error>>);
-    let host = fleet.host_with(hanging, "name", Possession::default(), fleet.clock.clone());
+    let host = fleet.host_with(hanging, "name", BoundTo::default(), fleet.clock.clone());
     let start = Instant::now();
     assert_eq!(value(&host).await, "t2");
     assert!(start.elapsed() <= Duration::from_millis(102));
     // One of a ring is enough to go on.
     let half = crate::credential::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
-    let host = fleet.host_with(half, "name", Possession::default(), fleet.clock.clone());
+    let host = fleet.host_with(half, "name", BoundTo::default(), fleet.clock.clone());
     assert_eq!(value(&host).await, "t3");
     assert_eq!(value(&fleet.host()).await, "t3");
 }
@@ -206,7 +206,7 @@ async fn a_deadline_shorter_than_the_wait_costs_one_fetch() {
     tokio::time::sleep(Duration::from_millis(1)).await;
     dying.abort();
     fleet.server.takes(0);
-    let cache = fleet.cached().fetch_timeout(Duration::from_secs(1));
+    let cache = fleet.cached_with(CachePolicy::new().fetch_timeout(Duration::from_secs(1)));
     assert!(cache.token().await.is_err());
     fleet.advance(1);
     assert_eq!(value(&cache).await, "t2");
@@ -217,10 +217,10 @@ async fn a_patience_beyond_the_fetches_deadline_costs_no_token() {
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Hanging);
     let mut host = fleet.host();
-    host.store = host.store.patience(Duration::from_secs(3600));
+    host.store = host.store.timeout(Duration::from_secs(3600));
     let start = Instant::now();
     assert_eq!(value(&host).await, "t1");
-    assert!(start.elapsed() < Settings::default().fetch_timeout / 3);
+    assert!(start.elapsed() < CachePolicy::new().fetch_timeout / 3);
 }
 
 #[tokio::test(start_paused = true)]

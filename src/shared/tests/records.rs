@@ -18,7 +18,7 @@ fn token(clock: &Clock, lifetime: Option<Duration>) -> AccessToken {
         extra: serde_json::from_str(r#"{"instance_url":"https://x.example","n":1.5}"#).unwrap(),
         ..Terms::default()
     };
-    AccessToken::issued(&"abc!\"\\".into(), terms, clock.now()).unwrap()
+    AccessToken::issued(&"abc!\"\\".into(), terms, clock.now(), &Clock::System).unwrap()
 }
 
 fn record() -> Vec<u8> {
@@ -35,7 +35,7 @@ fn a_token_comes_back_as_it_was() {
     let (clock, _hands) = clock();
     let content = open(&record(), b"key", &ring(&[SEAL_KEY])).unwrap();
     let there = token(&clock, Some(Duration::from_secs(3600)));
-    let back = content.arrive(&Settings::default(), &Holder::default(), clock.now()).unwrap();
+    let back = content.arrive(&CachePolicy::new(), &Holder::default(), clock.now(), &Clock::System).unwrap();
     assert!(back.token.same_value(&there) && back.fresh);
     assert_eq!(back.token.received(), there.received());
     assert_eq!(back.token.scope(), there.scope());
@@ -95,7 +95,7 @@ fn a_key_of_the_ring_opens_and_another_one_does_not() {
 fn lifetimes_without_end_overflow_nothing() {
     // D13: ten years, the year 9999, the end of numbers; refreshed within a day, and not used after it
     let (clock, hands) = clock();
-    let settings = Settings::default();
+    let settings = CachePolicy::new();
     for lifetime in [10 * 365 * 86_400, 251_000_000_000, u64::MAX] {
         let token = token(&clock, Some(Duration::from_secs(lifetime)));
         let worth = record::worth(&token, &settings, clock.now()).unwrap();
@@ -103,7 +103,7 @@ fn lifetimes_without_end_overflow_nothing() {
         let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
         let arrive = || {
             let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
-            content.arrive(&settings, &Holder::default(), clock.now())
+            content.arrive(&settings, &Holder::default(), clock.now(), &Clock::System)
         };
         assert!(arrive().unwrap().fresh);
         hands.advance(Duration::from_secs(86_399));
@@ -120,7 +120,7 @@ fn a_token_without_a_lifetime_is_taken_to_last_an_hour() {
     let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
     let arrive = || {
         let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
-        content.arrive(&Settings::default(), &Holder::default(), clock.now())
+        content.arrive(&CachePolicy::new(), &Holder::default(), clock.now(), &Clock::System)
     };
     assert_eq!(arrive().unwrap().token.lifetime(), None);
     hands.advance(Duration::from_secs(3590));
@@ -134,7 +134,7 @@ fn clocks_cost_a_short_token_a_tenth_of_its_lifetime_at_most() {
         let token = token(&clock, Some(Duration::from_secs(lifetime)));
         let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
         let content = open(&record, b"key", &ring(&[SEAL_KEY])).unwrap();
-        let arrived = content.arrive(&Settings::default(), &Holder::default(), clock.now());
+        let arrived = content.arrive(&CachePolicy::new(), &Holder::default(), clock.now(), &Clock::System);
         let lifetime = arrived.unwrap().token.lifetime();
         assert_eq!(lifetime, Some(Duration::from_secs(left)));
     }
@@ -145,9 +145,9 @@ fn a_token_that_is_too_large_is_not_shared() {
     let (clock, _hands) = clock();
     let of = |length: usize| {
         let secret = "x".repeat(length);
-        AccessToken::issued(&secret.as_str().into(), Terms::default(), clock.now()).unwrap()
+        AccessToken::issued(&secret.as_str().into(), Terms::default(), clock.now(), &Clock::System).unwrap()
     };
-    let worth = |length| record::worth(&of(length), &Settings::default(), clock.now()).is_some();
+    let worth = |length| record::worth(&of(length), &CachePolicy::new(), clock.now()).is_some();
     assert!(worth(64 * 1024));
     assert!(!worth(LARGEST));
     let largest = (64 * 1024..LARGEST).rev().find(|length| worth(*length)).unwrap();
@@ -165,7 +165,7 @@ async fn skewed(ahead: i64) -> (Fleet, Host, ManualClock) {
         Ok(ahead) => wall + Duration::from_secs(ahead),
         Err(_) => wall - Duration::from_secs(ahead.unsigned_abs()),
     });
-    let host = fleet.host_with(SEAL_KEY, "name", Possession::default(), clock);
+    let host = fleet.host_with(SEAL_KEY, "name", BoundTo::default(), clock);
     (fleet, host, hands)
 }
 
@@ -215,7 +215,7 @@ async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
     // D10: the old key alone, both with the old one first, both with the new one first, the new one alone
     let fleet = Fleet::new();
     let host =
-        |key: crate::credential::Credential| fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
+        |key: crate::credential::Credential| fleet.host_with(key, "name", BoundTo::default(), fleet.clock.clone());
     let (old, new) =
         (|| crate::credential::Credential::from(SEAL_KEY), || crate::credential::Credential::from(OTHER_SEAL_KEY));
     let hosts = [host(old()), host(old().or(new())), host(new().or(old()))];
@@ -241,9 +241,9 @@ async fn a_line_break_after_the_key_is_no_part_of_it() {
     // What Kubernetes makes an environment variable of, when the secret was made from a file.
     let fleet = Fleet::new();
     let key = format!("{SEAL_KEY}\n");
-    let host = fleet.host_with(key, "name", Possession::default(), fleet.clock.clone());
+    let host = fleet.host_with(key, "name", BoundTo::default(), fleet.clock.clone());
     assert_eq!(host.store.fault(), None, "build() accepts it");
-    let fault = fleet.host_with("short", "name", Possession::default(), fleet.clock.clone()).store.fault();
+    let fault = fleet.host_with("short", "name", BoundTo::default(), fleet.clock.clone()).store.fault();
     assert!(fault.is_some(), "and not this one");
     assert_eq!(value(&host).await, "t1");
     assert_eq!(value(&fleet.host()).await, "t1");
@@ -273,8 +273,8 @@ const OTHER_CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"),
 const OTHER_KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.key"));
 
 #[cfg(feature = "mtls")]
-fn shows(auth: crate::client_auth::ClientAuth) -> Possession {
-    Possession { certificate: Some(auth), ..Possession::default() }
+fn shows(auth: crate::client_auth::ClientAuth) -> BoundTo {
+    BoundTo { certificate: Some(auth), ..BoundTo::default() }
 }
 
 #[cfg(feature = "mtls")]
@@ -291,7 +291,7 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
         let host = host(pair);
         assert_eq!(value(&host).await, token);
         let shown = host.token().await.unwrap();
-        assert!(shown.shown_certificate().is_some(), "the API wants it too");
+        assert!(shown.client_certificate().is_some(), "the API wants it too");
     }
     // Unless the certificate can be read the source has the word.
     let missing = crate::credential::Credential::file("/nonexistent");
@@ -308,7 +308,7 @@ async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
     let fleet = Fleet::new();
     let key = |pem: &str| crate::dpop::DpopKey::from(crate::credential::Credential::from(pem));
     let host = |key: &crate::dpop::DpopKey| {
-        let possession = Possession { key: Some(key.clone()), ..Possession::default() };
+        let possession = BoundTo { key: Some(key.clone()), ..BoundTo::default() };
         fleet.host_with(SEAL_KEY, "name", possession, fleet.clock.clone())
     };
     let (mine, other) = (key(KEY), key(OTHER_KEY));
@@ -317,7 +317,7 @@ async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
         let shared = host.token().await.unwrap();
         assert_eq!(shared.expose_secret(), token);
         assert_eq!(shared.authorization(), format!("DPoP {token}"));
-        assert!(shared.binding().is_some());
+        assert!(shared.possession().is_some());
     }
     // Who has none finds none, and puts a token of another kind there.
     assert_eq!(value(&fleet.host()).await, "t3");
@@ -361,16 +361,16 @@ proptest! {
         // D12, D13
         let at = |mono, wall| crate::clock::Moment::new(Duration::from_nanos(mono), Duration::from_nanos(wall));
         let terms = Terms { lifetime: lifetime.map(Duration::from_nanos), ..Terms::default() };
-        let token = AccessToken::issued(&"t".into(), terms, at(0, received)).unwrap();
+        let token = AccessToken::issued(&"t".into(), terms, at(0, received), &Clock::System).unwrap();
         let ring = ring(&[SEAL_KEY]);
         let record = seal(&token, b"key", &ring.0[0]).unwrap();
         let now = at(mono, wall);
         let content = open(&record, b"key", &ring).unwrap();
-        if let Some(found) = content.arrive(&Settings::default(), &Holder::default(), now) {
+        if let Some(found) = content.arrive(&CachePolicy::new(), &Holder::default(), now, &Clock::System) {
             let end = Duration::from_nanos(received).saturating_add(token.lifetime().unwrap_or(Duration::from_secs(3600)));
             prop_assert!(now.wall() < end, "expired");
             prop_assert!(found.received <= now.wall() + Duration::from_secs(30), "from the future");
         }
-        let _ = record::worth(&token, &Settings::default(), now);
+        let _ = record::worth(&token, &CachePolicy::new(), now);
     }
 }

@@ -124,7 +124,7 @@ async fn the_token_of_another_source_is_not_ours_to_reject() {
     value(&host).await;
     fleet.advance(10);
     let foreign =
-        Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: Possession::default() };
+        Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: BoundTo::default() };
     host.reject(&foreign.token().await.unwrap());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(Memory::count(&fleet.store.deletes), 0);
