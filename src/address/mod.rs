@@ -87,6 +87,10 @@ fn flaw(text: &str) -> Option<&'static str> {
     if host.contains('%') {
         return Some("has a percent sign in its host");
     }
+    let fits = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii() || "-._".contains(c);
+    if !host.starts_with('[') && !host.chars().all(fits) {
+        return Some("has a character in its host that no name of a host has: was a placeholder filled in?");
+    }
     if !host.starts_with('[') && host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty) {
         return Some("has an empty part in the name of its host");
     }
@@ -195,7 +199,10 @@ mod tests {
             ("ftp://host/token", "https://"),
             ("javascript://host/token", "https://"),
             ("https://user:pass@host/token", "user information"),
-            ("https://{host}/token", "not a URL"),
+            ("https://{host}/token", "placeholder"),
+            ("https://${HOST}/token", "placeholder"),
+            ("https://*.example.com/token", "placeholder"),
+            ("https://[::1/token", "not a URL"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(flaw), "{text:?}: {error}");

@@ -98,9 +98,14 @@ impl ClientCredentials {
     pub fn quota(&self) -> Option<Quota> {
         self.ledger.quota()
     }
+}
 
-    #[cfg(feature = "pool")]
-    pub(crate) fn is_fetching(&self) -> bool {
+#[cfg(feature = "pool")]
+impl crate::pool::Pooled for ClientCredentials {}
+
+#[cfg(feature = "pool")]
+impl crate::pool::sealed::Fetching for ClientCredentials {
+    fn is_fetching(&self) -> bool {
         self.tokens.is_fetching()
     }
 }

@@ -140,6 +140,7 @@ async fn a_key_that_made_room_during_its_fetch_and_is_asked_for_again_joins_it()
     }
     settle().await;
     assert_eq!((server.asked("a"), server.asked("b")), (1, 1));
+    value(&pool.source(&"open")).await;
     assert_eq!(server.clients(), 1, "there is room for one");
 }
 
@@ -179,7 +180,8 @@ async fn a_refresh_behind_a_due_token_completes_although_its_key_made_room() {
     settle().await;
     assert_eq!(server.asked("a"), 2);
     assert_eq!(server.answered(), before + 1, "it was not aborted");
-    assert_eq!(server.clients(), 1);
+    value(&pool.source(&"b")).await;
+    assert_eq!(server.clients(), 1, "and is forgotten when it is not needed any more");
 }
 
 #[tokio::test(start_paused = true)]

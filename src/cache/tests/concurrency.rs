@@ -144,14 +144,19 @@ fn a_source_is_made_outside_a_runtime() {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_source_is_an_error_and_the_next_call_starts_anew() {
-    // C13, L11
+async fn a_panic_in_the_source_is_an_error_with_a_backoff() {
+    // C13, L11, FA4
     let server = Server::new([Reply::Panic], Reply::New(3600));
     let tokens = cached(&server);
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Other);
     assert!(error.to_string().contains("panicked"), "{error}");
-    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2", "at once, without a backoff");
+    for _ in 0..1000 {
+        assert!(at_once(&tokens).expect("at once").is_err());
+    }
+    assert_eq!(server.hits(), 1, "no loop");
+    server.advance(millis(250));
+    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
 }
 
 #[tokio::test]
@@ -163,6 +168,8 @@ async fn a_panic_of_a_refresh_costs_no_token() {
     server.advance(seconds(3400));
     assert_eq!(value(&tokens), "t1");
     settle().await;
+    assert_eq!(value(&tokens), "t1");
+    server.advance(seconds(1));
     assert_eq!(value(&tokens), "t1");
     settle().await;
     assert_eq!(value(&tokens), "t3");

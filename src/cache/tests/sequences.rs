@@ -206,11 +206,11 @@ impl Stage {
                 issue(format!("t{}", self.issued), lifetime)
             }
             Brings::Same(lifetime) => issue(format!("t{}", self.issued), lifetime),
-            Brings::Panic => fetch::Outcome::Failed(Error::other("panic")),
             failure => {
                 let error = match failure {
                     Brings::Denied => Error::of(ErrorKind::Denied, "invalid_client"),
                     Brings::Throttled(wait) => Error::of(ErrorKind::Throttled, "429").with_retry_after(seconds(wait)),
+                    Brings::Panic => Error::other("panic"),
                     _ => Error::of(ErrorKind::Transport, "down").transient(),
                 };
                 if !late {
