@@ -321,6 +321,17 @@ mod bound {
         let headers = token.request_headers(&http::Method::GET, &url).await.unwrap();
         assert_eq!(http.post(&url).headers(headers.clone()).send().await.unwrap().status(), 401, "another method");
         assert_eq!(http.get(&url).headers(headers).send().await.unwrap().status(), 200);
+        let more = ClientCredentials::builder(server.token_url(), ClientAuth::none("billing"));
+        let more = |key: &DpopKey| more.clone().dpop(key.clone()).build().unwrap();
+        let key = DpopKey::generate();
+        let (one, other) = (more(&key).token().await.unwrap(), more(&key).token().await.unwrap());
+        let mut headers = one.request_headers(&http::Method::GET, &url).await.unwrap();
+        headers.insert("authorization", other.authorization());
+        assert_eq!(
+            http.get(&url).headers(headers).send().await.unwrap().status(),
+            401,
+            "another token of the same key"
+        );
         let forged = http
             .get(&url)
             .header("authorization", token.authorization())
