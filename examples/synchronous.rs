@@ -2,10 +2,8 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
-mod support;
-
-use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Error, TokenSource};
-use support::{CLIENT_ID, CLIENT_SECRET, Servers};
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Error};
 use tokio::runtime::{Builder, Runtime};
 
 struct Tokens {
@@ -25,9 +23,9 @@ impl Tokens {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let servers = Servers::start()?;
-    let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
-    let source = ClientCredentials::builder(&servers.token_url, auth).build()?;
+    let server = AuthorizationServer::start().client("example", "only-for-examples");
+    let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
+    let source = ClientCredentials::builder(server.token_url(), auth).build()?;
     // A thread that works by itself; `new_current_thread` moves only inside `block_on`, and renews nothing behind you.
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build()?;
@@ -35,6 +33,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for request in 1..=3 {
         println!("request {request}: {:?}", tokens.token()?);
     }
-    println!("token requests: {}", servers.token_requests());
+    println!("token requests: {}", server.token_requests());
     Ok(())
 }
