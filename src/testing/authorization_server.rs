@@ -18,6 +18,7 @@ use super::world::{Counts, World};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
 use crate::clock::Clock;
 use crate::clock::ManualClock;
+use crate::token::AccessToken;
 
 /// An authorization server on loopback, and an API that it protects, which answer as a test tells them.
 ///
@@ -359,6 +360,30 @@ impl AuthorizationServer {
     /// How many tokens it has issued.
     pub fn tokens_issued(&self) -> usize {
         self.world.state().register.len() as usize
+    }
+
+    /// Which of its tokens this is, counted from 1 in the order in which they were issued; `None`: it is not one of them.
+    ///
+    /// ```
+    /// use client_credentials::testing::AuthorizationServer;
+    /// use client_credentials::{ClientAuth, ClientCredentials};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let server = AuthorizationServer::start();
+    /// let auth = ClientAuth::client_secret_basic("billing", "a secret");
+    /// let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
+    /// let first = tokens.token().await?;
+    /// assert_eq!(server.number_of(&first), Some(1));
+    /// tokens.reject(&first);
+    /// assert_eq!(server.number_of(&tokens.token().await?), Some(2));
+    /// # Ok::<(), client_credentials::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn number_of(&self, token: &AccessToken) -> Option<u32> {
+        let state = self.world.state();
+        state.register.find(token.expose_secret()).map(|(number, _)| number)
     }
 
     /// Whether the API would accept a request with these headers: for an API of the test's own.

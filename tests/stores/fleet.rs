@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use client_credentials::{CachePolicy, TokenSource};
+use client_credentials::CachePolicy;
+use client_credentials::testing::AuthorizationServer;
 
-use crate::authorization_server::AuthorizationServer;
 use crate::harness::child;
 use crate::redis_server::Redis;
 use crate::{redis, replica};
@@ -55,11 +55,11 @@ fn a_process_of_the_fleet() {
 }
 
 async fn fleet(together: bool) -> Vec<usize> {
-    let server = AuthorizationServer::start(LIFETIME, Duration::from_millis(50)).await;
+    let server = crate::server(LIFETIME, Duration::from_millis(50));
     let real = Redis::start(&[]);
     let processes: Vec<_> = (0..PROCESSES)
         .map(|_| {
-            let mut env = vec![("FLEET_REDIS", real.url()), ("FLEET_ENDPOINT", server.url.clone())];
+            let mut env = vec![("FLEET_REDIS", real.url()), ("FLEET_ENDPOINT", server.token_url().to_owned())];
             if together {
                 env.push(("FLEET_TOGETHER", "yes".to_owned()));
             }
@@ -72,7 +72,19 @@ async fn fleet(together: bool) -> Vec<usize> {
         child::assert_passed(&process.await.unwrap());
     }
     // Tokens are renewed after half their lifetime at the earliest.
-    server.groups(Duration::from_millis(LIFETIME * 1000 / 4))
+    groups(&server, Duration::from_millis(LIFETIME * 1000 / 4))
+}
+
+/// How many requests came together, each time: what comes less than `apart` after the first of a group belongs to it.
+fn groups(server: &AuthorizationServer, apart: Duration) -> Vec<usize> {
+    let mut groups: Vec<(Duration, usize)> = Vec::new();
+    for request in server.requests() {
+        match groups.last_mut() {
+            Some((first, count)) if request.at() - *first < apart => *count += 1,
+            _ => groups.push((request.at(), 1)),
+        }
+    }
+    groups.into_iter().map(|(_, count)| count).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
