@@ -14,7 +14,7 @@ use super::authentication::{Client, Known};
 use super::message::Incoming;
 use super::serving::{Bound, Serving, Tls};
 use super::story::story;
-use super::world::{Counts, World};
+use super::world::{Counts, Standing, World};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
 use crate::clock::Clock;
 use crate::clock::ManualClock;
@@ -306,7 +306,29 @@ impl AuthorizationServer {
 
     /// As [`until_changed`](Self::until_changed), at any endpoint.
     pub fn until_changed_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
-        self.world.state().until_changed(endpoint, answer);
+        self.world.state().until_changed(endpoint, Standing::Answer(answer));
+        self
+    }
+
+    /// As [`until_changed_at`](Self::until_changed_at), with an answer that depends on the request.
+    ///
+    /// The server keeps `decide`: one that has a handle of the server keeps it running for ever. A panic in it is printed, and ends the
+    /// connection.
+    ///
+    /// ```
+    /// use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
+    ///
+    /// let server = AuthorizationServer::start();
+    /// server.answer_by(Endpoint::Token, |request| match request.sent("client_secret", "old") {
+    ///     true => Answer::Refuse("invalid_client"),
+    ///     false => Answer::Token,
+    /// });
+    /// ```
+    pub fn answer_by<F>(&self, endpoint: Endpoint, decide: F) -> &Self
+    where
+        F: Fn(&RecordedRequest) -> Answer + Send + Sync + 'static,
+    {
+        self.world.state().until_changed(endpoint, Standing::By(Arc::new(decide)));
         self
     }
 

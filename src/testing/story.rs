@@ -30,6 +30,7 @@ const LONGEST: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::super::message::Incoming;
+    use super::super::world::Standing;
     use super::super::{Answer, Endpoint};
     use super::*;
 
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn an_answer_to_a_request_that_was_forgotten_is_not_another_ones() {
         let world = World::new(String::new(), String::new());
-        world.state().until_changed(Endpoint::Api, Answer::Hang);
+        world.state().until_changed(Endpoint::Api, Standing::Answer(Answer::Hang));
         let (first, _) = world.state().record(Endpoint::Api, &get("/first"));
         for _ in 0..10_000 {
             world.state().record(Endpoint::Api, &get("/later"));

@@ -83,7 +83,14 @@ pub(super) struct State {
 /// What an endpoint answers.
 struct Script {
     next: VecDeque<Answer>,
-    standing: Answer,
+    standing: Standing,
+}
+
+/// What is answered when nothing is next.
+#[derive(Clone)]
+pub(super) enum Standing {
+    Answer(Answer),
+    By(Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>),
 }
 
 /// What becomes of a connection's request.
@@ -125,7 +132,10 @@ impl World {
             proofs: HashSet::new(),
             #[cfg(feature = "dpop")]
             nonce: None,
-            scripts: std::array::from_fn(|_| Script { next: VecDeque::new(), standing: Answer::Token }),
+            scripts: std::array::from_fn(|_| Script {
+                next: VecDeque::new(),
+                standing: Standing::Answer(Answer::Token),
+            }),
             recorded: VecDeque::new(),
             forgotten: 0,
             told: false,
@@ -146,6 +156,14 @@ impl World {
             Origin::Issuer => Endpoint::Token,
         };
         let (index, answer) = self.state().record(endpoint, request);
+        let answer = match answer {
+            Standing::Answer(answer) => answer,
+            // Without the lock: it may ask the server.
+            Standing::By(decide) => {
+                let recorded = self.state().recorded_at(index).cloned();
+                recorded.map_or(Answer::Token, |recorded| decide(&recorded))
+            }
+        };
         self.counts.send_modify(|counts| count(&mut counts.received, endpoint));
         match &answer {
             Answer::Delay(wait) => tokio::time::sleep(*wait).await,
@@ -244,6 +262,10 @@ const MOST_RECORDED: usize = 10_000;
 const MASK: &str = "***";
 
 impl State {
+    fn recorded_at(&self, index: usize) -> Option<&RecordedRequest> {
+        self.recorded.get(index.checked_sub(self.forgotten)?)
+    }
+
     pub(super) fn recorded(&self) -> impl ExactSizeIterator<Item = &RecordedRequest> {
         self.recorded.iter()
     }
@@ -263,17 +285,18 @@ impl State {
         }
     }
 
-    pub(super) fn until_changed(&mut self, endpoint: Endpoint, answer: Answer) {
+    pub(super) fn until_changed(&mut self, endpoint: Endpoint, standing: Standing) {
         if let Some(script) = self.scripts.get_mut(endpoint as usize) {
-            script.standing = answer;
+            script.standing = standing;
         }
     }
 
     /// Where it is in the record, and what the script says.
-    pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Answer) {
+    pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Standing) {
         let script = self.scripts.get_mut(endpoint as usize);
-        let answer =
-            script.map_or(Answer::Token, |script| script.next.pop_front().unwrap_or_else(|| script.standing.clone()));
+        let answer = script.map_or(Standing::Answer(Answer::Token), |script| {
+            script.next.pop_front().map_or_else(|| script.standing.clone(), Standing::Answer)
+        });
         let form = match endpoint {
             Endpoint::Token => Form::read(request).unwrap_or_default(),
             _ => Form::default(),
@@ -315,8 +338,8 @@ impl State {
 
     pub(super) fn conclude(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
         let note = self.masked(note);
-        let recorded = index.checked_sub(self.forgotten).and_then(|index| self.recorded.get_mut(index));
-        if let Some(recorded) = recorded {
+        let place = index.checked_sub(self.forgotten);
+        if let Some(recorded) = place.and_then(|place| self.recorded.get_mut(place)) {
             (recorded.status, recorded.token, recorded.outcome) = (status, token, note);
         }
     }

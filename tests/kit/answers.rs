@@ -139,3 +139,22 @@ async fn the_api_can_be_scripted_too() {
     assert_eq!(get().await.unwrap().status(), 401);
     assert_eq!(get().await.unwrap().status(), 200);
 }
+
+#[tokio::test]
+async fn an_answer_may_depend_on_the_request() {
+    let server = AuthorizationServer::start();
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    server.answer_by(Endpoint::Token, move |request| match request.param("scope") {
+        Some("read") if reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => Answer::Token,
+        Some("write") => panic!("the decision of a test"),
+        _ => Answer::Status(503),
+    });
+    let ask = async |scope: &str| {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let answer = crate::post_form(server.token_url(), &form).send().await;
+        answer.map(|answer| answer.status().as_u16()).ok()
+    };
+    assert_eq!((ask("read").await, ask("read").await, ask("write").await), (Some(200), Some(503), None));
+    server.next(Answer::Token);
+    assert_eq!((ask("read").await, ask("read").await), (Some(200), Some(503)), "what is next goes first");
+}
