@@ -60,7 +60,7 @@
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
-//! | `test-util` | no | no `ManualClock` for your tests |
+//! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
 //! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
 //!
 //! # Secrets
@@ -118,6 +118,7 @@ pub mod hostile;
 mod json;
 mod lock;
 mod metadata;
+mod observer;
 mod once;
 #[cfg(feature = "pool")]
 mod pool;
@@ -130,6 +131,8 @@ mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod tls_identity;
 mod token;
 
@@ -140,12 +143,13 @@ pub use bearer::BearerAuth;
 pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
-pub use cache::{CachePolicy, Cached, Fetches};
+pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
 pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 pub use client_credentials::{
-    ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server,
+    AssertedGrant, ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, JwtBearer, ProtectedResource,
+    Server, TokenExchange,
 };
 #[cfg(any(test, feature = "test-util"))]
 pub use clock::ManualClock;
@@ -156,6 +160,7 @@ pub use error::{Error, ErrorKind, OAuthError};
 pub use exchange::Limits;
 pub use future::TokenFuture;
 pub use grant::Quota;
+pub use observer::{Event, FetchCause, Observer};
 #[cfg(feature = "pool")]
 pub use pool::{PoolPolicy, Pooled, PooledSource, TokenPool};
 pub use reqwest;

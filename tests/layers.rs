@@ -23,13 +23,13 @@ const BANDS: [&[&str]; 5] = [
         "server_text",
     ],
     // Nouns.
-    &["credential", "future", "signing", "source", "tls_identity", "token"],
+    &["credential", "future", "observer", "signing", "source", "tls_identity", "token"],
     // Wire.
     &["client_auth", "dpop", "exchange", "grant", "metadata"],
     // Decorators: a source around a source.
     &["cache", "pool", "retry", "shared"],
     // Edges: what users hold in their hands.
-    &["bearer", "client_credentials"],
+    &["bearer", "client_credentials", "testing"],
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;

@@ -63,8 +63,10 @@ impl ClientCredentialsBuilder {
     }
 
     fn check_params(&self, faults: &mut Faults) {
+        faults.extend(self.secrets.faults());
         let mut seen = BTreeSet::new();
-        for (name, _) in &self.params {
+        let secrets = self.secrets.0.iter().map(|(name, _)| name);
+        for name in self.params.iter().map(|(name, _)| name).chain(secrets) {
             match name.as_str() {
                 "grant_type" | "scope" | "audience" | "resource" | "authorization_details" => {
                     faults.add("param", format!("{name} has a setter of its own"));

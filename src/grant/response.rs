@@ -120,7 +120,8 @@ fn granted(
     for unwanted in ["refresh_token", "id_token"] {
         members.take(unwanted)?.iter_mut().for_each(wipe);
     }
-    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra: members.rest(), holder };
+    let terms =
+        Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra: members.rest(), holder, from_store: false };
     AccessToken::issued(&secret, terms, sent, clock)
 }
 

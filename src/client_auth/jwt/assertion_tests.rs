@@ -38,7 +38,7 @@ fn proof_at(auth: &ClientAuth, now: Moment) -> Result<Proof, Error> {
 /// Header, claims, signing input and signature of the assertion.
 fn sent(auth: &ClientAuth) -> (Value, Value, String, Vec<u8>) {
     let params = proof(auth).unwrap_or_else(|e| panic!("{e:#}")).params;
-    let names: Vec<_> = params.iter().map(|(name, _)| *name).collect();
+    let names: Vec<_> = params.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["client_assertion_type", "client_assertion"]);
     assert_eq!(*params[0].1, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     let (message, signature) = params[1].1.rsplit_once('.').unwrap();
