@@ -107,6 +107,7 @@ mod dpop;
 mod error;
 mod event;
 mod exchange;
+mod explain;
 mod future;
 mod grant;
 #[cfg(test)]
@@ -158,6 +159,7 @@ pub use credential::Credential;
 pub use dpop::{DpopKey, Retry};
 pub use error::{Error, ErrorKind, OAuthError};
 pub use exchange::Limits;
+pub use explain::{Cause, Diagnose, Diagnosis, Explanation, Item, Outcome, Step};
 pub use future::TokenFuture;
 pub use grant::Quota;
 pub use observer::{Event, FetchCause, Observer};

@@ -40,6 +40,8 @@ pub struct ClientAuth {
     /// Without one the client is not named, except by an assertion.
     client_id: Option<String>,
     method: Method,
+    /// Only the credential that is tried first is used, and it is read once.
+    at_one_place: bool,
 }
 
 #[derive(Clone)]
@@ -89,11 +91,11 @@ impl ClientAuth {
     /// Nothing of a client in the request: for token endpoints that identify the caller by the grant itself, such as a token
     /// exchange (RFC 8693) of a platform's token.
     pub fn anonymous() -> Self {
-        ClientAuth { client_id: None, method: Method::None }
+        ClientAuth { client_id: None, method: Method::None, at_one_place: false }
     }
 
     fn new(client_id: impl Into<String>, method: Method) -> Self {
-        ClientAuth { client_id: Some(client_id.into()), method }
+        ClientAuth { client_id: Some(client_id.into()), method, at_one_place: false }
     }
 
     /// The name in the IANA registry; for assertions made elsewhere, which have none there, what they are called.
@@ -201,8 +203,16 @@ impl ClientAuth {
             Some(credential) => credential.places().collect(),
             None => return vec![0],
         };
-        places.extend(places.first().copied());
+        match self.at_one_place {
+            true => places.truncate(1),
+            false => places.extend(places.first().copied()),
+        }
         places
+    }
+
+    /// For a request that must be the only one.
+    pub(crate) fn at_one_place(self) -> Self {
+        ClientAuth { at_one_place: true, ..self }
     }
 
     /// The server accepted what was read there.
@@ -265,7 +275,8 @@ impl ClientAuth {
         Ok(proof)
     }
 
-    fn credential(&self) -> Option<&Credential> {
+    /// The secret, key, assertion or certificate.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
             Method::Assertion { assertion, .. } => Some(assertion),

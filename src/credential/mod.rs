@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "jwt", feature = "mtls"))]
 mod last_good;
+mod sighting;
 
 use std::fmt;
 use std::future::Future;
@@ -21,6 +22,7 @@ use crate::event::event;
 pub(crate) use last_good::LastGood;
 #[cfg(feature = "jwt")]
 pub(crate) use last_good::unusable;
+pub(crate) use sighting::{Kind, Shape};
 
 /// A secret, a key or a certificate, or where to read it.
 ///
