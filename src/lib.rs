@@ -97,6 +97,8 @@ mod challenge;
 mod client_auth;
 mod client_credentials;
 mod clock;
+#[cfg(feature = "serde")]
+mod config;
 mod contained;
 mod credential;
 #[cfg(any(doc, doctest))]
@@ -154,6 +156,8 @@ pub use client_credentials::{
 };
 #[cfg(any(test, feature = "test-util"))]
 pub use clock::ManualClock;
+#[cfg(feature = "serde")]
+pub use config::{Config, ConfigMember, MemberKind};
 pub use credential::Credential;
 #[cfg(feature = "dpop")]
 pub use dpop::{DpopKey, Retry};

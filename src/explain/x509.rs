@@ -111,27 +111,34 @@ fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
 mod tests {
     use super::*;
 
+    const SERVER: &str = include_str!("../testing/certificates/server.pem");
+
     #[test]
     fn the_facts_of_a_certificate_are_read() {
-        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.distinguished_name.push(rcgen::DnType::CommonName, "a server");
-        params.distinguished_name.push(rcgen::DnType::OrganizationName, "Example");
-        params.not_before = rcgen::date_time_ymd(2024, 2, 29);
-        params.not_after = rcgen::date_time_ymd(2051, 12, 31);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let facts = facts(certificate.der()).unwrap();
-        assert_eq!((&*facts.issuer, &*facts.subject), ("a server (Example)", "a server (Example)"));
-        assert_eq!(facts.not_before, Duration::from_secs(1_709_164_800));
-        assert_eq!(facts.not_after, Duration::from_secs(2_587_593_600));
+        let facts = of_pem(SERVER).unwrap();
+        assert_eq!(facts.issuer, "client-credentials test CA, not to be trusted outside tests");
+        assert_eq!(facts.subject, "localhost");
+        assert_eq!(facts.not_before, Duration::from_secs(1_735_689_600), "2025-01-01, a UTCTime");
+        assert_eq!(facts.not_after, Duration::from_secs(4_891_363_200), "2125-01-01, a GeneralizedTime");
+    }
+
+    #[test]
+    fn a_leap_day_is_a_day() {
+        let utc = |text: &str| [&[UTC_TIME, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let at = |text: &str| time(&utc(text)).map(|(at, _)| at.as_secs());
+        assert_eq!(at("240229123456Z"), Some(1_709_210_096));
+        assert_eq!(at("700101000000Z"), Some(0));
+        assert_eq!(at("500101000000Z"), None, "before the epoch");
+        assert_eq!(at("2402"), None);
     }
 
     #[test]
     fn cut_and_foreign_bytes_do_no_harm() {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
-        for end in 0..certificate.der().len().min(120) {
-            assert_eq!(facts(&certificate.der()[..end]), None);
+        let (_, rest) = SERVER.split_once("-----BEGIN CERTIFICATE-----").unwrap();
+        let base64: String = rest.split_once("-----END").unwrap().0.split_whitespace().collect();
+        let der = STANDARD.decode(base64).unwrap();
+        for end in 0..der.len() {
+            assert_eq!(facts(&der[..end]), None);
         }
         assert_eq!(facts(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x30]), None);
         assert_eq!(facts(&[0x30, 0x80]), None);

@@ -67,7 +67,7 @@ impl SigningAlgorithm {
         }
     }
 
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         use SigningAlgorithm::*;
         let all = [HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519];
         all.into_iter().find(|one| one.name() == name)
