@@ -15,7 +15,7 @@ use crate::retry::RetryPolicy;
 
 /// Every fault at once: those of the members, and those that `build()` would find.
 pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error> {
-    let mut reader = Reader::new(&config.members);
+    let mut reader = Reader::new(&config.members, &config.credentials);
     let builder = read(&mut reader);
     let mut faults = config.faults.clone();
     faults.append(&mut reader.faults);
@@ -152,6 +152,9 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
 
 /// From `*_file` or `*_env`.
 fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Credential> {
+    if let Some((_, credential)) = reader.credentials.iter().find(|(known, _)| known == path) {
+        return Some(credential.clone());
+    }
     let names = [format!("{path}_file"), format!("{path}_env")];
     let [file, env] = &names;
     let result = match (reader.text(file), reader.text(env)) {

@@ -10,6 +10,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder};
+use crate::credential::Credential;
 use crate::error::Error;
 pub use members::{ConfigMember, MemberKind};
 use reader::Reader;
@@ -49,11 +50,13 @@ use reader::Reader;
 /// - Durations are `"250ms"`, `"10s"`, `"5m"`, `"8h"`, `"1d"`, or a number of seconds.
 /// - A member that is not given has the builder's default.
 /// - `Debug` shows which members are set, not their values.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Config {
     members: Map<String, Value>,
     /// Of the variables; those of the members are found when it is used.
     faults: Vec<String>,
+    /// Those that the program gives, by the path without `_file`.
+    credentials: Vec<(String, Credential)>,
 }
 
 impl Config {
@@ -91,6 +94,36 @@ impl Config {
         self
     }
 
+    /// Gives a credential that is in no file and no variable: from a vault, or asked for on a terminal. `path` is that of the member
+    /// without its end: `auth.secret`, `auth.key`, `auth.certificate`, `auth.assertion`, `dpop.key`, `store.seal_key`. It is used
+    /// instead of the members `_file` and `_env`.
+    ///
+    /// ```
+    /// use client_credentials::{Config, Credential};
+    ///
+    /// let vault = Credential::from_fn(|| async { Ok::<_, std::io::Error>("..") });
+    /// let config = Config::new().credential("auth.secret", vault);
+    /// ```
+    #[must_use = "it returns the configuration"]
+    pub fn credential(mut self, path: &str, credential: impl Into<Credential>) -> Self {
+        const PATHS: [&str; 6] =
+            ["auth.secret", "auth.key", "auth.certificate", "auth.assertion", "dpop.key", "store.seal_key"];
+        if !PATHS.contains(&path) {
+            self.faults.push(format!("{path:?} is no credential: it is one of {}", PATHS.join(", ")));
+        }
+        self.credentials.retain(|(known, _)| known != path);
+        self.credentials.push((path.to_owned(), credential.into()));
+        self
+    }
+
+    /// The value of a member by its path, as it was given.
+    pub fn get(&self, path: &str) -> Option<&Value> {
+        match path.split_once('.') {
+            Some((table, name)) => self.members.get(table)?.get(name),
+            None => self.members.get(path),
+        }
+    }
+
     /// These members, and `other`'s in place of those that both have.
     ///
     /// What excludes each other is replaced as well: a `token_endpoint` of `other` removes an `issuer`, a `secret_file` a `secret_env`.
@@ -98,6 +131,8 @@ impl Config {
     pub fn overridden_by(mut self, other: Config) -> Self {
         merge(&mut self.members, other.members);
         self.faults.extend(other.faults);
+        self.credentials.retain(|(path, _)| other.credentials.iter().all(|(theirs, _)| theirs != path));
+        self.credentials.extend(other.credentials);
         self
     }
 }
@@ -154,9 +189,9 @@ impl<'de> serde::Deserialize<'de> for Config {
     /// later, and is told by [`ClientCredentials::builder_from`].
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Map::deserialize(deserializer)?;
-        let faults = Reader::new(&members).faults;
+        let faults = Reader::new(&members, &[]).faults;
         match faults.is_empty() {
-            true => Ok(Config { members, faults }),
+            true => Ok(Config { members, ..Config::default() }),
             false => Err(serde::de::Error::custom(faults.join("; "))),
         }
     }

@@ -5,9 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::members::{MEMBERS, MemberKind};
+use crate::credential::Credential;
 
 pub(super) struct Reader<'a> {
     members: &'a Map<String, Value>,
+    /// In place of members `_file` and `_env`.
+    pub(super) credentials: &'a [(String, Credential)],
     pub(super) faults: Vec<String>,
 }
 
@@ -24,8 +27,8 @@ const PLAIN: [(&str, &str); 7] = [
 
 impl<'a> Reader<'a> {
     /// Finds what does not exist, is of another type or is a secret.
-    pub(super) fn new(members: &'a Map<String, Value>) -> Self {
-        let mut reader = Reader { members, faults: Vec::new() };
+    pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a [(String, Credential)]) -> Self {
+        let mut reader = Reader { members, credentials, faults: Vec::new() };
         for (name, value) in members {
             if let Some(member) = MEMBERS.iter().find(|member| member.path == name) {
                 reader.judge(name, member.kind, value);
