@@ -40,6 +40,8 @@
 //!
 //! | guide | what it is about |
 //! |---|---|
+//! | [getting started](docs::getting_started) | from nothing to a token in five minutes, and what to do when there is none |
+//! | [migration](docs::migration) | from the crate `oauth2` with a mutex |
 //! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
 //! | [quirks](docs::quirks) | what real authorization servers do, and what this crate does about it |
 //! | [sharing](docs::sharing) | one token for a fleet, through Redis or files |
@@ -60,6 +62,7 @@
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
+//! | `serde` | no | no `Config`: a source is configured in code only |
 //! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
 //! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
 //!

@@ -2,6 +2,8 @@
 //!
 //! | guide | what it is about |
 //! |---|---|
+//! | [`getting_started`] | from nothing to a token in five minutes, and what to do when there is none |
+//! | [`migration`] | from the crate `oauth2` with a mutex |
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
@@ -87,6 +89,13 @@ pub mod possession {}
 [`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
 )]
 pub mod tenants {}
+
+// Its code needs `serde`.
+#[cfg_attr(any(not(doctest), feature = "serde"), doc = include_str!("getting_started.md"))]
+pub mod getting_started {}
+
+#[doc = include_str!("migration.md")]
+pub mod migration {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
