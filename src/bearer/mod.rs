@@ -212,17 +212,15 @@ impl BearerAuth {
     /// Where `request` goes with a token of ours, and of which source; `None`: it is sent without one. An error means that it
     /// must not be sent.
     #[inline]
-    fn destination<Q: Outgoing>(
-        &self,
-        request: &Q,
-        extensions: Option<&Extensions>,
-    ) -> Result<Option<(Place, Arc<dyn TokenSource>)>, Error> {
+    fn destination<Q: Outgoing>(&self, request: &Q, extensions: Option<&Extensions>) -> Destination {
         match self.0.policy.admits(request.headers(), request.target())? {
             Some(place) => Ok(Some((place, self.0.tokens.of(extensions)?))),
             None => Ok(None),
         }
     }
 }
+
+type Destination = Result<Option<(Place, Arc<dyn TokenSource>)>, Error>;
 
 impl Clone for BearerAuth {
     fn clone(&self) -> Self {

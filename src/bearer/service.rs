@@ -9,10 +9,10 @@ use bytes::Bytes;
 use http::Extensions;
 use tower_service::Service;
 
-use super::BearerAuth;
 use super::future::{self, BearerFuture, Ours};
 use super::policy::Place;
 use super::trip::{Answer, Outgoing, Trip};
+use super::{BearerAuth, Destination};
 use crate::error::{Error, ErrorKind};
 use crate::source::TokenSource;
 
@@ -49,8 +49,6 @@ impl<R> Clone for Stack<R> {
 }
 
 impl<R> Copy for Stack<R> {}
-
-type Destination = Result<Option<(Place, Arc<dyn TokenSource>)>, Error>;
 
 impl<I, B, R> Service<http::Request<B>> for BearerService<I>
 where
