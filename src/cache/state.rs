@@ -145,11 +145,12 @@ impl State {
             }
             None => match (fetch, &self.setback) {
                 (Some(fetch), _) => Answer::Wait(fetch.completion.clone(), overdue_in(fetch)),
-                (None, Some(Setback { error: Some(error), .. }))
-                    if self.pause(false).is_some_and(|end| !end.reached(now)) =>
-                {
-                    Answer::Fail(error.clone())
-                }
+                (None, Some(Setback { error: Some(error), .. })) => match self.pause(false) {
+                    Some(end) if !end.reached(now) => {
+                        Answer::Fail(error.from_memory(end.mono().saturating_sub(now.mono())))
+                    }
+                    _ => Answer::Fetch,
+                },
                 (None, _) => Answer::Fetch,
             },
         }
