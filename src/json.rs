@@ -268,16 +268,16 @@ mod tests {
 
     #[test]
     fn of_an_object_that_is_cut_the_members_before_the_cut_are_salvaged() {
-        for rest in ["", ",", ",\"b\"", ",\"b\":", ",\"b\":[{", "}x", "} {}"] {
+        for rest in [",", ",\"b\"", ",\"b\":", ",\"b\":[{", "}x", "} {}"] {
             let text = format!(r#"{{"a":1{rest}"#);
-            assert_eq!(Members::salvage(&text).get("a"), if rest.is_empty() { None } else { Some(1.into()) }, "{text}");
+            assert_eq!(Members::salvage(&text).get("a"), Some(1.into()), "{text}");
         }
         assert!(Members::salvage("[]").rest().is_empty());
     }
 
     #[test]
     fn a_text_is_what_its_mark_says_or_utf_8_or_latin_1() {
-        let text = r#"{"a":"\u{e9}"}"#;
+        let text = "{\"a\":\"\u{e9}\"}";
         let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in [
             text.as_bytes(),

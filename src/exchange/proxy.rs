@@ -9,24 +9,36 @@ use url::Url;
 
 /// What is known of the proxies of an HTTP client.
 pub(super) struct Proxies {
-    /// Those that the closure of `HttpClient` named, as host and port. Empty, though there are some: it chooses by code of its own.
-    named: Option<Vec<String>>,
+    /// Those that the closure of `HttpClient` named.
+    named: Option<Named>,
     /// Those of the environment, unless the closure named some or wanted none.
     environment: Option<Matcher>,
+}
+
+/// By the scheme of what is asked for, as host and port.
+struct Named {
+    http: Vec<String>,
+    https: Vec<String>,
+    /// Code of the user's chooses.
+    is_code: bool,
 }
 
 impl Proxies {
     /// Reads them from the `Debug` form: reqwest has no other way to tell. `client` is what was made of `builder` in the end.
     pub(super) fn of(builder: &str, client: &reqwest::Client) -> Self {
-        let named = named(builder);
-        let environment = (named.is_none() && lists_proxies(&format!("{client:?}"))).then(Matcher::from_env);
-        Proxies { named: named.filter(|_| lists_proxies(&format!("{client:?}"))), environment }
+        let named = Named::read(builder);
+        let has_some = lists_proxies(&format!("{client:?}"));
+        let environment = (named.is_none() && has_some).then(Matcher::from_env);
+        Proxies { named: named.filter(|_| has_some), environment }
     }
 
     /// Whoever stands before `url`.
     pub(super) fn before(&self, url: &Url) -> Option<Via> {
         if let Some(named) = &self.named {
-            return Some(Via { place: named.join(" or "), origin: "the HTTP client's own settings".to_owned() });
+            let places = if url.scheme() == "https" { &named.https } else { &named.http };
+            let is_any = named.is_code || !places.is_empty();
+            let origin = "the HTTP client's own settings".to_owned();
+            return is_any.then(|| Via { place: places.join(" or "), origin });
         }
         let uri: Uri = url.as_str().parse().ok()?;
         let proxy = self.environment.as_ref()?.intercept(&uri)?;
@@ -52,19 +64,27 @@ fn lists_proxies(debug: &str) -> bool {
     debug.contains("proxies: [")
 }
 
-/// The places in a list of proxies.
-fn named(debug: &str) -> Option<Vec<String>> {
-    let (_, list) = debug.split_once("proxies: [")?;
-    let mut places = Vec::new();
-    for (at, _) in list.match_indices("uri: ") {
-        let uri = list.get(at + "uri: ".len()..).unwrap_or_default();
-        let uri = uri.split([' ', ',', '}', ']']).next().unwrap_or_default();
-        let place = uri.parse().map(|uri| place(&uri)).unwrap_or_default();
-        if !place.is_empty() && !places.contains(&place) {
-            places.push(place);
-        }
+impl Named {
+    /// Reads `proxies: [Matcher { http: Intercept { uri: .. }, https: Intercept { uri: .. } }, _]`, in which `_` is code.
+    fn read(debug: &str) -> Option<Self> {
+        let (_, list) = debug.split_once("proxies: [")?;
+        let places = |before: &str| {
+            let mut places = Vec::new();
+            for (_, uri) in list.match_indices(before).map(|(at, _)| list.split_at(at + before.len())) {
+                let uri = uri.split([' ', ',', '}']).next().unwrap_or_default();
+                let place = uri.parse().map(|uri| place(&uri)).unwrap_or_default();
+                if !place.is_empty() && !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            places
+        };
+        Some(Named {
+            http: places(" http: Intercept { uri: "),
+            https: places(" https: Intercept { uri: "),
+            is_code: list.starts_with('_') || list.contains(", _"),
+        })
     }
-    Some(places)
 }
 
 /// Host and port, without credentials.
@@ -151,7 +171,12 @@ mod tests {
             assert!(names_proxies(&builder()));
         }
         assert!(!names_proxies(&reqwest::Client::builder()));
-        assert_eq!(before(&proxies(|| reqwest::Client::builder().no_proxy()), "https://auth.example.com"), None);
+        let http_only = || reqwest::Client::builder().proxy(reqwest::Proxy::http("http://proxy.corp").unwrap());
+        for builder in [(|| reqwest::Client::builder().no_proxy()) as fn() -> reqwest::ClientBuilder, http_only] {
+            assert_eq!(before(&proxies(builder), "https://auth.example.com"), None);
+        }
+        let via = before(&proxies(http_only), "http://keycloak/token");
+        assert_eq!(via.as_deref(), Some("proxy.corp:80 from the HTTP client's own settings"));
     }
 
     #[test]
