@@ -88,7 +88,6 @@ fn signing(c: &mut Criterion) {
 }
 
 /// The same request to the same server, by a client that proves nothing and by one that does.
-#[cfg(feature = "dpop")]
 fn proofs(c: &mut Criterion) {
     use client_credentials::{BearerAuth, DpopKey};
     use reqwest_middleware::ClientBuilder;
@@ -123,9 +122,6 @@ fn proofs(c: &mut Criterion) {
     });
     group.finish();
 }
-
-#[cfg(not(feature = "dpop"))]
-fn proofs(_: &mut Criterion) {}
 
 criterion_group!(benches, signing, proofs);
 criterion_main!(benches);

@@ -1,73 +1,73 @@
-//! Access tokens for backends: fetched once, kept, refreshed in time, shared by every task, put on the right requests.
+//! OAuth 2.0 access tokens for backends: fetched once, cached, refreshed in time, shared by every task, attached to the right
+//! requests.
 //!
-//! Many APIs want an OAuth 2.0 access token without any user being involved: a backend asks for the weather in a city,
-//! as itself. That is the client credentials grant ([RFC 6749 section 4.4]). This crate gets such tokens from any
-//! authorization server and keeps them fresh, through expiry, outages, rotated secrets, revoked tokens and ten
-//! thousand requests at once.
+//! Many APIs want an access token without a user being involved: a backend asks for the weather in a city on its own behalf.
+//! That is the client credentials grant ([RFC 6749 section 4.4]). This crate obtains such tokens from any authorization server
+//! and keeps them fresh across expiry, outages, rotated secrets, revoked tokens and ten thousand concurrent requests.
 //!
 #![cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
 #![cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
 //! use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential};
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
-//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
-//! let bearer = BearerAuth::for_origin("https://api.example.com", tokens.clone())?;
-//! let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
-//! let invoices = client.get("https://api.example.com/invoices").send().await?.text().await?;
+//! let secret = Credential::env("CLIENT_SECRET");
+//! let auth = ClientAuth::client_secret_basic("billing", secret);
+//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+//!     .scope("invoices:read")
+//!     .build()?;
+//! let bearer = BearerAuth::for_origin("https://api.example.com", tokens)?;
+//! let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+//!     .with(bearer)
+//!     .build();
+//! let invoices = client.get("https://api.example.com/invoices").send().await?;
 //! # Ok(()) }
 //! ```
 //!
 //! # The tour
 //!
-//! 1. [`ClientAuth`] is how the client proves itself, with a [`Credential`]: a value, or where to read it.
-//! 2. [`ClientCredentials`] is the source of tokens: one builder, checked as a whole by `build()`. It begins with the
-//!    token endpoint or, [`from_issuer`](ClientCredentials::from_issuer), with the server's name or,
-//!    [`for_resource`](ClientCredentials::for_resource), with the API's.
-//! 3. Three doors lead from there to a request: [`BearerAuth`] as a middleware of reqwest-middleware, the same as a
-//!    layer of tower, and [`AccessToken::authorization`], a header for everybody else.
-//! 4. When something fails there is one [`Error`], whose [`ErrorKind`] says what the crate does about it by itself and
-//!    what is left to you.
+//! 1. [`ClientAuth`] is the client authentication method, with a [`Credential`]: a value, or where to read it.
+//! 2. [`ClientCredentials`] is the source of tokens, made by one builder that `build()` checks as a whole. Start from the token
+//!    endpoint, the issuer ([`Issuer`]) or the API ([`ProtectedResource`]).
+//! 3. There are three ways to attach the token: [`BearerAuth`] as a middleware of reqwest-middleware, [`BearerAuth`] as a layer
+//!    of tower, and [`AccessToken::authorization`], a header for any other client.
+//! 4. When something fails there is one [`Error`]. Its [`ErrorKind`] says whether the crate retries on its own, and what is left
+//!    to you.
 //!
-//! Which authentication method, and how at your provider: the [guide](docs::authentication). One token for all replicas
-//! of a service: [another one](docs::sharing).
-//! Thousands of tenants in a process, quotas and fleets: the [guide to them](docs::tenants).
+//! A source of your own takes part, too: implement [`TokenSource`], or wrap a closure by [`source_fn`], and put [`Cached`] around
+//! it.
 //!
-//! A source of your own takes part too: implement [`TokenSource`], or wrap a closure by [`source_fn`], and put
-//! [`Cached`] around it.
+//! # Guides
 //!
-//! # Is the token there? A readiness check
-//!
-//! ```
-//! use client_credentials::{Error, TokenSource};
-//!
-//! /// For the readiness probe of an orchestrator: asks nobody while a token is at hand.
-//! async fn ready(tokens: &dyn TokenSource) -> Result<(), Error> {
-//!     tokens.token().await.map(drop)
-//! }
-//! ```
+//! | guide | what it is about |
+//! |---|---|
+//! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
+//! | [quirks](docs::quirks) | what real authorization servers do, and what this crate does about it |
+//! | [sharing](docs::sharing) | one token for a fleet, through Redis or files |
+//! | [tenants](docs::tenants) | thousands of tenants in one process, quotas, fleets |
+//! | [possession](docs::possession) | sender-constrained tokens, which are useless to a thief |
+//! | [performance](docs::performance) | what a token costs |
 //!
 //! # Features
 //!
 //! | feature | default | without it |
 //! |---|---|---|
 //! | `rustls` | yes | TLS is what you enable on `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
-//! | `middleware` | yes | no `Middleware` for reqwest-middleware, three crates fewer |
+//! | `reqwest-middleware` | yes | no `Middleware` for reqwest-middleware, three crates fewer |
 //! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
 //! | `dpop` | no | no tokens that are bound to a key (RFC 9449); brings `jwt`, and no further crates |
 //! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
-//! | `pool` | no | no [`TokenPool`](docs::tenants): a source for each tenant is yours to keep |
-//! | `test-util` | no | no `ManualClock` for tests of yours |
-//! | `tracing` | no | outages, recoveries and suspicious answers are told to nobody |
+//! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
+//! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
+//! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
 //!
 //! # Secrets
 //!
-//! Client secrets and tokens are wiped from our own memory when they are dropped (the HTTP and TLS stacks keep copies
-//! of what they send), never shown by `Debug`, never part of an error or an event, and sent to no host but the token
-//! endpoint and the configured origins. `https` is demanded, redirects of the token endpoint are not followed.
+//! Client secrets and tokens are wiped from this crate's memory when they are dropped (the HTTP and TLS libraries keep copies of
+//! what they send). They are never shown by `Debug`, never part of an error or an event, and sent to no host but the token
+//! endpoint and the configured origins. `https` is required, redirects of the token endpoint are not followed.
 //!
 //! [RFC 6749 section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 #![cfg_attr(
@@ -118,6 +118,7 @@ pub mod hostile;
 mod json;
 mod lock;
 mod metadata;
+mod observer;
 mod once;
 #[cfg(feature = "pool")]
 mod pool;
@@ -130,6 +131,8 @@ mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod tls_identity;
 mod token;
 
@@ -140,12 +143,13 @@ pub use bearer::BearerAuth;
 pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
-pub use cache::{CachePolicy, Cached, Fetches};
+pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
 pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 pub use client_credentials::{
-    ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server,
+    AssertedGrant, ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, JwtBearer, ProtectedResource,
+    Server, TokenExchange,
 };
 #[cfg(any(test, feature = "test-util"))]
 pub use clock::ManualClock;
@@ -156,6 +160,7 @@ pub use error::{Error, ErrorKind, OAuthError};
 pub use exchange::Limits;
 pub use future::TokenFuture;
 pub use grant::Quota;
+pub use observer::{Event, FetchCause, Observer};
 #[cfg(feature = "pool")]
 pub use pool::{PoolPolicy, Pooled, PooledSource, TokenPool};
 pub use reqwest;

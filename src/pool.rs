@@ -14,7 +14,6 @@ use quick_cache::sync::Cache;
 use quick_cache::{Lifecycle, UnitWeighter};
 
 use crate::cache::Cached;
-use crate::client_credentials::ClientCredentials;
 use crate::clock::Clock;
 use crate::contained::{Panicked, contained};
 use crate::error::{Error, ErrorKind};
@@ -140,22 +139,14 @@ impl Default for PoolPolicy {
 /// source of your own. Sealed: a pool has to know whether a fetch is under way, which it must not end.
 pub trait Pooled: TokenSource + sealed::Fetching {}
 
-impl Pooled for ClientCredentials {}
 impl<S: TokenSource + 'static> Pooled for Cached<S> {}
 
-mod sealed {
+pub(crate) mod sealed {
     use crate::cache::Cached;
-    use crate::client_credentials::ClientCredentials;
     use crate::source::TokenSource;
 
     pub trait Fetching {
         fn is_fetching(&self) -> bool;
-    }
-
-    impl Fetching for ClientCredentials {
-        fn is_fetching(&self) -> bool {
-            self.is_fetching()
-        }
     }
 
     impl<S: TokenSource + 'static> Fetching for Cached<S> {
@@ -393,6 +384,25 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     S: Pooled + 'static,
 {
+    /// A token that may be used now; the source is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, and of the closure that makes it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the wait. The fetch goes on.
+    #[inline]
+    pub fn token(&self) -> TokenFuture<'_> {
+        self.pool.token_of(&self.key)
+    }
+
+    /// The API refused `token`; see [`TokenSource::reject`].
+    pub fn reject(&self, token: &AccessToken) {
+        self.pool.reject_of(&self.key, token);
+    }
+
     /// What `look` finds out about the source itself, such as its
     /// [`quota`](crate::ClientCredentials::quota); `None` if there is none at present.
     pub fn inspect<R>(&self, look: impl FnOnce(&S) -> R) -> Option<R> {
@@ -409,11 +419,11 @@ where
 {
     #[inline]
     fn token(&self) -> TokenFuture<'_> {
-        self.pool.token_of(&self.key)
+        self.token()
     }
 
     fn reject(&self, token: &AccessToken) {
-        self.pool.reject_of(&self.key, token);
+        self.reject(token);
     }
 }
 

@@ -64,6 +64,8 @@ pub(crate) struct Terms {
     pub(crate) scope: Option<Box<str>>,
     pub(crate) extra: Map<String, Value>,
     pub(crate) holder: Holder,
+    /// It came from a shared store.
+    pub(crate) from_store: bool,
 }
 
 /// Who alone can use a token.
@@ -168,6 +170,10 @@ impl AccessToken {
 
     pub(crate) fn lifetime(&self) -> Option<Duration> {
         self.0.grant.terms.lifetime
+    }
+
+    pub(crate) fn is_from_store(&self) -> bool {
+        self.0.grant.terms.from_store
     }
 
     /// `Bearer` or `DPoP`.

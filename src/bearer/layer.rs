@@ -24,7 +24,6 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The service that [`BearerAuth`] makes of another one.
 ///
 /// Its error is a boxed one: [`Error::find`] tells whether it is ours.
-#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub struct BearerService<S: 'static, I> {
     inner: I,
     shared: Arc<Shared<S, I>>,
@@ -37,7 +36,6 @@ struct Shared<S: 'static, I> {
     spare: Mutex<I>,
 }
 
-#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 impl<S, I: Clone> Layer<I> for BearerAuth<S> {
     type Service = BearerService<S, I>;
 
@@ -98,7 +96,6 @@ where
 
 pin_project! {
     /// The answer to a request of a [`BearerService`].
-    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct BearerFuture<S, I: Service<Q>, Q: Outgoing> where S: Choice, S: 'static {
         #[pin]

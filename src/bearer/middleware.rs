@@ -8,7 +8,6 @@ use super::reqwest::answer;
 use super::trip::Trip;
 use super::{BearerAuth, Choice};
 
-#[cfg_attr(docsrs, doc(cfg(feature = "reqwest-middleware")))]
 #[async_trait::async_trait]
 impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {

@@ -164,7 +164,6 @@ impl<S: Choice + 'static> BearerAuth<S> {
     /// How to copy a body of type `B` before it is sent (tower), so that its request can be repeated. May be called
     /// for several types.
     #[cfg(feature = "tower")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
         Arc::make_mut(&mut self.policy).copies.push(Arc::new(copy));
         self

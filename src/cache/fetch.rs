@@ -15,19 +15,9 @@ use crate::clock::{Clock, Moment};
 use crate::contained::{Panicked, contained};
 use crate::error::{Error, ErrorKind};
 use crate::future::TokenFuture;
+use crate::observer::FetchCause;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
-
-/// Why a fetch starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// There is no usable token.
-    Cold,
-    /// The token is due.
-    Refresh,
-    /// The API refused the token.
-    Rejection,
-}
 
 /// How many fetches a source has started, by cause.
 ///
@@ -60,9 +50,16 @@ pub(crate) struct Fetch {
     pub(crate) runtime: Id,
     pub(crate) task: AbortHandle,
     pub(crate) beat_every: Duration,
+    pub(crate) cause: FetchCause,
+    pub(crate) started: Moment,
 }
 
 impl Fetch {
+    /// From its start until now.
+    pub(crate) fn duration(&self, now: Moment) -> Duration {
+        now.mono().saturating_sub(self.started.mono())
+    }
+
     /// Whether its task runs: it started a moment ago, or two heartbeats have not been missed yet.
     pub(crate) fn is_driven(&self, now: Moment) -> bool {
         now.mono() < self.silent_at()

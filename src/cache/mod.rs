@@ -6,10 +6,12 @@ mod report;
 mod schedule;
 mod slots;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
+use crate::observer::{Observer, Observers};
 use crate::runtime::{Runtime, value_of};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
@@ -31,6 +34,7 @@ pub use policy::CachePolicy;
 pub(crate) use schedule::Schedule;
 use slots::Slots;
 use state::{Answer, State};
+pub use status::{Readiness, Status, TokenState};
 
 /// Makes any source a dependable one: its token is fetched once, kept, refreshed before it expires, shared by all.
 ///
@@ -77,6 +81,9 @@ struct Core<S> {
     /// Held for a few instructions, never across an await, and never while code of a user runs.
     state: Lock<State>,
     source: Arc<S>,
+    observers: Observers,
+    /// Calls that returned an error since the last recovery.
+    failed_calls: AtomicU64,
 }
 
 impl<S: TokenSource + 'static> Cached<S> {
@@ -85,7 +92,7 @@ impl<S: TokenSource + 'static> Cached<S> {
         Cached::assemble(Arc::new(source), CachePolicy::new(), Clock::System, fastrand::Rng::new())
     }
 
-    /// An empty cache around `source`.
+    /// An empty cache around `source`, with other numbers than the default ones.
     ///
     /// # Errors
     ///
@@ -97,6 +104,15 @@ impl<S: TokenSource + 'static> Cached<S> {
             return Err(Error::of(ErrorKind::Configuration, text));
         }
         Ok(Cached::assemble(Arc::new(source), policy, Clock::System, fastrand::Rng::new()))
+    }
+
+    /// Names the source in events, metrics and its [`status`](Self::status), and sends its events to `observer`, too. The cache is
+    /// empty again: call it before the handle is cloned.
+    pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
+        let observers = Observers::new(name.into(), vec![Arc::new(observer)]);
+        let policy = self.0.state.lock().policy().clone();
+        let (source, clock) = (Arc::clone(&self.0.source), self.0.clock.clone());
+        Cached::watched(source, policy, clock, fastrand::Rng::new(), observers)
     }
 
     /// Uses this clock instead of the system clock (feature `test-util`). The cache is empty again.
@@ -151,8 +167,47 @@ impl<S: TokenSource + 'static> TokenSource for Cached<S> {
 
 impl<S: TokenSource + 'static> Cached<S> {
     pub(crate) fn assemble(source: Arc<S>, policy: CachePolicy, clock: Clock, random: fastrand::Rng) -> Self {
+        Cached::watched(source, policy, clock, random, Observers::unnamed("source"))
+    }
+
+    pub(crate) fn watched(
+        source: Arc<S>,
+        policy: CachePolicy,
+        clock: Clock,
+        random: fastrand::Rng,
+        observers: Observers,
+    ) -> Self {
         let state = Lock::new(State::new(policy, random));
-        Cached(Arc::new(Core { slots: Slots::new(), clock, state, source }))
+        let failed_calls = AtomicU64::new(0);
+        Cached(Arc::new(Core { slots: Slots::new(), clock, state, source, observers, failed_calls }))
+    }
+
+    /// The state of the token and of the fetches, without I/O and without waiting.
+    pub fn status(&self) -> Status {
+        let status = self.0.state.lock().status(self.0.clock.now());
+        Status { name: self.0.observers.name().to_owned(), ..status }
+    }
+
+    /// Waits for a token, at most this long: for start-up, before a service reports that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token); of kind [`ErrorKind::Transport`] when the time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`token`](Self::token).
+    pub async fn ready(&self, timeout: Duration) -> Result<(), Error> {
+        if let Some(result) = self.token().now_or_never() {
+            return result.map(drop);
+        }
+        match tokio::time::timeout(timeout, self.token()).await {
+            Ok(result) => result.map(drop),
+            Err(_) => {
+                let text = format!("no token within {timeout:?}; {}", self.status());
+                Err(Error::of(ErrorKind::Transport, text).transient())
+            }
+        }
     }
 
     /// How many fetches were started, and why.
@@ -160,8 +215,45 @@ impl<S: TokenSource + 'static> Cached<S> {
         self.0.state.lock().counts()
     }
 
+    /// Waits until no fetch is under way (feature `test-util`): for a test, before it advances the clock.
+    ///
+    /// A refresh in the background takes its time, but no time of a [`ManualClock`](crate::ManualClock). To a cache whose clock is
+    /// advanced meanwhile it looks like a fetch that nobody drives any more, and is replaced by another one.
+    ///
+    /// ```
+    /// use client_credentials::testing::FakeTokens;
+    /// use client_credentials::{Cached, ManualClock};
+    /// use std::time::Duration;
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let clock = ManualClock::new();
+    /// let fake = FakeTokens::lasting(Duration::from_secs(3600)).clock(&clock);
+    /// let tokens = Cached::new(fake.clone()).clock(&clock);
+    /// tokens.token().await?;
+    /// clock.advance(Duration::from_secs(3500));
+    /// tokens.token().await?; // starts a refresh
+    /// tokens.settled().await; // which is over now
+    /// assert_eq!(fake.calls(), 2);
+    /// # Ok::<(), client_credentials::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "test-util")]
+    pub async fn settled(&self) {
+        while self.is_fetching() {
+            let completion = self.0.state.lock().completion();
+            if let Some(mut completion) = completion {
+                // An error is that it is over.
+                let _ = completion.changed().await;
+            }
+            // It has completed, or was taken over: its task ends as soon as it runs.
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Whether a fetch is under way: dropping the last handle would end it.
-    #[cfg(feature = "pool")]
+    #[cfg(any(feature = "pool", feature = "test-util"))]
     pub(crate) fn is_fetching(&self) -> bool {
         self.0.state.lock().tasks().any(|task| !task.is_finished())
     }
@@ -172,7 +264,10 @@ impl<S: TokenSource + 'static> Cached<S> {
         let now = self.0.clock.now();
         match self.0.with_state(|state| self.0.ask(state, now, None)) {
             Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
-            Answer::Fail(error) => TokenFuture::ready(Err(error)),
+            Answer::Fail(error) => {
+                self.0.fails();
+                TokenFuture::ready(Err(error))
+            }
             // The runtime is looked up when the future is polled: `block_on(source.token())` calls us outside of it.
             Answer::UseAndRefresh(_) | Answer::Drive(..) | Answer::Fetch | Answer::Wait(..) => {
                 TokenFuture::new(self.obtain())
@@ -184,11 +279,19 @@ impl<S: TokenSource + 'static> Cached<S> {
         let mut progress = Progress::default();
         loop {
             match self.step(&mut progress) {
-                Step::Done(result) => return result,
+                Step::Done(result) => {
+                    if result.is_err() {
+                        self.0.fails();
+                    }
+                    return result;
+                }
                 Step::Yield => tokio::task::yield_now().await,
                 Step::Wait(completion, limit) => {
                     progress.yielded = false;
                     if let Some(result) = value_of(completion, limit).await {
+                        if result.is_err() {
+                            self.0.fails();
+                        }
                         return result;
                     }
                 }
@@ -277,7 +380,7 @@ impl<S: TokenSource + 'static> Cached<S> {
             timeout: state.policy().fetch_timeout,
             refused: state.refused().cloned(),
         };
-        let beat_every = plan.beat_every;
+        let (beat_every, cause) = (plan.beat_every, state.cause(now));
         state.start(now, |number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
             let task = runtime.spawn(async move {
@@ -295,6 +398,8 @@ impl<S: TokenSource + 'static> Cached<S> {
                 runtime: runtime.id(),
                 task: task.abort_handle(),
                 beat_every,
+                cause,
+                started: now,
             }
         });
         completion
@@ -332,9 +437,16 @@ impl<S> Core<S> {
         let reports = state.take_reports();
         drop(state);
         for report in reports {
-            report.emit();
+            report.emit(&self.observers, || self.failed_calls.swap(0, Ordering::Relaxed));
         }
         result
+    }
+
+    /// A call returns an error.
+    #[cold]
+    fn fails(&self) {
+        self.failed_calls.fetch_add(1, Ordering::Relaxed);
+        self.with_state(|state| state.note_unusable(self.clock.now()));
     }
 
     /// Asks, and gives this thread a lease on what may be used for a while.

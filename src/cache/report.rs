@@ -1,59 +1,65 @@
-//! What the state machine has to tell an operator: collected under its lock, told outside of it, since a `tracing`
-//! subscriber is code of the user.
+//! What the state machine has to report: collected under its lock, emitted without it, since an observer is user code.
 
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::event::event;
+use crate::observer::{Event, FetchCause, Observers};
 
 #[derive(Debug)]
 pub(crate) enum Report {
-    Started {
-        fetch: u64,
+    Started(FetchCause),
+    Fetched {
+        cause: FetchCause,
+        duration: Duration,
+        expires_in: Option<Duration>,
+        from_store: bool,
     },
-    /// The first failure in a row; those that follow say nothing new.
-    Failed {
+    FetchFailed {
+        cause: FetchCause,
+        duration: Duration,
         error: Error,
-        usable: bool,
+        consecutive: u32,
+    },
+    Failing {
+        error: Error,
+        token_usable: bool,
+        failing_for: Duration,
     },
     Recovered {
+        failing_for: Duration,
         failed_fetches: u32,
     },
-    Refused,
-    NoLifetime {
-        assumed: Duration,
+    Rejected {
+        honored: bool,
     },
-    DeadOnArrival,
-    /// Nothing to tell: an error may have a value of the user inside, whose `Drop` is code of the user.
-    Forgotten(#[expect(dead_code, reason = "dropped with the note")] Error),
+    UnusualLifetime {
+        assumed: Option<Duration>,
+    },
+    /// Nothing to report: an error may hold a value of the user, whose `Drop` is user code.
+    Forgotten(#[expect(dead_code, reason = "dropped with the report")] Error),
 }
 
 impl Report {
-    pub(crate) fn emit(self) {
+    /// `failed_calls` takes how many calls have failed since the last recovery.
+    pub(crate) fn emit(self, observers: &Observers, failed_calls: impl FnOnce() -> u64) {
         match self {
-            Report::Started { fetch: _fetch } => {
-                event!(debug, fetch = _fetch, "fetching an access token")
+            Report::Started(cause) => observers.emit(&Event::FetchStarted { cause }),
+            Report::Fetched { cause, duration, expires_in, from_store } => {
+                observers.emit(&Event::Fetched { cause, duration, expires_in, from_store });
             }
-            Report::Failed { error: _error, usable: _usable } => event!(
-                warn,
-                error = %format_args!("{_error:#}"),
-                kind = ?_error.kind(),
-                token_still_usable = _usable,
-                "an access token could not be fetched"
-            ),
-            Report::Recovered { failed_fetches: _count } => {
-                event!(info, failed_fetches = _count, "access tokens can be fetched again");
+            Report::FetchFailed { cause, duration, error, consecutive } => {
+                observers.emit(&Event::FetchFailed { cause, duration, error: &error, consecutive });
             }
-            Report::Refused => {
-                event!(debug, "the API refused an access token; another one is fetched when it is asked for")
+            Report::Failing { error, token_usable, failing_for } => {
+                observers.emit(&Event::Failing { error: &error, token_usable, failing_for });
             }
-            Report::NoLifetime { assumed: _assumed } => {
-                event!(warn, assumed = ?_assumed, "the authorization server states no lifetime of its tokens");
+            Report::Recovered { failing_for, failed_fetches } => {
+                let failed_calls = failed_calls();
+                observers.emit(&Event::Recovered { failing_for, failed_fetches, failed_calls });
             }
+            Report::Rejected { honored } => observers.emit(&Event::Rejected { honored }),
+            Report::UnusualLifetime { assumed } => observers.emit(&Event::UnusualLifetime { assumed }),
             Report::Forgotten(_) => {}
-            Report::DeadOnArrival => {
-                event!(warn, "the authorization server issues tokens that are expired on arrival: they are not cached");
-            }
         }
     }
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 use tokio::runtime::Id;
 use tokio::task::AbortHandle;
 
-use super::fetch::{Cause, Completed, Completion, Fetch, Fetches, Outcome};
+use super::fetch::{Completed, Completion, Fetch, Fetches, Outcome};
 use super::policy::CachePolicy;
 use super::report::Report;
 use super::schedule::Schedule;
+use super::status::{Status, TokenState};
 use crate::backoff::{SHORTEST, early};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind};
+use crate::observer::FetchCause;
 use crate::token::AccessToken;
 
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct State {
     /// How many have started: the number of the last one.
     fetches: u64,
     counts: Fetches,
+    rejections: u64,
     /// A runtime without timers, and when that was found.
     unfit: Option<(Id, &'static str, Moment)>,
     random: fastrand::Rng,
@@ -42,6 +45,8 @@ struct Current {
     unusable_at: Moment,
     /// The server insisted on this value after a rejection: nothing better is to be had, and it is not rejected again.
     insisted: bool,
+    /// Why it was fetched.
+    cause: FetchCause,
 }
 
 #[derive(Debug)]
@@ -73,7 +78,12 @@ struct Setback {
     /// `None`: the server answered, with the token that we have (WSO2, Marketo).
     error: Option<Error>,
     count: u32,
+    /// The last one.
     since: Moment,
+    /// The first one in a row.
+    first: Moment,
+    /// It was reported that there is no usable token.
+    reported_unusable: bool,
     draw: f64,
 }
 
@@ -112,6 +122,7 @@ impl State {
             setback: None,
             fetches: 0,
             counts: Fetches::default(),
+            rejections: 0,
             unfit: None,
             random,
             warned: Warned::default(),
@@ -181,21 +192,22 @@ impl State {
     }
 
     /// Why a fetch starts now; for one that takes over, it is why the one before did.
-    pub(crate) fn cause(&self, now: Moment) -> Cause {
+    pub(crate) fn cause(&self, now: Moment) -> FetchCause {
         match self.usable(now) {
-            Some(_) => Cause::Refresh,
-            None if self.refused.is_some() => Cause::Rejection,
-            None => Cause::Cold,
+            Some(_) => FetchCause::Refresh,
+            None if self.refused.is_some() => FetchCause::Rejection,
+            None => FetchCause::Cold,
         }
     }
 
     /// A fetch started. One that was under way before is taken over: should it complete after all, it is late; if it
     /// has not even started, it never will.
     pub(crate) fn start(&mut self, now: Moment, fetch: impl FnOnce(u64) -> Fetch) {
-        match self.cause(now) {
-            Cause::Cold => self.counts.cold += 1,
-            Cause::Refresh => self.counts.refresh += 1,
-            Cause::Rejection => self.counts.after_rejection += 1,
+        let cause = self.cause(now);
+        match cause {
+            FetchCause::Cold => self.counts.cold += 1,
+            FetchCause::Refresh => self.counts.refresh += 1,
+            FetchCause::Rejection => self.counts.after_rejection += 1,
         }
         self.fetches += 1;
         let fetch = fetch(self.fetches);
@@ -205,7 +217,13 @@ impl State {
             Some(old) => old.task.abort(),
             None => {}
         }
-        self.reports.push(Report::Started { fetch: self.fetches });
+        self.reports.push(Report::Started(cause));
+    }
+
+    /// Of the fetch under way.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn completion(&self) -> Option<Completion> {
+        self.fetch.as_ref().map(|fetch| fetch.completion.clone())
     }
 
     /// The tasks that serve nobody once the last handle is dropped.
@@ -220,19 +238,17 @@ impl State {
 
     /// A fetch completes. Returns what those who waited for it get; `None`: they ask again.
     pub(crate) fn complete(&mut self, number: u64, outcome: Outcome, now: Moment) -> Completed {
-        let late = self.fetch.as_ref().is_none_or(|fetch| fetch.number != number);
-        if !late {
-            self.fetch = None;
-        }
-        match outcome {
-            Outcome::Token(token) => self.arrived(number, token, late, now),
+        // A late one was taken over.
+        let fetch = self.fetch.take_if(|fetch| fetch.number == number);
+        match (outcome, fetch) {
+            (Outcome::Token(token), fetch) => self.arrived(number, token, fetch.as_ref(), now),
             // A newer fetch knows better.
-            Outcome::Failed(error) if late => {
+            (Outcome::Failed(error), None) => {
                 self.reports.push(Report::Forgotten(error));
                 None
             }
-            Outcome::Failed(error) => {
-                self.set_back(Some(error.clone()), now);
+            (Outcome::Failed(error), Some(fetch)) => {
+                self.set_back(Some((error.clone(), &fetch)), now);
                 // A late completion may have filled the slot while they waited.
                 match self.usable(now) {
                     None => Some(Err(error)),
@@ -242,7 +258,8 @@ impl State {
         }
     }
 
-    fn arrived(&mut self, number: u64, token: AccessToken, late: bool, now: Moment) -> Completed {
+    fn arrived(&mut self, number: u64, token: AccessToken, fetch: Option<&Fetch>, now: Moment) -> Completed {
+        let late = fetch.is_none();
         let refused = self.refused.as_ref().filter(|refused| refused.token.same_value(&token));
         let (token, insisted) = match (refused, &self.current) {
             // It started before the rejection, so that it cannot be the server's answer to it.
@@ -253,15 +270,21 @@ impl State {
             }
             (None, _) => (token, false),
         };
-        let arrival = self.schedule(token, insisted);
+        let cause = fetch.map_or(FetchCause::Cold, |fetch| fetch.cause);
+        let arrival = self.schedule(token, insisted, cause);
         if late && (self.usable(now).is_some() || arrival.unusable_at.reached(now)) {
             return None;
+        }
+        if let Some(fetch) = fetch {
+            let (duration, expires_in) = (fetch.duration(now), arrival.token.lifetime());
+            let from_store = arrival.token.is_from_store();
+            self.reports.push(Report::Fetched { cause, duration, expires_in, from_store });
         }
         if arrival.unusable_at.reached(now) {
             // For those who waited only (`expires_in: 0`).
             self.set_back(None, now);
             if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
-                self.reports.push(Report::DeadOnArrival);
+                self.reports.push(Report::UnusualLifetime { assumed: None });
             }
             return Some(Ok(arrival.token));
         }
@@ -274,7 +297,7 @@ impl State {
         self.current = Some(arrival);
         self.refused = None;
         if gained {
-            self.recover();
+            self.recover(now);
         } else {
             self.set_back(None, now);
         }
@@ -286,11 +309,13 @@ impl State {
     pub(crate) fn reject(&mut self, token: &AccessToken, now: Moment) -> bool {
         let current = self.usable(now).filter(|current| current.token.id() == token.id() && !current.insisted);
         if current.is_none() || !self.allowance.take(&self.policy, now) {
+            self.reports.push(Report::Rejected { honored: false });
             return false;
         }
+        self.rejections += 1;
         let during = self.fetch.as_ref().map(|fetch| fetch.number);
         self.refused = self.current.take().map(|current| Refused { token: current.token, during });
-        self.reports.push(Report::Refused);
+        self.reports.push(Report::Rejected { honored: true });
         true
     }
 
@@ -308,6 +333,38 @@ impl State {
         self.unfit = Some((runtime, why, now));
     }
 
+    /// All there is to say, without its name.
+    pub(crate) fn status(&self, now: Moment) -> Status {
+        let usable = self.usable(now);
+        let is_due = usable.is_some_and(|current| current.refresh_at.reached(now));
+        let failure = self.setback.as_ref().filter(|setback| setback.error.is_some());
+        let state = match (usable, &self.current) {
+            (Some(_), _) if is_due && self.fetch.as_ref().is_some_and(|fetch| !fetch.is_gone()) => {
+                TokenState::Refreshing
+            }
+            (Some(_), _) if failure.is_some() => TokenState::Failing,
+            (Some(_), _) if is_due => TokenState::Due,
+            (Some(_), _) => TokenState::Fresh,
+            (None, Some(_)) => TokenState::Expired,
+            (None, None) => TokenState::Empty,
+        };
+        let at = |moment: Moment| std::time::SystemTime::UNIX_EPOCH.checked_add(moment.wall());
+        let current = self.current.as_ref();
+        Status {
+            name: String::new(),
+            state,
+            cause: current.map(|current| current.cause),
+            from_store: current.is_some_and(|current| current.token.is_from_store()),
+            expires_at: current.and_then(|current| current.token.expires_at()),
+            refresh_at: current.and_then(|current| at(current.refresh_at)),
+            failing_since: failure.and_then(|failure| at(failure.first)),
+            consecutive_failures: failure.map_or(0, |failure| failure.count),
+            last_error: failure.and_then(|failure| failure.error.clone()),
+            next_attempt: failure.and_then(|_| at(self.pause(usable.is_some())?)),
+            rejections: self.rejections,
+        }
+    }
+
     /// fresh, due, expired or empty: for `Debug`.
     pub(crate) fn name(&self, now: Moment) -> &'static str {
         match (self.usable(now), &self.current) {
@@ -322,10 +379,10 @@ impl State {
         self.current.as_ref().filter(|current| !current.unusable_at.reached(now))
     }
 
-    fn schedule(&mut self, token: AccessToken, insisted: bool) -> Current {
+    fn schedule(&mut self, token: AccessToken, insisted: bool, cause: FetchCause) -> Current {
         let lifetime = token.lifetime().unwrap_or_else(|| {
             if !std::mem::replace(&mut self.warned.lifetime, true) {
-                self.reports.push(Report::NoLifetime { assumed: self.policy.default_lifetime });
+                self.reports.push(Report::UnusualLifetime { assumed: Some(self.policy.default_lifetime) });
             }
             self.policy.default_lifetime
         });
@@ -336,35 +393,61 @@ impl State {
             refresh_at: received.plus(schedule.refresh),
             unusable_at: received.plus(schedule.unusable),
             insisted,
+            cause,
         }
     }
 
-    fn set_back(&mut self, error: Option<Error>, now: Moment) {
-        let failed_before = self.setback.as_ref().is_some_and(|setback| setback.error.is_some());
+    /// A fetch failed, or (`None`) brought nothing new.
+    fn set_back(&mut self, failure: Option<(Error, &Fetch)>, now: Moment) {
         // Failures, and answers that bring nothing new, are counted apart.
-        let count = match &self.setback {
-            Some(setback) if failed_before == error.is_some() => setback.count.saturating_add(1),
-            _ => 1,
+        let goes_on = self.setback.as_ref().is_some_and(|setback| setback.error.is_some() == failure.is_some());
+        let before = self.setback.take();
+        let (count, first, mut reported_unusable) = match &before {
+            Some(before) if goes_on => (before.count.saturating_add(1), before.first, before.reported_unusable),
+            _ => (1, now, false),
         };
-        self.recover_unless(failed_before && error.is_some());
-        if let Some(error) = error.clone().filter(|_| !failed_before) {
-            let usable = self.usable(now).is_some();
-            self.reports.push(Report::Failed { error, usable });
+        if let Some((error, fetch)) = &failure {
+            let (cause, duration) = (fetch.cause, fetch.duration(now));
+            self.reports.push(Report::FetchFailed { cause, duration, error: error.clone(), consecutive: count });
+            let token_usable = self.usable(now).is_some();
+            let kind_before =
+                before.as_ref().filter(|_| goes_on).and_then(|before| before.error.as_ref()).map(Error::kind);
+            let news = kind_before != Some(error.kind()) || !token_usable && !reported_unusable;
+            if news {
+                let failing_for = now.mono().saturating_sub(first.mono());
+                self.reports.push(Report::Failing { error: error.clone(), token_usable, failing_for });
+            }
+            reported_unusable |= !token_usable;
         }
-        self.setback = Some(Setback { error, count, since: now, draw: self.random.f64() });
+        match before {
+            Some(before) if goes_on => self.reports.extend(before.error.map(Report::Forgotten)),
+            before => self.recovered(before, now),
+        }
+        let error = failure.map(|(error, _)| error);
+        self.setback = Some(Setback { error, count, since: now, first, reported_unusable, draw: self.random.f64() });
+    }
+
+    /// A caller gets no token: that was not reported if the token expired during a pause.
+    pub(crate) fn note_unusable(&mut self, now: Moment) {
+        if let Some(Setback { error: Some(error), reported_unusable: reported @ false, first, .. }) = &mut self.setback
+        {
+            *reported = true;
+            let failing_for = now.mono().saturating_sub(first.mono());
+            self.reports.push(Report::Failing { error: error.clone(), token_usable: false, failing_for });
+        }
     }
 
     /// The setback is over.
-    fn recover(&mut self) {
-        self.recover_unless(false);
+    fn recover(&mut self, now: Moment) {
+        let before = self.setback.take();
+        self.recovered(before, now);
     }
 
-    fn recover_unless(&mut self, goes_on: bool) {
-        if let Some(Setback { error: Some(error), count, .. }) = self.setback.take() {
+    fn recovered(&mut self, before: Option<Setback>, now: Moment) {
+        if let Some(Setback { error: Some(error), count, first, .. }) = before {
             self.reports.push(Report::Forgotten(error));
-            if !goes_on {
-                self.reports.push(Report::Recovered { failed_fetches: count });
-            }
+            let failing_for = now.mono().saturating_sub(first.mono());
+            self.reports.push(Report::Recovered { failing_for, failed_fetches: count });
         }
     }
 

@@ -260,7 +260,7 @@ impl ClientAuth {
     /// Authenticates the client by what was just read, to this issuer.
     #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
     pub(crate) async fn prove(&self, evidence: &Evidence, issuer: Option<&str>, now: Moment) -> Result<Proof, Error> {
-        let id = self.client_id.as_ref().map(|id| ("client_id", Zeroizing::new(id.clone())));
+        let id = self.client_id.as_ref().map(|id| ("client_id".into(), Zeroizing::new(id.clone())));
         let mut proof = Proof::default();
         match (&self.method, evidence) {
             (Method::Basic { encoded, .. }, Evidence::Secret(secret)) => {
@@ -274,7 +274,7 @@ impl ClientAuth {
                 proof.params.extend(id);
                 proof.echoes = echoes(secret);
                 let secret = Zeroizing::new(secret.expose_secret().to_owned());
-                proof.params.push(("client_secret", secret));
+                proof.params.push(("client_secret".into(), secret));
             }
             (Method::Assertion { kind, .. }, Evidence::Secret(assertion)) => {
                 proof.params.extend(id);

@@ -1,5 +1,6 @@
 //! What proves the client in one attempt: as it was read, and as the request carries it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -25,7 +26,7 @@ pub(crate) enum Evidence {
 #[derive(Default)]
 pub(crate) struct Proof {
     pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) params: Vec<(&'static str, Zeroizing<String>)>,
+    pub(crate) params: Vec<(Cow<'static, str>, Zeroizing<String>)>,
     /// The forms in which a server that echoes the request could send what is secret in it back.
     pub(crate) echoes: Vec<SecretString>,
 }
@@ -55,12 +56,19 @@ impl Evidence {
 }
 
 impl Proof {
+    /// Another parameter whose value is secret.
+    pub(crate) fn add_secret(&mut self, name: &str, secret: &SecretString) {
+        self.echoes.extend(echoes(secret));
+        let value = Zeroizing::new(secret.expose_secret().to_owned());
+        self.params.push((name.to_owned().into(), value));
+    }
+
     /// RFC 7521 section 4.2.
     pub(super) fn assert(&mut self, assertion: &SecretString, kind: &str) {
         self.echoes.extend(echoes(assertion));
-        self.params.push(("client_assertion_type", Zeroizing::new(kind.to_owned())));
+        self.params.push(("client_assertion_type".into(), Zeroizing::new(kind.to_owned())));
         let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
-        self.params.push(("client_assertion", assertion));
+        self.params.push(("client_assertion".into(), assertion));
     }
 }
 

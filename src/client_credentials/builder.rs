@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::ClientCredentials;
+use super::asserted::AssertedGrant;
 use super::faults::Faults;
 use super::http_client::HttpClient;
 #[cfg(feature = "shared")]
@@ -17,13 +18,15 @@ use crate::address::{host_flaw, is_loopback};
 use crate::cache::{CachePolicy, Cached};
 use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
+use crate::credential::Credential;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
 use crate::grant::response::{Rules, not_bearer};
-use crate::grant::{Grant, Ledger};
+use crate::grant::{Grant, Ledger, SecretParams};
+use crate::observer::{Observer, Observers};
 use crate::once::Once;
 use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
@@ -44,6 +47,9 @@ pub struct ClientCredentialsBuilder {
     pub(super) resources: Vec<String>,
     pub(super) authorization_details: Option<serde_json::Value>,
     pub(super) params: Vec<(String, String)>,
+    pub(super) secrets: SecretParams,
+    pub(super) json_body: bool,
+    fapi: bool,
     pub(super) client_id_in_body: bool,
     pub(super) headers: Vec<Result<(HeaderName, HeaderValue), &'static str>>,
     pub(super) plain_hosts: Vec<String>,
@@ -57,6 +63,8 @@ pub struct ClientCredentialsBuilder {
     #[cfg(feature = "shared")]
     shared: Option<SealedStore>,
     clock: Clock,
+    name: Option<String>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl ClientCredentialsBuilder {
@@ -72,6 +80,9 @@ impl ClientCredentialsBuilder {
             resources: Vec::new(),
             authorization_details: None,
             params: Vec::new(),
+            secrets: SecretParams::default(),
+            json_body: false,
+            fapi: false,
             client_id_in_body: false,
             headers: Vec::new(),
             plain_hosts: Vec::new(),
@@ -85,6 +96,8 @@ impl ClientCredentialsBuilder {
             #[cfg(feature = "shared")]
             shared: None,
             clock: Clock::System,
+            name: None,
+            observers: Vec::new(),
         }
     }
 }
@@ -134,6 +147,32 @@ impl ClientCredentialsBuilder {
     /// Replaces `grant_type=client_credentials`, for servers that use a different grant name (Zoom: `account_credentials`).
     pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
         self.grant_type = grant_type.into();
+        self
+    }
+
+    /// Another parameter whose value is secret: read again for each attempt, wiped, masked in what the server says, and shown by
+    /// nothing.
+    pub fn secret_param(mut self, name: impl Into<String>, value: impl Into<Credential>) -> Self {
+        self.secrets.0.push((name.into(), value.into()));
+        self
+    }
+
+    /// Asks with a token that the client has from elsewhere, by token exchange ([`TokenExchange`](crate::TokenExchange), RFC 8693)
+    /// or as a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
+    ///
+    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed.
+    pub fn grant(mut self, grant: impl Into<AssertedGrant>) -> Self {
+        let AssertedGrant { grant_type, params, secrets } = grant.into();
+        self.grant_type = grant_type.to_owned();
+        self.params.extend(params.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.secrets.0.extend(secrets.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self
+    }
+
+    /// Sends the parameters as a JSON object instead of a form, for token endpoints that take no form (Google STS, OpenAI,
+    /// Anthropic). Default: false.
+    pub fn json_body(mut self, json: bool) -> Self {
+        self.json_body = json;
         self
     }
 
@@ -196,6 +235,14 @@ impl ClientCredentialsBuilder {
         self
     }
 
+    /// Demands what the FAPI 2.0 Security Profile demands of a confidential client: [strict](Self::strict) responses,
+    /// authentication by `private_key_jwt` (PS256, ES256 or EdDSA) or mutual TLS, sender-constrained tokens (DPoP or mutual TLS),
+    /// the issuer as the audience of assertions. `build()` says what is missing. Default: false.
+    pub fn fapi(mut self, fapi: bool) -> Self {
+        self.fapi = fapi;
+        self
+    }
+
     /// Makes a narrower scope than the one asked for an error. By default it is accepted, and
     /// [`AccessToken::scope`](crate::AccessToken::scope) says what was granted.
     pub fn refuse_narrower_scope(mut self, refuse: bool) -> Self {
@@ -243,6 +290,25 @@ impl ClientCredentialsBuilder {
     /// The secret and the tokens are readable to everybody on the way.
     pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
         self.plain_hosts.push(host.into());
+        self
+    }
+}
+
+/// # Operating it
+impl ClientCredentialsBuilder {
+    /// The name of the source in events, metrics, errors and its status: `billing`, say. Without one it is the host of the token
+    /// endpoint and a number.
+    ///
+    /// It becomes a label of metrics: give it few values, and none that is secret.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sends the events of this source to `observer`, in addition to `tracing` and `metrics` where these features are enabled. May
+    /// be called several times.
+    pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
+        self.observers.push(Arc::new(observer));
         self
     }
 }
@@ -331,7 +397,7 @@ impl ClientCredentialsBuilder {
         }
         self.cache.takeover_after.get_or_insert(self.limits.attempt_timeout);
         let rules = Rules {
-            strict: self.strict,
+            strict: self.strict || self.fapi,
             asked_scope: params.scope().map(Into::into),
             refuse_narrower_scope: self.refuse_narrower_scope,
             longest_token: self.limits.max_token_bytes,
@@ -340,6 +406,11 @@ impl ClientCredentialsBuilder {
         };
         #[cfg(feature = "shared")]
         let sharing = self.sharing(&located.first, &params, &headers, &rules);
+        let host = located.first.host_str().unwrap_or_default();
+        let observers = match self.name {
+            Some(name) => Observers::new(name, self.observers),
+            None => Observers::unnamed(host).with(self.observers),
+        };
         let ledger = Arc::new(Ledger::default());
         let reach = Reach { limits: self.limits, named_hosts: located.named_hosts };
         let grant = Grant {
@@ -353,11 +424,14 @@ impl ClientCredentialsBuilder {
             endpoint: located.endpoint,
             auth: self.auth,
             params,
+            secrets: self.secrets,
+            json_body: self.json_body,
             rules,
             #[cfg(feature = "dpop")]
             dpop: self.dpop,
             clock: self.clock.clone(),
             ledger: Arc::clone(&ledger),
+            observers: observers.clone(),
             narrower: Once::default(),
             unlisted: Once::default(),
         };
@@ -368,13 +442,16 @@ impl ClientCredentialsBuilder {
             Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone()),
             None => source,
         };
-        let cached = Cached::assemble(Arc::new(source), self.cache, self.clock, fastrand::Rng::new());
+        let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
         Ok(ClientCredentials::new(cached, ledger))
     }
 
     /// What can be judged field by field.
     fn check(&self, faults: &mut Faults) {
         faults.extend(self.auth.faults(self.server.names_issuer()));
+        if self.fapi {
+            faults.extend(self.fapi_faults());
+        }
         #[cfg(feature = "dpop")]
         if let Some(flaw) = self.dpop.as_ref().and_then(DpopKey::fault) {
             faults.add("dpop", flaw);
@@ -398,6 +475,28 @@ impl ClientCredentialsBuilder {
                 faults.add("shared", "needs to know whose token it is: give ClientAssertion::client_id");
             }
         }
+    }
+
+    /// FAPI 2.0 Security Profile, sections 5.3.3.1 and 5.3.2.1.
+    fn fapi_faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        let mut miss = |flaw: &str| faults.push(("fapi", flaw.to_owned()));
+        let (is_mutual_tls, name) = (self.auth.is_mutual_tls(), self.auth.name());
+        if !is_mutual_tls && name != "private_key_jwt" {
+            miss(&format!("demands private_key_jwt or mutual_tls instead of {name}"));
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(flaw) = self.auth.fapi_flaw() {
+            miss(&flaw);
+        }
+        #[cfg(feature = "dpop")]
+        let is_bound = is_mutual_tls || self.dpop.is_some();
+        #[cfg(not(feature = "dpop"))]
+        let is_bound = is_mutual_tls;
+        if !is_bound {
+            miss("demands sender-constrained tokens: .dpop(..) or mutual_tls");
+        }
+        faults
     }
 
     #[cfg(feature = "shared")]

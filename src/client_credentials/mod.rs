@@ -1,5 +1,6 @@
 //! The main type: a builder that checks everything and assembles the chain, and the handle that it makes.
 
+mod asserted;
 mod builder;
 mod faults;
 mod http_client;
@@ -11,13 +12,16 @@ mod sharing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::cache::{Cached, Fetches};
+use crate::cache::{Cached, Fetches, Status};
 use crate::client_auth::ClientAuth;
+use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::grant::{Ledger, Quota};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
+pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
 pub use http_client::HttpClient;
 pub use server::{Issuer, ProtectedResource, Server};
@@ -84,6 +88,35 @@ impl ClientCredentials {
         self.tokens.reject(token);
     }
 
+    /// The state of the token and of the fetches, without I/O and without waiting: for a health check or a dashboard.
+    ///
+    /// ```
+    /// # fn health(tokens: &client_credentials::ClientCredentials) -> u16 {
+    /// use client_credentials::Readiness;
+    ///
+    /// match tokens.status().readiness() {
+    ///     Readiness::Ready | Readiness::Degraded => 200,
+    ///     _ => 503,
+    /// }
+    /// # }
+    /// ```
+    pub fn status(&self) -> Status {
+        self.tokens.status()
+    }
+
+    /// Waits for a token, at most this long: for start-up, before a service reports that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token); of kind [`Transport`](crate::ErrorKind::Transport) when the time is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`token`](Self::token).
+    pub async fn ready(&self, timeout: Duration) -> Result<(), Error> {
+        self.tokens.ready(timeout).await
+    }
+
     /// How many fetches this source and its clones have started, and why.
     pub fn fetches(&self) -> Fetches {
         self.tokens.fetches()
@@ -94,13 +127,24 @@ impl ClientCredentials {
         self.ledger.requests()
     }
 
+    /// Waits until no fetch is under way, as [`Cached::settled`] does (feature `test-util`).
+    #[cfg(feature = "test-util")]
+    pub async fn settled(&self) {
+        self.tokens.settled().await;
+    }
+
     /// What the token endpoint last said of its limits, with a token or an error; `None` if it never did.
     pub fn quota(&self) -> Option<Quota> {
         self.ledger.quota()
     }
+}
 
-    #[cfg(feature = "pool")]
-    pub(crate) fn is_fetching(&self) -> bool {
+#[cfg(feature = "pool")]
+impl crate::pool::Pooled for ClientCredentials {}
+
+#[cfg(feature = "pool")]
+impl crate::pool::sealed::Fetching for ClientCredentials {
+    fn is_fetching(&self) -> bool {
         self.tokens.is_fetching()
     }
 }

@@ -65,8 +65,10 @@ impl ClientCredentialsBuilder {
     }
 
     fn check_params(&self, faults: &mut Faults) {
+        faults.extend(self.secrets.faults());
         let mut seen = BTreeSet::new();
-        for (name, _) in &self.params {
+        let secrets = self.secrets.0.iter().map(|(name, _)| name);
+        for name in self.params.iter().map(|(name, _)| name).chain(secrets) {
             match name.as_str() {
                 "grant_type" | "scope" | "audience" | "resource" | "authorization_details" => {
                     faults.add("param", format!("{name} has a setter of its own"));
@@ -88,7 +90,9 @@ impl ClientCredentialsBuilder {
         };
         let mut seen = BTreeSet::new();
         for (name, _) in url.query_pairs() {
-            let in_form = params.get(&name).is_some() || self.auth.form_names().contains(&&*name);
+            let in_form = params.get(&name).is_some()
+                || self.secrets.0.iter().any(|(secret, _)| *secret == name)
+                || self.auth.form_names().contains(&&*name);
             if in_form && seen.insert(name.clone()) {
                 let flaw = format!("has {name} in its query, which the form has too: leave it out of the URL");
                 faults.add("token_endpoint", flaw);
@@ -112,12 +116,10 @@ impl ClientCredentialsBuilder {
         for header in &self.headers {
             match header.clone() {
                 Ok((name, _)) if OURS.contains(&name) => faults.add("header", format!("{name} cannot be set here")),
-                Ok((name, value)) if name == CONTENT_TYPE && !is_form(&value) => {
+                Ok((name, value)) if name == CONTENT_TYPE && !self.is_body(&value) => {
                     let label = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                    faults.add(
-                        "header",
-                        format!("content-type {label:?} is not what is sent, a form; json_body(true) sends JSON under its own type"),
-                    );
+                    let sent = if self.json_body { "JSON, under its own type" } else { "a form; json_body(true) sends JSON" };
+                    faults.add("header", format!("content-type {label:?} is not what is sent, {sent}"));
                 }
                 Ok((name, mut value)) => {
                     // It may be an API key of a gateway.
@@ -131,10 +133,13 @@ impl ClientCredentialsBuilder {
         }
         headers
     }
-}
 
-/// With or without parameters, such as a charset.
-fn is_form(label: &HeaderValue) -> bool {
-    let essence = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    /// Whether that is what is sent: a form, with or without parameters such as a charset; JSON has none.
+    fn is_body(&self, label: &HeaderValue) -> bool {
+        if self.json_body {
+            return label.as_bytes().eq_ignore_ascii_case(b"application/json");
+        }
+        let essence = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    }
 }

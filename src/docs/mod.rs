@@ -7,6 +7,7 @@
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
 //! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
+//! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
 //! | [`performance`] | what a token costs, and how that was measured |
 
 // Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
@@ -120,6 +121,31 @@ pub mod quirks {}
 [`Store`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Store.html"
 )]
 pub mod sharing {}
+
+// Its code needs `test-util`, `reqwest-middleware` and `shared`.
+#[cfg_attr(
+    any(not(doctest), all(feature = "test-util", feature = "reqwest-middleware", feature = "shared")),
+    doc = include_str!("testing_your_code.md")
+)]
+#[cfg_attr(
+    feature = "test-util",
+    doc = "
+
+[`ManualClock`]: crate::ManualClock
+[`testing`]: crate::testing
+[`FakeTokens`]: crate::testing::FakeTokens
+[`Quirk::ALL`]: crate::testing::Quirk::ALL"
+)]
+#[cfg_attr(
+    not(feature = "test-util"),
+    doc = "
+
+[`ManualClock`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ManualClock.html
+[`testing`]: https://docs.rs/client-credentials/latest/client_credentials/testing/index.html
+[`FakeTokens`]: https://docs.rs/client-credentials/latest/client_credentials/testing/struct.FakeTokens.html
+[`Quirk::ALL`]: https://docs.rs/client-credentials/latest/client_credentials/testing/enum.Quirk.html"
+)]
+pub mod testing_your_code {}
 
 /// The code of the page on security runs with the tests.
 #[cfg(doctest)]

@@ -6,6 +6,7 @@ mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
 mod said;
+mod secret_params;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::future::TokenFuture;
 use crate::metadata::{Endpoint, Found};
+use crate::observer::{Event, Observers};
 use crate::once::Once;
 use crate::possession::{Possession, Proving, Role};
 use crate::server_text::Masks;
@@ -33,6 +35,8 @@ pub use quota::Quota;
 use refusal::is_of_the_credential;
 use request::Params;
 use response::Rules;
+pub(crate) use secret_params::SecretParams;
+use secret_params::{Secrets, same};
 
 /// One attempt at the client credentials grant.
 pub(crate) struct Grant {
@@ -40,12 +44,16 @@ pub(crate) struct Grant {
     pub(crate) endpoint: Endpoint,
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
+    pub(crate) secrets: SecretParams,
+    /// The request is JSON instead of a form.
+    pub(crate) json_body: bool,
     pub(crate) rules: Rules,
     /// Tokens are to be bound to it.
     #[cfg(feature = "dpop")]
     pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) observers: Observers,
     /// A narrower scope was granted.
     pub(crate) narrower: Once,
     /// The metadata does not list the client's method.
@@ -61,6 +69,7 @@ impl Grant {
         if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
             event!(
                 warn,
+                source = self.observers.name(),
                 issuer = found.issuer.as_deref(),
                 method = self.auth.name(),
                 "the authorization server's metadata does not list the client's authentication method: it is used all the same"
@@ -103,11 +112,28 @@ impl Grant {
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
+        let secrets = self.secrets.read().await?;
+        match self.ask_with(found, evidence, &secrets).await {
+            // The platform may have renewed what was exchanged meanwhile.
+            Err(error) if error.is_oauth("invalid_grant") && !self.secrets.is_empty() => {
+                let again = self.secrets.read().await?;
+                match same(&secrets, &again) {
+                    true => Err(error),
+                    false => self.ask_with(found, evidence, &again).await,
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn ask_with(&self, found: &Found, evidence: &Evidence, secrets: &Secrets) -> Result<AccessToken, Error> {
         let key = self.key().await?;
         let mut nonce = None;
+        let evidence = (evidence, secrets);
         match self.ask_once(found, evidence, key.as_ref(), &mut nonce).await {
             // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
             Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
+                self.observers.emit(&Event::NonceRetry);
                 self.ask_once(found, evidence, key.as_ref(), &mut nonce).await
             }
             other => other,
@@ -129,21 +155,45 @@ impl Grant {
         Ok(None)
     }
 
-    /// `nonce` is the one that is demanded, and then that of the answer.
     async fn ask_once(
         &self,
         found: &Found,
-        evidence: &Evidence,
+        evidence: (&Evidence, &Secrets),
         key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
     ) -> Result<AccessToken, Error> {
+        let start = std::time::Instant::now();
+        let mut status = None;
+        let result = self.request(found, evidence, key, nonce, &mut status).await;
+        let server = found.token_endpoint.host_str().unwrap_or_default();
+        let (error, duration) = (result.as_ref().err(), start.elapsed());
+        self.observers.emit(&Event::TokenRequest { server, status, error, duration });
+        result
+    }
+
+    /// `nonce` is the one that is demanded, and then that of the answer.
+    async fn request(
+        &self,
+        found: &Found,
+        evidence: (&Evidence, &Secrets),
+        key: Option<&Arc<dyn Possession>>,
+        nonce: &mut Option<String>,
+        status: &mut Option<u16>,
+    ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
         let issuer = found.issuer.as_deref();
+        let (evidence, secrets) = evidence;
         let mut proof = self.auth.prove(evidence, issuer, self.clock.now()).await?;
+        for (name, secret) in secrets {
+            proof.add_secret(name, secret);
+        }
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
         let params = self.params.with_resource(found.resource.as_deref());
         let endpoint = &*request::without_repetition(endpoint, &params, &proof);
-        let mut request = request::encode(&params, proof);
+        let mut request = match self.json_body {
+            true => request::encode_json(&params, proof),
+            false => request::encode(&params, proof),
+        };
         if let Some(key) = key {
             let (role, now, nonce) = (Role::Authorization, self.clock.now(), nonce.as_deref());
             let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce };
@@ -154,6 +204,7 @@ impl Grant {
         let peer = Peer { name: "the token endpoint", url: endpoint, identity: evidence.tls_identity() };
         self.ledger.asks();
         let response = self.exchange.send(peer, request).await?;
+        *status = Some(response.status.as_u16());
         self.ledger.hears(&response.headers, &masks);
         let heard = key.and_then(|key| key.hear(Role::Authorization, endpoint, &response.headers));
         *nonce = heard.map(Into::into);
@@ -210,7 +261,7 @@ impl Grant {
         };
         let missing = response::not_granted(asked, granted);
         if !missing.is_empty() && self.narrower.first() {
-            event!(warn, missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
+            event!(warn, source = self.observers.name(), missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
         }
     }
 

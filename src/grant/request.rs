@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
-use http::header::AUTHORIZATION;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde_json::Value;
 use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client_auth::Proof;
 use crate::exchange::Request;
+use crate::json::wipe;
 
 /// What is asked for, beside the client's proof. The order is that of the wire.
 #[derive(Clone, Debug)]
@@ -37,7 +40,7 @@ impl Params {
 /// The endpoint, of whose query the parameters of the form are left out: none is sent twice (RFC 6749 section 3.2). `build()` says
 /// so for a URL of the user's; this is for one that metadata name.
 pub(crate) fn without_repetition<'a>(endpoint: &'a Url, params: &Params, proof: &Proof) -> Cow<'a, Url> {
-    let in_form = |name: &str| params.get(name).is_some() || proof.params.iter().any(|(n, _)| *n == name);
+    let in_form = |name: &str| params.get(name).is_some() || proof.params.iter().any(|(n, _)| &**n == name);
     if !endpoint.query_pairs().any(|(name, _)| in_form(&name)) {
         return Cow::Borrowed(endpoint);
     }
@@ -54,7 +57,7 @@ pub(crate) fn without_repetition<'a>(endpoint: &'a Url, params: &Params, proof: 
 pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
     let pairs = || {
         let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        asked.chain(proof.params.iter().map(|(name, value)| (*name, value.as_str())))
+        asked.chain(proof.params.iter().map(|(name, value)| (&**name, value.as_str())))
     };
     // Room for the worst case, `%XX` for each byte: growing would leave copies behind.
     let room = pairs().map(|(name, value)| (name.len() + value.len() + 1).saturating_mul(3)).sum();
@@ -74,6 +77,33 @@ pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
     Request { headers: authorization.into_iter().collect(), body }
 }
 
+/// As a JSON object, for servers that take no form (Google STS, OpenAI, Anthropic). A parameter that occurs several times is an
+/// array.
+pub(crate) fn encode_json(params: &Params, proof: Proof) -> Request {
+    let mut object = serde_json::Map::new();
+    let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in asked.chain(proof.params.iter().map(|(name, value)| (&**name, value.as_str()))) {
+        match object.get_mut(name) {
+            None => {
+                object.insert(name.to_owned(), value.into());
+            }
+            Some(Value::Array(values)) => values.push(value.into()),
+            Some(first) => *first = Value::Array(vec![first.take(), value.into()]),
+        }
+    }
+    let mut object = Value::Object(object);
+    // Room for the worst case, `\u00XX` for each byte: growing would leave copies behind.
+    let room = params.0.iter().map(|(name, value)| name.len() + value.len() + 6).sum::<usize>()
+        + proof.params.iter().map(|(name, value)| name.len() + value.len() + 6).sum::<usize>();
+    let mut body = Zeroizing::new(Vec::with_capacity(room.saturating_mul(6)));
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(&mut *body, &object);
+    wipe(&mut object);
+    let authorization = proof.authorization.map(|value| (AUTHORIZATION, value));
+    let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Request { headers: authorization.into_iter().chain([json]).collect(), body }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -88,7 +118,7 @@ mod tests {
     fn body(params: &[(&str, &str)], secret: Option<&str>) -> Zeroizing<Vec<u8>> {
         let proof = Proof {
             authorization: None,
-            params: secret.map(|secret| ("client_secret", Zeroizing::new(secret.into()))).into_iter().collect(),
+            params: secret.map(|secret| ("client_secret".into(), Zeroizing::new(secret.into()))).into_iter().collect(),
             echoes: Vec::new(),
         };
         encode(&asked(params), proof).body
@@ -104,7 +134,7 @@ mod tests {
     #[test]
     fn no_parameter_of_the_form_is_in_the_query_too() {
         // FE2
-        let proof = Proof { params: vec![("client_id", Zeroizing::new("x".into()))], ..Proof::default() };
+        let proof = Proof { params: vec![("client_id".into(), Zeroizing::new("x".into()))], ..Proof::default() };
         let params = asked(&[("grant_type", "client_credentials")]);
         for (query, kept) in [
             ("", None),
@@ -126,7 +156,28 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_json_body_has_the_same_parameters() {
+        let proof = Proof { params: vec![("subject_token".into(), Zeroizing::new("a\"b".into()))], ..Proof::default() };
+        let asked = asked(&[("grant_type", "x"), ("resource", "one"), ("resource", "two"), ("resource", "three")]);
+        let request = encode_json(&asked, proof);
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let expected =
+            serde_json::json!({"grant_type": "x", "resource": ["one", "two", "three"], "subject_token": "a\"b"});
+        assert_eq!(body, expected);
+        assert_eq!(request.headers[CONTENT_TYPE], "application/json");
+    }
+
     proptest! {
+        #[test]
+        fn a_json_body_is_not_reallocated(name in ".+", value: String, secret: String) {
+            let secret = vec![("client_secret".into(), Zeroizing::new(secret))];
+            let proof = Proof { params: secret, ..Proof::default() };
+            let worst = 6 * proof.params.iter().map(|(n, v)| n.len() + v.len() + 6).sum::<usize>()
+                + 6 * (name.len() + value.len() + 6);
+            prop_assert_eq!(encode_json(&asked(&[(&name, &value)]), proof).body.capacity(), worst);
+        }
+
         #[test]
         fn every_value_arrives_as_it_was_and_nothing_is_reallocated(name in ".+", value: String, secret: String) {
             let encoded = body(&[("grant_type", "x"), (&name, &value)], Some(&secret));

@@ -157,7 +157,7 @@ fn granted(
     let mut extra = members.rest();
     // `Debug` of the token shows the names.
     extra.retain(|name, _| name.len() <= LONGEST_CODE && !masks.hide(name));
-    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder };
+    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder, from_store: false };
     AccessToken::issued(&secret, terms, sent, clock)
 }
 

@@ -181,7 +181,7 @@ fn the_ids_that_a_support_asks_for_survive() {
     // FB4: Entra
     let ids = "Trace ID: 0a1b2c3d-0000-0000-0000-000000000000 Correlation ID: 1f2e3d4c-0000-0000-0000-000000000000 \
                Timestamp: 2026-11-23 10:00:00Z";
-    let description = format!("AADSTS7000215: Invalid client secret provided. {} {ids}", "Ensure that. ".repeat(12));
+    let description = format!("AADSTS7000215: Invalid client secret provided. {} {ids}", "Ensure that. ".repeat(16));
     assert!((342..=457).contains(&description.len()));
     let body = serde_json::json!({
         "error": "invalid_client", "error_description": description, "error_codes": [7_000_215],

@@ -133,7 +133,6 @@ impl<S: TokenSource> Shared<S> {
 
     /// Goes by another clock than the system's (feature `test-util`).
     #[cfg(feature = "test-util")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "test-util")))]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         Shared { clock: Clock::Manual(clock.clone()), ..self }
     }

@@ -164,6 +164,7 @@ impl Content {
             return None;
         }
         self.terms.holder = holder.clone();
+        self.terms.from_store = true;
         let lifetime = self.terms.lifetime.unwrap_or(policy.default_lifetime);
         let skew = SKEW.min(lifetime / 10);
         if self.received > now.wall().saturating_add(skew) {

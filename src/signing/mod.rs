@@ -3,13 +3,13 @@
 mod algorithm;
 mod jwk;
 pub(crate) mod jws;
-#[cfg(feature = "dpop")]
+#[cfg(any(feature = "dpop", feature = "test-util"))]
 mod public_jwk;
 mod signer;
 mod signing_key;
 
 pub use algorithm::SigningAlgorithm;
-#[cfg(feature = "dpop")]
+#[cfg(any(feature = "dpop", feature = "test-util"))]
 pub(crate) use public_jwk::PublicJwk;
 pub(crate) use signer::signature;
 pub use signer::{Signer, SigningFuture};

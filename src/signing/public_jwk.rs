@@ -9,6 +9,7 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
+#[cfg(feature = "dpop")]
 use super::SigningAlgorithm;
 use super::jwk::padded;
 use super::signing_key::CURVES;
@@ -95,6 +96,7 @@ impl PublicJwk {
     }
 
     /// Whether signatures of this algorithm can be verified with it.
+    #[cfg(feature = "dpop")]
     pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
         use SigningAlgorithm::*;
         let value = |name| self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());

@@ -3,7 +3,7 @@
 //! Parsing tells what is wrong as text without anything of the key in it. All arithmetic is aws-lc-rs's.
 
 use aws_lc_rs::rand::SystemRandom;
-#[cfg(feature = "dpop")]
+#[cfg(any(feature = "dpop", feature = "test-util"))]
 use aws_lc_rs::signature::EcdsaVerificationAlgorithm;
 use aws_lc_rs::signature::{
     self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
@@ -12,7 +12,7 @@ use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-#[cfg(feature = "dpop")]
+#[cfg(any(feature = "dpop", feature = "test-util"))]
 use super::PublicJwk;
 use super::SigningAlgorithm;
 use super::jwk::Jwk;
@@ -34,7 +34,7 @@ pub(crate) struct Curve {
     /// Of a coordinate.
     pub(crate) bytes: usize,
     pub(crate) signing: &'static EcdsaSigningAlgorithm,
-    #[cfg(feature = "dpop")]
+    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) verifying: &'static EcdsaVerificationAlgorithm,
     algorithm: SigningAlgorithm,
 }
@@ -44,7 +44,7 @@ pub(crate) static CURVES: [Curve; 3] = [
         name: "P-256",
         bytes: 32,
         signing: &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
-        #[cfg(feature = "dpop")]
+        #[cfg(any(feature = "dpop", feature = "test-util"))]
         verifying: &signature::ECDSA_P256_SHA256_FIXED,
         algorithm: SigningAlgorithm::ES256,
     },
@@ -52,7 +52,7 @@ pub(crate) static CURVES: [Curve; 3] = [
         name: "P-384",
         bytes: 48,
         signing: &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-        #[cfg(feature = "dpop")]
+        #[cfg(any(feature = "dpop", feature = "test-util"))]
         verifying: &signature::ECDSA_P384_SHA384_FIXED,
         algorithm: SigningAlgorithm::ES384,
     },
@@ -60,7 +60,7 @@ pub(crate) static CURVES: [Curve; 3] = [
         name: "P-521",
         bytes: 66,
         signing: &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
-        #[cfg(feature = "dpop")]
+        #[cfg(any(feature = "dpop", feature = "test-util"))]
         verifying: &signature::ECDSA_P521_SHA512_FIXED,
         algorithm: SigningAlgorithm::ES512,
     },
@@ -83,7 +83,7 @@ impl SigningKey {
     }
 
     /// A new one on P-256: the algorithm that every server of RFC 9449 knows. `None`: the system gives no random numbers.
-    #[cfg(feature = "dpop")]
+    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn generate() -> Option<Self> {
         let [curve, ..] = &CURVES;
         let pair = EcdsaKeyPair::generate(curve.signing).ok()?;
@@ -91,7 +91,7 @@ impl SigningKey {
     }
 
     /// `None`: an RSA key, whose proofs would be several times as long.
-    #[cfg(feature = "dpop")]
+    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn public_jwk(&self) -> Option<PublicJwk> {
         match &self.pair {
             Pair::Rsa(_) => None,

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store, TokenSource};
-use rcgen::{CertificateParams, KeyPair};
 
 use crate::authorization_server::AuthorizationServer;
 use crate::harness::server::PATIENCE;
+use crate::harness::tls::{Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
 use crate::{SEAL_KEY, redis, replica};
 
@@ -117,10 +117,8 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
 #[ignore = "needs redis-server: .ci/stores"]
 async fn over_tls_only_the_named_authorities_are_trusted() {
     let server = AuthorizationServer::start(3600, Duration::ZERO).await;
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap().pem();
-    let real = Redis::start_tls(&certificate, &key.serialize_pem());
+    let Pair { certificate, key } = SELF_SIGNED;
+    let real = Redis::start_tls(certificate, key);
     let url = format!("rediss://localhost:{}", real.port);
     let store = || {
         let redis = RedisStore::new(&url).unwrap().root_certificates(certificate.as_bytes());

@@ -26,7 +26,7 @@ async fn a_page_instead_of_json_is_fetched_again() {
 async fn a_body_cut_at_any_byte_is_never_a_token() {
     // B02: with the length that was meant, and with its own
     let whole = token_json(TOKEN, 3600);
-    for end in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+    for end in 0..whole.len() {
         let row = format!("cut at {end}");
         mended(&row, answer(200, &[], &whole[..end]), as_it_is).await;
         let mut torn = response(200, &[], &whole);

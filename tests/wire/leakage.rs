@@ -110,7 +110,7 @@ async fn errors(auth: &ClientAuth) -> Vec<Error> {
 
     #[cfg(feature = "rustls")]
     {
-        let server = Server::start_tls(tls::self_signed("localhost"), [ok(TOKEN)]);
+        let server = Server::start_tls(tls::self_signed(), [ok(TOKEN)]);
         let tokens = builder_with(&server.https(&path), auth.clone()).build().unwrap();
         errors.push(tokens.token().await.unwrap_err());
     }

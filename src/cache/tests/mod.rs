@@ -6,6 +6,7 @@ mod concurrency;
 mod failures;
 mod hard_cases;
 mod model;
+mod observed;
 #[cfg(shuttle)]
 mod races;
 mod rejections;

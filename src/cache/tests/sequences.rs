@@ -171,12 +171,21 @@ impl Stage {
     fn start(&mut self, runtime: usize) {
         let (complete, completion) = watch::channel(None);
         let heartbeat = Arc::new(Heartbeat::new(self.now));
-        let beat_every = self.state.beat_every(self.now);
+        let (beat_every, cause, started) = (self.state.beat_every(self.now), self.state.cause(self.now), self.now);
         let mut number = 0;
         let (id, task) = (self.runtimes[runtime], self.task.clone());
         self.state.start(self.now, |n| {
             number = n;
-            Fetch { number, completion, heartbeat: Arc::clone(&heartbeat), runtime: id, task, beat_every }
+            Fetch {
+                number,
+                completion,
+                heartbeat: Arc::clone(&heartbeat),
+                runtime: id,
+                task,
+                beat_every,
+                cause,
+                started,
+            }
         });
         self.last = number;
         // One that never started was aborted.

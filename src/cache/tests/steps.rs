@@ -3,10 +3,11 @@
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::super::fetch::{Cause, Completed, Fetch, Heartbeat, Outcome};
+use super::super::fetch::{Completed, Fetch, Heartbeat, Outcome};
 use super::super::report::Report;
 use super::super::state::{Answer, State};
 use super::*;
+use crate::observer::FetchCause;
 
 fn at(seconds: u64) -> Moment {
     let since = Duration::from_secs(seconds);
@@ -40,6 +41,8 @@ fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<C
             runtime: Handle::current().id(),
             task: task.clone(),
             beat_every: seconds(2),
+            cause: FetchCause::Cold,
+            started: at(0),
         }
     });
     (started, task, complete)
@@ -62,13 +65,13 @@ fn is_under_way(state: &State, now: Moment) -> bool {
 #[tokio::test]
 async fn a_fetch_knows_why_it_starts() {
     let mut state = state();
-    assert_eq!(state.cause(at(0)), Cause::Cold);
+    assert_eq!(state.cause(at(0)), FetchCause::Cold);
     let first = token("a", Some(3600));
     fetch(&mut state, Outcome::Token(first.clone()), at(0));
-    assert_eq!(state.cause(at(3500)), Cause::Refresh);
-    assert_eq!(state.cause(at(3600)), Cause::Cold);
+    assert_eq!(state.cause(at(3500)), FetchCause::Refresh);
+    assert_eq!(state.cause(at(3600)), FetchCause::Cold);
     assert!(state.reject(&first, at(1)));
-    assert_eq!(state.cause(at(1)), Cause::Rejection);
+    assert_eq!(state.cause(at(1)), FetchCause::Rejection);
 }
 
 #[tokio::test]
@@ -123,8 +126,8 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
 #[tokio::test]
 async fn what_is_strange_about_lifetimes_is_told_once() {
     for (lifetime, is_it) in [
-        (None, (|note| matches!(note, Report::NoLifetime { .. })) as fn(&Report) -> bool),
-        (Some(0), |note| matches!(note, Report::DeadOnArrival)),
+        (None, (|note| matches!(note, Report::UnusualLifetime { assumed: Some(_) })) as fn(&Report) -> bool),
+        (Some(0), |note| matches!(note, Report::UnusualLifetime { assumed: None })),
     ] {
         let mut state = state();
         for value in ["a", "b", "c"] {
@@ -143,7 +146,7 @@ async fn an_answer_that_brings_nothing_new_ends_an_outage_all_the_same() {
     }
     fetch(&mut state, Outcome::Token(token("a", Some(0))), at(0));
     let notes = state.take_reports();
-    let failures = |note: &&Report| matches!(note, Report::Failed { .. });
+    let failures = |note: &&Report| matches!(note, Report::Failing { .. });
     assert_eq!(notes.iter().filter(failures).count(), 1);
-    assert!(notes.iter().any(|note| matches!(note, Report::Recovered { failed_fetches: 3 })));
+    assert!(notes.iter().any(|note| matches!(note, Report::Recovered { failed_fetches: 3, .. })));
 }

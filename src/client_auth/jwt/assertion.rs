@@ -125,6 +125,24 @@ impl Assertions {
         faults
     }
 
+    pub(crate) fn fapi_flaw(&self) -> Option<String> {
+        use SigningAlgorithm::{ES256, Ed25519, EdDSA, PS256};
+        if self.audience.is_some() {
+            return Some(
+                "demands the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
+            );
+        }
+        let algorithm = match &self.key {
+            Key::Elsewhere(signer) => Some(signer.algorithm()),
+            Key::Private(..) => self.algorithm,
+            Key::Shared(_) => None,
+        };
+        match algorithm {
+            Some(PS256 | ES256 | EdDSA | Ed25519) | None => None,
+            Some(other) => Some(format!("demands PS256, ES256 or EdDSA instead of {other}")),
+        }
+    }
+
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
         let certificate = self.certificate.as_ref();
         match &self.key {

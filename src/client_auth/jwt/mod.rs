@@ -228,6 +228,12 @@ impl SignerJwt {
 }
 
 impl ClientAuth {
+    /// What FAPI 2.0 has against the assertions; section 5.4.1 of the Security Profile names the algorithms.
+    pub(crate) fn fapi_flaw(&self) -> Option<String> {
+        let Method::Jwt(all) = &self.method else { return None };
+        all.fapi_flaw()
+    }
+
     /// The server answered: its `Date` is heard by those who asked for it.
     pub(crate) fn server_clock(&self) -> Option<&ServerClock> {
         match &self.method {

@@ -19,7 +19,7 @@ macro_rules! at_both {
             use super::{Result, Server};
             $(
                 #[tokio::test]
-                #[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+                #[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
                 async fn $story() -> Result {
                     super::$story(Server::oidc_provider()?).await
                 }
@@ -123,7 +123,7 @@ async fn an_id_and_a_secret_of_any_characters_arrive_as_they_are(server: Server)
 }
 
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn oidc_provider_form_decodes_so_raw_basic_is_for_others() -> Result {
     let server = Server::oidc_provider()?;
     for (secret, code) in [
@@ -236,7 +236,7 @@ async fn a_short_token_is_renewed_before_the_server_forgets_it(server: Server) -
 }
 
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
@@ -252,7 +252,7 @@ async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
 }
 
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn authorization_details_are_granted_and_told() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
@@ -276,7 +276,7 @@ async fn authorization_details_are_granted_and_told() -> Result {
 
 /// RFC 8705 by what the user gives to `http_client`: without rotation, and with no word of it in `ClientAuth`.
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
     let server = Server::oidc_provider()?;
     let methods = [

@@ -1,0 +1,140 @@
+//! What a source can say of itself without I/O and without waiting.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use crate::error::Error;
+use crate::observer::FetchCause;
+
+/// The state of a token source at one moment, from [`ClientCredentials::status`](crate::ClientCredentials::status) or
+/// [`Cached::status`](crate::Cached::status). Takes no I/O and does not wait.
+///
+/// `Display` is one line for a log or a health endpoint; with the feature `serde` it is `Serialize`.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Status {
+    /// The name of the source.
+    pub name: String,
+    /// Of its token.
+    pub state: TokenState,
+    /// Why the current token was fetched.
+    pub cause: Option<FetchCause>,
+    /// The current token came from a shared store.
+    pub from_store: bool,
+    /// When the current token expires.
+    #[cfg_attr(feature = "serde", serde(with = "epoch"))]
+    pub expires_at: Option<SystemTime>,
+    /// When it is due.
+    #[cfg_attr(feature = "serde", serde(with = "epoch"))]
+    pub refresh_at: Option<SystemTime>,
+    /// Since when fetches fail.
+    #[cfg_attr(feature = "serde", serde(with = "epoch"))]
+    pub failing_since: Option<SystemTime>,
+    /// How many fetches have failed in a row.
+    pub consecutive_failures: u32,
+    /// The last failure, if fetches fail.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
+    pub last_error: Option<Error>,
+    /// The earliest time of the next fetch, if fetches fail.
+    #[cfg_attr(feature = "serde", serde(with = "epoch"))]
+    pub next_attempt: Option<SystemTime>,
+    /// How many rejections by APIs made a token be replaced.
+    pub rejections: u64,
+}
+
+/// What a source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum TokenState {
+    /// It was never asked for a token, or the API refused the last one.
+    Empty,
+    /// A token that need not be refreshed yet.
+    Fresh,
+    /// A usable token that is to be refreshed.
+    Due,
+    /// A usable token that is being refreshed.
+    Refreshing,
+    /// A usable token that could not be refreshed.
+    Failing,
+    /// No usable token.
+    Expired,
+}
+
+impl TokenState {
+    /// The name, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TokenState::Empty => "empty",
+            TokenState::Fresh => "fresh",
+            TokenState::Due => "due",
+            TokenState::Refreshing => "refreshing",
+            TokenState::Failing => "failing",
+            TokenState::Expired => "expired",
+        }
+    }
+}
+
+/// What a health check wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Readiness {
+    /// There is a usable token, or none was ever asked for.
+    Ready,
+    /// There is a usable token, and it could not be refreshed.
+    Degraded,
+    /// There is no usable token, and none could be fetched.
+    Down,
+}
+
+impl Status {
+    /// For a health check, which must not wait.
+    pub fn readiness(&self) -> Readiness {
+        match (self.state, &self.last_error) {
+            (TokenState::Empty | TokenState::Expired, Some(_)) => Readiness::Down,
+            (_, Some(_)) => Readiness::Degraded,
+            (_, None) => Readiness::Ready,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.state.as_str())?;
+        let now = SystemTime::now();
+        let until = |at: SystemTime| at.duration_since(now).map(|left| Duration::from_secs(left.as_secs())).ok();
+        if let Some(left) = self.expires_at.and_then(until) {
+            write!(f, ", expires in {left:?}")?;
+        }
+        if let Some(error) = &self.last_error {
+            let since = self.failing_since.and_then(|since| now.duration_since(since).ok()).unwrap_or_default();
+            let (since, count) = (Duration::from_secs(since.as_secs()), self.consecutive_failures);
+            write!(f, ", failing for {since:?} ({count} in a row): {error}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "serde")]
+mod epoch {
+    use std::time::SystemTime;
+
+    /// Seconds since the Unix epoch.
+    pub(super) fn serialize<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+        match since {
+            Some(since) => serializer.serialize_some(&since.as_secs()),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+fn text<S: serde::Serializer>(error: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
+    match error {
+        Some(error) => serializer.collect_str(&format_args!("{error:#}")),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,161 @@
+//! What an operator sees: events in an outage, and the status at each moment of it.
+
+use super::*;
+use crate::cache::{Readiness, TokenState};
+use crate::observer::{Event, FetchCause};
+
+type Seen = Arc<Mutex<Vec<String>>>;
+
+/// A cache around `server` whose remarkable events are written down, a line each.
+fn observed(server: &Arc<Server>) -> (Cached<Arc<Server>>, Seen) {
+    let seen: Seen = Arc::default();
+    let heard = Arc::clone(&seen);
+    let observer = move |source: &str, event: &Event<'_>| {
+        let line = match event {
+            Event::Failing { error, token_usable, failing_for } => {
+                format!("{source} failing {:?} usable {token_usable} for {}", error.kind(), failing_for.as_secs())
+            }
+            Event::Recovered { failing_for, failed_fetches, failed_calls } => {
+                format!("{source} recovered after {} {failed_fetches} {failed_calls}", failing_for.as_secs())
+            }
+            Event::Rejected { honored } => format!("{source} rejected {honored}"),
+            Event::UnusualLifetime { assumed } => format!("{source} lifetime {assumed:?}"),
+            _ => return,
+        };
+        heard.lock().unwrap().push(line);
+    };
+    (cached(server).observed("billing", observer), seen)
+}
+
+fn take(seen: &Seen) -> Vec<String> {
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+#[tokio::test]
+async fn an_outage_that_outlasts_the_token_is_four_events() {
+    let unauthorized = Reply::Fail(Error::of(ErrorKind::Denied, "invalid_client"));
+    let mut script = vec![Reply::New(3600)];
+    script.extend(std::iter::repeat_with(down).take(30));
+    script.push(unauthorized);
+    let server = Server::new(script, Reply::New(3600));
+    let (tokens, seen) = observed(&server);
+    tokens.token().await.unwrap();
+    assert_eq!(take(&seen), [""; 0], "nothing to report");
+
+    // Due, and the server is down: once, however long it goes on.
+    server.advance(seconds(3400));
+    while server.hits() < 5 {
+        server.advance(seconds(1));
+        assert!(tokens.token().await.is_ok());
+        settle().await;
+    }
+    assert_eq!(take(&seen), ["billing failing Transport usable true for 0"]);
+    let status = tokens.status();
+    assert_eq!((status.state, status.readiness()), (TokenState::Failing, Readiness::Degraded));
+    assert_eq!(status.consecutive_failures, 4);
+    assert!(status.failing_since.is_some() && status.next_attempt > status.failing_since);
+
+    // The token expires: once more.
+    let mut failed = 0;
+    server.advance(seconds(200));
+    while server.hits() < 31 {
+        server.advance(seconds(1));
+        failed += u64::from(tokens.token().await.is_err());
+        settle().await;
+    }
+    let events = take(&seen);
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("billing failing Transport usable false for 2"), "{events:?}");
+    let status = tokens.status();
+    assert_eq!((status.state, status.readiness()), (TokenState::Expired, Readiness::Down));
+    assert_eq!(status.last_error.as_ref().map(Error::kind), Some(ErrorKind::Transport));
+    assert!(status.to_string().contains("billing: expired") && status.to_string().contains("connection refused"));
+
+    // The server is back, and refuses the client: another kind.
+    while server.hits() < 32 {
+        server.advance(seconds(1));
+        failed += u64::from(tokens.token().await.is_err());
+        settle().await;
+    }
+    let events = take(&seen);
+    assert!(events.len() == 1 && events[0].starts_with("billing failing Denied usable false"), "{events:?}");
+
+    // And the end of it, with how many calls it cost.
+    while tokens.token().await.is_err() {
+        failed += 1;
+        server.advance(seconds(1));
+    }
+    let events = take(&seen);
+    assert!(events.len() == 1 && events[0].starts_with("billing recovered after"), "{events:?}");
+    assert!(events[0].ends_with(&format!(" {failed}")), "{events:?}: {failed} calls failed");
+    let status = tokens.status();
+    assert_eq!((status.state, status.readiness()), (TokenState::Fresh, Readiness::Ready));
+    assert_eq!(status.cause, Some(FetchCause::Cold));
+}
+
+#[tokio::test]
+async fn a_token_that_expires_between_two_attempts_is_reported_when_a_caller_gets_none() {
+    // The last attempt failed while the token was usable, and asked to wait.
+    let wait = Reply::Fail(Error::of(ErrorKind::Throttled, "429").with_retry_after(seconds(300)));
+    let server = Server::new([Reply::New(100)], wait);
+    let (tokens, seen) = observed(&server);
+    tokens.token().await.unwrap();
+    server.advance(seconds(86));
+    assert!(tokens.token().await.is_ok());
+    settle().await;
+    assert_eq!(take(&seen), ["billing failing Throttled usable true for 0"]);
+    server.advance(seconds(10));
+    for _ in 0..3 {
+        assert!(tokens.token().await.is_err());
+    }
+    assert_eq!(take(&seen), ["billing failing Throttled usable false for 10"]);
+}
+
+#[tokio::test]
+async fn a_status_costs_no_request_and_follows_the_token() {
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    let state = || tokens.status().state;
+    assert_eq!((state(), tokens.status().readiness()), (TokenState::Empty, Readiness::Ready), "never asked");
+    let token = tokens.token().await.unwrap();
+    assert_eq!(state(), TokenState::Fresh);
+    let status = tokens.status();
+    assert!(status.refresh_at < status.expires_at);
+    server.close();
+    server.advance(seconds(3400));
+    assert_eq!(state(), TokenState::Due);
+    value(&tokens);
+    assert_eq!(state(), TokenState::Refreshing);
+    server.open(1);
+    settle().await;
+    assert_eq!((state(), tokens.status().cause), (TokenState::Fresh, Some(FetchCause::Refresh)));
+    tokens.reject(&token);
+    assert_eq!(tokens.status().rejections, 0, "an older token");
+    let token = tokens.token().await.unwrap();
+    tokens.reject(&token);
+    assert_eq!((state(), tokens.status().rejections), (TokenState::Empty, 1));
+    assert_eq!(server.hits(), 2);
+}
+
+#[tokio::test]
+async fn rejections_are_events() {
+    let server = Server::new([], Reply::New(3600));
+    let (tokens, seen) = observed(&server);
+    for _ in 0..4 {
+        let token = tokens.token().await.unwrap();
+        tokens.reject(&token);
+    }
+    let honored = "billing rejected true".to_owned();
+    assert_eq!(take(&seen), [honored.clone(), honored.clone(), honored, "billing rejected false".to_owned()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_for_the_first_token_and_not_for_ever() {
+    let server = Server::new([], Reply::Never);
+    let tokens = cached(&server);
+    let error = tokens.ready(seconds(3)).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("no token within 3s"), "{error}");
+    assert_eq!(server.hits(), 1);
+    let server = Server::new([], Reply::New(60));
+    assert!(cached(&server).ready(seconds(3)).await.is_ok());
+}

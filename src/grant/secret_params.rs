@@ -1,0 +1,64 @@
+//! Parameters of the token request whose values are secrets: the token that is exchanged, an assertion of a platform.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::credential::Credential;
+use crate::error::{Error, ErrorKind};
+
+/// By name, in the order of the wire. Read again for each attempt, since a platform renews its tokens.
+#[derive(Clone, Default)]
+pub(crate) struct SecretParams(pub(crate) Vec<(String, Credential)>);
+
+/// As they were read.
+pub(crate) type Secrets = Vec<(String, SecretString)>;
+
+impl SecretParams {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each from the first of its origins that can be read.
+    pub(crate) async fn read(&self) -> Result<Secrets, Error> {
+        let mut secrets = Vec::with_capacity(self.0.len());
+        for (name, credential) in &self.0 {
+            let mut unread = None;
+            let mut read = None;
+            for place in credential.places() {
+                match credential.read(place).await {
+                    Ok(secret) => {
+                        read = Some(secret);
+                        break;
+                    }
+                    Err(error) => {
+                        unread.get_or_insert(error);
+                    }
+                }
+            }
+            match (read, unread) {
+                (Some(secret), _) => secrets.push((name.clone(), secret)),
+                (None, Some(error)) => return Err(error.at(format_args!("the parameter {name}"))),
+                (None, None) => return Err(Error::of(ErrorKind::Credential, format!("there is no {name}"))),
+            }
+        }
+        Ok(secrets)
+    }
+
+    /// What is wrong with them, as far as can be told without I/O.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().filter_map(|(name, credential)| Some((name.as_str(), credential.fault()?)))
+    }
+}
+
+/// Whether the server would see the same again.
+pub(crate) fn same(one: &Secrets, other: &Secrets) -> bool {
+    let values = |secrets: &Secrets| secrets.iter().map(|(_, secret)| secret.clone()).collect::<Vec<_>>();
+    values(one).iter().map(ExposeSecret::expose_secret).eq(values(other).iter().map(ExposeSecret::expose_secret))
+}
+
+impl fmt::Debug for SecretParams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(name, credential)| (name, credential))).finish()
+    }
+}

@@ -1,0 +1,64 @@
+//! Events as metrics, by the facade crate `metrics`. Names and units follow OpenTelemetry's general rules; they are an interface,
+//! documented in `docs::operating`. Labels have few values each: the name of the source, the cause, the kind of an error, the
+//! status, the host of the token endpoint.
+
+use metrics::{counter, gauge, histogram};
+
+use super::Event;
+use crate::error::ErrorKind;
+
+pub(super) fn emit(source: &str, event: &Event<'_>) {
+    let name = || ("oauth2.client.name", source.to_owned());
+    match event {
+        Event::TokenRequest { server, status, error, duration } => {
+            let labels = [
+                name(),
+                ("server.address", (*server).to_owned()),
+                ("http.response.status_code", status.map_or_else(|| "none".to_owned(), |status| status.to_string())),
+                ("error.type", error.map_or("none", |error| kind(error.kind())).to_owned()),
+            ];
+            histogram!("oauth2.client.token_request.duration", &labels).record(duration.as_secs_f64());
+        }
+        Event::Fetched { cause, duration, expires_in, from_store } => {
+            let labels = [name(), ("cause", cause.as_str().to_owned()), ("from_store", from_store.to_string())];
+            histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
+            gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
+            if let Some(left) = expires_in {
+                gauge!("oauth2.client.token.remaining", &[name()]).set(left.as_secs_f64());
+                let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+                let expires = now.unwrap_or_default().saturating_add(*left);
+                gauge!("oauth2.client.token.expires_at", &[name()]).set(expires.as_secs_f64());
+            }
+        }
+        Event::FetchFailed { cause, duration, error, consecutive } => {
+            let labels = [name(), ("cause", cause.as_str().to_owned()), ("error.type", kind(error.kind()).to_owned())];
+            histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
+            gauge!("oauth2.client.failures.consecutive", &[name()]).set(f64::from(*consecutive));
+            counter!("oauth2.client.failures", &[name(), ("error.type", kind(error.kind()).to_owned())]).increment(1);
+        }
+        Event::Failing { token_usable, .. } => {
+            gauge!("oauth2.client.token.usable", &[name()]).set(f64::from(u8::from(*token_usable)));
+        }
+        Event::Recovered { .. } => gauge!("oauth2.client.token.usable", &[name()]).set(1.0),
+        Event::Rejected { honored } => {
+            let outcome = if *honored { "honored" } else { "ignored" };
+            counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
+        }
+        Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
+        Event::FetchStarted { .. } | Event::UnusualLifetime { .. } => {}
+    }
+}
+
+/// A label of few values.
+fn kind(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Configuration => "configuration",
+        ErrorKind::Credential => "credential",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Throttled => "throttled",
+        ErrorKind::Transport => "transport",
+        ErrorKind::Tls => "tls",
+        ErrorKind::Response => "response",
+        ErrorKind::Other => "other",
+    }
+}

@@ -1,0 +1,67 @@
+//! Events as `tracing` has them. Target, level and fields are an interface, documented in `docs::operating`.
+
+use super::Event;
+
+const TARGET: &str = "client_credentials";
+
+pub(super) fn emit(source: &str, event: &Event<'_>) {
+    match event {
+        Event::FetchStarted { cause } => {
+            tracing::debug!(target: TARGET, source, cause = cause.as_str(), "fetching an access token");
+        }
+        Event::Fetched { cause, duration, expires_in, from_store } => {
+            let (cause, expires_in) = (cause.as_str(), expires_in.map(|left| left.as_secs()));
+            tracing::debug!(target: TARGET, source, cause, ?duration, expires_in, from_store, "fetched an access token");
+        }
+        Event::FetchFailed { cause, duration, error, consecutive } => {
+            let (cause, kind) = (cause.as_str(), error.kind());
+            let error = format_args!("{error:#}");
+            tracing::debug!(target: TARGET, source, cause, ?duration, ?kind, %error, consecutive, "a fetch failed");
+        }
+        Event::Failing { error, token_usable: true, failing_for } => {
+            let (kind, error) = (error.kind(), format_args!("{error:#}"));
+            tracing::warn!(
+                target: TARGET, source, ?kind, %error, ?failing_for,
+                "the access token cannot be refreshed; the current one is still used"
+            );
+        }
+        Event::Failing { error, token_usable: false, failing_for } => {
+            let (kind, error) = (error.kind(), format_args!("{error:#}"));
+            tracing::error!(
+                target: TARGET, source, ?kind, %error, ?failing_for,
+                "there is no access token: none can be fetched, and the last one has expired or never was"
+            );
+        }
+        Event::Recovered { failing_for, failed_fetches, failed_calls } => {
+            tracing::info!(
+                target: TARGET, source, ?failing_for, failed_fetches, failed_calls,
+                "access tokens can be fetched again"
+            );
+        }
+        Event::Rejected { honored: true } => {
+            tracing::debug!(target: TARGET, source, "an API refused the access token: another one is fetched");
+        }
+        Event::Rejected { honored: false } => {
+            tracing::debug!(
+                target: TARGET, source,
+                "an API refused the access token, which stays in use: refusals came too often, or of an older token"
+            );
+        }
+        Event::TokenRequest { server, status, error, duration } => {
+            let error = error.map(|error| error.kind());
+            tracing::trace!(target: TARGET, source, server, status, ?error, ?duration, "token request");
+        }
+        Event::NonceRetry => {
+            tracing::debug!(target: TARGET, source, "the token request is repeated with the nonce that the server demands");
+        }
+        Event::UnusualLifetime { assumed: Some(assumed) } => {
+            tracing::warn!(target: TARGET, source, ?assumed, "the authorization server states no lifetime of its tokens");
+        }
+        Event::UnusualLifetime { assumed: None } => {
+            tracing::warn!(
+                target: TARGET, source,
+                "the authorization server issues tokens that are expired on arrival: they are not cached"
+            );
+        }
+    }
+}

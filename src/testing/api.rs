@@ -1,0 +1,93 @@
+//! A protected API (RFC 6750 section 3, RFC 9449 section 7, RFC 8705 section 3).
+
+use serde_json::json;
+
+use super::message::{Incoming, Reply};
+use super::world::{State, World};
+
+/// JSON for whoever brings a good token, otherwise a challenge; and the number of the token that was presented.
+pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
+    let presented = presented(request);
+    let number = presented.and_then(|(_, token)| state.register.find(token)).map(|(number, _)| number);
+    if let Err(refusal) = check(state, request, Some(&world.api)) {
+        let note = refusal.note.clone();
+        let own = state.quirk.and_then(|quirk| quirk.api_refusal(refusal.status));
+        return (own.unwrap_or(refusal).noted(note), number);
+    }
+    let path = request.head.uri.path();
+    let reply = match state.resources.iter().find(|(served, _)| served == path) {
+        Some((_, body)) => Reply::new(200, "application/json", body.clone()),
+        None => {
+            let scope = number.and_then(|_| presented.and_then(|(_, token)| state.register.find(token)));
+            Reply::json(
+                200,
+                &json!({
+                    "method": request.head.method.as_str(),
+                    "path": path,
+                    "body": String::from_utf8_lossy(&request.body),
+                    "client_id": scope.and_then(|(_, issued)| issued.client.clone()),
+                    "scope": scope.map(|(_, issued)| issued.scope.clone()),
+                    "token": number,
+                }),
+            )
+        }
+    };
+    #[cfg(feature = "dpop")]
+    if let Some(nonce) = &state.nonce {
+        return (reply.header("dpop-nonce", nonce), number);
+    }
+    (reply, number)
+}
+
+/// Scheme and token of a request.
+fn presented(request: &Incoming) -> Option<(&'static str, &str)> {
+    ["Bearer", "DPoP"].into_iter().find_map(|scheme| Some((scheme, request.credentials(scheme)?)))
+}
+
+/// Whether the token of a request is good for it. Without `origin`, where that is unknown, a proof is checked but for method and
+/// URL.
+pub(super) fn check(state: &mut State, request: &Incoming, origin: Option<&str>) -> Result<(), Reply> {
+    // RFC 6750 section 3.1: no error code for a request without credentials.
+    let (scheme, token) =
+        presented(request).ok_or_else(|| Reply::challenge(401, "Bearer", &[("realm", "api")]).noted("no token"))?;
+    let refused =
+        |why: &str| Reply::challenge(401, scheme, &[("error", "invalid_token"), ("error_description", why)]).noted(why);
+    let (_, issued) = state.register.find(token).ok_or_else(|| refused("the token is unknown"))?;
+    if let Some(flaw) = issued.flaw(state.clock.now()) {
+        return Err(refused(flaw));
+    }
+    if let Some(audience) = &state.audience {
+        if !issued.audience.contains(audience) {
+            return Err(refused("the token is for another audience"));
+        }
+    }
+    if issued.holder.certificate.is_some() && issued.holder.certificate != request.certificate && origin.is_some() {
+        return Err(refused("the token belongs to another certificate"));
+    }
+    if issued.scheme() != scheme {
+        return Err(refused("the token has another scheme"));
+    }
+    #[cfg(feature = "dpop")]
+    if let Some(owner) = issued.holder.key.clone() {
+        super::dpop::check(request, origin, token, &owner, state).map_err(|refusal| {
+            let params =
+                [("error", refusal.code), ("error_description", refusal.why), ("algs", super::dpop::ALGORITHMS)];
+            let reply = Reply::challenge(401, "DPoP", &params).noted(refusal.why);
+            match refusal.nonce {
+                Some(nonce) => reply.header("dpop-nonce", nonce),
+                None => reply,
+            }
+        })?;
+    }
+    let has = |wanted: &String| {
+        let found = state.register.find(token);
+        found.is_some_and(|(_, issued)| issued.scope.split(' ').any(|one| one == wanted))
+    };
+    match &state.api_scope {
+        Some(wanted) if !has(wanted) => {
+            let params = [("error", "insufficient_scope"), ("scope", wanted.as_str())];
+            Err(Reply::challenge(403, scheme, &params).noted("the scope of the token is too narrow"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,122 @@
+//! Who asks for a token: what a request claims, and whether it is true.
+
+use super::message::{Form, Incoming, Reply, basic, readings};
+use super::world::State;
+
+/// A client that may ask.
+pub(super) struct Client {
+    pub(super) id: String,
+    pub(super) credential: Known,
+}
+
+/// How a client can prove itself.
+pub(super) enum Known {
+    Secret(String),
+    /// It has no credential (RFC 6749 section 2.1).
+    Public,
+    /// A public key, in PEM or as a JWK.
+    #[cfg(feature = "jwt")]
+    Key(crate::signing::PublicJwk),
+}
+
+/// What a token request says about its client.
+pub(super) struct Claim {
+    /// As the server reads it; `None`: it names nobody.
+    pub(super) id: Option<String>,
+    pub(super) method: Option<&'static str>,
+    proof: Proof,
+}
+
+enum Proof {
+    Nothing,
+    /// The ways in which it can be read.
+    Secret(Vec<String>),
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody verifies it"))]
+    Assertion(String),
+    Certificate,
+}
+
+impl Claim {
+    /// The error is for requests that claim more than one thing (RFC 6749 section 2.3).
+    pub(super) fn of(request: &Incoming, form: &Form, state: &State) -> Result<Claim, Reply> {
+        let header = basic(request);
+        let secret = form.value("client_secret");
+        let assertion = form.value("client_assertion");
+        let methods = usize::from(header.is_some()) + usize::from(secret.is_some()) + usize::from(assertion.is_some());
+        if methods > 1 {
+            let description = "the request has more than one client authentication";
+            return Err(Reply::oauth(400, "invalid_request", description));
+        }
+        let in_body = form.value("client_id").map(str::to_owned);
+        if let Some((id, secret)) = header {
+            let ids = readings(&id);
+            let known = ids.iter().find(|id| state.client(id).is_some()).or(ids.first()).cloned();
+            if in_body.is_some() && in_body != known {
+                return Err(Reply::oauth(400, "invalid_request", "client_id is not the one of the header"));
+            }
+            let proof = Proof::Secret(readings(&secret).into());
+            return Ok(Claim { id: known, method: Some("client_secret_basic"), proof });
+        }
+        if let Some(secret) = secret {
+            let proof = Proof::Secret(vec![secret.to_owned()]);
+            return Ok(Claim { id: in_body, method: Some("client_secret_post"), proof });
+        }
+        if let Some(assertion) = assertion {
+            let id = in_body.or_else(|| subject(assertion));
+            let method = if is_symmetric(assertion) { "client_secret_jwt" } else { "private_key_jwt" };
+            return Ok(Claim { id, method: Some(method), proof: Proof::Assertion(assertion.to_owned()) });
+        }
+        match (&in_body, &request.certificate) {
+            (Some(_), Some(_)) => Ok(Claim { id: in_body, method: Some("tls_client_auth"), proof: Proof::Certificate }),
+            (Some(_), None) => Ok(Claim { id: in_body, method: Some("none"), proof: Proof::Nothing }),
+            (None, _) => Ok(Claim { id: None, method: None, proof: Proof::Nothing }),
+        }
+    }
+
+    /// What is wrong with the claim; nothing is where no client was registered. It is a word for the story, too: without a secret.
+    pub(super) fn flaw(&self, state: &mut State) -> Option<&'static str> {
+        if state.clients.is_empty() {
+            return None;
+        }
+        let Some(client) = self.id.as_deref().and_then(|id| state.client(id)) else {
+            return Some(if self.id.is_some() { "the client is unknown" } else { "the request names no client" });
+        };
+        match (&self.proof, &client.credential) {
+            (Proof::Secret(readings), Known::Secret(secret)) => {
+                (!readings.contains(secret)).then_some("the secret is wrong")
+            }
+            (Proof::Nothing, Known::Public) => None,
+            (Proof::Nothing, _) => Some("the request has no client authentication"),
+            // The handshake has verified it.
+            (Proof::Certificate, _) => None,
+            #[cfg(feature = "jwt")]
+            (Proof::Assertion(assertion), _) => {
+                let id = client.id.clone();
+                super::jwt::assertion_flaw(assertion, &id, state)
+            }
+            #[cfg(not(feature = "jwt"))]
+            (Proof::Assertion(_), _) => Some("signatures are verified with the feature jwt only"),
+            #[cfg(feature = "jwt")]
+            (Proof::Secret(_), Known::Key(_)) => Some("this client has a key, not a secret"),
+            (Proof::Secret(_), Known::Public) => Some("this client has no secret"),
+        }
+    }
+}
+
+/// `sub` of an assertion: a `client_id` beside it may be left out (RFC 7521 section 4.2).
+fn subject(assertion: &str) -> Option<String> {
+    let claims = json_of(assertion.split('.').nth(1)?)?;
+    Some(claims.get("sub")?.as_str()?.to_owned())
+}
+
+fn is_symmetric(assertion: &str) -> bool {
+    let header = assertion.split('.').next().and_then(json_of);
+    header.is_some_and(|header| header.get("alg").and_then(|alg| alg.as_str()).is_some_and(|alg| alg.starts_with("HS")))
+}
+
+/// The JSON object in a part of a JWT.
+pub(super) fn json_of(part: &str) -> Option<serde_json::Value> {
+    use base64::Engine;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}

@@ -1,0 +1,111 @@
+//! Proofs of possession (RFC 9449 section 4.3).
+
+use serde_json::Value;
+use url::Url;
+
+use super::authentication::json_of;
+use super::jwt;
+use super::message::Incoming;
+use super::world::State;
+use crate::signing::PublicJwk;
+
+/// `algs` of a challenge (RFC 9449 section 7.1).
+pub(super) const ALGORITHMS: &str = "ES256 ES384 ES512 EdDSA Ed25519";
+
+/// Why a proof is refused.
+pub(super) struct Refusal {
+    pub(super) code: &'static str,
+    pub(super) why: &'static str,
+    /// The one that the next proof has to have.
+    pub(super) nonce: Option<String>,
+}
+
+impl Refusal {
+    fn invalid(why: &'static str) -> Self {
+        Refusal { code: "invalid_dpop_proof", why, nonce: None }
+    }
+}
+
+/// Thumbprint of the key of a token request for this URL; `None`: there is no proof.
+pub(super) fn key(request: &Incoming, url: &str, state: &mut State) -> Result<Option<String>, Refusal> {
+    if !request.head.headers.contains_key("dpop") {
+        return Ok(None);
+    }
+    let proof = Proof::of(request)?;
+    proof.is_for(request, url)?;
+    proof.is_fresh(state)?;
+    Ok(Some(proof.thumbprint))
+}
+
+/// Whether a request to the API is proved to come from the owner of the token. Without `origin` method and URL are not checked.
+pub(super) fn check(
+    request: &Incoming,
+    origin: Option<&str>,
+    token: &str,
+    owner: &str,
+    state: &mut State,
+) -> Result<(), Refusal> {
+    let proof = Proof::of(request)?;
+    if let Some(origin) = origin {
+        proof.is_for(request, &format!("{origin}{}", request.head.uri.path()))?;
+    }
+    if proof.text("ath") != Some(jwt::hash(token.as_bytes()).as_str()) {
+        return Err(Refusal::invalid("ath is not of this token"));
+    }
+    if proof.thumbprint != owner {
+        return Err(Refusal { code: "invalid_token", why: "the token belongs to another key", nonce: None });
+    }
+    proof.is_fresh(state)
+}
+
+struct Proof {
+    claims: Value,
+    thumbprint: String,
+}
+
+impl Proof {
+    fn of(request: &Incoming) -> Result<Self, Refusal> {
+        let mut all = request.head.headers.get_all("dpop").iter();
+        let (Some(proof), None) = (all.next(), all.next()) else {
+            return Err(Refusal::invalid("there is not exactly one proof"));
+        };
+        let proof = proof.to_str().map_err(|_| Refusal::invalid("the proof is not a JWT"))?;
+        let (claims, algorithm, message, signature) =
+            jwt::parts(proof).ok_or(Refusal::invalid("the proof is not a JWT"))?;
+        let header = proof.split('.').next().and_then(json_of).unwrap_or_default();
+        if header.get("typ").and_then(Value::as_str) != Some("dpop+jwt") {
+            return Err(Refusal::invalid("typ is not dpop+jwt"));
+        }
+        let key = header.get("jwk").and_then(|jwk| PublicJwk::parse(&jwk.to_string()).ok());
+        let key = key.ok_or(Refusal::invalid("jwk is not a public key"))?;
+        if !jwt::by_key(&algorithm, &key, message, &signature) {
+            return Err(Refusal::invalid("the signature is not of the key in jwk"));
+        }
+        Ok(Proof { claims, thumbprint: key.thumbprint() })
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name)?.as_str()
+    }
+
+    fn is_for(&self, request: &Incoming, url: &str) -> Result<(), Refusal> {
+        // Compared after normalisation (RFC 9449 section 4.3).
+        let same = |given: &str| Url::parse(given).ok() == Url::parse(url).ok();
+        if self.text("htm") != Some(request.head.method.as_str()) || !self.text("htu").is_some_and(same) {
+            return Err(Refusal::invalid("htm or htu is not of this request"));
+        }
+        Ok(())
+    }
+
+    fn is_fresh(&self, state: &mut State) -> Result<(), Refusal> {
+        if let Some(nonce) = &state.nonce {
+            if self.text("nonce") != Some(nonce) {
+                let why = "the proof needs a nonce";
+                return Err(Refusal { code: "use_dpop_nonce", why, nonce: Some(nonce.clone()) });
+            }
+        }
+        let dated = self.claims.get("iat").is_some_and(Value::is_u64);
+        let first = self.text("jti").is_some_and(|jti| state.proofs.insert(jti.to_owned()));
+        if dated && first { Ok(()) } else { Err(Refusal::invalid("the proof was used before, or has no jti or iat")) }
+    }
+}

@@ -1,0 +1,155 @@
+//! Requests as they are read, and replies before they are sent.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+/// A request, with what is known of its connection.
+pub(super) struct Incoming {
+    pub(super) head: Parts,
+    pub(super) body: Bytes,
+    /// The client's certificate, in DER, if it showed one.
+    pub(super) certificate: Option<Vec<u8>>,
+}
+
+impl Incoming {
+    /// The value of a header that may be there once.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.headers.get(name)?.to_str().ok()
+    }
+
+    /// The credentials of `Authorization` if they are of this scheme, whose name is case-insensitive (RFC 9110 section 11.1).
+    pub(super) fn credentials(&self, scheme: &str) -> Option<&str> {
+        let (name, rest) = self.header(AUTHORIZATION.as_str())?.split_once(' ')?;
+        name.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+    }
+}
+
+/// The parameters of a token request.
+#[derive(Default)]
+pub(super) struct Form(pub(super) Vec<(String, String)>);
+
+impl Form {
+    /// RFC 6749 section 4.4.2, or a JSON object, as some servers want it. The error is what is wrong.
+    pub(super) fn read(request: &Incoming) -> Result<Self, &'static str> {
+        let label = request.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        let essence = label.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let params = match essence.as_str() {
+            "application/x-www-form-urlencoded" => {
+                let pairs = form_urlencoded::parse(&request.body);
+                pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+            }
+            "application/json" => {
+                let members: Map<String, Value> =
+                    serde_json::from_slice(&request.body).map_err(|_| "the body is not a JSON object")?;
+                let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                members.into_iter().map(|(name, value)| (name, text(value))).collect()
+            }
+            _ => return Err("the content type is not application/x-www-form-urlencoded"),
+        };
+        Ok(Form(params))
+    }
+
+    /// A parameter without a value is treated as if it were omitted (RFC 6749 section 3.1).
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.values(name).into_iter().next()
+    }
+
+    pub(super) fn values(&self, name: &str) -> Vec<&str> {
+        let named = self.0.iter().filter(|(n, value)| n == name && !value.is_empty());
+        named.map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// A parameter that came more than once, which none may but `resource` and `audience` (RFC 6749 section 3.2, RFC 8707
+    /// section 2, RFC 8693 section 2.1).
+    pub(super) fn repeated(&self) -> Option<&str> {
+        let repeats = |name: &str| !matches!(name, "resource" | "audience") && self.values(name).len() > 1;
+        self.0.iter().map(|(name, _)| name.as_str()).find(|name| repeats(name))
+    }
+}
+
+/// User and password of `Basic`, as they came.
+pub(super) fn basic(request: &Incoming) -> Option<(String, String)> {
+    let pair = STANDARD.decode(request.credentials("Basic")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
+}
+
+/// The ways in which servers read the halves of Basic: decoded as a form (RFC 6749 section 2.3.1), percent-decoded only, or as
+/// they are.
+pub(super) fn readings(text: &str) -> [String; 3] {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    [decoded(&text.replace('+', " ")), decoded(text), text.to_owned()]
+}
+
+/// A response, and a word about it for the story.
+#[derive(Clone)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// Instead of `headers`.
+    pub(super) own_headers: Option<Box<HeaderMap>>,
+    pub(super) body: String,
+    pub(super) note: String,
+}
+
+impl Reply {
+    pub(super) fn new(status: u16, content_type: &str, body: String) -> Self {
+        let mut headers = Vec::new();
+        if !content_type.is_empty() {
+            headers.push(("content-type", content_type.to_owned()));
+        }
+        Reply { status, headers, own_headers: None, body, note: String::new() }
+    }
+
+    /// Neither tokens nor errors may be stored (RFC 6749 section 5.1).
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Reply::new(status, "application/json", body.to_string()).header("cache-control", "no-store")
+    }
+
+    /// RFC 6749 section 5.2.
+    pub(super) fn oauth(status: u16, code: &str, description: &str) -> Self {
+        Reply::json(status, &json!({"error": code, "error_description": description}))
+            .noted(format!("{code}: {description}"))
+    }
+
+    /// RFC 6750 section 3, RFC 9449 section 7.1.
+    pub(super) fn challenge(status: u16, scheme: &str, params: &[(&str, &str)]) -> Self {
+        let params: Vec<_> = params.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let value = format!("{scheme} {}", params.join(", ")).trim_end().to_owned();
+        Reply::new(status, "text/plain", "refused\n".to_owned()).noted(value.clone()).header("www-authenticate", value)
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn noted(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// `error` of a JSON body.
+    pub(super) fn error_code(&self) -> Option<&str> {
+        // The notes of `oauth` begin with it.
+        self.note.split_once(':').map(|(code, _)| code)
+    }
+
+    /// The same members as a form.
+    pub(super) fn into_form(self) -> Self {
+        let members: Map<String, Value> = serde_json::from_str(&self.body).unwrap_or_default();
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in &members {
+            form.append_pair(name, value.as_str().unwrap_or(&value.to_string()));
+        }
+        let body = form.finish();
+        Reply { body, ..Reply::new(self.status, "application/x-www-form-urlencoded", String::new()) }.noted(self.note)
+    }
+}

@@ -1,0 +1,268 @@
+//! Authorization servers that do it their own way, by name.
+
+use serde_json::{Map, Value, json};
+
+use super::message::{Form, Reply};
+
+/// How a well-known authorization server differs from RFC 6749.
+///
+/// Given to [`AuthorizationServer::quirk`](super::AuthorizationServer::quirk). Each was seen at a real server or in a public
+/// report; a test that runs over [`Quirk::ALL`] shows that a program gets along with all of them.
+///
+/// ```
+/// use client_credentials::testing::{AuthorizationServer, Quirk};
+/// use client_credentials::{ClientAuth, ClientCredentials};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let server = AuthorizationServer::start().quirk(Quirk::Auth0);
+/// let auth = ClientAuth::client_secret_basic("billing", "a secret");
+/// let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
+/// let refused = tokens.token().await.unwrap_err();
+/// assert!(refused.to_string().contains("No audience parameter was provided"));
+/// # Ok::<(), client_credentials::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Quirk {
+    /// Apigee: `expires_in` is a string, the token type is `BearerToken`.
+    Apigee,
+    /// Auth0: no token without `audience`; quota headers.
+    Auth0,
+    /// Blue Button: `expires_in` is a number with a fraction.
+    BlueButton,
+    /// Amazon Cognito: status 400 for a wrong secret.
+    Cognito,
+    /// Doorkeeper: tokens without an end, and without `expires_in`.
+    Doorkeeper,
+    /// Entra ID, version 1: needs `resource`; times as strings, `expires_on` beside `expires_in`.
+    EntraV1,
+    /// Entra ID, version 2: one scope, which ends in `/.default`; `ext_expires_in`; long error descriptions.
+    EntraV2,
+    /// GitHub: errors with status 200; a form instead of JSON without `Accept: application/json`.
+    GitHub,
+    /// Glewlwyd: status 403 with an empty body for a wrong secret.
+    Glewlwyd,
+    /// Keycloak: `unauthorized_client` for a wrong secret, scopes that nobody asked for, `refresh_expires_in` of 0.
+    Keycloak,
+    /// LinkedIn: no `token_type`.
+    LinkedIn,
+    /// Okta: no token without `scope`; credentials in header and body are refused; quota headers.
+    Okta,
+    /// PayPal: `expires_in` is a string, dozens of scopes.
+    PayPal,
+    /// Reddit: a client without a `User-Agent` of its own is throttled.
+    Reddit,
+    /// Salesforce: no `expires_in`, tokens with `!`, `instance_url`; its API names `INVALID_SESSION_ID` in the body.
+    Salesforce,
+    /// Slack: errors with status 200 and `ok: false`; no `token_type`.
+    Slack,
+    /// WSO2: hands out the same token until it ends, with ever fewer seconds left.
+    Wso2,
+    /// Zoom: the grant is called `account_credentials` and needs `account_id`.
+    Zoom,
+}
+
+impl Quirk {
+    /// All of them.
+    pub const ALL: &'static [Quirk] = {
+        use Quirk::*;
+        &[
+            Apigee, Auth0, BlueButton, Cognito, Doorkeeper, EntraV1, EntraV2, GitHub, Glewlwyd, Keycloak, LinkedIn,
+            Okta, PayPal, Reddit, Salesforce, Slack, Wso2, Zoom,
+        ]
+    };
+
+    /// Name and value of a parameter that token requests must have, beside `grant_type=client_credentials`; Zoom's
+    /// `grant_type` is one.
+    ///
+    /// ```
+    /// use client_credentials::testing::Quirk;
+    /// assert_eq!(Quirk::Auth0.demands(), [("audience", "https://api.example.com")]);
+    /// assert!(Quirk::Keycloak.demands().is_empty());
+    /// ```
+    pub fn demands(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Quirk::Auth0 => &[("audience", "https://api.example.com")],
+            Quirk::EntraV1 => &[("resource", "https://api.example.com")],
+            Quirk::EntraV2 => &[("scope", "https://api.example.com/.default")],
+            Quirk::Okta => &[("scope", "read")],
+            Quirk::Zoom => &[("grant_type", "account_credentials"), ("account_id", "an-account")],
+            _ => &[],
+        }
+    }
+
+    pub(super) fn grant_type(self) -> &'static str {
+        if self == Quirk::Zoom { "account_credentials" } else { "client_credentials" }
+    }
+
+    /// Whether it is the same token again while there is one.
+    pub(super) fn repeats_tokens(self) -> bool {
+        self == Quirk::Wso2
+    }
+
+    /// What tokens end in.
+    pub(super) fn token_suffix(self) -> &'static str {
+        // Salesforce: the id of the organisation, "!", the session.
+        if self == Quirk::Salesforce { "!AQcAQ.x_Y" } else { "" }
+    }
+
+    /// Code and description for a request that it does not like though RFC 6749 would.
+    pub(super) fn refusal(self, form: &Form, user_agent: &str) -> Option<Reply> {
+        let missing = |name: &str| form.value(name).is_none();
+        match self {
+            Quirk::Auth0 if missing("audience") => Some(Reply::oauth(
+                403,
+                "access_denied",
+                "No audience parameter was provided, and no default audience has been configured",
+            )),
+            Quirk::EntraV1 if missing("resource") => Some(Reply::oauth(
+                400,
+                "invalid_resource",
+                "AADSTS50001: The resource principal named '' was not found in the tenant.",
+            )),
+            Quirk::EntraV2 if !form.value("scope").is_some_and(|scope| scope.ends_with("/.default")) => {
+                Some(Reply::oauth(
+                    400,
+                    "invalid_scope",
+                    "AADSTS1002012: The provided value for scope is not valid. Client credential flows must have a scope \
+                     value with /.default suffixed to the resource identifier (application ID URI).",
+                ))
+            }
+            Quirk::Okta if missing("scope") => Some(Reply::oauth(
+                400,
+                "invalid_scope",
+                "The authorization server resource does not have any configured default scopes, 'scope' must be provided.",
+            )),
+            Quirk::Zoom if missing("account_id") => {
+                Some(Reply::oauth(400, "invalid_request", "Bad Request: account_id is missing"))
+            }
+            Quirk::Reddit if user_agent.is_empty() || user_agent.starts_with("reqwest") => {
+                Some(Reply::json(429, &json!({"message": "Too Many Requests", "error": 429})))
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes the members of a token response its own.
+    pub(super) fn dress(self, members: &mut Map<String, Value>, now: u64) {
+        let lifetime = members.get("expires_in").and_then(Value::as_u64);
+        let mut set = |name: &str, value: Value| {
+            members.insert(name.to_owned(), value);
+        };
+        match self {
+            Quirk::Apigee => {
+                set("token_type", "BearerToken".into());
+                set("issued_at", (now * 1000).to_string().into());
+                set("status", "approved".into());
+                if let Some(lifetime) = lifetime {
+                    set("expires_in", lifetime.to_string().into());
+                }
+            }
+            Quirk::BlueButton => {
+                if let Some(lifetime) = lifetime {
+                    set("expires_in", (lifetime as f64 + 0.5).into());
+                }
+            }
+            Quirk::Doorkeeper => {
+                members.remove("expires_in");
+                members.insert("created_at".to_owned(), now.into());
+            }
+            Quirk::EntraV1 => {
+                set("resource", "https://api.example.com".into());
+                set("not_before", now.to_string().into());
+                if let Some(lifetime) = lifetime {
+                    set("expires_in", lifetime.to_string().into());
+                    set("ext_expires_in", lifetime.to_string().into());
+                    set("expires_on", (now + lifetime).to_string().into());
+                }
+            }
+            Quirk::EntraV2 => {
+                members.remove("scope");
+                if let Some(lifetime) = lifetime {
+                    members.insert("ext_expires_in".to_owned(), lifetime.into());
+                }
+            }
+            Quirk::GitHub => set("token_type", "bearer".into()),
+            Quirk::Keycloak => {
+                let asked = members.get("scope").and_then(Value::as_str).unwrap_or_default();
+                let scope = format!("{asked} email profile").trim_start().to_owned();
+                members.insert("scope".to_owned(), scope.into());
+                members.insert("refresh_expires_in".to_owned(), 0.into());
+                members.insert("not-before-policy".to_owned(), 0.into());
+            }
+            Quirk::LinkedIn | Quirk::Slack => {
+                members.remove("token_type");
+                if self == Quirk::Slack {
+                    members.insert("ok".to_owned(), true.into());
+                }
+            }
+            Quirk::PayPal => {
+                let asked = members.get("scope").and_then(Value::as_str).unwrap_or_default();
+                let scope = format!("https://uri.paypal.com/services/invoicing openid {asked}").trim_end().to_owned();
+                members.insert("scope".to_owned(), scope.into());
+                members.insert("app_id".to_owned(), "APP-80W284485P519543T".into());
+                if let Some(lifetime) = lifetime {
+                    members.insert("expires_in".to_owned(), lifetime.to_string().into());
+                }
+            }
+            Quirk::Salesforce => {
+                members.remove("expires_in");
+                members.insert("instance_url".to_owned(), "https://example.my.salesforce.com".into());
+                members.insert("issued_at".to_owned(), (now * 1000).to_string().into());
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes a response of the token endpoint its own. `client_is_wrong`: it is a refused client authentication.
+    pub(super) fn rewrite(self, mut reply: Reply, client_is_wrong: bool, accepts_json: bool) -> Reply {
+        let is_error = reply.status >= 400;
+        match self {
+            Quirk::Auth0 => {
+                reply.headers.push(("auth0-client-quota-limit", "b=per_day;q=1000;r=999;t=86000".to_owned()));
+            }
+            Quirk::Okta => {
+                reply.headers.push(("x-rate-limit-limit", "600".to_owned()));
+                reply.headers.push(("x-rate-limit-remaining", "599".to_owned()));
+            }
+            Quirk::Cognito if client_is_wrong => return Reply::json(400, &json!({"error": "invalid_client"})),
+            Quirk::Glewlwyd if client_is_wrong => return Reply::new(403, "text/plain", String::new()),
+            Quirk::Keycloak if client_is_wrong => {
+                return Reply::oauth(401, "unauthorized_client", "Invalid client or Invalid client credentials");
+            }
+            Quirk::EntraV2 if client_is_wrong => {
+                return Reply::json(
+                    401,
+                    &json!({
+                        "error": "invalid_client",
+                        "error_description": "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in \
+                            the request is the client secret value, not the client secret ID, for a secret added to app.",
+                        "error_codes": [7000215],
+                        "trace_id": "00000000-0000-0000-0000-000000000000",
+                    }),
+                );
+            }
+            Quirk::Slack if is_error => {
+                let code = reply.error_code().unwrap_or("fatal_error").to_owned();
+                return Reply::json(200, &json!({"ok": false, "error": code}));
+            }
+            Quirk::GitHub if is_error => reply.status = 200,
+            _ => {}
+        }
+        if self == Quirk::GitHub && !accepts_json {
+            reply = reply.into_form();
+        }
+        reply
+    }
+
+    /// What its API says of a token that it refuses.
+    pub(super) fn api_refusal(self, status: u16) -> Option<Reply> {
+        (self == Quirk::Salesforce && status == 401).then(|| {
+            let message = "Session expired or invalid";
+            Reply::json(401, &json!([{"message": message, "errorCode": "INVALID_SESSION_ID"}]))
+        })
+    }
+}

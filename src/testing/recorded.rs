@@ -1,0 +1,235 @@
+//! Requests as the server saw them, with nothing secret to be seen.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Endpoint;
+
+/// A request that an [`AuthorizationServer`](super::AuthorizationServer) has seen.
+///
+/// Secrets can be compared ([`sent`](Self::sent), [`sent_header`](Self::sent_header)) but not read; `Display` is a line of the
+/// story, and neither it nor `Debug` shows one.
+///
+/// ```
+/// use client_credentials::testing::AuthorizationServer;
+/// use client_credentials::{ClientAuth, ClientCredentials};
+///
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// # runtime.block_on(async {
+/// let server = AuthorizationServer::start().client("billing", "a secret");
+/// let auth = ClientAuth::client_secret_post("billing", "a secret");
+/// let tokens = ClientCredentials::builder(server.token_url(), auth).scope("invoices:read").build()?;
+/// tokens.token().await?;
+///
+/// let requests = server.requests();
+/// assert_eq!(requests[0].auth_method(), Some("client_secret_post"));
+/// assert_eq!(requests[0].param("scope"), Some("invoices:read"));
+/// assert_eq!(requests[0].param("client_secret"), Some("[8 characters]"));
+/// assert!(requests[0].sent("client_secret", "a secret"));
+/// # Ok::<(), client_credentials::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct RecordedRequest {
+    pub(super) endpoint: Endpoint,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) at: Duration,
+    pub(super) client: Option<String>,
+    pub(super) auth_method: Option<&'static str>,
+    pub(super) params: Vec<Field>,
+    pub(super) headers: Vec<Field>,
+    pub(super) token: Option<u32>,
+    pub(super) status: Option<u16>,
+    pub(super) outcome: String,
+}
+
+/// A parameter or header: what it was, and what is shown of it.
+#[derive(Clone)]
+pub(super) struct Field {
+    name: String,
+    value: String,
+    shown: String,
+}
+
+impl Field {
+    /// `shown` is what may be seen of it if that is never a secret.
+    pub(super) fn param(name: &str, value: &str, shown: &str) -> Self {
+        Field::new(name, value, shown, PUBLIC_PARAMS)
+    }
+
+    pub(super) fn header(name: &str, value: &str, shown: &str) -> Self {
+        Field::new(name, value, shown, PUBLIC_HEADERS)
+    }
+
+    fn new(name: &str, value: &str, shown: &str, public: &[&str]) -> Self {
+        let shown = if public.contains(&name) { cut(shown) } else { hidden(value) };
+        Field { name: name.to_owned(), value: value.to_owned(), shown }
+    }
+}
+
+/// All others may be secrets: authorization servers give parameters any name.
+const PUBLIC_PARAMS: &[&str] = &[
+    "grant_type",
+    "client_id",
+    "scope",
+    "audience",
+    "resource",
+    "authorization_details",
+    "account_id",
+    "client_assertion_type",
+    "subject_token_type",
+    "actor_token_type",
+    "requested_token_type",
+];
+
+/// All others may be secrets: gateways have keys under any name.
+const PUBLIC_HEADERS: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "user-agent",
+];
+
+/// Enough for a list of scopes.
+const LONGEST_SHOWN: usize = 200;
+
+fn cut(value: &str) -> String {
+    let shown: String = value.chars().take(LONGEST_SHOWN).collect();
+    if shown.len() < value.len() { format!("{shown}..") } else { shown }
+}
+
+pub(super) fn hidden(value: &str) -> String {
+    format!("[{} characters]", value.chars().count())
+}
+
+impl RecordedRequest {
+    /// Where it went.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    /// The HTTP method.
+    pub fn method(&self) -> &str {
+        &self.method
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// When it came, counted from the server's start by the server's clock.
+    pub fn at(&self) -> Duration {
+        self.at
+    }
+
+    /// The client that sent it. `[.. characters]` instead of an id that is not registered: it may be a secret in the wrong
+    /// place.
+    pub fn client_id(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    /// How the client proved itself, by the name in the registry of OAuth token endpoint authentication methods:
+    /// `client_secret_basic`, `private_key_jwt`, `tls_client_auth`, `none`, ...
+    pub fn auth_method(&self) -> Option<&'static str> {
+        self.auth_method
+    }
+
+    /// What may be seen of a parameter of a token request: its value if it is never a secret, otherwise its length.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        shown(&self.params, name)
+    }
+
+    /// Whether this parameter was sent with this value.
+    pub fn sent(&self, name: &str, value: &str) -> bool {
+        self.params.iter().any(|field| field.name == name && field.value == value)
+    }
+
+    /// What may be seen of a header, whose name is given in lower case: its value if it is never a secret, otherwise its length.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        shown(&self.headers, name)
+    }
+
+    /// Whether this header, whose name is given in lower case, was sent with this value.
+    pub fn sent_header(&self, name: &str, value: &str) -> bool {
+        self.headers.iter().any(|field| field.name == name && field.value == value)
+    }
+
+    /// Which token it was about, counted from 1 in the order in which the server issued them: at the token endpoint the one that was
+    /// issued, at the API the one that was presented.
+    pub fn token(&self) -> Option<u32> {
+        self.token
+    }
+
+    /// The status of the response; `None`: there was no response, or there is none yet.
+    pub fn status(&self) -> Option<u16> {
+        self.status
+    }
+}
+
+fn shown<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
+    fields.iter().find(|field| field.name == name).map(|field| field.shown.as_str())
+}
+
+impl fmt::Display for RecordedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>10.3} s  {} {}", self.at.as_secs_f64(), self.method, self.path)?;
+        let mut separator = "  ";
+        if let Some(client) = &self.client {
+            write!(f, "{separator}client {client:?}")?;
+            separator = " ";
+        }
+        if let Some(method) = self.auth_method {
+            write!(f, "{separator}by {method}")?;
+        }
+        for name in ["grant_type", "scope", "audience", "resource"] {
+            if let Some(value) = self.param(name).filter(|value| *value != "client_credentials") {
+                write!(f, ", {name} {value:?}")?;
+            }
+        }
+        if self.endpoint == Endpoint::Api {
+            match self.token {
+                Some(number) => write!(f, "  with token {number}")?,
+                None if self.header("authorization").is_some() => f.write_str("  with a token of another server")?,
+                None => f.write_str("  without a token")?,
+            }
+        }
+        f.write_str("  ->  ")?;
+        if let Some(status) = self.status {
+            write!(f, "{status}")?;
+        }
+        let separator = if self.status.is_some() && !self.outcome.is_empty() { ", " } else { "" };
+        write!(f, "{separator}{}", self.outcome)
+    }
+}
+
+impl fmt::Debug for RecordedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordedRequest")
+            .field("endpoint", &self.endpoint)
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("at", &self.at)
+            .field("client_id", &self.client)
+            .field("auth_method", &self.auth_method)
+            .field("params", &Fields(&self.params))
+            .field("headers", &Fields(&self.headers))
+            .field("token", &self.token)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Fields<'f>(&'f [Field]);
+
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|field| (&field.name, &field.shown))).finish()
+    }
+}

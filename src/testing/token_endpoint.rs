@@ -1,0 +1,214 @@
+//! The token endpoint (RFC 6749 section 4.4, RFC 7523 section 2.1, RFC 8693).
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::Quirk;
+use super::authentication::Claim;
+use super::message::{Form, Incoming, Reply};
+use super::register::{Holder, Issued};
+use super::world::{State, World};
+
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// The response that the request deserves, and the number of the token that it issues.
+pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
+    let outcome = issue(world, state, request);
+    let client_is_wrong = matches!(&outcome, Err(Refused { client_is_wrong: true, .. }));
+    let (reply, number) = match outcome {
+        Ok((reply, number)) => (reply, Some(number)),
+        Err(Refused { reply, .. }) => (reply, None),
+    };
+    let Some(quirk) = state.quirk else {
+        return (reply, number);
+    };
+    let accepts_json = request.header("accept").is_some_and(|accept| accept.contains("application/json"));
+    let note = reply.note.clone();
+    let mut reply = quirk.rewrite(reply, client_is_wrong, accepts_json);
+    if reply.note.is_empty() {
+        reply.note = note;
+    }
+    (reply, number)
+}
+
+struct Refused {
+    reply: Reply,
+    client_is_wrong: bool,
+}
+
+impl From<Reply> for Refused {
+    fn from(reply: Reply) -> Self {
+        Refused { reply, client_is_wrong: false }
+    }
+}
+
+fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply, u32), Refused> {
+    if request.head.method != http::Method::POST {
+        let reply = Reply::new(405, "text/plain", "use POST\n".to_owned()).noted("only POST is allowed");
+        return Err(reply.header("allow", "POST").into());
+    }
+    let form = Form::read(request).map_err(|flaw| Reply::oauth(400, "invalid_request", flaw))?;
+    if form.repeated().is_some() {
+        return Err(Reply::oauth(400, "invalid_request", "a parameter was sent twice").into());
+    }
+    let claim = Claim::of(request, &form, state)?;
+    let quirk = state.quirk;
+    if quirk == Some(Quirk::Okta) && claim.method == Some("client_secret_basic") && form.value("client_id").is_some() {
+        let description = "Cannot supply multiple client credentials. Use one of the following: credentials in the \
+                           Authorization header, credentials in the post body, or a client_assertion in the post body.";
+        return Err(Reply::oauth(400, "invalid_request", description).into());
+    }
+    if let Some(flaw) = claim.flaw(state) {
+        let mut reply = Reply::oauth(401, "invalid_client", flaw);
+        if request.header("authorization").is_some() {
+            // Obligatory then (RFC 6749 section 5.2).
+            reply = reply.header("www-authenticate", "Basic realm=\"authorization server\"");
+        }
+        return Err(Refused { reply, client_is_wrong: true });
+    }
+    let wanted = quirk.map_or("client_credentials", Quirk::grant_type);
+    check_grant(&form, wanted)?;
+    if let Some(reply) = quirk.and_then(|quirk| quirk.refusal(&form, request.header("user-agent").unwrap_or_default()))
+    {
+        return Err(reply.into());
+    }
+    let scope = granted_scope(state, &form)?;
+    let holder = holder(world, state, request)?;
+    let audience = form.values("audience").into_iter().chain(form.values("resource")).map(str::to_owned).collect();
+    Ok(grant(world, state, &form, Order { client: claim.id, scope, audience, holder }))
+}
+
+/// What a token is for.
+struct Order {
+    client: Option<String>,
+    scope: String,
+    audience: Vec<String>,
+    holder: Holder,
+}
+
+fn check_grant(form: &Form, wanted: &str) -> Result<(), Reply> {
+    let missing = |name: &str| {
+        let description = format!("{name} is missing");
+        form.value(name).is_none().then(|| Reply::oauth(400, "invalid_request", &description))
+    };
+    let flaw = match form.value("grant_type") {
+        None => missing("grant_type"),
+        Some(TOKEN_EXCHANGE) => missing("subject_token").or_else(|| missing("subject_token_type")),
+        Some(JWT_BEARER) => missing("assertion"),
+        Some(given) if given == wanted => None,
+        Some(_) => {
+            let description = format!("the grant is called {wanted} here");
+            Some(Reply::oauth(400, "unsupported_grant_type", &description))
+        }
+    };
+    flaw.map_or(Ok(()), Err)
+}
+
+/// RFC 6749 section 3.3.
+fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
+    match (&state.scopes, form.value("scope")) {
+        (Some(allowed), Some(asked)) if !asked.split(' ').all(|one| allowed.iter().any(|scope| scope == one)) => {
+            Err(Reply::oauth(400, "invalid_scope", "the client may not have all of these scopes"))
+        }
+        (_, Some(asked)) => Ok(asked.to_owned()),
+        (Some(allowed), None) => Ok(allowed.join(" ")),
+        (None, None) => Ok(String::new()),
+    }
+}
+
+/// Who alone will be able to use the token: whoever has the key of the proof, or shows the certificate of this connection.
+#[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
+fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
+    #[cfg(feature = "dpop")]
+    let key = super::dpop::key(request, &format!("{}/token", world.issuer), state).map_err(|refusal| {
+        let reply = Reply::oauth(400, refusal.code, refusal.why);
+        match refusal.nonce {
+            Some(nonce) => reply.header("dpop-nonce", nonce),
+            None => reply,
+        }
+    })?;
+    #[cfg(not(feature = "dpop"))]
+    let key = None;
+    Ok(Holder { key, certificate: request.certificate.clone() })
+}
+
+fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply, u32) {
+    let now = state.clock.now();
+    let lifetime = state.lifetime;
+    let mut issued = Issued {
+        value: String::new(),
+        client: order.client,
+        scope: order.scope,
+        audience: order.audience,
+        expires: lifetime.map(|lifetime| now.plus(lifetime)),
+        revoked: false,
+        holder: order.holder,
+    };
+    let quirk = state.quirk;
+    let again = quirk.is_some_and(Quirk::repeats_tokens);
+    let current = state.register.current(&issued, now).filter(|_| again);
+    let (value, left) = match current {
+        Some((_, current)) => {
+            let left = current.expires.map(|end| end.mono().saturating_sub(now.mono()));
+            (current.value.clone(), left)
+        }
+        None => (new_value(world, state, &issued), lifetime),
+    };
+    let mut members = Map::new();
+    let mut set = |name: &str, value: Value| {
+        members.insert(name.to_owned(), value);
+    };
+    set("access_token", value.clone().into());
+    set("token_type", issued.scheme().into());
+    if let Some(left) = left {
+        set("expires_in", left.as_secs().into());
+    }
+    if !issued.scope.is_empty() {
+        set("scope", issued.scope.clone().into());
+    }
+    if form.value("grant_type") == Some(TOKEN_EXCHANGE) {
+        // RFC 8693 section 2.2.1.
+        set("issued_token_type", form.value("requested_token_type").unwrap_or(ACCESS_TOKEN).into());
+    }
+    if let Some(quirk) = quirk {
+        quirk.dress(&mut members, now.wall().as_secs());
+    }
+    let number = match state.register.find(&value) {
+        Some((number, _)) => number,
+        None => {
+            issued.value = value;
+            state.register.add(issued)
+        }
+    };
+    let note = match left {
+        Some(left) => format!("token {number} for {} s", left.as_secs()),
+        None => format!("token {number} without an end"),
+    };
+    #[cfg_attr(not(feature = "dpop"), expect(unused_mut, reason = "no header more"))]
+    let mut reply = Reply::json(200, &Value::Object(members)).noted(note);
+    #[cfg(feature = "dpop")]
+    if let Some(nonce) = &state.nonce {
+        reply = reply.header("dpop-nonce", nonce);
+    }
+    (reply, number)
+}
+
+/// The value of a new token.
+#[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for signed tokens"))]
+fn new_value(world: &World, state: &mut State, issued: &Issued) -> String {
+    #[cfg(feature = "jwt")]
+    if let Some(key) = &state.token_key {
+        if let Some(signed) = key.access_token(&world.issuer, issued, state.clock.now().wall(), state.lifetime) {
+            return signed;
+        }
+    }
+    // Enough for a test; a real server takes a cryptographic generator (RFC 6749 section 10.10).
+    let suffix = state.quirk.map_or("", Quirk::token_suffix);
+    format!("{:032x}{suffix}", fastrand::u128(..))
+}
+
+/// The default of `expires_in`.
+pub(super) const LIFETIME: Duration = Duration::from_secs(3600);

@@ -1,0 +1,315 @@
+//! What the server knows, and how it comes to an answer.
+
+#[cfg(feature = "jwt")]
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::sync::watch;
+
+use super::authentication::{Claim, Client, Known};
+use super::message::{Form, Incoming, Reply};
+use super::recorded::{Field, RecordedRequest, hidden};
+use super::register::Register;
+use super::{Answer, Endpoint, Quirk, api, documents, token_endpoint};
+use crate::clock::{Clock, Moment};
+use crate::lock::Lock;
+
+pub(super) struct World {
+    pub(super) issuer: String,
+    /// Scheme, host and port of the API.
+    pub(super) api: String,
+    state: Lock<State>,
+    pub(super) counts: watch::Sender<Counts>,
+}
+
+/// Of each endpoint.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Requests that were read.
+    received: [usize; Endpoint::COUNT],
+    /// Of those, the ones that were answered, or reset.
+    answered: [usize; Endpoint::COUNT],
+}
+
+impl Counts {
+    pub(super) fn received(&self, endpoint: Endpoint) -> usize {
+        self.received.get(endpoint as usize).copied().unwrap_or_default()
+    }
+
+    pub(super) fn answered(&self, endpoint: Endpoint) -> usize {
+        self.answered.get(endpoint as usize).copied().unwrap_or_default()
+    }
+}
+
+pub(super) struct State {
+    pub(super) clients: Vec<Client>,
+    /// `None`: any.
+    pub(super) scopes: Option<Vec<String>>,
+    /// `None`: tokens do not end.
+    pub(super) lifetime: Option<Duration>,
+    pub(super) quirk: Option<Quirk>,
+    /// What the API demands of tokens.
+    pub(super) audience: Option<String>,
+    pub(super) api_scope: Option<String>,
+    /// Path and body of what the API serves.
+    pub(super) resources: Vec<(String, String)>,
+    pub(super) register: Register,
+    pub(super) clock: Clock,
+    started: Moment,
+    #[cfg(feature = "jwt")]
+    pub(super) token_key: Option<super::jwt::TokenKey>,
+    /// Whom an assertion may be addressed to.
+    #[cfg(feature = "jwt")]
+    pub(super) audiences: [String; 2],
+    /// The assertions that were used: client and `jti`.
+    #[cfg(feature = "jwt")]
+    pub(super) assertions: HashSet<String>,
+    /// `jti` of the proofs that were used.
+    #[cfg(feature = "dpop")]
+    pub(super) proofs: HashSet<String>,
+    #[cfg(feature = "dpop")]
+    pub(super) nonce: Option<String>,
+    scripts: [Script; Endpoint::COUNT],
+    pub(super) recorded: Vec<RecordedRequest>,
+    /// Whether the story was printed.
+    pub(super) told: bool,
+}
+
+/// What an endpoint answers.
+struct Script {
+    next: VecDeque<Answer>,
+    standing: Answer,
+}
+
+/// What becomes of a connection's request.
+pub(super) enum Outcome {
+    Reply(Reply),
+    /// The body ends in the middle.
+    Torn(Reply),
+    Reset,
+}
+
+/// Which of the two origins a connection came to.
+#[derive(Clone, Copy)]
+pub(super) enum Origin {
+    Issuer,
+    Api,
+}
+
+impl World {
+    pub(super) fn new(issuer: String, api: String) -> Arc<Self> {
+        let clock = Clock::System;
+        let state = State {
+            clients: Vec::new(),
+            scopes: None,
+            lifetime: Some(token_endpoint::LIFETIME),
+            quirk: None,
+            audience: None,
+            api_scope: None,
+            resources: Vec::new(),
+            register: Register::default(),
+            started: clock.now(),
+            clock,
+            #[cfg(feature = "jwt")]
+            token_key: None,
+            #[cfg(feature = "jwt")]
+            audiences: [issuer.clone(), format!("{issuer}/token")],
+            #[cfg(feature = "jwt")]
+            assertions: HashSet::new(),
+            #[cfg(feature = "dpop")]
+            proofs: HashSet::new(),
+            #[cfg(feature = "dpop")]
+            nonce: None,
+            scripts: std::array::from_fn(|_| Script { next: VecDeque::new(), standing: Answer::Token }),
+            recorded: Vec::new(),
+            told: false,
+        };
+        Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(super) async fn respond(&self, origin: Origin, request: &Incoming) -> Outcome {
+        let path = request.head.uri.path();
+        let endpoint = match origin {
+            _ if documents::SERVER_PATHS.contains(&path) || path.starts_with(documents::API_PATH) => Endpoint::Metadata,
+            Origin::Api => Endpoint::Api,
+            Origin::Issuer if path == "/jwks" => Endpoint::Keys,
+            Origin::Issuer => Endpoint::Token,
+        };
+        let (index, answer) = self.state().record(endpoint, request);
+        self.counts.send_modify(|counts| count(&mut counts.received, endpoint));
+        match &answer {
+            Answer::Delay(wait) => tokio::time::sleep(*wait).await,
+            Answer::Held(gate) => gate.passed().await,
+            Answer::Hang => std::future::pending().await,
+            _ => {}
+        }
+        let outcome = self.conclude(endpoint, index, request, answer);
+        self.counts.send_modify(|counts| count(&mut counts.answered, endpoint));
+        outcome
+    }
+
+    fn conclude(&self, endpoint: Endpoint, index: usize, request: &Incoming, answer: Answer) -> Outcome {
+        let mut state = self.state();
+        let torn = matches!(answer, Answer::Torn);
+        let (mut reply, token) = match answer {
+            Answer::Reset => {
+                state.outcome(index, None, None, "the connection was reset");
+                return Outcome::Reset;
+            }
+            Answer::Token | Answer::Delay(_) | Answer::Held(_) | Answer::Hang | Answer::Torn => {
+                self.ordinary(endpoint, &mut state, request)
+            }
+            Answer::Refuse(code) => (refusal(endpoint, request, code), None),
+            Answer::Status(status) => {
+                let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+                (Reply::new(status, "text/plain", format!("{}\n", reason.unwrap_or("scripted"))), None)
+            }
+            Answer::RetryAfter(wait) => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let reply = Reply::new(429, "text/plain", "Too Many Requests\n".to_owned());
+                (reply.header("retry-after", seconds.to_string()).noted(format!("retry after {seconds} s")), None)
+            }
+            Answer::Html => {
+                let page = "<!DOCTYPE html>\n<html><body><h1>Sign in to the network</h1></body></html>\n";
+                (Reply::new(200, "text/html", page.to_owned()).noted("a page"), None)
+            }
+            Answer::Body(body) => (Reply::new(200, "application/json", body).noted("a scripted body"), None),
+            Answer::Response(response) => (scripted(response), None),
+        };
+        if let Clock::Manual(_) = &state.clock {
+            // Otherwise it is hyper's, by the system's clock.
+            let now = std::time::SystemTime::UNIX_EPOCH.checked_add(state.clock.now().wall());
+            if let Some(now) = now.filter(|_| !reply.headers.iter().any(|(name, _)| *name == "date")) {
+                reply = reply.header("date", httpdate::fmt_http_date(now));
+            }
+        }
+        let note = if torn { format!("{}, torn", reply.note) } else { reply.note.clone() };
+        state.outcome(index, Some(reply.status), token, note.trim_start_matches(", "));
+        if torn { Outcome::Torn(reply) } else { Outcome::Reply(reply) }
+    }
+
+    fn ordinary(&self, endpoint: Endpoint, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
+        let path = request.head.uri.path();
+        match endpoint {
+            Endpoint::Token if path != "/token" => {
+                let reply = Reply::new(404, "text/plain", "no such page\n".to_owned());
+                (reply.noted("the token endpoint is /token"), None)
+            }
+            Endpoint::Token => token_endpoint::respond(self, state, request),
+            Endpoint::Metadata if path.starts_with(documents::API_PATH) => (documents::api(self, state, path), None),
+            Endpoint::Metadata => (documents::server(self, state), None),
+            Endpoint::Keys => (documents::keys(state), None),
+            Endpoint::Api => api::respond(self, state, request),
+        }
+    }
+}
+
+fn count(counts: &mut [usize; Endpoint::COUNT], endpoint: Endpoint) {
+    if let Some(count) = counts.get_mut(endpoint as usize) {
+        *count += 1;
+    }
+}
+
+fn refusal(endpoint: Endpoint, request: &Incoming, code: &str) -> Reply {
+    if endpoint != Endpoint::Api {
+        let status = if code == "invalid_client" { 401 } else { 400 };
+        return Reply::oauth(status, code, "the test wants it so");
+    }
+    let status = if code == "insufficient_scope" { 403 } else { 401 };
+    let scheme = if request.credentials("DPoP").is_some() { "DPoP" } else { "Bearer" };
+    Reply::challenge(status, scheme, &[("error", code)])
+}
+
+fn scripted(response: http::Response<String>) -> Reply {
+    let (head, body) = response.into_parts();
+    let mut reply = Reply::new(head.status.as_u16(), "", body).noted("a scripted response");
+    reply.own_headers = Some(Box::new(head.headers));
+    reply
+}
+
+impl State {
+    pub(super) fn client(&self, id: &str) -> Option<&Client> {
+        self.clients.iter().find(|client| client.id == id)
+    }
+
+    pub(super) fn set_clock(&mut self, clock: Clock) {
+        self.started = clock.now();
+        self.clock = clock;
+    }
+
+    pub(super) fn next(&mut self, endpoint: Endpoint, answer: Answer) {
+        if let Some(script) = self.scripts.get_mut(endpoint as usize) {
+            script.next.push_back(answer);
+        }
+    }
+
+    pub(super) fn until_changed(&mut self, endpoint: Endpoint, answer: Answer) {
+        if let Some(script) = self.scripts.get_mut(endpoint as usize) {
+            script.standing = answer;
+        }
+    }
+
+    /// Where it is in the record, and what the script says.
+    fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Answer) {
+        let script = self.scripts.get_mut(endpoint as usize);
+        let answer =
+            script.map_or(Answer::Token, |script| script.next.pop_front().unwrap_or_else(|| script.standing.clone()));
+        let form = match endpoint {
+            Endpoint::Token => Form::read(request).unwrap_or_default(),
+            _ => Form::default(),
+        };
+        let claim = Claim::of(request, &form, self).ok().filter(|_| endpoint == Endpoint::Token);
+        let shown_id = |id: &str| match self.clients.is_empty() || self.client(id).is_some() {
+            true => id.to_owned(),
+            // It may be a secret in the wrong place.
+            false => hidden(id),
+        };
+        let param = |(name, value): &(String, String)| {
+            let shown = if name == "client_id" { shown_id(value) } else { self.masked(value) };
+            Field::param(name, value, &shown)
+        };
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            Field::header(name.as_str(), &value, &self.masked(&value))
+        };
+        let recorded = RecordedRequest {
+            endpoint,
+            method: request.head.method.to_string(),
+            path: self.masked(request.head.uri.path()),
+            at: self.clock.now().mono().saturating_sub(self.started.mono()),
+            client: claim.as_ref().and_then(|claim| claim.id.as_deref()).map(shown_id),
+            auth_method: claim.and_then(|claim| claim.method),
+            params: form.0.iter().map(param).collect(),
+            headers: request.head.headers.iter().map(header).collect(),
+            token: None,
+            status: None,
+            outcome: "no answer yet".to_owned(),
+        };
+        self.recorded.push(recorded);
+        (self.recorded.len() - 1, answer)
+    }
+
+    fn outcome(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
+        let note = self.masked(note);
+        if let Some(recorded) = self.recorded.get_mut(index) {
+            (recorded.status, recorded.token, recorded.outcome) = (status, token, note);
+        }
+    }
+
+    /// Without the secrets and tokens that the server knows.
+    fn masked(&self, text: &str) -> String {
+        let secrets = self.clients.iter().filter_map(|client| match &client.credential {
+            Known::Secret(secret) => Some(secret.as_str()),
+            _ => None,
+        });
+        let known = secrets.chain(self.register.values()).filter(|secret| !secret.is_empty());
+        known.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}

@@ -1,0 +1,110 @@
+//! The crate gets along with every server of the list.
+
+use client_credentials::testing::{AuthorizationServer, Quirk};
+use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, RetryPolicy};
+
+use crate::post_form;
+
+fn builder(server: &AuthorizationServer, quirk: Quirk, secret: &str) -> ClientCredentialsBuilder {
+    let auth = ClientAuth::client_secret_basic("billing", secret);
+    let builder = ClientCredentials::builder(server.token_url(), auth).retry(RetryPolicy::new().attempts(1));
+    quirk.demands().iter().fold(builder, |builder, (name, value)| match *name {
+        "scope" => builder.scope(*value),
+        "audience" => builder.audience(*value),
+        "resource" => builder.resource(*value),
+        "grant_type" => builder.grant_type(*value),
+        _ => builder.param(*name, *value),
+    })
+}
+
+#[tokio::test]
+async fn one_test_runs_over_all_servers() {
+    for &quirk in Quirk::ALL {
+        let server = AuthorizationServer::start().client("billing", "a secret").quirk(quirk);
+        let token = builder(&server, quirk, "a secret").build().unwrap().token().await;
+        let token = token.unwrap_or_else(|error| panic!("{quirk:?}: {error:#}\n{}", server.story()));
+        let headers = [("authorization".parse().unwrap(), token.authorization())].into_iter().collect();
+        assert!(server.accepts(&headers), "{quirk:?}");
+        let error = builder(&server, quirk, "wrong").build().unwrap().token().await;
+        assert!(error.is_err(), "{quirk:?} takes a wrong secret");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_demands_something_refuses_without_it() {
+    for &quirk in Quirk::ALL {
+        let server = AuthorizationServer::start().quirk(quirk);
+        let auth = ClientAuth::client_secret_basic("billing", "a secret");
+        let token = ClientCredentials::builder(server.token_url(), auth).build().unwrap().token().await;
+        assert_eq!(token.is_err(), !quirk.demands().is_empty(), "{quirk:?}: {token:?}");
+    }
+}
+
+/// Status and body of a response to curl's defaults, for a right and for a wrong secret.
+async fn raw(quirk: Quirk, secret: &str) -> (u16, String) {
+    let server = AuthorizationServer::start().client("billing", "a secret").quirk(quirk);
+    let mut form: Vec<_> = quirk.demands().to_vec();
+    if !form.iter().any(|(name, _)| *name == "grant_type") {
+        form.push(("grant_type", "client_credentials"));
+    }
+    let request = post_form(server.token_url(), &form).basic_auth("billing", Some(secret));
+    let response = request.header("accept", "*/*").header("user-agent", "curl/8").send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn each_differs_from_the_rfc_as_it_is_known_to() {
+    for (quirk, seen) in [
+        (Quirk::Apigee, r#""expires_in":"3600""#),
+        (Quirk::Apigee, r#""token_type":"BearerToken""#),
+        (Quirk::BlueButton, r#""expires_in":3600.5"#),
+        (Quirk::EntraV1, r#""expires_on":""#),
+        (Quirk::EntraV2, r#""ext_expires_in":3600"#),
+        (Quirk::GitHub, "access_token="),
+        (Quirk::Keycloak, r#""scope":"email profile""#),
+        (Quirk::PayPal, r#""expires_in":"3600""#),
+        (Quirk::Salesforce, r#""instance_url":"#),
+        (Quirk::Salesforce, "!"),
+        (Quirk::Slack, r#""ok":true"#),
+    ] {
+        let (status, body) = raw(quirk, "a secret").await;
+        assert!(status == 200 && body.contains(seen), "{quirk:?}: {body}");
+    }
+    for (quirk, missing) in [
+        (Quirk::Doorkeeper, "expires_in"),
+        (Quirk::Salesforce, "expires_in"),
+        (Quirk::LinkedIn, "token_type"),
+        (Quirk::Slack, "token_type"),
+    ] {
+        assert!(!raw(quirk, "a secret").await.1.contains(missing), "{quirk:?}");
+    }
+    for (quirk, status, seen) in [
+        (Quirk::Cognito, 400, "invalid_client"),
+        (Quirk::EntraV2, 401, "AADSTS7000215"),
+        (Quirk::GitHub, 200, "error=invalid_client"),
+        (Quirk::Glewlwyd, 403, ""),
+        (Quirk::Keycloak, 401, "unauthorized_client"),
+        (Quirk::Slack, 200, r#""ok":false"#),
+    ] {
+        let (told, body) = raw(quirk, "wrong").await;
+        assert!(told == status && body.contains(seen), "{quirk:?}: {told} {body}");
+    }
+}
+
+#[tokio::test]
+async fn wso2_hands_out_the_same_token_until_it_ends() {
+    let clock = client_credentials::ManualClock::new();
+    let server = AuthorizationServer::start().quirk(Quirk::Wso2).clock(&clock);
+    let token = async || {
+        let request = post_form(server.token_url(), &[("grant_type", "client_credentials")]);
+        let body: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+        (body["access_token"].to_string(), body["expires_in"].as_u64().unwrap())
+    };
+    let (first, left) = token().await;
+    assert_eq!(left, 3600);
+    clock.advance(std::time::Duration::from_secs(3590));
+    assert_eq!(token().await, (first.clone(), 10));
+    clock.advance(std::time::Duration::from_secs(10));
+    let (second, left) = token().await;
+    assert!(second != first && left == 3600);
+}

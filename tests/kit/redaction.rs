@@ -1,0 +1,71 @@
+//! What the kit shows of a test is printed by CI systems for everybody: no secret is in it, wherever a program put it.
+
+use client_credentials::testing::{AuthorizationServer, FakeTokens};
+use client_credentials::{ClientAuth, ClientCredentials};
+use std::time::Duration;
+
+const CANARY: &str = "canary-7Qp2-Zx91";
+
+#[tokio::test]
+async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
+    let server = AuthorizationServer::start().client("billing", CANARY).client("other", "other-canary-Zx91");
+    let http = reqwest::Client::new();
+    let form = |params: &[(&str, &str)]| crate::post_form(server.token_url(), params).send();
+    // As it should be.
+    for auth in [ClientAuth::client_secret_basic("billing", CANARY), ClientAuth::client_secret_post("billing", CANARY)]
+    {
+        let tokens = ClientCredentials::builder(server.token_url(), auth).build().unwrap();
+        let token = tokens.token().await.unwrap();
+        let request = http.get(format!("{}/{}", server.api_origin(), token.expose_secret()));
+        request.header("authorization", token.authorization()).send().await.unwrap();
+    }
+    // As it should not be: another secret, and secrets in the wrong place.
+    form(&[("client_id", CANARY), ("client_secret", "billing")]).await.unwrap();
+    form(&[("client_id", "another-canary-Zx91"), ("client_secret", "x")]).await.unwrap();
+    form(&[("client_id", "billing"), ("client_secret", "wrong-canary-Zx91")]).await.unwrap();
+    form(&[("grant_type", CANARY), ("scope", CANARY), ("api_key", "some-canary-Zx91")]).await.unwrap();
+    form(&[("client_assertion", "canary-Zx91.canary-Zx91.canary-Zx91")]).await.unwrap();
+    http.get(format!("{}/path?key=canary-Zx91", server.api_origin())).bearer_auth(CANARY).send().await.unwrap();
+    http.get(server.api_origin())
+        .header("x-api-key", "canary-Zx91")
+        .basic_auth("canary-Zx91", Some("x"))
+        .send()
+        .await
+        .unwrap();
+
+    let mut shown = format!("{}\n{server:?}\n{:?}\n{:#?}", server.story(), server.requests(), server.requests());
+    for request in server.requests() {
+        for name in ["grant_type", "scope", "client_id", "client_secret", "client_assertion", "api_key"] {
+            shown.push_str(request.param(name).unwrap_or_default());
+        }
+        for name in ["authorization", "x-api-key"] {
+            shown.push_str(request.header(name).unwrap_or_default());
+        }
+        shown.push_str(request.client_id().unwrap_or_default());
+    }
+    for secret in ["canary", "Y2FuYXJ5", CANARY] {
+        assert!(!shown.contains(secret), "{secret} is seen: {shown}");
+    }
+    assert_eq!(server.requests().len(), 11);
+}
+
+#[tokio::test]
+async fn what_was_sent_can_be_compared() {
+    let server = AuthorizationServer::start().client("billing", CANARY);
+    let auth = ClientAuth::client_secret_post("billing", CANARY);
+    let builder = ClientCredentials::builder(server.token_url(), auth).param("tenant", "a-tenant").header("x-key", "k");
+    builder.build().unwrap().token().await.unwrap();
+    let request = &server.requests()[0];
+    assert!(request.sent("tenant", "a-tenant") && !request.sent("tenant", "another"));
+    assert!(request.sent("client_secret", CANARY) && request.sent_header("x-key", "k"));
+    assert_eq!(request.param("tenant"), Some("[8 characters]"));
+    assert_eq!(request.param("grant_type"), Some("client_credentials"));
+    assert_eq!((request.method(), request.path(), request.token()), ("POST", "/token", Some(1)));
+}
+
+#[tokio::test]
+async fn a_fake_shows_no_token() {
+    let fake = FakeTokens::lasting(Duration::from_secs(60));
+    let token = fake.token().await.unwrap();
+    assert!(!format!("{fake:?}").contains(token.expose_secret()));
+}
