@@ -103,7 +103,8 @@ fn cut(text: &str, most: usize) -> String {
         return text.chars().take(most).collect();
     }
     let room = most - GAP.len();
-    let (head, tail) = (room - room / 2, text.len() - room / 2);
+    let tail = room / 5 * 3;
+    let (head, tail) = (room - tail, text.len() - tail);
     // ASCII by now, so that neither end is inside a character.
     format!("{}{GAP}{}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
 }

@@ -43,11 +43,13 @@ impl Proxies {
         let uri: Uri = url.as_str().parse().ok()?;
         let proxy = self.environment.as_ref()?.intercept(&uri)?;
         let place = place(proxy.uri());
-        // As reqwest reads them: what is more special first, then in this order.
+        // As hyper-util reads them: what is more special first; of two spellings the first that is there, though it may be empty.
         let special = if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
-        let names = special.into_iter().chain(["ALL_PROXY", "all_proxy"]);
-        let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let origin = match names.into_iter().find(is_set) {
+        let first = |names: [&'static str; 2]| {
+            let (name, value) = names.into_iter().find_map(|name| Some((name, std::env::var_os(name)?)))?;
+            (!value.is_empty()).then_some(name)
+        };
+        let origin = match first(special).or_else(|| first(["ALL_PROXY", "all_proxy"])) {
             Some(name) => format!("the environment variable {name}"),
             None => "the system's settings".to_owned(),
         };

@@ -66,3 +66,68 @@ fn credential(known: &Known<'_>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OAuthError;
+
+    fn known() -> Known<'static> {
+        Known {
+            method: "client_secret_basic",
+            is_encoded: false,
+            grant_type: "client_credentials",
+            scope: Some("a b"),
+            is_bound: false,
+        }
+    }
+
+    fn refusal(status: u16, code: &str) -> Error {
+        let error = Error::of(ErrorKind::Denied, "no").with_status(StatusCode::from_u16(status).unwrap());
+        if code.is_empty() { error } else { error.with_oauth(OAuthError::new(code.to_owned(), None, None)) }
+    }
+
+    #[test]
+    fn a_secret_that_was_encoded_on_the_way_has_two_ways_out() {
+        // FB7
+        for (status, code) in [(401, "invalid_client"), (401, "unauthorized"), (401, ""), (400, "invalid_client_id")] {
+            for (is_encoded, names) in [(true, true), (false, false)] {
+                let text = advice(&refusal(status, code), &Known { is_encoded, ..known() });
+                assert!(text.contains("client_secret_basic"), "{code}: {text}");
+                assert_eq!(text.contains("client_secret_basic_raw"), names, "{code}: {text}");
+                assert_eq!(text.contains("client_secret_post"), names, "{code}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_says_what_to_look_at() {
+        // FB8
+        for (code, words) in [
+            ("invalid_grant", "bound token (dpop, or mutual_tls)"),
+            ("unsupported_grant_type", "does not know the grant client_credentials"),
+            ("invalid_scope", "asked for: a b"),
+            ("scope_invalid", "asked for: a b"),
+            ("unauthorized_client", "is the grant client_credentials allowed"),
+            ("invalid_target", "resource or audience"),
+            ("invalid_request", "audience"),
+            ("access_denied", "allowed to use this API"),
+            ("invalid_dpop_proof", "clock"),
+            ("invalid_authorization_details", "authorization details"),
+        ] {
+            let text = advice(&refusal(400, code), &known());
+            assert!(text.contains(words), "{code}: {text}");
+        }
+        let unscoped = advice(&refusal(400, "invalid_scope"), &Known { scope: None, ..known() });
+        assert!(unscoped.contains("no scope was asked for"), "{unscoped}");
+        let bound = advice(&refusal(400, "invalid_grant"), &Known { is_bound: true, ..known() });
+        assert!(!bound.contains("may demand a bound token"), "{bound}");
+    }
+
+    #[test]
+    fn what_is_no_refusal_gets_no_advice() {
+        assert_eq!(advice(&Error::of(ErrorKind::Transport, "down"), &known()), "");
+        assert_eq!(advice(&refusal(403, ""), &known()), "", "the text has a guess already");
+        assert!(advice(&refusal(401, "unauthorized_client"), &known()).contains("credential"), "Keycloak");
+    }
+}
