@@ -215,7 +215,7 @@ impl Error {
     }
 
     /// The same error, handed out again `wait` before the next attempt.
-    pub(crate) fn from_memory(&self, wait: Duration) -> Self {
+    pub(crate) fn remembered(&self, wait: Duration) -> Self {
         // It shows nothing of its own: `facts` are those of the original.
         Error::of(self.kind(), "").edit(|inner| inner.memory = Some((self.original().clone(), wait)))
     }
@@ -453,13 +453,13 @@ mod tests {
     fn an_error_from_memory_says_so_and_is_the_same_error() {
         // FB10
         let fresh = Error::of(ErrorKind::Denied, "no").because_of("why").with_retry_after(Duration::from_secs(7));
-        let again = fresh.from_memory(Duration::from_millis(2_340));
+        let again = fresh.remembered(Duration::from_millis(2_340));
         assert_eq!(again.to_string(), "no: why (the error of the last attempt; the next one is made in 2.3 s)");
         assert_eq!((again.kind(), again.retry_after()), (fresh.kind(), fresh.retry_after()));
         assert_eq!((again.next_attempt_in(), fresh.next_attempt_in()), (Some(Duration::from_millis(2_340)), None));
         assert!(again.is_same_as(&fresh) && !again.is_same_as(&Error::of(ErrorKind::Denied, "no")));
         assert_eq!(again.source().unwrap().to_string(), "why");
-        let twice = again.from_memory(Duration::from_secs(1));
+        let twice = again.remembered(Duration::from_secs(1));
         assert!(twice.to_string().ends_with("no: why (the error of the last attempt; the next one is made in 1.0 s)"));
     }
 

@@ -158,7 +158,7 @@ impl State {
                 (Some(fetch), _) => Answer::Wait(fetch.completion.clone(), overdue_in(fetch)),
                 (None, Some(Setback { error: Some(error), .. })) => match self.pause(false) {
                     Some(end) if !end.reached(now) => {
-                        Answer::Fail(error.from_memory(end.mono().saturating_sub(now.mono())))
+                        Answer::Fail(error.remembered(end.mono().saturating_sub(now.mono())))
                     }
                     _ => Answer::Fetch,
                 },

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 
 /// Why a handshake failed, where another attempt would not mend it.
+#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "without rustls nobody can tell"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TlsFailure {
     /// We did not accept the server's certificate.
