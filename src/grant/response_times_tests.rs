@@ -119,7 +119,9 @@ fn spans_and_instants_are_told_apart_by_their_size_in_each_header() {
         ("1900000000", second * 86_400),
         ("Fri, 15 Jan 2027 08:00:04 GMT", second * 4),
     ] {
-        for header in ["retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after"] {
+        for header in
+            ["retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after"]
+        {
             let error = with(429, &[(header, value)], "", &rules()).unwrap_err();
             let got = error.retry_after().unwrap();
             assert!(got.abs_diff(wait) < Duration::from_millis(1), "{header}: {value}: {got:?}");
@@ -128,7 +130,10 @@ fn spans_and_instants_are_told_apart_by_their_size_in_each_header() {
     for (headers, wait) in [
         (&[("retry-after-ms", "1500")][..], Some(Duration::from_millis(1_500))),
         (&[("retry-after", "soon"), ("x-ratelimit-reset", "4")], Some(second * 4)),
-        (&[("auth0-client-quota-limit", "b=per_hour;q=10;r=0;t=3540,b=per_day;q=50;r=47;t=43200")], Some(second * 3540)),
+        (
+            &[("auth0-client-quota-limit", "b=per_hour;q=10;r=0;t=3540,b=per_day;q=50;r=47;t=43200")],
+            Some(second * 3540),
+        ),
         (&[("ratelimit", "\"default\";r=0;t=7")], Some(second * 7)),
         (&[("ratelimit", "\"default\";r=3;t=7")], None),
         // By the server's clock, which is a day behind.

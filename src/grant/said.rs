@@ -167,7 +167,8 @@ impl Speaker<'_> {
             "title",
             "msg",
         ];
-        let code = CODES.iter().find_map(|name| Some((*name, members.get(*name)?.as_str().filter(|code| is_known(code))?)));
+        let code =
+            CODES.iter().find_map(|name| Some((*name, members.get(*name)?.as_str().filter(|code| is_known(code))?)));
         if let Some((code_name, code)) = code {
             let said = TEXTS.iter().find_map(|name| Some((*name, members.get(*name)?.as_str()?)));
             let text_name = said.map_or("", |(name, _)| name);
@@ -302,7 +303,8 @@ fn without_tags(page: &str) -> String {
         rest = rest.split_once('>').map_or("", |(_, rest)| rest);
     }
     text.push_str(rest);
-    for (entity, c) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "'"), ("&#39;", "'"), ("&amp;", "&")] {
+    for (entity, c) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "'"), ("&#39;", "'"), ("&amp;", "&")]
+    {
         text = text.replace(entity, c);
     }
     text
