@@ -373,7 +373,7 @@ mod over_tls {
     #[tokio::test]
     async fn a_token_that_was_asked_for_with_a_certificate_is_bound_to_it() {
         let server = AuthorizationServer::start_https().public_client("billing");
-        let [present, renewed] = CLIENT_CERTIFICATES;
+        let [present, refreshed] = CLIENT_CERTIFICATES;
         let auth = ClientAuth::mutual_tls("billing", present.certificate, present.key);
         let tokens =
             ClientCredentials::builder(server.token_url(), auth).http_client(HttpClient::from_reqwest_0_13(roots));
@@ -383,7 +383,7 @@ mod over_tls {
             let pem = format!("{}{}", pem.certificate, pem.key);
             roots().identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap())
         };
-        for (client, status) in [(identity(present), 200), (identity(renewed), 401), (roots(), 401)] {
+        for (client, status) in [(identity(present), 200), (identity(refreshed), 401), (roots(), 401)] {
             let request = client.build().unwrap().get(server.api_origin());
             let response = request.header("authorization", token.authorization()).send().await.unwrap();
             assert_eq!(response.status(), status, "{}", server.story());
