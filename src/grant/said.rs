@@ -78,8 +78,8 @@ pub(super) fn is_known(code: &str) -> bool {
     KNOWN.contains(&code)
 }
 
-/// Whether `error` is a code at all: no sentence, no number, and no reason phrase of HTTP, which frameworks put there (Spring,
-/// Rails: `Not Found`, `not_found`).
+/// Whether `error` is a code at all, or the server's word for one: no number, and no reason phrase of HTTP, which frameworks put
+/// there (Spring, Rails: `Not Found`, `not_found`).
 fn is_code(text: &str) -> bool {
     let bare = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let word = bare(text);
@@ -89,11 +89,7 @@ fn is_code(text: &str) -> bool {
     };
     let says_nothing = matches!(&*word, "true" | "false" | "null" | "none" | "error" | "fail" | "failed" | "failure");
     is_known(text)
-        || text.len() <= LONGEST_CODE
-            && text.contains(|c: char| c.is_ascii_alphabetic())
-            && !text.contains(char::is_whitespace)
-            && !says_nothing
-            && !is_phrase()
+        || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
 struct Speaker<'a> {
