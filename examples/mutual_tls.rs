@@ -6,7 +6,7 @@
 #[path = "support/tls.rs"]
 mod tls;
 
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, SameCertificate, TokenSource};
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, HttpClient, SameCertificate, TokenSource};
 use reqwest_middleware::ClientBuilder;
 use tls::{CLIENTS, TlsServers};
 
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [ours, thief] = CLIENTS;
     let auth = ClientAuth::mutual_tls("billing", ours.certificate, ours.key);
     let builder = ClientCredentials::builder(&servers.token_url, auth);
-    let tokens = builder.http_client(http.clone()).build()?;
+    let tokens = builder.http_client(HttpClient::from_reqwest_0_13(http.clone())).build()?;
     let client = ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuth::for_origin(&servers.api_origin, tokens.clone())?)
         .with(SameCertificate::new(http.clone()))

@@ -4,14 +4,14 @@
 
 mod support;
 
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Error};
+use client_credentials::{BearerAuth, BearerAuthBuilder, ClientAuth, ClientCredentials, Error};
 use reqwest_middleware::ClientBuilder;
 use support::{CLIENT_ID, CLIENT_SECRET, Servers};
 
-fn bearer(servers: &Servers) -> Result<BearerAuth<ClientCredentials>, Error> {
+fn bearer(servers: &Servers) -> Result<BearerAuthBuilder, Error> {
     let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
     let tokens = ClientCredentials::builder(&servers.token_url, auth).build()?;
-    BearerAuth::for_origin(&servers.api_origin, tokens)
+    Ok(BearerAuth::builder(tokens).origin(&servers.api_origin))
 }
 
 #[tokio::main]
@@ -20,8 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let http = ClientBuilder::new(http)
         // What is not for the first API it leaves to the next. The last one is strict: what is for none is not sent.
-        .with(bearer(&orders)?.pass_through())
-        .with(bearer(&invoices)?)
+        .with(bearer(&orders)?.pass_through(true).build()?)
+        .with(bearer(&invoices)?.build()?)
         .build();
     for (name, api) in [("orders", &orders), ("invoices", &invoices)] {
         let request = http.post(&api.api_url).body(name);

@@ -121,6 +121,29 @@ impl AccessToken {
         self.0.authorization.clone()
     }
 
+    /// The value of a header that takes another scheme than `Bearer`, or none (`""`); marked sensitive. A DPoP token keeps its
+    /// scheme, by which the API knows that it is one (RFC 9449 section 7.1).
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn presented_as(&self, scheme: &str) -> HeaderValue {
+        if self.possession().is_some() || scheme == self.scheme() {
+            return self.authorization();
+        }
+        let secret = self.expose_secret().as_bytes();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
+        bytes.extend_from_slice(scheme.as_bytes());
+        bytes.extend_from_slice(if scheme.is_empty() { b"" } else { b" " });
+        bytes.extend_from_slice(secret);
+        // A scheme that was checked and visible ASCII: this cannot fail.
+        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes)));
+        value.map_or_else(
+            |_| self.authorization(),
+            |mut value| {
+                value.set_sensitive(true);
+                value
+            },
+        )
+    }
+
     /// The token itself. Keep it out of logs, URLs and errors.
     pub fn expose_secret(&self) -> &str {
         // The header was made from the prefix and visible ASCII: neither step can fail.

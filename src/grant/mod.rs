@@ -196,7 +196,7 @@ impl Grant {
         };
         if let Some(key) = key {
             let (role, now, nonce) = (Role::Authorization, self.clock.now(), nonce.as_deref());
-            let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce };
+            let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce, sent_as: None };
             request.headers.extend([key.prove(proving).await?]);
         }
         // The lifetime counts from before the request is sent: the server's count begins later.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use client_credentials::{ClientAuth, ClientCredentials, Credential, ErrorKind, TokenSource};
+use client_credentials::{
+    Backoff, CachePolicy, ClientAuth, ClientCredentials, Credential, ErrorKind, Issuer, RetryPolicy, TokenSource,
+};
 use serde_json::{Value, json};
 
 /// A request, and how many of its method came before it.
@@ -102,9 +104,9 @@ async fn one_absurd_date_does_not_end_all_assertions() {
         _ => token(),
     })
     .await;
-    let auth = ClientAuth::client_secret_jwt("me", "s").assertion_time_by_server();
+    let auth = ClientAuth::client_secret_jwt("me", "s").audience(&server.origin).server_time(true);
     let builder = ClientCredentials::builder(&server.token_endpoint(), auth);
-    let tokens = builder.issuer(&server.origin).build().unwrap();
+    let tokens = builder.build().unwrap();
     tokens.token().await.unwrap();
     assert_eq!(server.asked(&Method::POST), 2);
 }
@@ -117,7 +119,7 @@ async fn a_page_too_large_at_the_first_path_does_not_hide_the_second() {
         _ => (StatusCode::NOT_FOUND, "x".repeat(300 * 1024)).into_response(),
     })
     .await;
-    let builder = ClientCredentials::from_issuer(&server.origin, ClientAuth::none("me"));
+    let builder = ClientCredentials::builder(Issuer::new(&server.origin), ClientAuth::none("me"));
     builder.build().unwrap().token().await.unwrap();
     assert_eq!(server.asked(&Method::GET), 2, "the page, and the document after it");
 }
@@ -129,7 +131,7 @@ async fn an_endless_token_endpoint_is_cut_in_errors() {
         json(200, &json!({ "issuer": asked.origin, "token_endpoint": endless }))
     })
     .await;
-    let tokens = ClientCredentials::from_issuer(&server.origin, ClientAuth::none("me")).build().unwrap();
+    let tokens = ClientCredentials::builder(Issuer::new(&server.origin), ClientAuth::none("me")).build().unwrap();
     let text = tokens.token().await.unwrap_err().to_string();
     assert!(text.len() < 2_000, "{} bytes", text.len());
 }
@@ -142,9 +144,9 @@ async fn a_token_endpoint_that_refuses_has_the_metadata_read_anew_once_a_minute(
         _ => json(403, &Value::Null),
     })
     .await;
-    let builder = ClientCredentials::from_issuer(&server.origin, ClientAuth::none("me"));
+    let builder = ClientCredentials::builder(Issuer::new(&server.origin), ClientAuth::none("me"));
     let shortest = Duration::from_millis(1);
-    let tokens = builder.expired_backoff(shortest, shortest).build().unwrap();
+    let tokens = builder.cache(CachePolicy::new().expired_backoff(Backoff::new(shortest, shortest))).build().unwrap();
     while server.asked(&Method::POST) < 5 {
         tokens.token().await.unwrap_err();
     }
@@ -154,7 +156,7 @@ async fn a_token_endpoint_that_refuses_has_the_metadata_read_anew_once_a_minute(
 #[test]
 fn client_id_in_body_without_an_id_is_a_fault() {
     let auth = ClientAuth::client_assertion("a.b.c");
-    let builder = ClientCredentials::builder("https://a.example/token", auth).client_id_in_body();
+    let builder = ClientCredentials::builder("https://a.example/token", auth).client_id_in_body(true);
     assert!(builder.build().unwrap_err().to_string().contains("client_id_in_body"));
 }
 
@@ -170,8 +172,8 @@ async fn an_endpoint_that_is_gone_makes_the_metadata_be_read_anew() {
         _ => token(),
     })
     .await;
-    let builder = ClientCredentials::from_issuer(&server.origin, ClientAuth::none("me"));
+    let builder = ClientCredentials::builder(Issuer::new(&server.origin), ClientAuth::none("me"));
     let shortest = Duration::from_millis(1);
-    let tokens = builder.attempt_backoff(shortest, shortest).build().unwrap();
+    let tokens = builder.retry(RetryPolicy::new().backoff(Backoff::new(shortest, shortest))).build().unwrap();
     tokens.token().await.unwrap();
 }

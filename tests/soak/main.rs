@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use book::{Book, Watched};
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Error};
+use client_credentials::{BearerAuth, CachePolicy, ClientAuth, ClientCredentials, Error, Limits};
 use reqwest_middleware::{ClientWithMiddleware, RequestBuilder};
 use tokio::runtime::{Builder, Runtime};
 
@@ -117,9 +117,9 @@ fn client(id: usize, token_url: &str, api_url: &str, book: &Arc<Book>) -> Client
     let auth = ClientAuth::client_secret_post(id.to_string(), "soak");
     let tokens = ClientCredentials::builder(token_url, auth)
         // A server that hangs is one of the faults; a machine under load is none.
-        .attempt_timeout(Duration::from_secs(5))
+        .limits(Limits::new().attempt_timeout(Duration::from_secs(5)))
         // Tokens are revoked all the time here.
-        .forced_refreshes(1000, Duration::from_millis(10))
+        .cache(CachePolicy::new().forced_refreshes(1000).forced_refresh_interval(Duration::from_millis(10)))
         .build()
         .unwrap();
     let watched = Watched::new(tokens, Arc::clone(book));

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
+use client_credentials::{
+    CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, Issuer,
+    TokenSource,
+};
 
 use crate::certificates::trusting;
 use crate::credentials::Directory;
@@ -40,7 +43,9 @@ impl Pair {
 }
 
 fn builder(server: &Server, ca: &Ca, auth: ClientAuth) -> ClientCredentialsBuilder {
-    builder_with(&server.https("/token"), auth).http_client(trusting(ca)).forced_refreshes(100, MOMENT)
+    builder_with(&server.https("/token"), auth)
+        .http_client(HttpClient::from_reqwest_0_13(trusting(ca)))
+        .cache(CachePolicy::new().forced_refreshes(100).forced_refresh_interval(MOMENT))
 }
 
 /// Gives up the token, if there is one, and gets another.
@@ -66,10 +71,10 @@ async fn a_rotated_certificate_is_shown_over_a_new_connection() {
     let made = Arc::new(AtomicUsize::new(0));
     let (count, trusting) = (Arc::clone(&made), trusting(&ca));
     let tokens = builder(&server, &ca, pair.auth())
-        .http_client(move || {
+        .http_client(HttpClient::from_reqwest_0_13(move || {
             count.fetch_add(1, Ordering::SeqCst);
             trusting()
-        })
+        }))
         .build()
         .unwrap();
 
@@ -201,8 +206,8 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     issuer.now([json(200, &body), json(200, &body), ok("plain")]);
     let auth = ClientAuth::mutual_tls("wire", client.certificate.as_str(), client.key.as_str());
     for (auth, token) in [(auth, "mutual"), (basic(), "plain")] {
-        let tokens = ClientCredentials::from_issuer(&issuer.https(""), auth);
-        let tokens = tokens.http_client(trusting(&ca)).build().unwrap();
+        let tokens = ClientCredentials::builder(Issuer::new(&issuer.https("")), auth);
+        let tokens = tokens.http_client(HttpClient::from_reqwest_0_13(trusting(&ca))).build().unwrap();
         assert_eq!(renewed(&tokens).await, token);
     }
     assert_eq!(mutual.shown(), shown(&[&client]));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
+use client_credentials::{
+    Backoff, CachePolicy, ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, RetryPolicy,
+    TokenSource,
+};
 
 use crate::harness::canary::{OTHER, SECRET, TOKEN, assert_no_canary, found, render_all};
 use crate::harness::server::{Gate, Server, Step, answer, json, ok, response, token_json};
@@ -84,7 +87,10 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
                 Step::Write(response(429, &headers, &body)),
             ]]);
             let backoff = Duration::from_secs(3600);
-            let tokens = builder(&server).denied_backoff(backoff, backoff).build().unwrap();
+            let tokens = builder(&server)
+                .cache(CachePolicy::new().denied_backoff(Backoff::new(backoff, backoff)))
+                .build()
+                .unwrap();
             let callers: Vec<_> = (0..100)
                 .map(|_| {
                     let tokens = tokens.clone();
@@ -130,7 +136,10 @@ async fn a_redirect_is_an_error_and_its_target_sees_nothing() {
                 let same = format!("/elsewhere?code={OTHER}");
                 for target in [&*there, &same] {
                     let good = Server::start([answer(status, &[("location", target)], "")]);
-                    let tokens = builder_with(&good.url("/token"), auth.clone()).http_client(client).build().unwrap();
+                    let tokens = builder_with(&good.url("/token"), auth.clone())
+                        .http_client(HttpClient::from_reqwest_0_13(client))
+                        .build()
+                        .unwrap();
                     let error = expect_failure("S06", &tokens, &response_failure(status, false)).await;
                     assert_no_canary([render_all(&error)]);
                     assert!(error.to_string().contains("redirects are not followed"), "{error}");
@@ -182,7 +191,7 @@ async fn a_secret_that_changed_meanwhile_is_tried_at_once() {
     // S10, X02
     let (auth, reads) = counted(&["old", SECRET]);
     let server = Server::start([json(401, oauth("invalid_client")), ok(TOKEN)]);
-    let tokens = builder_with(&server.url("/token"), auth).attempts(1).build().unwrap();
+    let tokens = builder_with(&server.url("/token"), auth).retry(RetryPolicy::new().attempts(1)).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
     let requests = server.requests();
     assert_eq!(requests.len(), 2);
@@ -292,7 +301,7 @@ async fn any_success_with_a_token_is_one() {
         let server = Server::start([json(status, token_json(TOKEN, 3600))]);
         recovers("S18", &builder(&server).build().unwrap()).await;
         assert_eq!(server.hits(), 1, "{status}");
-        let tokens = builder(&server).strict().build().unwrap();
+        let tokens = builder(&server).strict(true).build().unwrap();
         assert_eq!(tokens.token().await.is_ok(), status == 200, "{status}, strict");
     }
 }
@@ -322,7 +331,12 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
         }
         // The whole Authorization header.
         let server = Server::start([vec![Step::ReadReq]]);
-        let _ = builder_with(&server.url("/token"), auth.clone()).attempts(1).build().unwrap().token().await;
+        let _ = builder_with(&server.url("/token"), auth.clone())
+            .retry(RetryPolicy::new().attempts(1))
+            .build()
+            .unwrap()
+            .token()
+            .await;
         if let [header] = server.requests()[0].header("authorization")[..] {
             assert!(header.contains(basic_pair) && found(header).is_some(), "the canary's eye sees base64");
             server.now([json(400, format!(r#"{{"error":"invalid_request","error_description":"got {header}"}}"#))]);
@@ -353,7 +367,7 @@ async fn a_failed_flight_is_shared_by_all_who_waited() {
         answer(503, &[], ""),
     ]);
     let long = Duration::from_secs(3600);
-    let tokens = builder(&server).expired_backoff(long, long).build().unwrap();
+    let tokens = builder(&server).cache(CachePolicy::new().expired_backoff(Backoff::new(long, long))).build().unwrap();
     let callers: Vec<_> = (0..100)
         .map(|_| {
             let tokens = tokens.clone();
