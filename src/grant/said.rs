@@ -29,9 +29,13 @@ pub(super) const LONGEST_CODE: usize = 128;
 
 pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
     let speaker = Speaker { masks, most: rules.longest_error_text };
+    if response.status.is_redirection() {
+        // Its body is a page about the other address, if anything.
+        return Said::default();
+    }
     let mut said = match foreign_encoding(&response.headers) {
         Some(encoding) => Said {
-            words: format!("its body is compressed ({}), which was not asked for", masks.clean(encoding, 32)),
+            words: format!("its body is encoded ({}), which was not asked for and is not read here", masks.clean(encoding, 32)),
             ..Said::default()
         },
         None => speaker.body(&response.headers, &Text::marked(&response.body)),
@@ -201,7 +205,14 @@ impl Speaker<'_> {
     }
 
     fn text(&self, text: &str) -> String {
-        self.masks.clean_lines(text, self.most)
+        let mut words = text.split_whitespace();
+        let shown = match (words.next(), words.next()) {
+            // No word of a language: whatever it is, it may be worth something.
+            (Some(word), None) if is_opaque(word) => String::new(),
+            _ if text.contains("eyJ") => text.split_whitespace().map(without_jwt).collect::<Vec<_>>().join(" "),
+            _ => return self.masks.clean_lines(text, self.most),
+        };
+        self.masks.clean_lines(&shown, self.most)
     }
 
     fn code(&self, code: &str) -> String {
@@ -229,9 +240,10 @@ impl Speaker<'_> {
 
     /// Short, printable, no echo of ours, and no name of what may be a secret.
     fn is_fit(&self, name: &str) -> bool {
-        const SECRETS: [&str; 7] =
-            ["access_token", "refresh_token", "id_token", "client_secret", "client_assertion", "password", "assertion"];
-        self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.contains(&name)
+        const SECRETS: [&str; 9] =
+            ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
+        let lower = name.to_ascii_lowercase();
+        self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| lower.contains(secret))
     }
 
     /// `name: value` for each text and number, however deep it lies.
@@ -277,6 +289,17 @@ impl Speaker<'_> {
 pub(super) fn line(oauth: &OAuthError, rules: &Rules, masks: &Masks) -> String {
     let beside = Speaker { masks, most: rules.longest_error_text }.beside(oauth);
     if beside.is_empty() { oauth.to_string() } else { format!("{oauth} ({beside})") }
+}
+
+/// Whether a text that is one word may be a token: long, and with digits.
+fn is_opaque(word: &str) -> bool {
+    word.len() >= 20 && word.contains(|c: char| c.is_ascii_digit()) && !word.contains("://")
+}
+
+/// `***` for a JWT (RFC 7519), which may be a token of somebody.
+fn without_jwt(word: &str) -> &str {
+    let is_jwt = word.find("eyJ").and_then(|at| word.get(at..)).is_some_and(|jwt| jwt.matches('.').count() >= 2);
+    if is_jwt { "***" } else { word }
 }
 
 /// 32: real errors have up to a dozen members.

@@ -140,13 +140,27 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
         (400, &[], r#"{"error":"Invalid tenant in the request"}"#, "Invalid tenant in the request"),
         (200, &[JSON], r#"{"result":7,"reason":"no such tenant"}"#, "no such tenant"),
         (401, &[], "our-secret-of-today is wrong", "*** is wrong"),
-        (400, &[("content-encoding", "br")], "\u{1}\u{2}", "compressed (br)"),
+        (400, &[("content-encoding", "br")], "\u{1}\u{2}", "encoded (br)"),
     ] {
         let error = refused(status, headers, body);
         assert!(error.to_string().contains(words), "{body}: {error}");
     }
     let error = refused(400, &[JSON], r#"{"message":"no","access_token":"hush","client_secret":"hush"}"#);
     assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+    for body in [
+        r#"{"token":"hush-1"}"#,
+        r#"{"message":"no","clientSecret":"hush-1","api-key":"hush-1","Authorization":"hush-1","x":{"passwordHash":"hush-1"}}"#,
+        "0hush-1hush-1hush-1hush-1",
+        r#"{"message":"got eyJhush-1.eyJhush-1.hush-1 from you"}"#,
+        r#"{"error":"x","error_description":"got 'eyJhush-1.eyJhush-1.hush-1'","id_token":"hush-1"}"#,
+        "error=x&access_token=hush-1",
+        r#""0hush-1hush-1hush-1hush-1""#,
+    ] {
+        for status in [302, 400, 401, 403, 404, 500] {
+            let error = refused(status, &[], body);
+            assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        }
+    }
     let long = refused(400, &[], "x".repeat(100_000));
     assert!(long.to_string().len() < 1_200, "{} characters", long.to_string().len());
 }

@@ -263,10 +263,10 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
     let api = Server::start_tls(ca.mutual(), [served()]);
     let elsewhere = Server::start_tls(ca.mutual(), [served(), served()]);
 
-    let bearer = BearerAuth::for_origin(&api.https(""), tokens).unwrap();
+    let bearer = BearerAuth::builder(tokens).origin(api.https("")).pass_through(true).build().unwrap();
     let plain = trusting(&ca)().build().unwrap();
     let client = reqwest_middleware::ClientBuilder::new(plain)
-        .with(bearer.pass_through())
+        .with(bearer)
         .with(SameCertificate::new(trusting(&ca)))
         .build();
     // As a middleware that follows redirects has it: several requests, one set of extensions.
