@@ -28,7 +28,7 @@ const OPERATIONS: [&str; 16] = [
     "clone: shared HeaderValue",
     "cached: Cached",
     "cached: Arc<dyn TokenSource>",
-    "cached: stale, renewal under way",
+    "cached: due, refresh under way",
     "cached: TokenPool",
     "hyper: static header",
     "hyper: bare header",

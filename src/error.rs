@@ -289,7 +289,9 @@ impl fmt::Display for Error {
             }
         }
         match self.next_attempt_in() {
-            Some(wait) => write!(f, " (the error of the last attempt; the next one is made in {:.1} s)", wait.as_secs_f64()),
+            Some(wait) => {
+                write!(f, " (the error of the last attempt; the next one is made in {:.1} s)", wait.as_secs_f64())
+            }
             None => Ok(()),
         }
     }

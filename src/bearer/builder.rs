@@ -44,7 +44,7 @@ pub struct BearerAuthBuilder {
 
 /// 10 s: as long as one attempt at the token endpoint may take by default.
 const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// 1 MiB: each request in flight may hold as much.
+/// 1 MiB: each request under way may hold as much.
 const LONGEST_BODY: usize = 1024 * 1024;
 
 impl BearerAuthBuilder {

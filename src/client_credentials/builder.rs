@@ -51,7 +51,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) json_body: bool,
     fapi: bool,
     pub(super) client_id_in_body: bool,
-    pub(super) headers: Vec<Result<(HeaderName, HeaderValue), &'static str>>,
+    pub(super) headers: Vec<Result<(HeaderName, HeaderValue), String>>,
     pub(super) plain_hosts: Vec<String>,
     pub(super) http_client: HttpClient,
     strict: bool,
@@ -218,9 +218,12 @@ impl ClientCredentialsBuilder {
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        let name = name.try_into().map_err(|_| "has a name that no header can have");
-        let value = value.try_into().map_err(|_| "has a value with a character that headers cannot carry");
-        self.headers.push(name.and_then(|name| Ok((name, value?))));
+        let header = match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => Ok((name, value)),
+            (Ok(name), Err(_)) => Err(format!("{name} has a value with a character that headers cannot carry")),
+            (Err(_), _) => Err("has a name that no header can have".to_owned()),
+        };
+        self.headers.push(header);
         self
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use http::{HeaderMap, HeaderValue};
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
+    TRANSFER_ENCODING,
 };
+use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::ClientCredentialsBuilder;
@@ -118,7 +119,8 @@ impl ClientCredentialsBuilder {
                 Ok((name, _)) if OURS.contains(&name) => faults.add("header", format!("{name} cannot be set here")),
                 Ok((name, value)) if name == CONTENT_TYPE && !self.is_body(&value) => {
                     let label = String::from_utf8_lossy(value.as_bytes()).into_owned();
-                    let sent = if self.json_body { "JSON, under its own type" } else { "a form; json_body(true) sends JSON" };
+                    let sent =
+                        if self.json_body { "JSON, under its own type" } else { "a form; json_body(true) sends JSON" };
                     faults.add("header", format!("content-type {label:?} is not what is sent, {sent}"));
                 }
                 Ok((name, mut value)) => {

@@ -63,7 +63,9 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
             | Alert::DecryptError
             | Alert::CertificateUnobtainable
             | Alert::BadCertificateStatusResponse
-            | Alert::BadCertificateHashValue => Some(TlsFailure::Refused("; is this client's certificate the right one?")),
+            | Alert::BadCertificateHashValue => {
+                Some(TlsFailure::Refused("; is this client's certificate the right one?"))
+            }
             Alert::ProtocolVersion | Alert::InsufficientSecurity | Alert::NoApplicationProtocol => {
                 Some(TlsFailure::Incompatible)
             }

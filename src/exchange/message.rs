@@ -52,8 +52,13 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) 
 }
 
 /// With 429, where the window of the quota ends: an instant at Auth0 and Okta, a span in draft-ietf-httpapi-ratelimit-headers-07.
-const RESETS: [&str; 5] =
-    ["x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after", "x-rate-limit-reset-after"];
+const RESETS: [&str; 5] = [
+    "x-ratelimit-reset",
+    "x-rate-limit-reset",
+    "ratelimit-reset",
+    "x-ratelimit-reset-after",
+    "x-rate-limit-reset-after",
+];
 
 /// A day: quotas are by the minute, the hour or the day. What is longer is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);

@@ -197,7 +197,9 @@ impl Peer<'_> {
                 let text = failure.text(&format!("{} at {}", self.name, Shown(self.url)));
                 Error::of(ErrorKind::Tls, format!("{text}{via}"))
             }
-            None if is_no_tls(&e) => self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}")),
+            None if is_no_tls(&e) => {
+                self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
+            }
             None => self.transport(format_args!("{what}{via}")),
         };
         error.because_of(cause(e))

@@ -44,7 +44,8 @@ impl Proxies {
         let proxy = self.environment.as_ref()?.intercept(&uri)?;
         let place = place(proxy.uri());
         // As hyper-util reads them: what is more special first; of two spellings the first that is there, though it may be empty.
-        let special = if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
+        let special =
+            if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
         let first = |names: [&'static str; 2]| {
             let (name, value) = names.into_iter().find_map(|name| Some((name, std::env::var_os(name)?)))?;
             (!value.is_empty()).then_some(name)

@@ -36,7 +36,8 @@ pub(super) fn unpacked(
     largest: usize,
 ) -> Result<Zeroizing<Vec<u8>>, Flaw> {
     let mut codings = Vec::new();
-    for name in headers.get_all(CONTENT_ENCODING).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+    for name in headers.get_all(CONTENT_ENCODING).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    {
         match &*name.trim_ascii().to_ascii_lowercase() {
             b"" | b"identity" => {}
             b"gzip" | b"x-gzip" => codings.push(Coding::Gzip),

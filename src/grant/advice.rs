@@ -39,15 +39,24 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
         "invalid_grant" => Some(if known.is_bound {
             "does the server take the grant's parameters, and this client's key?".to_owned()
         } else {
-            "the server may demand a bound token (dpop, or mutual_tls), or the grant needs other parameters (param)".to_owned()
+            "the server may demand a bound token (dpop, or mutual_tls), or the grant needs other parameters (param)"
+                .to_owned()
         }),
-        "invalid_target" => Some("is the resource or audience known to the server, and allowed for this client?".to_owned()),
-        "invalid_request" => Some("does the server demand a parameter more (audience, resource, scope, client_id_in_body)?".to_owned()),
+        "invalid_target" => {
+            Some("is the resource or audience known to the server, and allowed for this client?".to_owned())
+        }
+        "invalid_request" => {
+            Some("does the server demand a parameter more (audience, resource, scope, client_id_in_body)?".to_owned())
+        }
         "access_denied" if !is_of_the_credential(error) => {
             Some("is this client allowed to use this API, at the authorization server?".to_owned())
         }
-        "invalid_dpop_proof" => Some("is this machine's clock right, and is the URL that the server sees this one?".to_owned()),
-        "invalid_authorization_details" => Some("does the server know these types of authorization details?".to_owned()),
+        "invalid_dpop_proof" => {
+            Some("is this machine's clock right, and is the URL that the server sees this one?".to_owned())
+        }
+        "invalid_authorization_details" => {
+            Some("does the server know these types of authorization details?".to_owned())
+        }
         _ => None,
     };
     by_code.unwrap_or_else(|| match is_of_the_credential(error) && error.status() != Some(StatusCode::FORBIDDEN) {

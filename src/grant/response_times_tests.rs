@@ -119,7 +119,9 @@ fn spans_and_instants_are_told_apart_by_their_size_in_each_header() {
         ("1900000000", second * 86_400),
         ("Fri, 15 Jan 2027 08:00:04 GMT", second * 4),
     ] {
-        for header in ["retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after"] {
+        for header in
+            ["retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after"]
+        {
             let error = with(429, &[(header, value)], "", &rules()).unwrap_err();
             let got = error.retry_after().unwrap();
             assert!(got.abs_diff(wait) < Duration::from_millis(1), "{header}: {value}: {got:?}");

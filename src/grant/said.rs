@@ -35,7 +35,10 @@ pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
     }
     let mut said = match foreign_encoding(&response.headers) {
         Some(encoding) => Said {
-            words: format!("its body is encoded ({}), which was not asked for and is not read here", masks.clean(encoding, 32)),
+            words: format!(
+                "its body is encoded ({}), which was not asked for and is not read here",
+                masks.clean(encoding, 32)
+            ),
             ..Said::default()
         },
         None => speaker.body(&response.headers, &Text::marked(&response.body)),
@@ -92,8 +95,7 @@ fn is_code(text: &str) -> bool {
         errors.any(|phrase| bare(phrase) == word)
     };
     let says_nothing = matches!(&*word, "true" | "false" | "null" | "none" | "error" | "fail" | "failed" | "failure");
-    is_known(text)
-        || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
+    is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
 struct Speaker<'a> {
@@ -167,7 +169,8 @@ impl Speaker<'_> {
             "title",
             "msg",
         ];
-        let code = CODES.iter().find_map(|name| Some((*name, members.get(*name)?.as_str().filter(|code| is_known(code))?)));
+        let code =
+            CODES.iter().find_map(|name| Some((*name, members.get(*name)?.as_str().filter(|code| is_known(code))?)));
         if let Some((code_name, code)) = code {
             let said = TEXTS.iter().find_map(|name| Some((*name, members.get(*name)?.as_str()?)));
             let text_name = said.map_or("", |(name, _)| name);
@@ -321,7 +324,8 @@ fn without_tags(page: &str) -> String {
         rest = rest.split_once('>').map_or("", |(_, rest)| rest);
     }
     text.push_str(rest);
-    for (entity, c) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "'"), ("&#39;", "'"), ("&amp;", "&")] {
+    for (entity, c) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "'"), ("&#39;", "'"), ("&amp;", "&")]
+    {
         text = text.replace(entity, c);
     }
     text

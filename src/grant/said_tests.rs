@@ -44,7 +44,11 @@ fn a_refused_client_is_recognised_in_every_shape() {
     // FB1
     for (status, headers, body) in [
         (401, &[][..], r#"{"error":"invalid_client"}"#),
-        (401, &[], r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#),
+        (
+            401,
+            &[],
+            r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#,
+        ),
         (401, &[], r#"{"error":"unauthorized","error_description":"Bad credentials"}"#),
         (401, &[], r#"{"error":"access_denied","error_description":"Unauthorized"}"#),
         (401, &[], r#"{"errorCode":"invalid_client","errorSummary":"Invalid value for 'client_id' parameter."}"#),
@@ -60,7 +64,11 @@ fn a_refused_client_is_recognised_in_every_shape() {
         (403, &[], r#"{"message":"Forbidden"}"#),
         (403, &[], r#"{"error":"forbidden"}"#),
         (400, &[], r#"{"error":"invalid_client"}"#),
-        (400, &[], r#"{"error":"unauthorized_client","error_description":"INVALID_CREDENTIALS: Invalid client credentials"}"#),
+        (
+            400,
+            &[],
+            r#"{"error":"unauthorized_client","error_description":"INVALID_CREDENTIALS: Invalid client credentials"}"#,
+        ),
         (400, &[], r#"{"error":{"code":"invalid_client","message":"x"}}"#),
         (400, &[], r#"{"error":"invalid_client_id"}"#),
         (400, &[], r#"{"error":"Invalid client id or secret"}"#),
@@ -122,19 +130,49 @@ fn a_page_of_a_firewall_is_no_verdict_on_the_client() {
 fn the_servers_words_are_in_the_text_whatever_the_shape() {
     // FB2
     for (status, headers, body, words) in [
-        (400, &[][..], r#"{"type":"https://x/e","title":"Bad","status":400,"detail":"unknown client 7"}"#, "unknown client 7"),
+        (
+            400,
+            &[][..],
+            r#"{"type":"https://x/e","title":"Bad","status":400,"detail":"unknown client 7"}"#,
+            "unknown client 7",
+        ),
         (401, &[], r#"{"errorCode":"E0000011","errorSummary":"Invalid token provided","errorId":"oae9"}"#, "oae9"),
-        (401, &[], r#"{"errorCode":"invalid_client","errorSummary":"No client","errorId":"oae9"}"#, "No client (errorId: oae9)"),
-        (400, &[], r#"{"error":{"message":"Invalid Client ID","type":"OAuthException","code":101}}"#, "Invalid Client ID"),
+        (
+            401,
+            &[],
+            r#"{"errorCode":"invalid_client","errorSummary":"No client","errorId":"oae9"}"#,
+            "No client (errorId: oae9)",
+        ),
+        (
+            400,
+            &[],
+            r#"{"error":{"message":"Invalid Client ID","type":"OAuthException","code":101}}"#,
+            "Invalid Client ID",
+        ),
         (400, &[], r#"{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.x"}}}"#, "oauth.v2.x"),
-        (400, &[], r#"[{"message":"expired access/refresh token","errorCode":"INVALID_AUTH_HEADER"}]"#, "expired access"),
+        (
+            400,
+            &[],
+            r#"[{"message":"expired access/refresh token","errorCode":"INVALID_AUTH_HEADER"}]"#,
+            "expired access",
+        ),
         (400, &[], r#"{"errors":[{"code":7,"reason":"no such tenant"}]}"#, "no such tenant"),
         (403, &[], "tenant\n  is   disabled", "tenant is disabled"),
         (400, &[], "\"tenant is disabled\"", "tenant is disabled"),
         (400, &[], "error=access_denied&error_description=tenant+is+disabled", "access_denied: tenant is disabled"),
-        (401, &[("www-authenticate", "Bearer realm=\"x\", error=\"invalid_client\", error_description=\"gone\"")], "", "invalid_client: gone"),
+        (
+            401,
+            &[("www-authenticate", "Bearer realm=\"x\", error=\"invalid_client\", error_description=\"gone\"")],
+            "",
+            "invalid_client: gone",
+        ),
         (401, &[("www-authenticate", "Basic realm=\"tenant seven\"")], "", "Basic realm=tenant seven"),
-        (400, &[], "<?xml version=\"1.0\"?><Error><Code>7</Code><Message>no such tenant</Message></Error>", "no such tenant"),
+        (
+            400,
+            &[],
+            "<?xml version=\"1.0\"?><Error><Code>7</Code><Message>no such tenant</Message></Error>",
+            "no such tenant",
+        ),
         (503, &[], r#"{"message":"no such tenant"}"#, "no such tenant"),
         (404, &[], r#"{"message":"no such tenant"}"#, "no such tenant"),
         (400, &[], r#"{"error":"Invalid tenant in the request"}"#, "Invalid tenant in the request"),
@@ -179,7 +217,8 @@ fn the_code_is_found_whatever_stands_beside_it() {
         br#"{"error":"invalid_client","error_descr"#.to_vec(),
         br#"{"error":"invalid_client"} trailing"#.to_vec(),
         b"\r\n {\"error\":\"invalid_client\"}".to_vec(),
-        [b"\xff\xfe".to_vec(), r#"{"error":"invalid_client"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat(),
+        [b"\xff\xfe".to_vec(), r#"{"error":"invalid_client"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect()]
+            .concat(),
     ];
     for body in bodies {
         for status in [200, 400, 401] {
@@ -258,7 +297,8 @@ fn an_error_beside_a_token_is_an_error() {
         ("false", true),
     ] {
         let body = format!(r#"{{"access_token":"abc","token_type":"Bearer","error":{error}}}"#);
-        let response = Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Zeroizing::new(body.into()) };
+        let response =
+            Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Zeroizing::new(body.into()) };
         let now = Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
         let masks = Masks::new(Vec::new());
         let result = decode(response, &Rules::default(), &masks, Holder::default(), now, now, &Clock::System);

@@ -346,7 +346,7 @@ async fn http_where_https_was_meant_is_told_so() {
 }
 
 #[tokio::test]
-async fn any_error_that_is_not_surely_about_something_else_renews_the_token() {
+async fn any_error_that_is_not_surely_about_something_else_refreshes_the_token() {
     // FD1
     for error in ["expired_token", "invalid_request", "token_expired"] {
         let api = Api::start(move |seen| match seen.token().as_str() {
@@ -359,7 +359,7 @@ async fn any_error_that_is_not_surely_about_something_else_renews_the_token() {
 }
 
 #[tokio::test]
-async fn a_token_in_another_header_is_renewed_alike() {
+async fn a_token_in_another_header_is_refreshed_alike() {
     // FD2
     for (header, scheme) in
         [("x-amz-access-token", ""), ("proxy-authorization", "Bearer"), ("authorization", "Zoho-oauthtoken")]
@@ -383,7 +383,7 @@ async fn an_api_that_says_it_in_the_body_is_understood_where_that_is_asked_for()
     // FD4
     let api = Api::start(|seen| {
         let body = if seen.token() == "t1" { r#"{"error":{"code":498}}"# } else { r#"{"invoices":[]}"# };
-        axum::http::Response::new(axum::body::Body::from(body))
+        http::Response::new(axum::body::Body::from(body))
     })
     .await;
     let says = |_: StatusCode, _: &http::HeaderMap, body: &[u8]| body.windows(3).any(|part| part == b"498");
@@ -409,7 +409,7 @@ struct Hangs(AtomicU64);
 impl TokenSource for Hangs {
     fn token(&self) -> TokenFuture<'_> {
         match self.0.fetch_add(1, Ordering::SeqCst) {
-            0 => TokenFuture::ready(AccessToken::builder(format!("{}-t1", harness::canary::TOKEN)).build()),
+            0 => TokenFuture::ready(AccessToken::builder(format!("{}-t1", TOKEN)).build()),
             _ => TokenFuture::new(std::future::pending()),
         }
     }

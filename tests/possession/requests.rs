@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use client_credentials::{BearerAuth, ClientCredentials, DpopKey, Retry, SigningAlgorithm, TokenSource};
+use client_credentials::{BearerAuth, ClientCredentials, DpopKey, Retry, SigningAlgorithm};
 use futures_util::stream;
 use http::Method;
 use http_body_util::Full;

@@ -25,7 +25,9 @@ async fn the_innermost_cause_is_in_the_first_line() {
     let direct = || HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy());
     let error = failure(&refusing.url("/token"), Some(direct())).await;
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, true));
-    for part in [refusing.url("/token").as_str(), "could not be reached", "refused", "client \"billing\"", "Credential(value)"] {
+    for part in
+        [refusing.url("/token").as_str(), "could not be reached", "refused", "client \"billing\"", "Credential(value)"]
+    {
         assert!(error.to_string().contains(part), "{part}: {error}");
     }
     assert_eq!(error.to_string().matches("/token").count(), 1, "the address once: {error}");
@@ -77,7 +79,10 @@ async fn a_proxy_is_named_and_which_of_the_two_could_not_be_reached() {
     for (proxy, words) in [
         (Server::refusing(), "the proxy itself could not be reached"),
         (Server::start([answer(407, &[], "")]), "the proxy demands credentials (407)"),
-        (Server::start([answer(503, &[], "")]), "the proxy was reached, but refused to connect to auth.example or could not"),
+        (
+            Server::start([answer(503, &[], "")]),
+            "the proxy was reached, but refused to connect to auth.example or could not",
+        ),
         (Server::start([answer(403, &[], "<html>")]), "the proxy was reached, but refused to connect to auth.example"),
         (Server::start([closes]), "the proxy was reached, but did not connect to auth.example"),
         (Server::start([answer(200, &[], "")]), "by way of a proxy"),

@@ -18,12 +18,25 @@ fn ways_of_saying_no() -> Vec<(&'static str, Script)> {
     vec![
         (
             "Keycloak",
-            json(401, r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#),
+            json(
+                401,
+                r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#,
+            ),
         ),
         ("UAA", json(401, r#"{"error":"unauthorized","error_description":"Bad credentials"}"#)),
-        ("SAP", answer(401, &[("www-authenticate", "Basic realm=\"xsuaa\"")], r#"{"error":"unauthorized","error_description":"An Authentication object was not found"}"#)),
+        (
+            "SAP",
+            answer(
+                401,
+                &[("www-authenticate", "Basic realm=\"xsuaa\"")],
+                r#"{"error":"unauthorized","error_description":"An Authentication object was not found"}"#,
+            ),
+        ),
         ("Auth0", json(401, r#"{"error":"access_denied","error_description":"Unauthorized"}"#)),
-        ("Okta", json(401, r#"{"errorCode":"invalid_client","errorSummary":"The client secret supplied is invalid."}"#)),
+        (
+            "Okta",
+            json(401, r#"{"errorCode":"invalid_client","errorSummary":"The client secret supplied is invalid."}"#),
+        ),
         ("Glewlwyd", answer(403, &[], "")),
         ("ServiceNow", json(401, r#"{"error_description":"access_denied","error":"server_error"}"#)),
         ("plain text", answer(401, &[("content-type", "text/plain")], "Bad client credentials")),

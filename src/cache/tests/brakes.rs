@@ -104,7 +104,8 @@ fn turn() -> impl Strategy<Value = Turn> {
             .prop_map(|(kind, transient, retry_after)| Brings::Fails { kind, transient, retry_after }),
         1 => Just(Brings::Panics),
     ];
-    (prop::sample::select(vec![0, 0, 1, 30]).prop_map(millis), brings).prop_map(|(after, brings)| Turn { after, brings })
+    (prop::sample::select(vec![0, 0, 1, 30]).prop_map(millis), brings)
+        .prop_map(|(after, brings)| Turn { after, brings })
 }
 
 fn backoff() -> impl Strategy<Value = Backoff> {
