@@ -94,6 +94,7 @@ mod bearer;
 mod bounded;
 mod cache;
 mod challenge;
+mod changes;
 mod client_auth;
 mod client_credentials;
 mod clock;
@@ -144,6 +145,7 @@ pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
 pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
+pub use changes::Changes;
 pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
@@ -184,6 +186,7 @@ struct Readme;
 /// What users rely on without thinking of it.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<Changes>();
     shared_between_threads::<ClientCredentials>();
     shared_between_threads::<ClientCredentialsBuilder>();
     shared_between_threads::<ClientAuth>();
