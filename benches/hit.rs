@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
+use client_credentials::{AccessToken, CachePolicy, Cached, TokenSource, source_fn};
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 
@@ -50,17 +50,19 @@ fn fresh() -> Cached<impl TokenSource> {
 }
 
 /// A token in need of renewal, while the renewal is under way.
-fn stale(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> {
+fn due(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> {
     let calls = AtomicU32::new(0);
     let calls: &'static AtomicU32 = Box::leak(Box::new(calls));
-    let tokens = Cached::new(source_fn(move || async move {
-        if calls.fetch_add(1, Ordering::Relaxed) > 0 {
-            std::future::pending::<()>().await;
-        }
-        AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
-    }))
-    .max_age(Duration::from_millis(1))
-    .flight_deadline(Duration::from_secs(86_400));
+    let tokens = Cached::with_policy(
+        source_fn(move || async move {
+            if calls.fetch_add(1, Ordering::Relaxed) > 0 {
+                std::future::pending::<()>().await;
+            }
+            AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
+        }),
+        CachePolicy::new().max_age(Duration::from_millis(1)).fetch_timeout(Duration::from_secs(86_400)),
+    )
+    .unwrap();
     runtime.block_on(async {
         while calls.load(Ordering::Relaxed) < 2 {
             drop(tokens.token().await);
@@ -111,7 +113,7 @@ fn hit(c: &mut Criterion) {
     let dynamic: Arc<dyn TokenSource> = Arc::new(fresh());
     // Its flight needs a runtime that is driven.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let stale = stale(&runtime);
+    let stale = due(&runtime);
     let hand: HandRolled = tokio::sync::RwLock::new(Some((secret(), Instant::now() + Duration::from_secs(86_400))));
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     let mut thread_counts = vec![1, 2, cores];

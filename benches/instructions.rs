@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client_credentials::{AccessToken, BearerAuth, Cached, TokenPool, TokenSource, source_fn};
+use client_credentials::{AccessToken, BearerAuth, CachePolicy, Cached, TokenPool, TokenSource, source_fn};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http_body_util::{BodyExt, Empty};
@@ -26,10 +26,10 @@ use tower::{Layer, Service, ServiceExt};
 
 const OPERATIONS: [&str; 16] = [
     "clone: shared HeaderValue",
-    "hit: Cached",
-    "hit: Arc<dyn TokenSource>",
-    "hit: stale, renewal under way",
-    "hit: TokenPool",
+    "cached: Cached",
+    "cached: Arc<dyn TokenSource>",
+    "cached: stale, renewal under way",
+    "cached: TokenPool",
     "hyper: static header",
     "hyper: bare header",
     "hyper: tower layer",
@@ -92,20 +92,23 @@ async fn hit(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64)
                 drop(black_box(tokens.token().await.unwrap().authorization()));
             }
         }
-        "stale, renewal under way" => {
+        "due, refresh under way" => {
             let calls = Arc::new(std::sync::atomic::AtomicU32::new(0));
-            let tokens = Cached::new(source_fn(move || {
-                let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                async move {
-                    if call > 0 {
-                        std::future::pending::<()>().await;
+            let tokens = Cached::with_policy(
+                source_fn(move || {
+                    let call = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    async move {
+                        if call > 0 {
+                            std::future::pending::<()>().await;
+                        }
+                        AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
                     }
-                    AccessToken::builder(secret()).lifetime(Duration::from_secs(86_400)).build()
-                }
-            }))
-            .max_age(Duration::from_millis(1));
+                }),
+                CachePolicy::new().max_age(Duration::from_millis(1)),
+            )
+            .unwrap();
             tokens.token().await.unwrap();
-            while !format!("{tokens:?}").contains("stale") {
+            while !format!("{tokens:?}").contains("due") {
                 std::thread::sleep(Duration::from_millis(1));
             }
             tokens.token().await.unwrap();

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client_credentials::{
-    AccessToken, Cached, ClientAuth, ClientCredentials, HttpClient, TokenPool, TokenSource, source_fn,
+    AccessToken, Cached, ClientAuth, ClientCredentials, Error, HttpClient, PoolPolicy, Pooled, TokenPool, TokenSource,
+    source_fn,
 };
 use criterion::Criterion;
 
@@ -16,6 +17,12 @@ const TENANTS: usize = 10_000;
 
 fn token() -> AccessToken {
     AccessToken::builder("a".repeat(900)).lifetime(Duration::from_secs(3600)).build().unwrap()
+}
+
+fn pool_of<S: Pooled + 'static>(
+    make: impl Fn(&Arc<str>) -> Result<S, Error> + Send + Sync + 'static,
+) -> TokenPool<Arc<str>, S> {
+    TokenPool::with_policy(make, PoolPolicy::new().capacity(2 * TENANTS)).unwrap()
 }
 
 fn names() -> Vec<Arc<str>> {
@@ -26,7 +33,7 @@ fn hits(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let of_one = || Cached::new(source_fn(|| async { Ok(token()) }));
     let one = of_one();
-    let pool = TokenPool::new(move |_: &Arc<str>| Ok(of_one())).capacity(2 * TENANTS);
+    let pool = pool_of(move |_: &Arc<str>| Ok(of_one()));
     let names = names();
     let handles: Vec<_> = names.iter().map(|name| pool.source(name)).collect();
     runtime.block_on(async {
@@ -75,13 +82,13 @@ fn resident() -> Option<usize> {
 /// In a process of its own: what each of the tenants adds.
 fn memory(kind: &str) {
     let endpoint = token_endpoint();
-    let http = HttpClient::new(reqwest::Client::builder);
+    let http = HttpClient::from_reqwest_0_13(reqwest::Client::builder);
     let own = kind.contains("own HTTP client");
     let make = move |name: &Arc<str>| {
         let auth = ClientAuth::client_secret_basic(&**name, "a secret of 32 characters, or so");
         let builder = ClientCredentials::builder(&endpoint, auth).scope("invoices:read");
         match own {
-            true => builder.http_client(reqwest::Client::builder).build(),
+            true => builder.http_client(HttpClient::from_reqwest_0_13(reqwest::Client::builder)).build(),
             false => builder.http_client(http.clone()).build(),
         }
     };
@@ -89,7 +96,7 @@ fn memory(kind: &str) {
     let names = names();
     let first: Arc<str> = "first".into();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let pool = TokenPool::new(make).capacity(2 * TENANTS);
+    let pool = pool_of(make);
     runtime.block_on(async {
         // What all have in common is there already.
         pool.source(&first).token().await.unwrap();

@@ -14,7 +14,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+use client_credentials::{CachePolicy, ClientAuth, ClientCredentials, TokenSource};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 
@@ -65,14 +65,25 @@ fn signing(c: &mut Criterion) {
     group.measurement_time(Duration::from_secs(4)).sample_size(50);
     for (name, auth) in [
         ("client_secret_post", ClientAuth::client_secret_post("me", "a secret")),
-        ("client_secret_jwt, HS256", ClientAuth::client_secret_jwt("me", "a secret")),
-        ("private_key_jwt, ES256", ClientAuth::private_key_jwt("me", p256())),
-        ("private_key_jwt, RS256, 2048 bits", ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa2048))),
-        ("private_key_jwt, RS256, 4096 bits", ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa4096))),
+        (
+            "client_secret_jwt, HS256",
+            ClientAuth::client_secret_jwt("me", "a secret").audience("https://auth.example.com").into(),
+        ),
+        (
+            "private_key_jwt, ES256",
+            ClientAuth::private_key_jwt("me", p256()).audience("https://auth.example.com").into(),
+        ),
+        (
+            "private_key_jwt, RS256, 2048 bits",
+            ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa2048)).audience("https://auth.example.com").into(),
+        ),
+        (
+            "private_key_jwt, RS256, 4096 bits",
+            ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa4096)).audience("https://auth.example.com").into(),
+        ),
     ] {
         let tokens = ClientCredentials::builder(&url, auth)
-            .issuer("https://auth.example.com")
-            .forced_refreshes(u32::MAX, Duration::from_nanos(1))
+            .cache(CachePolicy::new().forced_refreshes(u32::MAX).forced_refresh_interval(Duration::from_nanos(1)))
             .build()
             .unwrap();
         group.bench_function(name, |b| {
@@ -88,7 +99,6 @@ fn signing(c: &mut Criterion) {
 }
 
 /// The same request to the same server, by a client that proves nothing and by one that does.
-#[cfg(feature = "dpop")]
 fn proofs(c: &mut Criterion) {
     use client_credentials::{BearerAuth, DpopKey};
     use reqwest_middleware::ClientBuilder;
@@ -123,9 +133,6 @@ fn proofs(c: &mut Criterion) {
     });
     group.finish();
 }
-
-#[cfg(not(feature = "dpop"))]
-fn proofs(_: &mut Criterion) {}
 
 criterion_group!(benches, signing, proofs);
 criterion_main!(benches);

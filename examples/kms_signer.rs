@@ -28,9 +28,9 @@ impl Signer for Kms {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let servers = support::Servers::start()?;
     let kms = Kms(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?);
-    let auth = ClientAuth::private_key_jwt_with_signer(support::CLIENT_ID, kms);
+    let auth = ClientAuth::private_key_jwt_with_signer(support::CLIENT_ID, kms).audience("https://auth.example.com");
     let builder = ClientCredentials::builder(&servers.token_url, auth);
-    let tokens = builder.issuer("https://auth.example.com").build()?;
+    let tokens = builder.build()?;
     println!("expires at {:?}", tokens.token().await?.expires_at());
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 mod support;
 
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, ProtectedResource};
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Value, json};
 use support::mcp::McpServers;
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
     // Who gave us the credential. Whatever the server says, it goes to nobody else.
     let allowed = [&servers.issuer];
-    let tokens = ClientCredentials::for_resource(&servers.mcp_url, allowed, auth).build()?;
+    let tokens = ClientCredentials::builder(ProtectedResource::new(&servers.mcp_url, allowed), auth).build()?;
     let bearer = BearerAuth::for_origin(&servers.mcp_origin, tokens)?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let mcp = ClientBuilder::new(http).with(bearer).build();

@@ -6,9 +6,9 @@
 #[path = "support/tls.rs"]
 mod tls;
 
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, SameCertificate, TokenSource};
+use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, HttpClient, SameCertificate, TokenSource};
 use reqwest_middleware::ClientBuilder;
-use tls::TlsServers;
+use tls::{CLIENTS, TlsServers};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,10 +16,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ca = reqwest::Certificate::from_pem(servers.ca.as_bytes())?;
     let http = move || reqwest::Client::builder().tls_certs_only([ca.clone()]);
     // In a service these are files: `Credential::file("/run/secrets/tls/tls.crt")`, read anew for each attempt.
-    let ours = servers.client()?;
-    let auth = ClientAuth::mutual_tls("billing", ours.certificate.as_str(), ours.key.as_str());
+    let [ours, thief] = CLIENTS;
+    let auth = ClientAuth::mutual_tls("billing", ours.certificate, ours.key);
     let builder = ClientCredentials::builder(&servers.token_url, auth);
-    let tokens = builder.http_client(http.clone()).build()?;
+    let tokens = builder.http_client(HttpClient::from_reqwest_0_13(http.clone())).build()?;
     let client = ClientBuilder::new(reqwest::Client::new())
         .with(BearerAuth::for_origin(&servers.api_origin, tokens.clone())?)
         .with(SameCertificate::new(http.clone()))
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let response = client.get(&servers.api_url).send().await?.text().await?;
     println!("with our certificate: {response}");
 
-    let thief = reqwest::Identity::from_pem(servers.client()?.pem().as_bytes())?;
+    let thief = reqwest::Identity::from_pem(thief.pem().as_bytes())?;
     let stolen = tokens.token().await?.authorization();
     let request = http().no_proxy().identity(thief).build()?.get(&servers.api_url);
     let response = request.header("authorization", stolen).send().await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
+use client_credentials::{AccessToken, CachePolicy, Cached, TokenSource, source_fn};
 
 fn token() -> AccessToken {
     AccessToken::builder("a".repeat(900)).lifetime(Duration::from_secs(3600)).build().unwrap()
@@ -50,19 +50,21 @@ fn a_fresh_token_through_a_dyn_source_to_a_header_allocates_nothing() {
 }
 
 #[test]
-fn a_stale_token_allocates_nothing_while_its_renewal_is_under_way() {
+fn a_due_token_allocates_nothing_while_its_refresh_is_under_way() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let calls = std::sync::atomic::AtomicU32::new(0);
         let calls: &'static _ = Box::leak(Box::new(calls));
-        let tokens = Cached::new(source_fn(move || async move {
-            if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
-                std::future::pending::<()>().await;
-            }
-            Ok(token())
-        }))
-        // At once in need of renewal, and usable for an hour.
-        .max_age(Duration::ZERO);
+        let tokens = Cached::with_policy(
+            source_fn(move || async move {
+                if calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(token())
+            }),
+            CachePolicy::new().max_age(Duration::from_nanos(1)),
+        )
+        .unwrap();
         tokens.token().await.unwrap();
         while calls.load(std::sync::atomic::Ordering::SeqCst) < 2 {
             tokens.token().await.unwrap();

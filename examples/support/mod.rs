@@ -3,7 +3,6 @@
 
 #![allow(dead_code, reason = "no example needs everything")]
 
-pub(crate) mod grpc;
 pub(crate) mod mcp;
 
 use std::collections::HashSet;

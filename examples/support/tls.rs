@@ -13,12 +13,12 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use axum::serve::{IncomingStream, Listener};
 use axum::{Json, Router};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
@@ -31,14 +31,25 @@ pub(crate) struct TlsServers {
     /// It greets whoever brings a token, over a connection of the client to whom the token was issued.
     pub(crate) api_url: String,
     /// For the client's roots, in PEM.
-    pub(crate) ca: String,
-    ca_key: CertifiedIssuer<'static, KeyPair>,
+    pub(crate) ca: &'static str,
 }
+
+/// Two clients, known to both servers.
+pub(crate) const CLIENTS: [Pair; 2] = [
+    Pair {
+        certificate: include_str!("../../tests/certificates/client_1.crt"),
+        key: include_str!("../../tests/certificates/client_1.key"),
+    },
+    Pair {
+        certificate: include_str!("../../tests/certificates/client_2.crt"),
+        key: include_str!("../../tests/certificates/client_2.key"),
+    },
+];
 
 /// Certificate and key, in PEM.
 pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+    pub(crate) certificate: &'static str,
+    pub(crate) key: &'static str,
 }
 
 impl Pair {
@@ -49,20 +60,20 @@ impl Pair {
 
 impl TlsServers {
     pub(crate) fn start() -> Result<Self> {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-
+        let ca = include_str!("../../tests/certificates/authority.crt");
         let mut roots = RootCertStore::empty();
-        roots.add(ca.der().clone())?;
+        roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        let key = KeyPair::generate()?;
-        let own = CertificateParams::new(["localhost".to_owned()])?.signed_by(&key, &ca)?;
+        let certificate = include_bytes!("../../tests/certificates/localhost.crt");
+        let key = include_bytes!("../../tests/certificates/localhost.key");
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(verifier.build()?)
-            .with_single_cert(vec![own.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(certificate)?],
+                PrivateKeyDer::from_pem_slice(key)?,
+            )?;
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -82,16 +93,8 @@ impl TlsServers {
             token_url: format!("{origin}/token"),
             api_url: format!("{origin}/greeting"),
             api_origin: origin,
-            ca: ca.pem(),
-            ca_key: ca,
+            ca,
         })
-    }
-
-    /// A new client, known to both servers.
-    pub(crate) fn client(&self) -> Result<Pair> {
-        let key = KeyPair::generate()?;
-        let params = CertificateParams::new(["client.example".to_owned()])?;
-        Ok(Pair { certificate: params.signed_by(&key, &self.ca_key)?.pem(), key: key.serialize_pem() })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use client_credentials::{ClientAuth, ClientCredentials};
+use client_credentials::{Backoff, CachePolicy, ClientAuth, ClientCredentials, RetryPolicy};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::authorization_server::{AuthorizationServer, Client, Outage};
@@ -50,9 +50,9 @@ impl Demonstration {
             .scope("weather:read")
             // Tokens last an hour as a rule, and then the defaults are right. These last 3 s: they are renewed after
             // one of them, which leaves the other two for an outage, and its waits shrink in proportion.
-            .max_age(Duration::from_secs(1))
-            .attempt_backoff(Duration::from_millis(200), Duration::from_millis(200))
-            .stale_backoff(Duration::from_millis(500), Duration::from_millis(500))
+            .cache(CachePolicy::new().max_age(Duration::from_secs(1)))
+            .retry(RetryPolicy::new().backoff(Backoff::new(Duration::from_millis(200), Duration::from_millis(200))))
+            .cache(CachePolicy::new().due_backoff(Backoff::new(Duration::from_millis(500), Duration::from_millis(500))))
             .build()?;
         // A proxy that the environment names would not find our loopback ports.
         let http = reqwest::Client::builder().no_proxy().build()?;

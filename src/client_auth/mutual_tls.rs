@@ -123,21 +123,18 @@ impl MutualTls {
 mod tests {
     use super::*;
 
-    fn pair() -> (String, String) {
-        let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
-        (own.cert.pem(), own.signing_key.serialize_pem())
-    }
+    const ONE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+    const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
 
     #[test]
     fn faults_name_the_field() {
-        let (certificate, key) = pair();
-        let auth = ClientAuth::mutual_tls("me", key.as_str(), certificate.as_str());
+        let auth = ClientAuth::mutual_tls("me", KEY, ONE);
         let fields: Vec<_> = auth.faults(true).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["certificate", "key"]);
         let three = Credential::file("a").or(Credential::file("b")).or(Credential::file("c"));
         let two = Credential::file("d").or(Credential::file("e"));
         let faults = ClientAuth::mutual_tls("me", three.clone(), two).faults(true);
         assert!(faults[0].1.contains("one of 2"), "{faults:?}");
-        assert_eq!(ClientAuth::mutual_tls("me", three, key).faults(true), []);
+        assert_eq!(ClientAuth::mutual_tls("me", three, KEY).faults(true), []);
     }
 }

@@ -75,16 +75,24 @@ fn of_two_credentials_one_is_enough_and_of_none_both_are_named() {
 }
 
 #[cfg(feature = "jwt")]
+const SELF_SIGNED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/self_signed.crt"));
+/// Of the same key.
+#[cfg(feature = "jwt")]
+const SELF_SIGNED_AGAIN: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/self_signed_again.crt"));
+#[cfg(feature = "jwt")]
+const SELF_SIGNED_KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/self_signed.key"));
+
+#[cfg(feature = "jwt")]
 #[tokio::test]
 async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_survived() {
-    let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
     let folder = std::env::temp_dir().join(format!("client-credentials-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (key, damaged) = (folder.join("key.pem"), folder.join("damaged.crt"));
-    std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&key, SELF_SIGNED_KEY).unwrap();
     std::fs::write(&damaged, "-----BEGIN CERTIFICATE-----\nMII").unwrap();
     let auth: ClientAuth = ClientAuth::private_key_jwt("me", Credential::file(&key))
-        .certificate(Credential::file(&damaged).or(own.cert.pem()))
+        .certificate(Credential::file(&damaged).or(SELF_SIGNED))
         .audience("x")
         .into();
     let first = auth.read(0).await;
@@ -98,15 +106,9 @@ async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_sur
 #[cfg(feature = "jwt")]
 #[tokio::test]
 async fn the_second_certificate_of_one_key_has_its_turn() {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate = || {
-        let params = rcgen::CertificateParams::new(["me".to_owned()]).unwrap();
-        params.self_signed(&key).unwrap().pem()
-    };
-    let (new, old) = (certificate(), certificate());
     let auth = |second: &str| -> ClientAuth {
-        ClientAuth::private_key_jwt("me", key.serialize_pem())
-            .certificate(Credential::from(new.as_str()).or(second))
+        ClientAuth::private_key_jwt("me", SELF_SIGNED_KEY)
+            .certificate(Credential::from(SELF_SIGNED).or(second))
             .audience("x")
             .into()
     };
@@ -120,5 +122,5 @@ async fn the_second_certificate_of_one_key_has_its_turn() {
         }
         seen.len()
     };
-    assert_eq!(shown(auth(&old)).await, 2, "thumbprints that the server is shown");
+    assert_eq!(shown(auth(SELF_SIGNED_AGAIN)).await, 2, "thumbprints that the server is shown");
 }

@@ -51,13 +51,26 @@ proptest! {
     }
 
     #[test]
-    fn no_token_has_a_character_that_a_header_cannot_carry(token: String, members in json_members()) {
-        let token = serde_json::to_string(&token).unwrap();
-        let body = format!(r#"{{"access_token":{token}{members}}}"#);
-        if let Ok(token) = read(body) {
-            prop_assert!(!token.expose_secret().is_empty());
-            prop_assert!(token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()));
-            prop_assert!(token.authorization().is_sensitive());
+    fn no_token_has_a_character_that_a_header_cannot_carry(
+        head in "[!-~]{0,40}", tail in "[!-~]{1,40}", odd in odd_characters(), members in good_members(), any in json_members(),
+    ) {
+        let read_with = |token: &str, members: &str| {
+            let token = serde_json::to_string(token).unwrap();
+            read(format!(r#"{{"access_token":{token}{members}}}"#))
+        };
+        let good = format!("{head}{tail}");
+        let token = read_with(&good, &members);
+        prop_assert!(token.is_ok(), "{good:?} {members}: {:?}", token.err());
+        let token = token.unwrap();
+        prop_assert_eq!(token.expose_secret(), &good);
+        prop_assert!(token.authorization().is_sensitive());
+        for bad in [format!("{head}{odd}{tail}"), format!("{odd}{tail}"), format!("{tail}{odd}"), odd] {
+            prop_assert!(read_with(&bad, &members).is_err(), "{bad:?}");
+            prop_assert!(read_with(&bad, &any).is_err(), "{bad:?}");
+        }
+        // Whatever else stands there, it is that token or none.
+        if let Ok(token) = read_with(&good, &any) {
+            prop_assert_eq!(token.expose_secret(), &good);
         }
     }
 
@@ -85,6 +98,25 @@ proptest! {
         }
         prop_assert!(fit(&error.to_string(), 1000));
     }
+}
+
+/// One or two that are not visible ASCII: a space, a control character, or beyond.
+fn odd_characters() -> impl Strategy<Value = String> {
+    let ascii = prop::sample::select((0..=0x20_u8).chain([0x7f]).map(char::from).collect::<Vec<_>>());
+    let beyond = any::<char>().prop_filter("not ASCII", |c| !c.is_ascii());
+    proptest::collection::vec(prop_oneof![ascii, beyond], 1..3).prop_map(String::from_iter)
+}
+
+/// Some of those that a good response has.
+fn good_members() -> impl Strategy<Value = String> {
+    let members = [
+        r#","token_type":"Bearer""#,
+        r#","expires_in":3600"#,
+        r#","scope":"a b""#,
+        r#","refresh_token":"r""#,
+        r#","x":[null,{"y":1}]"#,
+    ];
+    prop::sample::subsequence(members.to_vec(), 0..=members.len()).prop_map(|members| members.concat())
 }
 
 /// `,"name":value`, several or none.

@@ -132,10 +132,9 @@ mod tests {
 
     use super::*;
 
-    fn pair() -> (String, String) {
-        let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
-        (own.cert.pem(), own.signing_key.serialize_pem())
-    }
+    const ONE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+    const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+    const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
 
     fn flaw(certificate: &str, key: &str) -> &'static str {
         match TlsIdentity::new(certificate, key).err().unwrap() {
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn both_may_stand_in_one_text_in_any_order() {
-        let (certificate, key) = pair();
+        let (certificate, key) = (ONE, KEY);
         for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
             assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
         }
@@ -153,17 +152,17 @@ mod tests {
 
     #[test]
     fn what_is_no_pair_is_told_apart() {
-        let ((certificate, key), (other, _)) = (pair(), pair());
-        assert_eq!(flaw(&other, &key), MISMATCH);
+        let (certificate, key, other) = (ONE, KEY, OTHER);
+        assert_eq!(flaw(other, key), MISMATCH);
         let reversed = format!("{other}{certificate}");
-        assert_eq!(flaw(&reversed, &key), MISMATCH);
+        assert_eq!(flaw(&reversed, key), MISMATCH);
         let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
-        assert_eq!(flaw(empty, &key), DAMAGED);
+        assert_eq!(flaw(empty, key), DAMAGED);
         let cut = &certificate[..certificate.len() - 30];
-        assert_eq!(flaw(cut, &key), "has no complete certificate (PEM)");
-        assert_eq!(flaw(&certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
+        assert_eq!(flaw(cut, key), "has no complete certificate (PEM)");
+        assert_eq!(flaw(certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
         let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
-        assert!(flaw(&certificate, &locked).contains("password"));
+        assert!(flaw(certificate, &locked).contains("password"));
     }
 
     proptest! {

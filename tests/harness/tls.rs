@@ -1,90 +1,85 @@
-//! Certificates of a CA of our own, good and bad.
+//! Certificates of an authority of our own, good and bad: those of `tests/certificates`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
 use tokio_rustls::rustls::crypto::aws_lc_rs;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
-/// A certification authority.
+/// A certificate and its key, in PEM.
+#[derive(Clone, Copy)]
+pub(crate) struct Pair {
+    pub(crate) certificate: &'static str,
+    pub(crate) key: &'static str,
+}
+
+macro_rules! pair {
+    ($name:literal) => {
+        Pair {
+            certificate: include_str!(concat!("../certificates/", $name, ".crt")),
+            key: include_str!(concat!("../certificates/", $name, ".key")),
+        }
+    };
+}
+
+const AUTHORITY: &str = include_str!("../certificates/authority.crt");
+const LOCALHOST: Pair = pair!("localhost");
+/// For a server called localhost: signed by nobody but itself.
+pub(crate) const SELF_SIGNED: Pair = pair!("self_signed");
+const CLIENTS: [Pair; 2] = [pair!("client_1"), pair!("client_2")];
+
+/// The certification authority.
+#[derive(Default)]
 pub(crate) struct Ca {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: Certificate,
+    clients: AtomicUsize,
 }
 
 impl Ca {
     pub(crate) fn new() -> Ca {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Ca { issuer: Issuer::new(params, key), certificate }
+        Ca::default()
     }
 
     /// For a client's roots.
     pub(crate) fn der(&self) -> Vec<u8> {
-        self.certificate.der().to_vec()
+        der(AUTHORITY).to_vec()
     }
 
     /// For a server of this name.
     pub(crate) fn server(&self, name: &str) -> Arc<ServerConfig> {
-        self.issue(name, |_| {})
+        match name {
+            "localhost" => config(LOCALHOST),
+            "elsewhere.example" => config(pair!("elsewhere")),
+            other => panic!("tests/certificates has none for {other}"),
+        }
     }
 
-    /// For a server of this name, whose time is over.
-    pub(crate) fn expired(&self, name: &str) -> Arc<ServerConfig> {
-        self.issue(name, |params| {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
-        })
+    /// For a server called localhost, whose time is over.
+    pub(crate) fn expired(&self) -> Arc<ServerConfig> {
+        config(pair!("expired"))
     }
 
-    /// For a server of this name, which wants to see certificates of this authority.
-    pub(crate) fn mutual(&self, name: &str) -> Arc<ServerConfig> {
+    /// For a server called localhost, which wants to see certificates of this authority.
+    pub(crate) fn mutual(&self) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.der().clone()).unwrap();
+        roots.add(der(AUTHORITY)).unwrap();
         let provider = Arc::new(aws_lc_rs::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        let (certificate, key) = self.sign(name, |_| {});
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let config = builder()
-            .with_client_cert_verifier(verifier.build().unwrap())
-            .with_single_cert(vec![certificate.der().clone()], key.into())
-            .unwrap();
-        Arc::new(config)
+        let (certificate, key) = LOCALHOST.der();
+        let config = builder().with_client_cert_verifier(verifier.build().unwrap());
+        Arc::new(config.with_single_cert(vec![certificate], key).unwrap())
     }
 
-    /// For a client.
+    /// For a client: two different ones in turn.
     pub(crate) fn client(&self) -> Client {
-        self.client_with(|_| {})
+        Client::from(CLIENTS[self.clients.fetch_add(1, Ordering::Relaxed) % CLIENTS.len()])
     }
 
     /// For a client, whose time is over.
     pub(crate) fn expired_client(&self) -> Client {
-        self.client_with(|params| {
-            params.not_before = date_time_ymd(2001, 1, 1);
-            params.not_after = date_time_ymd(2002, 1, 1);
-        })
-    }
-
-    fn client_with(&self, change: impl FnOnce(&mut CertificateParams)) -> Client {
-        let (certificate, key) = self.sign("client.example", change);
-        Client { certificate: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
-    }
-
-    fn issue(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
-        let (certificate, key) = self.sign(name, change);
-        config(certificate.der().clone(), &key)
-    }
-
-    fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (Certificate, KeyPair) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
+        Client::from(pair!("expired_client"))
     }
 }
 
@@ -96,17 +91,36 @@ pub(crate) struct Client {
     pub(crate) der: Vec<u8>,
 }
 
-/// Signed by nobody but itself.
-pub(crate) fn self_signed(name: &str) -> Arc<ServerConfig> {
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-    config(params.self_signed(&key).unwrap().der().clone(), &key)
+impl From<Pair> for Client {
+    fn from(pair: Pair) -> Client {
+        let der = der(pair.certificate).to_vec();
+        Client { certificate: pair.certificate.to_owned(), key: pair.key.to_owned(), der }
+    }
 }
 
-fn config(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = builder().with_no_client_auth().with_single_cert(vec![certificate], key.into()).unwrap();
-    Arc::new(config)
+/// For a server called localhost: signed by nobody but itself.
+pub(crate) fn self_signed() -> Arc<ServerConfig> {
+    config(SELF_SIGNED)
+}
+
+/// For a server called localhost: signed by an authority that nobody trusts.
+pub(crate) fn unknown() -> Arc<ServerConfig> {
+    config(pair!("unknown"))
+}
+
+impl Pair {
+    fn der(self) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        (der(self.certificate), PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
+    }
+}
+
+fn der(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
+
+fn config(pair: Pair) -> Arc<ServerConfig> {
+    let (certificate, key) = pair.der();
+    Arc::new(builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
 }
 
 fn builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {

@@ -20,7 +20,7 @@ struct Client(&'static str, AtomicU64);
 impl TokenSource for Client {
     fn token(&self) -> TokenFuture<'_> {
         let number = self.1.fetch_add(1, Ordering::SeqCst) + 1;
-        let lifetime = Some(Duration::from_secs(3600));
+        let _lifetime = Some(Duration::from_secs(3600));
         TokenFuture::ready(AccessToken::builder(format!("{}-{number}", self.0)).build())
     }
     fn reject(&self, _: &AccessToken) {}

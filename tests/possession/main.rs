@@ -14,21 +14,25 @@ mod tokens;
 
 use std::time::Duration;
 
-use client_credentials::{ClientAuth, ClientCredentials, DpopKey};
+use client_credentials::{Backoff, CachePolicy, ClientAuth, ClientCredentials, DpopKey, RetryPolicy};
 use harness::canary::SECRET;
 use server::Server;
 
 /// A source that does not wait long between attempts, and may renew as often as a test likes.
 fn tokens(server: &Server, key: impl Into<DpopKey>) -> ClientCredentials {
     let soon = Duration::from_millis(1);
-    let auth = ClientAuth::client_secret_jwt("me", format!("{SECRET} of more than 32 characters"));
+    let auth = ClientAuth::client_secret_jwt("me", format!("{SECRET} of more than 32 characters"))
+        .audience("https://auth.example.com");
     ClientCredentials::builder(&server.url, auth)
-        .issuer("https://auth.example.com")
         .dpop(key)
-        .attempt_backoff(soon, soon)
-        .expired_backoff(soon, soon)
-        .denied_backoff(soon, soon)
-        .forced_refreshes(1000, soon)
+        .retry(RetryPolicy::new().backoff(Backoff::new(soon, soon)))
+        .cache(
+            CachePolicy::new()
+                .expired_backoff(Backoff::new(soon, soon))
+                .denied_backoff(Backoff::new(soon, soon))
+                .forced_refreshes(1000)
+                .forced_refresh_interval(soon),
+        )
         .build()
         .unwrap()
 }

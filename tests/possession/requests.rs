@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use client_credentials::{BearerAuth, ClientCredentials, DpopKey, SigningAlgorithm, TokenSource};
+use client_credentials::{BearerAuth, ClientCredentials, DpopKey, Retry, SigningAlgorithm, TokenSource};
 use futures_util::stream;
 use http::Method;
 use http_body_util::Full;
@@ -106,7 +106,7 @@ async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_mean
         http::HeaderValue::from_static("others"),
     )]);
     let body = Meanwhile(Arc::new(move || {
-        token.wants_nonce(url, &others);
+        token.observe(url, &others);
     }));
     let bearer = BearerAuth::for_origin(url, tokens).unwrap().clone_body(|Meanwhile(happens): &Meanwhile| {
         happens();
@@ -220,7 +220,7 @@ async fn a_kms_signs_each_proof() {
         let (server, api) = (Server::that_binds().await, Api::start(|_| {}).await);
         let kms = Kms::new(SigningAlgorithm::ES256);
         let public = kms.public();
-        let tokens = tokens(&server, DpopKey::signer(kms, &public));
+        let tokens = tokens(&server, DpopKey::from_signer(kms, &public));
         let bearer = BearerAuth::for_origin(&api.url, tokens).unwrap();
         assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);
     }
@@ -262,7 +262,7 @@ async fn a_layer_over_any_client_writes_the_url_as_servers_read_it() {
 }
 
 #[tokio::test]
-async fn the_bare_door_yields_the_headers_of_one_request() {
+async fn without_an_integration_the_token_has_the_headers_of_one_request() {
     let server = Server::that_binds().await;
     let api = Api::start(|api| api.nonce = Some("n".into())).await;
     let token = tokens(&server, DpopKey::generate()).token().await.unwrap();
@@ -273,10 +273,10 @@ async fn the_bare_door_yields_the_headers_of_one_request() {
     };
     let first = send().await;
     assert_eq!(first.status(), 401);
-    assert!(token.wants_nonce(&api.url, first.headers()));
+    assert_eq!(token.observe(&api.url, first.headers()), Retry::WithNonce);
     let second = send().await;
     assert_eq!(second.status(), 200);
-    assert!(!token.wants_nonce(&api.url, second.headers()), "served");
+    assert_eq!(token.observe(&api.url, second.headers()), Retry::No, "served");
     for nowhere in ["no url", "mailto:api@example.com"] {
         let headers = token.request_headers(&Method::GET, nowhere).await;
         assert!(headers.is_err(), "{nowhere}");
@@ -296,5 +296,5 @@ async fn a_bearer_token_has_no_proof() {
     let mut answer = http::HeaderMap::new();
     answer.insert("dpop-nonce", "n".parse().unwrap());
     answer.insert("www-authenticate", r#"DPoP error="use_dpop_nonce""#.parse().unwrap());
-    assert!(!token.wants_nonce(url, &answer));
+    assert_eq!(token.observe(url, &answer), Retry::No);
 }

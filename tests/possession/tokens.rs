@@ -200,7 +200,7 @@ async fn a_key_may_stay_in_a_kms() {
     let server = Server::that_binds().await;
     let kms = Kms::new(SigningAlgorithm::ES256);
     let public = kms.public();
-    let tokens = tokens(&server, DpopKey::signer(kms, &public));
+    let tokens = tokens(&server, DpopKey::from_signer(kms, &public));
     let token = tokens.token().await.unwrap();
     assert_eq!(key_of(&token).await, server.asked()[0].proof().jkt);
 }
@@ -215,9 +215,9 @@ fn build_refuses_a_key_that_cannot_work() {
         (Credential::from(rsa).into(), "RSA"),
         (Credential::from("CANARY").into(), "no complete private key"),
         (Credential::env("NO_SUCH_VARIABLE").into(), "NO_SUCH_VARIABLE"),
-        (DpopKey::signer(es384, &public), "ES384"),
-        (DpopKey::signer(hs256, &other), "HS256"),
-        (DpopKey::signer(Kms::new(SigningAlgorithm::ES256), "CANARY"), "no complete public key"),
+        (DpopKey::from_signer(es384, &public), "ES384"),
+        (DpopKey::from_signer(hs256, &other), "HS256"),
+        (DpopKey::from_signer(Kms::new(SigningAlgorithm::ES256), "CANARY"), "no complete public key"),
     ] {
         let builder = ClientCredentials::builder("https://auth.example.com/token", ClientAuth::none("me"));
         let error = builder.dpop(key).build().unwrap_err();

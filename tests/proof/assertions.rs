@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use client_credentials::{
-    ClientAuth, ClientCredentials, ErrorKind, Signer, SigningAlgorithm, SigningFuture, TokenSource,
+    ClientAuth, ClientCredentials, ErrorKind, Issuer, Signer, SigningAlgorithm, SigningFuture, TokenSource,
 };
 use serde_json::json;
 
@@ -20,7 +20,7 @@ async fn every_attempt_has_an_assertion_of_its_own() {
     // M13
     let key = Key::new("k");
     let server = Server::start(|_| answer(503, &json!({}))).await;
-    let tokens = client(&server, ClientAuth::private_key_jwt("me", key.jwk.as_str()));
+    let tokens = client(&server, ClientAuth::private_key_jwt("me", key.jwk.as_str()).audience(ISSUER));
     tokens.token().await.unwrap_err();
     let seen = server.seen();
     assert_eq!(seen.len(), 3);
@@ -41,7 +41,7 @@ async fn the_audience_is_the_issuer_as_a_string() {
     // M12
     let key = Key::new("k");
     let server = Server::start(|_| token()).await;
-    let tokens = client(&server, ClientAuth::private_key_jwt("me", key.jwk.as_str()));
+    let tokens = client(&server, ClientAuth::private_key_jwt("me", key.jwk.as_str()).audience(ISSUER));
     tokens.token().await.unwrap();
     let seen = server.last();
     assert_eq!(seen.claims()["aud"], ISSUER);
@@ -55,9 +55,9 @@ async fn the_audience_is_the_issuer_as_a_string() {
 #[tokio::test]
 async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
     let server = Server::start(|_| token()).await;
-    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes");
-    let builder = ClientCredentials::builder(&server.url, auth).issuer(ISSUER);
-    let tokens = builder.client_id_in_body().build().unwrap();
+    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").audience(ISSUER);
+    let builder = ClientCredentials::builder(&server.url, auth);
+    let tokens = builder.client_id_in_body(true).build().unwrap();
     tokens.token().await.unwrap();
     assert_eq!(server.last().form["client_id"], "me");
 }
@@ -65,7 +65,7 @@ async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
 #[tokio::test]
 async fn an_explicit_audience_wins_over_the_issuer() {
     let server = Server::start(|_| token()).await;
-    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").assertion_audience(&server.url);
+    let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").audience(&server.url);
     client(&server, auth).token().await.unwrap();
     assert_eq!(server.last().claims()["aud"], server.url.as_str());
     assert_eq!(server.last().header()["alg"], "HS256");
@@ -74,12 +74,12 @@ async fn an_explicit_audience_wins_over_the_issuer() {
 #[test]
 fn build_refuses_what_cannot_work_with_every_fault_at_once() {
     // M11
-    let auth = ClientAuth::private_key_jwt("", Key::new("k").pem).algorithm(SigningAlgorithm::HS256);
+    let auth = ClientAuth::private_key_jwt("", Key::new("k").pem).audience(ISSUER).algorithm(SigningAlgorithm::HS256);
     let built = ClientCredentials::builder("https://auth.example.com/token", auth).build();
     let error = built.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     let text = error.to_string();
-    for part in ["client_id is empty", "HS256 needs a shared secret", ".issuer(", ".assertion_audience("] {
+    for part in ["client_id is empty", "HS256 needs a shared secret", ".issuer(", ".audience("] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -87,14 +87,13 @@ fn build_refuses_what_cannot_work_with_every_fault_at_once() {
 #[test]
 fn an_issuer_is_a_secure_url_without_a_query() {
     for (issuer, flaw) in [
-        ("auth.example.com", "issuer is not an absolute URL"),
+        ("auth.example.com", "is not an absolute URL"),
         ("http://auth.example.com", "use https"),
         ("https://auth.example.com/?x", "issuer has a query"),
         ("https://me@auth.example.com/", "user information"),
     ] {
         let auth = ClientAuth::client_secret_jwt("me", "s");
-        let builder = ClientCredentials::builder("https://auth.example.com/token", auth);
-        let text = builder.issuer(issuer).build().unwrap_err().to_string();
+        let text = ClientCredentials::builder(Issuer::new(issuer), auth).build().unwrap_err().to_string();
         assert!(text.contains(flaw), "{text}");
     }
 }
@@ -120,7 +119,7 @@ impl Signer for Sealed {
 #[tokio::test]
 async fn a_signer_that_is_down_sends_nothing() {
     let server = Server::start(|_| token()).await;
-    let tokens = client(&server, ClientAuth::private_key_jwt_with_signer("me", Sealed));
+    let tokens = client(&server, ClientAuth::private_key_jwt_with_signer("me", Sealed).audience(ISSUER));
     let error = tokens.token().await.unwrap_err();
     assert_eq!(format!("{error:#}"), "the signer failed: the vault is sealed");
     assert_eq!(error.kind(), ErrorKind::Credential);

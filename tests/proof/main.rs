@@ -16,20 +16,25 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Error, TokenSource};
+use client_credentials::{
+    AccessToken, Backoff, CachePolicy, ClientAuth, ClientCredentials, Error, RetryPolicy, TokenSource,
+};
 use server::Server;
 
 const ISSUER: &str = "https://auth.example.com/realms/demo";
 
 /// A client that does not wait long between attempts, and may renew as often as a test likes.
-fn client(server: &Server, auth: ClientAuth) -> ClientCredentials {
+fn client(server: &Server, auth: impl Into<ClientAuth>) -> ClientCredentials {
     let soon = Duration::from_millis(1);
     ClientCredentials::builder(&server.url, auth)
-        .issuer(ISSUER)
-        .attempt_backoff(soon, soon)
-        .expired_backoff(soon, soon)
-        .denied_backoff(soon, soon)
-        .forced_refreshes(1000, soon)
+        .retry(RetryPolicy::new().backoff(Backoff::new(soon, soon)))
+        .cache(
+            CachePolicy::new()
+                .expired_backoff(Backoff::new(soon, soon))
+                .denied_backoff(Backoff::new(soon, soon))
+                .forced_refreshes(1000)
+                .forced_refresh_interval(soon),
+        )
         .build()
         .unwrap()
 }

@@ -9,7 +9,7 @@ use crate::{Directory, ISSUER, client, renewed};
 const SECRET: &str = "canary-secret-0123456789-abcdefgh";
 
 /// Everything public about a client and its error, in every form.
-fn shown(auth: &ClientAuth, tokens: &ClientCredentials, error: &client_credentials::Error) -> String {
+fn shown(auth: &impl std::fmt::Debug, tokens: &ClientCredentials, error: &client_credentials::Error) -> String {
     let mut text = format!("{auth:?} {auth:#?} {tokens:?} {tokens:#?} {error} {error:#} {error:?} {error:#?}");
     let mut next = std::error::Error::source(error);
     while let Some(source) = next {
@@ -26,12 +26,12 @@ async fn keys_secrets_and_assertions_are_never_shown() {
     let key = Key::new("k");
     let elsewhere = format!("{SECRET}.{SECRET}.{SECRET}");
     // With what the server knows besides the assertion.
-    let cases = [
-        (ClientAuth::private_key_jwt("me", key.pem.as_str()), "it"),
-        (ClientAuth::private_key_jwt("me", key.jwk.as_str()), "it"),
-        (ClientAuth::client_secret_jwt("me", SECRET), SECRET),
-        (ClientAuth::client_assertion(elsewhere.as_str()), "it"),
-        (ClientAuth::client_assertion(Credential::from("wrong").or(elsewhere.as_str())), "it"),
+    let cases: [(ClientAuth, &str); 5] = [
+        (ClientAuth::private_key_jwt("me", key.pem.as_str()).audience(ISSUER).into(), "it"),
+        (ClientAuth::private_key_jwt("me", key.jwk.as_str()).audience(ISSUER).into(), "it"),
+        (ClientAuth::client_secret_jwt("me", SECRET).audience(ISSUER).into(), SECRET),
+        (ClientAuth::client_assertion(elsewhere.as_str()).into(), "it"),
+        (ClientAuth::client_assertion(Credential::from("wrong").or(elsewhere.as_str())).into(), "it"),
     ];
     let mut everything = String::new();
     let mut canaries = key.canaries();
@@ -68,7 +68,7 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
         key.jwk.replace("P-256", "P-384"),
     ];
     for text in damaged {
-        let auth = ClientAuth::private_key_jwt("me", Credential::file(directory.write("key", &text)));
+        let auth = ClientAuth::private_key_jwt("me", Credential::file(directory.write("key", &text))).audience(ISSUER);
         let tokens = client(&server, auth.clone());
         let error = tokens.token().await.unwrap_err();
         directory.write("key", &key.pem);
@@ -77,8 +77,8 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
         renewed(&tokens).await.unwrap();
 
         // The same as a value is a fault of the configuration.
-        let value = ClientAuth::private_key_jwt("me", text.as_str());
-        let built = ClientCredentials::builder(&server.url, value).issuer(ISSUER).build();
+        let value = ClientAuth::private_key_jwt("me", text.as_str()).audience(ISSUER);
+        let built = ClientCredentials::builder(&server.url, value).build();
         let all = shown(&auth, &tokens, &error) + &format!("{:?}", built.unwrap_err()) + &log.text();
         for canary in key.canaries().iter().map(String::as_str).chain(["canary"]) {
             assert!(!all.contains(canary), "{canary} in {all}");

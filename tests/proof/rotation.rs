@@ -5,7 +5,7 @@ use client_credentials::{ClientAuth, Credential, ErrorKind, TokenSource};
 
 use crate::keys::Key;
 use crate::server::{self, Server};
-use crate::{Directory, client, renewed};
+use crate::{Directory, ISSUER, client, renewed};
 
 #[tokio::test]
 async fn a_secret_that_was_replaced_is_used_for_the_next_token() {
@@ -156,7 +156,7 @@ async fn a_key_is_rotated_together_with_its_kid() {
     let path = directory.write("key", &one.jwk);
     let registered = [one.clone(), two.clone()];
     let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
-    let auth = ClientAuth::private_key_jwt("me", Credential::file(path));
+    let auth = ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER);
     let tokens = client(&server, auth);
     for (key, kid) in [(&one, "one"), (&two, "two")] {
         directory.replace("key", &key.jwk);
@@ -173,7 +173,7 @@ async fn of_two_keys_the_registered_one_is_found() {
     let registered = old.clone();
     let server = Server::which(move |seen| registered.signed(seen)).await;
     let keys = Credential::from(new.pem).or(old.pem);
-    let tokens = client(&server, ClientAuth::private_key_jwt("me", keys));
+    let tokens = client(&server, ClientAuth::private_key_jwt("me", keys).audience(ISSUER));
     renewed(&tokens).await.unwrap();
     assert_eq!(server.seen().len(), 2);
     renewed(&tokens).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     let path = directory.write("key", &one.pem);
     let registered = [one.clone(), two.clone()];
     let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
-    let auth = ClientAuth::private_key_jwt("me", Credential::file(path));
+    let auth = ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER);
     let tokens = client(&server, auth);
     renewed(&tokens).await.unwrap();
     for half in [&two.pem[..100], "garbage"] {
@@ -216,7 +216,7 @@ async fn a_first_key_that_is_half_written_is_waited_for() {
     let key = Key::new("k");
     let path = directory.write("key", &key.pem[..100]);
     let server = Server::which(|_| true).await;
-    let tokens = client(&server, ClientAuth::private_key_jwt("me", Credential::file(path)));
+    let tokens = client(&server, ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER));
     let error = tokens.token().await.unwrap_err();
     assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
     assert!(error.to_string().contains("no complete private key"), "{error}");
@@ -230,7 +230,7 @@ async fn an_assertion_made_elsewhere_is_read_anew() {
     let path = directory.write("token", "header.one.signature");
     let server = Server::start(|_| server::token()).await;
     let auth = ClientAuth::client_assertion(Credential::file(path))
-        .client_assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
+        .assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
     let tokens = client(&server, auth);
     renewed(&tokens).await.unwrap();
     directory.replace("token", "header.two.signature");

@@ -38,10 +38,12 @@ async fn answer(book: Arc<Book>, headers: HeaderMap) -> impl IntoResponse {
         }
         Verdict::Expired => {
             book.late.fetch_add(1, Ordering::Relaxed);
+            book.refuse(number(&headers), token);
             return (StatusCode::UNAUTHORIZED, refusal).into_response();
         }
         Verdict::Revoked => {
             book.refused.fetch_add(1, Ordering::Relaxed);
+            book.refuse(number(&headers), token);
             return (StatusCode::UNAUTHORIZED, refusal).into_response();
         }
     }
@@ -54,4 +56,9 @@ async fn answer(book: Arc<Book>, headers: HeaderMap) -> impl IntoResponse {
         10 => [("connection", "close")].into_response(),
         _ => StatusCode::OK.into_response(),
     }
+}
+
+/// The caller's number of the request: the same for its repetition.
+fn number(headers: &HeaderMap) -> u64 {
+    headers["x-request"].to_str().unwrap().parse().unwrap()
 }

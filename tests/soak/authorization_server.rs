@@ -32,15 +32,19 @@ async fn answer(mut stream: TcpStream, book: Arc<Book>, failures: Arc<Mutex<Hash
     let Some(client) = read(&mut stream).await else {
         return;
     };
+    let down = book.is_down();
     let fails = {
         let mut failures = failures.lock().unwrap();
         let row = failures.entry(client).or_default();
-        let fails = book.is_down() || (*row < MOST_IN_A_ROW && fastrand::u8(..10) < 3);
+        let fails = down || (*row < MOST_IN_A_ROW && fastrand::u8(..10) < 3);
         *row = if fails { *row + 1 } else { 0 };
         fails
     };
     if fails {
         book.refused_service.fetch_add(1, Ordering::Relaxed);
+        if down {
+            book.fails_in_outage(client);
+        }
         return fail(stream).await;
     }
     if fastrand::u8(..10) == 0 {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -19,6 +21,9 @@ const DOWN_UNTIL: Duration = Duration::from_secs(6);
 pub(crate) struct Book {
     start: Instant,
     tokens: Mutex<HashMap<String, Token>>,
+    outages: Mutex<HashMap<usize, Outage>>,
+    /// By the number of the request: the tokens with which the API refused it.
+    refusals: Mutex<HashMap<u64, Vec<String>>>,
     complaints: Mutex<Vec<String>>,
     pub(crate) issued: AtomicU64,
     /// Token requests that were answered badly or not at all.
@@ -37,10 +42,20 @@ pub(crate) struct Book {
 #[derive(Clone, Debug)]
 struct Token {
     client: usize,
+    number: u64,
     expires: Instant,
     revoked: bool,
     /// When the crate had been told.
     rejected: Option<Instant>,
+}
+
+/// What the last outage was for a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outage {
+    /// How many of its token requests failed, in all outages.
+    failures: u64,
+    /// No token that was issued later has been handed out: one of this number, or beyond.
+    lasts_until: Option<u64>,
 }
 
 /// What the API thinks of a token.
@@ -56,6 +71,8 @@ impl Book {
         Arc::new(Book {
             start: Instant::now(),
             tokens: Mutex::default(),
+            outages: Mutex::default(),
+            refusals: Mutex::default(),
             complaints: Mutex::default(),
             issued: AtomicU64::new(0),
             refused_service: AtomicU64::new(0),
@@ -77,17 +94,43 @@ impl Book {
         (DOWN_FROM..DOWN_UNTIL).contains(&self.phase().1)
     }
 
-    /// While the server is down, and as long again: the waits double, so that the last is at most about as long as all
-    /// before it. Half a second is for the flight itself.
-    pub(crate) fn excuses_failure(&self) -> bool {
-        let recovered = DOWN_UNTIL + (DOWN_UNTIL - DOWN_FROM) + Duration::from_millis(500);
-        (DOWN_FROM..recovered).contains(&self.phase().1)
+    /// A token request of this client fails, because the server is down.
+    pub(crate) fn fails_in_outage(&self, client: usize) {
+        let issued = self.issued.load(Ordering::SeqCst);
+        let mut outages = self.outages.lock().unwrap();
+        let outage = outages.entry(client).or_default();
+        outage.failures += 1;
+        outage.lasts_until = Some(issued);
+    }
+
+    pub(crate) fn outage(&self, client: usize) -> Outage {
+        self.outages.lock().unwrap().get(&client).copied().unwrap_or_default()
+    }
+
+    /// Whether a request that began when the outage was `before` had to fail: there was no token, and the server gave
+    /// none. What counts is what the server did, not how long anything took.
+    pub(crate) fn excuses_failure(&self, client: usize, before: Outage) -> bool {
+        before.lasts_until.is_some() || self.outage(client).failures > before.failures
+    }
+
+    /// The API refuses this request with this token.
+    pub(crate) fn refuse(&self, request: u64, token: &str) {
+        let mut refusals = self.refusals.lock().unwrap();
+        let tokens = refusals.entry(request).or_default();
+        if !tokens.iter().any(|one| one == token) {
+            tokens.push(token.to_owned());
+        }
+    }
+
+    /// With how many different tokens this request was refused; it is over.
+    pub(crate) fn refused_tokens(&self, request: u64) -> usize {
+        self.refusals.lock().unwrap().remove(&request).unwrap_or_default().len()
     }
 
     pub(crate) fn issue(&self, client: usize) -> String {
-        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let number = self.issued.fetch_add(1, Ordering::SeqCst);
         let value = format!("soak-{client}-{number}");
-        let token = Token { client, expires: Instant::now() + LIFETIME, revoked: false, rejected: None };
+        let token = Token { client, number, expires: Instant::now() + LIFETIME, revoked: false, rejected: None };
         let mut tokens = self.tokens.lock().unwrap();
         // Long gone.
         tokens.retain(|_, token| token.expires.elapsed() < 10 * LIFETIME);
@@ -177,16 +220,27 @@ impl<S: TokenSource> TokenSource for Watched<S> {
     fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             let asked = Instant::now();
-            let token = self.source.token().await?;
-            let tokens = self.book.tokens.lock().unwrap();
-            let known = tokens.get(token.expose_secret()).cloned();
-            drop(tokens);
-            let flaw = match known {
+            let mut future = pin!(self.source.token());
+            // A pause of the machine after the crate's look at its clock is not a fault of the crate.
+            let mut polled = asked;
+            let token = poll_fn(|cx| {
+                polled = Instant::now();
+                future.as_mut().poll(cx)
+            })
+            .await?;
+            let known = self.book.tokens.lock().unwrap().get(token.expose_secret()).cloned();
+            let flaw = match &known {
                 None => Some("an unknown"),
-                Some(known) if known.expires <= Instant::now() => Some("an expired"),
+                Some(known) if known.expires <= polled => Some("an expired"),
                 Some(known) if known.rejected.is_some_and(|rejected| rejected < asked) => Some("a rejected"),
                 Some(_) => None,
             };
+            if let Some(known) = known {
+                let mut outages = self.book.outages.lock().unwrap();
+                if let Some(outage) = outages.get_mut(&known.client) {
+                    outage.lasts_until = outage.lasts_until.filter(|number| known.number < *number);
+                }
+            }
             if let Some(flaw) = flaw {
                 self.book.bad.fetch_add(1, Ordering::Relaxed);
                 self.book.complain(format!("{flaw} token was handed out"));

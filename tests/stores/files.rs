@@ -16,7 +16,7 @@ use crate::{SEAL_KEY, replica};
 const PATIENT: Duration = Duration::from_secs(5);
 
 fn sealed(directory: &Path) -> SealedStore {
-    SealedStore::new(FileStore::new(directory), SEAL_KEY).patience(PATIENT)
+    SealedStore::new(FileStore::new(directory), SEAL_KEY).timeout(PATIENT)
 }
 
 async fn token_of(server: &Server, directory: &Path) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use client_credentials::TokenSource;
+use client_credentials::{CachePolicy, TokenSource};
 
 use crate::authorization_server::AuthorizationServer;
 use crate::harness::child;
@@ -31,11 +31,11 @@ fn a_process_of_the_fleet() {
         // Each source is what a process has: it shares no connection and no knowledge with the others.
         let sources = (0..SOURCES).map(|_| {
             // 200 of them on two cores: 100 ms would measure the machine.
-            let store = redis(&store).patience(Duration::from_secs(2));
+            let store = redis(&store).timeout(Duration::from_secs(2));
             let builder = replica(&endpoint, store);
             let builder = match together {
                 // Nobody renews early: all expire at the same instant.
-                true => builder.refresh_window(Duration::from_millis(1)),
+                true => builder.cache(CachePolicy::new().refresh_window(Duration::from_millis(1))),
                 false => builder,
             };
             let tokens = builder.build().unwrap();

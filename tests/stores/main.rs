@@ -22,7 +22,9 @@ mod redis_server;
 mod resp;
 mod scripted;
 
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, RedisStore, SealedStore};
+use client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, HttpClient, RedisStore, SealedStore,
+};
 
 use harness::canary::SECRET;
 
@@ -35,7 +37,7 @@ pub(crate) fn replica(token_endpoint: &str, store: SealedStore) -> ClientCredent
     ClientCredentials::builder(token_endpoint, auth)
         .scope("read write")
         // No roots: loading them takes a while, and nobody here has a public certificate.
-        .http_client(|| reqwest::Client::builder().tls_certs_only([]))
+        .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().tls_certs_only([])))
         .shared(store)
 }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store, TokenSource};
-use rcgen::{CertificateParams, KeyPair};
 
 use crate::authorization_server::AuthorizationServer;
 use crate::harness::server::PATIENCE;
+use crate::harness::tls::{Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
 use crate::{SEAL_KEY, redis, replica};
 
@@ -24,7 +24,7 @@ async fn token_of(server: &AuthorizationServer, store: SealedStore) -> String {
 #[ignore = "needs redis-server: .ci/stores"]
 async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
     let (server, real) = (AuthorizationServer::start(3600, Duration::ZERO).await, Redis::start(&[]));
-    let store = || redis(&real.url()).patience(PATIENT);
+    let store = || redis(&real.url()).timeout(PATIENT);
     let tokens = replica(&server.url, store()).build().unwrap();
     let first = tokens.token().await.unwrap();
     assert_eq!(token_of(&server, store()).await, "t1");
@@ -117,19 +117,17 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
 #[ignore = "needs redis-server: .ci/stores"]
 async fn over_tls_only_the_named_authorities_are_trusted() {
     let server = AuthorizationServer::start(3600, Duration::ZERO).await;
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = params.self_signed(&key).unwrap().pem();
-    let real = Redis::start_tls(&certificate, &key.serialize_pem());
+    let Pair { certificate, key } = SELF_SIGNED;
+    let real = Redis::start_tls(certificate, key);
     let url = format!("rediss://localhost:{}", real.port);
     let store = || {
         let redis = RedisStore::new(&url).unwrap().root_certificates(certificate.as_bytes());
-        SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
+        SealedStore::new(redis, SEAL_KEY).timeout(PATIENT)
     };
     assert_eq!(token_of(&server, store()).await, "t1");
     assert_eq!(token_of(&server, store()).await, "t1");
     // The system's authorities do not know it.
-    let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).patience(PATIENT);
+    let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).timeout(PATIENT);
     assert_eq!(token_of(&server, strange).await, "t2");
     assert_eq!(token_of(&server, store()).await, "t1", "nothing was put there");
     let none = RedisStore::new(&url).unwrap().root_certificates("no certificate");
@@ -149,12 +147,12 @@ async fn the_acl_of_the_documentation_is_enough() {
     let url = format!("redis://tokens@127.0.0.1:{}", real.port);
     let store = |password: &str| {
         let redis = RedisStore::new(&url).unwrap().password(password);
-        SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
+        SealedStore::new(redis, SEAL_KEY).timeout(PATIENT)
     };
     let rotated = |new: &str, old: &str| {
         let both = Credential::from(new).or(old);
         let redis = RedisStore::new(&url).unwrap().password(both);
-        SealedStore::new(redis, SEAL_KEY).patience(PATIENT)
+        SealedStore::new(redis, SEAL_KEY).timeout(PATIENT)
     };
     let tokens: ClientCredentials = replica(&server.url, store("password")).build().unwrap();
     let token = tokens.token().await.unwrap();
@@ -167,7 +165,7 @@ async fn the_acl_of_the_documentation_is_enough() {
     // Another database wants one command more.
     let other = || {
         let redis = RedisStore::new(&format!("{url}/1")).unwrap();
-        SealedStore::new(redis.password("password"), SEAL_KEY).patience(PATIENT)
+        SealedStore::new(redis.password("password"), SEAL_KEY).timeout(PATIENT)
     };
     assert_eq!(token_of(&server, other()).await, "t4");
     assert_eq!(token_of(&server, other()).await, "t5", "nothing is shared");
@@ -192,7 +190,7 @@ async fn any_node_of_a_cluster_leads_to_the_token() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for node in &nodes {
-        let store = redis(&node.url()).patience(PATIENT);
+        let store = redis(&node.url()).timeout(PATIENT);
         let tokens = replica(&server.url, store).build().unwrap();
         assert_eq!(tokens.token().await.unwrap().expose_secret(), "t1");
     }

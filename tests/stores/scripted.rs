@@ -1,7 +1,8 @@
 //! Family D over the wire: a Redis that is not there, goes away, hangs and lies.
 
 use client_credentials::{
-    ClientAuth, ClientCredentials, Credential, Error, ErrorKind, RedisStore, SealedStore, TokenSource,
+    CachePolicy, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, RedisStore, SealedStore,
+    TokenSource,
 };
 
 use crate::harness::canary::{self, OTHER, SECRET, TOKEN, assert_no_canary, found, render};
@@ -36,7 +37,7 @@ async fn whoever_asks_for_something_else_has_a_token_of_his_own() {
         ClientCredentials::builder(&url, auth)
             .scope(scope)
             .audience(audience)
-            .http_client(|| reqwest::Client::builder().tls_certs_only([]))
+            .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().tls_certs_only([])))
             .shared(redis(&store.url()))
             .build()
             .unwrap()
@@ -61,9 +62,9 @@ async fn what_would_have_been_refused_is_not_taken_from_one_who_accepted_it() {
     let replica = || replica(&server.url("/token"), redis(&store.url()));
     let lenient = replica().build().unwrap();
     assert_eq!(lenient.token().await.unwrap().scope(), Some("read"));
-    let exacting = replica().refuse_narrower_scope().build().unwrap();
+    let exacting = replica().refuse_narrower_scope(true).build().unwrap();
     assert!(exacting.token().await.is_err(), "it asked for `read write`");
-    let strict = replica().strict().build().unwrap();
+    let strict = replica().strict(true).build().unwrap();
     assert!(strict.token().await.is_err(), "there is no token_type");
     assert!(server.hits() >= 3);
 }
@@ -150,7 +151,7 @@ async fn a_value_that_is_too_large_is_not_read() {
     let sealed = redis(&store.url());
     assert_eq!(token_of(&server, sealed.clone()).await, TOKEN);
     assert_eq!(server.hits(), 2);
-    assert_eq!(sealed.defects(), 1);
+    assert_eq!(sealed.invalid_records(), 1);
     let cap = 128 * 1024;
     // Twice: before the lease and with it.
     assert!(store.sent() - before < 2 * cap + 1024, "{}", store.sent() - before);
@@ -201,7 +202,7 @@ async fn strange_answers_are_misses() {
         let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Answer(answer.clone())));
         // Some are waited for, like a lease that nobody gets.
         let tokens = replica(&server.url("/token"), redis(&store.url()))
-            .flight_deadline(std::time::Duration::from_secs(4))
+            .cache(CachePolicy::new().fetch_timeout(std::time::Duration::from_secs(4)))
             .build()
             .unwrap();
         let text = String::from_utf8_lossy(&answer).into_owned();

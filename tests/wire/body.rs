@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use client_credentials::{ErrorKind, TokenSource};
+use client_credentials::{CachePolicy, ErrorKind, Limits, TokenSource};
 
 use crate::harness::canary::{OTHER, TOKEN, assert_no_canary, render};
 use crate::harness::server::{PATIENCE, Server, answer, json, json_ok, raw, response, token_json};
@@ -26,7 +26,7 @@ async fn a_page_instead_of_json_is_fetched_again() {
 async fn a_body_cut_at_any_byte_is_never_a_token() {
     // B02: with the length that was meant, and with its own
     let whole = token_json(TOKEN, 3600);
-    for end in (0..whole.len()).step_by(7).chain([whole.len() - 1]) {
+    for end in 0..whole.len() {
         let row = format!("cut at {end}");
         mended(&row, answer(200, &[], &whole[..end]), as_it_is).await;
         let mut torn = response(200, &[], &whole);
@@ -70,7 +70,7 @@ async fn a_body_beyond_the_cap_is_not_kept() {
     let server = Server::start([json_ok(&long, 3600)]);
     let token = builder(&server).build().unwrap().token().await.unwrap();
     assert_eq!(token.expose_secret(), long);
-    let tokens = builder(&server).max_token_bytes(16 * 1024 - 1).build().unwrap();
+    let tokens = builder(&server).limits(Limits::new().max_token_bytes(16 * 1024 - 1)).build().unwrap();
     assert!(tokens.token().await.is_err());
 }
 
@@ -113,7 +113,8 @@ async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
             assert_eq!(token.expires_at(), None, "nobody said");
         }
         assert_eq!(server.hits(), 1);
-        let tokens = builder(&server).default_lifetime(Duration::from_nanos(1)).build().unwrap();
+        let tokens =
+            builder(&server).cache(CachePolicy::new().default_lifetime(Duration::from_nanos(1))).build().unwrap();
         let renewed = async {
             while server.hits() < 3 {
                 tokens.token().await.unwrap();
@@ -148,7 +149,7 @@ async fn the_scope_asked_for_stands_where_none_was_told() {
     assert!(server.requests()[0].body().contains("scope=b+a+c"));
     server.now([json(200, format!(r#"{{"access_token":"{TOKEN}","scope":"a"}}"#))]);
     assert_eq!(tokens.token().await.unwrap().scope(), Some("a"));
-    let tokens = builder(&server).scope("a b").refuse_narrower_scope().build().unwrap();
+    let tokens = builder(&server).scope("a b").refuse_narrower_scope(true).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     assert!(error.to_string().contains("scope b was not granted"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Response);

@@ -1,6 +1,6 @@
 //! What needs TLS: the certificates of family T, the version of family F.
 
-use client_credentials::{ClientAuth, Credential, ErrorKind, TokenSource};
+use client_credentials::{ClientAuth, Credential, ErrorKind, HttpClient, Limits, TokenSource};
 
 use crate::harness::canary::{OTHER, SECRET, TOKEN};
 use crate::harness::server::{Server, Step, json, ok};
@@ -19,17 +19,17 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
     let ca = Ca::new();
     let untrusted = Failure { kind: ErrorKind::Tls, transient: false, status: None, attempts: 1 };
     for (row, config) in [
-        ("self-signed", tls::self_signed("localhost")),
-        ("expired", ca.expired("localhost")),
+        ("self-signed", tls::self_signed()),
+        ("expired", ca.expired()),
         ("another name", ca.server("elsewhere.example")),
-        ("unknown authority", Ca::new().server("localhost")),
+        ("unknown authority", tls::unknown()),
     ] {
         let hostile = trusting(&ca);
         let server = Server::start_tls(config, [ok(TOKEN)]);
         let tokens = builder_with(&server.https("/token"), basic())
-            .http_client(move || {
+            .http_client(HttpClient::from_reqwest_0_13(move || {
                 hostile().tls_danger_accept_invalid_certs(true).tls_danger_accept_invalid_hostnames(true)
-            })
+            }))
             .build()
             .unwrap();
         let error = expect_failure(row, &tokens, &untrusted).await;
@@ -47,8 +47,8 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
 async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
     let two = || ClientAuth::client_secret_post("wire", Credential::from(SECRET).or(OTHER));
     let ca = Ca::new();
-    let server = Server::start_tls(ca.expired("localhost"), [ok(TOKEN)]);
-    let tokens = builder_with(&server.https("/token"), two()).http_client(trusting(&ca));
+    let server = Server::start_tls(ca.expired(), [ok(TOKEN)]);
+    let tokens = builder_with(&server.https("/token"), two()).http_client(HttpClient::from_reqwest_0_13(trusting(&ca)));
     let error = tokens.build().unwrap().token().await.unwrap_err();
     assert_eq!((error.kind(), server.connections()), (ErrorKind::Tls, 1));
 
@@ -64,8 +64,8 @@ async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
     let ca = Ca::new();
     let server = Server::start([vec![Step::Hang]]);
     let tokens = builder_with(&server.https("/token"), basic())
-        .http_client(trusting(&ca))
-        .connect_timeout(SOON)
+        .http_client(HttpClient::from_reqwest_0_13(trusting(&ca)))
+        .limits(Limits::new().connect_timeout(SOON))
         .build()
         .unwrap();
     expect_failure("T25", &tokens, &NOTHING_CAME).await;
@@ -81,7 +81,10 @@ async fn a_handshake_that_is_torn_is_tried_again() {
         [("reset", Step::Rst), ("closed", Step::Fin), ("noise", Step::write("HTTP/1.1 400 Bad Request\r\n\r\n"))]
     {
         let server = Server::start([vec![Step::Read(5), step]]);
-        let tokens = builder_with(&server.https("/token"), basic()).http_client(trusting(&ca)).build().unwrap();
+        let tokens = builder_with(&server.https("/token"), basic())
+            .http_client(HttpClient::from_reqwest_0_13(trusting(&ca)))
+            .build()
+            .unwrap();
         expect_failure(row, &tokens, &NOTHING_CAME).await;
         server.connected(3).await;
         assert_eq!(server.connections(), 3, "{row}");
@@ -97,9 +100,9 @@ async fn tls_1_1_is_refused() {
     let server = Server::start([vec![Step::Read(5), Step::Write(hello), Step::Hang]]);
     let ca = reqwest::Certificate::from_der(&Ca::new().der()).unwrap();
     let tokens = builder_with(&server.https("/token"), basic())
-        .http_client(move || {
+        .http_client(HttpClient::from_reqwest_0_13(move || {
             reqwest::Client::builder().tls_certs_only([ca.clone()]).tls_version_min(reqwest::tls::Version::TLS_1_0)
-        })
+        }))
         .build()
         .unwrap();
     let refused = Failure { kind: ErrorKind::Tls, transient: false, status: None, attempts: 1 };

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, TokenSource};
+use client_credentials::{
+    Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, Limits,
+    RetryPolicy, TokenSource,
+};
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 
@@ -87,7 +90,7 @@ fn every_fault_is_named_at_once() {
         .resource("relative")
         .param("scope", "x")
         .header("host", "x")
-        .attempt_timeout(Duration::ZERO);
+        .limits(Limits::new().attempt_timeout(Duration::ZERO));
     names(
         all,
         &[
@@ -265,7 +268,7 @@ async fn each_method_puts_its_proof_where_it_belongs_and_nowhere_else() {
         let server = Server::start([ok(TOKEN)]);
         let mut builder = builder_with(&server.url("/token"), auth.clone());
         if id_too {
-            builder = builder.client_id_in_body();
+            builder = builder.client_id_in_body(true);
         }
         recovers("F03", &builder.build().unwrap()).await;
         let request = &server.requests()[0];
@@ -311,7 +314,7 @@ fn a_closure_that_yields_no_client_is_a_configuration_error() {
     let broken: [(&str, Client); 2] =
         [("panics", || std::panic::panic_any(SECRET)), ("cannot be built", || bare().user_agent("line\nbreak"))];
     for (row, client) in broken {
-        let text = fault(good().http_client(client));
+        let text = fault(good().http_client(HttpClient::from_reqwest_0_13(client)));
         assert!(text.is_some_and(|text| text.contains("HTTP client")), "{row}");
     }
 }
@@ -330,24 +333,11 @@ proptest! {
     ) {
         // F11: an error that names the setter, or a source
         let built = good()
-            .connect_timeout(d[0])
-            .attempt_timeout(d[1])
-            .flight_deadline(d[2])
-            .attempts(attempts)
-            .attempt_backoff(d[3], d[4])
-            .attempt_retry_after_limit(d[5])
-            .refresh_window(d[6])
-            .max_age(d[7])
-            .safety_margin(d[8])
-            .default_lifetime(d[9])
-            .stale_backoff(d[10], d[11])
-            .expired_backoff(d[12], d[13])
-            .denied_backoff(d[14], d[15])
-            .retry_after_limits(d[16], d[0])
-            .forced_refreshes(count, d[1])
-            .max_response_bytes(bytes)
-            .max_token_bytes(bytes)
-            .max_error_text(characters)
+            .limits(Limits::new().connect_timeout(d[0]).attempt_timeout(d[1]))
+            .cache(CachePolicy::new().fetch_timeout(d[2]))
+            .retry(RetryPolicy::new().attempts(attempts).backoff(Backoff::new(d[3], d[4])).retry_after_limit(d[5]))
+            .cache(CachePolicy::new().refresh_window(d[6]).max_age(d[7]).safety_margin(d[8]).default_lifetime(d[9]).due_backoff(Backoff::new(d[10], d[11])).expired_backoff(Backoff::new(d[12], d[13])).denied_backoff(Backoff::new(d[14], d[15])).due_retry_after_limit(d[16]).expired_retry_after_limit(d[0]).forced_refreshes(count).forced_refresh_interval(d[1]))
+            .limits(Limits::new().max_response_bytes(bytes).max_token_bytes(bytes).max_error_text(characters))
             .build();
         let setters = [
             (0, "connect_timeout"), (1, "attempt_timeout"), (2, "flight_deadline"), (6, "refresh_window"),
@@ -374,24 +364,24 @@ async fn the_longest_settings_overflow_nothing() {
     let max = Duration::MAX;
     let server = Server::start([json_ok(TOKEN, u64::MAX)]);
     let tokens = builder(&server)
-        .connect_timeout(max)
-        .attempt_timeout(max)
-        .flight_deadline(max)
-        .attempts(u32::MAX)
-        .attempt_backoff(max, max)
-        .attempt_retry_after_limit(max)
-        .refresh_window(max)
-        .max_age(max)
-        .safety_margin(max)
-        .default_lifetime(max)
-        .stale_backoff(max, max)
-        .expired_backoff(max, max)
-        .denied_backoff(max, max)
-        .retry_after_limits(max, max)
-        .forced_refreshes(u32::MAX, max)
-        .max_response_bytes(usize::MAX)
-        .max_token_bytes(usize::MAX)
-        .max_error_text(usize::MAX)
+        .limits(Limits::new().connect_timeout(max).attempt_timeout(max))
+        .cache(CachePolicy::new().fetch_timeout(max))
+        .retry(RetryPolicy::new().attempts(u32::MAX).backoff(Backoff::new(max, max)).retry_after_limit(max))
+        .cache(
+            CachePolicy::new()
+                .refresh_window(max)
+                .max_age(max)
+                .safety_margin(max)
+                .default_lifetime(max)
+                .due_backoff(Backoff::new(max, max))
+                .expired_backoff(Backoff::new(max, max))
+                .denied_backoff(Backoff::new(max, max))
+                .due_retry_after_limit(max)
+                .expired_retry_after_limit(max)
+                .forced_refreshes(u32::MAX)
+                .forced_refresh_interval(max),
+        )
+        .limits(Limits::new().max_response_bytes(usize::MAX).max_token_bytes(usize::MAX).max_error_text(usize::MAX))
         .build()
         .unwrap();
     let token = recovers("F11", &tokens).await;
@@ -407,20 +397,21 @@ async fn the_shortest_settings_are_an_error_and_no_panic() {
     let shortest = Duration::from_nanos(1);
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
     let tokens = builder(&server)
-        .connect_timeout(shortest)
-        .attempt_timeout(shortest)
-        .flight_deadline(shortest)
-        .attempt_backoff(shortest, shortest)
-        .refresh_window(shortest)
-        .max_age(shortest)
-        .default_lifetime(shortest)
-        .stale_backoff(shortest, shortest)
-        .expired_backoff(shortest, shortest)
-        .denied_backoff(shortest, shortest)
-        .forced_refreshes(1, shortest)
-        .max_response_bytes(0)
-        .max_token_bytes(0)
-        .max_error_text(0)
+        .limits(Limits::new().connect_timeout(shortest).attempt_timeout(shortest))
+        .cache(CachePolicy::new().fetch_timeout(shortest))
+        .retry(RetryPolicy::new().backoff(Backoff::new(shortest, shortest)))
+        .cache(
+            CachePolicy::new()
+                .refresh_window(shortest)
+                .max_age(shortest)
+                .default_lifetime(shortest)
+                .due_backoff(Backoff::new(shortest, shortest))
+                .expired_backoff(Backoff::new(shortest, shortest))
+                .denied_backoff(Backoff::new(shortest, shortest))
+                .forced_refreshes(1)
+                .forced_refresh_interval(shortest),
+        )
+        .limits(Limits::new().max_response_bytes(0).max_token_bytes(0).max_error_text(0))
         .build()
         .unwrap();
     let error = tokens.token().await.unwrap_err();
@@ -448,7 +439,7 @@ async fn a_hostile_client_builder_cannot_weaken_us() {
     // F13; redirects, decompression and certificates have tests of their own
     let server = Server::start([json_ok(TOKEN, 0)]);
     let tokens = builder(&server)
-        .http_client(|| {
+        .http_client(HttpClient::from_reqwest_0_13(|| {
             bare()
                 .user_agent("hostile")
                 .referer(true)
@@ -460,7 +451,7 @@ async fn a_hostile_client_builder_cannot_weaken_us() {
                 .read_timeout(Duration::from_nanos(1))
                 .proxy(reqwest::Proxy::all("http://127.0.0.1:1").unwrap())
                 .retry(reqwest::retry::for_host("127.0.0.1").max_retries_per_request(5))
-        })
+        }))
         .build()
         .unwrap();
     recovers("F13", &tokens).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{ClientAuth, Credential, ErrorKind, TokenSource};
+use client_credentials::{CachePolicy, ClientAuth, Credential, ErrorKind, TokenSource};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::child;
@@ -170,7 +170,7 @@ async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
         let server = Server::start([ok(TOKEN)]);
         let faulty = if matches!(way, Vault::Hangs) { 1 } else { 3 };
         let (credential, reads) = vault(way, 0, faulty);
-        let tokens = in_form(&server, credential).flight_deadline(SOON).build().unwrap();
+        let tokens = in_form(&server, credential).cache(CachePolicy::new().fetch_timeout(SOON)).build().unwrap();
         let error = tokens.token().await.unwrap_err();
         assert_eq!((error.kind(), error.is_transient()), (kind, transient), "{way:?}: {error}");
         assert_no_canary([render_all(&error)]);
@@ -187,7 +187,8 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
     for (way, ..) in WAYS {
         let server = Server::start([json_ok(TOKEN, 3600)]);
         let (credential, reads) = vault(way, 1, 3);
-        let tokens = in_form(&server, credential).max_age(MOMENT).flight_deadline(SOON).build().unwrap();
+        let tokens =
+            in_form(&server, credential).cache(CachePolicy::new().max_age(MOMENT).fetch_timeout(SOON)).build().unwrap();
         tokens.token().await.unwrap();
         let served = async {
             // Through all the faulty readings and beyond, nobody gets an error or has to wait.
@@ -209,7 +210,7 @@ async fn a_server_that_fails_costs_no_token_that_is_still_good() {
         [(503, ""), (500, "<html>"), (400, r#"{"error":"invalid_scope"}"#), (401, r#"{"error":"invalid_client"}"#)]
     {
         let server = Server::start([json_ok(TOKEN, 3600), json(status, body)]);
-        let tokens = builder(&server).max_age(MOMENT).build().unwrap();
+        let tokens = builder(&server).cache(CachePolicy::new().max_age(MOMENT)).build().unwrap();
         tokens.token().await.unwrap();
         let served = async {
             while server.hits() < 4 {

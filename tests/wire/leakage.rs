@@ -7,7 +7,7 @@ use std::fmt::{Debug, Display};
 
 use client_credentials::{
     AccessToken, Cached, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Error, ErrorKind,
-    TokenFuture, TokenSource, source_fn,
+    HttpClient, RetryPolicy, TokenFuture, TokenSource, source_fn,
 };
 use serde::Serialize;
 
@@ -100,7 +100,8 @@ async fn errors(auth: &ClientAuth) -> Vec<Error> {
     let mut errors = Vec::new();
     for script in scripts {
         let server = Server::start([script]);
-        let tokens = builder_with(&server.url(&path), auth.clone()).attempts(1).build().unwrap();
+        let tokens =
+            builder_with(&server.url(&path), auth.clone()).retry(RetryPolicy::new().attempts(1)).build().unwrap();
         errors.push(tokens.token().await.unwrap_err());
         assert_no_canary([render(&tokens), render(&tokens.token())]);
     }
@@ -110,7 +111,7 @@ async fn errors(auth: &ClientAuth) -> Vec<Error> {
 
     #[cfg(feature = "rustls")]
     {
-        let server = Server::start_tls(tls::self_signed("localhost"), [ok(TOKEN)]);
+        let server = Server::start_tls(tls::self_signed(), [ok(TOKEN)]);
         let tokens = builder_with(&server.https(&path), auth.clone()).build().unwrap();
         errors.push(tokens.token().await.unwrap_err());
     }
@@ -155,8 +156,10 @@ async fn nothing_that_is_logged_shows_a_secret() {
     // L01, L02: everybody's target at TRACE, hyper's, reqwest's and rustls' too; HTTP/1.1, HTTP/2 and TLS, success and
     // failure. Nobody is excused: what a dependency begins to log in its next version shows here.
     canary::watch();
-    let clients: [fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder; 2] =
-        [|builder| builder, |builder| builder.http_client(|| bare().connection_verbose(true))];
+    let clients: [fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder; 2] = [
+        |builder| builder,
+        |builder| builder.http_client(HttpClient::from_reqwest_0_13(|| bare().connection_verbose(true))),
+    ];
     for auth in [basic(), post()] {
         for client in clients {
             let server = Server::start([answer(503, &[], ""), json(400, r#"{"error":"slow_down"}"#), ok(TOKEN)]);
@@ -165,7 +168,7 @@ async fn nothing_that_is_logged_shows_a_secret() {
         }
         let server = Server::start([vec![Step::ReadH2Req, Step::Write(vec![0; 9]), Step::Fin]]);
         let tokens = builder_with(&server.url("/token"), auth.clone())
-            .http_client(|| bare().http2_prior_knowledge())
+            .http_client(HttpClient::from_reqwest_0_13(|| bare().http2_prior_knowledge()))
             .build()
             .unwrap();
         assert!(tokens.token().await.is_err());
@@ -184,7 +187,7 @@ async fn over_tls(auth: ClientAuth) {
     let root = reqwest::Certificate::from_der(&ca.der()).unwrap();
     let server = Server::start_tls(ca.server("localhost"), [answer(500, &[], ""), ok(TOKEN)]);
     let tokens = builder_with(&server.https("/token"), auth)
-        .http_client(move || reqwest::Client::builder().tls_certs_only([root.clone()]))
+        .http_client(HttpClient::from_reqwest_0_13(move || reqwest::Client::builder().tls_certs_only([root.clone()])))
         .build()
         .unwrap();
     let token = recovers("L02", &tokens).await;
@@ -197,7 +200,7 @@ async fn over_tls(auth: ClientAuth) {
 async fn what_an_operator_needs_is_logged() {
     // L01: the eye sees, or the rows above would be worth nothing
     let server = Server::start([answer(500, &[], "eye"), ok(TOKEN)]);
-    let tokens = builder(&server).attempts(1).build().unwrap();
+    let tokens = builder(&server).retry(RetryPolicy::new().attempts(1)).build().unwrap();
     assert!(tokens.token().await.is_err());
     recovers("L01", &tokens).await;
     let said = canary::said();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
+use client_credentials::{
+    CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, Issuer,
+    TokenSource,
+};
 
 use crate::certificates::trusting;
 use crate::credentials::Directory;
@@ -40,7 +43,9 @@ impl Pair {
 }
 
 fn builder(server: &Server, ca: &Ca, auth: ClientAuth) -> ClientCredentialsBuilder {
-    builder_with(&server.https("/token"), auth).http_client(trusting(ca)).forced_refreshes(100, MOMENT)
+    builder_with(&server.https("/token"), auth)
+        .http_client(HttpClient::from_reqwest_0_13(trusting(ca)))
+        .cache(CachePolicy::new().forced_refreshes(100).forced_refresh_interval(MOMENT))
 }
 
 /// Gives up the token, if there is one, and gets another.
@@ -62,14 +67,14 @@ async fn a_rotated_certificate_is_shown_over_a_new_connection() {
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
     let pair = Pair::new("mtls-rotated", &one);
-    let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2", "t3"].map(ok));
+    let server = Server::start_tls(ca.mutual(), ["t1", "t2", "t3"].map(ok));
     let made = Arc::new(AtomicUsize::new(0));
     let (count, trusting) = (Arc::clone(&made), trusting(&ca));
     let tokens = builder(&server, &ca, pair.auth())
-        .http_client(move || {
+        .http_client(HttpClient::from_reqwest_0_13(move || {
             count.fetch_add(1, Ordering::SeqCst);
             trusting()
-        })
+        }))
         .build()
         .unwrap();
 
@@ -94,7 +99,7 @@ async fn a_half_rotated_pair_leaves_the_previous_one_in_use() {
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
     let pair = Pair::new("mtls-half", &one);
-    let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2", "t3", "t4"].map(ok));
+    let server = Server::start_tls(ca.mutual(), ["t1", "t2", "t3", "t4"].map(ok));
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
     renewed(&tokens).await;
     pair.write("tls.crt", &two.certificate);
@@ -112,7 +117,7 @@ async fn an_expired_certificate_is_no_end() {
     let ca = Ca::new();
     let (old, new) = (ca.expired_client(), ca.client());
     let pair = Pair::new("mtls-expired", &old);
-    let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
+    let server = Server::start_tls(ca.mutual(), [ok(TOKEN)]);
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     // The server's alert may come after it has closed the connection on what we sent.
@@ -130,7 +135,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_first_is_refused() {
     let either = |a: &String, b: &String| Credential::from(a.as_str()).or(b.as_str());
     let auth = ClientAuth::mutual_tls("wire", either(&one.certificate, &two.certificate), either(&one.key, &two.key));
     let refused = json(401, r#"{"error":"invalid_client"}"#);
-    let server = Server::start_tls(ca.mutual("localhost"), [refused, ok("t1"), ok("t2")]);
+    let server = Server::start_tls(ca.mutual(), [refused, ok("t1"), ok("t2")]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
     renewed(&tokens).await;
     renewed(&tokens).await;
@@ -144,7 +149,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_handshake_refuses_the_first()
     let [old, new] = [ca.expired_client(), ca.client()];
     let either = |a: &String, b: &String| Credential::from(a.as_str()).or(b.as_str());
     let auth = ClientAuth::mutual_tls("wire", either(&old.certificate, &new.certificate), either(&old.key, &new.key));
-    let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
+    let server = Server::start_tls(ca.mutual(), [ok(TOKEN)]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
     assert_eq!(renewed(&tokens).await, TOKEN);
     assert_eq!(server.connections(), 2);
@@ -157,7 +162,7 @@ async fn a_pair_that_is_none_is_a_transient_error_that_shows_no_key() {
     let [one, two] = [ca.client(), ca.client()];
     let pair = Pair::new("mtls-none", &one);
     pair.write("tls.crt", &two.certificate);
-    let server = Server::start_tls(ca.mutual("localhost"), [ok(TOKEN)]);
+    let server = Server::start_tls(ca.mutual(), [ok(TOKEN)]);
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credential);
@@ -191,7 +196,7 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     let ca = Ca::new();
     let client = ca.client();
     let issuer = Server::start_tls(ca.server("localhost"), []);
-    let mutual = Server::start_tls(ca.mutual("localhost"), [ok("mutual")]);
+    let mutual = Server::start_tls(ca.mutual(), [ok("mutual")]);
     let body = format!(
         r#"{{"issuer":"{}","token_endpoint":"{}","mtls_endpoint_aliases":{{"token_endpoint":"{}"}}}}"#,
         issuer.https(""),
@@ -201,8 +206,8 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     issuer.now([json(200, &body), json(200, &body), ok("plain")]);
     let auth = ClientAuth::mutual_tls("wire", client.certificate.as_str(), client.key.as_str());
     for (auth, token) in [(auth, "mutual"), (basic(), "plain")] {
-        let tokens = ClientCredentials::from_issuer(&issuer.https(""), auth);
-        let tokens = tokens.http_client(trusting(&ca)).build().unwrap();
+        let tokens = ClientCredentials::builder(Issuer::new(&issuer.https("")), auth);
+        let tokens = tokens.http_client(HttpClient::from_reqwest_0_13(trusting(&ca))).build().unwrap();
         assert_eq!(renewed(&tokens).await, token);
     }
     assert_eq!(mutual.shown(), shown(&[&client]));
@@ -217,11 +222,11 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
     let pair = Pair::new("mtls-same", &one);
-    let server = Server::start_tls(ca.mutual("localhost"), ["t1", "t2"].map(ok));
+    let server = Server::start_tls(ca.mutual(), ["t1", "t2"].map(ok));
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
     let refused = answer(401, &[("www-authenticate", "Bearer error=\"invalid_token\"")], "");
     let served = || answer(200, &[], "served");
-    let api = Server::start_tls(ca.mutual("localhost"), [served(), refused, served()]);
+    let api = Server::start_tls(ca.mutual(), [served(), refused, served()]);
 
     let (origin, trusting) = (api.https(""), trusting(&ca));
     let bearer = BearerAuth::for_origin(&origin, tokens.clone()).unwrap();
@@ -252,11 +257,11 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
     let ca = Ca::new();
     let one = ca.client();
     let pair = Pair::new("mtls-elsewhere", &one);
-    let server = Server::start_tls(ca.mutual("localhost"), [ok("t1")]);
+    let server = Server::start_tls(ca.mutual(), [ok("t1")]);
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
     let served = || answer(200, &[], "served");
-    let api = Server::start_tls(ca.mutual("localhost"), [served()]);
-    let elsewhere = Server::start_tls(ca.mutual("localhost"), [served(), served()]);
+    let api = Server::start_tls(ca.mutual(), [served()]);
+    let elsewhere = Server::start_tls(ca.mutual(), [served(), served()]);
 
     let bearer = BearerAuth::for_origin(&api.https(""), tokens).unwrap();
     let plain = trusting(&ca)().build().unwrap();

@@ -1,6 +1,9 @@
 //! From an API to its authorization server: family M, as far as APIs name servers.
 
-use client_credentials::{ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource};
+use client_credentials::{
+    Backoff, CachePolicy, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient, Issuer, Limits,
+    ProtectedResource, RetryPolicy, TokenSource,
+};
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
@@ -26,8 +29,12 @@ impl Pair {
         issuer(&self.auth)
     }
 
+    fn api(&self) -> ProtectedResource {
+        ProtectedResource::new(self.resource(), [self.issuer()])
+    }
+
     fn builder(&self) -> ClientCredentialsBuilder {
-        hasty(ClientCredentials::for_resource(&self.resource(), [self.issuer()], basic()))
+        of(self.api())
     }
 
     /// What the API tells of itself.
@@ -36,13 +43,21 @@ impl Pair {
     }
 }
 
+fn of(api: ProtectedResource) -> ClientCredentialsBuilder {
+    hasty(ClientCredentials::builder(api, basic()))
+}
+
 fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
     builder
-        .http_client(bare)
-        .attempt_backoff(MOMENT, MOMENT)
-        .expired_backoff(MOMENT, MOMENT)
-        .denied_backoff(MOMENT, MOMENT)
-        .forced_refreshes(100, MOMENT)
+        .http_client(HttpClient::from_reqwest_0_13(bare))
+        .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
+        .cache(
+            CachePolicy::new()
+                .expired_backoff(Backoff::new(MOMENT, MOMENT))
+                .denied_backoff(Backoff::new(MOMENT, MOMENT))
+                .forced_refreshes(100)
+                .forced_refresh_interval(MOMENT),
+        )
 }
 
 fn issuer(server: &Server) -> String {
@@ -136,13 +151,13 @@ async fn from_the_apis_url_to_a_token_in_one_flight() {
 
 #[tokio::test]
 async fn another_resource_or_none_is_sent_if_that_is_said() {
-    let another = |builder: ClientCredentialsBuilder| builder.resource("urn:api");
-    let none = |builder: ClientCredentialsBuilder| builder.omit_resource();
-    for (change, sent) in [(another as fn(ClientCredentialsBuilder) -> _, &["urn:api"][..]), (none, &[])] {
+    let another = |pair: &Pair| pair.builder().resource("urn:api");
+    let none = |pair: &Pair| of(pair.api().omit_resource(true));
+    for (change, sent) in [(another as fn(&Pair) -> _, &["urn:api"][..]), (none, &[])] {
         let pair = pair();
         pair.api.now([pair.own()]);
         pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
-        let tokens = change(pair.builder()).build().unwrap();
+        let tokens = change(&pair).build().unwrap();
         tokens.token().await.unwrap();
         let form = form(&pair.auth, 1).into_iter();
         let resources = form.filter(|(name, _)| name == "resource");
@@ -199,7 +214,7 @@ async fn a_resource_around_the_api_will_do_if_that_is_said() {
     let whole = pair.api.url("");
     pair.api.now([json(404, "{}"), of_api(&whole, &[&pair.issuer()])]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
-    let tokens = pair.builder().accept_enclosing_resource().build().unwrap();
+    let tokens = of(pair.api().accept_enclosing(true)).build().unwrap();
     tokens.token().await.unwrap();
     assert_eq!(lines(&pair.api), [OF_API, "GET /.well-known/oauth-protected-resource"]);
     let resource = ("resource".to_owned(), whole);
@@ -208,7 +223,7 @@ async fn a_resource_around_the_api_will_do_if_that_is_said() {
     // What only looks like it is another one.
     let beside = pair.api.url("/v1/mc");
     pair.api.now([of_api(&beside, &[&pair.issuer()])]);
-    let tokens = pair.builder().accept_enclosing_resource().build().unwrap();
+    let tokens = of(pair.api().accept_enclosing(true)).build().unwrap();
     assert!(failed(&tokens).await.to_string().contains("which does not enclose"));
 }
 
@@ -219,7 +234,7 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
     let headers = challenge(&format!(r#"Bearer error="invalid_token", resource_metadata="{there}""#));
     pair.api.now([pair.own()]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
-    let tokens = pair.builder().resource_metadata_from(&headers).build();
+    let tokens = of(pair.api().challenge(&headers)).build();
     tokens.unwrap().token().await.unwrap();
     assert_eq!(lines(&pair.api), ["GET /metadata/mcp"]);
 
@@ -227,14 +242,14 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
     pair.api.now([pair.own()]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let headers = challenge("Bearer");
-    let tokens = pair.builder().resource_metadata_from(&headers).build();
+    let tokens = of(pair.api().challenge(&headers)).build();
     tokens.unwrap().token().await.unwrap();
     assert_eq!(lines(&pair.api)[1..], [OF_API]);
 
     // Of this resource all the same.
     let headers = challenge(&format!(r#"DPoP resource_metadata="{there}""#));
     pair.api.now([of_api(&pair.api.url("/v1/other"), &[&pair.issuer()])]);
-    let tokens = pair.builder().resource_metadata_from(&headers).build();
+    let tokens = of(pair.api().challenge(&headers)).build();
     let error = failed(&tokens.unwrap()).await;
     assert!(error.to_string().contains("not exactly"), "{error}");
 }
@@ -242,32 +257,32 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
 #[test]
 fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
     // M05
-    let good =
-        || hasty(ClientCredentials::for_resource("https://api.example.com/mcp", ["https://auth.example.com"], basic()));
+    let good = || ProtectedResource::new("https://api.example.com/mcp", ["https://auth.example.com"]);
     for (url, flaw) in [
         ("https://169.254.169.254/latest/meta-data", "no public address"),
         ("https://[::ffff:127.0.0.1]/x", "no public address"),
-        ("https://0x7f000001/x", "is at 127.0.0.1"),
+        ("https://0x7f000001/x", "four decimal numbers"),
+        ("https://127.0.0.1/x", "is at 127.0.0.1"),
         ("http://127.0.0.1/x", "is not https"),
         ("http://api.example.com/x", "is not https"),
         ("https://me:canary@api.example.com/x", "user information"),
-        ("/x", "is not a URL"),
+        ("/x", "is not an absolute URL"),
     ] {
         let headers = challenge(&format!(r#"Bearer resource_metadata="{url}""#));
-        let text = good().resource_metadata_from(&headers).build().unwrap_err().to_string();
+        let text = of(good().challenge(&headers)).build().unwrap_err().to_string();
         assert!(
             text.contains("resource_metadata of the challenge") && text.contains(flaw) && !text.contains("canary"),
             "{text}"
         );
     }
     let headers = challenge(r#"Bearer resource_metadata="https://api.example.com/x""#);
-    assert!(good().resource_metadata_from(&headers).build().is_ok());
+    assert!(of(good().challenge(&headers)).build().is_ok());
 }
 
 #[test]
 fn a_resource_is_https_and_what_is_allowed_is_named() {
     let faults = |builder: ClientCredentialsBuilder| builder.build().unwrap_err().to_string();
-    let of = |resource: &str| hasty(ClientCredentials::for_resource(resource, ["https://auth.example.com"], basic()));
+    let of = |resource: &str| of(ProtectedResource::new(resource, ["https://auth.example.com"]));
     for (resource, flaw) in [
         ("http://api.example.com", "dangerously_allow_http(\"api.example.com\")"),
         ("https://api.example.com/#f", "fragment"),
@@ -281,21 +296,16 @@ fn a_resource_is_https_and_what_is_allowed_is_named() {
 
     let none: [&str; 0] = [];
     let api = "https://api.example.com";
-    let text = faults(ClientCredentials::for_resource(api, none, basic()));
+    let text = faults(ClientCredentials::builder(ProtectedResource::new(api, none), basic()));
     assert!(text.contains("allowed_issuers is empty"), "{text}");
-    let text = faults(ClientCredentials::for_resource(api, ["http://a.example", "https://b.example?x"], basic()));
-    assert!(text.contains("allowed_issuers would send") && text.contains("allowed_issuers has a query"), "{text}");
-
-    let headers = HeaderMap::new();
-    let text = faults(
-        ClientCredentials::from_issuer("https://auth.example.com", basic())
-            .omit_resource()
-            .accept_enclosing_resource()
-            .resource_metadata_from(&headers),
+    let text = faults(ClientCredentials::builder(
+        ProtectedResource::new(api, ["http://a.example", "https://b.example?x"]),
+        basic(),
+    ));
+    assert!(
+        text.contains("would send secrets to a.example unencrypted") && text.contains("allowed_issuers has a query"),
+        "{text}"
     );
-    assert_eq!(text.matches("is for for_resource").count(), 3, "{text}");
-    #[cfg(feature = "jwt")]
-    assert!(faults(of(api).issuer("https://auth.example.com")).contains("issuer is given already"));
 }
 
 #[tokio::test]
@@ -329,8 +339,8 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
 
     // With from_issuer an internal one is as good as any.
     pair.auth.now([of_server(&pair.auth, &evil.https("/token"))]);
-    let tokens = hasty(ClientCredentials::from_issuer(&pair.issuer(), basic()));
-    let tokens = tokens.connect_timeout(SOON).attempts(1);
+    let tokens = hasty(ClientCredentials::builder(Issuer::new(&pair.issuer()), basic()));
+    let tokens = tokens.limits(Limits::new().connect_timeout(SOON)).retry(RetryPolicy::new().attempts(1));
     assert_ne!(failed(&tokens.build().unwrap()).await.kind(), ErrorKind::Response);
     evil.connected(1).await;
 }
@@ -355,10 +365,11 @@ async fn a_private_address_that_the_user_named_is_fine() {
                 false => builder.resolve("localhost", std::net::SocketAddr::new(address.ip(), 0)),
             }
         };
-        let mut builder = pair.builder().http_client(http);
-        if pinned {
-            builder = builder.pin_token_endpoint_origin(inside.https(""));
-        }
+        let api = match pinned {
+            true => pair.api().pin_token_endpoint_origin(inside.https("")),
+            false => pair.api(),
+        };
+        let builder = of(api).http_client(HttpClient::from_reqwest_0_13(http));
         let token = builder.build().unwrap().token().await;
         assert_eq!(token.unwrap().expose_secret(), TOKEN, "{pinned}");
     }
@@ -370,10 +381,10 @@ async fn a_proxy_of_the_users_is_reached_wherever_it_is_and_resolves_the_rest() 
     let (pair, proxy) = (pair(), Server::start([answer(403, &[], "")]));
     let port = proxy.address().port();
     let builder = || {
-        pair.builder().attempts(1).http_client(move || {
+        pair.builder().retry(RetryPolicy::new().attempts(1)).http_client(HttpClient::from_reqwest_0_13(move || {
             let proxy = reqwest::Proxy::https(format!("http://localhost:{port}"));
             bare().proxy(proxy.unwrap())
-        })
+        }))
     };
     for (endpoint, kind) in
         [("https://auth.example/token", ErrorKind::Transport), ("https://10.0.0.1/token", ErrorKind::Response)]
@@ -403,7 +414,7 @@ async fn an_apis_metadata_are_bounded_and_redirects_not_followed() {
     assert!(error.to_string().contains("the response of the resource's metadata is larger than"), "{error}");
 
     pair.api.now([vec![Step::ReadReq, Step::Hang]]);
-    let tokens = pair.builder().attempt_timeout(SOON).build().unwrap();
+    let tokens = pair.builder().limits(Limits::new().attempt_timeout(SOON)).build().unwrap();
     let error = failed(&tokens).await;
     assert_eq!(error.kind(), ErrorKind::Transport);
     assert!(error.is_transient());
@@ -425,7 +436,7 @@ async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
         let pair = pair();
         pair.api.now([pair.own(), fault, pair.own()]);
         pair.auth.now([at_home(&pair.auth), ok("t1"), at_home(&pair.auth), ok("t2"), at_home(&pair.auth), ok("t3")]);
-        let tokens = pair.builder().metadata_lifetime(MOMENT).build().unwrap();
+        let tokens = of(pair.api().metadata_lifetime(MOMENT)).build().unwrap();
         for token in ["t1", "t2", "t3"] {
             assert_eq!(renewed(&tokens).await.unwrap(), token, "{row}");
         }
@@ -442,7 +453,7 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
     pair.auth.now([at_home(&pair.auth), ok("t1")]);
     next.now([at_home(&next), ok("t2"), ok("t3")]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
+    let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
         assert_eq!(renewed(&tokens).await.unwrap(), token);
@@ -462,7 +473,7 @@ async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
     pair.auth.now([at_home(&pair.auth), json_ok("t1", 0), json(404, "{}")]);
     next.now([at_home(&next), ok("t2")]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
+    let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     let first = tokens.token().await.unwrap();
     assert_eq!(first.expose_secret(), "t1", "expired on arrival");
@@ -494,7 +505,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
     pair.auth.now([at_home(&pair.auth), ok("t1"), ok("t2"), ok("t3")]);
     next.now([json(503, "{}")]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = ClientCredentials::for_resource(&pair.resource(), allowed, basic());
+    let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
         assert_eq!(renewed(&tokens).await.unwrap(), token);
@@ -513,8 +524,7 @@ async fn an_attempt_keeps_to_the_server_it_began_with() {
     slow.insert(1, Step::Pass(gate.clone()));
     pair.auth.now([at_home(&pair.auth), slow]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = hasty(ClientCredentials::for_resource(&pair.resource(), allowed, basic()));
-    let tokens = tokens.metadata_lifetime(MOMENT).build().unwrap();
+    let tokens = of(ProtectedResource::new(pair.resource(), allowed).metadata_lifetime(MOMENT)).build().unwrap();
     let first = tokio::spawn({
         let tokens = tokens.clone();
         async move { tokens.token().await }
@@ -538,7 +548,7 @@ async fn an_assertion_is_for_the_server_that_was_chosen() {
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let allowed = ["https://first.example".to_owned(), pair.issuer()];
     let auth = client_credentials::ClientAuth::client_secret_jwt("wire", SECRET);
-    let tokens = hasty(ClientCredentials::for_resource(&pair.resource(), allowed, auth));
+    let tokens = hasty(ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), auth));
     tokens.build().unwrap().token().await.unwrap();
     let form = form(&pair.auth, 1);
     let assertion = form.iter().find(|(name, _)| name == "client_assertion");

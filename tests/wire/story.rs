@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use client_credentials::{
-    AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, TokenSource,
+    AccessToken, Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind,
+    HttpClient, RetryPolicy, TokenSource,
 };
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
@@ -26,11 +27,14 @@ pub(crate) fn builder(server: &Server) -> ClientCredentialsBuilder {
 
 pub(crate) fn builder_with(endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
     ClientCredentials::builder(endpoint, auth)
-        .http_client(bare)
-        .attempt_backoff(MOMENT, MOMENT)
-        .expired_backoff(MOMENT, MOMENT)
-        .denied_backoff(MOMENT, MOMENT)
-        .stale_backoff(MOMENT, MOMENT)
+        .http_client(HttpClient::from_reqwest_0_13(bare))
+        .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
+        .cache(
+            CachePolicy::new()
+                .expired_backoff(Backoff::new(MOMENT, MOMENT))
+                .denied_backoff(Backoff::new(MOMENT, MOMENT))
+                .due_backoff(Backoff::new(MOMENT, MOMENT)),
+        )
 }
 
 /// A client builder that loads no roots: that takes a while, and nobody here has a public certificate.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, TokenSource};
+use client_credentials::{
+    Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, Issuer,
+    Limits, RetryPolicy, TokenSource,
+};
 use futures_util::future::join_all;
 
 use crate::harness::canary::SECRET;
@@ -12,11 +15,15 @@ use crate::story::{MOMENT, SOON, bare, basic};
 
 /// The client of one tenant at the issuer of all.
 fn tenant(server: &Server, http: &HttpClient, n: usize) -> ClientCredentialsBuilder {
+    tenant_of(Issuer::new(server.url("")), http, n)
+}
+
+fn tenant_of(issuer: Issuer, http: &HttpClient, n: usize) -> ClientCredentialsBuilder {
     let auth = ClientAuth::client_secret_basic(format!("tenant-{n}"), SECRET);
-    ClientCredentials::from_issuer(&server.url(""), auth)
+    ClientCredentials::builder(issuer, auth)
         .http_client(http.clone())
-        .attempts(1)
-        .expired_backoff(MOMENT, MOMENT)
+        .retry(RetryPolicy::new().attempts(1))
+        .cache(CachePolicy::new().expired_backoff(Backoff::new(MOMENT, MOMENT)))
 }
 
 fn metadata(server: &Server) -> Script {
@@ -40,7 +47,7 @@ async fn settle() {
 async fn a_thousand_sources_of_one_issuer_fetch_its_metadata_once() {
     let server = Server::start([]);
     server.now([metadata(&server), ok("t")]);
-    let http = HttpClient::new(bare);
+    let http = HttpClient::from_reqwest_0_13(bare);
     let tenants: Vec<_> = (0..1000).map(|n| tenant(&server, &http, n).build().unwrap()).collect();
     for one in join_all(tenants.iter().map(TokenSource::token)).await {
         assert_eq!(one.unwrap().expose_secret(), "t");
@@ -56,7 +63,7 @@ async fn a_failed_fetch_of_metadata_is_one_failure_for_all_who_waited() {
     let mut first = vec![Step::Pass(gate.clone())];
     first.extend(json(503, "{}"));
     server.now([first, json(503, "{}")]);
-    let http = HttpClient::new(bare);
+    let http = HttpClient::from_reqwest_0_13(bare);
     let tenants: Vec<_> = (0..50).map(|n| tenant(&server, &http, n).build().unwrap()).collect();
     let all = tokio::spawn(async move {
         let failed = join_all(tenants.iter().map(TokenSource::token)).await;
@@ -86,7 +93,7 @@ async fn a_failed_fetch_of_metadata_is_one_failure_for_all_who_waited() {
 #[tokio::test]
 async fn a_source_that_is_dropped_while_it_fetches_metadata_leaves_it_to_the_next() {
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
-    let http = HttpClient::new(bare);
+    let http = HttpClient::from_reqwest_0_13(bare);
     let (first, second) = (tenant(&server, &http, 1), tenant(&server, &http, 2));
     let (first, second) = (first.build().unwrap(), second.build().unwrap());
     let leads = tokio::spawn(async move { first.token().await });
@@ -102,7 +109,7 @@ async fn a_source_that_is_dropped_while_it_fetches_metadata_leaves_it_to_the_nex
 #[test]
 fn metadata_are_fetched_by_another_when_a_runtime_stands_still() {
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
-    let http = HttpClient::new(bare);
+    let http = HttpClient::from_reqwest_0_13(bare);
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().unwrap()
@@ -114,7 +121,7 @@ fn metadata_are_fetched_by_another_when_a_runtime_stands_still() {
         tokio::select! { _ = &mut token => {}, () = server.connected(1) => {} }
     });
     server.now([metadata(&server), ok("t")]);
-    let second = tenant(&server, &http, 2).attempt_timeout(SOON);
+    let second = tenant(&server, &http, 2).limits(Limits::new().attempt_timeout(SOON));
     let second = second.build().unwrap();
     let token = runtime().block_on(second.token());
     assert_eq!(token.unwrap().expose_secret(), "t");
@@ -124,7 +131,7 @@ fn metadata_are_fetched_by_another_when_a_runtime_stands_still() {
 async fn sources_share_nothing_of_the_metadata_unless_they_share_the_http_client_and_the_rules() {
     let server = Server::start([]);
     server.now([metadata(&server), ok("t"), metadata(&server), ok("t")]);
-    let (one, other) = (HttpClient::new(bare), HttpClient::new(bare));
+    let (one, other) = (HttpClient::from_reqwest_0_13(bare), HttpClient::from_reqwest_0_13(bare));
     let first = tenant(&server, &one, 1).build().unwrap();
     first.token().await.unwrap();
     let second = tenant(&server, &other, 1).build().unwrap();
@@ -132,7 +139,7 @@ async fn sources_share_nothing_of_the_metadata_unless_they_share_the_http_client
     assert_eq!(fetches(&server), 2, "another way to the server");
 
     server.now([metadata(&server), ok("t")]);
-    let pinned = tenant(&server, &one, 1).pin_token_endpoint_origin(server.url(""));
+    let pinned = tenant_of(Issuer::new(server.url("")).pin_token_endpoint_origin(server.url("")), &one, 1);
     pinned.build().unwrap().token().await.unwrap();
     assert_eq!(fetches(&server), 3, "other rules");
 }
@@ -141,7 +148,7 @@ async fn sources_share_nothing_of_the_metadata_unless_they_share_the_http_client
 fn sources_that_share_an_http_client_make_one_client_for_each_way() {
     let made = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&made);
-    let http = HttpClient::new(move || {
+    let http = HttpClient::from_reqwest_0_13(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         bare()
     });
@@ -150,7 +157,7 @@ fn sources_that_share_an_http_client_make_one_client_for_each_way() {
     assert_eq!(made.load(Ordering::SeqCst), 1);
     sources.push(at("http://127.0.0.1/token").build().unwrap());
     assert_eq!(made.load(Ordering::SeqCst), 2, "without TLS");
-    sources.push(at("https://x.example/").connect_timeout(SOON).build().unwrap());
+    sources.push(at("https://x.example/").limits(Limits::new().connect_timeout(SOON)).build().unwrap());
     assert_eq!(made.load(Ordering::SeqCst), 3, "with another timeout");
     sources.push(at("https://y.example/").build().unwrap());
     assert_eq!(made.load(Ordering::SeqCst), 3);
@@ -160,49 +167,56 @@ fn sources_that_share_an_http_client_make_one_client_for_each_way() {
 fn a_builder_and_its_clones_make_one_client() {
     let made = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&made);
-    let template =
-        ClientCredentials::builder("https://auth.example/token", ClientAuth::none("x")).http_client(move || {
+    let template = ClientCredentials::builder("https://auth.example/token", ClientAuth::none("x")).http_client(
+        HttpClient::from_reqwest_0_13(move || {
             counted.fetch_add(1, Ordering::SeqCst);
             bare()
-        });
+        }),
+    );
     let sources: Vec<_> = (0..100).map(|n| template.clone().scope(format!("s{n}")).build().unwrap()).collect();
     assert_eq!(made.load(Ordering::SeqCst), 1);
     drop(sources);
 }
 
 #[tokio::test]
-async fn token_requests_are_counted_by_their_cause() {
+async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent() {
     let server = Server::start([json(503, "{}"), ok("t1"), ok("t2")]);
     let builder = |server: &Server| {
         ClientCredentials::builder(&server.url("/token"), basic())
-            .http_client(bare)
-            .attempt_backoff(MOMENT, MOMENT)
-            .denied_backoff(MOMENT, MOMENT)
-            .stale_backoff(MOMENT, MOMENT)
+            .http_client(HttpClient::from_reqwest_0_13(bare))
+            .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
+            .cache(
+                CachePolicy::new()
+                    .denied_backoff(Backoff::new(MOMENT, MOMENT))
+                    .due_backoff(Backoff::new(MOMENT, MOMENT)),
+            )
     };
     let count = |tokens: &ClientCredentials| {
-        let requests = tokens.requests();
-        (requests.cold, requests.renewal, requests.after_rejection)
+        let fetches = tokens.fetches();
+        (fetches.cold, fetches.refresh, fetches.after_rejection, tokens.token_requests())
     };
     let tokens = builder(&server).build().unwrap();
-    assert_eq!(count(&tokens), (0, 0, 0));
+    assert_eq!(count(&tokens), (0, 0, 0, 0));
     let first = tokens.token().await.unwrap();
-    assert_eq!(count(&tokens), (2, 0, 0), "the first attempt failed");
+    assert_eq!(count(&tokens), (1, 0, 0, 2), "the first attempt failed");
     tokens.reject(&first);
     assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
-    assert_eq!(count(&tokens), (2, 0, 1));
-    assert_eq!(tokens.requests().total(), server.hits() as u64);
+    assert_eq!(count(&tokens), (1, 0, 1, 3));
+    assert_eq!(tokens.token_requests(), server.hits() as u64);
 
     // At once in need of renewal, and usable for an hour.
     let server = Server::start([ok("t1"), json(429, "{}"), ok("t3")]);
-    let tokens = builder(&server).max_age(MOMENT).build().unwrap();
+    let tokens = builder(&server)
+        .cache(CachePolicy::new().max_age(MOMENT).denied_backoff(Backoff::new(MOMENT, MOMENT)))
+        .build()
+        .unwrap();
     while server.hits() < 3 {
         tokens.token().await.unwrap();
         tokio::time::sleep(MOMENT).await;
     }
-    let (cold, renewal, after_rejection) = count(&tokens);
+    let (cold, refresh, after_rejection, requests) = count(&tokens);
     assert_eq!((cold, after_rejection), (1, 0));
-    assert!(renewal >= 2, "the one that was throttled counts too");
+    assert!(refresh >= 2 && requests >= 3, "the one that was throttled counts too");
 }
 
 #[tokio::test]
@@ -214,10 +228,13 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
     };
     let server = Server::start([with(429, 0), json(503, "{}"), with(200, 9)]);
     let tokens = ClientCredentials::builder(&server.url("/token"), basic())
-        .http_client(bare)
-        .attempts(1)
-        .expired_backoff(MOMENT, MOMENT)
-        .denied_backoff(MOMENT, MOMENT)
+        .http_client(HttpClient::from_reqwest_0_13(bare))
+        .retry(RetryPolicy::new().attempts(1))
+        .cache(
+            CachePolicy::new()
+                .expired_backoff(Backoff::new(MOMENT, MOMENT))
+                .denied_backoff(Backoff::new(MOMENT, MOMENT)),
+        )
         .build()
         .unwrap();
     assert_eq!(tokens.quota(), None);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, TokenSource};
+use client_credentials::{
+    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, Limits, RetryPolicy, TokenSource,
+};
 
 use crate::harness::canary::{SECRET, TOKEN};
 use crate::harness::child;
@@ -18,7 +20,7 @@ pub(crate) const NOTHING_CAME: Failure =
     Failure { kind: ErrorKind::Transport, transient: true, status: None, attempts: 3 };
 
 fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
-    builder.attempt_timeout(SOON)
+    builder.limits(Limits::new().attempt_timeout(SOON))
 }
 
 fn body() -> String {
@@ -146,7 +148,10 @@ async fn a_server_that_hangs_is_left_after_the_attempt_timeout() {
         ),
     ];
     for (row, fault) in hanging {
-        fails(row, fault, Failure { attempts: 2, ..NOTHING_CAME }, |builder| hasty(builder).attempts(2)).await;
+        fails(row, fault, Failure { attempts: 2, ..NOTHING_CAME }, |builder| {
+            hasty(builder).retry(RetryPolicy::new().attempts(2))
+        })
+        .await;
     }
 }
 
@@ -154,7 +159,7 @@ async fn a_server_that_hangs_is_left_after_the_attempt_timeout() {
 async fn a_hanging_server_is_asked_again_within_the_same_call() {
     // T03: by a flight that may try as often as a slow machine needs
     let server = Server::start([vec![Step::ReadReq, Step::Hang], ok(TOKEN)]);
-    let tokens = hasty(builder(&server)).attempts(1000).build().unwrap();
+    let tokens = hasty(builder(&server)).retry(RetryPolicy::new().attempts(1000)).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
     assert!(server.connections() >= 2);
 }
@@ -195,8 +200,11 @@ async fn a_connection_that_is_never_established_ends_at_the_connect_timeout() {
     let Some((address, _full)) = Server::black_hole() else {
         return; // this system has no such thing
     };
-    let tokens =
-        builder_with(&format!("http://{address}/token"), basic()).connect_timeout(SOON).attempts(2).build().unwrap();
+    let tokens = builder_with(&format!("http://{address}/token"), basic())
+        .limits(Limits::new().connect_timeout(SOON))
+        .retry(RetryPolicy::new().attempts(2))
+        .build()
+        .unwrap();
     let error = expect_failure("T02", &tokens, &NOTHING_CAME).await;
     assert!(error.to_string().contains("could not be reached"), "the connect timeout, not the attempt's: {error}");
 }
@@ -262,7 +270,7 @@ async fn a_response_of_the_largest_size_is_accepted_and_one_byte_more_is_not() {
             format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{size:x}\r\n{}\r\n0\r\n\r\n", padded(size));
         for script in [answer(200, &[], padded(size)), raw(chunked)] {
             let server = Server::start([script]);
-            let tokens = builder(&server).max_response_bytes(4096).build().unwrap();
+            let tokens = builder(&server).limits(Limits::new().max_response_bytes(4096)).build().unwrap();
             assert_eq!(tokens.token().await.is_ok(), fits, "{size}");
             assert_eq!(server.hits(), 1, "not asked again");
         }
@@ -285,7 +293,7 @@ fn an_endless_body_is_left_at_the_cap() {
             Step::Repeat(vec![Step::write(chunk)]),
         ];
         let server = Server::start([json_ok(TOKEN, 0), endless]);
-        let tokens = builder(&server).max_response_bytes(CAP).build().unwrap();
+        let tokens = builder(&server).limits(Limits::new().max_response_bytes(CAP)).build().unwrap();
         // Once over everything, so that what is loaded once is loaded.
         tokens.token().await.unwrap();
         let before = peak_memory();
@@ -307,7 +315,8 @@ fn peak_memory() -> Option<usize> {
 
 #[tokio::test]
 async fn an_encoded_body_is_refused_and_none_is_asked_for() {
-    // T14, T15: a server that encodes without being asked, whatever the label is worth, and a user who wants it
+    // T14, T15: a server that encodes without being asked, whatever the label is worth. A user who wants it:
+    // integrations/tests/features.rs
     let packed = gzip_stored(body().as_bytes());
     let encoded: [(&str, &str, Vec<u8>); 4] = [
         ("T14 gzip that is one", "gzip", packed),
@@ -317,14 +326,11 @@ async fn an_encoded_body_is_refused_and_none_is_asked_for() {
     ];
     for (row, label, bytes) in encoded {
         let bad = Failure { kind: ErrorKind::Response, transient: true, status: Some(200), attempts: 3 };
-        let error = fails(row, answer(200, &[("content-encoding", label)], bytes), bad, |builder| {
-            builder.http_client(|| bare().gzip(true).brotli(true).deflate(true).zstd(true))
-        })
-        .await;
+        let error = fails(row, answer(200, &[("content-encoding", label)], bytes), bad, as_it_is).await;
         assert!(error.to_string().contains("encoded"), "{error}");
     }
     let server = Server::start([answer(200, &[("content-encoding", "identity")], body())]);
-    let tokens = builder(&server).http_client(|| bare().gzip(true).brotli(true)).build().unwrap();
+    let tokens = builder(&server).build().unwrap();
     assert!(tokens.token().await.is_ok(), "identity says that there is none");
     assert_eq!(server.requests()[0].header("accept-encoding"), Vec::<&str>::new());
 }
@@ -410,7 +416,7 @@ impl reqwest::dns::Resolve for Names {
 fn named(names: Arc<Names>, port: u16) -> ClientCredentialsBuilder {
     builder_with(&format!("http://auth.example:{port}/token"), basic())
         .dangerously_allow_http("auth.example")
-        .http_client(move || bare().dns_resolver(Arc::clone(&names)))
+        .http_client(HttpClient::from_reqwest_0_13(move || bare().dns_resolver(Arc::clone(&names))))
 }
 
 #[tokio::test]
@@ -432,7 +438,11 @@ async fn a_name_that_does_not_resolve_is_asked_for_again() {
 async fn a_resolver_that_hangs_is_bounded() {
     // T22
     let names = Names { failures: 0.into(), address: None };
-    let tokens = named(names.into(), 1).connect_timeout(SOON).attempts(2).build().unwrap();
+    let tokens = named(names.into(), 1)
+        .limits(Limits::new().connect_timeout(SOON))
+        .retry(RetryPolicy::new().attempts(2))
+        .build()
+        .unwrap();
     expect_failure("T22", &tokens, &NOTHING_CAME).await;
 }
 
@@ -478,8 +488,11 @@ async fn what_goes_wrong_in_http2_is_tried_again_and_counted() {
     ];
     for (row, script) in rows {
         let server = Server::start([script]);
-        let tokens =
-            hasty(builder(&server)).attempts(2).http_client(|| bare().http2_prior_knowledge()).build().unwrap();
+        let tokens = hasty(builder(&server))
+            .retry(RetryPolicy::new().attempts(2))
+            .http_client(HttpClient::from_reqwest_0_13(|| bare().http2_prior_knowledge()))
+            .build()
+            .unwrap();
         expect_failure(row, &tokens, &NOTHING_CAME).await;
         server.connected(2).await;
         assert_eq!(server.connections(), 2, "{row}");

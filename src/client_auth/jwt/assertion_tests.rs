@@ -3,6 +3,7 @@ use std::time::Duration;
 use aws_lc_rs::{digest, signature};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::*;
@@ -91,13 +92,15 @@ fn a_shared_secret_signs_by_hmac() {
     }
 }
 
+const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
+
 #[test]
 fn what_entra_wants_can_be_set() {
     let endpoint = "https://login.example.com/tenant/oauth2/v2.0/token";
-    let identity = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
-    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
     // One file with everything, the other certificate first.
-    let text = format!("{}{}{}", other.cert.pem(), identity.signing_key.serialize_pem(), identity.cert.pem());
+    let text = format!("{OTHER}{KEY}{CERTIFICATE}");
     let auth = ClientAuth::private_key_jwt("me", text.as_str())
         .certificate(text.as_str())
         .audience(endpoint)
@@ -105,7 +108,7 @@ fn what_entra_wants_can_be_set() {
         .lifetime(Duration::from_secs(600))
         .not_before(true);
     let (header, claims, ..) = sent(&faultless(auth));
-    let sha256 = digest::digest(&digest::SHA256, identity.cert.der());
+    let sha256 = digest::digest(&digest::SHA256, &CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap());
     assert_eq!(header, json!({"alg": "ES256", "typ": "JWT", "x5t#S256": URL_SAFE_NO_PAD.encode(sha256)}));
     assert_eq!(claims["aud"], endpoint);
     assert_eq!(claims["exp"], NOW + 600);
@@ -114,8 +117,7 @@ fn what_entra_wants_can_be_set() {
 
 #[test]
 fn a_certificate_of_another_key_is_an_error() {
-    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap();
-    let auth = ClientAuth::private_key_jwt("me", p256()).certificate(other.cert.pem());
+    let auth = ClientAuth::private_key_jwt("me", p256()).certificate(OTHER);
     let error = proof(&faultless(auth)).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Credential);
     assert!(error.to_string().contains("the certificate (Credential(value)) belongs to another key"), "{error}");

@@ -264,6 +264,15 @@ async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
 }
 
 #[cfg(feature = "mtls")]
+const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+#[cfg(any(feature = "mtls", feature = "dpop"))]
+const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+#[cfg(feature = "mtls")]
+const OTHER_CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
+#[cfg(any(feature = "mtls", feature = "dpop"))]
+const OTHER_KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.key"));
+
+#[cfg(feature = "mtls")]
 fn shows(auth: crate::client_auth::ClientAuth) -> BoundTo {
     BoundTo { certificate: Some(auth), ..BoundTo::default() }
 }
@@ -272,14 +281,10 @@ fn shows(auth: crate::client_auth::ClientAuth) -> BoundTo {
 #[tokio::test]
 async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate() {
     // D20
-    let pair = || {
-        let own = rcgen::generate_simple_self_signed(["me".to_owned()]).unwrap();
-        (own.cert.pem(), own.signing_key.serialize_pem())
-    };
-    let (mine, other) = (pair(), pair());
+    let (mine, other) = ((CERTIFICATE, KEY), (OTHER_CERTIFICATE, OTHER_KEY));
     let fleet = Fleet::new();
-    let host = |(certificate, key): &(String, String)| {
-        let auth = crate::client_auth::ClientAuth::mutual_tls("me", certificate.as_str(), key.as_str());
+    let host = |(certificate, key): &(&str, &str)| {
+        let auth = crate::client_auth::ClientAuth::mutual_tls("me", *certificate, *key);
         fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone())
     };
     for (pair, token) in [(&mine, "t1"), (&mine, "t1"), (&other, "t2"), (&other, "t2"), (&mine, "t1")] {
@@ -301,15 +306,12 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
 async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
     // D20: and comes back as what it was
     let fleet = Fleet::new();
-    let key = || {
-        let pair = rcgen::KeyPair::generate().unwrap();
-        crate::dpop::DpopKey::from(crate::credential::Credential::from(pair.serialize_pem()))
-    };
+    let key = |pem: &str| crate::dpop::DpopKey::from(crate::credential::Credential::from(pem));
     let host = |key: &crate::dpop::DpopKey| {
         let possession = BoundTo { key: Some(key.clone()), ..BoundTo::default() };
         fleet.host_with(SEAL_KEY, "name", possession, fleet.clock.clone())
     };
-    let (mine, other) = (key(), key());
+    let (mine, other) = (key(KEY), key(OTHER_KEY));
     for (key, token) in [(&mine, "t1"), (&mine, "t1"), (&other, "t2"), (&mine, "t1")] {
         let host = host(key);
         let shared = host.token().await.unwrap();

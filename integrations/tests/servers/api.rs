@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use client_credentials::{
-    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind, TokenSource,
+    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind, ProtectedResource,
+    TokenSource,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Map, Value, json};
@@ -156,7 +157,7 @@ async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
         let issuer = server.issuer(issuer)?;
         let of_api = |allowed: &str| -> Result<ClientCredentialsBuilder> {
             let origin = api.origin(listener)?;
-            server.set_up(ClientCredentials::for_resource(&origin, [allowed], auth.clone()))
+            server.set_up(ClientCredentials::builder(ProtectedResource::new(&origin, [allowed]), auth.clone()))
         };
         let (status, body) = api.ask("/weather", listener, &of_api(&issuer)?.build()?).await?;
         check(status == 200, || format!("{status} {body}"))?;

@@ -9,7 +9,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
-use super::Servers;
+use crate::support::Servers;
 
 /// Serves until the process ends, for the tokens of these servers. Returns its origin.
 pub(crate) fn start(servers: &Servers) -> io::Result<String> {

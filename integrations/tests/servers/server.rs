@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use client_credentials::{AccessToken, ClientAuth, ClientCredentials, ClientCredentialsBuilder};
+use client_credentials::{
+    AccessToken, Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer,
+};
 use serde_json::{Map, Value, json};
 
 use crate::api::Api;
@@ -157,24 +159,24 @@ impl Server {
 
     /// The same, by any proof, at any port.
     pub(crate) fn builder(&self, listener: Listener, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
-        let issuer = self.issuer(listener)?;
-        let endpoint = format!("{issuer}/token");
-        self.set_up(ClientCredentials::builder(&endpoint, auth).issuer(issuer))
+        let endpoint = format!("{}/token", self.issuer(listener)?);
+        self.set_up(ClientCredentials::builder(endpoint, auth))
     }
 
     /// The same by the name of the server alone.
     pub(crate) fn by_name(&self, listener: Listener, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
-        self.set_up(ClientCredentials::from_issuer(&self.issuer(listener)?, auth))
+        self.set_up(ClientCredentials::builder(Issuer::new(&self.issuer(listener)?), auth))
     }
 
     pub(crate) fn set_up(&self, builder: ClientCredentialsBuilder) -> Result<ClientCredentialsBuilder> {
         let wait = Duration::from_millis(1);
-        Ok(builder
-            .scope(SCOPE)
-            .http_client(trusting(&self.authority)?)
-            .denied_backoff(wait, wait)
-            .expired_backoff(wait, wait)
-            .forced_refreshes(100, wait))
+        Ok(builder.scope(SCOPE).http_client(HttpClient::from_reqwest_0_13(trusting(&self.authority)?)).cache(
+            CachePolicy::new()
+                .denied_backoff(Backoff::new(wait, wait))
+                .expired_backoff(Backoff::new(wait, wait))
+                .forced_refreshes(100)
+                .forced_refresh_interval(wait),
+        ))
     }
 
     /// What a client holds.

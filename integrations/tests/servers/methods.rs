@@ -43,12 +43,12 @@ pub(crate) const METHODS: &[Method] = &[
     Method {
         name: "client_secret_jwt",
         registered: "client_secret_jwt",
-        proof: Proof::Secret(|id, secret| ClientAuth::client_secret_jwt(id, secret)),
+        proof: Proof::Secret(|id, secret| ClientAuth::client_secret_jwt(id, secret).into()),
     },
     Method {
         name: "private_key_jwt",
         registered: "private_key_jwt",
-        proof: Proof::Key(|id, key| ClientAuth::private_key_jwt(id, key)),
+        proof: Proof::Key(|id, key| ClientAuth::private_key_jwt(id, key).into()),
     },
     Method {
         name: "tls_client_auth",

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, TokenSource};
+use client_credentials::{
+    AccessToken, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, Issuer, TokenSource,
+};
 use serde_json::json;
 
 use crate::Result;
@@ -19,7 +21,7 @@ macro_rules! at_both {
             use super::{Result, Server};
             $(
                 #[tokio::test]
-                #[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+                #[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
                 async fn $story() -> Result {
                     super::$story(Server::oidc_provider()?).await
                 }
@@ -95,7 +97,7 @@ async fn every_method_finds_the_token_endpoint_by_the_servers_name(server: Serve
     }
     // RFC 8414 section 3.3: almost the same name is another one.
     let issuer = format!("{}/", server.issuer(Listener::Http)?);
-    let tokens = ClientCredentials::from_issuer(&issuer, ClientAuth::none("nobody")).build()?;
+    let tokens = ClientCredentials::builder(Issuer::new(&issuer), ClientAuth::none("nobody")).build()?;
     let error = refusal(&tokens).await?;
     let is_told = error.to_string().contains("not exactly");
     check(error.kind() == ErrorKind::Response && is_told, || full(error))
@@ -123,7 +125,7 @@ async fn an_id_and_a_secret_of_any_characters_arrive_as_they_are(server: Server)
 }
 
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn oidc_provider_form_decodes_so_raw_basic_is_for_others() -> Result {
     let server = Server::oidc_provider()?;
     for (secret, code) in [
@@ -195,7 +197,10 @@ async fn over_https_the_certificate_is_verified(server: Server) -> Result {
     let tokens = server.builder(Listener::Https, auth())?.build()?;
     server.vouches_for(&token(&tokens).await?, &client).await?;
 
-    let tokens = server.builder(Listener::Https, auth())?.http_client(reqwest::Client::builder).build()?;
+    let tokens = server
+        .builder(Listener::Https, auth())?
+        .http_client(HttpClient::from_reqwest_0_13(reqwest::Client::builder))
+        .build()?;
     let error = refusal(&tokens).await?;
     check(error.kind() == ErrorKind::Tls, || full(error))
 }
@@ -207,7 +212,7 @@ async fn a_narrower_scope_is_told_or_refused(server: Server) -> Result {
     let tokens = server.builder(Listener::Http, auth)?.scope("weather:control");
     let lenient = token(&tokens.clone().build()?).await?;
     check(lenient.scope() == Some("weather:read"), || format!("{:?}", lenient.scope()))?;
-    let error = refusal(&tokens.refuse_narrower_scope().build()?).await?;
+    let error = refusal(&tokens.refuse_narrower_scope(true).build()?).await?;
     check(!error.is_transient() && error.to_string().contains("scope"), || full(error))
 }
 
@@ -236,7 +241,7 @@ async fn a_short_token_is_renewed_before_the_server_forgets_it(server: Server) -
 }
 
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
@@ -252,7 +257,7 @@ async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
 }
 
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn authorization_details_are_granted_and_told() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
@@ -276,7 +281,7 @@ async fn authorization_details_are_granted_and_told() -> Result {
 
 /// RFC 8705 by what the user gives to `http_client`: without rotation, and with no word of it in `ClientAuth`.
 #[tokio::test]
-#[ignore = "needs node: npm ci in tests/servers/oidc-provider"]
+#[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
 async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
     let server = Server::oidc_provider()?;
     let methods = [
@@ -295,13 +300,13 @@ async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
         let with = |pem: Option<String>| -> Result<ClientCredentials> {
             let identity = pem.map(|pem| reqwest::Identity::from_pem(pem.as_bytes())).transpose()?;
             let ca = ca.clone();
-            let tokens = server.tokens(&method, &client)?.http_client(move || {
+            let tokens = server.tokens(&method, &client)?.http_client(HttpClient::from_reqwest_0_13(move || {
                 let builder = reqwest::Client::builder().tls_certs_only([ca.clone()]);
                 match &identity {
                     Some(identity) => builder.identity(identity.clone()),
                     None => builder,
                 }
-            });
+            }));
             Ok(tokens.build()?)
         };
         let token = token(&with(Some(right.pem()))?).await?;

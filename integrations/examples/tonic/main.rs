@@ -1,13 +1,15 @@
-//! gRPC: a call whose token is refused is repeated with another: `cargo run --example tonic --features tower`.
+//! gRPC: a call whose token is refused is repeated with another: `cargo run -p integrations --example tonic`.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
+mod grpc;
+#[path = "../../../examples/support/mod.rs"]
 mod support;
 
 use bytes::Bytes;
 use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
 use http_body_util::{BodyExt, Full};
-use support::{CLIENT_ID, CLIENT_SECRET, Servers, grpc};
+use support::{CLIENT_ID, CLIENT_SECRET, Servers};
 use tonic::{body::Body, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
