@@ -59,6 +59,7 @@
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
+//! | `blocking` | no | no [`blocking::Tokens`](https://docs.rs/client-credentials/latest/client_credentials/blocking/index.html) for synchronous code |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
 //! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
 //! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
@@ -91,6 +92,8 @@ mod address;
 mod backoff;
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 mod bearer;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod bounded;
 mod cache;
 mod challenge;
@@ -186,6 +189,8 @@ struct Readme;
 /// What users rely on without thinking of it.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
+    #[cfg(feature = "blocking")]
+    shared_between_threads::<blocking::Tokens>();
     shared_between_threads::<Changes>();
     shared_between_threads::<ClientCredentials>();
     shared_between_threads::<ClientCredentialsBuilder>();
