@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::status::{Status, TokenState};
 use crate::backoff::{Backoff, SHORTEST, early};
 use crate::clock::Moment;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::observer::FetchCause;
 use crate::token::AccessToken;
 
@@ -482,21 +482,11 @@ impl State {
     /// When the next fetch may start after a setback; how long that is depends on whether a token is usable.
     fn pause(&self, usable: bool) -> Option<Moment> {
         let setback = self.setback.as_ref()?;
-        let policy = &self.policy;
-        let denied = |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled);
-        let backoff = match &setback.error {
-            Some(error) if denied(error) => policy.denied_backoff,
-            _ if usable => policy.due_backoff,
-            _ => policy.expired_backoff,
-        };
         let wait = match &setback.error {
-            None if !usable => ZERO_LIFETIME,
-            _ => backoff.after(setback.count),
+            None if !usable => early(ZERO_LIFETIME, setback.draw),
+            error => self.policy.wait_after(error.as_ref(), setback.count, usable, setback.draw),
         };
-        let wait = early(wait, setback.draw);
-        let obeyed = if usable { policy.due_retry_after_limit } else { policy.expired_retry_after_limit };
-        let asked = setback.error.as_ref().and_then(Error::retry_after).unwrap_or_default().min(obeyed);
-        Some(setback.since.plus(wait.max(asked)))
+        Some(setback.since.plus(wait))
     }
 }
 
