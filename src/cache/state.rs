@@ -159,11 +159,12 @@ impl State {
             }
             None => match (fetch, &self.setback) {
                 (Some(fetch), _) => Answer::Wait(fetch.completion.clone(), overdue_in(fetch)),
-                (None, Some(Setback { error: Some(error), .. }))
-                    if self.pause(false).is_some_and(|end| !end.reached(now)) =>
-                {
-                    Answer::Fail(error.clone())
-                }
+                (None, Some(Setback { error: Some(error), .. })) => match self.pause(false) {
+                    Some(end) if !end.reached(now) => {
+                        Answer::Fail(error.remembered(end.mono().saturating_sub(now.mono())))
+                    }
+                    _ => Answer::Fetch,
+                },
                 (None, _) => Answer::Fetch,
             },
         }
@@ -321,10 +322,12 @@ impl State {
             old.token.id() != arrival.token.id()
                 || arrival.unusable_at.mono() > old.unusable_at.mono().saturating_add(SECOND)
         });
+        // One that lasts no time to speak of is used, and gains as little.
+        let lasts = arrival.unusable_at.mono().saturating_sub(arrival.token.received().mono()) >= BRIEF;
         self.current = Some(arrival);
         self.refused = None;
         self.useless = 0;
-        if gained {
+        if gained && lasts {
             self.recover(now);
         } else {
             self.set_back(None, now);
@@ -498,6 +501,9 @@ const ZERO_LIFETIME: Duration = Duration::from_secs(1);
 
 /// 1 s doubling to 60 s, as for a server that refuses: how often it is asked for the sake of keeping such a token.
 const USELESS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+
+/// 500 ms: below it, refreshing tokens as they expire would ask the server several times a second, without end.
+const BRIEF: Duration = Duration::from_millis(500);
 
 /// 10 ms: the tick of a coarse clock.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
