@@ -142,12 +142,12 @@ mod token;
 mod verdict;
 
 pub use backoff::Backoff;
-#[cfg(feature = "tower")]
-pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub use bearer::{BearerAuth, BearerAuthBuilder};
+#[cfg(feature = "tower")]
+pub use bearer::{BearerService, BufferedBody};
 pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
 pub use changes::Changes;
 pub use client_auth::{ClientAssertion, ClientAuth};
