@@ -31,7 +31,7 @@ const BANDS: [&[&str]; 5] = [
     // Decorators: a source around a source.
     &["cache", "pool", "retry", "shared"],
     // Edges: what users hold in their hands.
-    &["bearer", "client_credentials", "testing"],
+    &["bearer", "blocking", "changes", "client_credentials", "testing"],
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
