@@ -3,13 +3,13 @@
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
 use client_credentials::testing::AuthorizationServer;
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Error};
+use client_credentials::{BearerAuth, BearerAuthBuilder, ClientAuth, ClientCredentials, Error};
 use reqwest_middleware::ClientBuilder;
 
-fn bearer(server: &AuthorizationServer) -> Result<BearerAuth<ClientCredentials>, Error> {
+fn bearer(server: &AuthorizationServer) -> Result<BearerAuthBuilder, Error> {
     let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
     let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
-    BearerAuth::for_origin(server.api_origin(), tokens)
+    Ok(BearerAuth::builder(tokens).origin(server.api_origin()))
 }
 
 #[tokio::main]
@@ -19,8 +19,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let http = ClientBuilder::new(http)
         // What is not for the first API it leaves to the next. The last one is strict: what is for none is not sent.
-        .with(bearer(&orders)?.pass_through())
-        .with(bearer(&invoices)?)
+        .with(bearer(&orders)?.pass_through(true).build()?)
+        .with(bearer(&invoices)?.build()?)
         .build();
     for (name, api) in [("orders", &orders), ("invoices", &invoices)] {
         let request = http.post(format!("{}/{name}", api.api_origin()));

@@ -61,6 +61,7 @@
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
+//! | `blocking` | no | no [`blocking::Tokens`](https://docs.rs/client-credentials/latest/client_credentials/blocking/index.html) for synchronous code |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
 //! | `serde` | no | no `Config`: a source is configured in code only |
 //! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
@@ -94,9 +95,12 @@ mod address;
 mod backoff;
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 mod bearer;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod bounded;
 mod cache;
 mod challenge;
+mod changes;
 mod client_auth;
 mod client_credentials;
 mod clock;
@@ -141,15 +145,17 @@ mod source;
 pub mod testing;
 mod tls_identity;
 mod token;
+mod verdict;
 
 pub use backoff::Backoff;
-#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
-pub use bearer::BearerAuth;
-#[cfg(feature = "tower")]
-pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+pub use bearer::{BearerAuth, BearerAuthBuilder};
+#[cfg(feature = "tower")]
+pub use bearer::{BearerService, BufferedBody};
 pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
+pub use changes::Changes;
 pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
@@ -184,6 +190,7 @@ pub use source::{SourceFn, TokenSource, source_fn};
 #[cfg(feature = "mtls")]
 pub use tls_identity::ClientCertificate;
 pub use token::{AccessToken, AccessTokenBuilder};
+pub use verdict::InsufficientScope;
 
 /// The code of the README compiles.
 #[cfg(all(doctest, feature = "reqwest-middleware"))]
@@ -193,6 +200,9 @@ struct Readme;
 /// What users rely on without thinking of it.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
+    #[cfg(feature = "blocking")]
+    shared_between_threads::<blocking::Tokens>();
+    shared_between_threads::<Changes>();
     shared_between_threads::<ClientCredentials>();
     shared_between_threads::<ClientCredentialsBuilder>();
     shared_between_threads::<ClientAuth>();
@@ -216,5 +226,5 @@ const _: () = {
     shared_between_threads::<Box<dyn TokenSource>>();
     shared_between_threads::<TokenFuture<'static>>();
     #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
-    shared_between_threads::<BearerAuth<Box<dyn TokenSource>>>();
+    shared_between_threads::<BearerAuth>();
 };

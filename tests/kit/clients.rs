@@ -124,7 +124,7 @@ async fn the_api_wants_its_audience_and_its_scope() {
 
 #[tokio::test]
 async fn issuer_and_api_are_found_by_their_metadata() {
-    let server = AuthorizationServer::start().client("billing", "a secret");
+    let server = AuthorizationServer::start().client("billing", "a secret").scopes(["read", "write"]);
     let auth = || ClientAuth::client_secret_basic("billing", "a secret");
     ClientCredentials::builder(Issuer::new(server.issuer()), auth()).build().unwrap().token().await.unwrap();
     let resource = format!("{}/mcp", server.api_origin());
@@ -138,6 +138,7 @@ async fn issuer_and_api_are_found_by_their_metadata() {
         let document: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(document["issuer"], server.issuer());
         assert_eq!(document["token_endpoint"], server.token_url());
+        assert_eq!(document["scopes_supported"], serde_json::json!(["read", "write"]));
     }
 }
 
@@ -372,7 +373,7 @@ mod over_tls {
     #[tokio::test]
     async fn a_token_that_was_asked_for_with_a_certificate_is_bound_to_it() {
         let server = AuthorizationServer::start_https().public_client("billing");
-        let [present, renewed] = CLIENT_CERTIFICATES;
+        let [present, refreshed] = CLIENT_CERTIFICATES;
         let auth = ClientAuth::mutual_tls("billing", present.certificate, present.key);
         let tokens =
             ClientCredentials::builder(server.token_url(), auth).http_client(HttpClient::from_reqwest_0_13(roots));
@@ -382,7 +383,7 @@ mod over_tls {
             let pem = format!("{}{}", pem.certificate, pem.key);
             roots().identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap())
         };
-        for (client, status) in [(identity(present), 200), (identity(renewed), 401), (roots(), 401)] {
+        for (client, status) in [(identity(present), 200), (identity(refreshed), 401), (roots(), 401)] {
             let request = client.build().unwrap().get(server.api_origin());
             let response = request.header("authorization", token.authorization()).send().await.unwrap();
             assert_eq!(response.status(), status, "{}", server.story());

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use client_credentials::{
-    Backoff, CachePolicy, ClientAuth, ClientCredentials, Credential, ErrorKind, Issuer, RetryPolicy, TokenSource,
+    Backoff, CachePolicy, ClientAuth, ClientCredentials, Credential, ErrorKind, Issuer, RetryPolicy,
 };
 use serde_json::{Value, json};
 
@@ -69,11 +69,11 @@ fn invalid_client(status: u16) -> Response {
 
 fn two_secrets(server: &Server) -> ClientCredentials {
     let auth = ClientAuth::client_secret_post("me", Credential::from("aaa").or("bbb"));
-    ClientCredentials::builder(&server.token_endpoint(), auth).build().unwrap()
+    ClientCredentials::builder(server.token_endpoint(), auth).build().unwrap()
 }
 
 #[tokio::test]
-async fn a_refused_credential_is_not_asked_with_again_in_the_same_flight() {
+async fn a_refused_credential_is_not_asked_with_again_in_the_same_fetch() {
     let refused = Arc::new(Mutex::new(0));
     let count = Arc::clone(&refused);
     let server = Server::start(move |asked| match asked.body.contains("client_secret=aaa") {
@@ -105,7 +105,7 @@ async fn one_absurd_date_does_not_end_all_assertions() {
     })
     .await;
     let auth = ClientAuth::client_secret_jwt("me", "s").audience(&server.origin).server_time(true);
-    let builder = ClientCredentials::builder(&server.token_endpoint(), auth);
+    let builder = ClientCredentials::builder(server.token_endpoint(), auth);
     let tokens = builder.build().unwrap();
     tokens.token().await.unwrap();
     assert_eq!(server.asked(&Method::POST), 2);

@@ -129,7 +129,7 @@ async fn what_is_no_file_or_no_directory_is_an_error_and_no_wait() {
 
 #[tokio::test]
 async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
-    // Its flight was given up. Zero: it ends at once, and no test waits.
+    // Its fetch was given up. Zero: it ends at once, and no test waits.
     let place = TempDir::new().unwrap();
     let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
     let hour = Duration::from_secs(3600);

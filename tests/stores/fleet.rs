@@ -34,7 +34,7 @@ fn a_process_of_the_fleet() {
             let store = redis(&store).timeout(Duration::from_secs(2));
             let builder = replica(&endpoint, store);
             let builder = match together {
-                // Nobody renews early: all expire at the same instant.
+                // Nobody refreshes early: all expire at the same instant.
                 true => builder.cache(CachePolicy::new().refresh_window(Duration::from_millis(1))),
                 false => builder,
             };
@@ -71,7 +71,7 @@ async fn fleet(together: bool) -> Vec<usize> {
     for process in processes {
         child::assert_passed(&process.await.unwrap());
     }
-    // Tokens are renewed after half their lifetime at the earliest.
+    // Tokens are refreshed after half their lifetime at the earliest.
     groups(&server, Duration::from_millis(LIFETIME * 1000 / 4))
 }
 
@@ -93,7 +93,7 @@ async fn two_hundred_sources_in_eight_processes_make_at_most_three_requests_per_
     // D16
     for together in [true, false] {
         let groups = fleet(together).await;
-        let what = if together { "expiring together" } else { "renewing" };
+        let what = if together { "expiring together" } else { "refreshing" };
         let sources = PROCESSES * SOURCES;
         writeln!(
             std::io::stdout().lock(),

@@ -36,7 +36,7 @@ fn fetches(server: &Server) -> usize {
     requests.iter().filter(|request| request.line().starts_with("GET")).count()
 }
 
-/// Lets the flights of this runtime go as far as they can.
+/// Lets the fetches of this runtime go as far as they can.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -182,7 +182,7 @@ fn a_builder_and_its_clones_make_one_client() {
 async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent() {
     let server = Server::start([json(503, "{}"), ok("t1"), ok("t2")]);
     let builder = |server: &Server| {
-        ClientCredentials::builder(&server.url("/token"), basic())
+        ClientCredentials::builder(server.url("/token"), basic())
             .http_client(HttpClient::from_reqwest_0_13(bare))
             .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
             .cache(
@@ -204,7 +204,7 @@ async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent(
     assert_eq!(count(&tokens), (1, 0, 1, 3));
     assert_eq!(tokens.token_requests(), server.hits() as u64);
 
-    // At once in need of renewal, and usable for an hour.
+    // At once in need of refresh, and usable for an hour.
     let server = Server::start([ok("t1"), json(429, "{}"), ok("t3")]);
     let tokens = builder(&server)
         .cache(CachePolicy::new().max_age(MOMENT).denied_backoff(Backoff::new(MOMENT, MOMENT)))
@@ -227,13 +227,14 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
         answer(status, &[("Auth0-Client-Quota-Limit", &limit)], body)
     };
     let server = Server::start([with(429, 0), json(503, "{}"), with(200, 9)]);
-    let tokens = ClientCredentials::builder(&server.url("/token"), basic())
+    let tokens = ClientCredentials::builder(server.url("/token"), basic())
         .http_client(HttpClient::from_reqwest_0_13(bare))
         .retry(RetryPolicy::new().attempts(1))
         .cache(
             CachePolicy::new()
                 .expired_backoff(Backoff::new(MOMENT, MOMENT))
-                .denied_backoff(Backoff::new(MOMENT, MOMENT)),
+                .denied_backoff(Backoff::new(MOMENT, MOMENT))
+                .expired_retry_after_limit(MOMENT),
         )
         .build()
         .unwrap();

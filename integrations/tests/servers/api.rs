@@ -5,7 +5,6 @@ use std::process::Command;
 
 use client_credentials::{
     BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind, ProtectedResource,
-    TokenSource,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Map, Value, json};
@@ -70,7 +69,7 @@ impl Api {
     }
 
     /// From now on it wants another nonce; the one before is still good.
-    pub(crate) async fn renew_nonce(&self) -> Result {
+    pub(crate) async fn refresh_nonce(&self) -> Result {
         let url = format!("{}/admin/nonce", self.origin(Listener::Http)?);
         self.http.put(url).send().await?.error_for_status()?;
         Ok(())
@@ -135,7 +134,7 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
 #[ignore = "needs node: .ci/servers"]
 async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
     let (server, api, auth) = pair().await?;
-    let tokens = ClientCredentials::builder(&format!("{}/token", server.issuer(Listener::Http)?), auth)
+    let tokens = ClientCredentials::builder(format!("{}/token", server.issuer(Listener::Http)?), auth)
         .scope("weather:write")
         .resource(api.origin(Listener::Http)?)
         .build()?;
@@ -143,7 +142,7 @@ async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
     let (status, _) = api.ask("/weather", Listener::Http, &tokens).await?;
     check(status == 403, || status.to_string())?;
     let after = tokens.token().await?;
-    check(before.expose_secret() == after.expose_secret(), || "it was renewed".into())
+    check(before.expose_secret() == after.expose_secret(), || "it was refreshed".into())
 }
 
 /// RFC 9728 from end to end: of the token's server nothing is given but its name.
