@@ -82,8 +82,9 @@ pub(crate) fn complete(mut config: Config, arguments: &Arguments) -> Result<Conf
     let needs_secret = method.starts_with("client_secret_");
     if needs_secret && (arguments.ask || !has_secret && std::io::stdin().is_terminal()) {
         let id = config.get("auth.client_id").and_then(|id| id.as_str()).unwrap_or("the client").to_owned();
-        let secret = rpassword::prompt_password(format!("Secret of {id} (not shown): "))
-            .map_err(|error| Failure::credential(format!("the secret cannot be asked for, there is no terminal: {error}")))?;
+        let secret = rpassword::prompt_password(format!("Secret of {id} (not shown): ")).map_err(|error| {
+            Failure::credential(format!("the secret cannot be asked for, there is no terminal: {error}"))
+        })?;
         config = config.credential("auth.secret", secret);
     }
     if let Some(directory) = &arguments.keep {

@@ -84,8 +84,8 @@ pub(crate) fn of_cause(cause: Cause) -> u8 {
         Tls | Dns | ConnectionRefused | Proxy | Timeout => 6,
         NotATokenEndpoint | Metadata | Outage => 7,
         ApiAudience | ApiDpop | ApiScope | Api => 8,
-        ClientRefused | SecretId | BasicEncoding | MethodNotSupported | GrantNotAllowed | Scope | AudienceOrResource | Clock
-        | Assertion | DpopRequired => 4,
+        ClientRefused | SecretId | BasicEncoding | MethodNotSupported | GrantNotAllowed | Scope
+        | AudienceOrResource | Clock | Assertion | DpopRequired => 4,
         _ => 1,
     }
 }

@@ -9,9 +9,8 @@ use client_credentials::Config;
 use crate::exit::Failure;
 
 pub(crate) fn at(config: Config, directory: &Path) -> Result<Config, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::other(format!("the token cannot be kept in {}: {error}", directory.display()))
-    };
+    let failed =
+        |error: std::io::Error| Failure::other(format!("the token cannot be kept in {}: {error}", directory.display()));
     create(directory).map_err(failed)?;
     let key = directory.join("seal-key");
     match new_file(&key) {

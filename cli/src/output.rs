@@ -28,7 +28,9 @@ pub(crate) fn token(token: &AccessToken, json: bool) -> Result<(), Failure> {
 
 pub(crate) fn header(token: &AccessToken, json: bool) -> Result<(), Failure> {
     if scheme(token) == "DPoP" {
-        return Err(Failure::usage("a DPoP token needs a proof for each request, which a header alone does not have: use request"));
+        return Err(Failure::usage(
+            "a DPoP token needs a proof for each request, which a header alone does not have: use request",
+        ));
     }
     let value = format!("{} {}", scheme(token), token.expose_secret());
     match json {
@@ -54,7 +56,8 @@ pub(crate) fn diagnosis(diagnosis: &Diagnosis, json: bool) -> Result<(), Failure
         return as_json(diagnosis);
     }
     let text = diagnosis.to_string();
-    let is_coloured = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_coloured =
+        std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     match is_coloured {
         false => line(&text),
         true => line(&text.lines().map(coloured).collect::<Vec<_>>().join("\n")),
@@ -62,7 +65,8 @@ pub(crate) fn diagnosis(diagnosis: &Diagnosis, json: bool) -> Result<(), Failure
 }
 
 fn coloured(line: &str) -> String {
-    let paint = |word: &str, colour: u8| format!("\x1b[{colour}m{word}\x1b[0m{}", line.strip_prefix(word).unwrap_or_default());
+    let paint =
+        |word: &str, colour: u8| format!("\x1b[{colour}m{word}\x1b[0m{}", line.strip_prefix(word).unwrap_or_default());
     for (word, colour) in [("ok ", 32), ("look ", 33), ("failed ", 31), ("skipped ", 90)] {
         if line.starts_with(word) {
             return paint(word, colour);

@@ -21,8 +21,10 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
     // A redirect could take the token elsewhere.
     let mut client = Client::builder().redirect(redirect::Policy::none());
     if let Some(path) = ca_file {
-        let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("http.ca_file cannot be read: {error}")))?;
-        let all = Certificate::from_pem_bundle(&bytes).map_err(|_| Failure::usage("http.ca_file has no certificate in PEM"))?;
+        let bytes =
+            std::fs::read(path).map_err(|error| Failure::usage(format!("http.ca_file cannot be read: {error}")))?;
+        let all = Certificate::from_pem_bundle(&bytes)
+            .map_err(|_| Failure::usage("http.ca_file has no certificate in PEM"))?;
         client = client.tls_certs_merge(all);
     }
     let client = client.build().map_err(|_| Failure::other("the HTTP client cannot be made"))?;
@@ -33,7 +35,10 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
         if let Some(body) = &body {
             request = request.body(body.clone());
         }
-        request.send().await.map_err(|error| Failure::api(format!("the API cannot be reached: {}", chain(&error.without_url()))))
+        request
+            .send()
+            .await
+            .map_err(|error| Failure::api(format!("the API cannot be reached: {}", chain(&error.without_url()))))
     };
     let mut response = once(&token).await?;
     if token.observe(url.as_str(), response.headers()) == Retry::WithNonce {
@@ -51,7 +56,9 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
     std::io::stdout().flush().map_err(Failure::output)?;
     match status.as_u16() {
         200..=399 => Ok(()),
-        code => Err(Failure::api(format!("the API answered with status {code} (client-credentials diagnose --api URL says more)"))),
+        code => Err(Failure::api(format!(
+            "the API answered with status {code} (client-credentials diagnose --api URL says more)"
+        ))),
     }
 }
 
@@ -68,7 +75,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn url(text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).map_err(|_| Failure::usage("the URL is not one: give https://host/path"))?;
     let host = url.host_str().unwrap_or_default();
-    let is_here = matches!(host, "localhost" | "[::1]") || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
+    let is_here =
+        matches!(host, "localhost" | "[::1]") || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Failure::usage("the URL has user information: the token is the authorization"));
     }

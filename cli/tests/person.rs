@@ -1,5 +1,13 @@
 //! As a person uses it: in a pipe, in a script, in a terminal.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -79,8 +87,13 @@ fn a_request_is_sent_with_the_token_and_its_body_from_a_pipe() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && !output.stdout.is_empty());
     let request = server.requests().into_iter().find(|request| request.path() == "/invoices").unwrap();
-    assert_eq!((request.method(), request.header("content-type"), request.status()), ("POST", Some("text/plain"), Some(200)));
-    for (url, flaw) in [("http://api.example.com", "not https"), ("https://u:p@x", "user information"), ("x", "not one")] {
+    assert_eq!(
+        (request.method(), request.header("content-type"), request.status()),
+        ("POST", Some("text/plain"), Some(200))
+    );
+    for (url, flaw) in
+        [("http://api.example.com", "not https"), ("https://u:p@x", "user information"), ("x", "not one")]
+    {
         let (code, _, stderr) = ran(configured(&server).args(["request", url]));
         assert!(code == 2 && stderr.contains(flaw), "{stderr}");
     }
@@ -100,17 +113,25 @@ fn file_variables_and_flags_stand_above_one_another() {
     let server = server();
     let directory = tempfile::tempdir().unwrap();
     let secret = written(directory.path(), "secret", CANARY);
-    let file = format!("token_endpoint = \"https://nowhere.invalid/t\"\naudience = \"of the file\"\n[auth]\nmethod = \"client_secret_post\"\nclient_id = \"other\"\nsecret_file = {secret:?}\n");
+    let file = format!(
+        "token_endpoint = \"https://nowhere.invalid/t\"\naudience = \"of the file\"\n[auth]\nmethod = \"client_secret_post\"\nclient_id = \"other\"\nsecret_file = {secret:?}\n"
+    );
     let file = written(directory.path(), "config.toml", &file);
     let mut command = program();
     command.args(["explain", "--config", &file, "--client-id", "billing", "--set", "retry.attempts=1"]);
-    command.env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url()).env("CLIENT_CREDENTIALS_AUDIENCE", "of the variable");
+    command
+        .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
+        .env("CLIENT_CREDENTIALS_AUDIENCE", "of the variable");
     let (code, stdout, stderr) = ran(&mut command);
     for expected in [server.token_url(), "audience: of the variable", "client_id: billing", "attempts: 1", &*secret] {
         assert!(code == 0 && stdout.contains(expected), "{expected}: {stdout}{stderr}");
     }
     assert_eq!(server.requests().len(), 0);
-    let json = written(directory.path(), "config.json", &format!("{{\"auth\": {{\"client_id\": \"billing\", \"secret_file\": {secret:?}}}}}"));
+    let json = written(
+        directory.path(),
+        "config.json",
+        &format!("{{\"auth\": {{\"client_id\": \"billing\", \"secret_file\": {secret:?}}}}}"),
+    );
     let (code, _, stderr) = ran(program().args(["token", "--config", &json, "--token-endpoint", server.token_url()]));
     assert_eq!(code, 0, "{stderr}");
 }
@@ -177,7 +198,9 @@ fn diagnose_says_beforehand_that_it_requests_a_token_and_ends_in_a_verdict() {
 fn diagnose_names_the_variable_of_a_proxy_without_its_password() {
     let mut command = program();
     command.args(["diagnose", "--token-endpoint", "https://auth.example.com/token", "--client-id", "billing"]);
-    command.env("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY).env("HTTPS_PROXY", format!("http://user:{CANARY}@127.0.0.1:9"));
+    command
+        .env("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY)
+        .env("HTTPS_PROXY", format!("http://user:{CANARY}@127.0.0.1:9"));
     let (code, stdout, _) = ran(&mut command);
     assert!(code == 6 && stdout.contains("HTTPS_PROXY names the proxy 127.0.0.1:9"), "{stdout}");
 }
@@ -231,7 +254,9 @@ fn in_a_terminal(server: &AuthorizationServer, arguments: &str, typed: &str, var
     let mut command = Command::new("script");
     command.args(["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"]);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
-    command.env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url()).env("CLIENT_CREDENTIALS_AUTH_CLIENT_ID", "billing");
+    command
+        .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
+        .env("CLIENT_CREDENTIALS_AUTH_CLIENT_ID", "billing");
     command.envs(vars.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();

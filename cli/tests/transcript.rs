@@ -1,6 +1,14 @@
 //! The mistakes in the guide "getting started", made again: what the guide shows is what the command says.
 //! `BLESS=1` writes them into the guide.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -62,7 +70,12 @@ fn transcript() -> String {
     };
     let mut out = String::new();
     out += &diagnosed("1. The file was written by an editor that leaves a blank", &server(), "a-secret \n", &[]);
-    out += &diagnosed("2. The secret is that of another client", &server(), "another", &["--method", "client_secret_post"]);
+    out += &diagnosed(
+        "2. The secret is that of another client",
+        &server(),
+        "another",
+        &["--method", "client_secret_post"],
+    );
     let one = server();
     one.until_changed(oauth(401, "invalid_client", "Client authentication failed"));
     out += &diagnosed("3. The secret has a plus sign, and the server does not decode", &one, "a+b/c=", &[]);

@@ -7,7 +7,9 @@ use super::reader::Reader;
 use crate::backoff::Backoff;
 use crate::cache::CachePolicy;
 use crate::client_auth::ClientAuth;
-use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server};
+use crate::client_credentials::{
+    ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server,
+};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::Limits;
@@ -92,7 +94,11 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
         builder = builder.authorization_details(details.clone());
     }
     builder = reader.list("resources").into_iter().fold(builder, |builder, one| builder.resource(one));
-    builder = reader.list("dangerously_allow_http").into_iter().fold(builder, |builder, one| builder.dangerously_allow_http(one));
+    builder = token_types(reader, builder);
+    builder = reader
+        .list("dangerously_allow_http")
+        .into_iter()
+        .fold(builder, |builder, one| builder.dangerously_allow_http(one));
     builder = reader.table("params").fold(builder, |builder, (name, value)| builder.param(name, value));
     builder = reader.table("headers").fold(builder, |builder, (name, value)| builder.header(name, value));
     if let Some(http) = http {
@@ -105,7 +111,9 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
 fn server(reader: &mut Reader<'_>) -> Option<Server> {
     let given = ["token_endpoint", "issuer", "protected_resource"].map(|name| reader.value(name).is_some());
     match given {
-        [false, false, false] => reader.fault("token_endpoint, issuer or protected_resource is missing: where tokens are requested"),
+        [false, false, false] => {
+            reader.fault("token_endpoint, issuer or protected_resource is missing: where tokens are requested")
+        }
         [true, false, false] | [false, true, false] | [false, false, true] => {}
         _ => reader.fault("of token_endpoint, issuer and protected_resource only one can be given"),
     }
@@ -150,6 +158,14 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
     Some(api.into())
 }
 
+/// A name may have blanks: a text is one name.
+fn token_types(reader: &Reader<'_>, builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
+    match reader.text("token_types") {
+        Some(one) => builder.token_type(one),
+        None => reader.list("token_types").into_iter().fold(builder, |builder, one| builder.token_type(one)),
+    }
+}
+
 /// From `*_file` or `*_env`.
 fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Credential> {
     if let Some((_, credential)) = reader.credentials.iter().find(|(known, _)| known == path) {
@@ -175,10 +191,21 @@ fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Cre
 fn own_members(method: &str) -> &'static [&'static str] {
     match method {
         "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" => &["secret_file", "secret_env"],
-        "client_secret_jwt" => &["secret_file", "secret_env", "algorithm", "audience", "typ", "lifetime", "not_before", "server_time"],
+        "client_secret_jwt" => {
+            &["secret_file", "secret_env", "algorithm", "audience", "typ", "lifetime", "not_before", "server_time"]
+        }
         "private_key_jwt" => &[
-            "key_file", "key_env", "certificate_file", "certificate_env", "algorithm", "audience", "key_id", "typ", "lifetime",
-            "not_before", "server_time",
+            "key_file",
+            "key_env",
+            "certificate_file",
+            "certificate_env",
+            "algorithm",
+            "audience",
+            "key_id",
+            "typ",
+            "lifetime",
+            "not_before",
+            "server_time",
         ],
         "client_assertion" => &["assertion_file", "assertion_env", "assertion_type"],
         "mutual_tls" => &["key_file", "key_env", "certificate_file", "certificate_env"],
@@ -249,7 +276,12 @@ fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
 }
 
 #[cfg(feature = "mtls")]
-fn mutual_tls(_: &mut Reader<'_>, id: String, certificate: Option<Credential>, key: Option<Credential>) -> Option<ClientAuth> {
+fn mutual_tls(
+    _: &mut Reader<'_>,
+    id: String,
+    certificate: Option<Credential>,
+    key: Option<Credential>,
+) -> Option<ClientAuth> {
     Some(ClientAuth::mutual_tls(id, certificate?, key?))
 }
 
@@ -386,7 +418,9 @@ fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
     if let Some(proxy) = proxy {
         match url::Url::parse(proxy) {
             Ok(proxy) if !proxy.username().is_empty() || proxy.password().is_some() => {
-                reader.fault("http.proxy has a user or password, which would be a secret in plain text: set HTTPS_PROXY instead");
+                reader.fault(
+                    "http.proxy has a user or password, which would be a secret in plain text: set HTTPS_PROXY instead",
+                );
             }
             Ok(proxy) if proxy.has_host() => url = Some(proxy),
             _ => reader.fault("http.proxy is not a URL: give http://host:port"),
@@ -488,7 +522,9 @@ fn cache(reader: &mut Reader<'_>) -> CachePolicy {
     cache.expired_retry_after_limit = or("expired_retry_after_limit", cache.expired_retry_after_limit);
     cache.forced_refresh_interval = or("forced_refresh_interval", cache.forced_refresh_interval);
     cache.forced_refreshes = reader.number("cache.forced_refreshes").unwrap_or(cache.forced_refreshes);
-    let path = |setter: &str| if setter.ends_with("backoff") { format!("cache.{setter}_first") } else { format!("cache.{setter}") };
+    let path = |setter: &str| {
+        if setter.ends_with("backoff") { format!("cache.{setter}_first") } else { format!("cache.{setter}") }
+    };
     reader.faults.extend(cache.faults().into_iter().map(|(setter, flaw)| format!("{} {flaw}", path(setter))));
     cache
 }

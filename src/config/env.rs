@@ -14,9 +14,12 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
         return config;
     }
     for (name, value) in vars {
-        let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(prefix)?))) else { continue };
+        let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(prefix)?))) else {
+            continue;
+        };
         let Some(target) = target(rest) else {
-            let is_ours = |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
+            let is_ours =
+                |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
             if MEMBERS.iter().any(|member| is_ours(member.path)) {
                 config.faults.push(format!("the variable {name} is none of the configuration"));
             }

@@ -49,8 +49,8 @@ const METHODS: &[&str] = &[
 ];
 
 const ALGORITHMS: &[&str] = &[
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-    "Ed25519",
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+    "EdDSA", "Ed25519",
 ];
 
 const fn member(path: &'static str, kind: MemberKind, about: &'static str) -> ConfigMember {
@@ -97,6 +97,7 @@ pub(super) const MEMBERS: &[ConfigMember] = &[
     member("strict", Flag, "refuse responses that break RFC 6749"),
     member("fapi", Flag, "demand what FAPI 2.0 demands"),
     member("refuse_narrower_scope", Flag, "refuse a narrower scope than the one asked for"),
+    member("token_types", List, "names of token_type that stand for Bearer"),
     member("dangerously_allow_http", List, "hosts that may be reached over plain http"),
     member("dpop.key_file", Text, "file with the key that tokens are bound to"),
     member("dpop.key_env", Text, "variable with the key that tokens are bound to"),

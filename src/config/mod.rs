@@ -116,6 +116,11 @@ impl Config {
         self
     }
 
+    /// Whether nothing is set.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.credentials.is_empty() && self.faults.is_empty()
+    }
+
     /// The value of a member by its path, as it was given.
     pub fn get(&self, path: &str) -> Option<&Value> {
         match path.split_once('.') {

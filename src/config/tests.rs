@@ -104,8 +104,14 @@ fn every_method_is_built_from_its_own_members() {
         ("client_secret_basic", json!({"secret_file": "x"})),
         ("client_secret_basic_raw", json!({"secret_file": "x"})),
         ("client_secret_post", json!({"secret_file": "x"})),
-        ("client_secret_jwt", json!({"secret_file": "x", "algorithm": "HS512", "audience": "https://a", "lifetime": "30s"})),
-        ("private_key_jwt", json!({"key_file": path, "audience": "https://a", "key_id": "1", "typ": "JWT", "not_before": true})),
+        (
+            "client_secret_jwt",
+            json!({"secret_file": "x", "algorithm": "HS512", "audience": "https://a", "lifetime": "30s"}),
+        ),
+        (
+            "private_key_jwt",
+            json!({"key_file": path, "audience": "https://a", "key_id": "1", "typ": "JWT", "not_before": true}),
+        ),
         ("client_assertion", json!({"assertion_file": "x", "assertion_type": "urn:x"})),
         ("mutual_tls", json!({"key_file": path, "certificate_file": "x"})),
         ("none", json!({})),
@@ -114,7 +120,11 @@ fn every_method_is_built_from_its_own_members() {
         auth["method"] = method.into();
         auth["client_id"] = "billing".into();
         let config = json!({"token_endpoint": "https://a.example/token", "auth": auth});
-        assert!(read(&config).and_then(|builder| builder.build().map_err(|e| e.to_string())).is_ok(), "{method}: {:?}", read(&config).err());
+        assert!(
+            read(&config).and_then(|builder| builder.build().map_err(|e| e.to_string())).is_ok(),
+            "{method}: {:?}",
+            read(&config).err()
+        );
     }
     let anonymous = json!({"token_endpoint": "https://a.example/token", "auth": {"method": "anonymous"}, "dpop": {"generate": true}});
     assert!(read(&anonymous).is_ok());
@@ -145,7 +155,8 @@ fn variables_have_the_names_of_the_members() {
     assert_eq!((&config.members["strict"], &config.members["retry"]["attempts"]), (&json!(true), &json!(7)));
     assert_eq!(config.members["scopes"], json!(["a", "b"]));
 
-    let error = ClientCredentials::builder_from(vars(&[("BILLING_AUTH_SERCET", "canary"), ("BILLING_STRICT", "yes")])).unwrap_err();
+    let error = ClientCredentials::builder_from(vars(&[("BILLING_AUTH_SERCET", "canary"), ("BILLING_STRICT", "yes")]))
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);
     for expected in ["the variable BILLING_AUTH_SERCET is none", "strict is neither", "auth.method is missing"] {
         assert!(error.to_string().contains(expected), "{error}");
@@ -160,7 +171,8 @@ fn flags_stand_above_a_file_and_replace_what_they_exclude() {
         "issuer": "https://a.example", "auth": {"method": "none", "client_id": "a", "secret_env": "X"}, "scopes": ["a"],
     }))
     .unwrap();
-    let flags = Config::new().set("token_endpoint", "https://b.example/t").set("auth.secret_file", "y").set("strict", "true");
+    let flags =
+        Config::new().set("token_endpoint", "https://b.example/t").set("auth.secret_file", "y").set("strict", "true");
     let both = file.overridden_by(flags);
     assert_eq!(
         Value::Object(both.members),
@@ -189,7 +201,10 @@ fn schema() -> Value {
             None => root.insert(member.path.to_owned(), schema),
             Some((table, name)) => {
                 let empty = || json!({"type": "object", "additionalProperties": false, "properties": {}});
-                root.entry(table).or_insert_with(empty)["properties"].as_object_mut().unwrap().insert(name.to_owned(), schema)
+                root.entry(table).or_insert_with(empty)["properties"]
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(name.to_owned(), schema)
             }
         };
     }

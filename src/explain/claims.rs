@@ -50,7 +50,11 @@ impl Claims {
             scope: scope.map(|all| all.join(" ")).filter(|all| !all.is_empty()),
             expires: time("exp"),
             not_before: time("nbf"),
-            bound_by: members.get("cnf").and_then(Value::as_object).and_then(|cnf| cnf.keys().next()).map(|key| shown(key)),
+            bound_by: members
+                .get("cnf")
+                .and_then(Value::as_object)
+                .and_then(|cnf| cnf.keys().next())
+                .map(|key| shown(key)),
         };
         wipe(&mut Value::Object(members));
         Some(claims)
@@ -132,10 +136,14 @@ mod tests {
 
     #[test]
     fn the_facts_of_a_jwt_are_told_and_nothing_else_of_it() {
-        let token = jwt(r#"{"iss":"https://a","aud":["x","y"],"scp":"read","exp":7300,"sub":"hush","cnf":{"jkt":"hush"}}"#);
+        let token =
+            jwt(r#"{"iss":"https://a","aud":["x","y"],"scp":"read","exp":7300,"sub":"hush","cnf":{"jkt":"hush"}}"#);
         let claims = Claims::of(&token).unwrap();
         let lines = claims.lines(Duration::from_secs(100)).join("; ");
-        assert_eq!(lines, "iss https://a; aud x, y; scope read; exp Thu, 01 Jan 1970 02:01:40 GMT (in 2 h); bound by cnf.jkt");
+        assert_eq!(
+            lines,
+            "iss https://a; aud x, y; scope read; exp Thu, 01 Jan 1970 02:01:40 GMT (in 2 h); bound by cnf.jkt"
+        );
         assert!(!claims.is_expired(Duration::from_secs(7299)) && claims.is_expired(Duration::from_secs(7300)));
     }
 

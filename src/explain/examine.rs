@@ -32,8 +32,10 @@ pub struct Diagnose {
     builder: ClientCredentialsBuilder,
     api: Option<String>,
     requests_token: bool,
-    progress: Option<Box<dyn Fn(&str) + Send + Sync>>,
+    progress: Option<Box<Progress>>,
 }
+
+type Progress = dyn Fn(&str) + Send + Sync;
 
 impl ClientCredentialsBuilder {
     /// Finds out why there is no token, or why the API refuses it: looks at the configuration, the credential, the proxy, the
@@ -298,7 +300,7 @@ impl fmt::Debug for Diagnose {
 struct Steps<'a> {
     all: Vec<Step>,
     start: Instant,
-    progress: Option<&'a (dyn Fn(&str) + Send + Sync)>,
+    progress: Option<&'a Progress>,
 }
 
 impl Steps<'_> {
@@ -343,7 +345,8 @@ async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
             if let Some(claims) = Claims::of(text) {
                 lines.extend(claims.lines(now));
                 if let Some(at) = claims.expires.filter(|_| claims.is_expired(now)) {
-                    findings.expired = Some(format!("the assertion of {} expired {}", sighting.origin, relative(at, now)));
+                    findings.expired =
+                        Some(format!("the assertion of {} expired {}", sighting.origin, relative(at, now)));
                 }
                 if let Some(at) = claims.not_before.filter(|at| *at > now + Duration::from_secs(60)) {
                     lines.push(format!("nbf {}", relative(at, now)));
@@ -353,7 +356,11 @@ async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
             if let Some(facts) = x509::of_pem(text) {
                 lines.push(format!("certificate of {}, valid until {}", facts.subject, relative(facts.not_after, now)));
                 if facts.not_after <= now {
-                    findings.expired = Some(format!("the certificate of {} expired {}", sighting.origin, relative(facts.not_after, now)));
+                    findings.expired = Some(format!(
+                        "the certificate of {} expired {}",
+                        sighting.origin,
+                        relative(facts.not_after, now)
+                    ));
                 }
             }
             is_flawed |= !shape.flaws.is_empty();

@@ -159,7 +159,9 @@ fn body(draft: &Draft) -> Vec<Item> {
         }
         _ => {}
     }
-    body.extend(draft.secrets.0.iter().map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")));
+    body.extend(
+        draft.secrets.0.iter().map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")),
+    );
     body
 }
 
@@ -209,7 +211,10 @@ fn unusual(draft: &Draft) -> Vec<String> {
     note(in_program, "the credential is a value in the program: a file or variable can be rotated without a restart");
     note(draft.auth.name() == "none", "method none: nothing proves who the client is");
     note(draft.auth.name() == "anonymous", "anonymous: the request does not name a client");
-    note(param("grant_type") != Some("client_credentials"), "another grant_type than client_credentials (RFC 6749 section 4.4)");
+    note(
+        param("grant_type") != Some("client_credentials"),
+        "another grant_type than client_credentials (RFC 6749 section 4.4)",
+    );
     note(
         param("scope").is_none() && param("audience").is_none() && param("resource").is_none(),
         "neither scope, audience nor resource: the authorization server decides what the token is for",
@@ -217,10 +222,16 @@ fn unusual(draft: &Draft) -> Vec<String> {
     let is_default = param("scope").is_some_and(|scope| scope.ends_with("/.default"));
     note(is_entra && !is_default, "Entra ID wants one scope that ends in /.default for this grant");
     note(draft.json_body, "json_body: RFC 6749 wants a form");
-    note(draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post", "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic");
+    note(
+        draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post",
+        "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",
+    );
     let is_pinned = matches!(draft.start, Start::Issuer { pinned: true, .. });
     note(is_pinned, "pin_token_endpoint_origin: metadata that names another origin is refused");
-    note(draft.now.wall() < std::time::Duration::from_secs(1_700_000_000), "the clock of this machine is before November 2023");
+    note(
+        draft.now.wall() < std::time::Duration::from_secs(1_700_000_000),
+        "the clock of this machine is before November 2023",
+    );
     notes
 }
 

@@ -113,7 +113,11 @@ impl Findings {
         let Some(document) = &seen.document else { return Vec::new() };
         let mut lacks = Vec::new();
         let methods = self.draft.auth.registered_names();
-        if document.methods.as_ref().is_some_and(|all| !methods.is_empty() && !methods.iter().any(|one| all.iter().any(|listed| listed == one))) {
+        if document
+            .methods
+            .as_ref()
+            .is_some_and(|all| !methods.is_empty() && !methods.iter().any(|one| all.iter().any(|listed| listed == one)))
+        {
             lacks.push(format!("the method {} is not among those listed", methods.join(" or ")));
         }
         let grant = self.grant_type();
@@ -141,7 +145,9 @@ impl Findings {
     /// Whether what answered is perhaps no token endpoint.
     pub(super) fn seems_misplaced(&self) -> bool {
         match &self.token {
-            Some(Err(error)) => error.kind() == ErrorKind::Response && error.oauth().is_none() && self.token_requests > 0,
+            Some(Err(error)) => {
+                error.kind() == ErrorKind::Response && error.oauth().is_none() && self.token_requests > 0
+            }
             _ => false,
         }
     }
@@ -152,7 +158,8 @@ type Verdict = (Cause, String, Vec<String>);
 pub(super) fn judge(findings: &Findings, steps: Vec<Step>) -> Diagnosis {
     let (cause, summary, mut advice) = verdict(findings);
     if let Some(skew) = findings.skew().filter(|skew| skew.unsigned_abs() >= 60 && cause != Cause::Clock) {
-        advice.push(format!("also: the clock differs by {} from the server's; set it (NTP)", span(skew.unsigned_abs())));
+        advice
+            .push(format!("also: the clock differs by {} from the server's; set it (NTP)", span(skew.unsigned_abs())));
     }
     let flaws: Vec<_> = findings.shapes.iter().flat_map(|shape| shape.flaws.iter().copied()).collect();
     if !flaws.is_empty() && !matches!(cause, Cause::CredentialEdges | Cause::Works) {
@@ -184,14 +191,20 @@ fn unreadable(findings: &Findings) -> Verdict {
         return told(Cause::CredentialUnreadable, "There is no credential.", &["give one to the method"]);
     }
     let why = findings.unreadable.join("; ");
-    let advice = ["put the credential where the configuration says, readable for this user", "or correct the path or the name of the variable"];
+    let advice = [
+        "put the credential where the configuration says, readable for this user",
+        "or correct the path or the name of the variable",
+    ];
     told(Cause::CredentialUnreadable, format!("The credential cannot be read: {why}."), &advice)
 }
 
 fn edges(findings: &Findings) -> Option<Verdict> {
     let shape = findings.shapes.iter().find(|shape| !shape.flaws.is_empty())?;
     let summary = format!("The credential {}: it is sent that way.", shape.flaws.join(" and "));
-    let advice = ["write it without: printf %s \"$SECRET\" > FILE instead of echo, and no quotes in the file", "a file may end in one line break, which is dropped"];
+    let advice = [
+        "write it without: printf %s \"$SECRET\" > FILE instead of echo, and no quotes in the file",
+        "a file may end in one line break, which is dropped",
+    ];
     Some(told(Cause::CredentialEdges, summary, &advice))
 }
 
@@ -218,7 +231,10 @@ fn with_token(findings: &Findings, token: &AccessToken) -> Verdict {
     let missing = findings.not_granted(token);
     if !missing.is_empty() {
         let summary = format!("A token was issued, but without the scope {}.", missing.join(" "));
-        let advice = ["have the scope granted to the client at the authorization server", "or ask for less: what is granted is in AccessToken::scope"];
+        let advice = [
+            "have the scope granted to the client at the authorization server",
+            "or ask for less: what is granted is in AccessToken::scope",
+        ];
         return told(Cause::Scope, summary, &advice);
     }
     let checked = if findings.api.is_some() { ", and the API accepts it" } else { "" };
@@ -234,21 +250,34 @@ fn of_api(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<V
         Some(401 | 400) if answer.wants_dpop && !is_bound => Some(told(
             Cause::ApiDpop,
             format!("The API demands tokens that are bound to a key ({said})."),
-            &["add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration", "register the client for DPoP at the authorization server"],
+            &[
+                "add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration",
+                "register the client for DPoP at the authorization server",
+            ],
         )),
         Some(401 | 403) if code == "insufficient_scope" => {
             let scope = answer.scope.as_ref().map(|scope| format!("add the scope {scope}"));
             let granted = token.scope().unwrap_or("nothing that is known");
             let mut advice: Vec<_> = scope.into_iter().collect();
             advice.push("have it granted to the client at the authorization server".to_owned());
-            Some(told(Cause::ApiScope, format!("The API demands another scope; granted was {granted} ({said})."), &advice))
+            Some(told(
+                Cause::ApiScope,
+                format!("The API demands another scope; granted was {granted} ({said})."),
+                &advice,
+            ))
         }
         Some(401) => {
-            let audience = findings.claims.as_ref().map(|claims| claims.audience.join(", ")).filter(|aud| !aud.is_empty());
+            let audience =
+                findings.claims.as_ref().map(|claims| claims.audience.join(", ")).filter(|aud| !aud.is_empty());
             let mut advice = Vec::new();
             match audience {
-                Some(audience) => advice.push(format!("the token is for {audience}: if the API is another one, change audience, resource or scope")),
-                None if findings.claims.is_none() => advice.push("the token is opaque: an API that expects a JWT needs audience or resource in the request".to_owned()),
+                Some(audience) => advice.push(format!(
+                    "the token is for {audience}: if the API is another one, change audience, resource or scope"
+                )),
+                None if findings.claims.is_none() => advice.push(
+                    "the token is opaque: an API that expects a JWT needs audience or resource in the request"
+                        .to_owned(),
+                ),
                 None => advice.push("the token has no audience: ask for one with audience or resource".to_owned()),
             }
             let issuer = findings.claims.as_ref().and_then(|claims| claims.issuer.as_ref());
@@ -256,11 +285,21 @@ fn of_api(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<V
             Some(told(Cause::ApiAudience, format!("The API refuses the new token ({said})."), &advice))
         }
         Some(403) => {
-            let advice = ["the token is accepted, and does not allow this: scopes, roles or permissions of the client at the API"];
+            let advice = [
+                "the token is accepted, and does not allow this: scopes, roles or permissions of the client at the API",
+            ];
             Some(told(Cause::ApiScope, format!("The API forbids the request ({said})."), &advice))
         }
-        Some(429) => Some(told(Cause::Quota, format!("The API asks for fewer requests ({said})."), &["wait, or ask for a larger quota"])),
-        _ => Some(told(Cause::Api, format!("A token was issued, but the API does not answer as it should ({said})."), &["check the URL of the API"])),
+        Some(429) => Some(told(
+            Cause::Quota,
+            format!("The API asks for fewer requests ({said})."),
+            &["wait, or ask for a larger quota"],
+        )),
+        _ => Some(told(
+            Cause::Api,
+            format!("A token was issued, but the API does not answer as it should ({said})."),
+            &["check the URL of the API"],
+        )),
     }
 }
 
@@ -269,13 +308,17 @@ fn refused(findings: &Findings, error: &Error) -> Verdict {
     match error.kind() {
         ErrorKind::Configuration => told(Cause::Configuration, text, &[] as &[&str]),
         ErrorKind::Credential => edges(findings).unwrap_or_else(|| match &findings.unreadable {
-            all if all.is_empty() => told(Cause::CredentialUnreadable, text, &["put the credential where the text says"]),
+            all if all.is_empty() => {
+                told(Cause::CredentialUnreadable, text, &["put the credential where the text says"])
+            }
             _ => unreadable(findings),
         }),
         ErrorKind::Throttled => {
             let wait = error.retry_after().map(|wait| format!("wait {}", span(wait.as_secs())));
             let mut advice: Vec<_> = wait.into_iter().collect();
-            advice.push("share one source between all tasks, and one store between all processes (feature shared)".to_owned());
+            advice.push(
+                "share one source between all tasks, and one store between all processes (feature shared)".to_owned(),
+            );
             advice.push("ask for a larger quota".to_owned());
             told(Cause::Quota, text, &advice)
         }
@@ -298,19 +341,26 @@ fn unreached(findings: &Findings) -> Option<Verdict> {
     let url = findings.url();
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
     if let Some(flaw) = &findings.dns {
-        let advice = ["check the name for a typing mistake", "is the name known in this network only by a VPN, or by another DNS server (in a container: its search domains)?"];
+        let advice = [
+            "check the name for a typing mistake",
+            "is the name known in this network only by a VPN, or by another DNS server (in a container: its search domains)?",
+        ];
         return Some(told(Cause::Dns, format!("The name {host} cannot be resolved: {flaw}."), &advice));
     }
     let flaw = findings.connect.as_ref()?;
     if flaw.timeout {
-        let advice = ["a firewall drops the packets: have the way to this host and port opened", "or a proxy is needed: set HTTPS_PROXY"];
+        let advice = [
+            "a firewall drops the packets: have the way to this host and port opened",
+            "or a proxy is needed: set HTTPS_PROXY",
+        ];
         return Some(told(Cause::Timeout, format!("No connection to {host} in time: {}.", flaw.text), &advice));
     }
     let (cause, what) = match flaw.refused {
         true => (Cause::ConnectionRefused, "accepts no connection"),
         false => (Cause::Outage, "cannot be reached"),
     };
-    let advice = ["check host and port, and whether the server is up", "inside a container localhost is the container itself"];
+    let advice =
+        ["check host and port, and whether the server is up", "inside a container localhost is the container itself"];
     Some(told(cause, format!("{host} {what}: {}.", flaw.text), &advice))
 }
 
@@ -323,11 +373,17 @@ fn transport_or_tls(findings: &Findings, error: &Error) -> Verdict {
         return verdict;
     }
     if let Some(proxy) = &findings.proxy {
-        let first = format!("{} names the proxy {}: does it run, and does it let this host through?", proxy.variable, proxy.shown);
+        let first = format!(
+            "{} names the proxy {}: does it run, and does it let this host through?",
+            proxy.variable, proxy.shown
+        );
         return told(Cause::Proxy, text, &[first, "add the host to NO_PROXY if it is reached directly".to_owned()]);
     }
     if text.contains("no complete response within") || text.contains("timed out") {
-        let advice = ["the server is connected and does not answer: is it overloaded, or is something else listening there?", "raise Limits::attempt_timeout if it is known to be slow"];
+        let advice = [
+            "the server is connected and does not answer: is it overloaded, or is something else listening there?",
+            "raise Limits::attempt_timeout if it is known to be slow",
+        ];
         return told(Cause::Timeout, text, &advice);
     }
     if let Some(flaw) = &findings.handshake {
@@ -339,7 +395,11 @@ fn transport_or_tls(findings: &Findings, error: &Error) -> Verdict {
 
 fn of_tls(findings: &Findings, text: String) -> Verdict {
     if let Some(expired) = findings.expired.as_ref().filter(|_| findings.draft.auth.is_mutual_tls()) {
-        return told(Cause::CredentialExpired, format!("The server refuses the client's certificate: {expired}."), &["renew the certificate"]);
+        return told(
+            Cause::CredentialExpired,
+            format!("The server refuses the client's certificate: {expired}."),
+            &["renew the certificate"],
+        );
     }
     let now = findings.draft.now.wall();
     let mut advice = Vec::new();
@@ -348,7 +408,9 @@ fn of_tls(findings: &Findings, text: String) -> Verdict {
             advice.push(format!("the certificate of {} has expired: have it renewed", leaf.subject));
             advice.push("or the clock of this machine is wrong".to_owned());
         }
-        Some(leaf) if leaf.not_before > now => advice.push("the certificate is not valid yet: the clock of this machine is behind".to_owned()),
+        Some(leaf) if leaf.not_before > now => {
+            advice.push("the certificate is not valid yet: the clock of this machine is behind".to_owned())
+        }
         Some(leaf) if text.contains("NotValidForName") || text.contains("not valid for name") => {
             advice.push(format!("the certificate is of {}, not of this host: use the name that it has", leaf.subject));
         }
@@ -367,7 +429,13 @@ fn of_tls(findings: &Findings, text: String) -> Verdict {
 fn of_metadata(findings: &Findings, text: String) -> Verdict {
     let mut advice = Vec::new();
     if let Start::Issuer { issuer, .. } = &findings.draft.start {
-        if let Some(found) = findings.seen.document.as_ref().and_then(|document| document.issuer.as_ref()).filter(|found| *found != issuer) {
+        if let Some(found) = findings
+            .seen
+            .document
+            .as_ref()
+            .and_then(|document| document.issuer.as_ref())
+            .filter(|found| *found != issuer)
+        {
             advice.push(format!("the server calls itself {found}: use exactly that as the issuer"));
         }
         advice.push("Keycloak: https://HOST/realms/REALM; Entra ID: https://login.microsoftonline.com/TENANT/v2.0; Okta: https://HOST/oauth2/default".to_owned());
@@ -387,7 +455,9 @@ fn without_oauth(findings: &Findings, error: &Error) -> Verdict {
         let mut advice = Vec::new();
         let found = findings.seen.document.as_ref().and_then(|document| document.token_endpoint.as_ref());
         advice.extend(found.map(|url| format!("the server's metadata names this token endpoint: {url}")));
-        advice.extend(findings.redirect.as_ref().map(|to| format!("it redirects to {to}: if that is the server, give that URL")));
+        advice.extend(
+            findings.redirect.as_ref().map(|to| format!("it redirects to {to}: if that is the server, give that URL")),
+        );
         advice.push("look for token_endpoint in the server's /.well-known/openid-configuration".to_owned());
         if body_is_foreign && status < 300 {
             advice.push("a page instead of JSON may also come from a proxy or a captive portal".to_owned());
@@ -403,7 +473,14 @@ fn without_oauth(findings: &Findings, error: &Error) -> Verdict {
             advice.push("a proxy or firewall before the server answers like this, too".to_owned());
             told(Cause::ClientRefused, text, &advice)
         }
-        500.. => told(Cause::Outage, text, &["the server cannot answer now: try again, and look at its log", "some servers answer a malformed request this way: check the parameters"]),
+        500.. => told(
+            Cause::Outage,
+            text,
+            &[
+                "the server cannot answer now: try again, and look at its log",
+                "some servers answer a malformed request this way: check the parameters",
+            ],
+        ),
         _ => told(Cause::Other, text, &["compare the request with the server's documentation"]),
     }
 }
@@ -418,21 +495,40 @@ fn of_oauth(findings: &Findings, error: &Error, code: &str, description: &str) -
 
     // Keycloak calls a wrong secret unauthorized_client.
     let is_client = code == "invalid_client"
-        || (code == "unauthorized_client" && says(&["credential", "secret", "invalid client"]) && !says(&["grant", "service account"]))
+        || (code == "unauthorized_client"
+            && says(&["credential", "secret", "invalid client"])
+            && !says(&["grant", "service account"]))
         || (code == "invalid_grant" && auth.name() == "client_assertion");
     if matches!(code, "invalid_dpop_proof" | "use_dpop_nonce") && !findings.draft.is_bound {
-        return told(Cause::DpopRequired, text, &["add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration", "or switch the requirement off for this client"]);
+        return told(
+            Cause::DpopRequired,
+            text,
+            &[
+                "add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration",
+                "or switch the requirement off for this client",
+            ],
+        );
     }
     let skew = findings.skew().unwrap_or_default();
     let says_time = says(&["expired", "iat", "nbf", "exp ", "not yet valid", "too old", "in the future", "clock"]);
     let is_timed = is_assertion || matches!(code, "invalid_dpop_proof");
     if is_timed && (is_client || code == "invalid_dpop_proof") && skew.unsigned_abs() >= 60 {
         let direction = if skew > 0 { "ahead of" } else { "behind" };
-        let summary = format!("The clock of this machine is {} {direction} the server's, and what is signed has a time in it. {text}", span(skew.unsigned_abs()));
-        return told(Cause::Clock, summary, &["set the clock (NTP)", "or let assertions go by the server's Date: server_time(true)"]);
+        let summary = format!(
+            "The clock of this machine is {} {direction} the server's, and what is signed has a time in it. {text}",
+            span(skew.unsigned_abs())
+        );
+        return told(
+            Cause::Clock,
+            summary,
+            &["set the clock (NTP)", "or let assertions go by the server's Date: server_time(true)"],
+        );
     }
     if let Some(expired) = findings.expired.as_ref().filter(|_| is_client || says_time) {
-        let advice = ["renew it: is the agent or the kubelet that writes the file running?", "is the file mounted with subPath? Such a mount is not updated"];
+        let advice = [
+            "renew it: is the agent or the kubelet that writes the file running?",
+            "is the file mounted with subPath? Such a mount is not updated",
+        ];
         return told(Cause::CredentialExpired, format!("{}. {text}", capital(expired)), &advice);
     }
     if is_client {
@@ -442,13 +538,19 @@ fn of_oauth(findings: &Findings, error: &Error, code: &str, description: &str) -
         "invalid_scope" => of_scope(findings, text),
         "invalid_target" | "invalid_resource" => of_audience(findings, text),
         "unauthorized_client" | "unsupported_grant_type" => of_grant(findings, text),
-        _ if says(&["audience", "resource principal", "client-grant", "resource server"]) && !is_assertion => of_audience(findings, text),
+        _ if says(&["audience", "resource principal", "client-grant", "resource server"]) && !is_assertion => {
+            of_audience(findings, text)
+        }
         "access_denied" if says(&["scope"]) => of_scope(findings, text),
         _ if says(&["grant type", "grant_type", "service account"]) => of_grant(findings, text),
         _ if says(&["scope", ".default"]) => of_scope(findings, text),
         _ if says(&["authentication method", "client_assertion"]) => of_method(findings, text),
-        "temporarily_unavailable" | "server_error" => told(Cause::Outage, text, &["the server cannot answer now: try again"]),
-        _ if !findings.lacks(&findings.seen).is_empty() => told(Cause::MethodNotSupported, text, &findings.lacks(&findings.seen)),
+        "temporarily_unavailable" | "server_error" => {
+            told(Cause::Outage, text, &["the server cannot answer now: try again"])
+        }
+        _ if !findings.lacks(&findings.seen).is_empty() => {
+            told(Cause::MethodNotSupported, text, &findings.lacks(&findings.seen))
+        }
         _ => told(Cause::Other, text, &["look the error up in the server's documentation, with the ids that it has"]),
     }
 }
@@ -465,11 +567,19 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
     }
     let is_uuid = findings.shapes.iter().any(|shape| shape.kind == Kind::Uuid);
     if says(&["aadsts7000215"]) || is_uuid && findings.is_entra() {
-        let advice = ["copy the column \"Value\" of the secret, not \"Secret ID\"; the value is shown only once, so a new secret may be needed"];
-        return told(Cause::SecretId, format!("The secret looks like the id of a secret at Entra ID, not its value. {text}"), &advice);
+        let advice = [
+            "copy the column \"Value\" of the secret, not \"Secret ID\"; the value is shown only once, so a new secret may be needed",
+        ];
+        return told(
+            Cause::SecretId,
+            format!("The secret looks like the id of a secret at Entra ID, not its value. {text}"),
+            &advice,
+        );
     }
     let lacks = findings.lacks(&findings.seen);
-    if lacks.iter().any(|one| one.contains("method")) || says(&["authentication method", "auth method", "authentication scheme", "not supported by the server"]) {
+    if lacks.iter().any(|one| one.contains("method"))
+        || says(&["authentication method", "auth method", "authentication scheme", "not supported by the server"])
+    {
         return of_method(findings, text);
     }
     if signs {
@@ -480,12 +590,19 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
         if let Some(claims) = &findings.credential_claims {
             let audience = claims.audience.join(", ");
             advice.push(format!("its audience is {audience}: it has to be what the server expects, usually its issuer (Entra ID: api://AzureADTokenExchange)"));
-            advice.extend(claims.issuer.as_ref().map(|issuer| format!("the server has to trust its issuer {issuer}, and its subject")));
+            advice.extend(
+                claims
+                    .issuer
+                    .as_ref()
+                    .map(|issuer| format!("the server has to trust its issuer {issuer}, and its subject")),
+            );
         }
         return told(Cause::Assertion, text, &advice);
     }
     let is_encoded = |text: &str| Shape::of(text).is_encoded;
-    if auth.name() == "client_secret_basic" && (findings.shapes.iter().any(|shape| shape.is_encoded) || is_encoded(auth.id())) {
+    if auth.name() == "client_secret_basic"
+        && (findings.shapes.iter().any(|shape| shape.is_encoded) || is_encoded(auth.id()))
+    {
         let advice = [
             "secret or id have characters that are form-urlencoded under Basic (RFC 6749 section 2.3.1), which many servers do not decode: try client_secret_basic_raw, or client_secret_post",
             "if that fails as well, compare id and secret with the registration",
@@ -506,7 +623,10 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
 fn of_method(findings: &Findings, text: String) -> Verdict {
     let methods = findings.seen.document.as_ref().and_then(|document| document.methods.as_ref());
     let mut advice = Vec::new();
-    advice.extend(methods.map(|methods| format!("the server lists {}; used was {}", methods.join(", "), findings.draft.auth.name())));
+    advice
+        .extend(methods.map(|methods| {
+            format!("the server lists {}; used was {}", methods.join(", "), findings.draft.auth.name())
+        }));
     advice.push("use the method that the client is registered for".to_owned());
     told(Cause::MethodNotSupported, text, &advice)
 }
@@ -517,15 +637,27 @@ fn of_assertion(findings: &Findings, text: String) -> Verdict {
     if let Some((header, claims)) = &findings.assertion {
         let algorithms = document.and_then(|document| document.algorithms.as_ref());
         if let Some(algorithms) = algorithms.filter(|all| !all.contains(&header.algorithm)) {
-            advice.push(format!("alg is {}, and the server lists {}: set .algorithm(..), or use another key", header.algorithm, algorithms.join(" ")));
+            advice.push(format!(
+                "alg is {}, and the server lists {}: set .algorithm(..), or use another key",
+                header.algorithm,
+                algorithms.join(" ")
+            ));
         }
         let issuer = document.and_then(|document| document.issuer.as_ref());
         match issuer.filter(|issuer| !claims.audience.contains(issuer)) {
-            Some(issuer) => advice.push(format!("aud is {}, and the issuer is {issuer}: .audience(..) of the method sets it", claims.audience.join(", "))),
-            None => advice.push(format!("aud is {}: some servers (Entra ID, Okta) want the token endpoint", claims.audience.join(", "))),
+            Some(issuer) => advice.push(format!(
+                "aud is {}, and the issuer is {issuer}: .audience(..) of the method sets it",
+                claims.audience.join(", ")
+            )),
+            None => advice.push(format!(
+                "aud is {}: some servers (Entra ID, Okta) want the token endpoint",
+                claims.audience.join(", ")
+            )),
         }
         match &header.key_id {
-            None => advice.push("there is no kid: a client with several registered keys needs one, .key_id(..) or a JWK".to_owned()),
+            None => advice.push(
+                "there is no kid: a client with several registered keys needs one, .key_id(..) or a JWK".to_owned(),
+            ),
             Some(kid) => advice.push(format!("kid is {kid}: is the public key registered under that id?")),
         }
         if header.typ.as_deref() == Some("client-authentication+jwt") {
@@ -552,7 +684,9 @@ fn of_scope(findings: &Findings, text: String) -> Verdict {
         advice.push("Entra ID: ask for one scope, that of the API with /.default at its end: https://graph.microsoft.com/.default".to_owned());
     }
     match asked {
-        Some(asked) => advice.push(format!("asked for was {asked}: have it assigned to the client, or ask for another one")),
+        Some(asked) => {
+            advice.push(format!("asked for was {asked}: have it assigned to the client, or ask for another one"))
+        }
         None => advice.push("none was asked for: this server wants one, .scope(..)".to_owned()),
     }
     let listed = findings.seen.document.as_ref().and_then(|document| document.scopes.as_ref());
@@ -569,4 +703,3 @@ fn of_audience(findings: &Findings, text: String) -> Verdict {
     }
     told(Cause::AudienceOrResource, text, &advice)
 }
-

@@ -59,7 +59,8 @@ impl Document {
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
-        let list = |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|all| format!("{name}: {}", all.join(" ")));
+        let list =
+            |name: &str, list: &Option<Vec<String>>| list.as_ref().map(|all| format!("{name}: {}", all.join(" ")));
         let one = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}: {value}"));
         [
             one("issuer", &self.issuer),
@@ -87,7 +88,12 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
                 places.extend(well_known(&candidate));
             }
             let mut asked = Vec::new();
-            places.retain(|place| !asked.contains(place) && { asked.push(place.clone()); true });
+            places.retain(|place| {
+                !asked.contains(place) && {
+                    asked.push(place.clone());
+                    true
+                }
+            });
             seen.ask(exchange, &places, &now).await;
         }
         Start::Issuer { url: Some(url), .. } => seen.ask(exchange, &well_known(url), &now).await,
@@ -95,11 +101,13 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
             for place in well_known_of_resource(url, false) {
                 let Some(body) = seen.get(exchange, &place, &now).await else { continue };
                 let members: Option<Map<String, Value>> = serde_json::from_slice(&body).ok();
-                let servers = members.as_ref().and_then(|all| all.get("authorization_servers")).and_then(Value::as_array);
+                let servers =
+                    members.as_ref().and_then(|all| all.get("authorization_servers")).and_then(Value::as_array);
                 let servers: Vec<_> = servers.into_iter().flatten().take(MOST).filter_map(Value::as_str).collect();
                 seen.api_names = Some(servers.iter().map(|server| shown(server)).collect());
                 // Only servers that the user named are asked.
-                let known = allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
+                let known =
+                    allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
                 if let Some(issuer) = known {
                     seen.ask(exchange, &well_known(&issuer), &now).await;
                     return seen;
@@ -169,7 +177,8 @@ mod tests {
 
     #[test]
     fn issuers_are_guessed_from_the_path_of_the_endpoint() {
-        let issuers = |url: &str| likely_issuers(&Url::parse(url).unwrap()).iter().map(Url::to_string).collect::<Vec<_>>();
+        let issuers =
+            |url: &str| likely_issuers(&Url::parse(url).unwrap()).iter().map(Url::to_string).collect::<Vec<_>>();
         let keycloak = issuers("https://a.example/realms/demo/protocol/openid-connect/token?x");
         assert_eq!(keycloak, ["https://a.example/realms/demo", "https://a.example/realms", "https://a.example/"]);
         assert_eq!(issuers("https://a.example/token"), ["https://a.example/"]);

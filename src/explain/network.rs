@@ -33,10 +33,8 @@ pub(super) fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>)
         let domain = one.trim_start_matches('.');
         one == "*" || host == domain || host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.'))
     });
-    (!is_excepted).then(|| EnvProxy {
-        variable,
-        shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)),
-    })
+    (!is_excepted)
+        .then(|| EnvProxy { variable, shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)) })
 }
 
 pub(super) async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> {

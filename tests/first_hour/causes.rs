@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client_credentials::testing::{Answer, AuthorizationServer, CA_PEM, CLIENT_CERTIFICATES, Endpoint, Quirk};
 use client_credentials::{
-    Cause, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Diagnosis, HttpClient, Issuer, ManualClock,
-    Outcome,
+    Cause, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Diagnosis, HttpClient, Issuer,
+    ManualClock, Outcome,
 };
 
 /// In everything that must not be shown.
@@ -25,7 +25,9 @@ fn assert_verdict(diagnosis: &Diagnosis, cause: Cause, advice: &str) {
 
 fn oauth(status: u16, code: &str, description: &str) -> Answer {
     let body = serde_json::json!({"error": code, "error_description": description}).to_string();
-    Answer::Response(http::Response::builder().status(status).header("content-type", "application/json").body(body).unwrap())
+    Answer::Response(
+        http::Response::builder().status(status).header("content-type", "application/json").body(body).unwrap(),
+    )
 }
 
 fn basic(server: &AuthorizationServer) -> ClientCredentialsBuilder {
@@ -46,7 +48,19 @@ async fn nothing_is_wrong() {
     assert!(diagnosis.works(), "{diagnosis}");
     assert!(diagnosis.advice.is_empty() && diagnosis.token_requests == 1, "{diagnosis}");
     let names: Vec<_> = diagnosis.steps.iter().map(|step| step.name).collect();
-    let all = ["configuration", "credential", "proxy", "name", "connection", "TLS", "metadata", "clock", "token request", "token", "API"];
+    let all = [
+        "configuration",
+        "credential",
+        "proxy",
+        "name",
+        "connection",
+        "TLS",
+        "metadata",
+        "clock",
+        "token request",
+        "token",
+        "API",
+    ];
     assert_eq!(names, all);
     assert!(diagnosis.to_string().contains("iss http://127.0.0.1"), "{diagnosis}");
 }
@@ -148,7 +162,11 @@ async fn c08_the_audience_or_the_resource_is_missing() {
     assert_verdict(&basic(&entra).diagnose().await, Cause::AudienceOrResource, ".resource(..)");
     let server = AuthorizationServer::start();
     server.next(Answer::Refuse("invalid_target"));
-    assert_verdict(&basic(&server).resource("https://x").diagnose().await, Cause::AudienceOrResource, "RESOURCE/.default");
+    assert_verdict(
+        &basic(&server).resource("https://x").diagnose().await,
+        Cause::AudienceOrResource,
+        "RESOURCE/.default",
+    );
 }
 
 #[tokio::test]
@@ -217,7 +235,11 @@ async fn c13_an_assertion_that_has_expired() {
     let server = AuthorizationServer::start();
     server.until_changed(Answer::Refuse("invalid_client"));
     let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
-    let token = format!("{}.{}.{CANARY}", part(r#"{"alg":"RS256"}"#), part(r#"{"iss":"https://k8s","aud":["x"],"exp":1600000000}"#));
+    let token = format!(
+        "{}.{}.{CANARY}",
+        part(r#"{"alg":"RS256"}"#),
+        part(r#"{"iss":"https://k8s","aud":["x"],"exp":1600000000}"#)
+    );
     let file = file(&token);
     let auth = ClientAuth::client_assertion(Credential::file(file.path()));
     let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
