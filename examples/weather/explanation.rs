@@ -27,7 +27,7 @@ fn hint(kind: ErrorKind, code: Option<&str>) -> &'static str {
             "compare WEATHER_AUTH_CLIENT_ID and the secret with what is registered there; the client must be confidential and \
              allowed to use client_secret_basic"
         }
-        (_, Some("invalid_scope")) => "SCOPE has a scope that this client may not have",
+        (_, Some("invalid_scope")) => "WEATHER_SCOPES has a scope that this client may not have",
         (_, Some("unauthorized_client" | "unsupported_grant_type")) => {
             "allow this client the grant client_credentials at the authorization server"
         }
