@@ -330,7 +330,7 @@ async fn progress_says_beforehand_that_a_token_is_requested() {
     let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let told = lines.clone();
     let diagnosis = basic(&server).diagnose().progress(move |line| told.lock().unwrap().push(line.to_owned())).await;
-    let lines = lines.lock().unwrap();
+    let lines = lines.lock().unwrap().clone();
     let before = lines.iter().position(|line| line == "one token request follows").unwrap();
     assert!(lines[before + 1].contains("token request"), "{lines:?}");
     assert!(diagnosis.works());
