@@ -703,3 +703,7 @@ fn of_audience(findings: &Findings, text: String) -> Verdict {
     }
     told(Cause::AudienceOrResource, text, &advice)
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;
