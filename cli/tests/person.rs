@@ -248,11 +248,25 @@ fn completions_are_scripts() {
     }
 }
 
+/// The prompt is there a moment before the terminal stops to echo: too short for a person, long enough for a test.
+#[cfg(target_os = "linux")]
+fn until_it_hides_what_is_typed(seen: &str) {
+    let terminal = seen.lines().next().unwrap().trim();
+    assert!(terminal.starts_with("/dev/pts/"), "{seen}");
+    loop {
+        let output = Command::new("stty").args(["-F", terminal, "-a"]).output().unwrap();
+        if String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == "-echo") {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// In a terminal that `script` of util-linux opens, with `typed` at the keyboard.
 #[cfg(target_os = "linux")]
 fn in_a_terminal(server: &AuthorizationServer, arguments: &str, typed: &str, vars: &[(&str, &str)]) -> String {
     let mut command = Command::new("script");
-    command.args(["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"]);
+    command.args(["-qec", &format!("tty; exec {PROGRAM} {arguments}"), "/dev/null"]);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
     command
         .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
@@ -271,6 +285,7 @@ fn in_a_terminal(server: &AuthorizationServer, arguments: &str, typed: &str, var
         }
         if String::from_utf8_lossy(&seen).contains("not shown): ") {
             if let Some(mut keyboard) = keyboard.take() {
+                until_it_hides_what_is_typed(&String::from_utf8_lossy(&seen));
                 keyboard.write_all(typed.as_bytes()).unwrap();
                 std::mem::forget(keyboard);
             }
