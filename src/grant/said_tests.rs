@@ -189,8 +189,8 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
         r#"{"token":"hush-1"}"#,
         r#"{"message":"no","clientSecret":"hush-1","api-key":"hush-1","Authorization":"hush-1","x":{"passwordHash":"hush-1"}}"#,
         "0hush-1hush-1hush-1hush-1",
-        r#"{"message":"got eyJhush-1.eyJhush-1.hush-1 from you"}"#,
-        r#"{"error":"x","error_description":"got 'eyJhush-1.eyJhush-1.hush-1'","id_token":"hush-1"}"#,
+        r#"{"message":"got eyJhush-1hush-1.eyJhush-1hush-1.hush-1hush-1 from you"}"#,
+        r#"{"error":"x","error_description":"got 'eyJhush-1hush-1.eyJhush-1hush-1.hush-1hush-1'","id_token":"hush-1"}"#,
         "error=x&access_token=hush-1",
         r#""0hush-1hush-1hush-1hush-1""#,
     ] {
