@@ -103,8 +103,8 @@ pub mod quirks {}
 [`RedisStore`]: crate::RedisStore
 [`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
 [`RedisStore::password`]: crate::RedisStore::password
-[`SealedStore::defects`]: crate::SealedStore::defects
-[`SealedStore::patience`]: crate::SealedStore::patience
+[`SealedStore::invalid_records`]: crate::SealedStore::invalid_records
+[`SealedStore::timeout`]: crate::SealedStore::timeout
 [`Shared`]: crate::Shared
 [`Store`]: crate::Store"
 )]
