@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +42,11 @@ struct Inner {
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// `Display` ends in the innermost cause.
     shows_cause: bool,
+    look: Option<Look>,
 }
+
+/// Looks whether what led to an error, such as a file, has changed since. Costs no request.
+pub(crate) type Look = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// The kinds of [`Error`]. "Retried" says whether the crate retries on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -193,6 +199,7 @@ impl Error {
             oauth: None,
             source: None,
             shows_cause: false,
+            look: None,
         }))
     }
 
@@ -206,6 +213,15 @@ impl Error {
 
     pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
         self.edit(|inner| inner.oauth = Some(oauth))
+    }
+
+    /// Another attempt is worth it as soon as `look` says that something has changed.
+    pub(crate) fn until(self, look: Option<Look>) -> Self {
+        self.edit(|inner| inner.look = look)
+    }
+
+    pub(crate) fn look(&self) -> Option<&Look> {
+        self.0.look.as_ref()
     }
 
     /// Says where, behind what.
@@ -223,7 +239,6 @@ impl Error {
         self.because(source).edit(|inner| inner.shows_cause = true)
     }
 
-    #[cfg(test)]
     pub(crate) fn is_same_as(&self, other: &Error) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }

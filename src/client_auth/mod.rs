@@ -180,7 +180,7 @@ impl ClientAuth {
                 faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
             }
             Method::Assertion { assertion, kind } => {
-                faults.extend(assertion.fault().map(|flaw| ("client_assertion", flaw)));
+                faults.extend(assertion.fault_or_empty().map(|flaw| ("client_assertion", flaw)));
                 if kind.is_empty() {
                     faults.push(("client_assertion_type", "is empty".into()));
                 }
@@ -195,20 +195,32 @@ impl ClientAuth {
     }
 
     /// The places to read one after the other, as long as the server refuses what was read: the one that was accepted
-    /// last, the others, and the first once more, since it may have been rotated meanwhile.
+    /// last, the others, what was accepted before of a file that is half written now, and the first once more, since it may have
+    /// been rotated meanwhile.
     pub(crate) fn places(&self) -> Vec<usize> {
         let mut places: Vec<_> = match self.credential() {
             Some(credential) => credential.places().collect(),
             None => return vec![0],
         };
-        places.extend(places.first().copied());
+        let first = places.first().copied();
+        if let Some(secret) = self.secret() {
+            places.extend(secret.last_good_places());
+        }
+        places.extend(first);
         places
     }
 
     /// The server accepted what was read there.
-    pub(crate) fn accept(&self, place: usize) {
+    pub(crate) fn accept(&self, place: usize, evidence: &Evidence) {
         if let Some(credential) = self.credential() {
-            credential.accept(place);
+            credential.accept(place, evidence.secret());
+        }
+    }
+
+    /// The server refused what was read there.
+    pub(crate) fn refuse(&self, place: usize, evidence: &Evidence) {
+        if let (Some(credential), Some(secret)) = (self.secret(), evidence.secret()) {
+            credential.refuse(place, secret);
         }
     }
 
@@ -263,6 +275,28 @@ impl ClientAuth {
             (_, _) => proof.params.extend(id),
         }
         Ok(proof)
+    }
+
+    /// All that is read for the method.
+    pub(crate) fn credentials(&self) -> Vec<&Credential> {
+        match &self.method {
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.credentials(),
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(pair) => pair.credentials().to_vec(),
+            _ => self.credential().into_iter().collect(),
+        }
+    }
+
+    /// The one that is sent or signs as it is; keys and certificates have a last good one of their own.
+    fn secret(&self) -> Option<&Credential> {
+        match &self.method {
+            Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
+            Method::Assertion { assertion, .. } => Some(assertion),
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.secret(),
+            _ => None,
+        }
     }
 
     fn credential(&self) -> Option<&Credential> {

@@ -80,6 +80,10 @@ impl MutualTls {
         if self.key.places().count() > self.certificate.places().count() { &self.key } else { &self.certificate }
     }
 
+    pub(super) fn credentials(&self) -> [&Credential; 2] {
+        [&self.certificate, &self.key]
+    }
+
     pub(super) async fn read(&self, place: usize) -> Result<Arc<TlsIdentity>, Error> {
         let at_place = |credential: &Credential| place.min(credential.places().count() - 1);
         let certificate = self.certificate.read_text(at_place(&self.certificate)).await?;

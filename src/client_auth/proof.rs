@@ -45,6 +45,13 @@ impl Evidence {
         }
     }
 
+    pub(super) fn secret(&self) -> Option<&SecretString> {
+        match self {
+            Evidence::Secret(secret) => Some(secret),
+            _ => None,
+        }
+    }
+
     /// What the connection has to show.
     pub(crate) fn tls_identity(&self) -> Option<&Arc<TlsIdentity>> {
         match self {

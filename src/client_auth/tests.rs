@@ -55,7 +55,7 @@ fn an_assertion_made_elsewhere_is_sent_as_it_is() {
 fn the_credential_that_was_accepted_is_tried_first_by_all_clones() {
     let auth = ClientAuth::client_secret_post("id", Credential::from("a").or("b").or("c"));
     assert_eq!(auth.places(), [0, 1, 2, 0]);
-    auth.clone().accept(1);
+    auth.clone().accept(1, &Evidence::Nothing);
     assert_eq!(auth.places(), [1, 2, 0, 1]);
     assert_eq!(ClientAuth::none("id").places(), [0]);
 }

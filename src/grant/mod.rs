@@ -12,9 +12,10 @@ use std::sync::Arc;
 use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence};
 use crate::clock::Clock;
+use crate::credential;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::future::TokenFuture;
@@ -89,11 +90,14 @@ impl Grant {
             }
             match self.ask(&found, &evidence).await {
                 Ok(token) => {
-                    self.auth.accept(*place);
+                    self.auth.accept(*place, &evidence);
                     self.report_narrower_scope(&token);
                     return Ok(token);
                 }
-                Err(error) if self.is_refused(&error) => refused = Some(error),
+                Err(error) if self.is_refused(&error) => {
+                    self.auth.refuse(*place, &evidence);
+                    refused = Some(error);
+                }
                 Err(error) => {
                     self.endpoint.failed(&error, self.clock.now());
                     // A refusal weighs more: it is not to be repeated with every attempt of this fetch.
@@ -225,6 +229,11 @@ impl Grant {
         }
     }
 
+    /// Looks whether the files that the client is proved with have changed since they were read.
+    fn look(&self) -> Option<Look> {
+        credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
+    }
+
     /// Whether it was the credential: `invalid_client` (RFC 6749 section 5.2), or a handshake that failed by a
     /// certificate, which may be ours.
     fn is_refused(&self, error: &Error) -> bool {
@@ -236,7 +245,12 @@ impl Grant {
 #[deny(clippy::missing_trait_methods)]
 impl TokenSource for Grant {
     fn token(&self) -> TokenFuture<'_> {
-        TokenFuture::new(self.attempt())
+        TokenFuture::new(async {
+            self.attempt().await.map_err(|error| match error.kind() {
+                ErrorKind::Denied | ErrorKind::Credential => error.until(self.look()),
+                _ => error,
+            })
+        })
     }
 
     /// It remembers no token, but where it came from.

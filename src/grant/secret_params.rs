@@ -19,6 +19,10 @@ impl SecretParams {
         self.0.is_empty()
     }
 
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.0.iter().map(|(_, credential)| credential)
+    }
+
     /// Each from the first of its origins that can be read.
     pub(crate) async fn read(&self) -> Result<Secrets, Error> {
         let mut secrets = Vec::with_capacity(self.0.len());

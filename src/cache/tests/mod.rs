@@ -3,6 +3,7 @@
 mod adjusted;
 mod clocks;
 mod concurrency;
+mod corrected;
 mod failures;
 mod hard_cases;
 mod model;

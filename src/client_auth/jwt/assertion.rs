@@ -77,6 +77,23 @@ impl Assertions {
         }
     }
 
+    /// All that is read.
+    pub(crate) fn credentials(&self) -> Vec<&Credential> {
+        let key = match &self.key {
+            Key::Shared(credential) | Key::Private(credential, _) => Some(credential),
+            Key::Elsewhere(_) => None,
+        };
+        key.into_iter().chain(&self.certificate).collect()
+    }
+
+    /// The shared secret.
+    pub(crate) fn secret(&self) -> Option<&Credential> {
+        match &self.key {
+            Key::Shared(secret) => Some(secret),
+            Key::Private(..) | Key::Elsewhere(_) => None,
+        }
+    }
+
     pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         match &self.audience {
@@ -99,7 +116,7 @@ impl Assertions {
                 format!("{algorithm} needs a shared secret, and private_key_jwt has a private key: client_secret_jwt is the method for it"),
             )),
             (Key::Shared(secret), _) => {
-                faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
+                faults.extend(secret.fault_or_empty().map(|flaw| ("client_secret", flaw)));
             }
             (Key::Private(key, _), algorithm) => {
                 let flaw = key.fault_by(|text| SigningKey::parse(text, algorithm).err());
