@@ -21,7 +21,7 @@ pub use assertion::ClientAssertion;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 use proof::echoes;
-pub(crate) use proof::{Evidence, Proof};
+pub(crate) use proof::{Evidence, Proof, Recipient};
 
 /// How the client authenticates: exactly one method, as RFC 6749 section 2.3 demands.
 ///
@@ -96,7 +96,7 @@ impl ClientAuth {
         ClientAuth { client_id: Some(client_id.into()), method }
     }
 
-    /// The name in the IANA registry; for assertions made elsewhere, which have none there, what they are called.
+    /// For texts: the name in the IANA registry where there is one that is sure.
     pub(crate) fn name(&self) -> &'static str {
         match &self.method {
             Method::Basic { .. } => "client_secret_basic",
@@ -104,9 +104,9 @@ impl ClientAuth {
             Method::Assertion { .. } => "client_assertion",
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.name(),
-            // Or `self_signed_tls_client_auth`: the client does not know.
+            // `tls_client_auth` or `self_signed_tls_client_auth`: that is a matter of the registration.
             #[cfg(feature = "mtls")]
-            Method::MutualTls(_) => "tls_client_auth",
+            Method::MutualTls(_) => "mutual TLS",
             Method::None if self.client_id.is_none() => "anonymous",
             Method::None => "none",
         }
@@ -225,7 +225,7 @@ impl ClientAuth {
     }
 
     /// Reads what the method needs.
-    pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
+    pub(crate) async fn read(&self, place: usize, now: Moment) -> Result<Evidence, Error> {
         #[cfg(feature = "jwt")]
         if let Method::Jwt(assertions) = &self.method {
             return assertions.read(place).await;
@@ -234,15 +234,18 @@ impl ClientAuth {
         if let Method::MutualTls(pair) = &self.method {
             return pair.read(place).await.map(Evidence::Tls);
         }
+        if let Method::Assertion { assertion, .. } = &self.method {
+            return assertion.read_unexpired(place, now).await.map(Evidence::Secret);
+        }
         match self.credential() {
             Some(credential) => credential.read(place).await.map(Evidence::Secret),
             None => Ok(Evidence::Nothing),
         }
     }
 
-    /// Authenticates the client by what was just read, to this issuer.
+    /// Authenticates the client by what was just read, to this server.
     #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
-    pub(crate) async fn prove(&self, evidence: &Evidence, issuer: Option<&str>, now: Moment) -> Result<Proof, Error> {
+    pub(crate) async fn prove(&self, evidence: &Evidence, to: Recipient<'_>, now: Moment) -> Result<Proof, Error> {
         let id = self.client_id.as_ref().map(|id| ("client_id".into(), Zeroizing::new(id.clone())));
         let mut proof = Proof::default();
         match (&self.method, evidence) {
@@ -265,7 +268,7 @@ impl ClientAuth {
             }
             #[cfg(feature = "jwt")]
             (Method::Jwt(assertions), _) => {
-                let assertion = assertions.make(self.id(), evidence, issuer, now).await?;
+                let assertion = assertions.make(self.id(), evidence, to, now).await?;
                 proof.assert(&assertion, JWT_BEARER);
                 if let Evidence::Secret(secret) = evidence {
                     // It was not sent, but the server knows it.

@@ -1,5 +1,6 @@
 //! Where a secret comes from: read anew for each attempt, so that a rotated one is found.
 
+mod expiry;
 mod file;
 #[cfg(any(feature = "jwt", feature = "mtls"))]
 mod last_good;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
+use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
 use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
@@ -189,6 +191,22 @@ impl Credential {
             (_, _) => {}
         }
         self.checked(place, flaw).await
+    }
+
+    /// Reads an assertion of a platform: a JWT that has expired is an error, since the server would refuse it.
+    pub(crate) async fn read_unexpired(&self, place: usize, now: Moment) -> Result<SecretString, Error> {
+        let secret = self.read(place).await?;
+        match (
+            expiry::expired_for(secret.expose_secret(), now.wall()),
+            self.origins.get(place % self.origins.len().max(1)),
+        ) {
+            (Some(ago), Some(origin)) => Err(unreadable(format!(
+                "{} has a JWT that expired {} s ago, and is not sent: does what renews it still run, and is the clock right?",
+                origin.name(),
+                ago.as_secs()
+            ))),
+            (_, _) => Ok(secret),
+        }
     }
 
     /// Reads a key or certificate, which has lines.

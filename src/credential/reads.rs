@@ -85,11 +85,7 @@ impl Reads {
     }
 
     /// The read of this file that is under way.
-    fn joined(
-        &self,
-        path: &Path,
-        patience: Duration,
-    ) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
+    fn joined(&self, path: &Path, patience: Duration) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
         let mut all = self.running.lock();
         let running = all.get_mut(path)?;
         let age = running.since.elapsed();

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::address::Shown;
-use crate::client_auth::{ClientAuth, Evidence};
+use crate::client_auth::{ClientAuth, Evidence, Recipient};
 use crate::clock::Clock;
 use crate::credential;
 #[cfg(feature = "dpop")]
@@ -78,7 +78,7 @@ impl Grant {
             if n > 0 && n + 1 == places.len() && tried.is_empty() {
                 break;
             }
-            let evidence = match self.auth.read(*place).await {
+            let evidence = match self.auth.read(*place, self.clock.now()).await {
                 Ok(evidence) => evidence,
                 Err(error) => {
                     unread.get_or_insert(error);
@@ -110,11 +110,11 @@ impl Grant {
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
-        let secrets = self.secrets.read().await?;
+        let secrets = self.secrets.read(self.clock.now()).await?;
         match self.ask_with(found, evidence, &secrets).await {
             // The platform may have renewed what was exchanged meanwhile.
             Err(error) if error.is_oauth("invalid_grant") && !self.secrets.is_empty() => {
-                let again = self.secrets.read().await?;
+                let again = self.secrets.read(self.clock.now()).await?;
                 match same(&secrets, &again) {
                     true => Err(error),
                     false => self.ask_with(found, evidence, &again).await,
@@ -179,9 +179,9 @@ impl Grant {
         status: &mut Option<u16>,
     ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
-        let issuer = found.issuer.as_deref();
+        let to = Recipient { issuer: found.issuer.as_deref(), token_endpoint: endpoint.as_str() };
         let (evidence, secrets) = evidence;
-        let mut proof = self.auth.prove(evidence, issuer, self.clock.now()).await?;
+        let mut proof = self.auth.prove(evidence, to, self.clock.now()).await?;
         for (name, secret) in secrets {
             proof.add_secret(name, secret);
         }

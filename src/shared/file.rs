@@ -140,7 +140,7 @@ impl Store for FileStore {
             make(directory)?;
             let _guard = guard(directory)?;
             let path = directory.join(format!("{name}{LOCK}"));
-            let mut lock = lock_file(&path)?;
+            let mut lock = lock_file(&path, true)?;
             let term = Term::read(&mut lock)?;
             if !try_lock(&lock)? {
                 if term.is_none_or(|term| term.is_under_way()) {
@@ -148,7 +148,7 @@ impl Store for FileStore {
                 }
                 // Its fetch was given up, and its process has not noticed: that keeps a file without a name.
                 fs::remove_file(&path)?;
-                lock = lock_file(&path)?;
+                lock = lock_file(&path, true)?;
                 if !try_lock(&lock)? {
                     return Ok(false);
                 }
@@ -189,7 +189,7 @@ const GUARD_LOOK: Duration = Duration::from_millis(1);
 
 /// While it lives nobody else writes: for a few file operations.
 fn guard(directory: &Path) -> io::Result<File> {
-    let file = lock_file(&directory.join("client-credentials.lock"))?;
+    let file = lock_file(&directory.join("client-credentials.lock"), false)?;
     let start = Instant::now();
     while !try_lock(&file)? {
         if start.elapsed() >= GUARD {
@@ -261,9 +261,7 @@ fn sweep(directory: &Path) -> io::Result<()> {
         }
         // Whoever else deletes it meanwhile does what we want.
         let metadata = entry.metadata();
-        let expired = |metadata: &fs::Metadata| {
-            metadata.is_file() && metadata.modified().is_ok_and(|end| end <= now)
-        };
+        let expired = |metadata: &fs::Metadata| metadata.is_file() && metadata.modified().is_ok_and(|end| end <= now);
         if metadata.is_ok_and(|metadata| expired(&metadata)) && begins_as_ours(&entry.path()) {
             let _ = fs::remove_file(entry.path());
         }
@@ -290,9 +288,9 @@ fn begins_as_ours(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *HEADER
 }
 
-fn lock_file(path: &Path) -> io::Result<File> {
+fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     let mut options = File::options();
-    options.create(true).truncate(false).read(true).write(true);
+    options.create(true).truncate(false).read(read).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -380,11 +378,8 @@ fn reach(directory: &Path) -> io::Result<()> {
     follow(directory, |link, metadata| match trusted.contains(&metadata.uid()) {
         true => Ok(()),
         false => {
-            let text = format!(
-                "{} leads through {}, a symbolic link of somebody else",
-                directory.display(),
-                link.display()
-            );
+            let text =
+                format!("{} leads through {}, a symbolic link of somebody else", directory.display(), link.display());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         }
     })
