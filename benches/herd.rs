@@ -39,14 +39,14 @@ fn herd(c: &mut Criterion) {
     });
     group.bench_function("limit: 10 000 tasks that one event wakes", |b| {
         b.to_async(&runtime).iter(|| async {
-            let (land, landing) = tokio::sync::watch::channel(());
+            let (complete, completion) = tokio::sync::watch::channel(());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                land.send_replace(());
+                complete.send_replace(());
             });
             all(|| {
-                let mut landing = landing.clone();
-                async move { landing.changed().await.unwrap() }
+                let mut completion = completion.clone();
+                async move { completion.changed().await.unwrap() }
             })
             .await;
         });

@@ -49,7 +49,7 @@ fn fresh() -> Cached<impl TokenSource> {
     tokens
 }
 
-/// A token in need of renewal, while the renewal is under way.
+/// A token in need of refresh, while the refresh is under way.
 fn due(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> {
     let calls = AtomicU32::new(0);
     let calls: &'static AtomicU32 = Box::leak(Box::new(calls));
@@ -111,9 +111,9 @@ fn hit(c: &mut Criterion) {
     let held = Arc::new(header());
     let tokens = fresh();
     let dynamic: Arc<dyn TokenSource> = Arc::new(fresh());
-    // Its flight needs a runtime that is driven.
+    // Its fetch needs a runtime that is driven.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let stale = due(&runtime);
+    let due = due(&runtime);
     let hand: HandRolled = tokio::sync::RwLock::new(Some((secret(), Instant::now() + Duration::from_secs(86_400))));
     let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get());
     let mut thread_counts = vec![1, 2, cores];
@@ -137,7 +137,7 @@ fn hit(c: &mut Criterion) {
         bench("by hand: tokio RwLock", &|| ready(hand_rolled(&hand)));
         bench("Cached", &|| ready(tokens.token()).unwrap().authorization());
         bench("Arc<dyn TokenSource>", &|| ready(dynamic.token()).unwrap().authorization());
-        bench("Cached, stale, renewal under way", &|| ready(stale.token()).unwrap().authorization());
+        bench("Cached, due, refresh under way", &|| ready(due.token()).unwrap().authorization());
         group.finish();
     }
 }

@@ -28,7 +28,7 @@ const OPERATIONS: [&str; 16] = [
     "clone: shared HeaderValue",
     "cached: Cached",
     "cached: Arc<dyn TokenSource>",
-    "cached: stale, renewal under way",
+    "cached: due, refresh under way",
     "cached: TokenPool",
     "hyper: static header",
     "hyper: bare header",
@@ -179,6 +179,7 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
     let api = Api::start();
     let url = api.1.as_str();
     let bearer = BearerAuth::for_origin(url, tokens.clone()).unwrap();
+    let once = BearerAuth::builder(tokens.clone()).origin(url).repeat(false).build().unwrap();
     let fixed = tokens.token().await.unwrap().authorization();
     let hyper: Hyper<_, Empty<Bytes>> = Hyper::builder(TokioExecutor::new()).build_http();
     let reqwest = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -229,7 +230,7 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
             }
         }
         "reqwest: tower layer" | "reqwest: tower layer, no_repeat" => {
-            let bearer = if operation.ends_with("no_repeat") { bearer.no_repeat() } else { bearer };
+            let bearer = if operation.ends_with("no_repeat") { once } else { bearer };
             let mut service = bearer.layer(reqwest);
             for _ in 0..times {
                 let ready = ServiceExt::<Request>::ready(&mut service).await.unwrap();
@@ -241,7 +242,7 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
                 "middleware: static header" => ClientBuilder::new(reqwest).build(),
                 "middleware: does nothing, static header" => ClientBuilder::new(reqwest).with(Nothing).build(),
                 "middleware: BearerAuth" => through(bearer),
-                "middleware: BearerAuth, no_repeat" => through(bearer.no_repeat()),
+                "middleware: BearerAuth, no_repeat" => through(once),
                 other => panic!("no operation {other}"),
             };
             let authorization = operation.contains("static").then_some(fixed);

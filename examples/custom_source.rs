@@ -1,5 +1,5 @@
 //! Tokens from elsewhere: here from a file that another process keeps up to date, as sidecars do. `Cached` makes such
-//! a source a dependable one: asked rarely, renewed early, shared.
+//! a source a dependable one: asked rarely, refreshed early, shared.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

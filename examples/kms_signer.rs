@@ -1,13 +1,25 @@
 //! The key stays in a key management service: it signs what it is sent, and no program has the key.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
-mod support;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use client_credentials::{ClientAuth, ClientCredentials, Signer, SigningAlgorithm, SigningFuture, TokenSource};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{ClientAuth, ClientCredentials, Issuer, Signer, SigningAlgorithm, SigningFuture};
 
 /// Here would be the client of AWS KMS, Google Cloud KMS or Azure Key Vault.
 #[derive(Debug)]
 struct Kms(EcdsaKeyPair);
+
+impl Kms {
+    /// What is registered with the authorization server, in PEM.
+    fn public_key(&self) -> Result<String, Box<dyn std::error::Error>> {
+        let der = STANDARD.encode(self.0.public_key().as_der()?.as_ref());
+        Ok(format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n"))
+    }
+}
 
 impl Signer for Kms {
     fn algorithm(&self) -> SigningAlgorithm {
@@ -26,11 +38,11 @@ impl Signer for Kms {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let servers = support::Servers::start()?;
     let kms = Kms(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?);
-    let auth = ClientAuth::private_key_jwt_with_signer(support::CLIENT_ID, kms).audience("https://auth.example.com");
-    let builder = ClientCredentials::builder(&servers.token_url, auth);
-    let tokens = builder.build()?;
+    let server = AuthorizationServer::start().client_with_key("example", &kms.public_key()?);
+    let auth = ClientAuth::private_key_jwt_with_signer("example", kms);
+    let tokens = ClientCredentials::builder(Issuer::new(server.issuer()), auth).build()?;
     println!("expires at {:?}", tokens.token().await?.expires_at());
+    print!("{}", server.story());
     Ok(())
 }

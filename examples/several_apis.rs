@@ -2,29 +2,28 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
-mod support;
-
-use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Error};
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{BearerAuth, BearerAuthBuilder, ClientAuth, ClientCredentials, Error};
 use reqwest_middleware::ClientBuilder;
-use support::{CLIENT_ID, CLIENT_SECRET, Servers};
 
-fn bearer(servers: &Servers) -> Result<BearerAuth<ClientCredentials>, Error> {
-    let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
-    let tokens = ClientCredentials::builder(&servers.token_url, auth).build()?;
-    BearerAuth::for_origin(&servers.api_origin, tokens)
+fn bearer(server: &AuthorizationServer) -> Result<BearerAuthBuilder, Error> {
+    let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
+    let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
+    Ok(BearerAuth::builder(tokens).origin(server.api_origin()))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (orders, invoices) = (Servers::start()?, Servers::start()?);
+    let start = || AuthorizationServer::start().client("example", "only-for-examples");
+    let (orders, invoices) = (start(), start());
     let http = reqwest::Client::builder().no_proxy().build()?;
     let http = ClientBuilder::new(http)
         // What is not for the first API it leaves to the next. The last one is strict: what is for none is not sent.
-        .with(bearer(&orders)?.pass_through())
-        .with(bearer(&invoices)?)
+        .with(bearer(&orders)?.pass_through(true).build()?)
+        .with(bearer(&invoices)?.build()?)
         .build();
     for (name, api) in [("orders", &orders), ("invoices", &invoices)] {
-        let request = http.post(&api.api_url).body(name);
+        let request = http.post(format!("{}/{name}", api.api_origin()));
         let response = request.send().await?.error_for_status()?;
         println!("{}", response.text().await?);
     }

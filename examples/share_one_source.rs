@@ -2,19 +2,17 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
-mod support;
-
 use std::error::Error;
 
-use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
-use support::{CLIENT_ID, CLIENT_SECRET, Servers};
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{ClientAuth, ClientCredentials};
 use tokio::task::JoinSet;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let servers = Servers::start()?;
-    let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
-    let tokens = ClientCredentials::builder(&servers.token_url, auth).build()?;
+    let server = AuthorizationServer::start().client("example", "only-for-examples");
+    let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
+    let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
 
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
@@ -27,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         authorization??;
         served += 1;
     }
-    let asked = servers.token_requests();
+    let asked = server.token_requests();
     println!("tasks with a token: {served}, token requests: {asked}");
     Ok(())
 }

@@ -1,11 +1,9 @@
-//! A program without async: a runtime of one thread beside it fetches and renews the tokens.
+//! A program without async: a runtime of one thread beside it fetches and refreshes the tokens.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
-mod support;
-
-use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Error, TokenSource};
-use support::{CLIENT_ID, CLIENT_SECRET, Servers};
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{AccessToken, ClientAuth, ClientCredentials, Error};
 use tokio::runtime::{Builder, Runtime};
 
 struct Tokens {
@@ -15,7 +13,7 @@ struct Tokens {
 
 impl Tokens {
     fn token(&self) -> Result<AccessToken, Error> {
-        // Inside of the runtime, so that a renewal can start there, behind the token in hand.
+        // Inside of the runtime, so that a refresh can start there, behind the token in hand.
         let _inside = self.runtime.enter();
         match self.source.token().now_or_never() {
             Some(at_hand) => at_hand,
@@ -25,16 +23,16 @@ impl Tokens {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let servers = Servers::start()?;
-    let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
-    let source = ClientCredentials::builder(&servers.token_url, auth).build()?;
-    // A thread that works by itself; `new_current_thread` moves only inside `block_on`, and renews nothing behind you.
+    let server = AuthorizationServer::start().client("example", "only-for-examples");
+    let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
+    let source = ClientCredentials::builder(server.token_url(), auth).build()?;
+    // A thread that works by itself; `new_current_thread` moves only inside `block_on`, and refreshes nothing behind you.
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build()?;
     let tokens = Tokens { source, runtime };
     for request in 1..=3 {
         println!("request {request}: {:?}", tokens.token()?);
     }
-    println!("token requests: {}", servers.token_requests());
+    println!("token requests: {}", server.token_requests());
     Ok(())
 }

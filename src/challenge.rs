@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderName};
 
 /// One challenge: a scheme and its parameters.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +20,13 @@ const LONGEST_HEADER: usize = 8 * 1024;
 impl<'a> Challenge<'a> {
     /// All challenges of a response, in all its `WWW-Authenticate` headers.
     pub(crate) fn all(headers: &'a HeaderMap) -> Vec<Challenge<'a>> {
+        Challenge::in_header(headers, &WWW_AUTHENTICATE)
+    }
+
+    /// As [`all`](Self::all), of the headers of this name.
+    pub(crate) fn in_header(headers: &'a HeaderMap, name: &HeaderName) -> Vec<Challenge<'a>> {
         let mut challenges = Vec::new();
-        for value in headers.get_all(WWW_AUTHENTICATE) {
+        for value in headers.get_all(name) {
             let bytes = value.as_bytes();
             let bytes = bytes.get(..LONGEST_HEADER).unwrap_or(bytes);
             // What is not ASCII can only stand in a quoted string; what follows it is not looked at.
@@ -42,16 +47,23 @@ impl<'a> Challenge<'a> {
     }
 
     pub(crate) fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_ref())
+        self.all_params(name).next()
+    }
+
+    /// Of a parameter that stands there twice, against the RFC.
+    pub(crate) fn all_params(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = move |(n, _): &&(&'a str, Cow<'a, str>)| n.eq_ignore_ascii_case(name);
+        self.params.iter().filter(named).map(|(_, value)| value.as_ref())
     }
 }
 
 /// A list of challenges, each `scheme [ SP ( token68 / params ) ]`, in which the comma separates both the challenges and
-/// the parameters: a token before `=` is a parameter, any other one begins a challenge.
+/// the parameters: a token before `=` is a parameter, any other one begins a challenge. Some servers write a semicolon for
+/// the comma, and single quotes: both are understood.
 pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
     let mut rest = Cursor(text);
     while challenges.len() <= MOST_CHALLENGES {
-        rest.skip(|c| matches!(c, ' ' | '\t' | ','));
+        rest.skip(|c| is_space(c) || is_separator(c));
         if rest.0.is_empty() {
             return;
         }
@@ -69,7 +81,7 @@ pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
             continue;
         }
         rest = after_name;
-        if !matches!(rest.0.chars().next(), None | Some(' ' | '\t' | ',')) {
+        if rest.0.chars().next().is_some_and(|c| !is_space(c) && !is_separator(c)) {
             // Neither a scheme nor a parameter of one.
             rest = before;
             rest.skip_to_comma();
@@ -103,13 +115,15 @@ impl<'a> Cursor<'a> {
         self.skip(is_space);
         self.0 = self.0.strip_prefix('=')?;
         self.skip(is_space);
-        match self.0.strip_prefix('"') {
-            Some(quoted) => {
-                self.0 = quoted;
-                Some(self.quoted())
-            }
-            None => Some(Cow::Borrowed(self.take(|c| !matches!(c, ' ' | '\t' | ',')))),
+        if let Some(quoted) = self.0.strip_prefix('"') {
+            self.0 = quoted;
+            return Some(self.quoted());
         }
+        if let Some((value, rest)) = self.0.strip_prefix('\'').and_then(|quoted| quoted.split_once('\'')) {
+            self.0 = rest;
+            return Some(Cow::Borrowed(value));
+        }
+        Some(Cow::Borrowed(self.take(|c| !is_space(c) && !is_separator(c))))
     }
 
     /// The rest of a quoted string (RFC 9110 section 5.6.4); one that never ends goes to the end.
@@ -139,7 +153,7 @@ impl<'a> Cursor<'a> {
         let token68 = self.take(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
         self.skip(|c| c == '=');
         self.skip(is_space);
-        if token68.is_empty() || !(self.0.is_empty() || self.0.starts_with(',')) {
+        if token68.is_empty() || !(self.0.is_empty() || self.0.starts_with(is_separator)) {
             *self = before;
         }
     }
@@ -148,7 +162,7 @@ impl<'a> Cursor<'a> {
     fn skip_to_comma(&mut self) {
         while let Some(c) = self.0.chars().next() {
             match c {
-                ',' => return,
+                c if is_separator(c) => return,
                 '"' => {
                     self.0 = self.0.strip_prefix('"').unwrap_or_default();
                     let _ = self.quoted();
@@ -161,6 +175,10 @@ impl<'a> Cursor<'a> {
 
 fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t')
+}
+
+fn is_separator(c: char) -> bool {
+    matches!(c, ',' | ';')
 }
 
 /// RFC 9110 section 5.6.2.
@@ -217,6 +235,10 @@ mod tests {
             ("@@@ , Bearer error=x", "Bearer(error=x)"),
             (r#""Bearer error=x", Basic"#, "Basic()"),
             ("error=x, Bearer", "Bearer()"),
+            // FD1: not by the RFC.
+            (r#"Bearer; error="x"; scope=a;b=c"#, "Bearer(error=x scope=a b=c)"),
+            ("Bearer error='a b', scope='c'", "Bearer(error=a b scope=c)"),
+            ("Bearer error=it's, b=c", "Bearer(error=it's b=c)"),
         ] {
             assert_eq!(shown(&[header]), expected, "{header}");
         }

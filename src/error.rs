@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::{Map, Value};
 
 /// Why there is no token.
 ///
@@ -43,6 +44,8 @@ struct Inner {
     /// `Display` ends in the innermost cause.
     shows_cause: bool,
     look: Option<Look>,
+    /// It is handed out again instead of another attempt: the error of the last one, and how long until the next.
+    memory: Option<(Error, Duration)>,
 }
 
 /// Looks whether what led to an error, such as a file, has changed since. Costs no request.
@@ -62,8 +65,13 @@ pub enum ErrorKind {
     Credential,
     /// The authorization server refused the client or what it asks for (`invalid_client`, `invalid_scope`, ..).
     ///
+    /// The rule: a 401 of the token endpoint is a failed client authentication (RFC 6749 section 5.2), whatever its code and the
+    /// shape of its body. A 403 is a refusal; without an OAuth error it may be one of the client. With any other status the
+    /// OAuth error code decides, wherever the response has it. An HTML page is no verdict, since firewalls and proxies send
+    /// them, unless it comes with a challenge (`WWW-Authenticate`) and 401; it is [`Response`](Self::Response), and transient.
+    ///
     /// Retried: at once only when the credential changed meanwhile; otherwise after 1 s, doubling to 60 s, so that no
-    /// account is locked. What to do: compare [`Error::oauth`] with what the server's administrator registered.
+    /// account is locked. What to do: the text says it; compare [`Error::oauth`] with what the server's administrator registered.
     Denied,
     /// The authorization server asked for fewer requests (429).
     ///
@@ -94,12 +102,12 @@ pub enum ErrorKind {
 impl Error {
     /// The kind, for a `match`.
     pub fn kind(&self) -> ErrorKind {
-        self.0.kind
+        self.facts().kind
     }
 
     /// Whether another attempt is worth it by itself, with nothing changed.
     pub fn is_transient(&self) -> bool {
-        self.0.transient
+        self.facts().transient
     }
 
     /// This crate's error inside another one: reqwest-middleware's, tower's, yours.
@@ -129,19 +137,28 @@ impl Error {
         e.source().and_then(Error::find)
     }
 
-    /// How long the authorization server asked to wait (`Retry-After`, RFC 9110 section 10.2.3), as received.
+    /// How long the authorization server asked to wait (`Retry-After`, RFC 9110 section 10.2.3; with 429 also the headers that
+    /// name the end of a quota's window). At most a day.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        self.facts().retry_after
+    }
+
+    /// How long it was until the next attempt when this error was handed out: a source that has just failed hands its last error
+    /// out again, without asking the server. `None`: this is the error of an attempt, or of its caller.
+    ///
+    /// The text says so too.
+    pub fn next_attempt_in(&self) -> Option<Duration> {
+        self.0.memory.as_ref().map(|(_, wait)| *wait)
     }
 
     /// The OAuth error of the response (RFC 6749 section 5.2), sanitised.
     pub fn oauth(&self) -> Option<&OAuthError> {
-        self.0.oauth.as_ref()
+        self.facts().oauth.as_ref()
     }
 
     /// The HTTP status of the response, where there was one.
     pub fn status(&self) -> Option<StatusCode> {
-        self.0.status
+        self.facts().status
     }
 
     /// An error of a source of your own. [`Cached`](crate::Cached) treats it as it treats its own of that kind: the backoff
@@ -200,7 +217,14 @@ impl Error {
             source: None,
             shows_cause: false,
             look: None,
+            memory: None,
         }))
+    }
+
+    /// The same error, handed out again `wait` before the next attempt.
+    pub(crate) fn remembered(&self, wait: Duration) -> Self {
+        // It shows nothing of its own: `facts` are those of the original.
+        Error::of(self.kind(), "").edit(|inner| inner.memory = Some((self.original().clone(), wait)))
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
@@ -224,6 +248,14 @@ impl Error {
         self.0.look.as_ref()
     }
 
+    /// Says what to do, behind what.
+    pub(crate) fn advised(self, advice: &str) -> Self {
+        match advice.is_empty() {
+            true => self,
+            false => self.edit(|inner| inner.message = format!("{}; {advice}", inner.message).into()),
+        }
+    }
+
     /// Says where, behind what.
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         self.edit(|inner| inner.message = format!("{} ({place})", inner.message).into())
@@ -240,7 +272,15 @@ impl Error {
     }
 
     pub(crate) fn is_same_as(&self, other: &Error) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.original().0, &other.original().0)
+    }
+
+    fn original(&self) -> &Error {
+        self.0.memory.as_ref().map_or(self, |(original, _)| original)
+    }
+
+    fn facts(&self) -> &Inner {
+        &self.original().0
     }
 
     /// While it is being made an error has one owner, so that the edit always happens.
@@ -254,34 +294,45 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        let facts = self.facts();
+        f.write_str(&facts.message)?;
         let mut next = self.source();
         while let Some(source) = next {
             next = source.source();
-            if f.alternate() || next.is_none() && self.0.shows_cause {
+            if f.alternate() || next.is_none() && facts.shows_cause {
                 write!(f, ": {source}")?;
             }
         }
-        Ok(())
+        match self.next_attempt_in() {
+            Some(wait) => {
+                write!(f, " (the error of the last attempt; the next one is made in {:.1} s)", wait.as_secs_f64())
+            }
+            None => Ok(()),
+        }
     }
 }
 
+/// The causes are texts, from the outermost to the innermost: a chain that is printed as nested structs nobody reads.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
+        let facts = self.facts();
         let mut out = f.debug_struct("Error");
-        out.field("kind", &inner.kind).field("message", &inner.message).field("transient", &inner.transient);
-        if let Some(status) = inner.status {
+        out.field("kind", &facts.kind).field("message", &facts.message).field("transient", &facts.transient);
+        if let Some(status) = facts.status {
             out.field("status", &status.as_u16());
         }
-        if let Some(wait) = inner.retry_after {
+        if let Some(wait) = facts.retry_after {
             out.field("retry_after", &wait);
         }
-        if let Some(oauth) = &inner.oauth {
+        if let Some(oauth) = &facts.oauth {
             out.field("oauth", oauth);
         }
-        if let Some(source) = &inner.source {
-            out.field("source", source);
+        let causes: Vec<_> = std::iter::successors(self.source(), |e| (*e).source()).map(ToString::to_string).collect();
+        if !causes.is_empty() {
+            out.field("causes", &causes);
+        }
+        if let Some(wait) = self.next_attempt_in() {
+            out.field("next_attempt_in", &wait);
         }
         out.finish()
     }
@@ -289,13 +340,13 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|e| e as _)
+        self.facts().source.as_deref().map(|e| e as _)
     }
 }
 
 /// An error response of the token endpoint (RFC 6749 section 5.2).
 ///
-/// All three texts come from the server: they are cut, reduced to the characters that the RFC allows there, and
+/// All texts come from the server: they are cut, reduced to the characters that the RFC allows there, and
 /// wherever they echo the client's secret it is replaced by `***`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.line())]
@@ -303,6 +354,7 @@ pub struct OAuthError {
     code: Box<str>,
     description: Option<Box<str>>,
     uri: Option<Box<str>>,
+    extra: Map<String, Value>,
 }
 
 impl OAuthError {
@@ -321,10 +373,30 @@ impl OAuthError {
         self.uri.as_deref()
     }
 
+    /// Another member of the response, for instance Entra's `correlation_id`, which its support asks for.
+    pub fn extra(&self, member: &str) -> Option<&Value> {
+        self.extra.get(member)
+    }
+
+    pub(crate) fn extras(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.extra.iter()
+    }
+
     /// The arguments are sanitised already.
     pub(crate) fn new(code: String, description: Option<String>, uri: Option<String>) -> Self {
         let boxed = |text: String| (!text.is_empty()).then(|| text.into_boxed_str());
-        OAuthError { code: code.into(), description: description.and_then(boxed), uri: uri.and_then(boxed) }
+        OAuthError {
+            code: code.into(),
+            description: description.and_then(boxed),
+            uri: uri.and_then(boxed),
+            extra: Map::new(),
+        }
+    }
+
+    /// Sanitised too.
+    pub(crate) fn with_extra(mut self, extra: Map<String, Value>) -> Self {
+        self.extra = extra;
+        self
     }
 
     fn line(&self) -> String {
@@ -392,5 +464,26 @@ mod tests {
         let error = Error::of(ErrorKind::Transport, "outer").because("inner");
         assert_eq!(error.to_string(), "outer");
         assert_eq!(format!("{error:#}"), "outer: inner");
+    }
+
+    #[test]
+    fn an_error_from_memory_says_so_and_is_the_same_error() {
+        // FB10
+        let fresh = Error::of(ErrorKind::Denied, "no").because_of("why").with_retry_after(Duration::from_secs(7));
+        let again = fresh.remembered(Duration::from_millis(2_340));
+        assert_eq!(again.to_string(), "no: why (the error of the last attempt; the next one is made in 2.3 s)");
+        assert_eq!((again.kind(), again.retry_after()), (fresh.kind(), fresh.retry_after()));
+        assert_eq!((again.next_attempt_in(), fresh.next_attempt_in()), (Some(Duration::from_millis(2_340)), None));
+        assert!(again.is_same_as(&fresh) && !again.is_same_as(&Error::of(ErrorKind::Denied, "no")));
+        assert_eq!(again.source().unwrap().to_string(), "why");
+        let twice = again.remembered(Duration::from_secs(1));
+        assert!(twice.to_string().ends_with("no: why (the error of the last attempt; the next one is made in 1.0 s)"));
+    }
+
+    #[test]
+    fn the_debug_form_of_a_chain_is_a_list_of_texts() {
+        let cause = Error::of(ErrorKind::Other, "b").because(std::io::Error::other("c"));
+        let text = format!("{:?}", Error::of(ErrorKind::Tls, "a").because(cause));
+        assert_eq!(text, r#"Error { kind: Tls, message: "a", transient: false, causes: ["b", "c"] }"#);
     }
 }

@@ -1,16 +1,21 @@
-//! The members of a JSON object, in order, duplicates kept (pure).
+//! The members of a JSON object, in order, duplicates kept, each read when it is wanted (pure).
 //!
 //! `serde_json`'s own maps keep the last of two members of a name, which is how one party is made to see another
-//! token than the next. Its errors quote what they find, which may be a token: they are not shown.
+//! token than the next; and they read what nobody wants, which then spoils the rest (a lone surrogate, a number beyond a
+//! float, a member nested 200 deep). Its errors quote what they find, which may be a token: they are not shown.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
-use zeroize::Zeroize;
+use serde_json::value::RawValue;
+use zeroize::{Zeroize, Zeroizing};
 
-/// Wiped when dropped, as far as the members were not taken.
-pub(crate) struct Members(Vec<(String, Value)>);
+/// What is not taken is never read: it stays in the text.
+#[derive(Clone)]
+pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 /// Why a body is no JSON object.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,31 +28,52 @@ pub(crate) enum Flaw {
     NotAnObject,
 }
 
-impl Members {
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, Flaw> {
-        serde_json::from_slice(body).map_err(|e| match e.classify() {
+/// 32: real responses nest 4 deep. What lies deeper is left out.
+const DEPTH: usize = 32;
+
+impl<'a> Members<'a> {
+    /// Those of a complete object.
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Flaw> {
+        serde_json::from_slice(text).map_err(|e| match e.classify() {
             serde_json::error::Category::Data => Flaw::NotAnObject,
             _ => Flaw::NotJson { line: e.line(), column: e.column() },
         })
     }
 
-    /// Takes the member `name` out; an error if it stands there twice.
-    pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<Value>, Twice> {
-        let mut taken = self.0.iter().position(|(n, _)| n == name).map(|at| self.0.remove(at).1);
-        if self.0.iter().any(|(n, _)| n == name) {
-            taken.iter_mut().for_each(wipe);
-            return Err(Twice(name));
-        }
-        Ok(taken)
+    /// Those that can be had, of an object that may be cut or followed by something.
+    pub(crate) fn salvage(text: &'a str) -> Self {
+        let mut members = Vec::new();
+        let _ = InOrder(&mut members).deserialize(&mut serde_json::Deserializer::from_str(text));
+        Members(members)
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value)
+    /// Takes the member `name` out; an error if it stands there twice.
+    pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<Value>, Twice> {
+        let taken = self.0.iter().position(|(n, _)| n == name).map(|at| self.0.remove(at).1);
+        match self.count(name) {
+            0 => Ok(taken.map(read)),
+            _ => Err(Twice(name)),
+        }
+    }
+
+    /// Drops the member `name` unread; an error if it stands there twice.
+    pub(crate) fn skip(&mut self, name: &'static str) -> Result<(), Twice> {
+        let before = self.0.len();
+        self.0.retain(|(n, _)| n != name);
+        if before - self.0.len() > 1 { Err(Twice(name)) } else { Ok(()) }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Value> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, raw)| read(raw))
+    }
+
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.0.iter().filter(|(n, _)| n == name).count()
     }
 
     /// What is left.
-    pub(crate) fn rest(mut self) -> serde_json::Map<String, Value> {
-        std::mem::take(&mut self.0).into_iter().collect()
+    pub(crate) fn rest(self) -> serde_json::Map<String, Value> {
+        self.0.into_iter().map(|(name, raw)| (name, read(raw))).collect()
     }
 }
 
@@ -55,40 +81,139 @@ impl Members {
 #[derive(Debug)]
 pub(crate) struct Twice(pub(crate) &'static str);
 
-impl Drop for Members {
-    fn drop(&mut self) {
-        self.0.iter_mut().for_each(|(_, value)| wipe(value));
-    }
-}
-
 /// Overwrites the strings in `value`.
 pub(crate) fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
-        // Nested at most 128 deep: `serde_json` refuses more.
+        // Nested at most `DEPTH` deep.
         Value::Array(values) => values.iter_mut().for_each(wipe),
         Value::Object(members) => members.values_mut().for_each(wipe),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
+/// A text that may contain a token: borrowed, or wiped when dropped.
+pub(crate) enum Text<'a> {
+    Borrowed(&'a str),
+    Owned(Zeroizing<String>),
+}
+
+impl<'a> Text<'a> {
+    /// UTF-8; what is none is taken for Latin-1, byte by byte.
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            return Text::Borrowed(text);
+        }
+        // Room for the worst case: growing would leave copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(bytes.len().saturating_mul(2)));
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
+        }
+        Text::Owned(text)
+    }
+
+    /// The same, and a byte order mark decides, which is dropped.
+    pub(crate) fn marked(bytes: &'a [u8]) -> Self {
+        let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+            let units = bytes.chunks_exact(2).filter_map(|pair| Some(unit(pair.try_into().ok()?)));
+            let text = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+            Text::Owned(Zeroizing::new(text))
+        };
+        match bytes {
+            [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+            [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+            [0xef, 0xbb, 0xbf, rest @ ..] => Text::of(rest),
+            _ => Text::of(bytes),
+        }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Borrowed(text) => text,
+            Text::Owned(text) => text,
+        }
+    }
+}
+
+fn read(raw: &RawValue) -> Value {
+    read_to(raw, DEPTH)
+}
+
+/// The value, however it is written: half a surrogate becomes U+FFFD, a number beyond a float its text.
+fn read_to(raw: &RawValue, depth: usize) -> Value {
+    let text = raw.get();
+    match text.bytes().next() {
+        Some(b'"') => Lossy::deserialize(&mut serde_json::Deserializer::from_str(text))
+            .map_or(Value::Null, |Lossy(text)| text.into_owned().into()),
+        Some(b'[' | b'{') if depth == 0 => Value::Array(Vec::new()),
+        Some(b'[') => {
+            let values = serde_json::from_str::<Vec<&RawValue>>(text).unwrap_or_default();
+            values.into_iter().map(|raw| read_to(raw, depth - 1)).collect()
+        }
+        Some(b'{') => {
+            let members = Members::salvage(text).0.into_iter();
+            members.map(|(name, raw)| (name, read_to(raw, depth - 1))).collect::<serde_json::Map<_, _>>().into()
+        }
+        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+    }
+}
+
+/// A string in which not every escape has to be a character.
+struct Lossy<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Lossy<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Members;
+        struct Bytes;
+        impl<'de> Visitor<'de> for Bytes {
+            type Value = Lossy<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str("a string")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Members(Vec::new());
-                while let Some(member) = map.next_entry()? {
-                    members.0.push(member);
-                }
-                Ok(members)
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy<'de>, E> {
+                Ok(Lossy(String::from_utf8_lossy(bytes).into_owned().into()))
+            }
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Lossy<'de>, E> {
+                Ok(Lossy(String::from_utf8_lossy(bytes)))
             }
         }
-        deserializer.deserialize_map(InOrder)
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// Keeps what it has read when what follows cannot be read.
+struct InOrder<'m, 'a>(&'m mut Vec<(String, &'a RawValue)>);
+
+impl<'de> DeserializeSeed<'de> for InOrder<'_, 'de> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for InOrder<'_, 'de> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Lossy(name)) = map.next_key()? {
+            let raw: &'de RawValue = map.next_value()?;
+            self.0.push((name.into_owned(), raw));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members = Vec::new();
+        InOrder(&mut members).deserialize(deserializer)?;
+        Ok(Members(members))
     }
 }
 
@@ -116,6 +241,52 @@ mod tests {
     fn a_member_that_stands_there_twice_is_an_error() {
         let mut members = Members::parse(br#"{"a":1,"a":1}"#).ok().unwrap();
         assert!(members.take("a").is_err());
+    }
+
+    #[test]
+    fn a_member_that_nobody_wants_is_not_read() {
+        // FB3
+        for odd in [r#""\ud800""#, "1e400", r#""\udc00\ud800""#, &"[".repeat(300), r#"{"\ud800":{}}"#] {
+            let odd = format!("{odd}{}", "]".repeat(odd.matches('[').count()));
+            let body = format!(r#"{{"x":{odd},"error":"invalid_client","\ud800":0,"y":{odd}}}"#);
+            let mut members = Members::parse(body.as_bytes()).expect(&odd);
+            assert_eq!(members.take("error").unwrap(), Some("invalid_client".into()), "{odd}");
+            assert_eq!(members.rest().len(), 3, "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_is_odd_is_read_as_far_as_it_can_be() {
+        let odd = r#"{"a":"x\ud800y","b":1e400,"c":[{"d":[-1e999]}],"e":"\ud83d\ude00"}"#;
+        let members = Members::parse(odd.as_bytes()).ok().unwrap();
+        let a = members.get("a").unwrap();
+        assert!(a.as_str().unwrap().starts_with("x\u{fffd}") && a.as_str().unwrap().ends_with('y'), "{a}");
+        assert_eq!(members.get("b"), Some("1e400".into()));
+        assert_eq!(members.get("c"), Some(serde_json::json!([{"d": ["-1e999"]}])));
+        assert_eq!(members.get("e"), Some("\u{1f600}".into()));
+    }
+
+    #[test]
+    fn of_an_object_that_is_cut_the_members_before_the_cut_are_salvaged() {
+        for rest in [",", ",\"b\"", ",\"b\":", ",\"b\":[{", "}x", "} {}"] {
+            let text = format!(r#"{{"a":1{rest}"#);
+            assert_eq!(Members::salvage(&text).get("a"), Some(1.into()), "{text}");
+        }
+        assert!(Members::salvage("[]").rest().is_empty());
+    }
+
+    #[test]
+    fn a_text_is_what_its_mark_says_or_utf_8_or_latin_1() {
+        let text = "{\"a\":\"\u{e9}\"}";
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [
+            text.as_bytes(),
+            b"{\"a\":\"\xe9\"}",
+            &[b"\xef\xbb\xbf", text.as_bytes()].concat(),
+            &[b"\xff\xfe".as_slice(), &utf16].concat(),
+        ] {
+            assert_eq!(&*Text::marked(bytes), text);
+        }
     }
 
     #[test]

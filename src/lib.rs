@@ -137,14 +137,15 @@ mod source;
 pub mod testing;
 mod tls_identity;
 mod token;
+mod verdict;
 
 pub use backoff::Backoff;
-#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
-pub use bearer::BearerAuth;
 #[cfg(feature = "tower")]
 pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+pub use bearer::{BearerAuth, BearerAuthBuilder};
 pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
 pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
@@ -177,6 +178,7 @@ pub use source::{SourceFn, TokenSource, source_fn};
 #[cfg(feature = "mtls")]
 pub use tls_identity::ClientCertificate;
 pub use token::{AccessToken, AccessTokenBuilder};
+pub use verdict::InsufficientScope;
 
 /// The code of the README compiles.
 #[cfg(all(doctest, feature = "reqwest-middleware"))]
@@ -209,5 +211,5 @@ const _: () = {
     shared_between_threads::<Box<dyn TokenSource>>();
     shared_between_threads::<TokenFuture<'static>>();
     #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
-    shared_between_threads::<BearerAuth<Box<dyn TokenSource>>>();
+    shared_between_threads::<BearerAuth>();
 };

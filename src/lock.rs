@@ -15,13 +15,7 @@ use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) struct Lock<T>(Mutex<T>);
 
 impl<T> Lock<T> {
-    #[cfg(not(all(test, shuttle)))]
     pub(crate) const fn new(value: T) -> Self {
-        Lock(Mutex::new(value))
-    }
-
-    #[cfg(all(test, shuttle))]
-    pub(crate) fn new(value: T) -> Self {
         Lock(Mutex::new(value))
     }
 

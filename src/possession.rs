@@ -43,6 +43,8 @@ pub(crate) struct Proving<'a> {
     pub(crate) role: Role,
     pub(crate) method: &'a str,
     pub(crate) url: &'a Url,
+    /// The same as it is sent, without query and fragment, where that differs from `url`.
+    pub(crate) sent_as: Option<&'a str>,
     /// The value of the token that goes along with it.
     pub(crate) token: Option<&'a str>,
     pub(crate) now: Moment,

@@ -21,24 +21,92 @@ impl Masks {
     }
 
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
-    /// ASCII without `"` and `\`).
+    /// ASCII without `"` and `\`). Of a longer one both ends are kept: the ids that a support asks for stand at the end.
     pub(crate) fn clean(&self, text: &str, most: usize) -> String {
         // Filtered first: what is dropped may have stood inside an echoed secret. The secrets are filtered alike, since
         // it may be a part of one.
-        let fit = |text: &str| -> String { text.chars().filter(|c| allowed(*c)).collect() };
         let mut shown = fit(text);
         for secret in &self.0 {
             let secret = zeroize::Zeroizing::new(fit(secret.expose_secret()));
-            if !secret.is_empty() {
-                shown = shown.replace(&**secret, MASK);
+            match Guess::of(&secret) {
+                _ if secret.is_empty() || !shown.contains(&**secret) => {}
+                Guess::Hard => shown = shown.replace(&**secret, MASK),
+                Guess::Easy => shown = MASK.to_owned(),
+                Guess::Trivial if stands_alone(&shown, &secret) => shown = MASK.to_owned(),
+                Guess::Trivial => {}
             }
         }
-        shown.chars().take(most).collect()
+        cut(&shown, most)
     }
+
+    /// As [`clean`](Self::clean), with each run of blanks and line breaks as one blank.
+    pub(crate) fn clean_lines(&self, text: &str, most: usize) -> String {
+        self.clean(&text.split_whitespace().collect::<Vec<_>>().join(" "), most)
+    }
+
+    /// Whether one of the secrets is shown by `text`.
+    pub(crate) fn hide(&self, text: &str) -> bool {
+        self.clean(text, usize::MAX) != fit(text)
+    }
+}
+
+/// How a secret is hidden. A mask in the middle of a sentence tells the secret to whoever knows the sentence, unless the secret
+/// is none of its words.
+enum Guess {
+    /// It is replaced where it stands.
+    Hard,
+    /// It may be a word, or a part of one: the whole text is replaced.
+    Easy,
+    /// So short that it stands in any text: the whole text is replaced where it stands alone. Elsewhere a mask would tell what
+    /// the text does not.
+    Trivial,
+}
+
+impl Guess {
+    fn of(secret: &str) -> Self {
+        // 8: the minimum that anybody still demands of a password; 16: longer than the words of error messages.
+        match secret.len() {
+            0..4 => Guess::Trivial,
+            4..8 => Guess::Easy,
+            8..16 if secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => Guess::Easy,
+            _ => Guess::Hard,
+        }
+    }
+}
+
+fn stands_alone(text: &str, word: &str) -> bool {
+    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    text.match_indices(word).any(|(at, _)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|after| after.chars().next());
+        !letter(before) && !letter(after)
+    })
+}
+
+fn fit(text: &str) -> String {
+    text.chars().filter(|c| allowed(*c)).collect()
 }
 
 fn allowed(c: char) -> bool {
     matches!(c, ' '..='~') && c != '"' && c != '\\'
+}
+
+/// At most `most` characters: both ends.
+fn cut(text: &str, most: usize) -> String {
+    const GAP: &str = " .. ";
+    // A shorter tail has no id in it.
+    const SHORTEST: usize = 64;
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    if most < SHORTEST {
+        return text.chars().take(most).collect();
+    }
+    let room = most - GAP.len();
+    let tail = room / 5 * 3;
+    let (head, tail) = (room - tail, text.len() - tail);
+    // ASCII by now, so that neither end is inside a character.
+    format!("{}{GAP}{}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -60,10 +128,38 @@ mod tests {
 
     #[test]
     fn an_echoed_secret_is_masked_even_in_pieces() {
-        let masks = masks(&["hush-hush", "hush"]);
-        assert_eq!(masks.clean("got hush-hush", 256), "got ***");
+        let masks = masks(&["hush-hush-8", "hush-hush"]);
+        assert_eq!(masks.clean("got hush-hush-8", 256), "got ***");
         assert_eq!(masks.clean("got hush-\u{0}hush", 256), "got ***");
         assert_eq!(masks.clean("xxhush-hush", 8), "xx***", "masked before it is cut");
+    }
+
+    #[test]
+    fn a_mask_does_not_tell_a_secret_that_can_be_guessed() {
+        // FB11
+        for (secret, text, shown) in [
+            ("x", "an unexpected error", "an unexpected error"),
+            ("x", "your secret is x.", "***"),
+            ("a", "not a client", "***"),
+            ("12", "error 1234", "error 1234"),
+            ("12", "error 12", "***"),
+            ("client", "Invalid clients", "***"),
+            ("credentials", "Invalid client credentials", "***"),
+            ("client_secret", "client_secret is missing", "***"),
+            ("zq81nd7e", "got zq81nd7e here", "got *** here"),
+        ] {
+            assert_eq!(masks(&[secret]).clean(text, 256), shown, "{secret}");
+        }
+    }
+
+    #[test]
+    fn ids_at_the_end_survive() {
+        // FB4
+        let text = format!("AADSTS7000215: {} Trace ID: 1 Correlation ID: 2 Timestamp: 3", "x".repeat(600));
+        let shown = masks(&[]).clean(&text, 200);
+        assert!(shown.starts_with("AADSTS7000215: x") && shown.ends_with("Trace ID: 1 Correlation ID: 2 Timestamp: 3"));
+        assert_eq!(shown.len(), 200);
+        assert_eq!(masks(&[]).clean(&"x".repeat(100), 10), "xxxxxxxxxx");
     }
 
     proptest! {

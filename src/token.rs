@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::possession::Possession;
+use crate::server_text::Masks;
 use crate::tls_identity::TlsIdentity;
 
 /// A bearer token (RFC 6750) or, where that was asked for, a DPoP token (RFC 9449), with what the authorization server said
@@ -118,6 +119,29 @@ impl AccessToken {
     #[inline(never)]
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
+    }
+
+    /// The value of a header that takes another scheme than `Bearer`, or none (`""`); marked sensitive. A DPoP token keeps its
+    /// scheme, by which the API knows that it is one (RFC 9449 section 7.1).
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn presented_as(&self, scheme: &str) -> HeaderValue {
+        if self.possession().is_some() || scheme == self.scheme() {
+            return self.authorization();
+        }
+        let secret = self.expose_secret().as_bytes();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
+        bytes.extend_from_slice(scheme.as_bytes());
+        bytes.extend_from_slice(if scheme.is_empty() { b"" } else { b" " });
+        bytes.extend_from_slice(secret);
+        // A scheme that was checked and visible ASCII: this cannot fail.
+        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes)));
+        value.map_or_else(
+            |_| self.authorization(),
+            |mut value| {
+                value.set_sensitive(true);
+                value
+            },
+        )
     }
 
     /// The token itself. Keep it out of logs, URLs and errors.
@@ -309,16 +333,24 @@ impl AsRef<[u8]> for Wiped {
 
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of the extra members the names only: the values may be secrets of the application.
-        let extra: Vec<_> = self.0.grant.terms.extra.keys().collect();
+        // Of the extra members the names only: the values may be secrets of the application. A server chose them, and the scope.
+        let masks = Masks::new(vec![self.expose_secret().into()]);
+        let clean = |text: &str| masks.clean(text, LONGEST_SHOWN);
+        let names = self.0.grant.terms.extra.keys();
+        let extra: Vec<_> = names.take(MOST_SHOWN).map(|name| clean(name)).collect();
         f.debug_struct("AccessToken")
             .field("secret", &"[redacted]")
             .field("expires_at", &self.expires_at())
-            .field("scope", &self.scope())
+            .field("scope", &self.scope().map(clean))
             .field("extra", &extra)
             .finish()
     }
 }
+
+/// Of a scope, or the name of a member. Real scopes have up to a few hundred characters.
+const LONGEST_SHOWN: usize = 256;
+/// Of the extra members. Real responses have up to a dozen.
+const MOST_SHOWN: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -355,6 +387,19 @@ mod tests {
         assert!(copy.authorization().is_sensitive());
         assert_ne!(copy.0.authorization.as_bytes().as_ptr(), one.0.authorization.as_bytes().as_ptr());
         assert_ne!(token("abc").unwrap().id(), one.id());
+    }
+
+    #[test]
+    fn the_debug_form_is_bounded_and_clean_whatever_the_server_names() {
+        // FA6
+        let mut builder = AccessToken::builder("the-token-itself").scope("s ".repeat(100_000));
+        for name in ["the-token-itself", "\u{1b}[31m", "\u{202e}x", &"n".repeat(200_000)] {
+            builder = builder.extra(name, 1);
+        }
+        builder = (0..1000).fold(builder, |builder, n| builder.extra(format!("x{n}"), "value"));
+        let text = format!("{:?}", builder.build().unwrap());
+        assert!(text.len() < 2_000 && text.is_ascii(), "{} bytes", text.len());
+        assert!(!text.contains("the-token-itself") && !text.contains("value") && !text.contains("u{"), "{text}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ const BANDS: [&[&str]; 5] = [
         "server_text",
     ],
     // Nouns.
-    &["credential", "future", "observer", "signing", "source", "tls_identity", "token"],
+    &["credential", "future", "observer", "signing", "source", "tls_identity", "token", "verdict"],
     // Wire.
     &["client_auth", "dpop", "exchange", "grant", "metadata"],
     // Decorators: a source around a source.

@@ -34,7 +34,7 @@ async fn no_weather_request_fails_though_a_token_is_revoked_and_the_authorizatio
     // One request was repeated: the fourth.
     let refused: Vec<_> = run.out.lines().filter(|l| l.ends_with("after 401")).collect();
     assert!(matches!(refused[..], [row] if row.contains("Nairobi")), "{run:?}");
-    for origin in ["fetched", "cached", "renewed early"] {
+    for origin in ["fetched", "cached", "refreshed early"] {
         assert!(run.out.contains(origin), "{origin} in {run:?}");
     }
     let last = run.last_line();
@@ -229,7 +229,7 @@ async fn weather(cities: &[&str], env: &[(&str, &str)]) -> Result<Run> {
     // With the features of this test, so that nothing is built anew.
     let features: Vec<_> = [
         ("rustls", cfg!(feature = "rustls")),
-        ("middleware", cfg!(feature = "reqwest-middleware")),
+        ("reqwest-middleware", cfg!(feature = "reqwest-middleware")),
         ("tracing", cfg!(feature = "tracing")),
         ("tower", cfg!(feature = "tower")),
     ]

@@ -24,8 +24,8 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(3);
 /// Early, so that time is left for the outage after it.
 const REVOCATION: Revocation = Revocation { at_request: 4 };
 
-/// The first token after the revocation replaces the revoked one; the second is a renewal. With that one in hand:
-/// more than the attempts of one renewal: a whole renewal fails, and the one after it has to try twice. Fewer than the
+/// The first token after the revocation replaces the revoked one; the second is a refresh. With that one in hand:
+/// more than the attempts of one refresh: a whole refresh fails, and the one after it has to try twice. Fewer than the
 /// attempts of two: whatever the timing, the second one brings a token.
 const OUTAGE: Outage = Outage { after_tokens: 2, refused_requests: 4 };
 
@@ -48,7 +48,7 @@ impl Demonstration {
         let auth = ClientAuth::client_secret_basic(client.id, client.secret);
         let tokens = ClientCredentials::builder(&token_url, auth)
             .scope("weather:read")
-            // Tokens last an hour as a rule, and then the defaults are right. These last 3 s: they are renewed after
+            // Tokens last an hour as a rule, and then the defaults are right. These last 3 s: they are refreshed after
             // one of them, which leaves the other two for an outage, and its waits shrink in proportion.
             .cache(CachePolicy::new().max_age(Duration::from_secs(1)))
             .retry(RetryPolicy::new().backoff(Backoff::new(Duration::from_millis(200), Duration::from_millis(200))))

@@ -2,9 +2,9 @@
 //!
 //! By itself it starts an authorization server and a weather API in this process and talks to them over HTTP. The
 //! tokens last 3 seconds; the API revokes one before its time; and midway the authorization server is down for a
-//! while. No weather request fails: tokens are renewed early, the one in hand stays usable while a renewal fails, and a
+//! while. No weather request fails: tokens are refreshed early, the one in hand stays usable while a refresh fails, and a
 //! request whose token is refused is repeated with another. The column `token` tells where the token of a request came
-//! from: `fetched` (this request waited for it), `cached`, `renewed early` (a new one that no request waited for), or
+//! from: `fetched` (this request waited for it), `cached`, `refreshed early` (a new one that no request waited for), or
 //! `after 401` (the API refused the one before).
 //!
 //! The last line counts what the servers saw, the refused request included. A request has `failed` when it brought no answer about its city; that a
@@ -37,7 +37,7 @@ use weather_client::{Answer, WeatherClient};
 
 const CITIES: [&str; 6] = ["Amsterdam", "Cairo", "Lima", "Nairobi", "Oslo", "Tokyo"];
 
-/// Enough time for a revocation, an outage, and a renewal after it.
+/// Enough time for a revocation, an outage, and a refresh after it.
 const DURATION: Duration = Duration::from_secs(5);
 /// At least so many, however few cities there are.
 const REQUESTS: usize = 24;

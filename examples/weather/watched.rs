@@ -90,7 +90,7 @@ impl fmt::Display for Origin {
         f.pad(match self {
             Origin::Fetched => "fetched",
             Origin::Cached => "cached",
-            Origin::RenewedEarly => "renewed early",
+            Origin::RenewedEarly => "refreshed early",
             Origin::AfterRefusal => "after 401",
         })
     }

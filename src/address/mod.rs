@@ -155,6 +155,14 @@ impl fmt::Display for Quoted<'_> {
         let bare = self.0.split(['?', '#']).next().unwrap_or_default();
         // What stands before the last `@` may be a password, however the rest is written.
         let (before, shown) = bare.rsplit_once('@').map_or(("", bare), |(_, after)| ("..@", after));
+        // What stands where a port belongs and is no number may be a password without its `@`.
+        let authority = authority(shown).unwrap_or(shown.split('/').next().unwrap_or_default());
+        let port = authority.strip_prefix(host_of(authority)).unwrap_or_default();
+        let is_number = port.bytes().all(|c| c == b':' || c.is_ascii_digit());
+        let shown = match is_number {
+            true => shown.to_owned(),
+            false => shown.replacen(port, ":..", 1),
+        };
         let shown: String = shown.chars().take(LONGEST).collect();
         write!(f, "{:?}", format_args!("{before}{shown}").to_string())
     }
@@ -203,6 +211,9 @@ mod tests {
             ("https://${HOST}/token", "placeholder"),
             ("https://*.example.com/token", "placeholder"),
             ("https://[::1/token", "not a URL"),
+            ("https://host:pass/token", "port"),
+            ("https://[::1]pass/token", "port"),
+            ("host:pass/token", "not an absolute URL"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.contains(flaw), "{text:?}: {error}");

@@ -4,26 +4,33 @@ use http::Extensions;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
-use super::reqwest::answer;
-use super::trip::Trip;
-use super::{BearerAuth, Choice};
+use super::BearerAuth;
+use super::reqwest::{answer, look};
+use super::trip::{Trip, Verdict};
 
 #[async_trait::async_trait]
-impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
+impl Middleware for BearerAuth {
     async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        let Some((origin, key)) = self.destination(&request, Some(extensions)).map_err(Error::middleware)? else {
+        let Some((place, source)) = self.destination(&request, Some(extensions)).map_err(Error::middleware)? else {
             return next.run(request, extensions).await;
         };
-        let token = self.source.token_for(&key).await.map_err(Error::middleware)?;
-        let mut trip = Trip::begin(&self.policy, origin, token, &mut request);
+        let policy = self.policy();
+        let token = source.token().await.map_err(Error::middleware)?;
+        let mut trip = Trip::begin(policy, place, source, token, &mut request);
         trip.prove(&mut request).await.map_err(Error::middleware)?;
-        mark(extensions, &trip);
+        self.mark(extensions, &trip);
         let mut response = next.clone().run(request, extensions).await?;
         loop {
-            let verdict = trip.judge(&self.policy, &answer(&response));
-            match trip.again(self, &key, verdict).await {
+            let mut verdict = trip.judge(policy, &answer(&response));
+            let looks_at = trip.looks_at(policy, &answer(&response)).filter(|_| verdict == Verdict::HandBack);
+            if let Some(limit) = looks_at {
+                let (whole, body) = look(response, limit).await?;
+                response = whole;
+                verdict = Trip::<Request>::judge_body(policy, &answer(&response), body.as_deref());
+            }
+            match trip.again(policy, verdict).await {
                 Some(again) => {
-                    mark(extensions, &trip);
+                    self.mark(extensions, &trip);
                     response = next.clone().run(again, extensions).await?;
                 }
                 None => return Ok(response),
@@ -32,15 +39,22 @@ impl<S: Choice<Key: 'static> + 'static> Middleware for BearerAuth<S> {
     }
 }
 
-/// For [`SameCertificate`](super::SameCertificate).
-#[cfg(feature = "mtls")]
-fn mark(extensions: &mut Extensions, trip: &Trip<Request>) {
-    use super::same_certificate::Carried;
-    match trip.token().client_certificate() {
-        Some(_) => extensions.insert(Carried(trip.token().clone())),
-        None => extensions.remove(),
-    };
-}
+impl BearerAuth {
+    /// For [`SameCertificate`](super::SameCertificate).
+    #[cfg(feature = "mtls")]
+    fn mark(&self, extensions: &mut Extensions, trip: &Trip<Request>) {
+        use super::same_certificate::Carried;
+        let token = trip.token();
+        match token.client_certificate() {
+            Some(certificate) => extensions.insert(Carried {
+                certificate,
+                header: self.policy().header().clone(),
+                value: self.policy().value(token),
+            }),
+            None => extensions.remove(),
+        };
+    }
 
-#[cfg(not(feature = "mtls"))]
-fn mark(_: &mut Extensions, _: &Trip<Request>) {}
+    #[cfg(not(feature = "mtls"))]
+    fn mark(&self, _: &mut Extensions, _: &Trip<Request>) {}
+}

@@ -1,35 +1,50 @@
 //! The token on the right request, and what a 401 means.
 
-mod choice;
+#[cfg(feature = "tower")]
+mod body_copy;
+mod builder;
+#[cfg(feature = "tower")]
+mod future;
 #[cfg(feature = "tower")]
 mod layer;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
+mod policy;
+#[cfg(feature = "tower")]
+mod request;
 mod reqwest;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 mod same_certificate;
+#[cfg(feature = "tower")]
+mod service;
+mod tokens;
 mod trip;
-mod verdict;
 
 use std::fmt;
+#[cfg(feature = "pool")]
+use std::hash::Hash;
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, StatusCode};
+use http::Extensions;
 
 use crate::error::Error;
-pub(crate) use choice::Choice;
-#[cfg(feature = "tower")]
-pub use layer::BearerService;
-use origin::Origin;
+#[cfg(feature = "pool")]
+use crate::pool::{Pooled, TokenPool};
+use crate::source::TokenSource;
+pub use builder::BearerAuthBuilder;
+use policy::{Place, Policy};
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use same_certificate::SameCertificate;
-use trip::{Outgoing, Trip};
+#[cfg(feature = "tower")]
+pub use service::BearerService;
+use tokens::Tokens;
+use trip::Outgoing;
 
 /// Puts the token of a source on outgoing requests, for the configured origins only, and recovers once from a
 /// refused token.
 ///
-/// It is a `Middleware` of reqwest-middleware (feature `middleware`) and a `Layer` of tower (feature `tower`). A
+/// It is a `Middleware` of reqwest-middleware (feature `reqwest-middleware`) and a `Layer` of tower (feature `tower`). A
 /// handle: a clone is a reference count.
 ///
 #[cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
@@ -38,179 +53,187 @@ use trip::{Outgoing, Trip};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).scope("invoices:read").build()?;
-/// let bearer = BearerAuth::for_origin("https://api.example.com", tokens.clone())?;
-/// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
-/// let invoices = client.get("https://api.example.com/invoices").send().await?.text().await?;
+/// let server = "https://auth.example.com/oauth2/token";
+/// let tokens = ClientCredentials::builder(server, auth)
+///     .scope("invoices:read")
+///     .build()?;
+/// let bearer = BearerAuth::for_origin("https://api.example.com", tokens)?;
+/// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+///     .with(bearer)
+///     .build();
+/// let response = client.get("https://api.example.com/invoices").send().await?;
 /// # Ok(()) }
 /// ```
 ///
 /// # Where the token goes
 ///
-/// To the configured origins (scheme, host and port), over `https`, to loopback, or to hosts named to
-/// [`dangerously_allow_http`](Self::dangerously_allow_http). A request elsewhere is an error of kind
-/// [`Configuration`](crate::ErrorKind::Configuration) and is not sent, unless [`pass_through`](Self::pass_through)
-/// says otherwise. A request that has an `Authorization` header already is left alone altogether. No token means an
-/// error, never a request without one.
+/// To the configured origins (scheme, host and port) and the subdomains of configured domains, over `https`, to loopback, or to
+/// hosts named to [`dangerously_allow_http`](BearerAuthBuilder::dangerously_allow_http). A request elsewhere is an error of kind
+/// [`Configuration`](crate::ErrorKind::Configuration) and is not sent, unless
+/// [`pass_through`](BearerAuthBuilder::pass_through) says otherwise. A request that has an `Authorization` header already (or
+/// that of [`header`](BearerAuthBuilder::header)) is left alone altogether. No token means an error, never a request without
+/// one.
 ///
-/// Redirects are followed by reqwest, beneath: it removes `Authorization` when the origin changes. A chain that leads away
-/// and back ends in a request without it, whose 401 looks like any other and costs one of the few forced refreshes. A
-/// layer that follows redirects belongs around this one, not beneath it.
-///
-/// A URL with user information (`https://user:password@..`) becomes an `Authorization` header in reqwest, before we see
+/// A URL with user information (`https://user:password@..`) becomes an `Authorization` header in reqwest, before this layer sees
 /// the request: it is then the caller's own.
+///
+/// # Redirects
+///
+/// Redirects are followed by reqwest, beneath: it removes `Authorization` and `Proxy-Authorization` when the host or port
+/// changes, but neither a header of another name nor the proof of a DPoP token. Such a proof is good for the one URL that it
+/// names and useless to another server; whoever does not want it to travel gives the client
+/// `redirect(reqwest::redirect::Policy::none())`, and so does whoever sends the token in a header of another name.
+///
+/// A chain that leads away and back ends in a request without a token, whose 401 looks like any other and costs one of the few
+/// forced refreshes. A layer that follows redirects belongs around this one, not beneath it.
 ///
 /// # What a 401 means
 ///
 /// | the API answers | the token | the request |
 /// |---|---|---|
-/// | 401 without a challenge, or without `error` in it, or `error="invalid_token"` | is rejected | is repeated once, with another token |
+/// | 401 without a challenge for the token's scheme, or with one that names no error, or any error but those below | is rejected | is repeated once, with another token |
+/// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | stays | its answer is handed back |
 /// | 401 with `use_dpop_nonce` and a nonce, to a DPoP token (RFC 9449 section 9) | stays | is repeated once, with the nonce |
-/// | 401 with another `error` (RFC 6750 section 3.1) | stays | its answer is handed back |
 /// | HTTP 200 with `grpc-status: 16` in the headers, to a POST, as every gRPC call is | is rejected | is repeated once, with another token |
+/// | 407, to a token in `Proxy-Authorization` | as a 401 | as a 401 |
 /// | 401 from another origin, after a redirect | stays | its answer is handed back |
-/// | what [`rejected_when`](Self::rejected_when) says | is rejected | is repeated once, with another token |
+/// | what [`rejected_when`](BearerAuthBuilder::rejected_when) or [`rejected_when_body`](BearerAuthBuilder::rejected_when_body) says | is rejected | is repeated once, with another token |
 /// | anything else | stays | its answer is handed back |
 ///
-/// If no other token can be had, or the body cannot be copied, the answer is handed back untouched; so is the answer
+/// Case, quotes and separators of a challenge do not matter. For requests without an integration the same rule is
+/// [`AccessToken::is_rejected_by`](crate::AccessToken::is_rejected_by).
+///
+/// If no other token can be had within
+/// [`replacement_timeout`](BearerAuthBuilder::replacement_timeout), or the body cannot be copied, the answer is handed back
+/// untouched; so is the answer
 /// to the repeated request, except that nonce and token may each be refreshed once. What can be copied: what
 /// [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the types `()`, `Bytes`,
 /// `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body`. The body of a gRPC call is a stream: collect
 /// it before this layer, as the example `tonic` does.
 ///
+/// An API that refuses an upload before it has read it, and closes the connection, may end the request in a connection error
+/// instead of an answer. Nobody has then seen a 401: the token stays, and the error is handed back. HTTP/2, or
+/// `Expect: 100-continue` where the client has it, lets the answer through.
+///
 /// # Cancel safety
 ///
 /// Dropping the future of a request drops the request. A token that is being fetched for it is fetched all the same.
-pub struct BearerAuth<S: 'static> {
-    policy: Arc<Policy>,
-    source: Arc<S>,
+pub struct BearerAuth(Arc<Shared>);
+
+struct Shared {
+    policy: Policy,
+    tokens: Tokens,
 }
 
-/// What the user decided.
-#[derive(Clone)]
-struct Policy {
-    origins: Vec<Origin>,
-    plain_hosts: Vec<String>,
-    pass_through: bool,
-    rejected_when: Option<Arc<Predicate>>,
-    repeat: bool,
-    /// `fn(&B) -> Option<B>` for different `B`.
-    #[cfg(feature = "tower")]
-    copies: Vec<Arc<dyn std::any::Any + Send + Sync>>,
-}
-
-impl Policy {
-    fn new(origins: Vec<Origin>) -> Self {
-        Policy {
-            origins,
-            plain_hosts: Vec::new(),
-            pass_through: false,
-            rejected_when: None,
-            repeat: true,
-            #[cfg(feature = "tower")]
-            copies: Vec::new(),
-        }
-    }
-}
-
-type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
-
-impl<S: Choice + 'static> BearerAuth<S> {
-    /// The tokens of `source` are for `origin`: `https://host` or `https://host:port`.
-    ///
-    /// `source` is a [`TokenSource`](crate::TokenSource), or, where requests are on behalf of different tenants, what
-    /// `TokenPool::by_extension` of the feature `pool` returns.
+impl BearerAuth {
+    /// The tokens of `tokens` are for `origin`: `https://host` or `https://host:port`. Of a base URL with a path, its origin
+    /// counts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is not one.
-    pub fn for_origin(origin: &str, source: S) -> Result<Self, Error> {
-        let policy = Policy::new(vec![Origin::parse(origin)?]);
-        Ok(BearerAuth { policy: Arc::new(policy), source: Arc::new(source) })
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is no URL of `https`, or of `http` to loopback.
+    /// It is judged as it is written; nothing is repaired.
+    pub fn for_origin(origin: impl Into<String>, tokens: impl TokenSource + 'static) -> Result<Self, Error> {
+        BearerAuth::builder(tokens).origin(origin).build()
     }
 
-    /// They are for this origin too.
+    /// Begins one with more than an origin.
+    pub fn builder(tokens: impl TokenSource + 'static) -> BearerAuthBuilder {
+        BearerAuthBuilder::new(Tokens::One(Arc::new(tokens)))
+    }
+
+    /// The tokens of a pool: each request names its key, by an extension of the type `K`.
+    ///
+    /// A request that names none is an error of kind [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), and is not
+    /// sent. A 401 rejects the token of that very key.
+    ///
+    #[cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
+    #[cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
+    /// use client_credentials::{
+    ///     BearerAuth, ClientAuth, ClientCredentials, Credential, TokenPool,
+    /// };
+    /// use std::sync::Arc;
+    ///
+    /// #[derive(Clone, PartialEq, Eq, Hash)]
+    /// struct Tenant(Arc<str>);
+    ///
+    /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = TokenPool::new(|Tenant(name): &Tenant| {
+    ///     let secret = Credential::file(format!("/run/secrets/{name}"));
+    ///     let auth = ClientAuth::client_secret_basic(&**name, secret);
+    ///     let server = "https://auth.example.com/oauth2/token";
+    ///     ClientCredentials::builder(server, auth).build()
+    /// });
+    /// let bearer = BearerAuth::for_pool("https://api.example.com", &pool)?;
+    /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
+    ///     .with(bearer)
+    ///     .build();
+    /// let request = client
+    ///     .get("https://api.example.com/invoices")
+    ///     .with_extension(Tenant("red".into()));
+    /// let invoices = request.send().await?.text().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// With tower the extension is one of the `http::Request`: `request.extensions_mut().insert(Tenant("red".into()))`. A
+    /// `reqwest::Request` beneath a tower layer has no extensions.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is not one.
-    pub fn and_origin(mut self, origin: &str) -> Result<Self, Error> {
-        let origin = Origin::parse(origin)?;
-        Arc::make_mut(&mut self.policy).origins.push(origin);
-        Ok(self)
+    /// As [`for_origin`](Self::for_origin).
+    #[cfg(feature = "pool")]
+    pub fn for_pool<K, S>(origin: impl Into<String>, pool: &TokenPool<K, S>) -> Result<Self, Error>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        S: Pooled + 'static,
+    {
+        BearerAuth::builder_for_pool(pool).origin(origin).build()
     }
 
-    /// Sends requests to other origins without a token, instead of refusing them: for a client that talks to more
-    /// than this API, or that has a [`BearerAuth`] for each of several.
-    pub fn pass_through(mut self) -> Self {
-        Arc::make_mut(&mut self.policy).pass_through = true;
-        self
+    /// Begins one as [`for_pool`](Self::for_pool) with more than an origin.
+    #[cfg(feature = "pool")]
+    pub fn builder_for_pool<K, S>(pool: &TokenPool<K, S>) -> BearerAuthBuilder
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+        S: Pooled + 'static,
+    {
+        BearerAuthBuilder::new(Tokens::ByKey(Arc::new(pool.clone())))
     }
 
-    /// What else says that the token was refused, beside a 401: some APIs answer 403 or 419 for an expired one.
-    ///
-    /// ```
-    /// # use client_credentials::{AccessToken, BearerAuth};
-    /// # let tokens = AccessToken::builder("abc").build()?;
-    /// let bearer = BearerAuth::for_origin("https://api.example.com", tokens)?
-    ///     .rejected_when(|status, _headers| status.as_u16() == 419);
-    /// # Ok::<(), client_credentials::Error>(())
-    /// ```
-    pub fn rejected_when(mut self, predicate: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
-        Arc::make_mut(&mut self.policy).rejected_when = Some(Arc::new(predicate));
-        self
+    fn assemble(policy: Policy, tokens: Tokens) -> Self {
+        BearerAuth(Arc::new(Shared { policy, tokens }))
     }
 
-    /// How to copy a body of type `B` before it is sent (tower), so that its request can be repeated. May be called
-    /// for several types.
-    #[cfg(feature = "tower")]
-    pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
-        Arc::make_mut(&mut self.policy).copies.push(Arc::new(copy));
-        self
+    #[inline]
+    fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
-    /// Never repeats a request, and keeps no copy. A refused token is still replaced for the requests that follow.
-    pub fn no_repeat(mut self) -> Self {
-        Arc::make_mut(&mut self.policy).repeat = false;
-        self
-    }
-
-    /// Accepts plain `http` for this host: a name in a compose file, a service mesh that encrypts underneath.
-    ///
-    /// The tokens are readable to everybody on the way.
-    pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.policy).plain_hosts.push(host.into());
-        self
-    }
-}
-
-impl<S: Choice> BearerAuth<S> {
-    /// To which of the configured origins `request` goes, with the token of which key; otherwise as
-    /// [`Trip::destination`].
-    fn destination<Q: Outgoing>(
-        &self,
-        request: &Q,
-        extensions: Option<&Extensions>,
-    ) -> Result<Option<(usize, S::Key)>, Error> {
-        match Trip::destination(&self.policy, request)? {
-            Some(origin) => Ok(Some((origin, self.source.key(extensions)?))),
+    /// Where `request` goes with a token of ours, and of which source; `None`: it is sent without one. An error means that it
+    /// must not be sent.
+    #[inline]
+    fn destination<Q: Outgoing>(&self, request: &Q, extensions: Option<&Extensions>) -> Destination {
+        match self.0.policy.admits(request.headers(), request.target())? {
+            Some(place) => Ok(Some((place, self.0.tokens.of(extensions)?))),
             None => Ok(None),
         }
     }
 }
 
-impl<S> Clone for BearerAuth<S> {
+type Destination = Result<Option<(Place, Arc<dyn TokenSource>)>, Error>;
+
+impl Clone for BearerAuth {
     fn clone(&self) -> Self {
-        BearerAuth { policy: Arc::clone(&self.policy), source: Arc::clone(&self.source) }
+        BearerAuth(Arc::clone(&self.0))
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for BearerAuth<S> {
+impl fmt::Debug for BearerAuth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuth")
-            .field("origins", &self.policy.origins)
-            .field("pass_through", &self.policy.pass_through)
-            .field("source", &self.source)
+            .field("origins", &self.0.policy.origins)
+            .field("pass_through", &self.0.policy.pass_through)
+            .field("source", &self.0.tokens)
             .finish_non_exhaustive()
     }
 }

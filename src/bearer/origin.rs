@@ -1,23 +1,21 @@
-//! Which requests the token may go on (pure).
+//! Which servers the token is for (pure).
 
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
-use super::Policy;
-use crate::address::is_loopback_host;
-use crate::error::{Error, ErrorKind};
+use crate::address;
 
-/// Scheme, host and port (RFC 6454 section 4); the host as the `url` crate writes it, an IPv6 address in brackets.
+/// What the user named: an origin, or the subdomains of a domain.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
+    /// As the `url` crate writes it, an IPv6 address in brackets; of a domain with a dot before it.
     host: String,
     port: u16,
     /// Host, and port if it is not that of the scheme: what the authority of almost every request is, to the letter.
     authority: String,
-    is_https: bool,
-    is_loopback: bool,
+    is_domain: bool,
 }
 
 /// Where a request goes, borrowed from it.
@@ -30,44 +28,80 @@ pub(super) enum Target<'a> {
 }
 
 impl Origin {
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        let fault = |flaw: &str| {
-            let text = format!("the origin of the API {flaw}: give https://host or https://host:port");
-            Err(Error::of(ErrorKind::Configuration, text))
-        };
-        let Ok(url) = Url::parse(text) else {
-            return fault("is not a URL");
-        };
-        let known = matches!(url.scheme(), "https" | "http");
-        let (Some(host), Some(port), true) = (url.host_str(), url.port_or_known_default(), known) else {
-            return fault("is not an address of https");
-        };
-        if !url.username().is_empty() || url.password().is_some() {
-            return fault("has user information");
+    /// Scheme, host and port (RFC 6454 section 4) of `text`, a base URL. The error says what is wrong with it.
+    pub(super) fn parse(text: &str, plain_hosts: &[String]) -> Result<Self, String> {
+        if let Some((_, domain)) = text.split_once("://*.") {
+            let domain = domain.split(['/', '?', '#']).next().unwrap_or_default();
+            return Err(format!(
+                "{text:?} has a wildcard, which matches no host: for the subdomains of a domain say .domain({domain:?})"
+            ));
         }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return fault("has a path, which an origin has not");
+        let url = address::secure(text, plain_hosts)?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(format!("{} has a query or a fragment: give https://host", address::Shown(&url)));
         }
-        Ok(Origin {
-            scheme: url.scheme().to_owned(),
-            host: host.to_owned(),
-            port,
-            authority: url.authority().to_owned(),
-            is_https: url.scheme() == "https",
-            is_loopback: is_loopback_host(host),
-        })
+        Ok(Origin::of(&url, url.host_str().unwrap_or_default().to_owned(), url.authority().to_owned(), false))
     }
 
+    /// The subdomains of `text`, over `https`, at port 443 or at that which stands behind it.
+    pub(super) fn domain(text: &str) -> Result<Self, String> {
+        let fault = |flaw: &str| Err(format!("{text:?} {flaw}: give a domain such as \"blob.example.com\""));
+        if text.contains(['/', '@', '?', '#', '\\', '*', '[']) || text.starts_with('.') || text.ends_with('.') {
+            return fault("is more than the name of a domain, whose subdomains are meant anyway");
+        }
+        let Ok(url) = address::parse(&format!("https://{text}")) else {
+            return fault("is not the name of a domain, with or without a port");
+        };
+        let Some(Host::Domain(domain)) = url.host() else {
+            return fault("is an address, which has no subdomains");
+        };
+        if !domain.contains('.') {
+            return fault("is a single label, which has the domains of everybody below it");
+        }
+        let authority = url.authority().to_owned();
+        Ok(Origin::of(&url, format!(".{domain}"), authority, true))
+    }
+
+    fn of(url: &Url, host: String, authority: String, is_domain: bool) -> Self {
+        let port = url.port_or_known_default().unwrap_or_default();
+        Origin { scheme: url.scheme().to_owned(), host, port, authority, is_domain }
+    }
+
+    pub(super) fn is_domain(&self) -> bool {
+        self.is_domain
+    }
+
+    #[inline]
     pub(super) fn contains(&self, target: Target<'_>) -> bool {
         #[cfg(feature = "tower")]
         if let Target::Uri(scheme, authority) = target {
-            if authority.as_str() == self.authority {
+            if authority.as_str() == self.authority && !self.is_domain {
                 return scheme.as_str() == self.scheme;
             }
         }
         self.scheme == target.scheme()
-            && self.host.eq_ignore_ascii_case(target.host())
+            && self.has_host(target.host())
             && Some(self.port) == target.port().or_else(|| target.default_port())
+    }
+
+    /// Whether it has this host, whatever scheme and port.
+    pub(super) fn has_host(&self, host: &str) -> bool {
+        if !self.is_domain {
+            return self.host.eq_ignore_ascii_case(host);
+        }
+        // At the boundary of a label, since the domain begins with the dot.
+        let Some((below, end)) = host.len().checked_sub(self.host.len()).and_then(|at| host.split_at_checked(at))
+        else {
+            return false;
+        };
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+        };
+        end.eq_ignore_ascii_case(&self.host) && below.split('.').all(is_label)
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == "https"
     }
 }
 
@@ -82,7 +116,7 @@ impl<'a> Target<'a> {
     }
 
     /// In lower case: both crates see to that.
-    fn scheme(self) -> &'a str {
+    pub(super) fn scheme(self) -> &'a str {
         match self {
             Target::Url(url) => url.scheme(),
             #[cfg(feature = "tower")]
@@ -90,7 +124,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn host(self) -> &'a str {
+    pub(super) fn host(self) -> &'a str {
         match self {
             Target::Url(url) => url.host_str().unwrap_or_default(),
             #[cfg(feature = "tower")]
@@ -115,52 +149,6 @@ impl<'a> Target<'a> {
     }
 }
 
-impl Policy {
-    /// As which of the configured origins `target` gets the token; `None`: it gets none. An error if the request must
-    /// not be sent at all.
-    pub(super) fn admits(&self, target: Option<Target<'_>>) -> Result<Option<usize>, Error> {
-        let Some(target) = target else {
-            return Err(refused(
-                "the request has no scheme and host, so that nobody can tell whether it may carry the token; \
-                 give an absolute URI (tonic: Client::with_origin)",
-            ));
-        };
-        let found = self.origins.iter().enumerate().find(|(_, origin)| origin.contains(target));
-        let Some((number, origin)) = found else {
-            if self.pass_through {
-                return Ok(None);
-            }
-            let secure = |origin: &&Origin| origin.is_https && origin.host.eq_ignore_ascii_case(target.host());
-            if let (Some(origin), "http") = (self.origins.iter().find(secure), target.scheme()) {
-                return Err(refused(format!("a request to {target} is not for {origin:?}: use https")));
-            }
-            let origins: Vec<_> = self.origins.iter().map(|origin| format!("{origin:?}")).collect();
-            return Err(refused(format!(
-                "a request to {target} is not for {}, where alone these tokens may go; add .and_origin(..), or \
-                 .pass_through() to send such requests without a token",
-                origins.join(" or ")
-            )));
-        };
-        let named = || self.plain_hosts.iter().any(|host| host.eq_ignore_ascii_case(target.host()));
-        if origin.is_https || origin.is_loopback || named() {
-            return Ok(Some(number));
-        }
-        Err(refused(format!(
-            "a request to {target} would send the token unencrypted: use https, or say dangerously_allow_http({:?})",
-            target.host()
-        )))
-    }
-
-    /// Whether an answer from `from` is one of the configured origin of that number.
-    pub(super) fn is_from(&self, from: Target<'_>, origin: usize) -> bool {
-        self.origins.get(origin).is_some_and(|origin| origin.contains(from))
-    }
-}
-
-fn refused(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::of(ErrorKind::Configuration, text)
-}
-
 impl fmt::Display for Target<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme(), self.host())?;
@@ -170,7 +158,7 @@ impl fmt::Display for Target<'_> {
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.authority)
+        write!(f, "{}://{}{}", self.scheme, if self.is_domain { "*." } else { "" }, self.authority)
     }
 }
 
@@ -180,84 +168,132 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_refused() {
-        for text in [
-            "api.example.com",
-            "",
-            "https://",
-            "ftp://api.example.com",
-            "https://api.example.com/v1",
-            "https://api.example.com?x=1",
-            "https://api.example.com#x",
-            "https://user@api.example.com",
-            "mailto:a@b",
+        // FA2, FD3
+        for (text, flaw) in [
+            ("api.example.com", "not an absolute URL"),
+            ("", "is empty"),
+            ("https://", "no host"),
+            ("https:///api", "no host"),
+            ("https:host", "not an absolute URL"),
+            (" https://api.example.com", "blank"),
+            ("https://api.example.com\t", "blank"),
+            ("https:\\\\api.example.com", "backslash"),
+            ("https://api.example.com:0", "port"),
+            ("https://api%2eexample.com", "percent"),
+            ("ftp://api.example.com", "https://"),
+            ("https://api.example.com?x=1", "query"),
+            ("https://api.example.com/v1?x=1", "query"),
+            ("https://api.example.com#x", "fragment"),
+            ("https://user@api.example.com", "user information"),
+            ("mailto:a@b", "not an absolute URL"),
+            ("https://*.blob.example.com", ".domain(\"blob.example.com\")"),
+            ("https://*.blob.example.com/v1", ".domain(\"blob.example.com\")"),
+            ("https://a*.example.com", "placeholder"),
+            ("https://{tenant}.blob.example.com", "placeholder"),
+            ("http://keycloak:8080", "dangerously_allow_http(\"keycloak\")"),
         ] {
-            assert_eq!(Origin::parse(text).err().map(|e| e.kind()), Some(ErrorKind::Configuration), "{text}");
+            let error = Origin::parse(text, &[]).expect_err(text);
+            assert!(error.contains(flaw), "{text}: {error}");
         }
-    }
-
-    /// As which of two origins the token goes to `url`, or a part of the reason why not even the request does.
-    fn admitted(policy: &Policy, url: &str) -> Result<Option<usize>, String> {
-        let url = Url::parse(url).unwrap();
-        policy.admits(Target::of_url(&url)).map_err(|e| e.to_string())
+        assert!(Origin::parse("http://keycloak:8080", &["KeyCloak".to_owned()]).is_ok());
     }
 
     #[test]
-    fn a_token_goes_to_its_origins_and_over_plain_http_where_that_was_said_to_be_fine() {
-        let origins = ["https://api.example.com", "http://keycloak:8080", "http://localhost"];
-        let mut policy = Policy::new(origins.map(|one| Origin::parse(one).unwrap()).to_vec());
-        for (url, number) in [
-            ("https://api.example.com/a", 0),
-            ("https://api.example.com:443", 0),
-            ("http://localhost/a", 2),
-            ("http://localhost:80/a", 2),
+    fn what_is_no_domain_is_refused() {
+        // FD3
+        for text in [
+            "",
+            ".",
+            "com",
+            "localhost",
+            "localhost:8443",
+            "https://blob.example.com",
+            "*.blob.example.com",
+            ".blob.example.com",
+            "blob.example.com.",
+            "blob..example.com",
+            "blob.example.com/a",
+            "a@blob.example.com",
+            "blob.example.com:0",
+            "blob.example.com:",
+            "127.0.0.1",
+            "127.1",
+            "[::1]",
+            "blob example.com",
+            "blob.example.com\n",
+            "blob.example.com?x",
+            "{tenant}.example.com",
+            "blob%2eexample.com",
         ] {
-            assert_eq!(admitted(&policy, url), Ok(Some(number)), "{url}");
+            assert!(Origin::domain(text).is_err(), "{text:?}");
         }
-        for (url, reason) in [
-            ("http://keycloak:8080/a", "dangerously_allow_http(\"keycloak\")"),
-            ("http://api.example.com/a", "use https"),
-            ("http://other.example/a", ".pass_through()"),
-            ("https://keycloak:8080/a", ".pass_through()"),
-            ("https://api.example.com:8443/a", ".pass_through()"),
-            ("mailto:a@b", "absolute URI"),
-        ] {
-            let text = admitted(&policy, url).unwrap_err();
-            assert!(text.contains(reason), "{url}: {text}");
-        }
-        policy.plain_hosts.push("KeyCloak".to_owned());
-        assert_eq!(admitted(&policy, "http://keycloak:8080/a"), Ok(Some(1)));
-        policy.pass_through = true;
-        assert_eq!(admitted(&policy, "http://other.example/a"), Ok(None));
-        assert!(admitted(&policy, "mailto:a@b").is_err());
-        let own = Url::parse("https://api.example.com/").unwrap();
-        let is_from = |origin| policy.is_from(Target::of_url(&own).unwrap(), origin);
-        assert!(is_from(0) && !is_from(1) && !is_from(3));
     }
 
-    #[cfg(feature = "tower")]
+    fn contains(origin: &Origin, url: &str) -> bool {
+        let by_url = Url::parse(url).ok().is_some_and(|url| origin.contains(Target::of_url(&url).unwrap()));
+        #[cfg(feature = "tower")]
+        if let Ok(uri) = url.parse::<http::Uri>() {
+            assert_eq!(origin.contains(Target::of_uri(&uri).unwrap()), by_url, "{origin:?} {url}");
+        }
+        by_url
+    }
+
+    #[test]
+    fn a_domain_is_what_is_below_it_over_https() {
+        // FD3
+        let domain = Origin::domain("Blob.Example.com").unwrap();
+        assert_eq!(format!("{domain:?}"), "https://*.blob.example.com");
+        for (url, expected) in [
+            ("https://red.blob.example.com/a", true),
+            ("https://RED.BLOB.example.com:443/", true),
+            ("https://a.b.blob.example.com/", true),
+            ("https://xn--bcher-kva.blob.example.com/", true),
+            ("https://blob.example.com/", false),
+            ("https://redblob.example.com/", false),
+            ("https://red.blob.example.com./", false),
+            ("https://red.blob.example.com.evil.example/", false),
+            ("https://red.blob.example.com@evil.example/", false),
+            ("https://red.blob.example.com:8443/", false),
+            ("http://red.blob.example.com/", false),
+            ("https://evil.example/red.blob.example.com", false),
+            ("https://example.com/", false),
+            ("https://com/", false),
+        ] {
+            assert_eq!(contains(&domain, url), expected, "{url}");
+        }
+        let ported = Origin::domain("blob.example.com:8443").unwrap();
+        assert!(contains(&ported, "https://red.blob.example.com:8443/"));
+        assert!(!contains(&ported, "https://red.blob.example.com/"));
+        let idn = Origin::domain("b\u{fc}cher.example").unwrap();
+        assert!(contains(&idn, "https://a.xn--bcher-kva.example/"));
+        #[cfg(feature = "tower")]
+        {
+            let uri: http::Uri = "https://a!b.blob.example.com/".parse().unwrap();
+            assert!(!domain.contains(Target::of_uri(&uri).unwrap()), "no label");
+        }
+    }
+
     #[test]
     fn an_origin_is_scheme_host_and_port() {
-        let contains = |origin: &str, uri: &str| {
-            let uri: http::Uri = uri.parse().unwrap();
-            Origin::parse(origin).unwrap().contains(Target::of_uri(&uri).unwrap())
-        };
         for (origin, uri, expected) in [
             ("https://api.example.com", "https://api.example.com/a?b", true),
+            ("https://api.example.com/v1/", "https://api.example.com/v2", true),
             ("https://api.example.com", "https://api.example.com:443/", true),
             ("https://api.example.com:443", "https://API.example.COM/", true),
             ("https://api.example.com", "https://user@api.example.com/", true),
             ("https://api.example.com:8443", "https://api.example.com:8443/", true),
             ("http://127.0.0.1:80", "http://127.0.0.1/", true),
             ("https://[::1]:8443", "https://[::1]:8443/", true),
-            ("https://bücher.example", "https://xn--bcher-kva.example/", true),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example/", true),
             ("https://api.example.com", "http://api.example.com/", false),
             ("https://api.example.com", "https://api.example.com:8443/", false),
             ("https://api.example.com", "https://api.example.com.evil.example/", false),
             ("https://api.example.com", "https://evil.example/api.example.com", false),
             ("https://api.example.com", "https://api.example.com@evil.example/", false),
             ("https://api.example.com", "https://api.example.com./", false),
+            ("https://api.example.com", "https://a.api.example.com/", false),
         ] {
-            assert_eq!(contains(origin, uri), expected, "{origin} {uri}");
+            assert_eq!(contains(&Origin::parse(origin, &[]).unwrap(), uri), expected, "{origin} {uri}");
         }
     }
 }

@@ -1,10 +1,17 @@
 //! Requests and responses of reqwest.
 
-use http::HeaderMap;
-use reqwest::{Request, Response};
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use super::Policy;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use reqwest::{Body, Request, Response, ResponseBuilderExt};
+use url::Url;
+
 use super::origin::Target;
+use super::policy::Policy;
 use super::trip::{Answer, Outgoing};
 
 impl Outgoing for Request {
@@ -27,11 +34,84 @@ impl Outgoing for Request {
     fn method(&self) -> &http::Method {
         self.method()
     }
-    fn url(&self) -> Option<std::borrow::Cow<'_, url::Url>> {
-        Some(std::borrow::Cow::Borrowed(self.url()))
+    fn url(&self) -> Option<Cow<'_, Url>> {
+        Some(Cow::Borrowed(self.url()))
+    }
+    fn sent_as(&self, _: &Url) -> Option<String> {
+        None
     }
 }
 
 pub(super) fn answer(response: &Response) -> Answer<'_> {
     Answer { status: response.status(), headers: response.headers(), from: Target::of_url(response.url()) }
+}
+
+/// The body, if it ends within `limit` bytes, and the response as if nobody had looked at it.
+pub(super) async fn look(mut response: Response, limit: usize) -> reqwest::Result<(Response, Option<Bytes>)> {
+    let mut start = BytesMut::new();
+    let mut ended = false;
+    while !ended && start.len() <= limit {
+        match response.chunk().await? {
+            Some(chunk) => start.extend_from_slice(&chunk),
+            None => ended = true,
+        }
+    }
+    let start = start.freeze();
+    let url = response.url().clone();
+    let (mut parts, rest) = http::Response::<Body>::from(response).into_parts();
+    if let Ok(named) = http::Response::builder().url(url).body(()) {
+        parts.extensions.extend(named.into_parts().0.extensions);
+    }
+    let body = match ended {
+        true => Body::from(start.clone()),
+        false => Body::wrap(Rejoined { start: Some(start.clone()), rest }),
+    };
+    let seen = (ended && start.len() <= limit).then_some(start);
+    Ok((Response::from(http::Response::from_parts(parts, body)), seen))
+}
+
+/// A body whose start was read already.
+struct Rejoined {
+    start: Option<Bytes>,
+    rest: Body,
+}
+
+impl http_body::Body for Rejoined {
+    type Data = Bytes;
+    type Error = reqwest::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<reqwest::Result<Frame<Bytes>>>> {
+        match self.start.take() {
+            Some(start) => Poll::Ready(Some(Ok(Frame::data(start)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.start.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_response_that_was_looked_at_is_as_if_it_was_not() {
+        // FD4
+        for (limit, seen) in [(0, None), (3, None), (4, Some(&b"body"[..])), (1000, Some(b"body"))] {
+            let url: Url = "https://api.example.com/a".parse().unwrap();
+            let response = http::Response::builder().status(299).header("x-a", "b").url(url.clone());
+            let response = Response::from(response.body(Body::from("body")).unwrap());
+            let (response, body) = look(response, limit).await.unwrap();
+            assert_eq!(body.as_deref(), seen, "{limit}");
+            assert_eq!((response.status().as_u16(), response.url()), (299, &url));
+            assert_eq!(response.headers()["x-a"], "b");
+            assert_eq!(response.text().await.unwrap(), "body", "{limit}");
+        }
+    }
 }

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use http::Extensions;
-use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
@@ -12,7 +11,6 @@ use crate::contained::{Panicked, contained};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
 use crate::tls_identity::ClientCertificate;
-use crate::token::AccessToken;
 
 /// Sends each request over a connection that shows the certificate which its token is bound to.
 ///
@@ -48,9 +46,13 @@ pub struct SameCertificate {
     clients: Lock<Bounded<ClientCertificate, Client, MOST>>,
 }
 
-/// In the extensions of a request: the token that [`BearerAuth`](crate::BearerAuth) has put on it.
+/// In the extensions of a request: what the token is bound to that [`BearerAuth`](crate::BearerAuth) has put on it, and where.
 #[derive(Clone)]
-pub(super) struct Carried(pub(super) AccessToken);
+pub(super) struct Carried {
+    pub(super) certificate: ClientCertificate,
+    pub(super) header: HeaderName,
+    pub(super) value: HeaderValue,
+}
 
 /// 64: as many certificates as are in use at once, in rotations and with a good many tenants; a client takes about 100 KiB.
 const MOST: usize = 64;
@@ -79,11 +81,9 @@ impl SameCertificate {
 #[async_trait::async_trait]
 impl Middleware for SameCertificate {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        let carried = extensions.get().and_then(|Carried(token)| {
-            // Extensions may be older than the request: those of a redirect, or of another request of the user's.
-            let is_on = request.headers().get(AUTHORIZATION) == Some(&token.authorization());
-            token.client_certificate().filter(|_| is_on)
-        });
+        // Extensions may be older than the request: those of a redirect, or of another request of the user's.
+        let is_on = |carried: &&Carried| request.headers().get(&carried.header) == Some(&carried.value);
+        let carried = extensions.get().filter(is_on).map(|carried| carried.certificate.clone());
         match carried {
             Some(certificate) => {
                 let client = self.client(&certificate).map_err(reqwest_middleware::Error::middleware)?;

@@ -1,16 +1,19 @@
-//! One request on its way: the policy that all adapters share, without I/O of its own.
+//! One request on its way: what all integrations share, whatever their HTTP stack.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use super::origin::Target;
-use super::{BearerAuth, Choice, Policy};
+use super::policy::{Place, Policy};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
+use crate::runtime::Runtime;
+use crate::source::TokenSource;
 use crate::token::AccessToken;
 
 /// A request of one of the HTTP stacks.
@@ -25,6 +28,8 @@ pub(super) trait Outgoing: Sized {
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
     fn url(&self) -> Option<Cow<'_, Url>>;
+    /// The same as it is sent, without query and fragment, where that may differ.
+    fn sent_as(&self, url: &Url) -> Option<String>;
 }
 
 /// What matters of a response.
@@ -47,11 +52,11 @@ pub(super) enum Verdict {
 
 /// What is to be remembered of a request with our token until its answer comes.
 pub(super) struct Trip<Q: Outgoing> {
+    source: Arc<dyn TokenSource>,
     token: AccessToken,
     /// The request without the headers of ours; `None`: it cannot be repeated.
     kept: Option<Q::Kept>,
-    /// Where it goes: the number of the configured origin.
-    origin: usize,
+    place: Place,
     /// The token is another one than at the beginning: a second refusal is handed back.
     replaced: bool,
     /// Every gRPC call is one ("gRPC over HTTP2", Requests): what is no POST is not asked for a `grpc-status`.
@@ -62,39 +67,34 @@ pub(super) struct Trip<Q: Outgoing> {
 /// What is to be remembered of a proof.
 struct Proved {
     url: Url,
+    sent_as: Option<String>,
     /// The nonce that the next proof has to have.
     demanded: Option<String>,
     /// The request was repeated with a nonce: another wish for one is handed back.
     repeated: bool,
 }
 
-impl Proved {
-    fn at(url: &Url) -> Box<Self> {
-        Box::new(Proved { url: url.clone(), demanded: None, repeated: false })
-    }
-}
-
 impl<Q: Outgoing> Trip<Q> {
-    /// To which of the configured origins `request` goes; `None`: it is sent without a token of ours, and whatever the
-    /// answer, that is none of our business. An error means that it must not be sent.
-    pub(super) fn destination(policy: &Policy, request: &Q) -> Result<Option<usize>, Error> {
-        // The caller's own header is never touched, and its answer never judged.
-        if request.headers().contains_key(AUTHORIZATION) {
-            return Ok(None);
-        }
-        policy.admits(request.target())
-    }
-
-    /// Puts `token` on `request`. A token that is bound to a key needs [`prove`](Self::prove) besides.
+    /// Puts `token`, which is of `source`, on `request`. If it is bound to a key it needs [`prove`](Self::prove) besides.
     #[inline]
-    pub(super) fn begin(policy: &Policy, origin: usize, token: AccessToken, request: &mut Q) -> Self {
+    pub(super) fn begin(
+        policy: &Policy,
+        place: Place,
+        source: Arc<dyn TokenSource>,
+        token: AccessToken,
+        request: &mut Q,
+    ) -> Self {
         let kept = if policy.repeat { request.keep(policy) } else { None };
-        request.headers_mut().insert(AUTHORIZATION, token.authorization());
-        Trip { token, kept, origin, replaced: false, is_post: request.method() == Method::POST, proved: None }
+        request.headers_mut().insert(policy.header(), policy.value(&token));
+        let is_post = request.method() == Method::POST;
+        Trip { source, token, kept, place, replaced: false, is_post, proved: None }
     }
 
     /// The one that is on the request now.
-    #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
+    #[cfg_attr(
+        not(all(feature = "reqwest-middleware", feature = "mtls")),
+        expect(dead_code, reason = "for SameCertificate")
+    )]
     pub(super) fn token(&self) -> &AccessToken {
         &self.token
     }
@@ -104,28 +104,39 @@ impl<Q: Outgoing> Trip<Q> {
         let Some(key) = self.token.possession() else {
             return Ok(());
         };
-        // The origin rule has seen that there is one.
-        let Some(url) = request.url() else {
-            return Err(Error::other("a DPoP proof is for an absolute URL"));
+        let proved = match &mut self.proved {
+            Some(proved) => proved,
+            none => {
+                // The origin rule has seen that there is one.
+                let url =
+                    request.url().ok_or_else(|| Error::other("a DPoP proof is for an absolute URL"))?.into_owned();
+                let sent_as = request.sent_as(&url);
+                none.insert(Box::new(Proved { url, sent_as, demanded: None, repeated: false }))
+            }
         };
-        let method = request.method().as_str();
-        let now = Clock::System.now();
-        let proved = self.proved.get_or_insert_with(|| Proved::at(&url));
         let nonce = proved.demanded.take();
-        let token = Some(self.token.expose_secret());
-        let nonce = nonce.as_deref();
-        let proving = Proving { role: Role::Resource, method, url: &url, token, now, nonce };
+        let proving = Proving {
+            role: Role::Resource,
+            method: request.method().as_str(),
+            url: &proved.url,
+            sent_as: proved.sent_as.as_deref(),
+            token: Some(self.token.expose_secret()),
+            now: Clock::System.now(),
+            nonce: nonce.as_deref(),
+        };
         let header = key.prove(proving).await?;
         request.headers_mut().extend([header]);
         Ok(())
     }
 
-    /// What the answer asks for. Its nonce, whatever its status, is for the proofs to come.
+    fn is_ours(&self, policy: &Policy, answer: &Answer<'_>) -> bool {
+        answer.from.is_none_or(|from| policy.is_from(from, &self.place))
+    }
+
+    /// What status and headers of the answer ask for. Its nonce, whatever its status, is for the proofs to come.
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
-        // After a redirect to another origin the token was not on the request any more.
-        let is_ours = || answer.from.is_none_or(|from| policy.is_from(from, self.origin));
         if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {
-            let nonce = match is_ours() {
+            let nonce = match self.is_ours(policy, answer) {
                 true => key.hear(Role::Resource, &proved.url, answer.headers),
                 false => None,
             };
@@ -138,26 +149,35 @@ impl<Q: Outgoing> Trip<Q> {
                 };
             }
         }
-        let scheme = self.token.scheme();
-        match !self.replaced && policy.says_rejected(scheme, self.is_post, answer.status, answer.headers) && is_ours() {
+        let rejected = !self.replaced && policy.says_rejected(&self.token, self.is_post, answer.status, answer.headers);
+        match rejected && self.is_ours(policy, answer) {
+            true => Verdict::AnotherToken,
+            false => Verdict::HandBack,
+        }
+    }
+
+    /// How much of the body has to be looked at, if status and headers ask for nothing.
+    pub(super) fn looks_at(&self, policy: &Policy, answer: &Answer<'_>) -> Option<usize> {
+        let limit = policy.looks_at(answer.headers)?;
+        (!self.replaced && self.is_ours(policy, answer)).then_some(limit)
+    }
+
+    /// What the body asks for, which was looked at because of [`looks_at`](Self::looks_at).
+    pub(super) fn judge_body(policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
+        match body.is_some_and(|body| policy.body_says_rejected(answer.status, answer.headers, body)) {
             true => Verdict::AnotherToken,
             false => Verdict::HandBack,
         }
     }
 
     /// The request as the answer wants it; `None`: the answer is handed back.
-    pub(super) async fn again<S: Choice>(
-        &mut self,
-        bearer: &BearerAuth<S>,
-        key: &S::Key,
-        verdict: Verdict,
-    ) -> Option<Q> {
+    pub(super) async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
         match verdict {
             Verdict::HandBack => return None,
             Verdict::AnotherToken => {
-                bearer.source.reject_for(key, &self.token);
+                self.source.reject(&self.token);
                 self.kept.as_ref()?;
-                let another = bearer.source.token_for(key).await.ok()?;
+                let another = within(policy.replacement_timeout, &*self.source).await?;
                 // By value: a source of the user's may give its one token a new identity each time.
                 if another.same_value(&self.token) {
                     return None;
@@ -173,10 +193,19 @@ impl<Q: Outgoing> Trip<Q> {
         let mut again = Q::from_kept(self.kept.take()?);
         // Each of the two repetitions may be needed.
         if self.token.possession().is_some() {
-            self.kept = again.keep(&bearer.policy);
+            self.kept = again.keep(policy);
         }
-        again.headers_mut().insert(AUTHORIZATION, self.token.authorization());
+        again.headers_mut().insert(policy.header(), policy.value(&self.token));
         self.prove(&mut again).await.ok()?;
         Some(again)
+    }
+}
+
+/// Another token, if it comes in time: the caller has an answer already. The fetch goes on without us.
+async fn within(limit: Duration, source: &dyn TokenSource) -> Option<AccessToken> {
+    match Runtime::current() {
+        Runtime::Ready(_) => tokio::time::timeout(limit, source.token()).await.ok()?.ok(),
+        // Without timers only the caller's own deadline is left.
+        Runtime::Unfit(_) => source.token().await.ok(),
     }
 }

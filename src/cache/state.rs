@@ -160,11 +160,12 @@ impl State {
             }
             None => match (fetch, &self.setback) {
                 (Some(fetch), _) => Answer::Wait(fetch.completion.clone(), overdue_in(fetch)),
-                (None, Some(Setback { error: Some(error), .. }))
-                    if self.pause(false).is_some_and(|end| !end.reached(now)) =>
-                {
-                    Answer::Fail(error.clone())
-                }
+                (None, Some(Setback { error: Some(error), .. })) => match self.pause(false) {
+                    Some(end) if !end.reached(now) => {
+                        Answer::Fail(error.remembered(end.mono().saturating_sub(now.mono())))
+                    }
+                    _ => Answer::Fetch,
+                },
                 (None, _) => Answer::Fetch,
             },
         }
@@ -321,9 +322,11 @@ impl State {
             old.token.id() != arrival.token.id()
                 || arrival.unusable_at.mono() > old.unusable_at.mono().saturating_add(SECOND)
         });
+        // One that lasts no time to speak of is used, and gains as little.
+        let lasts = arrival.unusable_at.mono().saturating_sub(arrival.token.received().mono()) >= BRIEF;
         self.current = Some(arrival);
         self.refused = None;
-        if gained {
+        if gained && lasts {
             self.recover(now);
         } else {
             self.set_back(None, now);
@@ -513,6 +516,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// 1 s: how often a server is asked that gives tokens which cannot be cached (`expires_in: 0`), however often callers ask.
 const ZERO_LIFETIME: Duration = Duration::from_secs(1);
+
+/// 500 ms: below it, refreshing tokens as they expire would ask the server several times a second, without end.
+const BRIEF: Duration = Duration::from_millis(500);
 
 /// 10 ms: the tick of a coarse clock.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);

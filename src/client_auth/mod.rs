@@ -150,6 +150,35 @@ impl ClientAuth {
         }
     }
 
+    /// Whether what was read, or the id, is not sent as it is, but percent-encoded (RFC 6749 section 2.3.1).
+    pub(crate) fn encodes(&self, evidence: &Evidence) -> bool {
+        let changes = |text: &str| basic::percent_encoded(text).as_str() != text;
+        match (&self.method, evidence) {
+            (Method::Basic { encoded: true, .. }, Evidence::Secret(secret)) => {
+                changes(secret.expose_secret()) || changes(self.id())
+            }
+            _ => false,
+        }
+    }
+
+    /// Where the credential is from; empty if there is none.
+    pub(crate) fn credential_shown(&self) -> String {
+        self.credential().map(|credential| format!("{credential:?}")).unwrap_or_default()
+    }
+
+    /// What the form has of it.
+    pub(crate) fn form_names(&self) -> Vec<&'static str> {
+        let mut names = match self.method {
+            Method::Post(_) => vec!["client_secret"],
+            Method::Assertion { .. } => vec!["client_assertion", "client_assertion_type"],
+            #[cfg(feature = "jwt")]
+            Method::Jwt(_) => vec!["client_assertion", "client_assertion_type"],
+            _ => Vec::new(),
+        };
+        names.extend((self.client_id.is_some() && self.posts_client_id()).then_some("client_id"));
+        names
+    }
+
     /// Whether the proof is in the TLS handshake.
     pub(crate) fn is_mutual_tls(&self) -> bool {
         #[cfg(feature = "mtls")]

@@ -24,7 +24,7 @@ use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
-use crate::grant::response::Rules;
+use crate::grant::response::{Rules, not_bearer};
 use crate::grant::{Grant, Ledger, SecretParams};
 use crate::observer::{Observer, Observers};
 use crate::once::Once;
@@ -48,14 +48,15 @@ pub struct ClientCredentialsBuilder {
     pub(super) authorization_details: Option<serde_json::Value>,
     pub(super) params: Vec<(String, String)>,
     pub(super) secrets: SecretParams,
-    json_body: bool,
+    pub(super) json_body: bool,
     fapi: bool,
     pub(super) client_id_in_body: bool,
-    pub(super) headers: Vec<Result<(HeaderName, HeaderValue), &'static str>>,
+    pub(super) headers: Vec<Result<(HeaderName, HeaderValue), String>>,
     pub(super) plain_hosts: Vec<String>,
     pub(super) http_client: HttpClient,
     strict: bool,
     refuse_narrower_scope: bool,
+    token_types: Vec<String>,
     limits: Limits,
     retry: RetryPolicy,
     cache: CachePolicy,
@@ -88,6 +89,7 @@ impl ClientCredentialsBuilder {
             http_client: HttpClient::default(),
             strict: false,
             refuse_narrower_scope: false,
+            token_types: Vec::new(),
             limits: Limits::new(),
             retry: RetryPolicy::new(),
             cache: CachePolicy::new(),
@@ -216,9 +218,12 @@ impl ClientCredentialsBuilder {
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        let name = name.try_into().map_err(|_| "has a name that no header can have");
-        let value = value.try_into().map_err(|_| "has a value with a character that headers cannot carry");
-        self.headers.push(name.and_then(|name| Ok((name, value?))));
+        let header = match (name.try_into(), value.try_into()) {
+            (Ok(name), Ok(value)) => Ok((name, value)),
+            (Ok(name), Err(_)) => Err(format!("{name} has a value with a character that headers cannot carry")),
+            (Err(_), _) => Err("has a name that no header can have".to_owned()),
+        };
+        self.headers.push(header);
         self
     }
 }
@@ -245,6 +250,23 @@ impl ClientCredentialsBuilder {
     /// [`AccessToken::scope`](crate::AccessToken::scope) says what was granted.
     pub fn refuse_narrower_scope(mut self, refuse: bool) -> Self {
         self.refuse_narrower_scope = refuse;
+        self
+    }
+
+    /// Accepts bearer tokens under another name: a `token_type` that is sent as `Bearer` all the same (eBay: `Application Access
+    /// Token`). May be called several times; case does not matter. `Bearer` and, unless [`strict`](Self::strict),
+    /// `BearerToken` need no mention. Types whose tokens no bearer can use (`DPoP`, `mac`, `PoP`, `N_A`) are refused.
+    ///
+    /// ```
+    /// # use client_credentials::{ClientAuth, ClientCredentials};
+    /// # let auth = ClientAuth::none("billing");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .token_type("Application Access Token")
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn token_type(mut self, name: impl Into<String>) -> Self {
+        self.token_types.push(name.into());
         self
     }
 }
@@ -368,6 +390,7 @@ impl ClientCredentialsBuilder {
         self.check(&mut faults);
         let params = self.wire_params(&mut faults);
         let headers = self.wire_headers(&mut faults);
+        self.check_query(located.as_ref(), &params, &mut faults);
         let located = match located {
             Some(located) if faults.is_empty() => located,
             _ => return Err(faults.into_error()),
@@ -382,6 +405,7 @@ impl ClientCredentialsBuilder {
             refuse_narrower_scope: self.refuse_narrower_scope,
             longest_token: self.limits.max_token_bytes,
             longest_error_text: self.limits.max_error_text,
+            token_types: std::mem::take(&mut self.token_types),
         };
         #[cfg(feature = "shared")]
         let sharing = self.sharing(&located.first, &params, &headers, &rules);
@@ -436,6 +460,13 @@ impl ClientCredentialsBuilder {
             faults.add("dpop", flaw);
         }
         faults.extend(self.plain_hosts.iter().filter_map(|host| Some(("dangerously_allow_http", host_flaw(host)?))));
+        for name in &self.token_types {
+            if name.trim().is_empty() {
+                faults.add("token_type", "is empty");
+            } else if let Some(why) = not_bearer(name) {
+                faults.add("token_type", format!("{name:?} is not sent as Bearer: {why}"));
+            }
+        }
         faults.extend(self.limits.faults());
         faults.extend(self.cache.faults());
         faults.extend(self.retry.faults());

@@ -37,8 +37,9 @@ use crate::metadata::Directory;
 /// # What is overridden
 ///
 /// This crate finishes the builder: no redirects, no referer, no automatic decompression, no retries of reqwest's own, no idle
-/// connections, no proxy for loopback addresses or plain `http`, the timeouts of [`Limits`](crate::Limits), certificates
-/// verified, no TLS key log. What cannot be undone, and is yours to leave out: a cookie store, default headers such as
+/// connections, the timeouts of [`Limits`](crate::Limits), certificates verified, no TLS key log. The environment's proxies
+/// (`HTTPS_PROXY`) do not apply to loopback addresses and plain `http`; a proxy that the closure names does, except to plain
+/// `http` on this machine. What cannot be undone, and is yours to leave out: a cookie store, default headers such as
 /// `Authorization` or `Host`, a TLS stack of your own (`tls_backend_preconfigured`; without the feature `rustls` also
 /// `tls_danger_..`). A `User-Agent` is set with [`header`](crate::ClientCredentialsBuilder::header).
 ///

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use http::HeaderMap;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
+    TRANSFER_ENCODING,
 };
+use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::ClientCredentialsBuilder;
 use super::faults::Faults;
+use super::locate::Located;
 use crate::grant::request::Params;
+use crate::metadata::Endpoint;
 
 impl ClientCredentialsBuilder {
     /// In the order of the RFCs.
@@ -81,6 +84,23 @@ impl ClientCredentialsBuilder {
         }
     }
 
+    /// RFC 6749 section 3.2: no parameter is sent twice, and one in the query of the endpoint is sent.
+    pub(super) fn check_query(&self, located: Option<&Located>, params: &Params, faults: &mut Faults) {
+        let Some(Endpoint::Fixed(url)) = located.map(|located| &located.endpoint) else {
+            return;
+        };
+        let mut seen = BTreeSet::new();
+        for (name, _) in url.query_pairs() {
+            let in_form = params.get(&name).is_some()
+                || self.secrets.0.iter().any(|(secret, _)| *secret == name)
+                || self.auth.form_names().contains(&&*name);
+            if in_form && seen.insert(name.clone()) {
+                let flaw = format!("has {name} in its query, which the form has too: leave it out of the URL");
+                faults.add("token_endpoint", flaw);
+            }
+        }
+    }
+
     /// Those of the user's.
     pub(super) fn wire_headers(&self, faults: &mut Faults) -> HeaderMap {
         const OURS: [HeaderName; 8] = [
@@ -97,6 +117,12 @@ impl ClientCredentialsBuilder {
         for header in &self.headers {
             match header.clone() {
                 Ok((name, _)) if OURS.contains(&name) => faults.add("header", format!("{name} cannot be set here")),
+                Ok((name, value)) if name == CONTENT_TYPE && !self.is_body(&value) => {
+                    let label = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                    let sent =
+                        if self.json_body { "JSON, under its own type" } else { "a form; json_body(true) sends JSON" };
+                    faults.add("header", format!("content-type {label:?} is not what is sent, {sent}"));
+                }
                 Ok((name, mut value)) => {
                     // It may be an API key of a gateway.
                     value.set_sensitive(true);
@@ -108,5 +134,14 @@ impl ClientCredentialsBuilder {
             }
         }
         headers
+    }
+
+    /// Whether that is what is sent: a form, with or without parameters such as a charset; JSON has none.
+    fn is_body(&self, label: &HeaderValue) -> bool {
+        if self.json_body {
+            return label.as_bytes().eq_ignore_ascii_case(b"application/json");
+        }
+        let essence = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
     }
 }

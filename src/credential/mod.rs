@@ -125,8 +125,13 @@ impl Credential {
         Origin::Closure(closure).into()
     }
 
-    /// A second one beside it, while a rotation is under way: it is tried when the first is refused with
-    /// `invalid_client`, or cannot be read. The one that worked is tried first from then on, by all clones.
+    /// A second one beside it, while a rotation is under way: it is tried when the client is refused with the first, or the first
+    /// cannot be read. The one that worked is tried first from then on, by all clones.
+    ///
+    /// The client is refused where the token endpoint answers 401, whatever its code and body (RFC 6749 section 5.2; Keycloak,
+    /// Auth0, Okta and others each have a code of their own), 403 without an OAuth error, or a code about the client or its
+    /// credentials (`invalid_client`) with any status. An HTML page is no verdict: firewalls and proxies send them. Nor is a code
+    /// about something else, such as `invalid_scope`. See [`ErrorKind::Denied`].
     ///
     /// ```
     /// use client_credentials::Credential;

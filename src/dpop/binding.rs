@@ -90,7 +90,7 @@ impl Binding {
         let mut claims = json!({
             "jti": jws::jti()?,
             "htm": request.method,
-            "htu": bare(request.url).as_str(),
+            "htu": request.sent_as.map_or_else(|| bare(request.url).into(), str::to_owned),
             "iat": jws::issued_at(request.now.wall())?,
         });
         let mut add = |name: &str, value: String| {

@@ -62,7 +62,15 @@ impl AccessToken {
         if let Some(key) = self.possession() {
             let (url, now) = (parsed(url)?, Clock::System.now());
             let token = Some(self.expose_secret());
-            let request = Proving { role: Role::Resource, method: method.as_str(), url: &url, token, now, nonce: None };
+            let request = Proving {
+                role: Role::Resource,
+                method: method.as_str(),
+                url: &url,
+                sent_as: None,
+                token,
+                now,
+                nonce: None,
+            };
             headers.extend([key.prove(request).await?]);
         }
         Ok(headers)

@@ -30,7 +30,7 @@ fn claims(proof: &HeaderValue) -> Value {
 
 fn proving<'a>(url: &'a Url, token: Option<&'a AccessToken>, clock: &Clock) -> Proving<'a> {
     let token = token.map(AccessToken::expose_secret);
-    Proving { role: Role::Resource, method: "GET", url, token, now: clock.now(), nonce: None }
+    Proving { role: Role::Resource, method: "GET", url, token, now: clock.now(), nonce: None, sent_as: None }
 }
 
 async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock: &Clock) -> Value {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::hardened::{hardened, is_stranger};
+use super::proxy::Proxies;
 use super::{Reach, cause};
 use crate::address::is_loopback;
 use crate::bounded::Bounded;
@@ -22,9 +23,16 @@ pub(crate) struct ClientFactory(Arc<Inner>);
 struct Inner {
     builder: Box<Builder>,
     /// 16: sources differ in little that decides how a client is made.
-    clients: Lock<Bounded<Way, reqwest::Client, 16>>,
+    clients: Lock<Bounded<Way, Client, 16>>,
     /// When clients were last made again after a certificate was refused.
     renewed: Lock<Option<Moment>>,
+}
+
+/// A client, and the proxies that it goes by.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) http: reqwest::Client,
+    pub(super) proxies: Arc<Proxies>,
 }
 
 type Builder = dyn Fn() -> reqwest::ClientBuilder + Send + Sync;
@@ -61,7 +69,7 @@ impl ClientFactory {
         }))
     }
 
-    fn make(&self, url: &Url, identity: Option<&TlsIdentity>, reach: &Reach) -> Result<reqwest::Client, Error> {
+    fn make(&self, url: &Url, identity: Option<&TlsIdentity>, reach: &Reach) -> Result<Client, Error> {
         let unusable = |text: String| match identity {
             None => Error::of(ErrorKind::Configuration, text),
             // The same closure made a client before: it is worth another attempt.
@@ -69,12 +77,16 @@ impl ClientFactory {
         };
         // reqwest and rustls panic on some mistakes, such as a missing crypto provider.
         contained(|| {
-            let builder = hardened((self.0.builder)(), url, reach);
-            match identity {
+            let builder = (self.0.builder)();
+            let as_given = format!("{builder:?}");
+            let builder = hardened(builder, url, reach);
+            let http = match identity {
                 Some(identity) => identity.apply_to(builder),
                 None => builder,
             }
-            .build()
+            .build()?;
+            let proxies = Arc::new(Proxies::of(&as_given, &http));
+            Ok(Client { http, proxies })
         })
         .map_err(|Panicked| unusable(Panicked::text("making the HTTP client")))?
         .map_err(|e| unusable("the HTTP client cannot be made".to_owned()).because_of(cause(e)))
@@ -98,7 +110,7 @@ impl ClientFactory {
 pub(super) struct Clients {
     factory: ClientFactory,
     /// 4: a certificate in use and the one before, for one or two hosts.
-    own: Lock<Bounded<(Way, Option<Identity>), reqwest::Client, 4>>,
+    own: Lock<Bounded<(Way, Option<Identity>), Client, 4>>,
 }
 
 /// By the address in memory: a rotated certificate is another one.
@@ -122,7 +134,7 @@ impl Clients {
         url: &Url,
         identity: Option<&Arc<TlsIdentity>>,
         reach: &Reach,
-    ) -> Result<reqwest::Client, Error> {
+    ) -> Result<Client, Error> {
         let way = Way::to(url, reach);
         if identity.is_none() && way.stranger.is_none() {
             if let Some(known) = self.factory.0.clients.lock().get(&way) {

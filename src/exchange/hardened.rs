@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Reach;
+use super::proxy::names_proxies;
 use super::public_only::PublicOnly;
 use crate::address::is_loopback;
 
@@ -32,8 +33,10 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         .read_timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .https_only(https);
-    // A proxy would see a plain request with its secret, and nobody means one for loopback.
-    if !https || is_loopback(endpoint) {
+    // A proxy of the environment would see a plain request with its secret, and nobody means one for loopback. One that the
+    // closure names is meant, except where the only excuse for plain http is that it does not leave this machine.
+    let is_meant = names_proxies(&builder) && (https || !is_loopback(endpoint));
+    if !is_meant && (!https || is_loopback(endpoint)) {
         builder = builder.no_proxy();
     }
     // Whatever the resolver says: what is excused from TLS stays on this machine.
@@ -71,8 +74,29 @@ mod tests {
     use super::*;
 
     fn shown(http_client: fn() -> reqwest::ClientBuilder) -> String {
-        let endpoint = Url::parse("https://auth.example.com/token").unwrap();
+        shown_for("https://auth.example.com/token", http_client)
+    }
+
+    fn shown_for(endpoint: &str, http_client: fn() -> reqwest::ClientBuilder) -> String {
+        let endpoint = Url::parse(endpoint).unwrap();
         format!("{:?}", hardened(http_client(), &endpoint, &Reach::default()))
+    }
+
+    #[test]
+    fn a_proxy_that_the_user_names_is_kept_where_the_secret_may_pass_it() {
+        // FE5
+        for (endpoint, kept) in [
+            ("https://auth.example.com/token", true),
+            ("http://keycloak/token", true),
+            ("https://localhost/token", true),
+            ("http://localhost/token", false),
+            ("http://127.0.0.1/token", false),
+        ] {
+            let text = shown_for(endpoint, || {
+                reqwest::Client::builder().proxy(reqwest::Proxy::all("http://proxy.corp:3128").unwrap())
+            });
+            assert_eq!(text.contains("proxy.corp"), kept, "{endpoint}");
+        }
     }
 
     #[cfg(feature = "rustls")]

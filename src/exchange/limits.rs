@@ -47,6 +47,9 @@ impl Limits {
     }
 
     /// How long one attempt may take as a whole: name, connection, TLS, request, response. Default: 10 s.
+    ///
+    /// Of several addresses of the server the next one is tried when a connection is not established. One that accepts it and
+    /// stays silent uses up the attempt, and the next attempt begins at the first address again.
     pub const fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.attempt_timeout = limit;
         self

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, DATE, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_ENCODING, DATE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use zeroize::Zeroizing;
 
@@ -21,32 +21,82 @@ pub(crate) struct Response {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// None was asked for, and a small body can expand to a large one.
+/// How it is still compressed: none was asked for, and what can be read has been.
 pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
     let encoding = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("unreadable");
-    (!encoding.trim().eq_ignore_ascii_case("identity")).then_some(encoding)
+    let plain = |one: &str| one.trim().is_empty() || one.trim().eq_ignore_ascii_case("identity");
+    (!encoding.split(',').all(plain)).then_some(encoding)
 }
 
-/// RFC 9110 section 10.2.3: seconds or a date. A date counts from the server's own `Date`, so that its clock and ours
+/// How long the server asks to wait, at most a day.
+///
+/// `Retry-After` (RFC 9110 section 10.2.3) is seconds or a date. Servers also send instants there, and spans where an instant
+/// belongs; the two are told apart by their size. An instant counts from the server's own `Date`, so that its clock and ours
 /// need not agree.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let epoch = std::time::SystemTime::UNIX_EPOCH;
-    let date = |text: &str| httpdate::parse_http_date(text).ok()?.duration_since(epoch).ok();
-    let servers_now = text(&DATE).and_then(date).unwrap_or(now.wall());
-    if let Some(asked) = text(&RETRY_AFTER) {
-        if !asked.is_empty() && asked.bytes().all(|byte| byte.is_ascii_digit()) {
-            // More than a number can hold is still a wish to wait.
-            return Some(Duration::from_secs(asked.parse().unwrap_or(u64::MAX)));
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let servers_now = text(DATE.as_str()).and_then(date).unwrap_or(now.wall());
+    let wait = |text: &str| match number(text) {
+        Some(number) => Some(span(number, servers_now)),
+        None => date(text).map(|end| end.saturating_sub(servers_now)),
+    };
+    let millis = |text: &str| number(text).map(|number| span(number / 1000.0, servers_now));
+    let asked = text(RETRY_AFTER.as_str())
+        .and_then(wait)
+        .or_else(|| ["retry-after-ms", "x-ms-retry-after-ms"].iter().find_map(|name| text(name).and_then(millis)));
+    let asked = match asked {
+        None if status == StatusCode::TOO_MANY_REQUESTS => {
+            let named = RESETS.iter().find_map(|name| text(name).and_then(wait));
+            named.or_else(|| headers.iter().filter_map(|(_, value)| exhausted(value.to_str().ok()?)).max())
         }
-        return date(asked).map(|end| end.saturating_sub(servers_now));
-    }
-    // Auth0 and Okta name the end of the window instead: seconds since the epoch.
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        let reset = text(&HeaderName::from_static("x-ratelimit-reset"))
-            .or_else(|| text(&HeaderName::from_static("x-rate-limit-reset")))?;
-        let reset = Duration::from_secs(reset.parse().ok()?);
-        return Some(reset.saturating_sub(servers_now));
-    }
-    None
+        asked => asked,
+    };
+    asked.map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// With 429, where the window of the quota ends: an instant at Auth0 and Okta, a span in draft-ietf-httpapi-ratelimit-headers-07.
+const RESETS: [&str; 5] = [
+    "x-ratelimit-reset",
+    "x-rate-limit-reset",
+    "ratelimit-reset",
+    "x-ratelimit-reset-after",
+    "x-rate-limit-reset-after",
+];
+
+/// A day: quotas are by the minute, the hour or the day. What is longer is a mistake.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
+/// Seconds and their fraction, without a sign (RFC 9110 section 10.2.3).
+fn number(text: &str) -> Option<f64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    (!whole.is_empty() && digits(whole) && digits(fraction)).then(|| text.parse().ok()).flatten()
+}
+
+/// A span in seconds, or the time until an instant: as seconds, milliseconds, microseconds or nanoseconds since the epoch.
+fn span(number: f64, servers_now: Duration) -> Duration {
+    // In seconds 1e9 is in 2001 and 1e11 in 5138, in milliseconds 1e11 is in 1973, and so on: no unit reaches into the next.
+    let unit = match number {
+        n if n < 1e9 => return Duration::try_from_secs_f64(n).unwrap_or(LONGEST_WAIT),
+        n if n < 1e11 => 1.0,
+        n if n < 1e14 => 1e3,
+        n if n < 1e17 => 1e6,
+        n if n < 1e20 => 1e9,
+        _ => return LONGEST_WAIT,
+    };
+    Duration::try_from_secs_f64(number / unit).map_or(LONGEST_WAIT, |end| end.saturating_sub(servers_now))
+}
+
+fn date(text: &str) -> Option<Duration> {
+    httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()
+}
+
+/// Of limits like `b=per_hour;q=10;r=0;t=3540` (Auth0, draft-ietf-httpapi-ratelimit-headers) the longest time until one of which
+/// nothing remains is full again.
+fn exhausted(header: &str) -> Option<Duration> {
+    let param = |limit: &str, name: &str| {
+        limit.split(';').find_map(|part| number(part.trim().strip_prefix(name)?.strip_prefix('=')?))
+    };
+    let ended = header.split(',').filter(|limit| param(limit, "r") == Some(0.0));
+    ended.filter_map(|limit| Duration::try_from_secs_f64(param(limit, "t")?).ok()).max()
 }

@@ -5,7 +5,9 @@ mod client;
 mod hardened;
 mod limits;
 mod message;
+mod proxy;
 mod public_only;
+mod unpack;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,11 +23,13 @@ use crate::address::{NamedHosts, NotPublic, Shown};
 use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind};
 use crate::tls_identity::TlsIdentity;
-use certificate::tls_refusal;
+use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
 use client::Clients;
 pub use limits::Limits;
 pub(crate) use message::{Request, Response, foreign_encoding, retry_after};
+use proxy::Via;
+use unpack::{append, unpacked};
 
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
@@ -112,25 +116,36 @@ impl Exchange {
     }
 
     async fn within_time(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
-        let limit = self.reach.limits.attempt_timeout;
-        match tokio::time::timeout(limit, self.round_trip(peer, outgoing)).await {
-            Ok(result) => result.inspect_err(|error| {
-                if error.kind() == ErrorKind::Tls {
-                    self.clients.renew(self.clock.now());
-                }
-            }),
-            Err(_) => Err(peer.transport(format_args!("gave no complete response within {limit:?}"))),
-        }
-    }
-
-    async fn round_trip(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
-        let largest = self.reach.limits.max_response_bytes;
         let named = self.reach.named_hosts.as_ref();
         if let Some(flaw) = named.and_then(|hosts| hosts.flaw(peer.url)) {
             return Err(peer.not_public(&flaw));
         }
         let client = self.clients.client(peer.url, peer.identity, &self.reach)?;
-        let mut incoming = client.execute(outgoing).await.map_err(|e| peer.failed("could not be reached", e))?;
+        let via = client.proxies.before(peer.url);
+        let limit = self.reach.limits.attempt_timeout;
+        match tokio::time::timeout(limit, self.round_trip(peer, &client.http, via.as_ref(), outgoing)).await {
+            Ok(result) => result.inspect_err(|error| {
+                if error.kind() == ErrorKind::Tls {
+                    self.clients.renew(self.clock.now());
+                }
+            }),
+            Err(_) => {
+                let via = via.map(|via| format!(", by way of a proxy, {via}")).unwrap_or_default();
+                Err(peer.transport(format_args!("gave no complete response within {limit:?}{via}")))
+            }
+        }
+    }
+
+    async fn round_trip(
+        &self,
+        peer: Peer<'_>,
+        client: &reqwest::Client,
+        via: Option<&Via>,
+        outgoing: reqwest::Request,
+    ) -> Result<Response, Error> {
+        let largest = self.reach.limits.max_response_bytes;
+        let failed = |what: &str, e| peer.failed(what, via, e);
+        let mut incoming = client.execute(outgoing).await.map_err(|e| failed("could not be reached", e))?;
         let status = incoming.status();
         // A bare body, of which nobody can tell whether it is complete.
         if incoming.version() == Version::HTTP_09 {
@@ -147,19 +162,21 @@ impl Exchange {
             return Err(peer.too_large(status, largest));
         };
         let mut body = Zeroizing::new(Vec::with_capacity(announced));
-        while let Some(chunk) = incoming.chunk().await.map_err(|e| peer.failed("broke off its response", e))? {
+        while let Some(chunk) = incoming.chunk().await.map_err(|e| failed("broke off its response", e))? {
             if chunk.len() > largest.saturating_sub(body.len()) {
                 return Err(peer.too_large(status, largest));
             }
-            if chunk.len() > body.capacity() - body.len() {
-                // `Vec` would grow by itself, and leave an unwiped copy.
-                let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + chunk.len()).saturating_mul(2)));
-                larger.extend_from_slice(&body);
-                body = larger;
-            }
-            body.extend_from_slice(&chunk);
+            append(&mut body, &chunk);
         }
-        Ok(Response { status, headers: std::mem::take(incoming.headers_mut()), body })
+        let mut headers = std::mem::take(incoming.headers_mut());
+        let body = unpacked(&mut headers, body, largest).map_err(|flaw| match flaw {
+            unpack::Flaw::TooLarge => peer.too_large(status, largest),
+            unpack::Flaw::Broken => {
+                let text = format!("{} at {} sent a compressed response that is damaged", peer.name, Shown(peer.url));
+                Error::of(ErrorKind::Response, text).transient().with_status(status)
+            }
+        })?;
+        Ok(Response { status, headers, body })
     }
 }
 
@@ -168,19 +185,24 @@ impl Peer<'_> {
         Error::of(ErrorKind::Transport, format!("{} at {} {what}", self.name, Shown(self.url))).transient()
     }
 
-    /// reqwest's own classes of errors are not trusted: what fails here is transport, but for certificates.
-    fn failed(&self, what: &str, e: reqwest::Error) -> Error {
+    /// reqwest's own classes of errors are not trusted: what fails here is transport, but for TLS.
+    fn failed(&self, what: &str, via: Option<&Via>, e: reqwest::Error) -> Error {
         if let Some(flaw) = NotPublic::find(&e) {
             return self.not_public(flaw);
         }
-        let error = match tls_refusal(&e) {
-            true => Error::of(
-                ErrorKind::Tls,
-                format!("TLS certificate verification failed for {} at {}", self.name, Shown(self.url)),
-            ),
-            false => self.transport(what),
+        let server = self.url.host_str().unwrap_or_default();
+        let via = via.map(|via| format!(" ({})", via.blame(&e, server))).unwrap_or_default();
+        let error = match tls_failure(&e) {
+            Some(failure) => {
+                let text = failure.text(&format!("{} at {}", self.name, Shown(self.url)));
+                Error::of(ErrorKind::Tls, format!("{text}{via}"))
+            }
+            None if is_no_tls(&e) => {
+                self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
+            }
+            None => self.transport(format_args!("{what}{via}")),
         };
-        error.because(cause(e))
+        error.because_of(cause(e))
     }
 
     fn not_public(&self, flaw: &NotPublic) -> Error {

@@ -1,13 +1,17 @@
 //! Turns one exchange into one token (RFC 6749 section 4.4).
 
+mod advice;
 mod quota;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
+mod said;
 mod secret_params;
 
 use std::fmt;
 use std::sync::Arc;
+
+use url::Url;
 
 use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence, Recipient};
@@ -26,8 +30,10 @@ use crate::possession::{Possession, Proving, Role};
 use crate::server_text::Masks;
 use crate::source::TokenSource;
 use crate::token::{AccessToken, Holder};
+use advice::{Known, advice};
 pub(crate) use quota::Ledger;
 pub use quota::Quota;
+use refusal::is_of_the_credential;
 use request::Params;
 use response::Rules;
 pub(crate) use secret_params::SecretParams;
@@ -81,14 +87,14 @@ impl Grant {
             let evidence = match self.auth.read(*place, self.clock.now()).await {
                 Ok(evidence) => evidence,
                 Err(error) => {
-                    unread.get_or_insert(error);
+                    unread.get_or_insert(error.at(self.context(&found.token_endpoint)));
                     continue;
                 }
             };
             if tried.iter().any(|one| one.is(&evidence)) {
                 continue;
             }
-            match self.ask(&found, &evidence).await {
+            match self.ask(&found, &evidence).await.map_err(|error| self.explained(error, &found, &evidence)) {
                 Ok(token) => {
                     self.auth.accept(*place, &evidence);
                     self.report_narrower_scope(&token);
@@ -187,13 +193,14 @@ impl Grant {
         }
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
         let params = self.params.with_resource(found.resource.as_deref());
+        let endpoint = &*request::without_repetition(endpoint, &params, &proof);
         let mut request = match self.json_body {
             true => request::encode_json(&params, proof),
             false => request::encode(&params, proof),
         };
         if let Some(key) = key {
             let (role, now, nonce) = (Role::Authorization, self.clock.now(), nonce.as_deref());
-            let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce };
+            let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce, sent_as: None };
             request.headers.extend([key.prove(proving).await?]);
         }
         // The lifetime counts from before the request is sent: the server's count begins later.
@@ -210,12 +217,45 @@ impl Grant {
             server_clock.hear(&response.headers, self.clock.now());
         }
         let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
-        let decoded = response::decode(response, &self.rules, &masks, holder, sent, self.clock.now(), &self.clock);
-        // Which server, and as whom: there may be several.
-        decoded.map_err(|error| match self.auth.id() {
-            "" => error.at(format_args!("{}, {}", Shown(endpoint), self.auth.name())),
-            id => error.at(format_args!("{}, client {id:?}, {}", Shown(endpoint), self.auth.name())),
-        })
+        response::decode(response, &self.rules, &masks, holder, sent, self.clock.now(), &self.clock)
+    }
+
+    /// What to do, and of which server and whose request it is: there may be several.
+    fn explained(&self, error: Error, found: &Found, evidence: &Evidence) -> Error {
+        let known = Known {
+            method: self.auth.name(),
+            is_encoded: self.auth.encodes(evidence),
+            grant_type: self.params.get("grant_type").unwrap_or_default(),
+            scope: self.params.scope(),
+            is_bound: self.is_bound(),
+        };
+        let advice = advice(&error, &known);
+        let context = self.context(&found.token_endpoint);
+        // Errors of the transport begin with it.
+        let place = Shown(&found.token_endpoint).to_string();
+        let context = match error.to_string().contains(&place) {
+            true => context.strip_prefix(&place).map_or("", |rest| rest.trim_start_matches(", ")),
+            false => &context,
+        };
+        error.advised(&advice).at(context)
+    }
+
+    /// The server, the client, the method and where the credential is from.
+    fn context(&self, endpoint: &Url) -> String {
+        let client = match self.auth.id() {
+            "" => String::new(),
+            id => format!(", client {id:?}"),
+        };
+        let credential = self.auth.credential_shown();
+        let joint = if credential.is_empty() { "" } else { ", " };
+        format!("{}{client}, {}{joint}{credential}", Shown(endpoint), self.auth.name())
+    }
+
+    fn is_bound(&self) -> bool {
+        #[cfg(feature = "dpop")]
+        return self.dpop.is_some() || self.auth.is_mutual_tls();
+        #[cfg(not(feature = "dpop"))]
+        self.auth.is_mutual_tls()
     }
 
     /// A mistake in the registration shows as a 403 of the API otherwise, a long way from here.
@@ -234,11 +274,9 @@ impl Grant {
         credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
     }
 
-    /// Whether it was the credential: `invalid_client` (RFC 6749 section 5.2), or a handshake that failed by a
-    /// certificate, which may be ours.
+    /// Whether it was the credential, or a handshake that failed by a certificate, which may be ours.
     fn is_refused(&self, error: &Error) -> bool {
-        let invalid = error.kind() == ErrorKind::Denied && error.is_oauth("invalid_client");
-        invalid || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
+        is_of_the_credential(error) || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
     }
 }
 

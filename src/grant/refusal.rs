@@ -2,48 +2,105 @@
 
 use http::StatusCode;
 
-use crate::error::{Error, ErrorKind, OAuthError};
+use super::said::{Said, is_known};
+use crate::error::{Error, ErrorKind};
 
-/// Classed by code first, then by status.
-pub(super) fn refusal(status: StatusCode, oauth: Option<OAuthError>) -> Error {
-    let Some(oauth) = oauth else {
-        // A 401 or 403 without an OAuth error comes from a proxy as well as from the server: no verdict.
-        let text = format!("the token endpoint answered with status {}{}", status.as_u16(), hint(status));
-        return match status {
-            StatusCode::TOO_MANY_REQUESTS => Error::of(ErrorKind::Throttled, text).transient(),
-            _ if is_passing(status) || status.is_informational() => Error::of(ErrorKind::Response, text).transient(),
-            _ => Error::of(ErrorKind::Response, text),
-        };
-    };
-    let error = match oauth.code() {
-        _ if status == StatusCode::TOO_MANY_REQUESTS => {
-            Error::of(ErrorKind::Throttled, format!("the authorization server asks for fewer requests: {oauth}"))
-                .transient()
+/// Classed by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
+pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
+    let kind = kind(status, &said);
+    let what = match (kind, &said.oauth) {
+        (Verdict::Throttled, Some(_)) => format!("the authorization server asks for fewer requests: {line}"),
+        (Verdict::Refused, Some(_)) => format!("the authorization server refused the token request: {line}"),
+        (Verdict::Busy, Some(_)) => format!("the authorization server cannot answer now: {line}"),
+        (Verdict::Strange | Verdict::StrangeNow, Some(_)) => {
+            format!("the authorization server answered with an error: {line}")
         }
-        // RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8.
-        "invalid_client"
-        | "invalid_request"
-        | "invalid_scope"
-        | "invalid_grant"
-        | "unauthorized_client"
-        | "unsupported_grant_type"
-        | "access_denied"
-        | "invalid_target"
-        | "invalid_authorization_details"
-        | "invalid_dpop_proof"
-        | "use_dpop_nonce" => {
-            Error::of(ErrorKind::Denied, format!("the authorization server refused the token request: {oauth}"))
-        }
-        "temporarily_unavailable" | "server_error" | "slow_down" => {
-            Error::of(ErrorKind::Response, format!("the authorization server cannot answer now: {oauth}")).transient()
-        }
-        _ => {
-            let error =
-                Error::of(ErrorKind::Other, format!("the authorization server answered with an error: {oauth}"));
-            if is_passing(status) { error.transient() } else { error }
+        (_, oauth) => {
+            let words = match oauth {
+                Some(_) => line,
+                None => &said.words,
+            };
+            let joint = if words.is_empty() { "" } else { ": " };
+            let page = if said.is_page { " and a page" } else { "" };
+            let hint = hint(status, &said);
+            format!("the token endpoint answered with status {}{page}{joint}{words}{hint}", status.as_u16())
         }
     };
-    error.with_oauth(oauth)
+    let error = match kind {
+        Verdict::Throttled => Error::of(ErrorKind::Throttled, what).transient(),
+        Verdict::Refused => Error::of(ErrorKind::Denied, what),
+        Verdict::Busy | Verdict::Passing => Error::of(ErrorKind::Response, what).transient(),
+        Verdict::NoEndpoint => Error::of(ErrorKind::Response, what),
+        Verdict::Strange => Error::of(ErrorKind::Other, what),
+        Verdict::StrangeNow => Error::of(ErrorKind::Other, what).transient(),
+    };
+    match said.oauth {
+        Some(oauth) => error.with_oauth(oauth),
+        None => error,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Verdict {
+    /// The client, or what it asks for.
+    Refused,
+    Throttled,
+    /// The server says that it will be better.
+    Busy,
+    /// The status says so, or what answered is not the server.
+    Passing,
+    /// What answered is no token endpoint, or says nothing of use.
+    NoEndpoint,
+    /// A code that nobody knows.
+    Strange,
+    StrangeNow,
+}
+
+fn kind(status: StatusCode, said: &Said) -> Verdict {
+    let code = said.oauth.as_ref().map(|oauth| oauth.code());
+    match (status.as_u16(), code) {
+        (429, _) => Verdict::Throttled,
+        // Of a firewall or proxy. A challenge is of whoever authenticates the client (RFC 9110 section 15.5.2).
+        (400..=499, None) if said.is_page && !is_no_endpoint(status) && !(status == 401 && said.challenges) => {
+            Verdict::Passing
+        }
+        // RFC 6749 section 5.2, whatever the code: ServiceNow's is `server_error`.
+        (401, _) => Verdict::Refused,
+        (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => Verdict::Busy,
+        (_, Some(code)) if is_known(code) || is_about_the_client(code) => Verdict::Refused,
+        (_, Some(_)) if is_passing(status) => Verdict::StrangeNow,
+        _ if is_passing(status) || status.is_informational() => Verdict::Passing,
+        (403, _) => Verdict::Refused,
+        (300..=399, _) => Verdict::NoEndpoint,
+        (_, Some(_)) if is_no_endpoint(status) => Verdict::NoEndpoint,
+        (_, Some(_)) => Verdict::Strange,
+        (_, None) => Verdict::NoEndpoint,
+    }
+}
+
+/// Whether it was the credential, so that another one may be accepted: by the rule of [`ErrorKind::Denied`].
+pub(super) fn is_of_the_credential(error: &Error) -> bool {
+    let code = error.oauth().map(|oauth| oauth.code());
+    error.kind() == ErrorKind::Denied
+        && match (error.status().map(|status| status.as_u16()), code) {
+            // RFC 9449: the proof of possession, which is another key's.
+            (_, Some("use_dpop_nonce" | "invalid_dpop_proof")) => false,
+            (Some(401), _) | (Some(403), None) => true,
+            // The client is known, and may not use this grant (RFC 6749 section 5.2); older Keycloaks say it of secrets.
+            (_, Some("unauthorized_client")) => {
+                let description = error.oauth().and_then(|oauth| oauth.description()).unwrap_or_default();
+                let description = description.to_ascii_lowercase();
+                description.contains("secret") || description.contains("credential")
+            }
+            (_, Some(code)) => is_about_the_client(code),
+            (_, None) => false,
+        }
+}
+
+/// `invalid_client`, and what others make of it: `bad_client_secret` (Slack), `incorrect_client_credentials` (GitHub),
+/// `invalid_client_id` (Salesforce).
+fn is_about_the_client(code: &str) -> bool {
+    ["client", "credential", "secret"].iter().any(|word| code.to_ascii_lowercase().contains(word))
 }
 
 /// RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2.
@@ -51,11 +108,20 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY) || status.is_server_error()
 }
 
-fn hint(status: StatusCode) -> &'static str {
+fn is_no_endpoint(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405 | 410 | 415)
+}
+
+fn hint(status: StatusCode, said: &Said) -> &'static str {
     match status.as_u16() {
         300..=399 => "; redirects are not followed, give the address that it redirects to",
-        404 | 405 | 410 | 415 => "; is the address of the token endpoint right?",
-        401 | 403 => " and no OAuth error; a proxy before it, or a server that does not say more",
+        404 | 405 | 410 => "; is the address of the token endpoint right?",
+        415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
+        407 => "; the proxy demands credentials",
+        401 | 403 if said.is_page => "; a firewall or proxy before the authorization server?",
+        400..=499 if said.is_page => "; a firewall or proxy before the authorization server?",
+        401 => "; it did not accept the client's credentials",
+        403 => "; it refused the client, or something before it did (a firewall, a list of allowed addresses)",
         _ => "",
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::Value;
+use url::Url;
 use zeroize::Zeroizing;
 
 use crate::client_auth::Proof;
@@ -18,7 +19,11 @@ pub(crate) struct Params(pub(crate) Vec<(String, String)>);
 impl Params {
     /// The scope asked for.
     pub(crate) fn scope(&self) -> Option<&str> {
-        self.0.iter().find(|(name, _)| name == "scope").map(|(_, value)| value.as_str())
+        self.get("scope")
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// These, and the resource that metadata named (RFC 8707).
@@ -30,6 +35,22 @@ impl Params {
         }
         params
     }
+}
+
+/// The endpoint, of whose query the parameters of the form are left out: none is sent twice (RFC 6749 section 3.2). `build()` says
+/// so for a URL of the user's; this is for one that metadata name.
+pub(crate) fn without_repetition<'a>(endpoint: &'a Url, params: &Params, proof: &Proof) -> Cow<'a, Url> {
+    let in_form = |name: &str| params.get(name).is_some() || proof.params.iter().any(|(n, _)| &**n == name);
+    if !endpoint.query_pairs().any(|(name, _)| in_form(&name)) {
+        return Cow::Borrowed(endpoint);
+    }
+    let kept: Vec<_> = endpoint.query_pairs().filter(|(name, _)| !in_form(name)).collect();
+    let mut url = endpoint.clone();
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+    Cow::Owned(url)
 }
 
 /// application/x-www-form-urlencoded, RFC 6749 appendix B.
@@ -108,6 +129,22 @@ mod tests {
         let params = asked(&[("audience", "x"), ("scope", "a b"), ("y", "z")]);
         assert_eq!(params.scope(), Some("a b"));
         assert_eq!(asked(&[("audience", "x")]).scope(), None);
+    }
+
+    #[test]
+    fn no_parameter_of_the_form_is_in_the_query_too() {
+        // FE2
+        let proof = Proof { params: vec![("client_id".into(), Zeroizing::new("x".into()))], ..Proof::default() };
+        let params = asked(&[("grant_type", "client_credentials")]);
+        for (query, kept) in [
+            ("", None),
+            ("?p=policy", Some("p=policy")),
+            ("?grant_type=client_credentials", None),
+            ("?p=a%20b&grant%5Ftype=x&client_id=y&q", Some("p=a+b&q=")),
+        ] {
+            let url = Url::parse(&format!("https://auth.example.com/token{query}")).unwrap();
+            assert_eq!(without_repetition(&url, &params, &proof).query(), kept, "{query}");
+        }
     }
 
     #[test]

@@ -8,10 +8,11 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::refusal::refusal;
+use super::said::{LONGEST_CODE, Said, line, oauth_error, said};
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, ErrorKind, OAuthError};
+use crate::error::{Error, ErrorKind};
 use crate::exchange::{Response, foreign_encoding, retry_after};
-use crate::json::{Flaw, Members, Twice, wipe};
+use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::token::{AccessToken, Holder, Terms};
 
@@ -24,8 +25,10 @@ pub(crate) struct Rules {
     pub(crate) refuse_narrower_scope: bool,
     /// 64 KiB: four times the longest seen; what is longer fits into no server's header limit.
     pub(crate) longest_token: usize,
-    /// 256 characters of what a server says: enough to act on, too short to flood a log.
+    /// See `Limits::max_error_text`.
     pub(crate) longest_error_text: usize,
+    /// Names of token types that are sent as `Bearer`, beside that one.
+    pub(crate) token_types: Vec<String>,
 }
 
 impl Default for Rules {
@@ -35,13 +38,11 @@ impl Default for Rules {
             asked_scope: None,
             refuse_narrower_scope: false,
             longest_token: 64 * 1024,
-            longest_error_text: 256,
+            longest_error_text: 1024,
+            token_types: Vec::new(),
         }
     }
 }
-
-/// Codes are words; real ones have at most 30 characters.
-const LONGEST_CODE: usize = 128;
 
 pub(crate) fn decode(
     response: Response,
@@ -54,32 +55,55 @@ pub(crate) fn decode(
 ) -> Result<AccessToken, Error> {
     let status = response.status;
     let wait = retry_after(status, &response.headers, now);
-    let oauth_error = |members: &mut Members| oauth_error(members, rules, masks);
+    let refuse = |said: Said| {
+        let line = said.oauth.as_ref().map(|oauth| line(oauth, rules, masks)).unwrap_or_default();
+        refusal(status, said, &line).with_status(status).asked_to_wait(wait)
+    };
 
     if !status.is_success() {
-        // An error of OAuth or not: the status is kept in any case.
-        let oauth = Members::parse(&response.body).ok().and_then(|mut members| oauth_error(&mut members));
-        return Err(refusal(status, oauth).with_status(status).asked_to_wait(wait));
+        return Err(refuse(said(&response, rules, masks)));
     }
     if let Some(encoding) = foreign_encoding(&response.headers) {
-        let text =
-            format!("the token endpoint encoded its response ({}), which was not asked for", masks.clean(encoding, 32));
+        let text = format!(
+            "the token endpoint compressed its response ({}), which was not asked for and is not read here",
+            masks.clean(encoding, 32)
+        );
         return Err(Error::of(ErrorKind::Response, text).transient().with_status(status));
     }
-    let mut members = match Members::parse(&response.body) {
-        Ok(members) => members,
-        Err(flaw) => return Err(not_an_object(&response, flaw, masks).with_status(status)),
+    let text = match rules.strict {
+        true => None,
+        false => Some(Text::of(&response.body)),
     };
-    // GitHub and Slack send errors with 200.
-    if let Some(oauth) = oauth_error(&mut members) {
-        return Err(refusal(status, Some(oauth)).with_status(status).asked_to_wait(wait));
+    let body = text.as_ref().map_or(response.body.as_slice(), |text| text.as_bytes());
+    // GitHub and Slack send errors with 200: whatever else the body is, its error counts.
+    let salvaged = Text::marked(&response.body);
+    let members = Members::parse(body);
+    let refused = match &members {
+        Ok(members) => members.clone(),
+        Err(_) => Members::salvage(salvaged.trim_start()),
+    };
+    if refused.count("error") == 1 && has_error(&refused) {
+        if let Some(oauth) = oauth_error(refused, rules, masks) {
+            return Err(refuse(Said { oauth: Some(oauth), ..Said::default() }));
+        }
     }
-    granted(members, &response, rules, masks, holder, sent, clock).map_err(|e| e.with_status(status))
+    match members {
+        Ok(members) => granted(members, &response, rules, masks, holder, sent, clock),
+        Err(flaw) => Err(not_an_object(&response, flaw, masks)),
+    }
+    .map_err(|e| e.with_status(status))
+}
+
+/// Whether there is an `error` that says something: `null`, `0` and the like are sent beside tokens too.
+fn has_error(members: &Members<'_>) -> bool {
+    let error = members.get("error");
+    let text = error.as_ref().and_then(Value::as_str).unwrap_or_default().trim().to_ascii_lowercase();
+    text.contains(|c: char| c.is_alphabetic()) && !matches!(&*text, "none" | "null" | "false" | "no" | "ok")
 }
 
 /// RFC 6749 section 5.1.
 fn granted(
-    mut members: Members,
+    mut members: Members<'_>,
     response: &Response,
     rules: &Rules,
     masks: &Masks,
@@ -94,9 +118,12 @@ fn granted(
     if strict && !response.headers.get(CONTENT_TYPE).is_some_and(|label| is_json(label.as_bytes())) {
         return Err(unusable("its content type is not application/json (strict)"));
     }
-    // The one that `oauth_error` looked at is gone.
-    if members.get("error").is_some() {
+    if members.count("error") > 1 {
         return Err(Twice("error").into());
+    }
+    if has_error(&members) {
+        let words = said(response, rules, masks).words;
+        return Err(unusable(format_args!("it has an error: {words}; is the address of the token endpoint right?")));
     }
     let secret = match members.take("access_token")? {
         Some(Value::String(secret)) => SecretString::from(secret),
@@ -104,24 +131,33 @@ fn granted(
             wipe(&mut other);
             return Err(unusable("access_token is not a string"));
         }
-        None => return Err(unusable("it has no access_token")),
+        None => {
+            let words = said(response, rules, masks).words;
+            return Err(unusable(format_args!(
+                "it has no access_token, but {}; is the address of the token endpoint right?",
+                if words.is_empty() { "nothing to read" } else { &words }
+            )));
+        }
     };
     check_length(&secret, rules)?;
     let token_type = members.take("token_type")?;
-    let clean = |name: &str| masks.and(&secret).clean(name, 32);
+    let masks = masks.and(&secret);
+    let clean = |name: &str| masks.clean(name, 64);
     match holder.key {
-        None => check_type(token_type, strict, clean)?,
+        None => check_type(token_type, rules, clean)?,
         Some(_) => check_dpop(token_type, clean)?,
     }
     let lifetime = lifetime(&mut members, strict, sent)?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
-    let scope = scope(members.take("scope")?, rules)?;
+    let scope = scope(members.take("scope")?, rules, &masks)?;
     // Section 4.4.3: there should be no refresh token; the client itself can always ask anew.
     for unwanted in ["refresh_token", "id_token"] {
-        members.take(unwanted)?.iter_mut().for_each(wipe);
+        members.skip(unwanted)?;
     }
-    let terms =
-        Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra: members.rest(), holder, from_store: false };
+    let mut extra = members.rest();
+    // `Debug` of the token shows the names.
+    extra.retain(|name, _| name.len() <= LONGEST_CODE && !masks.hide(name));
+    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder, from_store: false };
     AccessToken::issued(&secret, terms, sent, clock)
 }
 
@@ -149,15 +185,38 @@ fn check_length(secret: &SecretString, rules: &Rules) -> Result<(), Error> {
     Ok(())
 }
 
-/// RFC 6749 section 7.1. Absent at LinkedIn and Slack, `BearerToken` at Apigee.
-fn check_type(token_type: Option<Value>, strict: bool, clean: impl Fn(&str) -> String) -> Result<(), Error> {
-    match token_type {
-        None | Some(Value::Null) if strict => Err(unusable("it has no token_type (strict)")),
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(name)) if name.eq_ignore_ascii_case("bearer") => Ok(()),
-        Some(Value::String(name)) if !strict && name.eq_ignore_ascii_case("BearerToken") => Ok(()),
-        Some(Value::String(name)) => Err(unusable(format_args!("its token_type is {}, not Bearer", clean(&name)))),
-        Some(_) => Err(unusable("token_type is not a string")),
+/// RFC 6749 section 7.1. Absent at LinkedIn and Slack, `BearerToken` at Apigee, `Application Access Token` at eBay.
+fn check_type(token_type: Option<Value>, rules: &Rules, clean: impl Fn(&str) -> String) -> Result<(), Error> {
+    let name = match token_type {
+        None | Some(Value::Null) if rules.strict => return Err(unusable("it has no token_type (strict)")),
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(unusable("token_type is not a string")),
+    };
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    if is("bearer") || !rules.strict && is("BearerToken") || rules.token_types.iter().any(|named| is(named)) {
+        return Ok(());
+    }
+    let shown = clean(&name);
+    Err(unusable(match not_bearer(&name) {
+        Some(why) => format!("its token_type is {shown}, not Bearer: {why}"),
+        None => format!(
+            "its token_type is {shown}, not Bearer; if tokens of that type are sent as Bearer, say so with token_type({shown:?})"
+        ),
+    }))
+}
+
+/// Why tokens of this type are never sent as `Bearer`, whatever token_type(..) names.
+pub(crate) fn not_bearer(name: &str) -> Option<&'static str> {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    if is("dpop") {
+        Some("it is useless without a key, and none was given with dpop; token_type cannot change that")
+    } else if is("mac") || is("pop") {
+        Some("it is useless without a signature, which is not made here; token_type cannot change that")
+    } else if is("n_a") {
+        Some("it is no access token (RFC 8693 section 2.2.1); token_type cannot change that")
+    } else {
+        None
     }
 }
 
@@ -174,7 +233,7 @@ fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Resu
 }
 
 /// `expires_in`, or else one of the absolute times; `None`: not stated.
-fn lifetime(members: &mut Members, strict: bool, sent: Moment) -> Result<Option<Duration>, Error> {
+fn lifetime(members: &mut Members<'_>, strict: bool, sent: Moment) -> Result<Option<Duration>, Error> {
     match members.take("expires_in")? {
         None | Some(Value::Null) => {}
         Some(value) => {
@@ -187,7 +246,7 @@ fn lifetime(members: &mut Members, strict: bool, sent: Moment) -> Result<Option<
     }
     // Entra v1 `expires_on`, others `expires_at`: seconds since the epoch. They stay readable as extra members.
     for name in ["expires_on", "expires_at"] {
-        if let Some(end) = members.get(name).and_then(seconds) {
+        if let Some(end) = members.get(name).as_ref().and_then(seconds) {
             return Ok(Some(end.saturating_sub(sent.wall())));
         }
     }
@@ -195,22 +254,25 @@ fn lifetime(members: &mut Members, strict: bool, sent: Moment) -> Result<Option<
 }
 
 /// Whole seconds from a number or a number in a string (Entra v1, PayPal, Apigee); floats (Blue Button, Reddit) are
-/// rounded down; what is negative is zero.
+/// rounded down; what is negative is zero, and what is beyond all numbers (`1e400`) for ever.
 fn seconds(value: &Value) -> Option<Duration> {
-    let number = match value {
-        Value::Number(number) => number.clone(),
-        Value::String(text) => text.trim().parse().ok()?,
+    let text = match value {
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.trim().to_owned(),
         _ => return None,
     };
-    if let Some(whole) = number.as_u64() {
+    if let Ok(whole) = text.parse::<u64>() {
         return Some(Duration::from_secs(whole));
     }
-    let float = number.as_f64().filter(|float| !float.is_nan())?.max(0.0).floor();
+    // `inf` and `NaN` are floats to Rust, but not to JSON.
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let float = is_number.then(|| text.parse::<f64>().ok()).flatten()?.max(0.0).floor();
     Some(Duration::try_from_secs_f64(float).unwrap_or(Duration::MAX))
 }
 
 /// As granted, else as asked for (RFC 6749 section 5.1).
-fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
+fn scope(value: Option<Value>, rules: &Rules, masks: &Masks) -> Result<Option<String>, Error> {
     let granted = match value {
         Some(Value::String(scope)) => Some(scope),
         // Some servers send an array.
@@ -221,7 +283,8 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
         Some(_) if rules.strict => return Err(unusable("scope is not a string (strict)")),
         Some(_) => None,
     };
-    let granted = granted.filter(|scope| !scope.trim().is_empty());
+    // An echo of a secret is no scope.
+    let granted = granted.filter(|scope| !scope.trim().is_empty() && !masks.hide(scope));
     let asked = rules.asked_scope.as_deref();
     if let (Some(granted), Some(asked)) = (&granted, asked) {
         let missing = not_granted(asked, granted);
@@ -232,20 +295,14 @@ fn scope(value: Option<Value>, rules: &Rules) -> Result<Option<String>, Error> {
     Ok(granted.or_else(|| asked.map(Into::into)))
 }
 
-/// Which of the scopes that were asked for are missing.
+/// Which of the scopes that were asked for are missing. Some servers separate them by commas.
 pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
-    asked.split_whitespace().filter(|one| !granted.split_whitespace().any(|granted| granted == *one)).collect()
-}
-
-/// RFC 6749 section 5.2. An `error` that is no string is none of OAuth's.
-fn oauth_error(members: &mut Members, rules: &Rules, masks: &Masks) -> Option<OAuthError> {
-    let mut text = |name, most| match members.take(name) {
-        Ok(Some(Value::String(text))) => Some(masks.clean(&text, most)),
-        _ => None,
+    let has = |scope: &str| {
+        granted.split_whitespace().any(|one| one == scope)
+            || granted.split(|c: char| c.is_whitespace() || c == ',' || c == ';').any(|one| one == scope)
     };
-    let code = text("error", LONGEST_CODE).filter(|code| !code.is_empty())?;
-    let description = text("error_description", rules.longest_error_text);
-    Some(OAuthError::new(code, description, text("error_uri", rules.longest_error_text)))
+    let is_granted = |scope: &str| has(scope) || scope.contains(',') && scope.split(',').all(has);
+    asked.split_whitespace().filter(|one| !is_granted(one)).collect()
 }
 
 fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {

@@ -30,19 +30,29 @@ fn a_refusal_is_classed_by_its_code_first_and_then_by_its_status() {
         }
     }
     for code in ["temporarily_unavailable", "server_error", "slow_down"] {
-        for status in [200, 400, 500] {
+        for status in [200, 400, 403, 500] {
             assert_eq!(kind(status, Some(code)), (Response, true), "{status} {code}");
         }
+        assert_eq!(kind(401, Some(code)), (Denied, false), "{code}");
     }
-    for status in [200, 400, 401, 404] {
+    for status in [200, 400, 409] {
         assert_eq!(kind(status, Some("strange")), (Other, false), "{status}");
+    }
+    for status in [401, 403] {
+        assert_eq!(kind(status, Some("strange")), (Denied, false), "{status}");
+    }
+    for status in [301, 404, 405, 410] {
+        assert_eq!(kind(status, Some("strange")), (Response, false), "{status}");
     }
     for status in [408, 425, 500, 502, 503, 504, 599] {
         assert_eq!(kind(status, Some("strange")), (Other, true), "{status}");
         assert_eq!(kind(status, None), (Response, true), "{status}");
     }
-    for status in [301, 400, 401, 403, 404, 409, 422] {
+    for status in [301, 400, 404, 407, 409, 422] {
         assert_eq!(kind(status, None), (Response, false), "{status}");
+    }
+    for status in [401, 403] {
+        assert_eq!(kind(status, None), (Denied, false), "{status}");
     }
     assert_eq!(kind(101, None), (Response, true));
     for code in [None, Some("invalid_client"), Some("strange")] {
@@ -59,8 +69,9 @@ fn a_status_that_says_little_comes_with_a_guess_at_its_reason() {
         (405, "is the address"),
         (410, "is the address"),
         (415, "is the address"),
-        (401, "a proxy before it"),
-        (403, "a proxy before it"),
+        (401, "did not accept the client's credentials"),
+        (403, "a firewall"),
+        (407, "the proxy demands credentials"),
     ] {
         let text = with(status, &[], "", &rules()).unwrap_err().to_string();
         assert!(text.contains(guess), "{text}");
@@ -91,4 +102,10 @@ fn what_was_asked_for_and_not_granted_is_named() {
     assert_eq!(not_granted("a b c", "c  a"), ["b"]);
     assert!(not_granted("a", "b a").is_empty());
     assert_eq!(not_granted("ab", "a b abc"), ["ab"]);
+    // FC4
+    for granted in ["a,b", "a, b", "b,a c", "a;b", "b a"] {
+        assert!(not_granted("a b", granted).is_empty(), "{granted}");
+    }
+    assert!(not_granted("a,b", "a,b").is_empty() && not_granted("a,b", "b a").is_empty());
+    assert_eq!(not_granted("a,b c", "a,c"), ["a,b"]);
 }

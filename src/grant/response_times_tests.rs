@@ -32,6 +32,11 @@ fn lifetimes_come_in_many_shapes() {
         ("18446744073709551615", Some(Duration::from_secs(u64::MAX)), true),
         ("1e300", max, false),
         (r#""1e300""#, max, false),
+        ("1e400", max, false),
+        (r#""1e400""#, max, false),
+        ("-1e400", ZERO, false),
+        (r#""1e""#, None, false),
+        (r#""inf""#, None, false),
     ] {
         let body = having(&format!(r#""expires_in":{value}"#));
         assert_eq!(read(&body).unwrap().lifetime(), lifetime, "{value}");
@@ -76,7 +81,8 @@ fn retry_after_is_seconds_or_a_date() {
         (vec![("retry-after", "Fri, 15 Jan 2027 07:00:00 GMT")], Some(0)),
         (vec![date[0], ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")], Some(120)),
         (vec![("retry-after", "Fri, 31 Dec 1969 23:59:59 GMT")], None),
-        (vec![("retry-after", "99999999999999999999999")], Some(u64::MAX)),
+        (vec![("retry-after", "99999999999999999999999")], Some(86_400)),
+        (vec![("retry-after", "86401")], Some(86_400)),
         (vec![("retry-after", "+5")], None),
         (vec![("retry-after", "")], None),
         (vec![("retry-after", "tomorrow")], None),
@@ -91,4 +97,51 @@ fn retry_after_is_seconds_or_a_date() {
     }
     let error = with(503, &[("x-ratelimit-reset", "1800000120")], "", &rules()).unwrap_err();
     assert_eq!(error.retry_after(), None, "a window's end is no wish to wait, but with 429");
+}
+
+#[test]
+fn spans_and_instants_are_told_apart_by_their_size_in_each_header() {
+    // FC2. `sent()` is second 1 800 000 000.
+    let second = Duration::from_secs(1);
+    for (value, wait) in [
+        ("4", second * 4),
+        ("4.5", Duration::from_millis(4_500)),
+        ("0.25", Duration::from_millis(250)),
+        ("1800000004", second * 4),
+        ("1800000004.5", Duration::from_millis(4_500)),
+        ("1800000004000", second * 4),
+        ("1800000004500", Duration::from_millis(4_500)),
+        ("1800000004000000", second * 4),
+        ("1800000004000000000", second * 4),
+        ("1799999999", Duration::ZERO),
+        ("1700000000000", Duration::ZERO),
+        ("999999999", second * 86_400),
+        ("1900000000", second * 86_400),
+        ("Fri, 15 Jan 2027 08:00:04 GMT", second * 4),
+    ] {
+        for header in
+            ["retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after"]
+        {
+            let error = with(429, &[(header, value)], "", &rules()).unwrap_err();
+            let got = error.retry_after().unwrap();
+            assert!(got.abs_diff(wait) < Duration::from_millis(1), "{header}: {value}: {got:?}");
+        }
+    }
+    for (headers, wait) in [
+        (&[("retry-after-ms", "1500")][..], Some(Duration::from_millis(1_500))),
+        (&[("retry-after", "soon"), ("x-ratelimit-reset", "4")], Some(second * 4)),
+        (
+            &[("auth0-client-quota-limit", "b=per_hour;q=10;r=0;t=3540,b=per_day;q=50;r=47;t=43200")],
+            Some(second * 3540),
+        ),
+        (&[("ratelimit", "\"default\";r=0;t=7")], Some(second * 7)),
+        (&[("ratelimit", "\"default\";r=3;t=7")], None),
+        // By the server's clock, which is a day behind.
+        (&[("date", "Thu, 14 Jan 2027 08:00:00 GMT"), ("retry-after", "1799913604")], Some(second * 4)),
+        (&[("retry-after", ".5")], None),
+        (&[("retry-after", "1e3")], None),
+        (&[("retry-after", "-4")], None),
+    ] {
+        assert_eq!(with(429, headers, "", &rules()).unwrap_err().retry_after(), wait, "{headers:?}");
+    }
 }

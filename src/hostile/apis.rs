@@ -86,7 +86,10 @@ pub fn resource_metadata(wire: &[u8]) {
         };
         match resource_document::decode(&answer, &rules) {
             Ok(named) => {
-                let said: serde_json::Value = serde_json::from_slice(&answer.body).expect("what was read is JSON");
+                // What spoils the document for another reader may stand in a member that is not read here.
+                let Ok(said) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
+                    continue;
+                };
                 assert_eq!(said["resource"], named.resource.as_str());
                 let servers = said["authorization_servers"].as_array().expect("a list");
                 assert!(servers.contains(&named.issuer.as_str().into()));

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::address::{self, NamedHosts, Shown, is_secure};
 use crate::exchange::{Response, foreign_encoding};
-use crate::json::{Flaw, Members};
+use crate::json::{Flaw, Members, Text};
 use crate::server_text::Masks;
 
 /// What of it is of use here.
@@ -70,11 +70,11 @@ pub(crate) fn well_known(issuer: &Url) -> [Url; 2] {
 }
 
 pub(crate) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
-    read(&mut members(response)?, rules)
+    read(&mut members(response, &Text::of(&response.body))?, rules)
 }
 
-/// Those of a successful response.
-pub(super) fn members(response: &Response) -> Result<Members, Unusable> {
+/// Those of a successful response with this text.
+pub(super) fn members<'t>(response: &Response, text: &'t Text<'_>) -> Result<Members<'t>, Unusable> {
     let status = response.status;
     if status != StatusCode::OK {
         let transient = status.is_server_error()
@@ -86,9 +86,9 @@ pub(super) fn members(response: &Response) -> Result<Members, Unusable> {
         return Err(Unusable { why, transient });
     }
     if foreign_encoding(&response.headers).is_some() {
-        return Err(unusable("it is encoded, which was not asked for"));
+        return Err(unusable("it is compressed in a way that this crate does not read, and that was not asked for"));
     }
-    Members::parse(&response.body).map_err(|flaw| Unusable {
+    Members::parse(text.as_bytes()).map_err(|flaw| Unusable {
         why: match flaw {
             Flaw::NotJson { line, column } => {
                 format!("it is not JSON, from line {line} column {column} on")

@@ -72,7 +72,12 @@ impl Endpoint {
     /// An attempt failed there.
     pub(crate) fn failed(&self, error: &Error, now: Moment) {
         // Nothing answered, or what answered was no token endpoint.
-        let moved = matches!(error.kind(), ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls);
+        let moved = match error.kind() {
+            ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls => true,
+            // In nobody's protocol: whatever answers there may have moved in since.
+            ErrorKind::Denied | ErrorKind::Other => error.oauth().is_none(),
+            _ => false,
+        };
         match self {
             Endpoint::OfServer(server) if moved => server.hurry(now),
             Endpoint::OfResource(resource) if moved => resource.hurry(now),

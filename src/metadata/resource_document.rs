@@ -5,6 +5,7 @@ use url::Url;
 
 use super::document::{Unusable, members, shown, take, text, unusable};
 use crate::exchange::Response;
+use crate::json::Text;
 
 /// What of it is of use here.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +60,8 @@ pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
 }
 
 pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named, Unusable> {
-    let mut members = members(response)?;
+    let text_of_body = Text::of(&response.body);
+    let mut members = members(response, &text_of_body)?;
     // RFC 9728 section 3.3: otherwise one API could speak for another.
     let resource = match text(&mut members, "resource")? {
         Some(resource) if rules.is_of(&resource) => resource,

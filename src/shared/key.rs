@@ -81,6 +81,10 @@ impl Key {
         for (rule, _) in rules.iter().filter(|(_, holds)| *holds) {
             key.add("rule", rule.as_bytes());
         }
+        let mut types: Vec<_> = asked.rules.token_types.iter().map(|name| name.to_ascii_lowercase()).collect();
+        types.sort_unstable();
+        types.dedup();
+        types.iter().for_each(|name| key.add("token_type", name.as_bytes()));
         key
     }
 

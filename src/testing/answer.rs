@@ -27,7 +27,7 @@ pub enum Answer {
     /// An error response with this code (RFC 6749 section 5.2): status 401 for `invalid_client`, otherwise 400. At the API it
     /// is a challenge (RFC 6750 section 3.1): status 403 for `insufficient_scope`, otherwise 401.
     Refuse(&'static str),
-    /// This status, with a line of plain text as the body.
+    /// This status, with a line of plain text as the body. One that HTTP has no response for ends the connection.
     Status(u16),
     /// Status 429 with `Retry-After` in whole seconds, rounded up.
     RetryAfter(Duration),

@@ -13,10 +13,12 @@ use tokio::sync::oneshot;
 use super::authentication::{Client, Known};
 use super::message::Incoming;
 use super::serving::{Bound, Serving, Tls};
-use super::world::{Counts, World};
+use super::story::story;
+use super::world::{Counts, Standing, World};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
 use crate::clock::Clock;
 use crate::clock::ManualClock;
+use crate::token::AccessToken;
 
 /// An authorization server on loopback, and an API that it protects, which answer as a test tells them.
 ///
@@ -304,7 +306,29 @@ impl AuthorizationServer {
 
     /// As [`until_changed`](Self::until_changed), at any endpoint.
     pub fn until_changed_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
-        self.world.state().until_changed(endpoint, answer);
+        self.world.state().until_changed(endpoint, Standing::Answer(answer));
+        self
+    }
+
+    /// As [`until_changed_at`](Self::until_changed_at), with an answer that depends on the request.
+    ///
+    /// The server keeps `decide`: one that has a handle of the server keeps it running for ever. A panic in it is printed, and ends the
+    /// connection.
+    ///
+    /// ```
+    /// use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
+    ///
+    /// let server = AuthorizationServer::start();
+    /// server.answer_by(Endpoint::Token, |request| match request.sent("client_secret", "old") {
+    ///     true => Answer::Refuse("invalid_client"),
+    ///     false => Answer::Token,
+    /// });
+    /// ```
+    pub fn answer_by<F>(&self, endpoint: Endpoint, decide: F) -> &Self
+    where
+        F: Fn(&RecordedRequest) -> Answer + Send + Sync + 'static,
+    {
+        self.world.state().until_changed(endpoint, Standing::By(Arc::new(decide)));
         self
     }
 
@@ -340,9 +364,9 @@ impl AuthorizationServer {
 
 /// # What it has seen
 impl AuthorizationServer {
-    /// All requests in order, of all endpoints.
+    /// All requests in order, of all endpoints; the latest 10 000 if there were more.
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.world.state().recorded.clone()
+        self.world.state().recorded().cloned().collect()
     }
 
     /// How many token requests it has received, answered or not.
@@ -358,6 +382,30 @@ impl AuthorizationServer {
     /// How many tokens it has issued.
     pub fn tokens_issued(&self) -> usize {
         self.world.state().register.len() as usize
+    }
+
+    /// Which of its tokens this is, counted from 1 in the order in which they were issued; `None`: it is not one of them.
+    ///
+    /// ```
+    /// use client_credentials::testing::AuthorizationServer;
+    /// use client_credentials::{ClientAuth, ClientCredentials};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let server = AuthorizationServer::start();
+    /// let auth = ClientAuth::client_secret_basic("billing", "a secret");
+    /// let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
+    /// let first = tokens.token().await?;
+    /// assert_eq!(server.number_of(&first), Some(1));
+    /// tokens.reject(&first);
+    /// assert_eq!(server.number_of(&tokens.token().await?), Some(2));
+    /// # Ok::<(), client_credentials::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn number_of(&self, token: &AccessToken) -> Option<u32> {
+        let state = self.world.state();
+        state.register.find(token.expose_secret()).map(|(number, _)| number)
     }
 
     /// Whether the API would accept a request with these headers: for an API of the test's own.
@@ -418,7 +466,7 @@ impl AuthorizationServer {
         guard.abort();
     }
 
-    /// What it has seen, a line for each request, without a secret: what a test that fails prints.
+    /// What it has seen, a line for each of the latest 100 requests, without a secret: what a test that fails prints.
     ///
     /// ```text
     /// The authorization server http://127.0.0.1:40133 and its API http://127.0.0.1:35947 have seen:
@@ -427,16 +475,7 @@ impl AuthorizationServer {
     ///   3600.000 s  POST /token  client "billing" by client_secret_basic  ->  503
     /// ```
     pub fn story(&self) -> String {
-        let state = self.world.state();
-        let World { issuer, api, .. } = &*self.world;
-        let mut story = format!("The authorization server {issuer} and its API {api} have seen:\n");
-        if state.recorded.is_empty() {
-            story.push_str("  nothing\n");
-        }
-        for request in &state.recorded {
-            story.push_str(&format!("{request}\n"));
-        }
-        story
+        story(&self.world)
     }
 }
 
@@ -457,7 +496,7 @@ impl fmt::Debug for AuthorizationServer {
         f.debug_struct("AuthorizationServer")
             .field("issuer", &self.world.issuer)
             .field("api_origin", &self.world.api)
-            .field("requests", &self.world.state().recorded.len())
+            .field("token_requests", &self.token_requests())
             .finish_non_exhaustive()
     }
 }

@@ -66,9 +66,10 @@ struct Proof {
 impl Proof {
     fn of(request: &Incoming) -> Result<Self, Refusal> {
         let mut all = request.head.headers.get_all("dpop").iter();
-        let (Some(proof), None) = (all.next(), all.next()) else {
-            return Err(Refusal::invalid("there is not exactly one proof"));
-        };
+        let proof = all.next().ok_or(Refusal::invalid("the request has no proof"))?;
+        if all.next().is_some() {
+            return Err(Refusal::invalid("the request has more than one proof"));
+        }
         let proof = proof.to_str().map_err(|_| Refusal::invalid("the proof is not a JWT"))?;
         let (claims, algorithm, message, signature) =
             jwt::parts(proof).ok_or(Refusal::invalid("the proof is not a JWT"))?;

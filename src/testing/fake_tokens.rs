@@ -16,6 +16,8 @@ use crate::token::{AccessToken, Terms};
 
 /// A token source that does as a script says, for tests of code that takes any [`TokenSource`].
 ///
+/// A test that panics prints what happened ([`story`](Self::story)) when the fake is dropped.
+///
 /// It caches nothing: every call is answered by the next step, and after the last one by that again. Put
 /// [`Cached`](crate::Cached) around it to test with a cache. A clone is the same source.
 ///
@@ -67,10 +69,31 @@ pub enum FakeStep {
 struct State {
     script: VecDeque<FakeStep>,
     calls: usize,
+    /// What happened, a word for each call and each rejection.
+    story: Vec<String>,
+    /// Whether the story was printed.
+    told: bool,
     /// What was handed out, and how often each was rejected.
     issued: Vec<AccessToken>,
     rejected: Vec<usize>,
 }
+
+impl State {
+    fn hand_out(&mut self, token: AccessToken) -> AccessToken {
+        self.issued.push(token.clone());
+        self.note(format!("token {}", self.issued.len()));
+        token
+    }
+
+    fn note(&mut self, event: String) {
+        if self.story.len() < LONGEST_STORY {
+            self.story.push(event);
+        }
+    }
+}
+
+/// The beginning explains what came later; more is not read.
+const LONGEST_STORY: usize = 100;
 
 impl FakeTokens {
     /// Does as these steps say, one after the other; the last one is for all calls that follow. Without a step it hands out new
@@ -80,7 +103,8 @@ impl FakeTokens {
         if script.is_empty() {
             script.push_back(FakeStep::Token(LIFETIME));
         }
-        let state = State { script, calls: 0, issued: Vec::new(), rejected: Vec::new() };
+        let state =
+            State { script, calls: 0, story: Vec::new(), told: false, issued: Vec::new(), rejected: Vec::new() };
         FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
@@ -118,6 +142,12 @@ impl FakeTokens {
         self.state().rejected.clone()
     }
 
+    /// What happened so far, on a line, without a secret: what a test that fails prints.
+    pub fn story(&self) -> String {
+        let state = self.state();
+        format!("The fake source was asked {} times: {}\n", state.calls, state.story.join(", "))
+    }
+
     fn step(&self) -> FakeStep {
         let mut state = self.state();
         state.calls += 1;
@@ -133,8 +163,7 @@ impl FakeTokens {
         let secret = format!("fake-token-{}", state.issued.len() + 1).into();
         let terms = Terms { lifetime: Some(lifetime), ..Terms::default() };
         let token = AccessToken::issued(&secret, terms, self.clock.now(), &self.clock)?;
-        state.issued.push(token.clone());
-        Ok(token)
+        Ok(state.hand_out(token))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,11 +180,11 @@ impl FakeTokens {
         TokenFuture::new(async {
             match self.step() {
                 FakeStep::Token(lifetime) => self.issue(lifetime),
-                FakeStep::This(token) => {
-                    self.state().issued.push(token.clone());
-                    Ok(token)
+                FakeStep::This(token) => Ok(self.state().hand_out(token)),
+                FakeStep::Error(error) => {
+                    self.state().note(format!("error: {error}"));
+                    Err(error)
                 }
-                FakeStep::Error(error) => Err(error),
                 FakeStep::Held(gate, lifetime) => {
                     gate.passed().await;
                     self.issue(lifetime)
@@ -170,7 +199,9 @@ impl FakeTokens {
     pub fn reject(&self, token: &AccessToken) {
         let mut state = self.state();
         let number = state.issued.iter().position(|issued| issued.id() == token.id());
-        state.rejected.push(number.map_or(0, |index| index + 1));
+        let number = number.map_or(0, |index| index + 1);
+        state.rejected.push(number);
+        state.note(format!("token {number} rejected"));
     }
 }
 
@@ -182,6 +213,15 @@ impl TokenSource for FakeTokens {
 
     fn reject(&self, token: &AccessToken) {
         FakeTokens::reject(self, token);
+    }
+}
+
+impl Drop for FakeTokens {
+    #[expect(clippy::print_stderr, reason = "where a test that fails is expected to say why")]
+    fn drop(&mut self) {
+        if std::thread::panicking() && !std::mem::replace(&mut self.state().told, true) {
+            eprint!("{}", self.story());
+        }
     }
 }
 

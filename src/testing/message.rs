@@ -88,6 +88,12 @@ pub(super) fn readings(text: &str) -> [String; 3] {
     [decoded(&text.replace('+', " ")), decoded(text), text.to_owned()]
 }
 
+/// What may stand between the quotes of a quoted-string (RFC 9110 section 5.6.4).
+fn quotable(text: &str) -> String {
+    let printable = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
+    printable.flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect()
+}
+
 /// A response, and a word about it for the story.
 #[derive(Clone)]
 pub(super) struct Reply {
@@ -121,7 +127,7 @@ impl Reply {
 
     /// RFC 6750 section 3, RFC 9449 section 7.1.
     pub(super) fn challenge(status: u16, scheme: &str, params: &[(&str, &str)]) -> Self {
-        let params: Vec<_> = params.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let params: Vec<_> = params.iter().map(|(name, value)| format!("{name}=\"{}\"", quotable(value))).collect();
         let value = format!("{scheme} {}", params.join(", ")).trim_end().to_owned();
         Reply::new(status, "text/plain", "refused\n".to_owned()).noted(value.clone()).header("www-authenticate", value)
     }

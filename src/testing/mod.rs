@@ -33,6 +33,7 @@ mod quirk;
 mod recorded;
 mod register;
 mod serving;
+mod story;
 mod token_endpoint;
 mod world;
 

@@ -155,7 +155,7 @@ impl Quirk {
         match self {
             Quirk::Apigee => {
                 set("token_type", "BearerToken".into());
-                set("issued_at", (now * 1000).to_string().into());
+                set("issued_at", now.saturating_mul(1000).to_string().into());
                 set("status", "approved".into());
                 if let Some(lifetime) = lifetime {
                     set("expires_in", lifetime.to_string().into());
@@ -176,7 +176,7 @@ impl Quirk {
                 if let Some(lifetime) = lifetime {
                     set("expires_in", lifetime.to_string().into());
                     set("ext_expires_in", lifetime.to_string().into());
-                    set("expires_on", (now + lifetime).to_string().into());
+                    set("expires_on", now.saturating_add(lifetime).to_string().into());
                 }
             }
             Quirk::EntraV2 => {
@@ -211,7 +211,7 @@ impl Quirk {
             Quirk::Salesforce => {
                 members.remove("expires_in");
                 members.insert("instance_url".to_owned(), "https://example.my.salesforce.com".into());
-                members.insert("issued_at".to_owned(), (now * 1000).to_string().into());
+                members.insert("issued_at".to_owned(), now.saturating_mul(1000).to_string().into());
             }
             _ => {}
         }

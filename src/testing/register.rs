@@ -1,5 +1,7 @@
 //! The tokens that were issued, and what has become of them.
 
+use std::collections::HashMap;
+
 use crate::clock::Moment;
 
 pub(super) struct Issued {
@@ -24,21 +26,26 @@ pub(super) struct Holder {
 
 /// Tokens are numbered from 1.
 #[derive(Default)]
-pub(super) struct Register(Vec<Issued>);
+pub(super) struct Register {
+    tokens: Vec<Issued>,
+    /// Where a value stands in `tokens`.
+    places: HashMap<String, usize>,
+}
 
 impl Register {
     pub(super) fn add(&mut self, issued: Issued) -> u32 {
-        self.0.push(issued);
+        self.places.insert(issued.value.clone(), self.tokens.len());
+        self.tokens.push(issued);
         self.len()
     }
 
     pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn find(&self, value: &str) -> Option<(u32, &Issued)> {
-        let numbered = (1..).zip(&self.0);
-        numbered.into_iter().find(|(_, issued)| issued.value == value)
+        let place = *self.places.get(value)?;
+        Some((u32::try_from(place).ok()?.saturating_add(1), self.tokens.get(place)?))
     }
 
     /// The latest one that is good for the same purpose.
@@ -47,16 +54,12 @@ impl Register {
             let purpose = (&one.client, &one.scope, &one.audience, &one.holder);
             purpose == (&like.client, &like.scope, &like.audience, &like.holder)
         };
-        let numbered: Vec<_> = (1..).zip(&self.0).collect();
-        numbered.into_iter().rev().find(|(_, one)| same(one) && one.flaw(now).is_none())
+        let found = self.tokens.iter().rev().find(|one| same(one) && one.flaw(now).is_none())?;
+        self.find(&found.value)
     }
 
     pub(super) fn revoke_all(&mut self) {
-        self.0.iter_mut().for_each(|issued| issued.revoked = true);
-    }
-
-    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|issued| issued.value.as_str())
+        self.tokens.iter_mut().for_each(|issued| issued.revoked = true);
     }
 }
 

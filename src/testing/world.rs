@@ -73,7 +73,9 @@ pub(super) struct State {
     #[cfg(feature = "dpop")]
     pub(super) nonce: Option<String>,
     scripts: [Script; Endpoint::COUNT],
-    pub(super) recorded: Vec<RecordedRequest>,
+    recorded: VecDeque<RecordedRequest>,
+    /// How many of the first ones were dropped.
+    pub(super) forgotten: usize,
     /// Whether the story was printed.
     pub(super) told: bool,
 }
@@ -81,7 +83,14 @@ pub(super) struct State {
 /// What an endpoint answers.
 struct Script {
     next: VecDeque<Answer>,
-    standing: Answer,
+    standing: Standing,
+}
+
+/// What is answered when nothing is next.
+#[derive(Clone)]
+pub(super) enum Standing {
+    Answer(Answer),
+    By(Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>),
 }
 
 /// What becomes of a connection's request.
@@ -123,8 +132,12 @@ impl World {
             proofs: HashSet::new(),
             #[cfg(feature = "dpop")]
             nonce: None,
-            scripts: std::array::from_fn(|_| Script { next: VecDeque::new(), standing: Answer::Token }),
-            recorded: Vec::new(),
+            scripts: std::array::from_fn(|_| Script {
+                next: VecDeque::new(),
+                standing: Standing::Answer(Answer::Token),
+            }),
+            recorded: VecDeque::new(),
+            forgotten: 0,
             told: false,
         };
         Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
@@ -143,6 +156,14 @@ impl World {
             Origin::Issuer => Endpoint::Token,
         };
         let (index, answer) = self.state().record(endpoint, request);
+        let answer = match answer {
+            Standing::Answer(answer) => answer,
+            // Without the lock: it may ask the server.
+            Standing::By(decide) => {
+                let recorded = self.state().recorded_at(index).cloned();
+                recorded.map_or(Answer::Token, |recorded| decide(&recorded))
+            }
+        };
         self.counts.send_modify(|counts| count(&mut counts.received, endpoint));
         match &answer {
             Answer::Delay(wait) => tokio::time::sleep(*wait).await,
@@ -160,7 +181,7 @@ impl World {
         let torn = matches!(answer, Answer::Torn);
         let (mut reply, token) = match answer {
             Answer::Reset => {
-                state.outcome(index, None, None, "the connection was reset");
+                state.conclude(index, None, None, "the connection was reset");
                 return Outcome::Reset;
             }
             Answer::Token | Answer::Delay(_) | Answer::Held(_) | Answer::Hang | Answer::Torn => {
@@ -172,7 +193,7 @@ impl World {
                 (Reply::new(status, "text/plain", format!("{}\n", reason.unwrap_or("scripted"))), None)
             }
             Answer::RetryAfter(wait) => {
-                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
                 let reply = Reply::new(429, "text/plain", "Too Many Requests\n".to_owned());
                 (reply.header("retry-after", seconds.to_string()).noted(format!("retry after {seconds} s")), None)
             }
@@ -185,13 +206,14 @@ impl World {
         };
         if let Clock::Manual(_) = &state.clock {
             // Otherwise it is hyper's, by the system's clock.
-            let now = std::time::SystemTime::UNIX_EPOCH.checked_add(state.clock.now().wall());
-            if let Some(now) = now.filter(|_| !reply.headers.iter().any(|(name, _)| *name == "date")) {
+            let now = std::time::SystemTime::UNIX_EPOCH + state.clock.now().wall();
+            if !reply.own_headers.as_ref().is_some_and(|headers| headers.contains_key("date")) {
+                // Its year is at most 2554, where the clock ends: four digits.
                 reply = reply.header("date", httpdate::fmt_http_date(now));
             }
         }
         let note = if torn { format!("{}, torn", reply.note) } else { reply.note.clone() };
-        state.outcome(index, Some(reply.status), token, note.trim_start_matches(", "));
+        state.conclude(index, Some(reply.status), token, note.trim_start_matches(", "));
         if torn { Outcome::Torn(reply) } else { Outcome::Reply(reply) }
     }
 
@@ -234,7 +256,20 @@ fn scripted(response: http::Response<String>) -> Reply {
     reply
 }
 
+/// More than a test looks at; a soak goes on for millions.
+const MOST_RECORDED: usize = 10_000;
+
+const MASK: &str = "***";
+
 impl State {
+    fn recorded_at(&self, index: usize) -> Option<&RecordedRequest> {
+        self.recorded.get(index.checked_sub(self.forgotten)?)
+    }
+
+    pub(super) fn recorded(&self) -> impl ExactSizeIterator<Item = &RecordedRequest> {
+        self.recorded.iter()
+    }
+
     pub(super) fn client(&self, id: &str) -> Option<&Client> {
         self.clients.iter().find(|client| client.id == id)
     }
@@ -250,17 +285,18 @@ impl State {
         }
     }
 
-    pub(super) fn until_changed(&mut self, endpoint: Endpoint, answer: Answer) {
+    pub(super) fn until_changed(&mut self, endpoint: Endpoint, standing: Standing) {
         if let Some(script) = self.scripts.get_mut(endpoint as usize) {
-            script.standing = answer;
+            script.standing = standing;
         }
     }
 
     /// Where it is in the record, and what the script says.
-    fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Answer) {
+    pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Standing) {
         let script = self.scripts.get_mut(endpoint as usize);
-        let answer =
-            script.map_or(Answer::Token, |script| script.next.pop_front().unwrap_or_else(|| script.standing.clone()));
+        let answer = script.map_or(Standing::Answer(Answer::Token), |script| {
+            script.next.pop_front().map_or_else(|| script.standing.clone(), Standing::Answer)
+        });
         let form = match endpoint {
             Endpoint::Token => Form::read(request).unwrap_or_default(),
             _ => Form::default(),
@@ -292,13 +328,18 @@ impl State {
             status: None,
             outcome: "no answer yet".to_owned(),
         };
-        self.recorded.push(recorded);
-        (self.recorded.len() - 1, answer)
+        if self.recorded.len() == MOST_RECORDED {
+            self.recorded.pop_front();
+            self.forgotten += 1;
+        }
+        self.recorded.push_back(recorded);
+        (self.forgotten + self.recorded.len() - 1, answer)
     }
 
-    fn outcome(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
+    pub(super) fn conclude(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
         let note = self.masked(note);
-        if let Some(recorded) = self.recorded.get_mut(index) {
+        let place = index.checked_sub(self.forgotten);
+        if let Some(recorded) = place.and_then(|place| self.recorded.get_mut(place)) {
             (recorded.status, recorded.token, recorded.outcome) = (status, token, note);
         }
     }
@@ -309,7 +350,15 @@ impl State {
             Known::Secret(secret) => Some(secret.as_str()),
             _ => None,
         });
-        let known = secrets.chain(self.register.values()).filter(|secret| !secret.is_empty());
-        known.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets = secrets.filter(|secret| !secret.is_empty());
+        let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
+        // None of the tokens has one of these characters in it.
+        let pieces = text.split_inclusive(['/', ' ', '=', '&', ',', ';', '"']);
+        pieces
+            .map(|piece| {
+                let end = piece.trim_end_matches(['/', ' ', '=', '&', ',', ';', '"']);
+                if self.register.find(end).is_some() { piece.replace(end, MASK) } else { piece.to_owned() }
+            })
+            .collect()
     }
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use axum::http::StatusCode;
-use client_credentials::{BearerAuth, ErrorKind};
+use client_credentials::{BearerAuth, BearerAuthBuilder, ErrorKind};
 use futures_util::stream;
 use reqwest::Body;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
@@ -14,26 +14,30 @@ use super::*;
 
 type Boxed = Box<dyn std::error::Error + Send + Sync>;
 
-fn client<S: TokenSource + 'static>(bearer: BearerAuth<S>) -> ClientWithMiddleware {
+fn client(bearer: BearerAuth) -> ClientWithMiddleware {
     ClientBuilder::new(reqwest::Client::new()).with(bearer).build()
 }
 
-fn bearer(api: &Api, issuer: &Issuer) -> BearerAuth<Cached<Issuer>> {
-    BearerAuth::for_origin(&api.url, issuer.tokens()).unwrap()
+fn bearer(api: &Api, issuer: &Issuer) -> BearerAuth {
+    builder(api, issuer).build().unwrap()
+}
+
+fn builder(api: &Api, issuer: &Issuer) -> BearerAuthBuilder {
+    BearerAuth::builder(issuer.tokens()).origin(&api.url)
 }
 
 /// Sends one request by each of the two clients, each with a source of its own; both must do the same.
 async fn by_both(
     api: &Api,
     issuer: fn() -> Issuer,
-    configure: impl Fn(BearerAuth<Cached<Issuer>>) -> BearerAuth<Cached<Issuer>>,
+    configure: impl Fn(BearerAuthBuilder) -> BearerAuthBuilder,
     request: impl Fn(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
 ) -> (Result<StatusCode, ErrorKind>, Vec<String>, u64) {
     let mut outcomes = Vec::new();
     for layered in [false, true] {
         let issuer = issuer();
         let before = api.seen().len();
-        let bearer = configure(bearer(api, &issuer));
+        let bearer = configure(builder(api, &issuer)).build().unwrap();
         let request = request(reqwest::Client::new().post(&api.url)).build().unwrap();
         let result: Result<reqwest::Response, Boxed> = if layered {
             let mut service = bearer.layer(reqwest::Client::new());
@@ -110,7 +114,7 @@ async fn what_is_not_about_the_token_is_handed_back() {
 #[tokio::test]
 async fn a_predicate_of_the_user_is_a_rejection() {
     let api = Api::start(|seen| if seen.token() == "t1" { status(419) } else { status(200) }).await;
-    let configure = |b: BearerAuth<_>| b.rejected_when(|status, _| status.as_u16() == 419);
+    let configure = |b: BearerAuthBuilder| b.rejected_when(|status, _| status.as_u16() == 419);
     let outcome = by_both(&api, Issuer::default, configure, as_it_is).await;
     assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2));
 }
@@ -136,7 +140,7 @@ async fn repeating_can_be_switched_off() {
     // R07
     let api = Api::start(refuses_the_first).await;
     let issuer = Issuer::default();
-    let client = client(bearer(&api, &issuer).no_repeat());
+    let client = client(builder(&api, &issuer).repeat(false).build().unwrap());
     assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!(client.get(&api.url).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(api.tokens(), ["t1", "t2"]);
@@ -203,15 +207,15 @@ async fn a_request_elsewhere_is_an_error_that_names_the_way_out() {
     let error = client(bearer(&api, &issuer)).get(&evil.url).send().await.unwrap_err();
     let ours = Error::find(&error).unwrap();
     assert_eq!(ours.kind(), ErrorKind::Configuration);
-    assert!(ours.to_string().contains(".pass_through()"), "{ours}");
+    assert!(ours.to_string().contains(".pass_through(true)"), "{ours}");
     assert!(evil.seen().is_empty());
 
-    let open = client(bearer(&api, &issuer).pass_through());
+    let open = client(builder(&api, &issuer).pass_through(true).build().unwrap());
     assert_eq!(open.get(&evil.url).send().await.unwrap().status(), StatusCode::OK);
     assert_eq!(evil.tokens(), ["-"]);
     assert_eq!(issuer.issued(), 0, "nobody asked for a token");
 
-    let both = client(bearer(&api, &issuer).and_origin(&evil.url).unwrap());
+    let both = client(builder(&api, &issuer).origin(&evil.url).build().unwrap());
     both.get(&evil.url).send().await.unwrap();
     assert_eq!(evil.tokens(), ["-", "t1"]);
 }
@@ -220,7 +224,7 @@ async fn a_request_elsewhere_is_an_error_that_names_the_way_out() {
 async fn a_401_from_an_origin_that_is_passed_through_is_none_of_our_business() {
     let (api, other) = (Api::start(|_| status(200)).await, Api::start(|_| status(401)).await);
     let issuer = Issuer::default();
-    let client = client(bearer(&api, &issuer).pass_through());
+    let client = client(builder(&api, &issuer).pass_through(true).build().unwrap());
     assert_eq!(client.get(&other.url).send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     assert_eq!((other.seen().len(), issuer.issued()), (1, 0));
 }
@@ -230,9 +234,9 @@ async fn a_plain_http_api_is_refused_unless_it_is_named() {
     // R15
     let issuer = Issuer::default();
     let plain = "http://inventory.test:8080";
-    let bearer = BearerAuth::for_origin(plain, issuer.tokens()).unwrap();
-    let error = client(bearer.clone()).get(plain).send().await.unwrap_err();
-    let text = Error::find(&error).unwrap().to_string();
+    // FD5: not found by a request, but before.
+    let error = BearerAuth::for_origin(plain, issuer.tokens()).unwrap_err();
+    let text = error.to_string();
     assert!(text.contains("dangerously_allow_http(\"inventory.test\")"), "{text}");
     assert_eq!(issuer.issued(), 0);
 
@@ -240,7 +244,8 @@ async fn a_plain_http_api_is_refused_unless_it_is_named() {
     let port = api.url.rsplit(':').next().unwrap().to_owned();
     let url = format!("http://inventory.test:{port}");
     let resolved = reqwest::Client::builder().resolve("inventory.test", api.url[7..].parse().unwrap()).build().unwrap();
-    let named = BearerAuth::for_origin(&url, issuer.tokens()).unwrap().dangerously_allow_http("inventory.test");
+    let named =
+        BearerAuth::builder(issuer.tokens()).origin(&url).dangerously_allow_http("inventory.test").build().unwrap();
     ClientBuilder::new(resolved).with(named).build().get(&url).send().await.unwrap();
     assert_eq!(api.tokens(), ["t1"]);
 }
@@ -312,7 +317,7 @@ async fn several_apis_share_one_client() {
     let (first, second) = (Issuer::default(), Issuer::default());
     drop(second.token());
     let client = ClientBuilder::new(reqwest::Client::new())
-        .with(bearer(&one, &first).pass_through())
+        .with(builder(&one, &first).pass_through(true).build().unwrap())
         .with(bearer(&two, &second))
         .build();
     // The second is strict: what neither knows is refused; what the first has put a token on is left alone.
@@ -338,4 +343,86 @@ async fn http_where_https_was_meant_is_told_so() {
     let error = client(bearer).get("http://api.test/x").send().await.unwrap_err();
     let text = Error::find(&error).unwrap().to_string();
     assert!(text.contains("use https") && !text.contains("pass_through"), "{text}");
+}
+
+#[tokio::test]
+async fn any_error_that_is_not_surely_about_something_else_refreshes_the_token() {
+    // FD1
+    for error in ["expired_token", "invalid_request", "token_expired"] {
+        let api = Api::start(move |seen| match seen.token().as_str() {
+            "t1" => unauthorized(&format!("Bearer error=\"{error}\"")),
+            _ => status(200),
+        });
+        let outcome = by_both(&api.await, Issuer::default, as_it_is, as_it_is).await;
+        assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_another_header_is_refreshed_alike() {
+    // FD2
+    for (header, scheme) in
+        [("x-amz-access-token", ""), ("proxy-authorization", "Bearer"), ("authorization", "Zoho-oauthtoken")]
+    {
+        let api = Api::start(move |seen| {
+            let value = seen.headers[header].to_str().unwrap();
+            let token = value.strip_prefix(scheme).unwrap().trim_start();
+            assert!(header == "authorization" || !seen.headers.contains_key("authorization"));
+            status(if token.ends_with("-t1") { 401 } else { 200 })
+        })
+        .await;
+        let issuer = Issuer::default();
+        let bearer = builder(&api, &issuer).header(header, scheme).build().unwrap();
+        assert_eq!(client(bearer).get(&api.url).send().await.unwrap().status(), StatusCode::OK, "{header}");
+        assert_eq!(issuer.issued(), 2, "{header}");
+    }
+}
+
+#[tokio::test]
+async fn an_api_that_says_it_in_the_body_is_understood_where_that_is_asked_for() {
+    // FD4
+    let api = Api::start(|seen| {
+        let body = if seen.token() == "t1" { r#"{"error":{"code":498}}"# } else { r#"{"invoices":[]}"# };
+        http::Response::new(axum::body::Body::from(body))
+    })
+    .await;
+    let says = |_: StatusCode, _: &http::HeaderMap, body: &[u8]| body.windows(3).any(|part| part == b"498");
+    let asks = |b: BearerAuthBuilder| b.rejected_when_body(1000, says);
+    let outcome = by_both(&api, Issuer::default, asks, as_it_is).await;
+    assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into(), "t2".into()], 2));
+    let short = |b: BearerAuthBuilder| b.rejected_when_body(5, says);
+    for configure in [&short as &dyn Fn(BearerAuthBuilder) -> BearerAuthBuilder, &as_it_is] {
+        let outcome = by_both(&api, Issuer::default, configure, as_it_is).await;
+        assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into()], 1));
+    }
+    // What was looked at is there.
+    let bearer = asks(builder(&api, &Issuer::default())).build().unwrap();
+    let response = client(bearer).get(&api.url).send().await.unwrap();
+    assert_eq!(response.url().as_str(), format!("{}/", api.url));
+    assert_eq!(response.text().await.unwrap(), r#"{"invoices":[]}"#);
+}
+
+/// One token, and then silence.
+#[derive(Debug, Default)]
+struct Hangs(AtomicU64);
+
+impl TokenSource for Hangs {
+    fn token(&self) -> TokenFuture<'_> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => TokenFuture::ready(AccessToken::builder(format!("{}-t1", TOKEN)).build()),
+            _ => TokenFuture::new(std::future::pending()),
+        }
+    }
+    fn reject(&self, _: &AccessToken) {}
+}
+
+#[tokio::test]
+async fn a_refused_request_does_not_wait_for_another_token_longer_than_it_was_told() {
+    // FA5
+    let api = Api::start(refuses_the_first).await;
+    let builder = BearerAuth::builder(Hangs::default()).origin(&api.url).replacement_timeout(Duration::from_millis(1));
+    let response = client(builder.build().unwrap()).get(&api.url).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(response.text().await.unwrap(), "refused");
+    assert_eq!(api.tokens(), ["t1"]);
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use client_credentials::{BearerAuth, ErrorKind};
+use client_credentials::{BearerAuth, BearerAuthBuilder, ErrorKind};
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
@@ -15,12 +15,16 @@ use super::*;
 
 const API: &str = "https://api.test";
 
-fn bearer(issuer: &Issuer) -> BearerAuth<Cached<Issuer>> {
-    BearerAuth::for_origin(API, issuer.tokens()).unwrap()
+fn bearer(issuer: &Issuer) -> BearerAuth {
+    builder(issuer).build().unwrap()
+}
+
+fn builder(issuer: &Issuer) -> BearerAuthBuilder {
+    BearerAuth::builder(issuer.tokens()).origin(API)
 }
 
 /// The tokens that a service which refuses `t1` is shown, when it is sent one request with `body`.
-async fn shown<B: Send + 'static>(bearer: BearerAuth<Cached<Issuer>>, body: B) -> Vec<String> {
+async fn shown<B: Send + 'static>(bearer: BearerAuth, body: B) -> Vec<String> {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let record = Arc::clone(&seen);
     let service = service_fn(move |request: Request<B>| {
@@ -48,11 +52,11 @@ async fn known_bodies_are_repeated_without_a_bound_on_the_others() {
     assert_eq!(shown(bearer(&issuer()), Full::new(Bytes::from("x"))).await, both);
     assert_eq!(shown(bearer(&issuer()), Empty::<Bytes>::new()).await, both);
     assert_eq!(shown(bearer(&issuer()), Opaque("x")).await, ["t1"]);
-    let taught = bearer(&issuer()).clone_body(|body: &Opaque| Some(Opaque(body.0)));
+    let taught = builder(&issuer()).clone_body(|body: &Opaque| Some(Opaque(body.0))).build().unwrap();
     assert_eq!(shown(taught, Opaque("x")).await, both);
-    let refusing = bearer(&issuer()).clone_body(|_: &Opaque| None);
+    let refusing = builder(&issuer()).clone_body(|_: &Opaque| None).build().unwrap();
     assert_eq!(shown(refusing, Opaque("x")).await, ["t1"]);
-    assert_eq!(shown(bearer(&issuer()).no_repeat(), ()).await, ["t1"]);
+    assert_eq!(shown(builder(&issuer()).repeat(false).build().unwrap(), ()).await, ["t1"]);
 }
 
 #[tokio::test]
@@ -144,7 +148,7 @@ async fn grpc_unauthenticated_is_a_rejection_of_a_post_as_every_call_is() {
 async fn a_uri_without_an_authority_is_an_error() {
     let issuer = Issuer::default();
     let service = service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(())) });
-    for bearer in [bearer(&issuer), bearer(&issuer).pass_through()] {
+    for bearer in [bearer(&issuer), builder(&issuer).pass_through(true).build().unwrap()] {
         let request = Request::get("/path/only").body(()).unwrap();
         let error = tower::Layer::layer(&bearer, service).oneshot(request).await.unwrap_err();
         let ours = Error::find(&*error).unwrap();

@@ -38,7 +38,7 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
     let target = evil.url.clone();
     let api = Api::start(move |_| redirect(&target)).await;
     let issuer = Issuer::default();
-    let bearer = BearerAuth::for_origin(&api.url, issuer.tokens()).unwrap().no_repeat();
+    let bearer = BearerAuth::builder(issuer.tokens()).origin(&api.url).repeat(false).build().unwrap();
     let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     client.get(&api.url).send().await.unwrap();
     client.get(&api.url).send().await.unwrap();

@@ -41,7 +41,7 @@ const TOKENS: [&str; 6] = ["blue-1", "red-1", "red-2", "blue-1", "red-2", "green
 #[tokio::test]
 async fn the_middleware_takes_the_token_of_the_tenant_that_the_request_names() {
     let api = Api::start(refuses_the_first_red_one).await;
-    let bearer = BearerAuth::for_origin(&api.url, pool().by_extension()).unwrap();
+    let bearer = BearerAuth::for_pool(&api.url, &pool()).unwrap();
     let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     for tenant in REQUESTS {
         let request = client.get(&api.url).with_extension(Tenant(tenant));
@@ -61,7 +61,7 @@ async fn the_layer_takes_the_token_of_the_tenant_that_the_request_names() {
         record.lock().unwrap().push(token);
         async move { Ok::<_, Error>(http::Response::builder().status(code).body(()).unwrap()) }
     });
-    let bearer = BearerAuth::for_origin("https://api.example", pool().by_extension()).unwrap();
+    let bearer = BearerAuth::for_pool("https://api.example", &pool()).unwrap();
     let mut service = ServiceBuilder::new().layer(bearer).service(api);
     for tenant in REQUESTS {
         let mut request = http::Request::get("https://api.example/").body(()).unwrap();
@@ -75,7 +75,7 @@ async fn the_layer_takes_the_token_of_the_tenant_that_the_request_names() {
 #[tokio::test]
 async fn a_request_that_names_no_tenant_is_not_sent() {
     let api = Api::start(|_| status(200)).await;
-    let bearer = BearerAuth::for_origin(&api.url, pool().by_extension()).unwrap();
+    let bearer = BearerAuth::for_pool(&api.url, &pool()).unwrap();
     let client = ClientBuilder::new(reqwest::Client::new()).with(bearer.clone()).build();
     client.get(&api.url).with_extension(Tenant("red")).send().await.unwrap();
     let of_another_type = client.get(&api.url).with_extension("red");

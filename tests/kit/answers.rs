@@ -112,6 +112,17 @@ async fn a_torn_body_arrives_in_part() {
 }
 
 #[tokio::test]
+async fn a_reset_is_a_reset_and_not_an_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = AuthorizationServer::start();
+    server.next(Answer::Reset);
+    let mut socket = tokio::net::TcpStream::connect(server.issuer().strip_prefix("http://").unwrap()).await.unwrap();
+    socket.write_all(b"POST /token HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let error = socket.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
 async fn the_api_can_be_scripted_too() {
     let server = AuthorizationServer::start().serve_at("/invoices", r#"[{"id":1}]"#);
     let token = builder(&server).build().unwrap().token().await.unwrap();
@@ -127,4 +138,23 @@ async fn the_api_can_be_scripted_too() {
     assert_eq!(refused.headers()["www-authenticate"], "Bearer error=\"insufficient_scope\"");
     assert_eq!(get().await.unwrap().status(), 401);
     assert_eq!(get().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn an_answer_may_depend_on_the_request() {
+    let server = AuthorizationServer::start();
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    server.answer_by(Endpoint::Token, move |request| match request.param("scope") {
+        Some("read") if reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => Answer::Token,
+        Some("write") => panic!("the decision of a test"),
+        _ => Answer::Status(503),
+    });
+    let ask = async |scope: &str| {
+        let form = [("grant_type", "client_credentials"), ("scope", scope)];
+        let answer = crate::post_form(server.token_url(), &form).send().await;
+        answer.map(|answer| answer.status().as_u16()).ok()
+    };
+    assert_eq!((ask("read").await, ask("read").await, ask("write").await), (Some(200), Some(503), None));
+    server.next(Answer::Token);
+    assert_eq!((ask("read").await, ask("read").await), (Some(200), Some(503)), "what is next goes first");
 }

@@ -115,12 +115,16 @@ async fn the_api_wants_its_audience_and_its_scope() {
     }
     assert_eq!((told[0].0, told[1].0, told[2].0, told[3].0), (401, 403, 200, 200));
     assert!(told[0].1.contains("another audience"), "{told:?}");
+    let token = builder().scope("invoices:read").audience("https://api.example.com").build().unwrap().token().await;
+    let other_scheme = format!("DPoP {}", token.unwrap().expose_secret());
+    let refused = http.get(server.api_origin()).header("authorization", other_scheme).send().await.unwrap();
+    assert_eq!(refused.status(), 401, "a bearer token is no DPoP token");
     assert!(told[1].1.contains("error=\"insufficient_scope\", scope=\"invoices:read\""), "{told:?}");
 }
 
 #[tokio::test]
 async fn issuer_and_api_are_found_by_their_metadata() {
-    let server = AuthorizationServer::start().client("billing", "a secret");
+    let server = AuthorizationServer::start().client("billing", "a secret").scopes(["read", "write"]);
     let auth = || ClientAuth::client_secret_basic("billing", "a secret");
     ClientCredentials::builder(Issuer::new(server.issuer()), auth()).build().unwrap().token().await.unwrap();
     let resource = format!("{}/mcp", server.api_origin());
@@ -134,6 +138,7 @@ async fn issuer_and_api_are_found_by_their_metadata() {
         let document: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(document["issuer"], server.issuer());
         assert_eq!(document["token_endpoint"], server.token_url());
+        assert_eq!(document["scopes_supported"], serde_json::json!(["read", "write"]));
     }
 }
 
@@ -180,6 +185,42 @@ mod signed {
             ClientAuth::private_key_jwt("hmac", private).audience(issuer).into(),
         ] {
             assert_eq!(by(auth).await.unwrap_err(), ErrorKind::Denied, "{}", server.story());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_assertion_is_good_once_and_until_it_expires() {
+        use aws_lc_rs::hmac;
+        const SECRET: &str = "a secret that is 32 characters long";
+        let clock = client_credentials::ManualClock::new();
+        let server = AuthorizationServer::start().client("billing", SECRET).clock(&clock);
+        let assertion = |jti: Option<&str>, lifetime: u64| {
+            let claims = serde_json::json!({
+                "iss": "billing", "sub": "billing", "aud": server.issuer(), "jti": jti, "exp": 1_790_000_000 + lifetime,
+            });
+            let [header, claims] =
+                [r#"{"alg":"HS256"}"#.to_owned(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+            let message = format!("{header}.{claims}");
+            let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), message.as_bytes());
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        };
+        for (jti, lifetime, passed, status) in [
+            (Some("a"), 60, 0, 200),
+            (Some("a"), 60, 0, 401),
+            (Some("b"), 60, 59, 200),
+            (Some("c"), 60, 1, 401),
+            (None, 600, 0, 401),
+        ] {
+            clock.advance(std::time::Duration::from_secs(passed));
+            let assertion = assertion(jti, lifetime);
+            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+            let form = [
+                ("client_assertion_type", kind),
+                ("client_assertion", &assertion),
+                ("grant_type", "client_credentials"),
+            ];
+            let answer = crate::post_form(server.token_url(), &form).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{}", server.story());
         }
     }
 
@@ -251,6 +292,55 @@ mod bound {
         assert_eq!(there().await.status(), 200, "{}", server.story());
         assert_eq!(there().await.status(), 401, "a proof is good once");
     }
+
+    /// A proof by a new key, for GET of this URL with this token.
+    fn forged(url: &str, token: &str) -> String {
+        use aws_lc_rs::digest::{SHA256, digest};
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as B64;
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let public = pair.public_key().as_ref();
+        let jwk = serde_json::json!({
+            "kty": "EC", "crv": "P-256", "x": B64.encode(&public[1..33]), "y": B64.encode(&public[33..]),
+        });
+        let header = serde_json::json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": jwk});
+        let hash = B64.encode(digest(&SHA256, token.as_bytes()));
+        let claims = serde_json::json!({"htm": "GET", "htu": url, "ath": hash, "jti": "forged", "iat": 1});
+        let message = format!("{}.{}", B64.encode(header.to_string()), B64.encode(claims.to_string()));
+        let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", B64.encode(signature))
+    }
+
+    #[tokio::test]
+    async fn a_proof_is_for_one_method_and_by_one_key() {
+        let server = AuthorizationServer::start();
+        let auth = ClientAuth::client_secret_basic("billing", "a secret");
+        let tokens = ClientCredentials::builder(server.token_url(), auth).dpop(DpopKey::generate()).build().unwrap();
+        let token = tokens.token().await.unwrap();
+        let (http, url) = (reqwest::Client::new(), format!("{}/a", server.api_origin()));
+        let headers = token.request_headers(&http::Method::GET, &url).await.unwrap();
+        assert_eq!(http.post(&url).headers(headers.clone()).send().await.unwrap().status(), 401, "another method");
+        assert_eq!(http.get(&url).headers(headers).send().await.unwrap().status(), 200);
+        let more = ClientCredentials::builder(server.token_url(), ClientAuth::none("billing"));
+        let more = |key: &DpopKey| more.clone().dpop(key.clone()).build().unwrap();
+        let key = DpopKey::generate();
+        let (one, other) = (more(&key).token().await.unwrap(), more(&key).token().await.unwrap());
+        let mut headers = one.request_headers(&http::Method::GET, &url).await.unwrap();
+        headers.insert("authorization", other.authorization());
+        assert_eq!(
+            http.get(&url).headers(headers).send().await.unwrap().status(),
+            401,
+            "another token of the same key"
+        );
+        let forged = http
+            .get(&url)
+            .header("authorization", token.authorization())
+            .header("dpop", forged(&url, token.expose_secret()));
+        let refused = forged.send().await.unwrap();
+        let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
+        assert!(refused.status() == 401 && challenge.contains("another key"), "{challenge}");
+    }
 }
 
 #[cfg(feature = "mtls")]
@@ -283,7 +373,7 @@ mod over_tls {
     #[tokio::test]
     async fn a_token_that_was_asked_for_with_a_certificate_is_bound_to_it() {
         let server = AuthorizationServer::start_https().public_client("billing");
-        let [present, renewed] = CLIENT_CERTIFICATES;
+        let [present, refreshed] = CLIENT_CERTIFICATES;
         let auth = ClientAuth::mutual_tls("billing", present.certificate, present.key);
         let tokens =
             ClientCredentials::builder(server.token_url(), auth).http_client(HttpClient::from_reqwest_0_13(roots));
@@ -293,7 +383,7 @@ mod over_tls {
             let pem = format!("{}{}", pem.certificate, pem.key);
             roots().identity(reqwest::Identity::from_pem(pem.as_bytes()).unwrap())
         };
-        for (client, status) in [(identity(present), 200), (identity(renewed), 401), (roots(), 401)] {
+        for (client, status) in [(identity(present), 200), (identity(refreshed), 401), (roots(), 401)] {
             let request = client.build().unwrap().get(server.api_origin());
             let response = request.header("authorization", token.authorization()).send().await.unwrap();
             assert_eq!(response.status(), status, "{}", server.story());

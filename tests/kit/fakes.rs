@@ -20,6 +20,10 @@ async fn a_script_is_done_step_by_step_and_its_last_step_again_and_again() {
     fake.reject(&first);
     fake.reject(&AccessToken::builder("own").build().unwrap());
     assert_eq!((fake.calls(), fake.rejected()), (5, vec![2, 1, 0]));
+    let error = "error: the token source failed: down";
+    let story =
+        format!("token 1, token 2, {error}, {error}, {error}, token 2 rejected, token 1 rejected, token 0 rejected");
+    assert_eq!(fake.story(), format!("The fake source was asked 5 times: {story}\n"));
     fake.change([FakeStep::Token(HOUR)]);
     assert_ne!(fake.token().await.unwrap().expose_secret(), fake.token().await.unwrap().expose_secret());
     assert!(FakeTokens::script([]).token().await.is_ok());

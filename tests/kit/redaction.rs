@@ -11,6 +11,7 @@ async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
     let server = AuthorizationServer::start().client("billing", CANARY).client("other", "other-canary-Zx91");
     let http = reqwest::Client::new();
     let form = |params: &[(&str, &str)]| crate::post_form(server.token_url(), params).send();
+    let mut secrets = vec!["canary".to_owned(), "Y2FuYXJ5".to_owned()];
     // As it should be.
     for auth in [ClientAuth::client_secret_basic("billing", CANARY), ClientAuth::client_secret_post("billing", CANARY)]
     {
@@ -18,6 +19,10 @@ async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
         let token = tokens.token().await.unwrap();
         let request = http.get(format!("{}/{}", server.api_origin(), token.expose_secret()));
         request.header("authorization", token.authorization()).send().await.unwrap();
+        form(&[("scope", token.expose_secret()), ("resource", &format!("x={}&", token.expose_secret()))])
+            .await
+            .unwrap();
+        secrets.push(token.expose_secret().to_owned());
     }
     // As it should not be: another secret, and secrets in the wrong place.
     form(&[("client_id", CANARY), ("client_secret", "billing")]).await.unwrap();
@@ -43,10 +48,10 @@ async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
         }
         shown.push_str(request.client_id().unwrap_or_default());
     }
-    for secret in ["canary", "Y2FuYXJ5", CANARY] {
-        assert!(!shown.contains(secret), "{secret} is seen: {shown}");
+    for secret in secrets {
+        assert!(!shown.contains(&secret), "{secret} is seen: {shown}");
     }
-    assert_eq!(server.requests().len(), 11);
+    assert_eq!(server.requests().len(), 13);
 }
 
 #[tokio::test]

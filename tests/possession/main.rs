@@ -18,7 +18,7 @@ use client_credentials::{Backoff, CachePolicy, ClientAuth, ClientCredentials, Dp
 use harness::canary::SECRET;
 use server::Server;
 
-/// A source that does not wait long between attempts, and may renew as often as a test likes.
+/// A source that does not wait long between attempts, and may refresh as often as a test likes.
 fn tokens(server: &Server, key: impl Into<DpopKey>) -> ClientCredentials {
     let soon = Duration::from_millis(1);
     let auth = ClientAuth::client_secret_jwt("me", format!("{SECRET} of more than 32 characters"))

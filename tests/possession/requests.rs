@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use client_credentials::{BearerAuth, ClientCredentials, DpopKey, Retry, SigningAlgorithm, TokenSource};
+use client_credentials::{BearerAuth, ClientCredentials, DpopKey, Retry, SigningAlgorithm};
 use futures_util::stream;
 use http::Method;
 use http_body_util::Full;
@@ -26,7 +26,7 @@ enum Door {
 const DOORS: [Door; 2] = [Door::Middleware, Door::Layer];
 
 impl Door {
-    async fn send(self, bearer: &BearerAuth<ClientCredentials>, request: reqwest::Request) -> (u16, String) {
+    async fn send(self, bearer: &BearerAuth, request: reqwest::Request) -> (u16, String) {
         let client = reqwest::Client::builder();
         let client = client.redirect(reqwest::redirect::Policy::none());
         let client = client.build().unwrap();
@@ -46,7 +46,7 @@ fn get(url: &str) -> reqwest::Request {
 }
 
 /// An authorization server, an API and a source, for each door anew.
-async fn all(configure: fn(&mut State)) -> (Server, Api, BearerAuth<ClientCredentials>) {
+async fn all(configure: fn(&mut State)) -> (Server, Api, BearerAuth) {
     let (server, api) = (Server::that_binds().await, Api::start(configure).await);
     let tokens = tokens(&server, DpopKey::generate());
     let bearer = BearerAuth::for_origin(&api.url, tokens).unwrap();
@@ -108,10 +108,11 @@ async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_mean
     let body = Meanwhile(Arc::new(move || {
         token.observe(url, &others);
     }));
-    let bearer = BearerAuth::for_origin(url, tokens).unwrap().clone_body(|Meanwhile(happens): &Meanwhile| {
+    let bearer = BearerAuth::builder(tokens).origin(url).clone_body(|Meanwhile(happens): &Meanwhile| {
         happens();
         Some(Meanwhile(Arc::clone(happens)))
     });
+    let bearer = bearer.build().unwrap();
     let service = bearer.layer(service_fn(|request: http::Request<Meanwhile>| async move {
         let proof = Proof::of(request.headers()).unwrap();
         let response = match proof.claim("nonce") {
@@ -189,9 +190,8 @@ async fn each_api_has_nonces_of_its_own() {
     let server = Server::that_binds().await;
     let [one, other] = ["one", "other"].map(|nonce| move |api: &mut State| api.nonce = Some(nonce.to_owned()));
     let (one, other) = (Api::start(one).await, Api::start(other).await);
-    let bearer = BearerAuth::for_origin(&one.url, tokens(&server, DpopKey::generate()))
-        .and_then(|bearer| bearer.and_origin(&other.url))
-        .unwrap();
+    let bearer =
+        BearerAuth::builder(tokens(&server, DpopKey::generate())).origin(&one.url).origin(&other.url).build().unwrap();
     for door in DOORS {
         for api in [&one, &other] {
             assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);

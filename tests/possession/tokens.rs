@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use client_credentials::{
-    AccessToken, ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, SigningAlgorithm, TokenSource,
+    AccessToken, ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, SigningAlgorithm,
 };
 use http::Method;
 use serde_json::json;
@@ -23,7 +23,7 @@ async fn key_of(token: &AccessToken) -> String {
     Proof::of(&headers).unwrap().jkt
 }
 
-async fn renewed(tokens: &ClientCredentials) -> AccessToken {
+async fn refreshed(tokens: &ClientCredentials) -> AccessToken {
     if let Some(Ok(token)) = tokens.token().now_or_never() {
         tokens.reject(&token);
     }
@@ -83,7 +83,7 @@ async fn a_nonce_is_taken_and_the_request_repeated_once() {
 }
 
 #[tokio::test]
-async fn a_second_demand_is_an_error_and_its_nonce_serves_the_next_flight() {
+async fn a_second_demand_is_an_error_and_its_nonce_serves_the_next_fetch() {
     // M14
     let server = Server::start(|asked| match asked.proof().claim("nonce") {
         "n1" => token("t", "DPoP"),
@@ -106,8 +106,8 @@ async fn the_nonce_of_a_success_is_used_the_next_time() {
     // QUIRKS row 10
     let server = Server::start(|asked| with_nonce(token(&format!("t{}", asked.before), "DPoP"), "n")).await;
     let tokens = tokens(&server, DpopKey::generate());
-    renewed(&tokens).await;
-    renewed(&tokens).await;
+    refreshed(&tokens).await;
+    refreshed(&tokens).await;
     let asked = server.asked();
     let nonces: Vec<_> = asked.iter().map(|one| one.proof().claim("nonce")).collect();
     assert_eq!(nonces, ["", "n"]);
@@ -159,9 +159,9 @@ async fn a_rotated_key_binds_the_next_token_and_the_old_one_keeps_its_own() {
     std::fs::write(&path, p256()).unwrap();
     let server = Server::that_binds().await;
     let tokens = tokens(&server, Credential::file(&path));
-    let first = renewed(&tokens).await;
+    let first = refreshed(&tokens).await;
     std::fs::write(&path, p256()).unwrap();
-    let second = renewed(&tokens).await;
+    let second = refreshed(&tokens).await;
     let asked = server.asked();
     let [old, new] = [asked[0].proof(), asked[1].proof()].map(|proof| proof.jkt.clone());
     assert_ne!(old, new);
@@ -177,9 +177,9 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     std::fs::write(&path, p256()).unwrap();
     let server = Server::that_binds().await;
     let tokens = tokens(&server, Credential::file(&path));
-    let first = renewed(&tokens).await;
+    let first = refreshed(&tokens).await;
     std::fs::write(&path, "half of a ke").unwrap();
-    let second = renewed(&tokens).await;
+    let second = refreshed(&tokens).await;
     assert_eq!(key_of(&first).await, key_of(&second).await);
 }
 

@@ -16,14 +16,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use client_credentials::{
-    AccessToken, Backoff, CachePolicy, ClientAuth, ClientCredentials, Error, RetryPolicy, TokenSource,
-};
+use client_credentials::{AccessToken, Backoff, CachePolicy, ClientAuth, ClientCredentials, Error, RetryPolicy};
 use server::Server;
 
 const ISSUER: &str = "https://auth.example.com/realms/demo";
 
-/// A client that does not wait long between attempts, and may renew as often as a test likes.
+/// A client that does not wait long between attempts, and may refresh as often as a test likes.
 fn client(server: &Server, auth: impl Into<ClientAuth>) -> ClientCredentials {
     let soon = Duration::from_millis(1);
     ClientCredentials::builder(&server.url, auth)
@@ -40,7 +38,7 @@ fn client(server: &Server, auth: impl Into<ClientAuth>) -> ClientCredentials {
 }
 
 /// Gives up the token, if there is one, and gets another.
-async fn renewed(tokens: &ClientCredentials) -> Result<AccessToken, Error> {
+async fn refreshed(tokens: &ClientCredentials) -> Result<AccessToken, Error> {
     if let Some(Ok(token)) = tokens.token().now_or_never() {
         tokens.reject(&token);
     }

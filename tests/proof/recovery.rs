@@ -7,7 +7,7 @@ use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use client_credentials::{
-    Backoff, CachePolicy, ClientAuth, ClientCredentials, Credential, ErrorKind, Issuer, RetryPolicy, TokenSource,
+    Backoff, CachePolicy, ClientAuth, ClientCredentials, Credential, ErrorKind, Issuer, RetryPolicy,
 };
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ fn two_secrets(server: &Server) -> ClientCredentials {
 }
 
 #[tokio::test]
-async fn a_refused_credential_is_not_asked_with_again_in_the_same_flight() {
+async fn a_refused_credential_is_not_asked_with_again_in_the_same_fetch() {
     let refused = Arc::new(Mutex::new(0));
     let count = Arc::clone(&refused);
     let server = Server::start(move |asked| match asked.body.contains("client_secret=aaa") {

@@ -1,10 +1,10 @@
 use std::sync::{Arc, Mutex};
 
-use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials, Credential};
 
 use crate::keys::Key;
 use crate::server::{Server, invalid_client};
-use crate::{Directory, ISSUER, client, renewed};
+use crate::{Directory, ISSUER, client, refreshed};
 
 const SECRET: &str = "canary-secret-0123456789-abcdefgh";
 
@@ -72,9 +72,9 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
         let tokens = client(&server, auth.clone());
         let error = tokens.token().await.unwrap_err();
         directory.write("key", &key.pem);
-        renewed(&tokens).await.unwrap();
+        refreshed(&tokens).await.unwrap();
         directory.write("key", &text);
-        renewed(&tokens).await.unwrap();
+        refreshed(&tokens).await.unwrap();
 
         // The same as a value is a fault of the configuration.
         let value = ClientAuth::private_key_jwt("me", text.as_str()).audience(ISSUER);

@@ -5,7 +5,7 @@ use client_credentials::{ClientAuth, Credential, ErrorKind};
 
 use crate::keys::Key;
 use crate::server::{self, Server};
-use crate::{Directory, ISSUER, client, renewed};
+use crate::{Directory, ISSUER, client, refreshed};
 
 #[tokio::test]
 async fn a_secret_that_was_replaced_is_used_for_the_next_token() {
@@ -15,9 +15,9 @@ async fn a_secret_that_was_replaced_is_used_for_the_next_token() {
     let server = Server::which(|_| true).await;
     let auth = ClientAuth::client_secret_post("me", Credential::file(path));
     let tokens = client(&server, auth);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     directory.replace("secret", "B\n");
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.secrets(), ["A", "B"]);
 }
 
@@ -36,11 +36,11 @@ async fn the_data_link_of_kubernetes_is_followed_anew() {
     let server = Server::which(|_| true).await;
     let auth = ClientAuth::client_secret_post("me", Credential::file(directory.path("secret")));
     let tokens = client(&server, auth);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     symlink("..2", directory.path("..data_tmp")).unwrap();
     std::fs::rename(directory.path("..data_tmp"), directory.path("..data")).unwrap();
     std::fs::remove_dir_all(directory.path("..1")).unwrap();
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.secrets(), ["A", "B"]);
 }
 
@@ -89,13 +89,13 @@ async fn a_file_that_is_missing_for_a_while_stops_nothing() {
     assert!(error.is_transient() && error.to_string().contains(&path.display().to_string()), "{error}");
 
     directory.write("secret", "A");
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(tokens.token().await.is_ok(), "the token is still good");
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
 
     directory.write("secret", "B");
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.secrets(), ["A", "A", "B"]);
 }
 
@@ -109,10 +109,10 @@ async fn a_secret_that_is_half_written_is_tried_and_then_the_last_good_one() {
     let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap()).await;
     let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
     let tokens = client(&server, auth);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     for half in ["new-s", "", "new-s\n\nx"] {
         directory.write("secret", half);
-        renewed(&tokens).await.unwrap();
+        refreshed(&tokens).await.unwrap();
     }
     assert_eq!(server.secrets(), ["old-secret", "new-s", "old-secret", "old-secret", "old-secret"]);
 
@@ -120,11 +120,11 @@ async fn a_secret_that_is_half_written_is_tried_and_then_the_last_good_one() {
     *active.lock().unwrap() = "new-secret";
     directory.write("secret", "new-s");
     for _ in 0..3 {
-        assert_eq!(renewed(&tokens).await.unwrap_err().kind(), ErrorKind::Denied);
+        assert_eq!(refreshed(&tokens).await.unwrap_err().kind(), ErrorKind::Denied);
     }
     assert_eq!(server.secrets()[5..], ["new-s", "old-secret", "new-s", "new-s"]);
     directory.write("secret", "new-secret");
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
 }
 
 #[cfg(feature = "test-util")]
@@ -201,20 +201,20 @@ async fn of_two_secrets_the_one_that_worked_is_remembered() {
     let secret = Credential::from("new").or("old");
     let auth = ClientAuth::client_secret_post("me", secret);
     let tokens = client(&server, auth.clone());
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.secrets(), ["new", "old"]);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.secrets()[2..], ["old"], "asked first from then on");
 
     *active.lock().unwrap() = "new";
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.secrets()[3..], ["old", "new"]);
     // Another client with a clone of the credential.
     client(&server, auth).token().await.unwrap();
     assert_eq!(server.secrets()[5..], ["new"], "clones share what was learnt");
 
     *active.lock().unwrap() = "neither";
-    assert_eq!(renewed(&tokens).await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(refreshed(&tokens).await.unwrap_err().kind(), ErrorKind::Denied);
     assert_eq!(server.secrets()[6..], ["new", "old"], "each once");
 }
 
@@ -240,7 +240,7 @@ async fn a_key_is_rotated_together_with_its_kid() {
     let tokens = client(&server, auth);
     for (key, kid) in [(&one, "one"), (&two, "two")] {
         directory.replace("key", &key.jwk);
-        renewed(&tokens).await.unwrap();
+        refreshed(&tokens).await.unwrap();
         let seen = server.last();
         assert_eq!(seen.header()["kid"], kid);
         assert!(key.signed(&seen));
@@ -254,9 +254,9 @@ async fn of_two_keys_the_registered_one_is_found() {
     let server = Server::which(move |seen| registered.signed(seen)).await;
     let keys = Credential::from(new.pem).or(old.pem);
     let tokens = client(&server, ClientAuth::private_key_jwt("me", keys).audience(ISSUER));
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.seen().len(), 2);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.seen().len(), 3);
 }
 
@@ -272,11 +272,11 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
     let auth = ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER);
     let tokens = client(&server, auth);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     for half in [&two.pem[..100], "garbage"] {
         directory.write("key", half);
         for _ in 0..3 {
-            renewed(&tokens).await.unwrap();
+            refreshed(&tokens).await.unwrap();
             assert!(one.signed(&server.last()));
         }
     }
@@ -286,7 +286,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
         assert!(texts[0].contains("the previous key stays in use"), "{texts:?}");
     }
     directory.write("key", &two.pem);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert!(two.signed(&server.last()));
 }
 
@@ -301,7 +301,7 @@ async fn a_first_key_that_is_half_written_is_waited_for() {
     assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
     assert!(error.to_string().contains("no complete private key"), "{error}");
     directory.write("key", &key.pem);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
 }
 
 #[tokio::test]
@@ -312,9 +312,9 @@ async fn an_assertion_made_elsewhere_is_read_anew() {
     let auth = ClientAuth::client_assertion(Credential::file(path))
         .assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
     let tokens = client(&server, auth);
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     directory.replace("token", "header.two.signature");
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     let seen = server.seen();
     assert_eq!(seen[0].assertion(), "header.one.signature");
     assert_eq!(seen[1].assertion(), "header.two.signature");

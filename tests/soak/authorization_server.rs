@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::book::Book;
 
-/// Two failures in a row leave a flight its third attempt.
+/// Two failures in a row leave a fetch its third attempt.
 const MOST_IN_A_ROW: u32 = 2;
 
 /// Returns the URL of its token endpoint.

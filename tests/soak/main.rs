@@ -84,7 +84,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
         most_tasks = most_tasks.max(alive(&callers));
     }
     let late = resident_kib();
-    // The callers end, and with them the clients, their flights and their connections.
+    // The callers end, and with them the clients, their fetches and their connections.
     let patience = Instant::now() + Duration::from_secs(60);
     while alive(&callers) > 0 && Instant::now() < patience {
         std::thread::sleep(Duration::from_millis(20));
@@ -109,7 +109,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
     assert!(good > 100, "only {good} requests");
     // 8 MiB: allocators do not give everything back; a leak of ten bytes a request would be more in five minutes.
     assert!(late < early + 8 * 1024, "memory grows: {early} KiB, then {late} KiB");
-    // A caller, its connection, one that is being closed, and a flight for each client.
+    // A caller, its connection, one that is being closed, and a fetch for each client.
     assert!(most_tasks <= 4 * CALLERS, "{most_tasks} tasks");
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
 
-use client_credentials::{CachePolicy, TokenSource};
+use client_credentials::CachePolicy;
+use client_credentials::testing::AuthorizationServer;
 
-use crate::authorization_server::AuthorizationServer;
 use crate::harness::child;
 use crate::redis_server::Redis;
 use crate::{redis, replica};
@@ -34,7 +34,7 @@ fn a_process_of_the_fleet() {
             let store = redis(&store).timeout(Duration::from_secs(2));
             let builder = replica(&endpoint, store);
             let builder = match together {
-                // Nobody renews early: all expire at the same instant.
+                // Nobody refreshes early: all expire at the same instant.
                 true => builder.cache(CachePolicy::new().refresh_window(Duration::from_millis(1))),
                 false => builder,
             };
@@ -55,11 +55,11 @@ fn a_process_of_the_fleet() {
 }
 
 async fn fleet(together: bool) -> Vec<usize> {
-    let server = AuthorizationServer::start(LIFETIME, Duration::from_millis(50)).await;
+    let server = crate::server(LIFETIME, Duration::from_millis(50));
     let real = Redis::start(&[]);
     let processes: Vec<_> = (0..PROCESSES)
         .map(|_| {
-            let mut env = vec![("FLEET_REDIS", real.url()), ("FLEET_ENDPOINT", server.url.clone())];
+            let mut env = vec![("FLEET_REDIS", real.url()), ("FLEET_ENDPOINT", server.token_url().to_owned())];
             if together {
                 env.push(("FLEET_TOGETHER", "yes".to_owned()));
             }
@@ -71,8 +71,20 @@ async fn fleet(together: bool) -> Vec<usize> {
     for process in processes {
         child::assert_passed(&process.await.unwrap());
     }
-    // Tokens are renewed after half their lifetime at the earliest.
-    server.groups(Duration::from_millis(LIFETIME * 1000 / 4))
+    // Tokens are refreshed after half their lifetime at the earliest.
+    groups(&server, Duration::from_millis(LIFETIME * 1000 / 4))
+}
+
+/// How many requests came together, each time: what comes less than `apart` after the first of a group belongs to it.
+fn groups(server: &AuthorizationServer, apart: Duration) -> Vec<usize> {
+    let mut groups: Vec<(Duration, usize)> = Vec::new();
+    for request in server.requests() {
+        match groups.last_mut() {
+            Some((first, count)) if request.at() - *first < apart => *count += 1,
+            _ => groups.push((request.at(), 1)),
+        }
+    }
+    groups.into_iter().map(|(_, count)| count).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,7 +93,7 @@ async fn two_hundred_sources_in_eight_processes_make_at_most_three_requests_per_
     // D16
     for together in [true, false] {
         let groups = fleet(together).await;
-        let what = if together { "expiring together" } else { "renewing" };
+        let what = if together { "expiring together" } else { "refreshing" };
         let sources = PROCESSES * SOURCES;
         writeln!(
             std::io::stdout().lock(),

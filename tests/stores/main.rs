@@ -1,6 +1,6 @@
 //! Tokens that a fleet shares: over a scripted Redis that lies, a real one that dies, and a directory.
 //!
-//! `.ci/stores` installs what the ignored tests need; `cargo test --features redis --test stores -- --include-ignored`
+//! `.ci/stores` installs what the ignored tests need; `cargo test --all-features --test stores -- --include-ignored`
 //! runs all.
 
 #![allow(
@@ -14,7 +14,6 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
-mod authorization_server;
 mod files;
 mod fleet;
 mod real;
@@ -22,6 +21,9 @@ mod redis_server;
 mod resp;
 mod scripted;
 
+use std::time::Duration;
+
+use client_credentials::testing::{Answer, AuthorizationServer};
 use client_credentials::{
     ClientAuth, ClientCredentials, ClientCredentialsBuilder, HttpClient, RedisStore, SealedStore,
 };
@@ -30,6 +32,13 @@ use harness::canary::SECRET;
 
 /// What `openssl rand -base64 32` prints.
 pub(crate) const SEAL_KEY: &str = "q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA=";
+
+/// Its tokens last that many seconds; it takes its time over each.
+pub(crate) fn server(lifetime: u64, takes: Duration) -> AuthorizationServer {
+    let server = AuthorizationServer::start().client("canary-client", SECRET).lifetime(Duration::from_secs(lifetime));
+    server.until_changed(Answer::Delay(takes));
+    server
+}
 
 /// A replica of a service: what another process would have.
 pub(crate) fn replica(token_endpoint: &str, store: SealedStore) -> ClientCredentialsBuilder {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store, TokenSource};
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store};
 
-use crate::authorization_server::AuthorizationServer;
 use crate::harness::server::PATIENCE;
 use crate::harness::tls::{Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
@@ -15,19 +15,19 @@ use crate::{SEAL_KEY, redis, replica};
 /// Far more than 100 ms: what is tested here is not the patience, and the machine may be loaded.
 const PATIENT: Duration = Duration::from_secs(5);
 
-async fn token_of(server: &AuthorizationServer, store: SealedStore) -> String {
-    let tokens = replica(&server.url, store).build().unwrap();
-    tokens.token().await.unwrap().expose_secret().to_owned()
+async fn token_of(server: &AuthorizationServer, store: SealedStore) -> Option<u32> {
+    let tokens = replica(server.token_url(), store).build().unwrap();
+    server.number_of(&tokens.token().await.unwrap())
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
 async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
-    let (server, real) = (AuthorizationServer::start(3600, Duration::ZERO).await, Redis::start(&[]));
+    let (server, real) = (crate::server(3600, Duration::ZERO), Redis::start(&[]));
     let store = || redis(&real.url()).timeout(PATIENT);
-    let tokens = replica(&server.url, store()).build().unwrap();
+    let tokens = replica(server.token_url(), store()).build().unwrap();
     let first = tokens.token().await.unwrap();
-    assert_eq!(token_of(&server, store()).await, "t1");
+    assert_eq!(token_of(&server, store()).await, Some(1));
     let names = real.cli(&["KEYS", "*"]);
     let name = names.trim();
     assert!(name.starts_with("{client-credentials}:") && name.lines().count() == 1, "{name}");
@@ -35,11 +35,11 @@ async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
     assert!((3500..3600).contains(&left), "{left}");
     // The lease was given back, and the refused token is replaced.
     tokens.reject(&first);
-    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
-    assert_eq!(token_of(&server, store()).await, "t2");
+    assert_eq!(server.number_of(&tokens.token().await.unwrap()), Some(2));
+    assert_eq!(token_of(&server, store()).await, Some(2));
     // D21
     real.cli(&["FLUSHALL"]);
-    assert_eq!(token_of(&server, store()).await, "t3");
+    assert_eq!(token_of(&server, store()).await, Some(3));
 }
 
 #[tokio::test]
@@ -63,12 +63,12 @@ async fn a_lease_has_one_owner_who_may_ask_for_it_twice() {
 #[ignore = "needs redis-server: .ci/stores"]
 async fn redis_is_killed_and_restarted_and_no_call_fails() {
     // D02, with tokens of 2 s, of which one is needed every second
-    let server = Arc::new(AuthorizationServer::start(2, Duration::from_millis(20)).await);
+    let server = Arc::new(crate::server(2, Duration::from_millis(20)));
     let mut real = Redis::start(&[]);
     let calls = Arc::new(AtomicUsize::new(0));
     let replicas: Vec<_> = (0..20)
         .map(|_| {
-            let tokens = replica(&server.url, redis(&real.url())).build().unwrap();
+            let tokens = replica(server.token_url(), redis(&real.url())).build().unwrap();
             let calls = Arc::clone(&calls);
             tokio::spawn(async move {
                 loop {
@@ -82,9 +82,9 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
         .collect();
     // Until so many more tokens were fetched.
     let more = async |tokens: usize| {
-        let end = server.hits() + tokens;
+        let end = server.token_requests() + tokens;
         let wait = async {
-            while server.hits() < end {
+            while server.token_requests() < end {
                 assert!(!replicas.iter().any(tokio::task::JoinHandle::is_finished));
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -116,7 +116,7 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
 async fn over_tls_only_the_named_authorities_are_trusted() {
-    let server = AuthorizationServer::start(3600, Duration::ZERO).await;
+    let server = crate::server(3600, Duration::ZERO);
     let Pair { certificate, key } = SELF_SIGNED;
     let real = Redis::start_tls(certificate, key);
     let url = format!("rediss://localhost:{}", real.port);
@@ -124,20 +124,20 @@ async fn over_tls_only_the_named_authorities_are_trusted() {
         let redis = RedisStore::new(&url).unwrap().root_certificates(certificate.as_bytes());
         SealedStore::new(redis, SEAL_KEY).timeout(PATIENT)
     };
-    assert_eq!(token_of(&server, store()).await, "t1");
-    assert_eq!(token_of(&server, store()).await, "t1");
+    assert_eq!(token_of(&server, store()).await, Some(1));
+    assert_eq!(token_of(&server, store()).await, Some(1));
     // The system's authorities do not know it.
     let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).timeout(PATIENT);
-    assert_eq!(token_of(&server, strange).await, "t2");
-    assert_eq!(token_of(&server, store()).await, "t1", "nothing was put there");
+    assert_eq!(token_of(&server, strange).await, Some(2));
+    assert_eq!(token_of(&server, store()).await, Some(1), "nothing was put there");
     let none = RedisStore::new(&url).unwrap().root_certificates("no certificate");
-    assert_eq!(token_of(&server, SealedStore::new(none, SEAL_KEY)).await, "t3");
+    assert_eq!(token_of(&server, SealedStore::new(none, SEAL_KEY)).await, Some(3));
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
 async fn the_acl_of_the_documentation_is_enough() {
-    let server = AuthorizationServer::start(3600, Duration::ZERO).await;
+    let server = crate::server(3600, Duration::ZERO);
     let real = Redis::start(&[]);
     let rule = "SETUSER tokens on >password ~{client-credentials}:* +get +getrange +set +del +eval +asking";
     let mut acl = vec!["ACL"];
@@ -154,28 +154,28 @@ async fn the_acl_of_the_documentation_is_enough() {
         let redis = RedisStore::new(&url).unwrap().password(both);
         SealedStore::new(redis, SEAL_KEY).timeout(PATIENT)
     };
-    let tokens: ClientCredentials = replica(&server.url, store("password")).build().unwrap();
+    let tokens: ClientCredentials = replica(server.token_url(), store("password")).build().unwrap();
     let token = tokens.token().await.unwrap();
     tokens.reject(&token);
-    assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
-    assert_eq!(token_of(&server, store("password")).await, "t2");
-    assert_eq!(token_of(&server, rotated("wrong", "password")).await, "t2");
-    assert_eq!(token_of(&server, rotated("password", "wrong")).await, "t2");
-    assert_eq!(token_of(&server, store("wrong")).await, "t3");
+    assert_eq!(server.number_of(&tokens.token().await.unwrap()), Some(2));
+    assert_eq!(token_of(&server, store("password")).await, Some(2));
+    assert_eq!(token_of(&server, rotated("wrong", "password")).await, Some(2));
+    assert_eq!(token_of(&server, rotated("password", "wrong")).await, Some(2));
+    assert_eq!(token_of(&server, store("wrong")).await, Some(3));
     // Another database wants one command more.
     let other = || {
         let redis = RedisStore::new(&format!("{url}/1")).unwrap();
         SealedStore::new(redis.password("password"), SEAL_KEY).timeout(PATIENT)
     };
-    assert_eq!(token_of(&server, other()).await, "t4");
-    assert_eq!(token_of(&server, other()).await, "t5", "nothing is shared");
+    assert_eq!(token_of(&server, other()).await, Some(4));
+    assert_eq!(token_of(&server, other()).await, Some(5), "nothing is shared");
     assert!(real.directory().exists());
 }
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
 async fn any_node_of_a_cluster_leads_to_the_token() {
-    let server = AuthorizationServer::start(3600, Duration::ZERO).await;
+    let server = crate::server(3600, Duration::ZERO);
     let nodes = [(); 3].map(|()| Redis::start(&["--cluster-enabled", "yes"]));
     let addresses: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
     let mut create = vec!["--cluster", "create"];
@@ -191,8 +191,8 @@ async fn any_node_of_a_cluster_leads_to_the_token() {
     }
     for node in &nodes {
         let store = redis(&node.url()).timeout(PATIENT);
-        let tokens = replica(&server.url, store).build().unwrap();
-        assert_eq!(tokens.token().await.unwrap().expose_secret(), "t1");
+        let tokens = replica(server.token_url(), store).build().unwrap();
+        assert_eq!(server.number_of(&tokens.token().await.unwrap()), Some(1));
     }
     let sizes: Vec<_> = nodes.iter().map(|node| node.cli(&["DBSIZE"]).trim().to_owned()).collect();
     assert_eq!(sizes.iter().filter(|size| *size == "1").count(), 1, "{sizes:?}");

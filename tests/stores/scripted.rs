@@ -2,7 +2,6 @@
 
 use client_credentials::{
     CachePolicy, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, RedisStore, SealedStore,
-    TokenSource,
 };
 
 use crate::harness::canary::{self, OTHER, SECRET, TOKEN, assert_no_canary, found, render};

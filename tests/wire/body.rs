@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use client_credentials::{CachePolicy, ErrorKind, Limits, TokenSource};
+use client_credentials::{CachePolicy, ErrorKind, Limits};
 
 use crate::harness::canary::{OTHER, TOKEN, assert_no_canary, render};
 use crate::harness::server::{PATIENCE, Server, answer, json, json_ok, raw, response, token_json};
@@ -96,14 +96,14 @@ async fn a_token_without_life_serves_its_own_waiters_only() {
         let tokens = builder(&server).build().unwrap();
         for call in 1..=3 {
             assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
-            assert_eq!(server.hits(), call, "{expires_in}: as many requests as flights");
+            assert_eq!(server.hits(), call, "{expires_in}: as many requests as fetches");
         }
     }
 }
 
 #[tokio::test]
 async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
-    // B10: the default lifetime is what it is renewed by
+    // B10: the default lifetime is what it is refreshed by
     for member in [r#","expires_in":null"#, ""] {
         let body = format!(r#"{{"access_token":"{TOKEN}"{member}}}"#);
         let server = Server::start([json(200, body)]);
@@ -115,13 +115,13 @@ async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
         assert_eq!(server.hits(), 1);
         let tokens =
             builder(&server).cache(CachePolicy::new().default_lifetime(Duration::from_nanos(1))).build().unwrap();
-        let renewed = async {
+        let refreshed = async {
             while server.hits() < 3 {
                 tokens.token().await.unwrap();
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, renewed).await.unwrap();
+        tokio::time::timeout(PATIENCE, refreshed).await.unwrap();
     }
 }
 

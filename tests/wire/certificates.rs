@@ -1,6 +1,6 @@
 //! What needs TLS: the certificates of family T, the version of family F.
 
-use client_credentials::{ClientAuth, Credential, ErrorKind, HttpClient, Limits, TokenSource};
+use client_credentials::{ClientAuth, Credential, ErrorKind, HttpClient, Limits};
 
 use crate::harness::canary::{OTHER, SECRET, TOKEN};
 use crate::harness::server::{Server, Step, json, ok};
@@ -33,7 +33,7 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
             .build()
             .unwrap();
         let error = expect_failure(row, &tokens, &untrusted).await;
-        assert_eq!(server.connections(), 1, "{row}: not tried again inside the flight");
+        assert_eq!(server.connections(), 1, "{row}: not tried again inside the fetch");
         assert_eq!(server.received(), 0, "{row}: bytes of HTTP");
         assert!(error.to_string().contains("certificate"), "{error}");
         // The source keeps probing: once the certificate is good, so are we.

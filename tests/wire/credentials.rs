@@ -1,11 +1,11 @@
-//! Family X, as far as a secret is concerned; where it comes from, and what becomes of a flight that waits for it.
+//! Family X, as far as a secret is concerned; where it comes from, and what becomes of a fetch that waits for it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use client_credentials::{CachePolicy, ClientAuth, Credential, ErrorKind, TokenSource};
+use client_credentials::{CachePolicy, ClientAuth, Credential, ErrorKind};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::child;
@@ -183,7 +183,7 @@ async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
 
 #[tokio::test]
 async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
-    // X05, X07: a token of an hour, renewed after a millisecond
+    // X05, X07: a token of an hour, refreshed after a millisecond
     for (way, ..) in WAYS {
         let server = Server::start([json_ok(TOKEN, 3600)]);
         let (credential, reads) = vault(way, 1, 3);
@@ -223,12 +223,12 @@ async fn a_server_that_fails_costs_no_token_that_is_still_good() {
 }
 
 #[tokio::test]
-async fn dropping_the_last_handle_ends_the_flight_and_its_socket() {
+async fn dropping_the_last_handle_ends_the_fetch_and_its_socket() {
     // C17, I7
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
     let tokens = builder(&server).build().unwrap();
     let other = tokens.clone();
-    assert!(tokens.token().now_or_never().is_none(), "it has departed");
+    assert!(tokens.token().now_or_never().is_none(), "it has started");
     server.hit(1).await;
     drop(tokens);
     drop(other);
@@ -264,7 +264,7 @@ async fn an_idle_source_has_no_task_and_no_socket() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_child_process_inherits_no_socket() {
-    // C16: in the middle of a flight
+    // C16: in the middle of a fetch
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
     let tokens = builder(&server).build().unwrap();
     assert!(tokens.token().now_or_never().is_none());
@@ -324,5 +324,5 @@ async fn a_caller_that_gives_up_costs_the_others_nothing() {
     server.hit(1).await;
     gate.open();
     recovers("C04", &tokens).await;
-    assert_eq!(server.hits(), 1, "the flight has landed all the same");
+    assert_eq!(server.hits(), 1, "the fetch has completed all the same");
 }

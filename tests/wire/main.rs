@@ -27,6 +27,8 @@ mod memory;
 mod metadata;
 #[cfg(feature = "mtls")]
 mod mutual_tls;
+mod reach;
+mod refusals;
 mod resource;
 mod status;
 mod tenants;

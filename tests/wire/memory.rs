@@ -7,7 +7,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use client_credentials::{AccessToken, ClientAuth, TokenSource};
+use client_credentials::{AccessToken, ClientAuth};
 
 use crate::harness::canary::{SECRET, TOKEN};
 use crate::harness::child;

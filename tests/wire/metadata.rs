@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use client_credentials::{
     Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient,
-    Issuer, Limits, RetryPolicy, TokenSource,
+    Issuer, Limits, RetryPolicy,
 };
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
@@ -62,7 +62,7 @@ const FIRST: &str = "GET /.well-known/oauth-authorization-server/realms/demo";
 const SECOND: &str = "GET /realms/demo/.well-known/openid-configuration";
 
 /// Gives up the token, if there is one, and gets another.
-async fn renewed(tokens: &ClientCredentials) -> Result<String, Error> {
+async fn refreshed(tokens: &ClientCredentials) -> Result<String, Error> {
     if let Some(Ok(token)) = tokens.token().now_or_never() {
         tokens.reject(&token);
     }
@@ -79,7 +79,7 @@ async fn failed(tokens: &ClientCredentials) -> Error {
 }
 
 #[tokio::test]
-async fn the_token_endpoint_is_found_inside_the_first_flight() {
+async fn the_token_endpoint_is_found_inside_the_first_fetch() {
     let server = server();
     server.now([own(&server, "/token"), ok("t1"), ok("t2")]);
     let tokens = builder(&server).header("user-agent", "wire/1").header("x-api-key", SECRET).build().unwrap();
@@ -87,7 +87,7 @@ async fn the_token_endpoint_is_found_inside_the_first_flight() {
     for one in futures_util::future::join_all((0..10).map(|_| tokens.token())).await {
         assert_eq!(one.unwrap().expose_secret(), "t1");
     }
-    assert_eq!(renewed(&tokens).await.unwrap(), "t2");
+    assert_eq!(refreshed(&tokens).await.unwrap(), "t2");
     assert_eq!(lines(&server), [FIRST, "POST /token", "POST /token"]);
 
     let get = &server.requests()[0];
@@ -143,8 +143,11 @@ async fn metadata_of_another_issuer_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Response);
     assert!(!error.is_transient());
     let text = error.to_string();
-    let at =
-        format!("{}: it is of the issuer {almost} and not exactly of", server.url(FIRST.trim_start_matches("GET ")));
+    let at = format!(
+        "{}: it names the issuer {almost}, but {} was configured (they must be identical",
+        server.url(FIRST.trim_start_matches("GET ")),
+        issuer(&server)
+    );
     assert!(text.contains(&at) && text.contains(SECOND.trim_start_matches("GET ")), "{text}");
     assert_eq!(lines(&server), [FIRST, SECOND]);
     server.now([own(&server, "/token"), ok(TOKEN)]);
@@ -253,7 +256,7 @@ async fn the_last_good_metadata_serve_while_there_are_no_others() {
         server.now(scripts);
         let tokens = builder_of(named(&server).metadata_lifetime(MOMENT)).build().unwrap();
         for token in ["t1", "t2", "t3"] {
-            assert_eq!(renewed(&tokens).await.unwrap(), token, "{row}");
+            assert_eq!(refreshed(&tokens).await.unwrap(), token, "{row}");
         }
     }
 }
@@ -265,13 +268,13 @@ async fn a_token_endpoint_that_moves_is_adopted_with_new_metadata_only() {
     let gone = json(404, "{}");
     server.now([own(&server, "/old"), ok("t1"), ok("t2"), gone, own(&server, "/new"), ok("t3"), ok("t4")]);
     let tokens = builder(&server).build().unwrap();
-    renewed(&tokens).await.unwrap();
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(lines(&server)[1..], ["POST /old", "POST /old"], "the metadata are kept");
-    let error = renewed(&tokens).await.unwrap_err();
+    let error = refreshed(&tokens).await.unwrap_err();
     assert_eq!(error.status().map(|status| status.as_u16()), Some(404));
-    assert_eq!(renewed(&tokens).await.unwrap(), "t3");
-    assert_eq!(renewed(&tokens).await.unwrap(), "t4");
+    assert_eq!(refreshed(&tokens).await.unwrap(), "t3");
+    assert_eq!(refreshed(&tokens).await.unwrap(), "t4");
     assert_eq!(lines(&server)[3..], ["POST /old", FIRST, "POST /new", "POST /new"]);
     #[cfg(feature = "tracing")]
     assert_eq!(told(&server, "the token endpoint has moved"), 1);
@@ -299,16 +302,16 @@ async fn the_configured_method_is_used_whatever_the_metadata_list() {
     );
     server.now([json(200, &body), ok("t1"), json(200, &body), ok("t2")]);
     let tokens = builder_of(named(&server).metadata_lifetime(MOMENT)).build().unwrap();
-    renewed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     #[cfg(feature = "tracing")]
-    assert_eq!(told(&server, "does not list the client's method"), 1);
-    renewed(&tokens).await.unwrap();
+    assert_eq!(told(&server, "does not list the client's authentication method"), 1);
+    refreshed(&tokens).await.unwrap();
     for post in [&server.requests()[1], &server.requests()[3]] {
         assert!(post.header("authorization")[0].starts_with("Basic "));
         assert_eq!(post.body(), "grant_type=client_credentials");
     }
     #[cfg(feature = "tracing")]
-    assert_eq!(told(&server, "does not list the client's method"), 1, "one warning");
+    assert_eq!(told(&server, "does not list the client's authentication method"), 1, "one warning");
 }
 
 #[tokio::test]

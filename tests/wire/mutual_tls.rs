@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use client_credentials::{
     CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, Issuer,
-    TokenSource,
 };
 
 use crate::certificates::trusting;
@@ -49,7 +48,7 @@ fn builder(server: &Server, ca: &Ca, auth: ClientAuth) -> ClientCredentialsBuild
 }
 
 /// Gives up the token, if there is one, and gets another.
-async fn renewed(tokens: &ClientCredentials) -> String {
+async fn refreshed(tokens: &ClientCredentials) -> String {
     if let Some(Ok(token)) = tokens.token().now_or_never() {
         tokens.reject(&token);
     }
@@ -78,11 +77,11 @@ async fn a_rotated_certificate_is_shown_over_a_new_connection() {
         .build()
         .unwrap();
 
-    assert_eq!(renewed(&tokens).await, "t1");
-    assert_eq!(renewed(&tokens).await, "t2");
+    assert_eq!(refreshed(&tokens).await, "t1");
+    assert_eq!(refreshed(&tokens).await, "t2");
     assert_eq!(made.load(Ordering::SeqCst), 2, "by build(), and for the pair");
     pair.replace(&two);
-    assert_eq!(renewed(&tokens).await, "t3");
+    assert_eq!(refreshed(&tokens).await, "t3");
     assert_eq!(made.load(Ordering::SeqCst), 3, "for the new pair");
     assert_eq!(server.shown(), shown(&[&one, &one, &two]));
     assert_eq!(server.connections(), 3);
@@ -101,13 +100,13 @@ async fn a_half_rotated_pair_leaves_the_previous_one_in_use() {
     let pair = Pair::new("mtls-half", &one);
     let server = Server::start_tls(ca.mutual(), ["t1", "t2", "t3", "t4"].map(ok));
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
-    renewed(&tokens).await;
+    refreshed(&tokens).await;
     pair.write("tls.crt", &two.certificate);
-    assert_eq!(renewed(&tokens).await, "t2", "the key is not there yet");
+    assert_eq!(refreshed(&tokens).await, "t2", "the key is not there yet");
     pair.write("tls.key", &two.key[..two.key.len() / 2]);
-    assert_eq!(renewed(&tokens).await, "t3", "half of the key");
+    assert_eq!(refreshed(&tokens).await, "t3", "half of the key");
     pair.write("tls.key", &two.key);
-    assert_eq!(renewed(&tokens).await, "t4");
+    assert_eq!(refreshed(&tokens).await, "t4");
     assert_eq!(server.shown(), shown(&[&one, &one, &one, &two]));
 }
 
@@ -137,8 +136,8 @@ async fn of_two_pairs_the_second_is_tried_when_the_first_is_refused() {
     let refused = json(401, r#"{"error":"invalid_client"}"#);
     let server = Server::start_tls(ca.mutual(), [refused, ok("t1"), ok("t2")]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
-    renewed(&tokens).await;
-    renewed(&tokens).await;
+    refreshed(&tokens).await;
+    refreshed(&tokens).await;
     assert_eq!(server.shown(), shown(&[&one, &two, &two]));
 }
 
@@ -151,7 +150,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_handshake_refuses_the_first()
     let auth = ClientAuth::mutual_tls("wire", either(&old.certificate, &new.certificate), either(&old.key, &new.key));
     let server = Server::start_tls(ca.mutual(), [ok(TOKEN)]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
-    assert_eq!(renewed(&tokens).await, TOKEN);
+    assert_eq!(refreshed(&tokens).await, TOKEN);
     assert_eq!(server.connections(), 2);
     assert_eq!(server.shown(), shown(&[&new]));
 }
@@ -208,7 +207,7 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     for (auth, token) in [(auth, "mutual"), (basic(), "plain")] {
         let tokens = ClientCredentials::builder(Issuer::new(&issuer.https("")), auth);
         let tokens = tokens.http_client(HttpClient::from_reqwest_0_13(trusting(&ca))).build().unwrap();
-        assert_eq!(renewed(&tokens).await, token);
+        assert_eq!(refreshed(&tokens).await, token);
     }
     assert_eq!(mutual.shown(), shown(&[&client]));
     assert_eq!(issuer.shown(), [None, None, None]);
@@ -263,12 +262,10 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
     let api = Server::start_tls(ca.mutual(), [served()]);
     let elsewhere = Server::start_tls(ca.mutual(), [served(), served()]);
 
-    let bearer = BearerAuth::for_origin(&api.https(""), tokens).unwrap();
+    let bearer = BearerAuth::builder(tokens).origin(api.https("")).pass_through(true).build().unwrap();
     let plain = trusting(&ca)().build().unwrap();
-    let client = reqwest_middleware::ClientBuilder::new(plain)
-        .with(bearer.pass_through())
-        .with(SameCertificate::new(trusting(&ca)))
-        .build();
+    let client =
+        reqwest_middleware::ClientBuilder::new(plain).with(bearer).with(SameCertificate::new(trusting(&ca))).build();
     // As a middleware that follows redirects has it: several requests, one set of extensions.
     let mut extensions = http::Extensions::new();
     let mut call = async |request: reqwest_middleware::RequestBuilder| {

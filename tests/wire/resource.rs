@@ -2,7 +2,7 @@
 
 use client_credentials::{
     Backoff, CachePolicy, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient, Issuer, Limits,
-    ProtectedResource, RetryPolicy, TokenSource,
+    ProtectedResource, RetryPolicy,
 };
 use http::HeaderMap;
 
@@ -89,7 +89,7 @@ const OF_API: &str = "GET /.well-known/oauth-protected-resource/v1/mcp";
 const OF_SERVER: &str = "GET /.well-known/oauth-authorization-server/realms/demo";
 
 /// Gives up the token, if there is one, and gets another.
-async fn renewed(tokens: &ClientCredentials) -> Result<String, Error> {
+async fn refreshed(tokens: &ClientCredentials) -> Result<String, Error> {
     if let Some(Ok(token)) = tokens.token().now_or_never() {
         tokens.reject(&token);
     }
@@ -131,7 +131,7 @@ fn challenge(text: &str) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn from_the_apis_url_to_a_token_in_one_flight() {
+async fn from_the_apis_url_to_a_token_in_one_fetch() {
     let pair = pair();
     pair.api.now([pair.own()]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
@@ -319,7 +319,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
         ("[::1]", "is at ::1"),
         ("[::ffff:127.0.0.1]", "is at ::ffff:127.0.0.1"),
         ("127.0.0.2", "is at 127.0.0.2"),
-        ("0", "is at 0.0.0.0"),
+        ("0.0.0.0", "is at 0.0.0.0"),
         // A name that resolves to a private address, which shows when it is connected to.
         ("localhost", "is at 127.0.0.1"),
     ] {
@@ -328,7 +328,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
         let before = pair.auth.connections();
         let error = failed(&pair.builder().build().unwrap()).await;
         assert_eq!(error.kind(), ErrorKind::Response, "{error:#}");
-        assert!(!error.is_transient(), "not again in this flight");
+        assert!(!error.is_transient(), "not again in this fetch");
         let text = error.to_string();
         assert!(text.contains(flaw) && text.contains("pin_token_endpoint_origin"), "{text}");
         assert!(!text.contains("canary"), "{text}");
@@ -337,7 +337,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
     }
     assert_eq!(evil.connections(), 0);
 
-    // With from_issuer an internal one is as good as any.
+    // With Issuer::new an internal one is as good as any.
     pair.auth.now([of_server(&pair.auth, &evil.https("/token"))]);
     let tokens = hasty(ClientCredentials::builder(Issuer::new(&pair.issuer()), basic()));
     let tokens = tokens.limits(Limits::new().connect_timeout(SOON)).retry(RetryPolicy::new().attempts(1));
@@ -438,7 +438,7 @@ async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
         pair.auth.now([at_home(&pair.auth), ok("t1"), at_home(&pair.auth), ok("t2"), at_home(&pair.auth), ok("t3")]);
         let tokens = of(pair.api().metadata_lifetime(MOMENT)).build().unwrap();
         for token in ["t1", "t2", "t3"] {
-            assert_eq!(renewed(&tokens).await.unwrap(), token, "{row}");
+            assert_eq!(refreshed(&tokens).await.unwrap(), token, "{row}");
         }
         assert_eq!(pair.api.hits(), 3, "{row}");
     }
@@ -456,7 +456,7 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
     let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
-        assert_eq!(renewed(&tokens).await.unwrap(), token);
+        assert_eq!(refreshed(&tokens).await.unwrap(), token);
     }
     assert_eq!(lines(&pair.auth), [OF_SERVER, "POST /token"]);
     assert_eq!(lines(&next), [OF_SERVER, "POST /token", "POST /token"]);
@@ -508,7 +508,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
     let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
-        assert_eq!(renewed(&tokens).await.unwrap(), token);
+        assert_eq!(refreshed(&tokens).await.unwrap(), token);
     }
     assert_eq!(pair.api.hits(), 2);
     assert_eq!(next.hits(), 2, "its metadata, at both places, and no credential");
@@ -534,7 +534,7 @@ async fn an_attempt_keeps_to_the_server_it_began_with() {
     gate.open();
     assert_eq!(first.await.unwrap().unwrap().expose_secret(), "t1");
     next.now([at_home(&next), ok("t2")]);
-    assert_eq!(renewed(&tokens).await.unwrap(), "t2");
+    assert_eq!(refreshed(&tokens).await.unwrap(), "t2");
 }
 
 #[cfg(feature = "jwt")]

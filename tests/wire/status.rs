@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use client_credentials::{
     Backoff, CachePolicy, ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, RetryPolicy,
-    TokenSource,
 };
 
 use crate::harness::canary::{OTHER, SECRET, TOKEN, assert_no_canary, found, render_all};
@@ -40,13 +39,13 @@ async fn a_passing_server_error_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_short_retry_after_is_waited_for_inside_the_flight() {
+async fn a_short_retry_after_is_waited_for_inside_the_fetch() {
     // S02: zero, so that nothing has to wait
     mended("S02", answer(503, &[("retry-after", "0")], ""), as_it_is).await;
 }
 
 #[tokio::test]
-async fn a_long_retry_after_ends_the_flight_and_is_told() {
+async fn a_long_retry_after_ends_the_fetch_and_is_told() {
     // S02: seconds, a date against the server's own clock, a date against ours, nonsense
     let now = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
     for (headers, waits) in [
@@ -201,7 +200,7 @@ async fn a_secret_that_changed_meanwhile_is_tried_at_once() {
 }
 
 #[tokio::test]
-async fn a_second_refusal_after_a_changed_secret_ends_the_flight() {
+async fn a_second_refusal_after_a_changed_secret_ends_the_fetch() {
     // S10: no endless chase after a credential that changes each time
     let (auth, reads) = counted(&["one", "two", "three", "four"]);
     let server = Server::start([json(401, oauth("invalid_client"))]);
@@ -354,12 +353,12 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
     let error = builder(&server).build().unwrap().token().await.unwrap_err();
     let description = error.oauth().unwrap().description().unwrap().to_owned();
     assert!(description.starts_with("[31mredX: yzzz"), "{description}");
-    assert_eq!(description.chars().count(), 256);
+    assert_eq!(description.chars().count(), 1024);
     assert!(render_all(&error).chars().all(|c| c == '\n' || !c.is_control()));
 }
 
 #[tokio::test]
-async fn a_failed_flight_is_shared_by_all_who_waited() {
+async fn a_failed_fetch_is_shared_by_all_who_waited() {
     // C06: the wire's side
     let gate = Gate::closed();
     let server = Server::start([

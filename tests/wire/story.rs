@@ -93,15 +93,15 @@ pub(crate) async fn fails(
     let error = expect_failure(row, &tokens, &failure).await;
     // The server may be slower than the client.
     server.connected(failure.attempts).await;
-    assert_eq!(server.connections(), failure.attempts, "{row}: attempts in the flight");
+    assert_eq!(server.connections(), failure.attempts, "{row}: attempts in the fetch");
     server.now([ok(TOKEN)]);
     recovers(row, &tokens).await;
     error
 }
 
 pub(crate) async fn expect_failure(row: &str, tokens: &ClientCredentials, failure: &Failure) -> Error {
-    // In a task: after a pause of the whole machine the flight's beat, which is due earlier, is felt first. A caller
-    // that is the runtime's main future would be polled before it, and take the flight over.
+    // In a task: after a pause of the whole machine the fetch's beat, which is due earlier, is felt first. A caller
+    // that is the runtime's main future would be polled before it, and take the fetch over.
     let own = tokens.clone();
     let caller = tokio::spawn(async move { own.token().await });
     let error = match tokio::time::timeout(PATIENCE, caller).await {

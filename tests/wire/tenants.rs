@@ -36,7 +36,7 @@ fn fetches(server: &Server) -> usize {
     requests.iter().filter(|request| request.line().starts_with("GET")).count()
 }
 
-/// Lets the flights of this runtime go as far as they can.
+/// Lets the fetches of this runtime go as far as they can.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -204,7 +204,7 @@ async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent(
     assert_eq!(count(&tokens), (1, 0, 1, 3));
     assert_eq!(tokens.token_requests(), server.hits() as u64);
 
-    // At once in need of renewal, and usable for an hour.
+    // At once in need of refresh, and usable for an hour.
     let server = Server::start([ok("t1"), json(429, "{}"), ok("t3")]);
     let tokens = builder(&server)
         .cache(CachePolicy::new().max_age(MOMENT).denied_backoff(Backoff::new(MOMENT, MOMENT)))

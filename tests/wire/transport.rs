@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use client_credentials::{
-    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, Limits, RetryPolicy, TokenSource,
+    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, HttpClient, Limits, RetryPolicy,
 };
 
 use crate::harness::canary::{SECRET, TOKEN};
@@ -157,7 +157,7 @@ async fn a_server_that_hangs_is_left_after_the_attempt_timeout() {
 
 #[tokio::test]
 async fn a_hanging_server_is_asked_again_within_the_same_call() {
-    // T03: by a flight that may try as often as a slow machine needs
+    // T03: by a fetch that may try as often as a slow machine needs
     let server = Server::start([vec![Step::ReadReq, Step::Hang], ok(TOKEN)]);
     let tokens = hasty(builder(&server)).retry(RetryPolicy::new().attempts(1000)).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
@@ -233,7 +233,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 #[test]
 fn a_source_belongs_to_no_runtime() {
-    // C10: the one that made the connection is idle, or gone, or was left in the middle of a flight
+    // C10: the one that made the connection is idle, or gone, or was left in the middle of a fetch
     let server =
         Server::start([vec![Step::ReadReq, Step::Write(response(200, &[], token_json(TOKEN, 0))), Step::Hang]]);
     let tokens = hasty(builder(&server)).build().unwrap();
@@ -243,12 +243,12 @@ fn a_source_belongs_to_no_runtime() {
     drop(gone);
     runtime().block_on(recovers("C10 both", &tokens));
 
-    // A flight that nobody drives any more is taken over.
+    // A fetch that nobody drives any more is taken over.
     for keep in [true, false] {
         let left = runtime();
         assert!(left.block_on(async { tokens.token().now_or_never() }).is_none());
         let left = keep.then_some(left);
-        runtime().block_on(recovers("C10 in flight", &tokens));
+        runtime().block_on(recovers("C10 in fetch", &tokens));
         drop(left);
     }
 }

@@ -2,26 +2,21 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
+use client_credentials::testing::AuthorizationServer;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
-use crate::support::Servers;
-
-/// Serves until the process ends, for the tokens of these servers. Returns its origin.
-pub(crate) fn start(servers: &Servers) -> io::Result<String> {
+/// Serves until the process ends, for the tokens of this server. Returns its origin.
+pub(crate) fn start(server: &AuthorizationServer) -> io::Result<String> {
     let incoming = TcpIncoming::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     let origin = format!("http://{}", incoming.local_addr()?);
-    let tokens = Arc::clone(&servers.tokens);
-    let check = move |request: Request<()>| {
-        let sent = request.metadata().get("authorization");
-        match tokens.accept(sent.map(|value| value.as_encoded_bytes())) {
-            true => Ok(request),
-            false => Err(Status::unauthenticated("Who are you?")),
-        }
+    let issuer = server.clone();
+    let check = move |request: Request<()>| match issuer.accepts(&request.metadata().clone().into_headers()) {
+        true => Ok(request),
+        false => Err(Status::unauthenticated("Who are you?")),
     };
     let (_, health) = tonic_health::server::health_reporter();
     let service = InterceptedService::new(health, check);

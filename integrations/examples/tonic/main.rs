@@ -3,22 +3,20 @@
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
 mod grpc;
-#[path = "../../../examples/support/mod.rs"]
-mod support;
 
 use bytes::Bytes;
+use client_credentials::testing::AuthorizationServer;
 use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
 use http_body_util::{BodyExt, Full};
-use support::{CLIENT_ID, CLIENT_SECRET, Servers};
 use tonic::{body::Body, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let servers = Servers::start()?;
-    let origin = grpc::start(&servers)?;
-    let auth = ClientAuth::client_secret_basic(CLIENT_ID, CLIENT_SECRET);
-    let tokens = ClientCredentials::builder(&servers.token_url, auth).build()?;
+    let server = AuthorizationServer::start().client("example", "only-for-examples");
+    let origin = grpc::start(&server)?;
+    let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
+    let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
     let service = tower::ServiceBuilder::new()
         .filter_async(in_one_piece)
         .layer(BearerAuth::for_origin(&origin, tokens)?)
@@ -28,9 +26,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..2 {
         let answer = client.check(HealthCheckRequest::default()).await?;
         println!("{:?}", answer.into_inner().status());
-        servers.revoke_tokens(); // The next call is refused, and repeated.
+        server.revoke_all(); // The next call is refused, and repeated.
     }
-    println!("refused: {}", servers.refused());
+    println!("token requests: {}", server.token_requests());
     Ok(())
 }
 

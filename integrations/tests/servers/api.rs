@@ -70,7 +70,7 @@ impl Api {
     }
 
     /// From now on it wants another nonce; the one before is still good.
-    pub(crate) async fn renew_nonce(&self) -> Result {
+    pub(crate) async fn refresh_nonce(&self) -> Result {
         let url = format!("{}/admin/nonce", self.origin(Listener::Http)?);
         self.http.put(url).send().await?.error_for_status()?;
         Ok(())
@@ -143,7 +143,7 @@ async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
     let (status, _) = api.ask("/weather", Listener::Http, &tokens).await?;
     check(status == 403, || status.to_string())?;
     let after = tokens.token().await?;
-    check(before.expose_secret() == after.expose_secret(), || "it was renewed".into())
+    check(before.expose_secret() == after.expose_secret(), || "it was refreshed".into())
 }
 
 /// RFC 9728 from end to end: of the token's server nothing is given but its name.

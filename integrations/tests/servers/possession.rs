@@ -89,13 +89,13 @@ async fn a_nonce_of_the_api_costs_one_round_trip_on_first_contact_and_none_later
     counted(&api, [10, 0, 10, 0, 1]).await?;
     // A new one that comes with a 200 is taken.
     for _ in 0..5 {
-        api.renew_nonce().await?;
+        api.refresh_nonce().await?;
         ask().await?;
     }
     counted(&api, [15, 0, 15, 0, 1]).await?;
     // Ours is too old: once more.
-    api.renew_nonce().await?;
-    api.renew_nonce().await?;
+    api.refresh_nonce().await?;
+    api.refresh_nonce().await?;
     ask().await?;
     counted(&api, [16, 0, 16, 0, 2]).await
 }

@@ -46,10 +46,10 @@ at_both! {
     the_server_is_found_by_its_name
     every_method_finds_the_token_endpoint_by_the_servers_name
     an_id_and_a_secret_of_any_characters_arrive_as_they_are
-    a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_flight
+    a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_fetch
     over_https_the_certificate_is_verified
     a_narrower_scope_is_told_or_refused
-    a_short_token_is_renewed_before_the_server_forgets_it
+    a_short_token_is_refreshed_before_the_server_forgets_it
 }
 
 /// The check on which all other tests rely.
@@ -165,7 +165,7 @@ async fn raw(server: &Server, secret: &str) -> Result<Option<String>> {
 }
 
 /// `Credential::from_fn`: the vault still has the old secret when the server has the new one already.
-async fn a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_flight(server: Server) -> Result {
+async fn a_secret_that_a_vault_replaces_meanwhile_is_read_again_within_one_fetch(server: Server) -> Result {
     for (method, auth) in METHODS.iter().filter_map(with_secret) {
         let client = format!("vault-{}", random(6));
         let (old, new) = (random(64), random(64));
@@ -216,7 +216,7 @@ async fn a_narrower_scope_is_told_or_refused(server: Server) -> Result {
     check(!error.is_transient() && error.to_string().contains("scope"), || full(error))
 }
 
-async fn a_short_token_is_renewed_before_the_server_forgets_it(server: Server) -> Result {
+async fn a_short_token_is_refreshed_before_the_server_forgets_it(server: Server) -> Result {
     let (client, secret) = (random(8), random(64));
     let short = json!({ "token_lifetime": 4 });
     server.register_with(&client, &basic().secret(&secret), short).await?;
@@ -227,7 +227,7 @@ async fn a_short_token_is_renewed_before_the_server_forgets_it(server: Server) -
     }
     let tokens = tokens.build()?;
     let first = token(&tokens).await?;
-    let renewal = async {
+    let refresh = async {
         loop {
             let current = token(&tokens).await?;
             server.vouches_for(&current, &client).await?;
@@ -237,7 +237,7 @@ async fn a_short_token_is_renewed_before_the_server_forgets_it(server: Server) -
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), renewal).await?
+    tokio::time::timeout(Duration::from_secs(30), refresh).await?
 }
 
 #[tokio::test]

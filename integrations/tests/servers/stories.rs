@@ -104,7 +104,7 @@ async fn rotated(server: &Server, method: &Method, client: &str) -> Result<Told>
     check(second.expose_secret() != first.expose_secret(), || "the rejected token is handed out again".into())?;
     server.vouches_for(&second, client).await?;
 
-    // The next rotation, the client first this time in that its next flight starts after both: not one error.
+    // The next rotation, the client first this time in that its next fetch starts after both: not one error.
     let third = method.credentials(client, &server.authority)?;
     third.put(&folder)?;
     server.register(client, &third).await?;

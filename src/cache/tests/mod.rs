@@ -1,6 +1,7 @@
 //! Stories of the cache: fake sources, a manual clock with both hands, no sockets, no sleeps.
 
 mod adjusted;
+mod brakes;
 mod clocks;
 mod concurrency;
 mod corrected;

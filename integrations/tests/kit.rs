@@ -1,5 +1,7 @@
 //! The authorization server of `client_credentials::testing` gives tokens to clients that others wrote.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::process::{Command, Output};
 
 use client_credentials::testing::{Answer, AuthorizationServer, CA_PEM, Quirk};

@@ -1,0 +1,344 @@
+//! [`BearerAuthBuilder`]: everything about the requests of a [`BearerAuth`], checked as a whole.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use super::BearerAuth;
+use super::origin::Origin;
+use super::policy::{BodyPredicate, Carrier, Policy, Predicate};
+use super::tokens::Tokens;
+use crate::address::host_flaw;
+use crate::error::{Error, ErrorKind};
+
+/// Builds a [`BearerAuth`].
+///
+/// ```
+/// # use client_credentials::{AccessToken, BearerAuth};
+/// # let tokens = AccessToken::builder("abc").build()?;
+/// let bearer = BearerAuth::builder(tokens)
+///     .origin("https://api.example.com")
+///     .domain("blob.example.com")
+///     .pass_through(true)
+///     .build()?;
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+#[must_use = "a builder does nothing before `build()`"]
+pub struct BearerAuthBuilder {
+    tokens: Tokens,
+    origins: Vec<String>,
+    domains: Vec<String>,
+    plain_hosts: Vec<String>,
+    header: Option<(String, String)>,
+    repeat: bool,
+    pass_through: bool,
+    replacement_timeout: Duration,
+    rejected_when: Option<Arc<Predicate>>,
+    rejected_when_body: Option<(usize, Arc<BodyPredicate>)>,
+    copies: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// 10 s: as long as one attempt at the token endpoint may take by default.
+const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// 1 MiB: each request under way may hold as much.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+impl BearerAuthBuilder {
+    pub(super) fn new(tokens: Tokens) -> Self {
+        BearerAuthBuilder {
+            tokens,
+            origins: Vec::new(),
+            domains: Vec::new(),
+            plain_hosts: Vec::new(),
+            header: None,
+            repeat: true,
+            pass_through: false,
+            replacement_timeout: REPLACEMENT_TIMEOUT,
+            rejected_when: None,
+            rejected_when_body: None,
+            copies: Vec::new(),
+        }
+    }
+
+    /// The tokens are for this origin (scheme, host and port). Of a base URL with a path, its origin counts. May be called for
+    /// several.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// The tokens are for the subdomains of `domain`, of any depth, over `https`. May be called for several.
+    ///
+    /// `"blob.example.com"` stands for `https://red.blob.example.com`, not for `https://blob.example.com` itself, and for port
+    /// 443 unless a port is given (`"blob.example.com:8443"`). A single label such as `"com"` is refused. Name only a domain
+    /// whose subdomains all belong to the API: whoever gets one of them gets the token.
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domains.push(domain.into());
+        self
+    }
+
+    /// Sends the token in this header, after `scheme` and a space; with an empty scheme, alone. Default: `Authorization`, with
+    /// the scheme of the token.
+    ///
+    /// ```
+    /// # use client_credentials::{AccessToken, BearerAuth};
+    /// # let tokens = AccessToken::builder("abc").build()?;
+    /// let bearer = BearerAuth::builder(tokens)
+    ///     .origin("https://advertising.example.com")
+    ///     .header("x-amz-access-token", "")
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    ///
+    /// The rest stays: where the token goes, what a 401 means (a challenge for this scheme counts, and one for `Bearer`), and
+    /// that a header of this name which the caller has set is left alone. In `Proxy-Authorization` a token is refused by a 407
+    /// too. A DPoP token keeps the scheme `DPoP`, by which the API knows that it is one.
+    ///
+    /// On a redirect to another host reqwest removes `Authorization` and `Proxy-Authorization`, and no other header: with one of
+    /// another name give the client `redirect(Policy::none())`.
+    pub fn header(mut self, name: impl Into<String>, scheme: impl Into<String>) -> Self {
+        self.header = Some((name.into(), scheme.into()));
+        self
+    }
+
+    /// Whether a request whose token was refused is repeated once, with another token. Default: `true`.
+    ///
+    /// With `false` no copy of a request is kept. A refused token is still replaced for the requests that follow.
+    pub fn repeat(mut self, repeat: bool) -> Self {
+        self.repeat = repeat;
+        self
+    }
+
+    /// Whether requests to other origins are sent without a token. Default: `false`, they are refused.
+    ///
+    /// For a client that talks to more than this API, or that has a [`BearerAuth`] for each of several.
+    pub fn pass_through(mut self, pass_through: bool) -> Self {
+        self.pass_through = pass_through;
+        self
+    }
+
+    /// How long a refused request waits for another token. Default: 10 s.
+    ///
+    /// Then its answer is handed back as it came, while the fetch goes on. Without this bound an API's 401 would come back
+    /// only when the source gives up, at an authorization server that hangs after the whole
+    /// [`fetch_timeout`](crate::CachePolicy::fetch_timeout).
+    pub fn replacement_timeout(mut self, timeout: Duration) -> Self {
+        self.replacement_timeout = timeout;
+        self
+    }
+
+    /// What else says that the token was refused, beside a 401: some APIs answer 403 or 419 for an expired one.
+    ///
+    /// ```
+    /// # use client_credentials::{AccessToken, BearerAuth};
+    /// # let tokens = AccessToken::builder("abc").build()?;
+    /// let bearer = BearerAuth::builder(tokens)
+    ///     .origin("https://api.example.com")
+    ///     .rejected_when(|status, _headers| status.as_u16() == 419)
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    ///
+    /// It sees the answer at the end of redirects, if the client follows them: a 302 to a login page is seen only by a client
+    /// that does not, and an answer from another origin is never a refusal. A panic counts as `false`.
+    pub fn rejected_when(mut self, says: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
+        self.rejected_when = Some(Arc::new(says));
+        self
+    }
+
+    /// The same for APIs that say it in the body: `says` sees bodies of at most `limit` bytes, whole.
+    ///
+    /// ```
+    /// # use client_credentials::{AccessToken, BearerAuth};
+    /// # let tokens = AccessToken::builder("abc").build()?;
+    /// let bearer = BearerAuth::builder(tokens)
+    ///     .origin("https://api.example.com")
+    ///     .rejected_when_body(4096, |status, _headers, body| {
+    ///         let json = serde_json::from_slice::<serde_json::Value>(body);
+    ///         status.is_success()
+    ///             && json.is_ok_and(|json| json["error"]["code"] == 498)
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    ///
+    /// Each response is then handed back only when its body has ended, or has turned out to be longer than `limit`, which is at
+    /// most 1 MiB. Such a body is streamed from there on, and is no refusal; nor is that of an event stream or a gRPC call, which
+    /// nobody looks at. An error while the body is read is the error of the request.
+    ///
+    /// For requests of reqwest, by reqwest-middleware or tower. In a tower service of `http::Request` the types of bodies are the
+    /// user's: there each request is an error of kind [`ErrorKind::Configuration`].
+    pub fn rejected_when_body(
+        mut self,
+        limit: usize,
+        says: impl Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.rejected_when_body = Some((limit, Arc::new(says)));
+        self
+    }
+
+    /// How to copy a body of type `B` before it is sent (tower), so that its request can be repeated. May be called
+    /// for several types.
+    #[cfg(feature = "tower")]
+    pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
+        self.copies.push(Arc::new(copy));
+        self
+    }
+
+    /// Accepts plain `http` for this host: a name in a compose file, a service mesh that encrypts underneath.
+    ///
+    /// The tokens are readable to everybody on the way.
+    pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
+        self.plain_hosts.push(host.into());
+        self
+    }
+
+    /// No I/O; works outside a runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`]. The text names everything that is wrong, not only the first.
+    pub fn build(self) -> Result<BearerAuth, Error> {
+        let mut faults = Vec::new();
+        let mut origins = Vec::new();
+        if self.origins.is_empty() && self.domains.is_empty() {
+            faults.push("there is no origin(..) and no domain(..) that the tokens are for".to_owned());
+        }
+        let named = self.origins.iter().map(|text| ("origin", Origin::parse(text, &self.plain_hosts)));
+        for (setter, parsed) in named.chain(self.domains.iter().map(|text| ("domain", Origin::domain(text)))) {
+            match parsed {
+                Ok(origin) => origins.push(origin),
+                Err(flaw) => faults.push(format!("{setter} {flaw}")),
+            }
+        }
+        let flaws = self.plain_hosts.iter().filter_map(|host| host_flaw(host));
+        faults.extend(flaws.map(|flaw| format!("dangerously_allow_http {flaw}")));
+        let carrier = self.header.as_ref().and_then(|(name, scheme)| {
+            carrier(name, scheme).map_err(|flaw| faults.push(format!("header {flaw}"))).ok()
+        });
+        if self.replacement_timeout.is_zero() {
+            faults.push("replacement_timeout is zero: no other token could ever come; say repeat(false)".to_owned());
+        }
+        if let Some((limit, _)) = self.rejected_when_body {
+            if !(1..=LONGEST_BODY).contains(&limit) {
+                faults.push(format!("rejected_when_body has a limit of {limit} bytes: give 1 to {LONGEST_BODY}"));
+            }
+        }
+        if !faults.is_empty() {
+            let text = format!("the configuration of BearerAuth is not usable: {}", faults.join("; "));
+            return Err(Error::of(ErrorKind::Configuration, text));
+        }
+        let policy = Policy {
+            origins,
+            pass_through: self.pass_through,
+            carrier,
+            rejected_when: self.rejected_when,
+            rejected_when_body: self.rejected_when_body,
+            repeat: self.repeat,
+            replacement_timeout: self.replacement_timeout,
+            copies: self.copies,
+        };
+        Ok(BearerAuth::assemble(policy, self.tokens))
+    }
+}
+
+fn carrier(name: &str, scheme: &str) -> Result<Carrier, String> {
+    let Ok(header) = name.parse::<HeaderName>() else {
+        return Err(format!("{name:?} is not the name of a header"));
+    };
+    // They say how the request is to be read, or are written by somebody else.
+    let taken = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    if taken.contains(&header) || header == "dpop" {
+        return Err(format!("{name:?} has another meaning: no token can go in it"));
+    }
+    // RFC 9110 section 11.1: a scheme is a token.
+    let fits = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
+    if !scheme.bytes().all(fits) {
+        return Err(format!(
+            "has the scheme {scheme:?}: give letters, digits and hyphens, without the space before the token"
+        ));
+    }
+    Ok(Carrier { header, scheme: scheme.to_owned() })
+}
+
+impl fmt::Debug for BearerAuthBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerAuthBuilder")
+            .field("origins", &self.origins)
+            .field("domains", &self.domains)
+            .field("source", &self.tokens)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::AccessToken;
+
+    fn builder() -> BearerAuthBuilder {
+        BearerAuth::builder(AccessToken::builder("abc").build().unwrap())
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let error = builder()
+            .origin("https:///x")
+            .origin("http://api.internal")
+            .domain("com")
+            .header("x y", "Bearer")
+            .dangerously_allow_http("http://y")
+            .replacement_timeout(Duration::ZERO)
+            .rejected_when_body(0, |_, _, _| true)
+            .build()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        let text = error.to_string();
+        for part in [
+            "no host",
+            "dangerously_allow_http(\"api.internal\")", // FD5
+            "single label",
+            "\"x y\"",
+            "dangerously_allow_http \"http://y\"",
+            "replacement_timeout",
+            "rejected_when_body",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(builder().build().unwrap_err().to_string().contains("no origin(..)"));
+    }
+
+    #[test]
+    fn a_plain_origin_is_found_before_any_request() {
+        // FD5, R15
+        assert!(builder().origin("http://api.internal").build().is_err());
+        assert!(builder().origin("http://api.internal").dangerously_allow_http("API.internal").build().is_ok());
+        assert!(builder().origin("http://127.0.0.1:8080/v1").build().is_ok());
+    }
+
+    #[test]
+    fn a_header_that_means_something_else_is_refused() {
+        // FD2
+        for (name, scheme) in [
+            ("host", "Bearer"),
+            ("Content-Length", ""),
+            ("transfer-encoding", ""),
+            ("DPoP", ""),
+            ("", "Bearer"),
+            ("x\n", ""),
+            ("x-token", "Bearer "),
+            ("x-token", "a b"),
+            ("x-token", "a\r\nb: c"),
+            ("x-token", "\u{e9}"),
+        ] {
+            assert!(builder().origin("https://a.example").header(name, scheme).build().is_err(), "{name:?} {scheme:?}");
+        }
+        for (name, scheme) in [("X-Token", ""), ("authorization", ""), ("Proxy-Authorization", "Bearer")] {
+            assert!(builder().origin("https://a.example").header(name, scheme).build().is_ok(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The answer to a request of a service of tower.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::service::{BoxError, Shared, Stack};
+use super::trip::{Outgoing, Trip, Verdict};
+use crate::error::Error;
+
+pin_project! {
+    /// The answer to a request of a [`BearerService`](crate::BearerService).
+    #[must_use = "a future does nothing unless it is awaited"]
+    pub struct BearerFuture<I: Service<Q>, Q: Outgoing> {
+        #[pin]
+        state: State<I, Q>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<I: Service<Q>, Q: Outgoing> {
+        /// Refused before it was sent.
+        Failed { error: Option<Error> },
+        /// On its way: the common case, in which the request is not boxed.
+        Sent { #[pin] sent: I::Future, ours: Option<Ours<I, Q>> },
+        /// Waits for a token, before the request or before its repetition.
+        Waits { waits: Pin<Box<dyn Future<Output = Result<I::Response, BoxError>> + Send>> },
+    }
+}
+
+/// A request that carries our token.
+pub(super) struct Ours<I: Service<Q>, Q: Outgoing> {
+    pub(super) shared: Arc<Shared<I>>,
+    pub(super) trip: Trip<Q>,
+    pub(super) stack: Stack<I::Response>,
+}
+
+pub(super) fn failed<I: Service<Q>, Q: Outgoing>(error: Error) -> BearerFuture<I, Q> {
+    BearerFuture { state: State::Failed { error: Some(error) } }
+}
+
+/// `ours` first and built in place, so that what is large is moved less often.
+#[inline(always)]
+pub(super) fn sent<I: Service<Q>, Q: Outgoing>(
+    ours: Option<Ours<I, Q>>,
+    sent: impl FnOnce() -> I::Future,
+) -> BearerFuture<I, Q> {
+    BearerFuture { state: State::Sent { ours, sent: sent() } }
+}
+
+pub(super) fn waits<I: Service<Q>, Q: Outgoing>(
+    waits: impl Future<Output = Result<I::Response, BoxError>> + Send + 'static,
+) -> BearerFuture<I, Q> {
+    BearerFuture { state: State::Waits { waits: Box::pin(waits) } }
+}
+
+impl<I, Q> Ours<I, Q>
+where
+    Q: Outgoing,
+    I: Service<Q> + Clone,
+    I::Error: Into<BoxError>,
+{
+    /// Whether that was it: status and headers ask for nothing, and nobody wants to look at the body.
+    fn is_answered_by(&self, response: &I::Response) -> bool {
+        let (policy, answer) = (self.shared.bearer.policy(), (self.stack.answer)(response));
+        self.trip.judge(policy, &answer) == Verdict::HandBack && self.trip.looks_at(policy, &answer).is_none()
+    }
+
+    /// Repeats the request as its answers want it.
+    pub(super) async fn follow(mut self, mut response: I::Response) -> Result<I::Response, BoxError> {
+        let (shared, stack) = (Arc::clone(&self.shared), self.stack);
+        let policy = shared.bearer.policy();
+        loop {
+            let answer = (stack.answer)(&response);
+            let mut verdict = self.trip.judge(policy, &answer);
+            let looks_at = self.trip.looks_at(policy, &answer).filter(|_| verdict == Verdict::HandBack);
+            if let Some(limit) = looks_at {
+                let (whole, body) = (stack.look)(response, limit).await?;
+                response = whole;
+                verdict = Trip::<Q>::judge_body(policy, &(stack.answer)(&response), body.as_deref());
+            }
+            let Some(again) = self.trip.again(policy, verdict).await else {
+                return Ok(response);
+            };
+            drop(response);
+            // A panic in the user's `clone` has left nothing half done in there.
+            let spare = shared.spare.lock().map(|spare| spare.clone());
+            let mut inner = spare.unwrap_or_else(|poisoned| poisoned.into_inner().clone());
+            poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
+            response = inner.call(again).await.map_err(Into::into)?;
+        }
+    }
+}
+
+impl<I, Q> Future for BearerFuture<I, Q>
+where
+    Q: Outgoing + Send + 'static,
+    I: Service<Q> + Clone + Send + 'static,
+    I::Response: Send + 'static,
+    I::Error: Into<BoxError>,
+    I::Future: Send,
+{
+    type Output = Result<I::Response, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let waits = match state.as_mut().project() {
+                StateProjection::Failed { error } => {
+                    let error =
+                        error.take().unwrap_or_else(|| Error::other("a response future was polled after it was done"));
+                    return Poll::Ready(Err(error.into()));
+                }
+                StateProjection::Waits { waits } => return waits.as_mut().poll(cx),
+                StateProjection::Sent { sent, ours } => {
+                    let response = ready!(sent.poll(cx)).map_err(Into::into)?;
+                    match ours.take_if(|ours| !ours.is_answered_by(&response)) {
+                        Some(ours) => Box::pin(ours.follow(response)),
+                        None => return Poll::Ready(Ok(response)),
+                    }
+                }
+            };
+            state.set(State::Waits { waits });
+        }
+    }
+}
+
+impl<I: Service<Q>, Q: Outgoing> fmt::Debug for BearerFuture<I, Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerFuture")
+    }
+}

@@ -1,0 +1,300 @@
+//! What the user decided: which requests get the token, in which header, and which answers refuse it (no I/O).
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::origin::{Origin, Target};
+use crate::contained::contained;
+use crate::error::{Error, ErrorKind};
+use crate::token::AccessToken;
+use crate::verdict::{is_grpc_unauthenticated, refuses};
+
+pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
+pub(super) type BodyPredicate = dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync;
+
+pub(super) struct Policy {
+    pub(super) origins: Vec<Origin>,
+    pub(super) pass_through: bool,
+    /// `None`: `Authorization`, with the token's own scheme.
+    pub(super) carrier: Option<Carrier>,
+    pub(super) rejected_when: Option<Arc<Predicate>>,
+    pub(super) rejected_when_body: Option<(usize, Arc<BodyPredicate>)>,
+    pub(super) repeat: bool,
+    pub(super) replacement_timeout: Duration,
+    /// `fn(&B) -> Option<B>` for different `B`.
+    #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "bodies of tower"))]
+    pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+/// Another header than `Authorization: Bearer`.
+#[derive(Clone)]
+pub(super) struct Carrier {
+    pub(super) header: HeaderName,
+    /// Empty: the token alone.
+    pub(super) scheme: String,
+}
+
+/// Where a request with our token goes.
+#[derive(Debug, PartialEq)]
+pub(super) struct Place {
+    /// The number of the configured origin.
+    origin: usize,
+    /// Which of the subdomains, if it is a domain.
+    host: Option<Box<str>>,
+}
+
+impl Policy {
+    /// Where the request goes with a token of ours; `None`: without one, and whatever the answer, that is none of our business.
+    /// An error if it must not be sent at all.
+    #[inline]
+    pub(super) fn admits(&self, headers: &HeaderMap, target: Option<Target<'_>>) -> Result<Option<Place>, Error> {
+        // The caller's own header is never touched, and its answer never judged.
+        if headers.contains_key(self.header()) {
+            return Ok(None);
+        }
+        let Some(target) = target else {
+            return Err(refused(
+                "the request has no scheme and host, so that nobody can tell whether it may carry the token; \
+                 give an absolute URI (tonic: Client::with_origin)",
+            ));
+        };
+        match self.origins.iter().position(|origin| origin.contains(target)) {
+            Some(origin) => Ok(Some(self.place(origin, target))),
+            None if self.pass_through => Ok(None),
+            None => Err(self.elsewhere(target)),
+        }
+    }
+
+    fn place(&self, origin: usize, target: Target<'_>) -> Place {
+        let is_domain = self.origins.get(origin).is_some_and(Origin::is_domain);
+        Place { origin, host: is_domain.then(|| target.host().into()) }
+    }
+
+    #[cold]
+    fn elsewhere(&self, target: Target<'_>) -> Error {
+        let secure = |origin: &&Origin| origin.is_https() && origin.has_host(target.host());
+        if let (Some(origin), "http") = (self.origins.iter().find(secure), target.scheme()) {
+            return refused(format!("a request to {target} is not for {origin:?}: use https"));
+        }
+        let origins: Vec<_> = self.origins.iter().map(|origin| format!("{origin:?}")).collect();
+        refused(format!(
+            "a request to {target} is not for {}, where alone these tokens may go; add .origin(..) to BearerAuth::builder, or \
+             .pass_through(true) to send such requests without a token",
+            origins.join(" or ")
+        ))
+    }
+
+    /// Whether an answer from `from` is one of the server that the request went to. After a redirect to another one the token
+    /// was not on the request any more.
+    pub(super) fn is_from(&self, from: Target<'_>, place: &Place) -> bool {
+        self.origins.get(place.origin).is_some_and(|origin| origin.contains(from))
+            && place.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(from.host()))
+    }
+
+    #[inline]
+    pub(super) fn header(&self) -> &HeaderName {
+        self.carrier.as_ref().map_or(&AUTHORIZATION, |carrier| &carrier.header)
+    }
+
+    /// The value of [`header`](Self::header), marked sensitive.
+    #[inline]
+    pub(super) fn value(&self, token: &AccessToken) -> HeaderValue {
+        match &self.carrier {
+            None => token.authorization(),
+            Some(carrier) => token.presented_as(&carrier.scheme),
+        }
+    }
+
+    /// Whether status and headers of an answer refuse `token`; `is_post`: the request was one.
+    #[inline]
+    pub(super) fn says_rejected(
+        &self,
+        token: &AccessToken,
+        is_post: bool,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> bool {
+        // A panic of the user's says nothing.
+        if self.rejected_when.as_ref().is_some_and(|says| contained(|| says(status, headers)).unwrap_or(false)) {
+            return true;
+        }
+        if status == StatusCode::OK {
+            return is_post && is_grpc_unauthenticated(status, headers);
+        }
+        let own = token.scheme();
+        match &self.carrier {
+            None => refuses(&[own], false, status, headers),
+            Some(Carrier { header, scheme }) => {
+                refuses(&[own, scheme], *header == PROXY_AUTHORIZATION, status, headers)
+            }
+        }
+    }
+
+    /// How much of the body of an answer is to be looked at; `None`: none of it.
+    pub(super) fn looks_at(&self, headers: &HeaderMap) -> Option<usize> {
+        let (limit, _) = self.rejected_when_body.as_ref()?;
+        let number = |length: &HeaderValue| length.to_str().ok()?.parse::<u64>().ok();
+        let is_long = headers.get(CONTENT_LENGTH).and_then(number).is_some_and(|length| length > *limit as u64);
+        let label = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        let streams = ["text/event-stream", "application/grpc"];
+        let is_stream = streams
+            .iter()
+            .any(|stream| label.get(..stream.len()).is_some_and(|start| start.eq_ignore_ascii_case(stream.as_bytes())));
+        (!is_long && !is_stream).then_some(*limit)
+    }
+
+    pub(super) fn body_says_rejected(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+        let predicate = self.rejected_when_body.as_ref();
+        predicate.is_some_and(|(_, says)| contained(|| says(status, headers, body)).unwrap_or(false))
+    }
+}
+
+fn refused(text: impl Into<Cow<'static, str>>) -> Error {
+    Error::of(ErrorKind::Configuration, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::super::BearerAuth;
+    use super::*;
+
+    fn token() -> AccessToken {
+        AccessToken::builder("abc").build().unwrap()
+    }
+
+    /// At which of the origins the token goes to `url`, or the reason why not even the request does.
+    fn admitted(bearer: &BearerAuth, url: &str) -> Result<Option<usize>, String> {
+        let url = Url::parse(url).unwrap();
+        let admitted = bearer.policy().admits(&HeaderMap::new(), Target::of_url(&url));
+        admitted.map(|place| place.map(|place| place.origin)).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_token_goes_to_its_origins_and_nowhere_else() {
+        let builder = || {
+            BearerAuth::builder(token())
+                .origin("https://api.example.com")
+                .origin("http://keycloak:8080/base/")
+                .origin("http://localhost")
+                .domain("blob.example.com")
+                .dangerously_allow_http("keycloak")
+        };
+        let strict = builder().build().unwrap();
+        for (url, number) in [
+            ("https://api.example.com/a", 0),
+            ("https://api.example.com:443", 0),
+            ("http://keycloak:8080/a", 1),
+            ("http://localhost/a", 2),
+            ("http://localhost:80/a", 2),
+            ("https://red.blob.example.com/a", 3),
+        ] {
+            assert_eq!(admitted(&strict, url), Ok(Some(number)), "{url}");
+        }
+        for (url, reason) in [
+            ("http://api.example.com/a", "use https"),
+            ("http://red.blob.example.com/a", "use https"),
+            ("http://other.example/a", ".pass_through(true)"),
+            ("https://keycloak:8080/a", ".pass_through(true)"),
+            ("https://api.example.com:8443/a", ".pass_through(true)"),
+            ("mailto:a@b", "absolute URI"),
+        ] {
+            let text = admitted(&strict, url).unwrap_err();
+            assert!(text.contains(reason), "{url}: {text}");
+        }
+        let open = builder().pass_through(true).build().unwrap();
+        assert_eq!(admitted(&open, "http://other.example/a"), Ok(None));
+        assert!(admitted(&open, "mailto:a@b").is_err());
+    }
+
+    #[test]
+    fn an_answer_is_of_the_server_that_was_asked() {
+        let bearer = BearerAuth::builder(token()).origin("https://api.example.com").domain("blob.example.com");
+        let bearer = bearer.build().unwrap();
+        let is_from = |asked: &str, answered: &str| {
+            let (asked, answered) = (Url::parse(asked).unwrap(), Url::parse(answered).unwrap());
+            let place = bearer.policy().admits(&HeaderMap::new(), Target::of_url(&asked)).unwrap().unwrap();
+            bearer.policy().is_from(Target::of_url(&answered).unwrap(), &place)
+        };
+        assert!(is_from("https://api.example.com/a", "https://api.example.com/b"));
+        assert!(!is_from("https://api.example.com/a", "https://red.blob.example.com/b"));
+        assert!(is_from("https://red.blob.example.com/a", "https://RED.blob.example.com/b"));
+        assert!(!is_from("https://red.blob.example.com/a", "https://blue.blob.example.com/b"));
+    }
+
+    #[test]
+    fn the_token_goes_in_the_header_that_was_named() {
+        // FD2
+        for (header, scheme, expected) in [
+            ("x-amz-access-token", "", "abc"),
+            ("Proxy-Authorization", "Bearer", "Bearer abc"),
+            ("authorization", "Zoho-oauthtoken", "Zoho-oauthtoken abc"),
+        ] {
+            let bearer = BearerAuth::builder(token()).origin("https://api.example.com").header(header, scheme);
+            let bearer = bearer.build().unwrap();
+            let value = bearer.policy().value(&token());
+            assert!(bearer.policy().header().as_str().eq_ignore_ascii_case(header));
+            assert_eq!(value, expected);
+            assert!(value.is_sensitive());
+            let own: HeaderMap = [(bearer.policy().header().clone(), value)].into_iter().collect();
+            let url = Url::parse("https://api.example.com").unwrap();
+            assert_eq!(bearer.policy().admits(&own, Target::of_url(&url)).unwrap(), None, "the caller's own");
+        }
+    }
+
+    #[test]
+    fn a_challenge_for_the_scheme_that_was_named_counts() {
+        // FD2
+        let bearer =
+            BearerAuth::builder(token()).origin("https://a.example").header("authorization", "Zoho-oauthtoken");
+        let bearer = bearer.build().unwrap();
+        let says = |challenge: &'static str| {
+            let headers = [(http::header::WWW_AUTHENTICATE, challenge.parse().unwrap())].into_iter().collect();
+            bearer.policy().says_rejected(&token(), false, StatusCode::UNAUTHORIZED, &headers)
+        };
+        assert!(says("Zoho-oauthtoken error=invalid_token"));
+        assert!(!says("Zoho-oauthtoken error=insufficient_scope"));
+        assert!(!says("Bearer error=insufficient_scope"));
+    }
+
+    #[test]
+    fn the_user_may_know_better() {
+        let bearer = BearerAuth::builder(token()).origin("https://api.example.com").rejected_when(|status, headers| {
+            assert!(status != StatusCode::IM_A_TEAPOT, "a panic is contained");
+            status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")
+        });
+        let bearer = bearer.build().unwrap();
+        let expired: HeaderMap = [("x-token-expired".parse().unwrap(), "1".parse().unwrap())].into_iter().collect();
+        let says = |status, headers: &HeaderMap| bearer.policy().says_rejected(&token(), false, status, headers);
+        assert!(says(StatusCode::FORBIDDEN, &expired));
+        assert!(!says(StatusCode::FORBIDDEN, &HeaderMap::new()));
+        assert!(says(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+        assert!(!says(StatusCode::IM_A_TEAPOT, &expired));
+    }
+
+    #[test]
+    fn only_short_bodies_are_looked_at_and_only_where_that_was_asked_for() {
+        // FD4
+        let asks = BearerAuth::builder(token()).origin("https://api.example.com");
+        let asks = asks.rejected_when_body(100, |_, _, _| true).build().unwrap();
+        let never = BearerAuth::for_origin("https://api.example.com", token()).unwrap();
+        for (name, value, expected) in [
+            ("content-length", "100", Some(100)),
+            ("content-length", "101", None),
+            ("content-length", "many", Some(100)),
+            ("content-type", "application/json", Some(100)),
+            ("content-type", "Text/Event-Stream; charset=utf-8", None),
+            ("content-type", "application/grpc+proto", None),
+        ] {
+            let headers: HeaderMap = [(name.parse().unwrap(), value.parse().unwrap())].into_iter().collect();
+            assert_eq!(asks.policy().looks_at(&headers), expected, "{name}: {value}");
+            assert_eq!(never.policy().looks_at(&headers), None);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The service of tower, over `http::Request<B>` and over `reqwest::Request`.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Extensions;
+use tower_service::Service;
+
+use super::future::{self, BearerFuture, Ours};
+use super::policy::Place;
+use super::trip::{Answer, Outgoing, Trip};
+use super::{BearerAuth, Destination};
+use crate::error::{Error, ErrorKind};
+use crate::source::TokenSource;
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The service that [`BearerAuth`] makes of another one.
+///
+/// Its error is a boxed one: [`Error::find`] tells whether it is ours.
+pub struct BearerService<I> {
+    inner: I,
+    shared: Arc<Shared<I>>,
+}
+
+/// What every request of a service holds on to.
+pub(super) struct Shared<I> {
+    pub(super) bearer: BearerAuth,
+    /// Never called itself: a repetition clones it. So the requests that need none, almost all, clone no service.
+    pub(super) spare: Mutex<I>,
+}
+
+/// How the responses of one HTTP stack are looked at.
+pub(super) struct Stack<R> {
+    pub(super) answer: fn(&R) -> Answer<'_>,
+    /// The body, if it ends within so many bytes, and the response as if nobody had looked at it.
+    pub(super) look: fn(R, usize) -> Looking<R>,
+}
+
+pub(super) type Looking<R> = Pin<Box<dyn Future<Output = Result<(R, Option<Bytes>), BoxError>> + Send>>;
+
+impl<R> Clone for Stack<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Stack<R> {}
+
+impl<I, B, R> Service<http::Request<B>> for BearerService<I>
+where
+    I: Service<http::Request<B>, Response = http::Response<R>> + Clone + Send + 'static,
+    I::Error: Into<BoxError>,
+    I::Future: Send,
+    B: Send + 'static,
+    R: Send + 'static,
+{
+    type Response = http::Response<R>;
+    type Error = BoxError;
+    type Future = BearerFuture<I, http::Request<B>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let bearer = &self.shared.bearer;
+        let destination = match bearer.policy().rejected_when_body {
+            // Said before anything is sent, rather than that it does nothing.
+            Some(_) => Err(Error::of(
+                ErrorKind::Configuration,
+                "rejected_when_body looks at the responses of reqwest; those of this service have bodies of a type that only \
+                 their user can read: use rejected_when",
+            )),
+            None => bearer.destination(&request, Some(request.extensions())),
+        };
+        let stack = Stack {
+            answer: |response: &http::Response<R>| Answer {
+                status: response.status(),
+                headers: response.headers(),
+                from: None,
+            },
+            look: |response, _| Box::pin(std::future::ready(Ok((response, None)))),
+        };
+        self.send(request, destination, stack)
+    }
+}
+
+impl<I> Service<reqwest::Request> for BearerService<I>
+where
+    I: Service<reqwest::Request, Response = reqwest::Response> + Clone + Send + 'static,
+    I::Error: Into<BoxError>,
+    I::Future: Send,
+{
+    type Response = reqwest::Response;
+    type Error = BoxError;
+    type Future = BearerFuture<I, reqwest::Request>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: reqwest::Request) -> Self::Future {
+        let destination = self.shared.bearer.destination(&request, None::<&Extensions>);
+        let look = |response, limit| -> Looking<reqwest::Response> {
+            Box::pin(async move { super::reqwest::look(response, limit).await.map_err(Into::into) })
+        };
+        self.send(request, destination, Stack { answer: super::reqwest::answer, look })
+    }
+}
+
+impl<I> BearerService<I> {
+    pub(super) fn new(bearer: BearerAuth, inner: I) -> Self
+    where
+        I: Clone,
+    {
+        let shared = Shared { bearer, spare: Mutex::new(inner.clone()) };
+        BearerService { inner, shared: Arc::new(shared) }
+    }
+
+    fn send<Q>(&mut self, mut request: Q, destination: Destination, stack: Stack<I::Response>) -> BearerFuture<I, Q>
+    where
+        Q: Outgoing + Send + 'static,
+        I: Service<Q> + Clone + Send + 'static,
+        I::Response: Send + 'static,
+        I::Error: Into<BoxError>,
+        I::Future: Send,
+    {
+        let policy = self.shared.bearer.policy();
+        match destination {
+            Err(error) => self.not_sent(error),
+            Ok(None) => future::sent(None, || self.inner.call(request)),
+            Ok(Some((place, source))) => match source.token().if_ready() {
+                Some(Err(error)) => self.not_sent(error),
+                Some(Ok(token)) if token.possession().is_none() => {
+                    let trip = Trip::begin(policy, place, source, token, &mut request);
+                    let shared = Arc::clone(&self.shared);
+                    future::sent(Some(Ours { trip, shared, stack }), || self.inner.call(request))
+                }
+                // It is asked anew in there, since its future borrows from the source; a future that was not polled has done
+                // nothing. A proof may take a while, too.
+                None | Some(Ok(_)) => future::waits(self.wait_and_send(place, source, request, stack)),
+            },
+        }
+    }
+
+    /// What the service has reserved when it was made ready, such as one of a few places, is let go: nobody may call
+    /// it for a long time.
+    fn not_sent<Q: Outgoing>(&mut self, error: Error) -> BearerFuture<I, Q>
+    where
+        I: Service<Q> + Clone,
+    {
+        let clone = self.inner.clone();
+        self.inner = clone;
+        future::failed(error)
+    }
+
+    fn wait_and_send<Q>(
+        &mut self,
+        place: Place,
+        source: Arc<dyn TokenSource>,
+        mut request: Q,
+        stack: Stack<I::Response>,
+    ) -> impl Future<Output = Result<I::Response, BoxError>> + Send + use<I, Q>
+    where
+        Q: Outgoing + Send + 'static,
+        I: Service<Q> + Clone + Send + 'static,
+        I::Response: Send + 'static,
+        I::Error: Into<BoxError>,
+        I::Future: Send,
+    {
+        // The service that was made ready is the one to call; its clone is made ready for the next request.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let token = source.token().await?;
+            let mut trip = Trip::begin(shared.bearer.policy(), place, source, token, &mut request);
+            trip.prove(&mut request).await?;
+            let response = inner.call(request).await.map_err(Into::into)?;
+            Ours { shared, trip, stack }.follow(response).await
+        }
+    }
+}
+
+impl<I: Clone> Clone for BearerService<I> {
+    fn clone(&self) -> Self {
+        BearerService { inner: self.inner.clone(), shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<I> fmt::Debug for BearerService<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BearerService").field("bearer", &self.shared.bearer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! FA4: whatever a source brings, it is asked at a bounded rate: `Cached` over `Retrying` over a script, on tokio's paused clock.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::retry::{RetryPolicy, Retrying};
+
+/// What the source does when it is asked, after this time.
+#[derive(Clone, Debug)]
+struct Turn {
+    after: Duration,
+    brings: Brings,
+}
+
+#[derive(Clone, Debug)]
+enum Brings {
+    Token { lifetime: Duration, is_new: bool },
+    Fails { kind: ErrorKind, transient: bool, retry_after: Option<Duration> },
+    Panics,
+}
+
+/// What happens to the clocks and the token while callers ask.
+#[derive(Clone, Copy, Debug)]
+enum Incident {
+    WallForward,
+    WallBack,
+    Reject,
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Script {
+    turns: Vec<Turn>,
+    clock: Clock,
+    asked: AtomicU64,
+}
+
+impl Script {
+    async fn next(&self) -> Result<AccessToken, Error> {
+        let received = self.clock.now();
+        let number = self.asked.fetch_add(1, Ordering::Relaxed);
+        let turn = &self.turns[usize::try_from(number).unwrap() % self.turns.len()];
+        tokio::time::sleep(turn.after).await;
+        match turn.brings {
+            Brings::Token { lifetime, is_new } => {
+                let value = if is_new { format!("t{number}") } else { "t".to_owned() };
+                let terms = Terms { lifetime: Some(lifetime), ..Terms::default() };
+                AccessToken::issued(&value.into(), terms, received, &self.clock)
+            }
+            Brings::Fails { kind, transient, retry_after } => {
+                let error = Error::of(kind, "no").asked_to_wait(retry_after);
+                Err(if transient { error.transient() } else { error })
+            }
+            // Without a word on stderr for each.
+            Brings::Panics => std::panic::resume_unwind(Box::new("the source panics")),
+        }
+    }
+}
+
+impl TokenSource for Script {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::new(self.next())
+    }
+    fn reject(&self, _: &AccessToken) {}
+}
+
+/// How often the source is asked while a caller asks for a token every 10 ms, whatever it gets.
+fn requests(turns: &[Turn], policy: &CachePolicy, retry: RetryPolicy, incidents: &[Incident], time: Duration) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let hands = ManualClock::along_tokio();
+        let clock = Clock::Manual(hands.clone());
+        let script = Script { turns: turns.to_vec(), clock: clock.clone(), asked: AtomicU64::new(0) };
+        let retrying = Arc::new(Retrying { source: script, policy: retry, deadline: policy.fetch_timeout });
+        let random = fastrand::Rng::with_seed(7);
+        let tokens = Cached::assemble(Arc::clone(&retrying), policy.clone(), clock, random);
+        let start = tokio::time::Instant::now();
+        let mut calls = 0;
+        while start.elapsed() < time {
+            let token = tokens.token().await;
+            calls += 1;
+            if calls % 100 == 0 {
+                match (incidents.get(calls / 100 - 1), token) {
+                    (Some(Incident::WallForward), _) => hands.set_wall(|wall| wall + seconds(7200)),
+                    (Some(Incident::WallBack), _) => hands.set_wall(|wall| wall.saturating_sub(seconds(7200))),
+                    (Some(Incident::Reject), Ok(token)) => tokens.reject(&token),
+                    _ => {}
+                }
+            }
+            tokio::time::sleep(millis(10)).await;
+        }
+        retrying.source.asked.load(Ordering::Relaxed)
+    })
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    use ErrorKind::{Credential, Denied, Other, Response, Throttled, Tls, Transport};
+    let lifetime = prop::sample::select(vec![0, 1, 10, 100, 500, 1_000, 2_000, 3_600_000]);
+    let kind = prop::sample::select(vec![Credential, Denied, Other, Response, Throttled, Tls, Transport]);
+    let wait = prop::option::of(prop::sample::select(vec![0, 1, 50, 5_000, 90_000_000]).prop_map(millis));
+    let brings = prop_oneof![
+        4 => (lifetime, any::<bool>()).prop_map(|(ms, is_new)| Brings::Token { lifetime: millis(ms), is_new }),
+        4 => (kind, any::<bool>(), wait)
+            .prop_map(|(kind, transient, retry_after)| Brings::Fails { kind, transient, retry_after }),
+        1 => Just(Brings::Panics),
+    ];
+    (prop::sample::select(vec![0, 0, 1, 30]).prop_map(millis), brings)
+        .prop_map(|(after, brings)| Turn { after, brings })
+}
+
+fn backoff() -> impl Strategy<Value = Backoff> {
+    (prop::sample::select(vec![50, 250, 1_000, 5_000]), prop::sample::select(vec![1, 4, 60]))
+        .prop_map(|(first, times)| Backoff::new(millis(first), millis(first * times)))
+}
+
+fn incident() -> impl Strategy<Value = Incident> {
+    use Incident::{Nothing, Reject, WallBack, WallForward};
+    prop::sample::select(vec![Nothing, Nothing, Nothing, Reject, WallBack, WallForward])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_number_of_requests_in_a_time_is_bounded_whatever_the_source_brings(
+        turns in prop::collection::vec(turn(), 1..5), incidents in prop::collection::vec(incident(), 0..12),
+        (due, expired, denied) in (backoff(), backoff(), backoff()), (attempts, between) in (1..6_u32, backoff()),
+    ) {
+        const TIME: u64 = 20;
+        let policy = CachePolicy::new().due_backoff(due).expired_backoff(expired).denied_backoff(denied);
+        let retry = RetryPolicy::new().attempts(attempts).backoff(between);
+        let asked = requests(&turns, &policy, retry, &incidents, seconds(TIME));
+        // After each fetch, whatever it brought, nothing is asked for the shortest of these, less the jitter of a tenth. A jump of
+        // the wall clock ends one wait, and a rejection within its allowance one.
+        let shortest = [due.first, expired.first, denied.first, seconds(1)].into_iter().min().unwrap().mul_f64(0.9);
+        let fetches = TIME * 1000 / u64::try_from(shortest.as_millis()).unwrap() + 2 + incidents.len() as u64;
+        let bound = fetches * u64::from(attempts);
+        prop_assert!(asked <= bound, "{asked} requests, at most {bound}");
+    }
+}
+
+#[test]
+fn where_there_is_nothing_to_cache_the_source_is_asked_about_once_a_second() {
+    let brings = |brings| vec![Turn { after: Duration::ZERO, brings }];
+    let fails = |kind| Brings::Fails { kind, transient: true, retry_after: Some(Duration::ZERO) };
+    for lifetime in [0, 1, 10, 50, 200, 500] {
+        for is_new in [false, true] {
+            let turns = brings(Brings::Token { lifetime: millis(lifetime), is_new });
+            let asked = requests(&turns, &CachePolicy::new(), RetryPolicy::new(), &[], seconds(60));
+            assert!((50..=68).contains(&asked), "lifetime of {lifetime} ms, new {is_new}: {asked} in a minute");
+        }
+    }
+    for (what, turns) in [
+        ("panic", brings(Brings::Panics)),
+        ("Retry-After: 0", brings(fails(ErrorKind::Response))),
+        ("429 with Retry-After: 0", brings(fails(ErrorKind::Throttled))),
+        ("refused", brings(fails(ErrorKind::Denied))),
+    ] {
+        let retry = RetryPolicy::new().attempts(10);
+        let asked = requests(&turns, &CachePolicy::new(), retry, &[], seconds(60));
+        assert!(asked <= 60, "{what}: {asked} in a minute");
+    }
+}
+
+#[test]
+fn a_client_that_is_refused_asks_at_most_six_times_in_twenty_seconds() {
+    // FB1
+    let refused = Brings::Fails { kind: ErrorKind::Denied, transient: false, retry_after: None };
+    let turns = [Turn { after: Duration::ZERO, brings: refused }];
+    let asked = requests(&turns, &CachePolicy::new(), RetryPolicy::new(), &[], seconds(20));
+    assert!((4..=6).contains(&asked), "{asked}");
+}

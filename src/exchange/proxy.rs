@@ -1,0 +1,195 @@
+//! Which proxy stands between us and the server: for the text of an error, which would blame the wrong host otherwise.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+/// What is known of the proxies of an HTTP client.
+pub(super) struct Proxies {
+    /// Those that the closure of `HttpClient` named.
+    named: Option<Named>,
+    /// Those of the environment, unless the closure named some or wanted none.
+    environment: Option<Matcher>,
+}
+
+/// By the scheme of what is asked for, as host and port.
+struct Named {
+    http: Vec<String>,
+    https: Vec<String>,
+    /// Code of the user's chooses.
+    is_code: bool,
+}
+
+impl Proxies {
+    /// Reads them from the `Debug` form: reqwest has no other way to tell. `client` is what was made of `builder` in the end.
+    pub(super) fn of(builder: &str, client: &reqwest::Client) -> Self {
+        let named = Named::read(builder);
+        let has_some = lists_proxies(&format!("{client:?}"));
+        let environment = (named.is_none() && has_some).then(Matcher::from_env);
+        Proxies { named: named.filter(|_| has_some), environment }
+    }
+
+    /// Whoever stands before `url`.
+    pub(super) fn before(&self, url: &Url) -> Option<Via> {
+        if let Some(named) = &self.named {
+            let places = if url.scheme() == "https" { &named.https } else { &named.http };
+            let is_any = named.is_code || !places.is_empty();
+            let origin = "the HTTP client's own settings".to_owned();
+            return is_any.then(|| Via { place: places.join(" or "), origin });
+        }
+        let uri: Uri = url.as_str().parse().ok()?;
+        let proxy = self.environment.as_ref()?.intercept(&uri)?;
+        let place = place(proxy.uri());
+        // As hyper-util reads them: what is more special first; of two spellings the first that is there, though it may be empty.
+        let special =
+            if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
+        let first = |names: [&'static str; 2]| {
+            let (name, value) = names.into_iter().find_map(|name| Some((name, std::env::var_os(name)?)))?;
+            (!value.is_empty()).then_some(name)
+        };
+        let origin = match first(special).or_else(|| first(["ALL_PROXY", "all_proxy"])) {
+            Some(name) => format!("the environment variable {name}"),
+            None => "the system's settings".to_owned(),
+        };
+        Some(Via { place, origin })
+    }
+}
+
+/// Whether a closure of the user's named proxies.
+pub(super) fn names_proxies(builder: &reqwest::ClientBuilder) -> bool {
+    lists_proxies(&format!("{builder:?}"))
+}
+
+fn lists_proxies(debug: &str) -> bool {
+    debug.contains("proxies: [")
+}
+
+impl Named {
+    /// Reads `proxies: [Matcher { http: Intercept { uri: .. }, https: Intercept { uri: .. } }, _]`, in which `_` is code.
+    fn read(debug: &str) -> Option<Self> {
+        let (_, list) = debug.split_once("proxies: [")?;
+        let places = |before: &str| {
+            let mut places = Vec::new();
+            for (_, uri) in list.match_indices(before).map(|(at, _)| list.split_at(at + before.len())) {
+                let uri = uri.split([' ', ',', '}']).next().unwrap_or_default();
+                let place = uri.parse().map(|uri| place(&uri)).unwrap_or_default();
+                if !place.is_empty() && !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            places
+        };
+        Some(Named {
+            http: places(" http: Intercept { uri: "),
+            https: places(" https: Intercept { uri: "),
+            is_code: list.starts_with('_') || list.contains(", _"),
+        })
+    }
+}
+
+/// Host and port, without credentials.
+fn place(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    let port = uri.port_u16().or(match uri.scheme_str() {
+        Some("http") => Some(80),
+        Some("https") => Some(443),
+        Some(scheme) if scheme.starts_with("socks") => Some(1080),
+        _ => None,
+    });
+    port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// A proxy, and who says that it is to be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Via {
+    place: String,
+    origin: String,
+}
+
+impl Via {
+    /// Which of the two could not be reached: the proxy, or the server by it. `server` is the server's host.
+    pub(super) fn blame(&self, e: &(dyn StdError + 'static), server: &str) -> String {
+        let chain: Vec<String> = std::iter::successors(Some(e), |e| (*e).source()).map(ToString::to_string).collect();
+        let says = |text: &str| chain.iter().any(|level| level.contains(text));
+        // The texts of hyper-util, whose types are private.
+        if says("tunnel error: failed to create underlying connection")
+            || says("SOCKS error: failed to create underlying connection")
+        {
+            format!("the proxy itself could not be reached, {self}")
+        } else if says("proxy authorization required") {
+            format!("the proxy demands credentials (407), {self}: put user and password there")
+        } else if says("tunnel error: unsuccessful") {
+            format!("the proxy was reached, but refused to connect to {server} or could not, {self}")
+        } else if says("tunnel error") || says("SOCKS error") {
+            format!("the proxy was reached, but did not connect to {server}, {self}")
+        } else {
+            format!("by way of a proxy, {self}")
+        }
+    }
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.as_str() {
+            "" => write!(f, "which code in {} chooses", self.origin),
+            place => write!(f, "{place} from {}", self.origin),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(builder: fn() -> reqwest::ClientBuilder) -> Proxies {
+        Proxies::of(&format!("{:?}", builder()), &builder().build().unwrap())
+    }
+
+    fn before(proxies: &Proxies, url: &str) -> Option<String> {
+        proxies.before(&Url::parse(url).unwrap()).map(|via| via.to_string())
+    }
+
+    #[test]
+    fn a_proxy_of_the_closure_is_named_without_its_credentials() {
+        // FB12: this test finds out when reqwest prints its builders in another way.
+        for (builder, expected) in [
+            (
+                (|| reqwest::Client::builder().proxy(reqwest::Proxy::all("http://me:hush@proxy.corp:3128").unwrap()))
+                    as fn() -> reqwest::ClientBuilder,
+                "proxy.corp:3128 from the HTTP client's own settings",
+            ),
+            (
+                || reqwest::Client::builder().proxy(reqwest::Proxy::https("https://[::1]").unwrap()),
+                "[::1]:443 from the HTTP client's own settings",
+            ),
+            (
+                || reqwest::Client::builder().proxy(reqwest::Proxy::custom(|_| None::<Url>)),
+                "which code in the HTTP client's own settings chooses",
+            ),
+        ] {
+            assert_eq!(before(&proxies(builder), "https://auth.example.com").as_deref(), Some(expected));
+            assert!(names_proxies(&builder()));
+        }
+        assert!(!names_proxies(&reqwest::Client::builder()));
+        let http_only = || reqwest::Client::builder().proxy(reqwest::Proxy::http("http://proxy.corp").unwrap());
+        for builder in [(|| reqwest::Client::builder().no_proxy()) as fn() -> reqwest::ClientBuilder, http_only] {
+            assert_eq!(before(&proxies(builder), "https://auth.example.com"), None);
+        }
+        let via = before(&proxies(http_only), "http://keycloak/token");
+        assert_eq!(via.as_deref(), Some("proxy.corp:80 from the HTTP client's own settings"));
+    }
+
+    #[test]
+    fn a_proxy_of_the_environment_is_looked_for_where_nothing_else_is_said() {
+        assert!(proxies(reqwest::Client::builder).environment.is_some());
+        assert!(proxies(|| reqwest::Client::builder().no_proxy()).environment.is_none());
+        let matcher = Matcher::builder().https("http://me:hush@proxy.corp:8080").no("internal.example").build();
+        let proxies = Proxies { named: None, environment: Some(matcher) };
+        let via = before(&proxies, "https://auth.example.com").unwrap();
+        assert!(via.starts_with("proxy.corp:8080 from ") && !via.contains("hush"), "{via}");
+        assert_eq!(before(&proxies, "https://internal.example/token"), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! What to look at after a refusal (pure): by its code, and by what is known here.
+
+use http::StatusCode;
+
+use super::refusal::is_of_the_credential;
+use crate::error::{Error, ErrorKind};
+
+/// What is known of the request that was refused.
+pub(super) struct Known<'a> {
+    /// The method's name.
+    pub(super) method: &'static str,
+    /// Id or secret have characters that were percent-encoded on the way.
+    pub(super) is_encoded: bool,
+    pub(super) grant_type: &'a str,
+    pub(super) scope: Option<&'a str>,
+    /// A bound token was asked for.
+    pub(super) is_bound: bool,
+}
+
+pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
+    if error.kind() != ErrorKind::Denied {
+        return String::new();
+    }
+    let code = error.oauth().map(|oauth| oauth.code()).unwrap_or_default();
+    let by_code = match code {
+        "invalid_client" | "invalid_credentials" => Some(credential(known)),
+        "unauthorized_client" if !is_of_the_credential(error) => {
+            Some(format!("is the grant {} allowed for this client at the server?", known.grant_type))
+        }
+        "unsupported_grant_type" => Some(format!(
+            "the server does not know the grant {}: is the address that of the token endpoint, and does the server call the grant \
+             something else (grant_type)?",
+            known.grant_type
+        )),
+        "invalid_scope" | "scope_invalid" => Some(match known.scope {
+            Some(scope) => format!("asked for: {scope}; are these scopes registered for this client?"),
+            None => "no scope was asked for: the server may demand one (scope)".to_owned(),
+        }),
+        "invalid_grant" => Some(if known.is_bound {
+            "does the server take the grant's parameters, and this client's key?".to_owned()
+        } else {
+            "the server may demand a bound token (dpop, or mutual_tls), or the grant needs other parameters (param)"
+                .to_owned()
+        }),
+        "invalid_target" => {
+            Some("is the resource or audience known to the server, and allowed for this client?".to_owned())
+        }
+        "invalid_request" => {
+            Some("does the server demand a parameter more (audience, resource, scope, client_id_in_body)?".to_owned())
+        }
+        "access_denied" if !is_of_the_credential(error) => {
+            Some("is this client allowed to use this API, at the authorization server?".to_owned())
+        }
+        "invalid_dpop_proof" => {
+            Some("is this machine's clock right, and is the URL that the server sees this one?".to_owned())
+        }
+        "invalid_authorization_details" => {
+            Some("does the server know these types of authorization details?".to_owned())
+        }
+        _ => None,
+    };
+    by_code.unwrap_or_else(|| match is_of_the_credential(error) && error.status() != Some(StatusCode::FORBIDDEN) {
+        true => credential(known),
+        false => String::new(),
+    })
+}
+
+fn credential(known: &Known<'_>) -> String {
+    let mut text = format!("is this client registered there, with this credential and for {}?", known.method);
+    if known.is_encoded {
+        text.push_str(
+            " Its id or secret has characters that client_secret_basic percent-encodes (RFC 6749 section 2.3.1): a server that \
+             does not decode them needs client_secret_basic_raw or client_secret_post.",
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OAuthError;
+
+    fn known() -> Known<'static> {
+        Known {
+            method: "client_secret_basic",
+            is_encoded: false,
+            grant_type: "client_credentials",
+            scope: Some("a b"),
+            is_bound: false,
+        }
+    }
+
+    fn refusal(status: u16, code: &str) -> Error {
+        let error = Error::of(ErrorKind::Denied, "no").with_status(StatusCode::from_u16(status).unwrap());
+        if code.is_empty() { error } else { error.with_oauth(OAuthError::new(code.to_owned(), None, None)) }
+    }
+
+    #[test]
+    fn a_secret_that_was_encoded_on_the_way_has_two_ways_out() {
+        // FB7
+        for (status, code) in [(401, "invalid_client"), (401, "unauthorized"), (401, ""), (400, "invalid_client_id")] {
+            for (is_encoded, names) in [(true, true), (false, false)] {
+                let text = advice(&refusal(status, code), &Known { is_encoded, ..known() });
+                assert!(text.contains("client_secret_basic"), "{code}: {text}");
+                assert_eq!(text.contains("client_secret_basic_raw"), names, "{code}: {text}");
+                assert_eq!(text.contains("client_secret_post"), names, "{code}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_says_what_to_look_at() {
+        // FB8
+        for (code, words) in [
+            ("invalid_grant", "bound token (dpop, or mutual_tls)"),
+            ("unsupported_grant_type", "does not know the grant client_credentials"),
+            ("invalid_scope", "asked for: a b"),
+            ("scope_invalid", "asked for: a b"),
+            ("unauthorized_client", "is the grant client_credentials allowed"),
+            ("invalid_target", "resource or audience"),
+            ("invalid_request", "audience"),
+            ("access_denied", "allowed to use this API"),
+            ("invalid_dpop_proof", "clock"),
+            ("invalid_authorization_details", "authorization details"),
+        ] {
+            let text = advice(&refusal(400, code), &known());
+            assert!(text.contains(words), "{code}: {text}");
+        }
+        let unscoped = advice(&refusal(400, "invalid_scope"), &Known { scope: None, ..known() });
+        assert!(unscoped.contains("no scope was asked for"), "{unscoped}");
+        let bound = advice(&refusal(400, "invalid_grant"), &Known { is_bound: true, ..known() });
+        assert!(!bound.contains("may demand a bound token"), "{bound}");
+    }
+
+    #[test]
+    fn what_is_no_refusal_gets_no_advice() {
+        assert_eq!(advice(&Error::of(ErrorKind::Transport, "down"), &known()), "");
+        assert_eq!(advice(&refusal(403, ""), &known()), "", "the text has a guess already");
+        assert!(advice(&refusal(401, "unauthorized_client"), &known()).contains("credential"), "Keycloak");
+    }
+}

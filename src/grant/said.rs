@@ -1,0 +1,315 @@
+//! What a server says when it refuses, in whatever shape (pure): RFC 6749 section 5.2, problem documents (RFC 9457), objects of
+//! its own, forms, plain text, pages, `WWW-Authenticate`.
+
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use serde_json::{Map, Value};
+
+use super::response::Rules;
+use crate::challenge::Challenge;
+use crate::error::OAuthError;
+use crate::exchange::{Response, foreign_encoding};
+use crate::json::{Members, Text};
+use crate::server_text::Masks;
+
+/// What it says, fit to be shown.
+#[derive(Default)]
+pub(super) struct Said {
+    pub(super) oauth: Option<OAuthError>,
+    /// Everything else that it says; empty if that is nothing.
+    pub(super) words: String,
+    /// A page for people.
+    pub(super) is_page: bool,
+    /// It demands that somebody authenticate.
+    pub(super) challenges: bool,
+}
+
+/// Codes are words; real ones have at most 30 characters.
+pub(super) const LONGEST_CODE: usize = 128;
+
+pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
+    let speaker = Speaker { masks, most: rules.longest_error_text };
+    let mut said = match foreign_encoding(&response.headers) {
+        Some(encoding) => Said {
+            words: format!("its body is compressed ({}), which was not asked for", masks.clean(encoding, 32)),
+            ..Said::default()
+        },
+        None => speaker.body(&response.headers, &Text::marked(&response.body)),
+    };
+    said.challenges = response.headers.contains_key(WWW_AUTHENTICATE);
+    if said.oauth.is_none() {
+        said.oauth = speaker.challenge(&response.headers);
+    }
+    if said.words.is_empty() && said.oauth.is_none() {
+        let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        said.words = challenge.map(|text| format!("it asks for {}", speaker.text(text))).unwrap_or_default();
+    }
+    said
+}
+
+/// An error in a successful response (GitHub and Slack send those).
+pub(super) fn oauth_error(members: Members<'_>, rules: &Rules, masks: &Masks) -> Option<OAuthError> {
+    Speaker { masks, most: rules.longest_error_text }.oauth_error(&members.rest())
+}
+
+/// RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8; `scope_invalid` and
+/// `invalid_credentials` are spellings of some servers.
+const KNOWN: [&str; 16] = [
+    "invalid_client",
+    "invalid_request",
+    "invalid_scope",
+    "scope_invalid",
+    "invalid_grant",
+    "invalid_credentials",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "access_denied",
+    "invalid_target",
+    "invalid_authorization_details",
+    "invalid_dpop_proof",
+    "use_dpop_nonce",
+    "temporarily_unavailable",
+    "server_error",
+    "slow_down",
+];
+
+/// Whether it is one of OAuth's.
+pub(super) fn is_known(code: &str) -> bool {
+    KNOWN.contains(&code)
+}
+
+/// Whether `error` is a code at all: no sentence, no number, and no reason phrase of HTTP, which frameworks put there (Spring,
+/// Rails: `Not Found`, `not_found`).
+fn is_code(text: &str) -> bool {
+    let bare = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let word = bare(text);
+    let is_phrase = || {
+        let mut errors = (400..600).filter_map(|code| StatusCode::from_u16(code).ok()?.canonical_reason());
+        errors.any(|phrase| bare(phrase) == word)
+    };
+    let says_nothing = matches!(&*word, "true" | "false" | "null" | "none" | "error" | "fail" | "failed" | "failure");
+    is_known(text)
+        || text.len() <= LONGEST_CODE
+            && text.contains(|c: char| c.is_ascii_alphabetic())
+            && !text.contains(char::is_whitespace)
+            && !says_nothing
+            && !is_phrase()
+}
+
+struct Speaker<'a> {
+    masks: &'a Masks,
+    most: usize,
+}
+
+impl Speaker<'_> {
+    fn body(&self, headers: &HeaderMap, body: &str) -> Said {
+        let body = body.trim();
+        let label = headers.get(CONTENT_TYPE).map(|label| label.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+        let labelled = |kind: &str| String::from_utf8_lossy(&label).contains(kind);
+        let is_page = || {
+            let start: String = body.chars().take(1024).collect::<String>().to_ascii_lowercase();
+            start.contains("<!doctype html") || start.contains("<html") || start.contains("<body")
+        };
+        match body.chars().next() {
+            None => Said::default(),
+            Some('{') => self.object(Members::salvage(body).rest()),
+            Some('[') => self.array(body),
+            _ if is_page() || labelled("html") && body.starts_with('<') => {
+                Said { is_page: true, ..self.prose(&without_tags(body)) }
+            }
+            Some('<') => self.prose(&without_tags(body)),
+            Some('"') => match serde_json::from_str::<String>(body) {
+                Ok(text) => self.prose(&text),
+                Err(_) => self.prose(body),
+            },
+            _ if labelled("form-urlencoded") || body.starts_with("error=") || body.contains("&error=") => {
+                let pairs = form_urlencoded::parse(body.as_bytes()).into_owned();
+                self.object(pairs.map(|(name, value)| (name, value.into())).collect())
+            }
+            _ => self.prose(body),
+        }
+    }
+
+    fn object(&self, members: Map<String, Value>) -> Said {
+        match self.oauth_error(&members).or_else(|| self.foreign_error(&members)) {
+            Some(oauth) => Said { oauth: Some(oauth), ..Said::default() },
+            None => Said { words: self.flat(&members, &[]), ..Said::default() },
+        }
+    }
+
+    /// The first error of several (JSON:API, Salesforce).
+    fn array(&self, body: &str) -> Said {
+        match serde_json::from_str::<Vec<Value>>(body).map(|all| all.into_iter().next()) {
+            Ok(Some(Value::Object(first))) => self.object(first),
+            _ => self.prose(body),
+        }
+    }
+
+    /// RFC 6749 section 5.2.
+    fn oauth_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
+        let code = members.get("error").and_then(Value::as_str).filter(|code| is_code(code))?;
+        let text = |name| members.get(name).and_then(Value::as_str).map(|text| self.text(text));
+        let oauth = OAuthError::new(self.code(code), text("error_description"), text("error_uri"));
+        Some(oauth.with_extra(self.extra(members, &["error", "error_description", "error_uri"])))
+    }
+
+    /// A code of OAuth under another name, or one level deeper: Okta's `errorCode`, `{"error":{"code":..}}`.
+    fn foreign_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
+        const CODES: [&str; 6] = ["errorCode", "error_code", "errorcode", "code", "type", "error"];
+        const TEXTS: [&str; 9] = [
+            "error_description",
+            "errorSummary",
+            "message",
+            "detail",
+            "description",
+            "errorMessage",
+            "error_message",
+            "title",
+            "msg",
+        ];
+        let code =
+            CODES.iter().find_map(|name| Some((*name, members.get(*name)?.as_str().filter(|code| is_known(code))?)));
+        if let Some((code_name, code)) = code {
+            let said = TEXTS.iter().find_map(|name| Some((*name, members.get(*name)?.as_str()?)));
+            let text_name = said.map_or("", |(name, _)| name);
+            let oauth = OAuthError::new(self.code(code), said.map(|(_, text)| self.text(text)), None);
+            return Some(oauth.with_extra(self.extra(members, &[code_name, text_name])));
+        }
+        ["error", "errors", "fault", "detail"].iter().find_map(|name| {
+            let inner = match members.get(*name)? {
+                Value::Array(all) => all.first()?,
+                other => other,
+            };
+            let inner = inner.as_object()?;
+            self.oauth_error(inner).filter(|oauth| is_known(oauth.code())).or_else(|| self.foreign_error(inner))
+        })
+    }
+
+    fn challenge(&self, headers: &HeaderMap) -> Option<OAuthError> {
+        let challenges = Challenge::all(headers);
+        let challenge = challenges.iter().find(|one| one.param("error").is_some_and(is_code))?;
+        let text = |name| challenge.param(name).map(|text| self.text(text));
+        Some(OAuthError::new(self.code(challenge.param("error")?), text("error_description"), text("error_uri")))
+    }
+
+    /// Text without a structure. A code of OAuth that stands in it is one.
+    fn prose(&self, text: &str) -> Said {
+        let words = self.text(text);
+        let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        match tokens.find(|token| token.contains('_') && is_known(token)) {
+            Some(code) => {
+                let description = Some(words).filter(|words| words != code);
+                Said { oauth: Some(OAuthError::new(code.to_owned(), description, None)), ..Said::default() }
+            }
+            None => Said { words, ..Said::default() },
+        }
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.masks.clean_lines(text, self.most)
+    }
+
+    fn code(&self, code: &str) -> String {
+        self.masks.clean(code, LONGEST_CODE)
+    }
+
+    /// The members without these, fit to be read by the application.
+    fn extra(&self, members: &Map<String, Value>, without: &[&str]) -> Map<String, Value> {
+        let rest = members.iter().filter(|(name, _)| !without.contains(&name.as_str()) && self.is_fit(name));
+        rest.take(MOST_MEMBERS).map(|(name, value)| (name.clone(), self.cleaned(value, 4))).collect()
+    }
+
+    fn cleaned(&self, value: &Value, depth: usize) -> Value {
+        match value {
+            Value::String(text) => self.text(text).into(),
+            Value::Array(_) | Value::Object(_) if depth == 0 => Value::Null,
+            Value::Array(values) => values.iter().take(MOST_MEMBERS).map(|one| self.cleaned(one, depth - 1)).collect(),
+            Value::Object(members) => {
+                let members = members.iter().filter(|(name, _)| self.is_fit(name)).take(MOST_MEMBERS);
+                Value::Object(members.map(|(name, value)| (name.clone(), self.cleaned(value, depth - 1))).collect())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+        }
+    }
+
+    /// Short, printable, no echo of ours, and no name of what may be a secret.
+    fn is_fit(&self, name: &str) -> bool {
+        const SECRETS: [&str; 7] =
+            ["access_token", "refresh_token", "id_token", "client_secret", "client_assertion", "password", "assertion"];
+        self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.contains(&name)
+    }
+
+    /// `name: value` for each text and number, however deep it lies.
+    fn flat(&self, members: &Map<String, Value>, without: &[&str]) -> String {
+        let mut leaves = Vec::new();
+        for (name, value) in members.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
+            self.leaves(name, value, 4, &mut leaves);
+        }
+        self.text(&leaves.join(", "))
+    }
+
+    fn leaves(&self, name: &str, value: &Value, depth: usize, leaves: &mut Vec<String>) {
+        if leaves.len() == MOST_MEMBERS || !self.is_fit(name) {
+            return;
+        }
+        match value {
+            Value::String(text) if !text.trim().is_empty() => leaves.push(format!("{name}: {}", text.trim())),
+            Value::Number(_) | Value::Bool(_) => leaves.push(format!("{name}: {value}")),
+            Value::Array(values) if depth > 0 => {
+                values.iter().for_each(|value| self.leaves(name, value, depth - 1, leaves));
+            }
+            Value::Object(members) if depth > 0 => {
+                members.iter().for_each(|(name, value)| self.leaves(name, value, depth - 1, leaves));
+            }
+            _ => {}
+        }
+    }
+
+    /// What an error of OAuth has in addition to its description, where that does not repeat it.
+    fn beside(&self, oauth: &OAuthError) -> String {
+        let line = oauth.to_string();
+        let mut leaves = Vec::new();
+        for (name, value) in oauth.extras() {
+            self.leaves(name, value, 4, &mut leaves);
+        }
+        let is_new = |leaf: &String| leaf.split_once(": ").is_some_and(|(_, value)| !line.contains(value));
+        leaves.retain(is_new);
+        self.masks.clean(&leaves.join(", "), self.most.saturating_sub(line.len()))
+    }
+}
+
+/// The error in one line, with its further members.
+pub(super) fn line(oauth: &OAuthError, rules: &Rules, masks: &Masks) -> String {
+    let beside = Speaker { masks, most: rules.longest_error_text }.beside(oauth);
+    if beside.is_empty() { oauth.to_string() } else { format!("{oauth} ({beside})") }
+}
+
+/// 32: real errors have up to a dozen members.
+const MOST_MEMBERS: usize = 32;
+
+/// The text of a page or an XML document: without tags, scripts and styles.
+fn without_tags(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest = page;
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push(' ');
+        let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
+        let silent = ["script", "style"].into_iter().find(|silent| name.starts_with(silent));
+        rest = match silent.and_then(|silent| tag.find(&format!("</{silent}")).and_then(|end| tag.get(end + 1..))) {
+            Some(end) => end,
+            None => tag,
+        };
+        rest = rest.split_once('>').map_or("", |(_, rest)| rest);
+    }
+    text.push_str(rest);
+    for (entity, c) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "'"), ("&#39;", "'"), ("&amp;", "&")]
+    {
+        text = text.replace(entity, c);
+    }
+    text
+}
+
+#[cfg(test)]
+#[path = "said_tests.rs"]
+mod tests;

@@ -1,0 +1,292 @@
+//! The server's own words: families FB1 to FB5, FB8 and FB9 of tests/FAULTS.md.
+
+use http::{HeaderName, HeaderValue};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::clock::{Clock, Moment};
+use crate::error::{Error, ErrorKind};
+use crate::grant::refusal::is_of_the_credential;
+use crate::grant::response::decode;
+use crate::token::Holder;
+use std::time::Duration;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+const HTML: (&str, &str) = ("content-type", "text/html; charset=utf-8");
+
+fn refused(status: u16, headers: &[(&'static str, &str)], body: impl AsRef<[u8]>) -> Error {
+    refused_by(status, headers, body, &Rules::default())
+}
+
+fn refused_by(status: u16, headers: &[(&'static str, &str)], body: impl AsRef<[u8]>, rules: &Rules) -> Error {
+    let header = |(name, value): &(&'static str, &str)| {
+        (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+    };
+    let response = Response {
+        status: StatusCode::from_u16(status).unwrap(),
+        headers: headers.iter().map(header).collect(),
+        body: Zeroizing::new(body.as_ref().to_vec()),
+    };
+    let masks = Masks::new(vec!["our-secret-of-today".into()]);
+    let now = Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
+    decode(response, rules, &masks, Holder::default(), now, now, &Clock::System).unwrap_err()
+}
+
+fn code(error: &Error) -> Option<&str> {
+    error.oauth().map(OAuthError::code)
+}
+
+const F5: &str = "<html><head><title>Request Rejected</title><style>p { color: red }</style></head><body>The requested \
+                  URL was rejected.<br>\n<script>var secret = 1;</script>Your support ID is: <b>7281</b></body></html>";
+
+#[test]
+fn a_refused_client_is_recognised_in_every_shape() {
+    // FB1
+    for (status, headers, body) in [
+        (401, &[][..], r#"{"error":"invalid_client"}"#),
+        (
+            401,
+            &[],
+            r#"{"error":"unauthorized_client","error_description":"Invalid client or Invalid client credentials"}"#,
+        ),
+        (401, &[], r#"{"error":"unauthorized","error_description":"Bad credentials"}"#),
+        (401, &[], r#"{"error":"access_denied","error_description":"Unauthorized"}"#),
+        (401, &[], r#"{"errorCode":"invalid_client","errorSummary":"Invalid value for 'client_id' parameter."}"#),
+        (401, &[], r#"{"error":"server_error","error_description":"access_denied"}"#),
+        (401, &[], r#"{"error":"temporarily_unavailable"}"#),
+        (401, &[], r#"{"error":"invalid_grant"}"#),
+        (401, &[], r#"{"type":"about:blank","title":"Unauthorized","status":401,"detail":"unknown client"}"#),
+        (401, &[], "unauthorized"),
+        (401, &[], ""),
+        (401, &[], "error=invalid_client&error_description=no"),
+        (401, &[("www-authenticate", "Basic realm=\"token\""), HTML], F5),
+        (403, &[], ""),
+        (403, &[], r#"{"message":"Forbidden"}"#),
+        (403, &[], r#"{"error":"forbidden"}"#),
+        (400, &[], r#"{"error":"invalid_client"}"#),
+        (
+            400,
+            &[],
+            r#"{"error":"unauthorized_client","error_description":"INVALID_CREDENTIALS: Invalid client credentials"}"#,
+        ),
+        (400, &[], r#"{"error":{"code":"invalid_client","message":"x"}}"#),
+        (400, &[], r#"{"error":"invalid_client_id"}"#),
+        (400, &[("www-authenticate", "Bearer error=\"invalid_client\"")], ""),
+        (400, &[], "invalid_client"),
+        (200, &[JSON], r#"{"ok":false,"error":"bad_client_secret"}"#),
+        (200, &[JSON], r#"{"error":"incorrect_client_credentials"}"#),
+        (500, &[], r#"{"error":"invalid_client"}"#),
+    ] {
+        let error = refused(status, headers, body);
+        assert_eq!(error.kind(), ErrorKind::Denied, "{status} {body}: {error}");
+        assert!(is_of_the_credential(&error) && !error.is_transient(), "{status} {body}: {error}");
+    }
+}
+
+#[test]
+fn what_is_refused_for_another_reason_is_no_reason_to_try_another_credential() {
+    for (status, body) in [
+        (400, r#"{"error":"unauthorized_client","error_description":"grant type not allowed"}"#),
+        (400, r#"{"error":"invalid_scope"}"#),
+        (400, r#"{"error":"scope_invalid"}"#),
+        (400, r#"{"error":"invalid_grant"}"#),
+        (400, r#"{"error":"unsupported_grant_type"}"#),
+        (403, r#"{"error":"access_denied","error_description":"Client is not authorized to access this API"}"#),
+        (403, r#"{"error":"insufficient_scope"}"#),
+        (401, r#"{"error":"use_dpop_nonce"}"#),
+        (401, r#"{"error":"invalid_dpop_proof"}"#),
+    ] {
+        let error = refused(status, &[JSON], body);
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(!is_of_the_credential(&error), "{error}");
+    }
+}
+
+#[test]
+fn a_page_of_a_firewall_is_no_verdict_on_the_client() {
+    // FB9
+    for status in [400, 401, 403, 406, 418, 451, 499] {
+        for (headers, body) in [
+            (&[HTML][..], F5),
+            (&[], F5),
+            (&[], "  <!DOCTYPE HTML>\n<title>Blocked</title> support ID is: 7281"),
+            (&[("content-type", "TEXT/HTML")], "<p>support ID is: <i>7281"),
+        ] {
+            let error = refused(status, headers, body);
+            assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Response, true), "{status}: {error}");
+            assert!(!is_of_the_credential(&error), "{error}");
+            assert!(error.to_string().contains("support ID is: 7281"), "{error}");
+            assert!(error.to_string().contains("firewall") && !error.to_string().contains("color"), "{error}");
+        }
+    }
+    let moved = refused(404, &[HTML], F5);
+    assert_eq!((moved.kind(), moved.is_transient()), (ErrorKind::Response, false));
+    assert!(moved.to_string().contains("is the address"), "{moved}");
+    let verdict = refused(400, &[HTML], "<html><body><h1>OAuth error: invalid_client</h1></body></html>");
+    assert_eq!((verdict.kind(), code(&verdict)), (ErrorKind::Denied, Some("invalid_client")));
+}
+
+#[test]
+fn the_servers_words_are_in_the_text_whatever_the_shape() {
+    // FB2
+    for (status, headers, body, words) in [
+        (
+            400,
+            &[][..],
+            r#"{"type":"https://x/e","title":"Bad","status":400,"detail":"unknown client 7"}"#,
+            "unknown client 7",
+        ),
+        (401, &[], r#"{"errorCode":"E0000011","errorSummary":"Invalid token provided","errorId":"oae9"}"#, "oae9"),
+        (
+            401,
+            &[],
+            r#"{"errorCode":"invalid_client","errorSummary":"No client","errorId":"oae9"}"#,
+            "No client (errorId: oae9)",
+        ),
+        (
+            400,
+            &[],
+            r#"{"error":{"message":"Invalid Client ID","type":"OAuthException","code":101}}"#,
+            "Invalid Client ID",
+        ),
+        (400, &[], r#"{"fault":{"faultstring":"Invalid ApiKey","detail":{"errorcode":"oauth.v2.x"}}}"#, "oauth.v2.x"),
+        (
+            400,
+            &[],
+            r#"[{"message":"expired access/refresh token","errorCode":"INVALID_AUTH_HEADER"}]"#,
+            "expired access",
+        ),
+        (400, &[], r#"{"errors":[{"code":7,"reason":"no such tenant"}]}"#, "no such tenant"),
+        (403, &[], "tenant\n  is   disabled", "tenant is disabled"),
+        (400, &[], "\"tenant is disabled\"", "tenant is disabled"),
+        (400, &[], "error=access_denied&error_description=tenant+is+disabled", "access_denied: tenant is disabled"),
+        (
+            401,
+            &[("www-authenticate", "Bearer realm=\"x\", error=\"invalid_client\", error_description=\"gone\"")],
+            "",
+            "invalid_client: gone",
+        ),
+        (401, &[("www-authenticate", "Basic realm=\"tenant seven\"")], "", "Basic realm=tenant seven"),
+        (
+            400,
+            &[],
+            "<?xml version=\"1.0\"?><Error><Code>7</Code><Message>no such tenant</Message></Error>",
+            "no such tenant",
+        ),
+        (503, &[], r#"{"message":"no such tenant"}"#, "no such tenant"),
+        (404, &[], r#"{"message":"no such tenant"}"#, "no such tenant"),
+        (400, &[], r#"{"error":"Invalid tenant in the request"}"#, "Invalid tenant in the request"),
+        (200, &[JSON], r#"{"result":7,"reason":"no such tenant"}"#, "no such tenant"),
+        (401, &[], "our-secret-of-today is wrong", "*** is wrong"),
+        (400, &[("content-encoding", "br")], "\u{1}\u{2}", "compressed (br)"),
+    ] {
+        let error = refused(status, headers, body);
+        assert!(error.to_string().contains(words), "{body}: {error}");
+    }
+    let error = refused(400, &[JSON], r#"{"message":"no","access_token":"hush","client_secret":"hush"}"#);
+    assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+    let long = refused(400, &[], "x".repeat(100_000));
+    assert!(long.to_string().len() < 1_200, "{} characters", long.to_string().len());
+}
+
+#[test]
+fn the_code_is_found_whatever_stands_beside_it() {
+    // FB3
+    let deep = format!("{}{}", "[".repeat(250), "]".repeat(250));
+    let bodies: Vec<Vec<u8>> = vec![
+        b"{\"error\":\"invalid_client\",\"error_description\":\"caf\xe9\"}".to_vec(),
+        b"\xef\xbb\xbf{\"error\":\"invalid_client\"}".to_vec(),
+        br#"{"x":"\ud800","error":"invalid_client"}"#.to_vec(),
+        br#"{"error":"invalid_client","error_description":"\udc00 no"}"#.to_vec(),
+        br#"{"x":1e400,"error":"invalid_client"}"#.to_vec(),
+        format!(r#"{{"x":{deep},"error":"invalid_client","y":{deep}}}"#).into_bytes(),
+        br#"{"error":"invalid_client","error_descr"#.to_vec(),
+        br#"{"error":"invalid_client"} trailing"#.to_vec(),
+        b"\r\n {\"error\":\"invalid_client\"}".to_vec(),
+        [b"\xff\xfe".to_vec(), r#"{"error":"invalid_client"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect()]
+            .concat(),
+    ];
+    for body in bodies {
+        for status in [200, 400, 401] {
+            let error = refused(status, &[JSON], &body);
+            let shown = String::from_utf8_lossy(&body).into_owned();
+            assert_eq!((code(&error), error.kind()), (Some("invalid_client"), ErrorKind::Denied), "{shown}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_ids_that_a_support_asks_for_survive() {
+    // FB4: Entra
+    let ids = "Trace ID: 0a1b2c3d-0000-0000-0000-000000000000 Correlation ID: 1f2e3d4c-0000-0000-0000-000000000000 \
+               Timestamp: 2026-11-23 10:00:00Z";
+    let description = format!("AADSTS7000215: Invalid client secret provided. {} {ids}", "Ensure that. ".repeat(16));
+    assert!((342..=457).contains(&description.len()));
+    let body = serde_json::json!({
+        "error": "invalid_client", "error_description": description, "error_codes": [7_000_215],
+        "trace_id": "0a1b2c3d-0000-0000-0000-000000000000", "suberror": "x\u{1b}y",
+    });
+    for longest_error_text in [256, 1024] {
+        let rules = Rules { longest_error_text, ..Rules::default() };
+        let error = refused_by(401, &[JSON], body.to_string(), &rules);
+        assert!(error.to_string().contains(ids) && error.to_string().contains("AADSTS7000215"), "{error}");
+    }
+    let error = refused(401, &[JSON], body.to_string());
+    let oauth = error.oauth().unwrap();
+    assert_eq!(oauth.extra("error_codes"), Some(&serde_json::json!([7_000_215])));
+    assert_eq!(oauth.extra("suberror"), Some(&"xy".into()));
+    assert_eq!(oauth.extra("error_description"), None);
+    assert!(!error.to_string().contains("trace_id"), "it is in the description: {error}");
+    assert!(error.to_string().contains("(suberror: xy)"), "{error}");
+}
+
+#[test]
+fn a_reason_phrase_is_no_code_and_a_wrong_address_is_called_one() {
+    // FB5
+    for (status, body) in [
+        (404, r#"{"status":404,"error":"Not Found"}"#),
+        (404, r#"{"timestamp":"2026","status":404,"error":"Not Found","path":"/oauth/token"}"#),
+        (404, r#"{"error":"not_found"}"#),
+        (404, r#"{"error":"NOT-FOUND"}"#),
+        (404, r#"{"error":"no_such_route"}"#),
+        (405, r#"{"error":"Method Not Allowed"}"#),
+        (410, r#"{"error":"gone"}"#),
+        (200, r#"{"result":1,"error":"0"}"#),
+        (200, r#"{"result":1}"#),
+        (200, r#"{"error":"Not Found"}"#),
+    ] {
+        let error = refused(status, &[JSON], body);
+        assert_eq!(error.kind(), ErrorKind::Response, "{body}: {error}");
+        assert!(error.to_string().contains("is the address of the token endpoint right?"), "{error}");
+        assert!(code(&error).is_none_or(|code| code == "no_such_route"), "{error:?}");
+    }
+    for phrase in ["Bad Request", "bad_request", "Unauthorized", "internal_server_error", "serviceUnavailable"] {
+        assert!(!is_code(phrase), "{phrase}");
+    }
+    for code in ["invalid_client", "server_error", "strange", "AADSTS90002", "access_denied"] {
+        assert!(is_code(code), "{code}");
+    }
+    for (status, code) in [(404, "invalid_client"), (404, "invalid_request")] {
+        assert_eq!(refused(status, &[], format!(r#"{{"error":"{code}"}}"#)).kind(), ErrorKind::Denied);
+    }
+}
+
+#[test]
+fn an_error_beside_a_token_is_an_error() {
+    for (error, passes) in [
+        (r#""invalid_client""#, false),
+        (r#""Bad Request""#, false),
+        ("null", true),
+        (r#""""#, true),
+        (r#""0""#, true),
+        ("false", true),
+    ] {
+        let body = format!(r#"{{"access_token":"abc","token_type":"Bearer","error":{error}}}"#);
+        let response =
+            Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Zeroizing::new(body.into()) };
+        let now = Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
+        let masks = Masks::new(Vec::new());
+        let result = decode(response, &Rules::default(), &masks, Holder::default(), now, now, &Clock::System);
+        assert_eq!(result.is_ok(), passes, "{error}");
+    }
+}

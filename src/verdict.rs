@@ -1,0 +1,232 @@
+//! What an API's answer says about the token that was sent (pure).
+
+use http::header::{CONTENT_TYPE, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, StatusCode};
+use secrecy::SecretString;
+
+use crate::challenge::Challenge;
+use crate::server_text::Masks;
+use crate::token::AccessToken;
+
+/// The errors of a challenge that are surely not about the token: its scope is too narrow (RFC 6750 section 3.1), or the proof
+/// that went with it was refused (RFC 9449 sections 7.1 and 9). Without what is neither letter nor digit.
+const NOT_THE_TOKEN: [&str; 3] = ["insufficientscope", "invaliddpopproof", "usedpopnonce"];
+
+/// Whether a challenge in `header`, of a response that refused the request, leaves open that the token itself was refused.
+///
+/// It does, unless challenges for our `schemes` name errors and each of them is surely about something else. Real APIs write
+/// `expired_token`, `invalid_request` or nothing for an expired token; a mistake costs one of the few forced refreshes.
+pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &HeaderMap) -> bool {
+    let challenges = Challenge::in_header(headers, header);
+    let ours = challenges.iter().filter(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
+    let mut errors = ours.flat_map(|challenge| challenge.all_params("error")).peekable();
+    errors.peek().is_none() || errors.any(|error| !is_not_the_token(error))
+}
+
+/// Servers differ in case, in quotes, and in what they put between words.
+fn is_not_the_token(error: &str) -> bool {
+    let code: String = error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    NOT_THE_TOKEN.contains(&&*code)
+}
+
+/// 401; and of a token in `Proxy-Authorization` 407 too (RFC 9110 section 11.7.1).
+pub(crate) fn refuses(schemes: &[&str], of_proxy: bool, status: StatusCode, headers: &HeaderMap) -> bool {
+    match status {
+        StatusCode::UNAUTHORIZED => is_about_token(schemes, &WWW_AUTHENTICATE, headers),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED if of_proxy => is_about_token(schemes, &PROXY_AUTHENTICATE, headers),
+        _ => false,
+    }
+}
+
+/// gRPC says UNAUTHENTICATED in the headers of a response without messages ("gRPC over HTTP2", Trailers-Only), which has a
+/// content type.
+pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -> bool {
+    let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"));
+    status == StatusCode::OK && is_grpc() && headers.get("grpc-status").is_some_and(|code| code == "16")
+}
+
+/// What an API says of a token whose scope does not suffice (RFC 6750 section 3.1): `insufficient_scope` in the challenge for
+/// the token's scheme, with status 403 or 401.
+///
+/// Texts of the API, without control characters, quotes and the token, at most 1024 characters each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InsufficientScope {
+    /// The scope that the request needs, if the API says.
+    pub scope: Option<String>,
+    /// The API's explanation for people, `error_description`.
+    pub description: Option<String>,
+}
+
+/// # What an API said about the token
+///
+/// For requests without an integration; `BearerAuth` does this by itself.
+///
+/// ```no_run
+/// # use client_credentials::ClientCredentials;
+/// # async fn run(tokens: ClientCredentials, http: reqwest::Client)
+/// #     -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "https://api.example.com/invoices";
+/// let token = tokens.token().await?;
+/// let request = http.get(url).header("authorization", token.authorization());
+/// let response = request.send().await?;
+/// if token.is_rejected_by(response.status(), response.headers()) {
+///     tokens.reject(&token);
+///     // Send it once more, with another token.
+/// }
+/// # Ok(()) }
+/// ```
+impl AccessToken {
+    /// Whether an API that answered a request with this token refused the token itself, so that the request is worth a
+    /// repetition with another one after [`reject`](crate::TokenSource::reject).
+    ///
+    /// A 401 does, unless a challenge for the scheme of the token names `insufficient_scope` (RFC 6750 section 3.1) or what
+    /// is wrong with a DPoP proof (RFC 9449 section 7.1), and no other error. So does `grpc-status: 16` in the headers of a
+    /// gRPC response. Nothing else does.
+    ///
+    /// ```
+    /// # use client_credentials::AccessToken;
+    /// # use http::{HeaderMap, StatusCode};
+    /// # let token = AccessToken::builder("abc").build()?;
+    /// let headers = HeaderMap::new();
+    /// assert!(token.is_rejected_by(StatusCode::UNAUTHORIZED, &headers));
+    /// assert!(!token.is_rejected_by(StatusCode::FORBIDDEN, &headers));
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn is_rejected_by(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        refuses(&[self.scheme()], false, status, headers) || is_grpc_unauthenticated(status, headers)
+    }
+
+    /// What the API says of a scope that does not suffice; `None` if it does not say so.
+    ///
+    /// Another token of the same source has the same scope: such a request is not worth a repetition.
+    pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
+        let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);
+        let challenges = Challenge::in_header(headers, &WWW_AUTHENTICATE);
+        let says_so = |challenge: &&Challenge<'_>| {
+            let code = |error: &str| error.trim().eq_ignore_ascii_case("insufficient_scope");
+            challenge.is(self.scheme()) && challenge.all_params("error").any(code)
+        };
+        let challenge = challenges.iter().find(says_so)?;
+        let text = |name| {
+            let text = masks.clean(challenge.param(name)?, LONGEST);
+            (!text.is_empty()).then_some(text)
+        };
+        Some(InsufficientScope { scope: text("scope"), description: text("error_description") })
+    }
+}
+
+/// 1024: scopes of real APIs have tens of names.
+const LONGEST: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn challenge(value: &str) -> HeaderMap {
+        let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+        [(WWW_AUTHENTICATE, value)].into_iter().collect()
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn token() -> AccessToken {
+        AccessToken::builder("secret-token").build().unwrap()
+    }
+
+    #[test]
+    fn a_401_rejects_the_token_unless_its_challenge_is_surely_about_something_else() {
+        // FD1
+        for (value, rejected) in [
+            (r#"Bearer error="invalid_token""#, true),
+            (r#"Bearer error="expired_token""#, true),
+            (r#"Bearer error="token_expired""#, true),
+            (r#"Bearer error="invalid_request""#, true),
+            (r#"Bearer error="The access token expired""#, true),
+            (r#"Bearer error="""#, true),
+            (r#"Bearer realm="x""#, true),
+            ("Bearer", true),
+            ("Basic realm=\"x\"", true),
+            ("\u{fc}", true),
+            (r#"Basic error="insufficient_scope""#, true),
+            (r#"DPoP error="use_dpop_nonce""#, true),
+            (r#"Bearer error_description="insufficient_scope""#, true),
+            (r#"Bearer error="insufficient_scope", Bearer error="invalid_token""#, true),
+            (r#"Bearer error="insufficient_scope", error="invalid_token""#, true),
+            (r#"Bearer error="no_insufficient_scope""#, true),
+            (r#"Bearer error="insufficient_scope""#, false),
+            (r#"Bearer error="invalid_dpop_proof""#, false),
+            (r#"Bearer error="use_dpop_nonce""#, false),
+            (r#"Basic realm="x", Bearer error="insufficient_scope""#, false),
+            (r#"Bearer realm="x", Bearer error="insufficient_scope""#, false),
+            // As servers write it.
+            ("bearer ERROR=Insufficient_Scope", false),
+            ("Bearer error=insufficient_scope; scope=a", false),
+            (r#"Bearer realm="x"; error="insufficient_scope""#, false),
+            (r#"Bearer; error="insufficient_scope""#, false),
+            (r#"Bearer, error="insufficient_scope""#, false),
+            (r#"Bearer error = "insufficient_scope""#, false),
+            (r#"Bearer error="insufficient scope""#, false),
+            (r#"Bearer error=" insufficient-scope.""#, false),
+            ("Bearer error='insufficient_scope', scope='a b'", false),
+            ("Bearer error='insufficient scope'", false),
+            (r#"Bearer error=\"insufficient_scope\""#, false),
+            ("Bearer error=\u{201c}insufficient_scope\u{201d}", false),
+            (r#"Bearer realm="x" error="insufficient_scope""#, false),
+            (r#"Bearer error="insufficient_scope"#, false),
+        ] {
+            assert_eq!(token().is_rejected_by(StatusCode::UNAUTHORIZED, &challenge(value)), rejected, "{value}");
+        }
+        assert!(token().is_rejected_by(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn nothing_but_a_401_is_a_401() {
+        // R08, R09, R18
+        let invalid_token = challenge(r#"Bearer error="invalid_token""#);
+        for status in [200, 400, 403, 407, 419, 429, 500, 503] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert!(!token().is_rejected_by(status, &invalid_token), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_a_proxy_is_refused_by_a_407_too() {
+        // FD2
+        let headers = headers(&[("proxy-authenticate", r#"Bearer error="insufficient_scope""#)]);
+        let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        assert!(refuses(&["Bearer"], true, status, &HeaderMap::new()));
+        assert!(!refuses(&["Bearer"], true, status, &headers));
+        assert!(!refuses(&["Bearer"], false, status, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn grpc_says_it_with_a_status_of_its_own() {
+        let says = |status, label, code| {
+            token().is_rejected_by(status, &headers(&[("content-type", label), ("grpc-status", code)]))
+        };
+        assert!(says(StatusCode::OK, "application/grpc+proto", "16"));
+        assert!(!says(StatusCode::OK, "application/grpc", "7"));
+        assert!(!says(StatusCode::OK, "application/grpc", "0"));
+        assert!(!says(StatusCode::CREATED, "application/grpc", "16"));
+        assert!(!says(StatusCode::OK, "text/html", "16"), "not gRPC");
+    }
+
+    #[test]
+    fn what_the_api_says_of_the_scope_is_read_and_cleaned() {
+        let said = |value: &str| token().insufficient_scope(&challenge(value));
+        assert_eq!(said(r#"Bearer error="invalid_token", scope="a""#), None);
+        assert_eq!(said(r#"Basic error="insufficient_scope", scope="a""#), None);
+        assert_eq!(said("Bearer error=insufficient_scope"), Some(InsufficientScope::default()));
+        let found = said(
+            r#"Bearer realm="x", error="insufficient_scope"; scope="a:read b", error_description="secret-token \"needs\" more""#,
+        );
+        let found = found.unwrap();
+        assert_eq!(found.scope.as_deref(), Some("a:read b"));
+        assert_eq!(found.description.as_deref(), Some("*** needs more"));
+    }
+}

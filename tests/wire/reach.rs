@@ -1,0 +1,138 @@
+//! Servers that are not reached: who is to blame, and what to do, is in the first line of the error.
+
+use client_credentials::{ClientAuth, ClientCredentials, Error, ErrorKind, HttpClient, RetryPolicy};
+
+use crate::harness::canary::{SECRET, assert_no_canary};
+#[cfg(feature = "rustls")]
+use crate::harness::child;
+use crate::harness::server::{Server, Step, answer};
+
+async fn failure(url: &str, http: Option<HttpClient>) -> Error {
+    let builder = ClientCredentials::builder(url, ClientAuth::client_secret_basic("billing", SECRET));
+    let builder = builder.retry(RetryPolicy::new().attempts(1));
+    let builder = match http {
+        Some(http) => builder.http_client(http),
+        None => builder,
+    };
+    let error = builder.build().unwrap().token().await.unwrap_err();
+    assert_no_canary([format!("{error} {error:#} {error:?}")]);
+    error
+}
+
+#[tokio::test]
+async fn the_innermost_cause_is_in_the_first_line() {
+    let refusing = Server::refusing();
+    let direct = || HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy());
+    let error = failure(&refusing.url("/token"), Some(direct())).await;
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, true));
+    for part in
+        [refusing.url("/token").as_str(), "could not be reached", "refused", "client \"billing\"", "Credential(value)"]
+    {
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    assert_eq!(error.to_string().matches("/token").count(), 1, "the address once: {error}");
+    let error = failure("https://no-such-host.invalid/token", Some(direct())).await;
+    assert_eq!(error.kind(), ErrorKind::Transport);
+    let text = error.to_string();
+    assert!(text.contains("could not be reached") && text.contains("lookup"), "{text}");
+}
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn a_port_that_does_not_speak_tls_is_told_apart() {
+    let plain = Server::start([vec![Step::Read(5), Step::write("HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Fin]]);
+    let error = failure(&plain.https("/token"), None).await;
+    assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+    assert!(error.to_string().contains("does not speak TLS"), "{error}");
+}
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn a_server_of_tls_1_2_that_misses_a_certificate_is_a_failure_of_tls() {
+    // FE16: alerts as they stand on the wire (RFC 8446 section 6)
+    for (alert, words) in [
+        (40, "it demands a client certificate (ClientAuth::mutual_tls), or"),
+        (116, "it demands a client certificate (ClientAuth::mutual_tls)"),
+        (48, "is this client's certificate the right one?"),
+        (70, "in common"),
+        (71, "in common"),
+    ] {
+        let alert = vec![Step::Read(5), Step::Write(vec![0x15, 3, 3, 0, 2, 2, alert]), Step::Fin];
+        let server = Server::start([alert]);
+        let error = failure(&server.https("/token"), None).await;
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Tls, false), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[cfg(feature = "rustls")]
+fn proxied(proxy: &Server) -> HttpClient {
+    let url = format!("http://me:{SECRET}@{}", proxy.address());
+    HttpClient::from_reqwest_0_13(move || reqwest::Client::builder().proxy(reqwest::Proxy::all(&url).unwrap()))
+}
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
+async fn a_proxy_is_named_and_which_of_the_two_could_not_be_reached() {
+    // FB12
+    let closes = vec![Step::ReadReq, Step::Fin];
+    for (proxy, words) in [
+        (Server::refusing(), "the proxy itself could not be reached"),
+        (Server::start([answer(407, &[], "")]), "the proxy demands credentials (407)"),
+        (
+            Server::start([answer(503, &[], "")]),
+            "the proxy was reached, but refused to connect to auth.example or could not",
+        ),
+        (Server::start([answer(403, &[], "<html>")]), "the proxy was reached, but refused to connect to auth.example"),
+        (Server::start([closes]), "the proxy was reached, but did not connect to auth.example"),
+        (Server::start([answer(200, &[], "")]), "by way of a proxy"),
+    ] {
+        let error = failure("https://auth.example/token", Some(proxied(&proxy))).await;
+        let text = error.to_string();
+        assert!(text.contains(words), "{words}: {text}");
+        let place = format!("{} from the HTTP client's own settings", proxy.address());
+        assert!(text.contains(&place), "{place}: {text}");
+    }
+}
+
+#[cfg(feature = "rustls")]
+const FROM_THE_ENVIRONMENT: &str = "reach::a_proxy_of_the_environment_is_named_with_its_variable";
+
+#[cfg(feature = "rustls")]
+#[test]
+fn a_proxy_of_the_environment_is_named_with_its_variable() {
+    // FB12
+    let proxy = Server::refusing();
+    for name in ["HTTPS_PROXY", "ALL_PROXY"] {
+        // Of two spellings the first that is there counts, though it is empty.
+        let others = ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].into_iter().filter(|other| *other != name);
+        let mut env: Vec<_> = others.map(|other| (other, String::new())).collect();
+        env.push((name, format!("http://me:{SECRET}@{}", proxy.address())));
+        env.push(("EXPECTED", format!("{} from the environment variable {name}", proxy.address())));
+        let Some(output) = child::run(FROM_THE_ENVIRONMENT, &env) else {
+            break;
+        };
+        child::assert_passed(&output);
+    }
+    let Ok(expected) = std::env::var("EXPECTED") else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(failure("https://auth.example/token", None)).to_string();
+    assert!(error.contains(&expected) && error.contains("the proxy itself could not be reached"), "{error}");
+}
+
+/// An allowed plain host behind a proxy that the closure names: the proxy answers in its place.
+#[tokio::test]
+async fn a_named_proxy_is_used_for_an_allowed_plain_host() {
+    // FE5
+    let proxy = Server::start([crate::harness::server::ok(crate::harness::canary::TOKEN)]);
+    let url = proxy.url("");
+    let http =
+        HttpClient::from_reqwest_0_13(move || reqwest::Client::builder().proxy(reqwest::Proxy::all(&url).unwrap()));
+    let auth = ClientAuth::client_secret_basic("billing", SECRET);
+    let tokens = ClientCredentials::builder("http://keycloak.internal/token", auth);
+    let tokens = tokens.dangerously_allow_http("keycloak.internal").http_client(http).build().unwrap();
+    assert!(tokens.token().await.is_ok());
+    assert_eq!(proxy.requests()[0].line(), "POST http://keycloak.internal/token HTTP/1.1");
+}
