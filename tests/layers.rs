@@ -18,6 +18,7 @@ const BANDS: [&[&str]; 5] = [
         "json",
         "lock",
         "once",
+        "pem",
         "possession",
         "runtime",
         "server_text",
