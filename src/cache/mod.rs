@@ -323,8 +323,12 @@ impl<S: TokenSource + 'static> Cached<S> {
         };
         self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
             Answer::Use(token, _) => Step::Done(Ok(token)),
+            Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
             Answer::Fail(error) => match state.looks(now) {
-                Some(look) => Step::Look(look, error),
+                Some(look) => {
+                    progress.looked = true;
+                    Step::Look(look, error)
+                }
                 None => Step::Done(Err(error)),
             },
             Answer::UseAndRefresh(token) => {
@@ -425,6 +429,8 @@ struct Progress {
     starts: u32,
     /// It drove a fetch already.
     drove: bool,
+    /// It looked already whether what led to the error has changed.
+    looked: bool,
 }
 
 enum Step {

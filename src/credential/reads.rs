@@ -246,14 +246,19 @@ mod tests {
         }
         let reads = Reads::default();
         let closed = GATE.lock();
+        // All of them wait for a turn at first.
+        let turns = Arc::clone(&reads.turns).acquire_many_owned(ACTIVE as u32).await.unwrap();
         let callers: Vec<_> = (0..100)
             .map(|_| {
                 let reads = reads.clone();
                 tokio::spawn(async move { reads.read(Path::new("a"), LONG, how).await })
             })
             .collect();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
+        for dropped in [Some(turns), None] {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            drop(dropped);
         }
         drop(closed);
         for caller in callers {
