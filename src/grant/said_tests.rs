@@ -290,3 +290,22 @@ fn an_error_beside_a_token_is_an_error() {
         assert_eq!(result.is_ok(), passes, "{error}");
     }
 }
+
+#[test]
+fn what_a_server_repeats_of_a_token_is_not_shown() {
+    const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJiaWxsaW5nIn0.hush-hush";
+    for body in [
+        r#"{"token":"hush-hush"}"#,
+        r#"{"Api-Key":"hush-hush","newPassword":"hush-hush","nested":{"refreshToken":["hush-hush"]}}"#,
+        r#"{"error":"server_error","accessToken":"hush-hush"}"#,
+        "access_token=hush-hush&token_type=bearer",
+        "hush-hush-of-1234567890",
+        "\"hush-hush-of-1234567890\"",
+        &format!("the token {JWT} is not valid"),
+        &format!(r#"{{"error":"invalid_request","error_description":"got {JWT}"}}"#),
+    ] {
+        let error = refused(500, &[], body);
+        assert!(!format!("{error:?} {error:#} {:?}", error.oauth()).contains("hush-hush"), "{error:?}");
+    }
+    assert!(refused(500, &[], "trace eyJtb3Jl.no").to_string().contains("eyJtb3Jl.no"), "which is no JWT");
+}

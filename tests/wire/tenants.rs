@@ -233,7 +233,8 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
         .cache(
             CachePolicy::new()
                 .expired_backoff(Backoff::new(MOMENT, MOMENT))
-                .denied_backoff(Backoff::new(MOMENT, MOMENT)),
+                .denied_backoff(Backoff::new(MOMENT, MOMENT))
+                .expired_retry_after_limit(MOMENT),
         )
         .build()
         .unwrap();
