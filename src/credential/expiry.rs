@@ -57,7 +57,7 @@ mod tests {
         ] {
             assert_eq!(expiry(&jwt(claims)), expiry_of, "{claims}");
         }
-        let padded = jwt(r#"{"exp":1000}"#).replacen('.', ".", 1).replace("MDB9.", "MDB9==.");
+        let padded = jwt(r#"{"exp":1000}"#).replace("MDB9.", "MDB9==.");
         assert!(expiry(&padded).is_some());
         for text in ["", "a.b", "a.b.c", "hunter2", "....", "e30.eyJleHAiOjF9.x.y.z", "e30.€.x"] {
             assert_eq!(expiry(text), None, "{text}");

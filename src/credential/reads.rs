@@ -227,6 +227,7 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
 }
 
 #[cfg(test)]
+#[expect(clippy::await_holding_lock, reason = "it holds the threads that read, not tasks")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
