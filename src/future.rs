@@ -51,7 +51,7 @@ impl<'a> TokenFuture<'a> {
     }
 
     /// The result, if it is there without polling.
-    #[cfg(any(feature = "tower", feature = "pool"))]
+    #[cfg(any(feature = "tower", feature = "pool", feature = "blocking"))]
     #[inline]
     pub(crate) fn if_ready(self) -> Option<Result<AccessToken, Error>> {
         match self.0 {

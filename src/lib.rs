@@ -59,6 +59,7 @@
 //! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
 //! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
+//! | `blocking` | no | no [`blocking::Tokens`](https://docs.rs/client-credentials/latest/client_credentials/blocking/index.html) for synchronous code |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
 //! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
 //! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
@@ -91,9 +92,12 @@ mod address;
 mod backoff;
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 mod bearer;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod bounded;
 mod cache;
 mod challenge;
+mod changes;
 mod client_auth;
 mod client_credentials;
 mod clock;
@@ -140,13 +144,14 @@ mod token;
 mod verdict;
 
 pub use backoff::Backoff;
-#[cfg(feature = "tower")]
-pub use bearer::BearerService;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
 pub use bearer::SameCertificate;
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub use bearer::{BearerAuth, BearerAuthBuilder};
+#[cfg(feature = "tower")]
+pub use bearer::{BearerService, BufferedBody};
 pub use cache::{CachePolicy, Cached, Fetches, Readiness, Status, TokenState};
+pub use changes::Changes;
 pub use client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 pub use client_auth::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
@@ -188,6 +193,9 @@ struct Readme;
 /// What users rely on without thinking of it.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
+    #[cfg(feature = "blocking")]
+    shared_between_threads::<blocking::Tokens>();
+    shared_between_threads::<Changes>();
     shared_between_threads::<ClientCredentials>();
     shared_between_threads::<ClientCredentialsBuilder>();
     shared_between_threads::<ClientAuth>();

@@ -6,6 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Once(AtomicBool);
 
 impl Once {
+    #[cfg(feature = "blocking")]
+    pub(crate) const fn new() -> Self {
+        Once(AtomicBool::new(false))
+    }
+
     /// Whether this is the first call.
     pub(crate) fn first(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)

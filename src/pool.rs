@@ -1,5 +1,6 @@
 //! [`TokenPool`]: token sources by key, made when they are needed, forgotten when they are not.
 
+mod loads;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::future::TokenFuture;
 use crate::lock::Lock;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
+use loads::Loads;
 
 /// Token sources by key, for a process that acts for thousands of tenants: made by a closure when they are needed, bounded
 /// in number, dropped after a while without use.
@@ -55,7 +57,8 @@ use crate::token::AccessToken;
 /// - No key waits for another. The closure runs on the thread that asks, without a lock; it may run twice for a key that
 ///   two threads ask for first, and one of the two sources is dropped unused.
 /// - A token that is there costs no allocation, and one look into a sharded hash map above the source itself.
-/// - An error of the closure, or its panic, is an error of that `token()`; the next one runs it anew.
+/// - An error of the closure, or its panic, is an error of that `token()`; the next one runs it again. One of the future of
+///   [`new_async`](Self::new_async) is remembered for a short time.
 /// - What is dropped is a token that nobody used for a while. Asked for again, its key costs a token request.
 ///
 /// What the sources of a closure share (TLS roots, the metadata of an issuer) is told at
@@ -63,7 +66,8 @@ use crate::token::AccessToken;
 pub struct TokenPool<K, S: 'static>(Arc<Pool<K, S>>);
 
 struct Pool<K, S> {
-    make: Arc<Make<K, S>>,
+    make: Making<K, S>,
+    name: Option<Arc<Name<K>>>,
     policy: PoolPolicy,
     clock: Clock,
     /// Bounded, and swept.
@@ -78,6 +82,23 @@ struct Pool<K, S> {
 }
 
 type Make<K, S> = dyn Fn(&K) -> Result<S, Error> + Send + Sync;
+
+type Name<K> = dyn Fn(&K) -> String + Send + Sync;
+
+/// How sources are made.
+enum Making<K, S> {
+    AtOnce(Arc<Make<K, S>>),
+    Loaded(Loads<K, S>),
+}
+
+impl<K, S> Making<K, S> {
+    fn loads(&self) -> Option<&Loads<K, S>> {
+        match self {
+            Making::AtOnce(_) => None,
+            Making::Loaded(loads) => Some(loads),
+        }
+    }
+}
 
 /// How many token sources a [`TokenPool`] keeps, and for how long.
 ///
@@ -116,6 +137,11 @@ impl PoolPolicy {
     pub const fn time_to_idle(mut self, time: Duration) -> Self {
         self.time_to_idle = time;
         self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let refuse = |fault| Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}"));
+        self.fault().map_or(Ok(()), |fault| Err(refuse(fault)))
     }
 
     fn fault(&self) -> Option<&'static str> {
@@ -198,7 +224,78 @@ where
 {
     /// `make` makes the source of a key. No I/O; works outside a runtime.
     pub fn new(make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static) -> Self {
-        TokenPool::assemble(Arc::new(make), PoolPolicy::new(), Clock::System)
+        TokenPool::assemble(Making::AtOnce(Arc::new(make)), PoolPolicy::new(), Clock::System)
+    }
+
+    /// `load` makes the source of a key, and may wait for a database or a secret store. No I/O here; works outside a runtime.
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, ClientCredentials, Error, TokenPool};
+    ///
+    /// # struct Database;
+    /// # struct Row { issuer: String, client_id: String, secret: String }
+    /// # impl Database { async fn tenant(&self, _: u64) -> Result<Row, std::io::Error> { Err(std::io::ErrorKind::NotFound.into()) } }
+    /// fn pool(database: std::sync::Arc<Database>) -> TokenPool<u64, ClientCredentials> {
+    ///     TokenPool::new_async(move |tenant| {
+    ///         let database = database.clone();
+    ///         async move {
+    ///             let row = database.tenant(tenant).await.map_err(Error::other)?;
+    ///             let auth = ClientAuth::client_secret_basic(row.client_id, row.secret);
+    ///             ClientCredentials::builder(row.issuer + "/token", auth).build()
+    ///         }
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// - One load for each key, however many callers wait for it: a task of its own, which goes on when they give up, and has
+    ///   30 s.
+    /// - All who wait get the same error. It is returned again, without a load, for as long as a
+    ///   [`Cached`](crate::Cached) source without a token would wait: 250 ms doubling to 10 s; if its kind is
+    ///   [`Denied`](ErrorKind::Denied) or [`Throttled`](ErrorKind::Throttled), 1 s doubling to 60 s; at least the
+    ///   [`retry_after`](Error::with_retry_after) of the error, up to 5 min. As many failures are remembered as sources are kept.
+    /// - A source is loaded again after it was dropped from the pool. A row that changes takes effect then; sooner if the load puts
+    ///   a [`Credential`](crate::Credential) into it that is read for each attempt.
+    ///
+    /// A load needs a tokio runtime with timers; without one `token()` is an error of kind [`ErrorKind::Other`].
+    pub fn new_async<Fut>(load: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
+    where
+        Fut: Future<Output = Result<S, Error>> + Send + 'static,
+    {
+        TokenPool::assemble(TokenPool::loaded(load, PoolPolicy::new()), PoolPolicy::new(), Clock::System)
+    }
+
+    /// As [`new_async`](Self::new_async), with other numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if the policy has a value that makes no sense.
+    pub fn new_async_with_policy<Fut>(
+        load: impl Fn(K) -> Fut + Send + Sync + 'static,
+        policy: PoolPolicy,
+    ) -> Result<Self, Error>
+    where
+        Fut: Future<Output = Result<S, Error>> + Send + 'static,
+    {
+        policy.check()?;
+        Ok(TokenPool::assemble(TokenPool::loaded(load, policy), policy, Clock::System))
+    }
+
+    fn loaded<Fut>(load: impl Fn(K) -> Fut + Send + Sync + 'static, policy: PoolPolicy) -> Making<K, S>
+    where
+        Fut: Future<Output = Result<S, Error>> + Send + 'static,
+    {
+        Making::Loaded(Loads::new(Arc::new(move |key| Box::pin(load(key))), policy.capacity))
+    }
+
+    /// Names the key in the errors of the closure or future that makes sources. Otherwise they do not show it, since nothing is
+    /// known of it: it might be a secret. The pool is empty again: call this before it is cloned.
+    #[must_use = "it returns the pool"]
+    pub fn named(self, name: impl Fn(&K) -> String + Send + Sync + 'static) -> Self {
+        let make = match &self.0.make {
+            Making::AtOnce(make) => Making::AtOnce(Arc::clone(make)),
+            Making::Loaded(loads) => Making::Loaded(Loads::new(loads.load(), self.0.policy.capacity)),
+        };
+        TokenPool::build(make, Some(Arc::new(name)), self.0.policy, self.0.clock.clone())
     }
 
     /// As [`new`](Self::new), with other numbers.
@@ -210,10 +307,8 @@ where
         make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static,
         policy: PoolPolicy,
     ) -> Result<Self, Error> {
-        match policy.fault() {
-            Some(fault) => Err(Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}"))),
-            None => Ok(TokenPool::assemble(Arc::new(make), policy, Clock::System)),
-        }
+        policy.check()?;
+        Ok(TokenPool::assemble(Making::AtOnce(Arc::new(make)), policy, Clock::System))
     }
 
     /// The tokens of `key`. Costs a clone of the key; the source is made when a token is asked for.
@@ -221,12 +316,17 @@ where
         PooledSource { pool: self.clone(), key: key.clone() }
     }
 
-    fn assemble(make: Arc<Make<K, S>>, policy: PoolPolicy, clock: Clock) -> Self {
+    fn assemble(make: Making<K, S>, policy: PoolPolicy, clock: Clock) -> Self {
+        TokenPool::build(make, None, policy, clock)
+    }
+
+    fn build(make: Making<K, S>, name: Option<Arc<Name<K>>>, policy: PoolPolicy, clock: Clock) -> Self {
         let fetching = Arc::<Lock<Vec<_>>>::default();
         let evictions = Evictions { fetching: Arc::clone(&fetching) };
         let capacity = policy.capacity;
         TokenPool(Arc::new(Pool {
             make,
+            name,
             policy,
             kept: Cache::with(capacity, capacity as u64, UnitWeighter, RandomState::default(), evictions),
             fetching,
@@ -250,7 +350,10 @@ where
     }
 
     async fn obtain(&self, key: &K) -> Result<AccessToken, Error> {
-        let entry = self.0.entry(key)?;
+        let entry = match &self.0.make {
+            Making::AtOnce(make) => self.0.entry(&**make, key)?,
+            Making::Loaded(loads) => loads.entry(&self.0, key).await?,
+        };
         let now = self.0.now();
         entry.touch(now);
         self.0.sweep(now);
@@ -280,24 +383,38 @@ where
     }
 
     /// The one of this key, made if there is none, and kept.
-    fn entry(&self, key: &K) -> Result<Arc<Entry<S>>, Error> {
-        if let Some(kept) = self.kept.get(key) {
-            return Ok(kept);
+    fn entry(&self, make: &Make<K, S>, key: &K) -> Result<Arc<Entry<S>>, Error> {
+        if let Some(entry) = self.found(key) {
+            return Ok(entry);
         }
-        let entry = match self.find(key) {
-            Some(alive) => alive,
-            None => self.first(key, self.make(key)?),
-        };
-        // What has to make room for it is dropped in here, without a lock of ours.
-        self.kept.insert(key.clone(), Arc::clone(&entry));
-        Ok(entry)
+        let made = contained(|| make(key)).unwrap_or_else(|Panicked| {
+            Err(Error::of(ErrorKind::Other, Panicked::text("the closure that makes token sources")))
+        });
+        let source = made.map_err(|error| self.name_in(error, key))?;
+        Ok(self.keep(key, self.first(key, Arc::new(Entry::new(source, self.now())))))
     }
 
-    fn make(&self, key: &K) -> Result<Arc<Entry<S>>, Error> {
-        let source = contained(|| (self.make)(key)).map_err(|Panicked| {
-            Error::of(ErrorKind::Other, Panicked::text("the closure that makes token sources"))
-        })??;
-        Ok(Arc::new(Entry { source, used: AtomicU64::new(self.now()) }))
+    /// The one of this key if there is one, and kept.
+    fn found(&self, key: &K) -> Option<Arc<Entry<S>>> {
+        let kept = self.kept.get(key);
+        kept.or_else(|| {
+            let alive = self.alive.lock().find(key);
+            alive.map(|alive| self.keep(key, alive))
+        })
+    }
+
+    fn keep(&self, key: &K, entry: Arc<Entry<S>>) -> Arc<Entry<S>> {
+        // What has to make room for it is dropped in here, without a lock of ours.
+        self.kept.insert(key.clone(), Arc::clone(&entry));
+        entry
+    }
+
+    /// Says whose source could not be made, if that may be shown.
+    fn name_in(&self, error: Error, key: &K) -> Error {
+        let Some(Ok(name)) = self.name.as_ref().map(|name| contained(|| name(key))) else { return error };
+        let named = Error::of(error.kind(), format!("no token source for {name}")).asked_to_wait(error.retry_after());
+        let named = if error.is_transient() { named.transient() } else { named };
+        named.because_of(error)
     }
 
     /// `made`, unless another one of its key came first.
@@ -353,6 +470,10 @@ where
 }
 
 impl<S> Entry<S> {
+    fn new(source: S, now: u64) -> Self {
+        Entry { source, used: AtomicU64::new(now) }
+    }
+
     #[inline]
     fn touch(&self, now: u64) {
         // Once a second: what is not written is not contended for.

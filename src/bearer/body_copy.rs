@@ -6,11 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{Empty, Full};
 
-/// By the user's functions, then as one of the bodies that can be copied for nothing.
-pub(super) fn copy_of<B: 'static>(body: &B, copies: &[Arc<dyn Any + Send + Sync>]) -> Option<B> {
+use super::buffered::Buffering;
+
+/// By the user's functions, then as one of the bodies that can be copied for nothing. One that is buffered is read for it.
+pub(super) fn copy_of<B: 'static>(body: &mut B, copies: &[Arc<dyn Any + Send + Sync>]) -> Option<B> {
     for copy in copies {
         if let Some(copy) = copy.downcast_ref::<fn(&B) -> Option<B>>() {
             return copy(body);
+        }
+        if let Some(buffering) = copy.downcast_ref::<Buffering<B>>() {
+            return buffering.copy(body);
         }
     }
     /// `body` cloned, if `B` is `T`.

@@ -9,11 +9,14 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, T
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::BearerAuth;
+#[cfg(feature = "tower")]
+use super::buffered::{BufferedBody, Buffering};
 use super::origin::Origin;
 use super::policy::{BodyPredicate, Carrier, Policy, Predicate};
 use super::tokens::Tokens;
 use crate::address::host_flaw;
 use crate::error::{Error, ErrorKind};
+use crate::once::Once;
 
 /// Builds a [`BearerAuth`].
 ///
@@ -189,6 +192,29 @@ impl BearerAuthBuilder {
         self
     }
 
+    /// Reads a body of type `B` before it is sent (tower), so that its request can be repeated: for gRPC, whose bodies are streams
+    /// that cannot be copied.
+    ///
+    /// At most `limit` bytes are read, and only what is there without waiting: the message of a unary call, up to that size. The
+    /// body of a streaming call, which waits for its next message, is sent as it comes; a call of that kind is not repeated.
+    /// `wrap` makes a body of that type out of what was read.
+    ///
+    /// ```ignore
+    /// let bearer = BearerAuth::builder(tokens)
+    ///     .origin("https://grpc.example.com")
+    ///     .buffer_body(64 * 1024, tonic::body::Body::new)
+    ///     .build()?;
+    /// let client = GreeterClient::new(bearer.layer(channel));
+    /// ```
+    #[cfg(feature = "tower")]
+    pub fn buffer_body<B>(mut self, limit: usize, wrap: fn(BufferedBody<B>) -> B) -> Self
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Unpin + 'static,
+    {
+        self.copies.push(Arc::new(Buffering::new(limit, wrap)));
+        self
+    }
+
     /// Accepts plain `http` for this host: a name in a compose file, a service mesh that encrypts underneath.
     ///
     /// The tokens are readable to everybody on the way.
@@ -241,6 +267,7 @@ impl BearerAuthBuilder {
             repeat: self.repeat,
             replacement_timeout: self.replacement_timeout,
             copies: self.copies,
+            unrepeated: Once::default(),
         };
         Ok(BearerAuth::assemble(policy, self.tokens))
     }

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "tower")]
 mod body_copy;
+#[cfg(feature = "tower")]
+mod buffered;
 mod builder;
 #[cfg(feature = "tower")]
 mod future;
@@ -32,6 +34,8 @@ use crate::error::Error;
 #[cfg(feature = "pool")]
 use crate::pool::{Pooled, TokenPool};
 use crate::source::TokenSource;
+#[cfg(feature = "tower")]
+pub use buffered::BufferedBody;
 pub use builder::BearerAuthBuilder;
 use policy::{Place, Policy};
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
@@ -108,8 +112,8 @@ use trip::Outgoing;
 /// untouched; so is the answer
 /// to the repeated request, except that nonce and token may each be refreshed once. What can be copied: what
 /// [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the types `()`, `Bytes`,
-/// `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body`. The body of a gRPC call is a stream: collect
-/// it before this layer, as the example `tonic` does.
+/// `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body` or, as those of gRPC, by `buffer_body`. A request that
+/// is not repeated because its body cannot be copied is reported once.
 ///
 /// An API that refuses an upload before it has read it, and closes the connection, may end the request in a connection error
 /// instead of an answer. Nobody has then seen a 401: the token stays, and the error is handed back. HTTP/2, or

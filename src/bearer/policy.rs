@@ -11,6 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::origin::{Origin, Target};
 use crate::contained::contained;
 use crate::error::{Error, ErrorKind};
+use crate::event::event;
+use crate::once::Once;
 use crate::token::AccessToken;
 use crate::verdict::{is_grpc_unauthenticated, refuses};
 
@@ -29,6 +31,8 @@ pub(super) struct Policy {
     /// `fn(&B) -> Option<B>` for different `B`.
     #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "bodies of tower"))]
     pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
+    /// It was reported that a request is not repeated.
+    pub(super) unrepeated: Once,
 }
 
 /// Another header than `Authorization: Bearer`.
@@ -49,6 +53,17 @@ pub(super) struct Place {
 }
 
 impl Policy {
+    /// The token of a request was refused, of which there is no copy.
+    pub(super) fn note_unrepeated(&self) {
+        if self.repeat && self.unrepeated.first() {
+            event!(
+                info,
+                "the API refused the token of a request that is not repeated, since its body cannot be copied; see \
+                 BearerAuthBuilder::clone_body and buffer_body"
+            );
+        }
+    }
+
     /// Where the request goes with a token of ours; `None`: without one, and whatever the answer, that is none of our business.
     /// An error if it must not be sent at all.
     #[inline]

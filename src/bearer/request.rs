@@ -22,10 +22,11 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
     }
     type Kept = Kept<B>;
     #[inline]
-    fn keep(&self, policy: &Policy) -> Option<Kept<B>> {
+    fn keep(&mut self, policy: &Policy) -> Option<Kept<B>> {
+        let body = copy_of(self.body_mut(), &policy.copies)?;
         let headers = self.headers();
         Some(Kept {
-            body: copy_of(self.body(), &policy.copies)?,
+            body,
             method: self.method().clone(),
             uri: self.uri().clone(),
             version: self.version(),

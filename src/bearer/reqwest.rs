@@ -25,7 +25,7 @@ impl Outgoing for Request {
         self.headers_mut()
     }
     type Kept = Self;
-    fn keep(&self, _: &Policy) -> Option<Self> {
+    fn keep(&mut self, _: &Policy) -> Option<Self> {
         self.try_clone()
     }
     fn from_kept(kept: Self) -> Self {

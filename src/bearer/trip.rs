@@ -24,7 +24,7 @@ pub(super) trait Outgoing: Sized {
     /// What is kept to repeat it.
     type Kept: Send;
     /// `None` if there can be none.
-    fn keep(&self, policy: &Policy) -> Option<Self::Kept>;
+    fn keep(&mut self, policy: &Policy) -> Option<Self::Kept>;
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
     fn url(&self) -> Option<Cow<'_, Url>>;
@@ -176,7 +176,10 @@ impl<Q: Outgoing> Trip<Q> {
             Verdict::HandBack => return None,
             Verdict::AnotherToken => {
                 self.source.reject(&self.token);
-                self.kept.as_ref()?;
+                if self.kept.is_none() {
+                    policy.note_unrepeated();
+                    return None;
+                }
                 let another = within(policy.replacement_timeout, &*self.source).await?;
                 // By value: a source of the user's may give its one token a new identity each time.
                 if another.same_value(&self.token) {

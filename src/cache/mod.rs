@@ -1,6 +1,7 @@
 //! [`Cached`]: many calls become one.
 
 mod fetch;
+mod kept;
 mod policy;
 mod report;
 mod schedule;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Moment};
@@ -29,6 +30,7 @@ use crate::source::TokenSource;
 use crate::token::AccessToken;
 pub use fetch::Fetches;
 use fetch::{Completed, Completion, Fetch, Heartbeat, Plan};
+pub(crate) use kept::Kept;
 pub use policy::CachePolicy;
 #[cfg(feature = "shared")]
 pub(crate) use schedule::Schedule;
@@ -84,6 +86,8 @@ struct Core<S> {
     observers: Observers,
     /// Calls that returned an error since the last recovery.
     failed_calls: AtomicU64,
+    /// A fetch has completed, or the token was rejected: for whoever keeps the token fresh.
+    news: Notify,
 }
 
 impl<S: TokenSource + 'static> Cached<S> {
@@ -144,12 +148,17 @@ impl<S: TokenSource + 'static> Cached<S> {
     /// Acts on the current token only, and as often as [`CachePolicy::forced_refreshes`] allows.
     pub fn reject(&self, token: &AccessToken) {
         let now = self.0.clock.now();
-        self.0.with_state(|state| {
-            if state.reject(token, now) {
+        let rejected = self.0.with_state(|state| {
+            let rejected = state.reject(token, now);
+            if rejected {
                 // Under the lock: no lease on it can be given in between.
                 self.0.slots.revoke();
             }
+            rejected
         });
+        if rejected {
+            self.0.news.notify_waiters();
+        }
     }
 }
 
@@ -179,7 +188,8 @@ impl<S: TokenSource + 'static> Cached<S> {
     ) -> Self {
         let state = Lock::new(State::new(policy, random));
         let failed_calls = AtomicU64::new(0);
-        Cached(Arc::new(Core { slots: Slots::new(), clock, state, source, observers, failed_calls }))
+        let news = Notify::new();
+        Cached(Arc::new(Core { slots: Slots::new(), clock, state, source, observers, failed_calls, news }))
     }
 
     /// The state of the token and of the fetches, without I/O and without waiting.
@@ -478,12 +488,14 @@ impl<S> Core<S> {
 
     fn complete(&self, number: u64, outcome: fetch::Outcome) -> Completed {
         let now = self.clock.now();
-        self.with_state(|state| {
+        let completed = self.with_state(|state| {
             let result = state.complete(number, outcome, now);
             // Whatever the slots hold, the state machine may know better now.
             self.slots.revoke();
             result
-        })
+        });
+        self.news.notify_waiters();
+        completed
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, early};
+use crate::error::{Error, ErrorKind};
 
 /// How a [`Cached`](crate::Cached) source keeps its token: when it is refreshed, how long a fetch may take, how long to wait
 /// after a failure.
@@ -151,6 +152,19 @@ impl CachePolicy {
     pub const fn forced_refresh_interval(mut self, interval: Duration) -> Self {
         self.forced_refresh_interval = interval;
         self
+    }
+
+    /// How long to wait after the `count`th failure in a row, or the `count`th answer that brought nothing new.
+    pub(crate) fn wait_after(&self, error: Option<&Error>, count: u32, usable: bool, draw: f64) -> Duration {
+        let is_denied = error.is_some_and(|error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled));
+        let backoff = match usable {
+            _ if is_denied => self.denied_backoff,
+            true => self.due_backoff,
+            false => self.expired_backoff,
+        };
+        let obeyed = if usable { self.due_retry_after_limit } else { self.expired_retry_after_limit };
+        let asked = error.and_then(Error::retry_after).unwrap_or_default().min(obeyed);
+        early(backoff.after(count), draw).max(asked)
     }
 
     /// How long a fetch may go without a heartbeat.

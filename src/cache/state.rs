@@ -10,9 +10,9 @@ use super::policy::CachePolicy;
 use super::report::Report;
 use super::schedule::Schedule;
 use super::status::{Status, TokenState};
-use crate::backoff::{SHORTEST, early};
+use crate::backoff::{Backoff, SHORTEST, early};
 use crate::clock::Moment;
-use crate::error::{Error, ErrorKind, Look};
+use crate::error::{Error, Look};
 use crate::observer::FetchCause;
 use crate::token::AccessToken;
 
@@ -33,6 +33,8 @@ pub(crate) struct State {
     rejections: u64,
     /// A runtime without timers, and when that was found.
     unfit: Option<(Id, &'static str, Moment)>,
+    /// How many tokens in a row were expired on arrival.
+    useless: u32,
     random: fastrand::Rng,
     warned: Warned,
     reports: Vec<Report>,
@@ -128,6 +130,7 @@ impl State {
             counts: Fetches::default(),
             rejections: 0,
             unfit: None,
+            useless: 0,
             random,
             warned: Warned::default(),
             reports: Vec::new(),
@@ -193,6 +196,29 @@ impl State {
         if let Some(setback) = &mut self.setback {
             setback.changed |= setback.error.as_ref().is_some_and(|last| last.is_same_as(error));
         }
+    }
+
+    /// For whoever keeps the token fresh without callers: when to look again, if nothing happens before; `None`: a fetch has
+    /// to start now.
+    pub(crate) fn next_look(&self, now: Moment, here: Id) -> Option<Moment> {
+        match self.ask(now, Some(here)) {
+            Answer::Use(_, until) => Some(until),
+            Answer::Wait(_, limit) => Some(now.plus(limit)),
+            Answer::Fail(_) => self.pause(false),
+            Answer::Fetch => self.useless_until().filter(|end| !end.reached(now)),
+            Answer::UseAndRefresh(_) | Answer::Drive(..) => None,
+        }
+    }
+
+    /// Tokens that are expired on arrival serve a caller who waits for one, but nobody who wants to keep one.
+    fn useless_until(&self) -> Option<Moment> {
+        let setback = self.setback.as_ref().filter(|_| self.useless > 0)?;
+        Some(setback.since.plus(early(USELESS.after(self.useless), setback.draw)))
+    }
+
+    /// The token that may be used now.
+    pub(crate) fn current(&self, now: Moment) -> Option<AccessToken> {
+        self.usable(now).map(|current| current.token.clone())
     }
 
     /// Whether a fetch of the runtime `here` has missed its beat, without being gone.
@@ -276,6 +302,7 @@ impl State {
                 None
             }
             (Outcome::Failed(error), Some(fetch)) => {
+                self.useless = 0;
                 self.set_back(Some((error.clone(), &fetch)), now);
                 // A late completion may have filled the slot while they waited.
                 match self.usable(now) {
@@ -310,6 +337,7 @@ impl State {
         }
         if arrival.unusable_at.reached(now) {
             // For those who waited only (`expires_in: 0`).
+            self.useless = self.useless.saturating_add(1);
             self.set_back(None, now);
             if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
                 self.reports.push(Report::UnusualLifetime { assumed: None });
@@ -326,6 +354,7 @@ impl State {
         let lasts = arrival.unusable_at.mono().saturating_sub(arrival.token.received().mono()) >= BRIEF;
         self.current = Some(arrival);
         self.refused = None;
+        self.useless = 0;
         if gained && lasts {
             self.recover(now);
         } else {
@@ -493,21 +522,11 @@ impl State {
     /// When the next fetch may start after a setback; how long that is depends on whether a token is usable.
     fn pause(&self, usable: bool) -> Option<Moment> {
         let setback = self.setback.as_ref().filter(|setback| !setback.changed)?;
-        let policy = &self.policy;
-        let denied = |error: &Error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled);
-        let backoff = match &setback.error {
-            Some(error) if denied(error) => policy.denied_backoff,
-            _ if usable => policy.due_backoff,
-            _ => policy.expired_backoff,
-        };
         let wait = match &setback.error {
-            None if !usable => ZERO_LIFETIME,
-            _ => backoff.after(setback.count),
+            None if !usable => early(ZERO_LIFETIME, setback.draw),
+            error => self.policy.wait_after(error.as_ref(), setback.count, usable, setback.draw),
         };
-        let wait = early(wait, setback.draw);
-        let obeyed = if usable { policy.due_retry_after_limit } else { policy.expired_retry_after_limit };
-        let asked = setback.error.as_ref().and_then(Error::retry_after).unwrap_or_default().min(obeyed);
-        Some(setback.since.plus(wait.max(asked)))
+        Some(setback.since.plus(wait))
     }
 }
 
@@ -516,6 +535,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// 1 s: how often a server is asked that gives tokens which cannot be cached (`expires_in: 0`), however often callers ask.
 const ZERO_LIFETIME: Duration = Duration::from_secs(1);
+
+/// 1 s doubling to 60 s, as for a server that refuses: how often it is asked for the sake of keeping such a token.
+const USELESS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// 500 ms: below it, refreshing tokens as they expire would ask the server several times a second, without end.
 const BRIEF: Duration = Duration::from_millis(500);

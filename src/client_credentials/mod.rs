@@ -68,6 +68,10 @@ impl ClientCredentials {
         ClientCredentials { tokens, ledger }
     }
 
+    pub(crate) fn cached(&self) -> &Cached<Box<dyn TokenSource>> {
+        &self.tokens
+    }
+
     /// A token that may be used now.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! A clock for tests: a monotonic and a wall clock that move when the test says so.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ pub struct ManualClock {
     hands: Arc<Lock<Moment>>,
     /// It moves along with tokio's clock, since then.
     along: Option<Instant>,
+    moved: Arc<Notify>,
 }
 
 impl ManualClock {
@@ -53,7 +56,7 @@ impl ManualClock {
     #[expect(clippy::new_without_default, reason = "no time is the default one")]
     pub fn new() -> Self {
         let start = Moment::new(Duration::from_secs(86_400), Duration::from_secs(1_790_000_000));
-        ManualClock { hands: Arc::new(Lock::new(start)), along: None }
+        ManualClock { hands: Arc::new(Lock::new(start)), along: None, moved: Arc::default() }
     }
 
     /// A clock that also advances with tokio's clock from now on: in a runtime whose clock is paused, sleeping advances it.
@@ -65,6 +68,8 @@ impl ManualClock {
     pub fn advance(&self, by: Duration) {
         let mut hands = self.hands.lock();
         *hands = hands.plus(by);
+        drop(hands);
+        self.moved.notify_waiters();
     }
 
     /// Sets the wall clock only; `set` gets and returns the duration since the Unix epoch.
@@ -73,12 +78,23 @@ impl ManualClock {
     pub fn set_wall(&self, set: impl FnOnce(Duration) -> Duration) {
         let mut hands = self.hands.lock();
         *hands = Moment::new(hands.mono(), set(hands.wall()));
+        drop(hands);
+        self.moved.notify_waiters();
     }
 
     #[cfg(test)]
     pub(crate) fn set_mono(&self, set: impl FnOnce(Duration) -> Duration) {
         let mut hands = self.hands.lock();
         *hands = Moment::new(set(hands.mono()), hands.wall());
+    }
+
+    /// Waits until the clock is moved, or for as long as it shows until `moment`.
+    pub(crate) async fn wait_towards(&self, moment: Moment, at_most: Duration) {
+        let mut moved = pin!(self.moved.notified());
+        // Before the clock is read: a move after that is not missed.
+        moved.as_mut().enable();
+        let left = moment.left(self.read()).min(at_most);
+        let _ = tokio::time::timeout(left, moved).await;
     }
 
     pub(crate) fn read(&self) -> Moment {

@@ -55,6 +55,11 @@ impl Moment {
         now.mono >= self.mono || now.wall >= self.wall
     }
 
+    /// From `now` until either clock shows it.
+    pub(crate) fn left(self, now: Moment) -> Duration {
+        Duration::from_nanos(self.mono.saturating_sub(now.mono).min(self.wall.saturating_sub(now.wall)))
+    }
+
     pub(crate) fn earlier(self, other: Moment) -> Moment {
         Moment { mono: self.mono.min(other.mono), wall: self.wall.min(other.wall) }
     }
@@ -83,6 +88,16 @@ impl Clock {
             }
             #[cfg(any(test, feature = "test-util"))]
             Clock::Manual(clock) => clock.read(),
+        }
+    }
+
+    /// Waits for `moment`, but not for long: the caller reads the clocks again. The clock of timers stops when the machine is
+    /// suspended, and knows nothing of a manual clock.
+    pub(crate) async fn wait_towards(&self, moment: Moment) {
+        match self {
+            Clock::System => tokio::time::sleep(moment.left(self.now()).min(LONGEST_WAIT)).await,
+            #[cfg(any(test, feature = "test-util"))]
+            Clock::Manual(clock) => clock.wait_towards(moment, LONGEST_WAIT).await,
         }
     }
 
@@ -153,6 +168,9 @@ impl Deadline {
         (self.read, self.span) = (glance, left.min(SPAN).min(now.wall));
     }
 }
+
+/// 10 s: one safety margin. A token that expired while the machine was suspended is noticed within it.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// 10 ms: a tick of the slowest kernels, by which coarse clocks lag anyway.
 const SPAN: u64 = 10_000_000;

@@ -29,9 +29,16 @@ pub(super) const LONGEST_CODE: usize = 128;
 
 pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
     let speaker = Speaker { masks, most: rules.longest_error_text };
+    if response.status.is_redirection() {
+        // Its body is a page about the other address, if anything.
+        return Said::default();
+    }
     let mut said = match foreign_encoding(&response.headers) {
         Some(encoding) => Said {
-            words: format!("its body is compressed ({}), which was not asked for", masks.clean(encoding, 32)),
+            words: format!(
+                "its body is encoded ({}), which was not asked for and is not read here",
+                masks.clean(encoding, 32)
+            ),
             ..Said::default()
         },
         None => speaker.body(&response.headers, &Text::marked(&response.body)),
@@ -78,8 +85,8 @@ pub(super) fn is_known(code: &str) -> bool {
     KNOWN.contains(&code)
 }
 
-/// Whether `error` is a code at all: no sentence, no number, and no reason phrase of HTTP, which frameworks put there (Spring,
-/// Rails: `Not Found`, `not_found`).
+/// Whether `error` is a code at all, or the server's word for one: no number, and no reason phrase of HTTP, which frameworks put
+/// there (Spring, Rails: `Not Found`, `not_found`).
 fn is_code(text: &str) -> bool {
     let bare = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let word = bare(text);
@@ -88,12 +95,7 @@ fn is_code(text: &str) -> bool {
         errors.any(|phrase| bare(phrase) == word)
     };
     let says_nothing = matches!(&*word, "true" | "false" | "null" | "none" | "error" | "fail" | "failed" | "failure");
-    is_known(text)
-        || text.len() <= LONGEST_CODE
-            && text.contains(|c: char| c.is_ascii_alphabetic())
-            && !text.contains(char::is_whitespace)
-            && !says_nothing
-            && !is_phrase()
+    is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
 /// Whether it is no prose but one value, which may be a token: longer than the words of error messages, and not only letters.
@@ -257,7 +259,8 @@ impl Speaker<'_> {
     /// Short, printable, no echo of ours, and no name of what may be a secret: a server may answer with a token of ours, or of
     /// somebody else, and an error.
     fn is_fit(&self, name: &str) -> bool {
-        const SECRETS: [&str; 6] = ["token", "secret", "password", "assertion", "jwt", "apikey"];
+        const SECRETS: [&str; 9] =
+            ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
         let bare: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
         self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| bare.contains(secret))
     }

@@ -1,5 +1,7 @@
 //! Stories of the pool: fake sources, a manual clock, no sockets, no sleeps.
 
+mod loaded;
+
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Barrier;
@@ -78,7 +80,7 @@ impl Server {
     fn pool_with(self: &Arc<Self>, policy: PoolPolicy) -> TokenPool<Key, Cached<Tenant>> {
         let server = Arc::clone(self);
         let make = move |name: &Key| Ok(server.client(name));
-        TokenPool::assemble(Arc::new(make), policy, self.clock.clone())
+        TokenPool::assemble(Making::AtOnce(Arc::new(make)), policy, self.clock.clone())
     }
 
     /// How often it was asked for this tenant's token.

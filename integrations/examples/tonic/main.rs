@@ -4,12 +4,11 @@
 
 mod grpc;
 
-use bytes::Bytes;
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{BearerAuth, ClientAuth, ClientCredentials};
-use http_body_util::{BodyExt, Full};
 use tonic::{body::Body, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower::Layer;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,12 +16,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let origin = grpc::start(&server)?;
     let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
     let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
-    let service = tower::ServiceBuilder::new()
-        .filter_async(in_one_piece)
-        .layer(BearerAuth::for_origin(&origin, tokens)?)
-        .map_request(|request: http::Request<Full<Bytes>>| request.map(Body::new))
-        .service(Channel::from_shared(origin.clone())?.connect().await?);
-    let mut client = HealthClient::with_origin(service, origin.parse()?);
+    let bearer = BearerAuth::builder(tokens).origin(&origin).buffer_body(64 * 1024, Body::new).build()?;
+    let channel = Channel::from_shared(origin.clone())?.connect().await?;
+    let mut client = HealthClient::with_origin(bearer.layer(channel), origin.parse()?);
     for _ in 0..2 {
         let answer = client.check(HealthCheckRequest::default()).await?;
         println!("{:?}", answer.into_inner().status());
@@ -30,11 +26,4 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     println!("token requests: {}", server.token_requests());
     Ok(())
-}
-
-/// The message of a unary call, so that it can be repeated; a stream of messages cannot be.
-async fn in_one_piece(request: http::Request<Body>) -> tonic::Result<http::Request<Full<Bytes>>> {
-    let (parts, body) = request.into_parts();
-    let message = Full::new(body.collect().await?.to_bytes());
-    Ok(http::Request::from_parts(parts, message))
 }

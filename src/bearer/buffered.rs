@@ -1,0 +1,155 @@
+//! Request bodies that are read before they are sent, as far as that needs no waiting, so that the request can be repeated.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+/// A request body of which the beginning, or all, was read before it is sent: see
+/// [`BearerAuthBuilder::buffer_body`](crate::BearerAuthBuilder::buffer_body).
+pub struct BufferedBody<B: Body> {
+    start: VecDeque<Piece>,
+    /// `None`: it has ended.
+    rest: Option<B>,
+    /// It ended in this.
+    error: Option<B::Error>,
+}
+
+/// A frame that can be copied.
+#[derive(Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+/// How bodies of type `B` are buffered.
+pub(super) struct Buffering<B>(Box<Buffer<B>>);
+
+type Buffer<B> = dyn Fn(&mut B) -> Option<B> + Send + Sync;
+
+impl<B> Buffering<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+{
+    pub(super) fn new(limit: usize, wrap: fn(BufferedBody<B>) -> B) -> Self {
+        Buffering(Box::new(move |body| {
+            let taken = std::mem::replace(body, wrap(BufferedBody::empty()));
+            let read = BufferedBody::read(taken, limit);
+            let copy = read.copy().map(wrap);
+            *body = wrap(read);
+            copy
+        }))
+    }
+}
+
+impl<B> Buffering<B> {
+    /// A copy of `body`, which is read for it; `None` if it does not end within the limit, or not without waiting.
+    pub(super) fn copy(&self, body: &mut B) -> Option<B> {
+        (self.0)(body)
+    }
+}
+
+impl<B> BufferedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    fn empty() -> Self {
+        BufferedBody { start: VecDeque::new(), rest: None, error: None }
+    }
+
+    /// Reads what is there. The body of a unary call is there as a whole; that of a stream waits for its next message, perhaps for
+    /// an answer before, and is not waited for.
+    fn read(mut body: B, limit: usize) -> Self {
+        let mut read = BufferedBody::empty();
+        let mut size = 0;
+        // It is polled again, by whoever sends it, before anybody has to be woken.
+        let mut context = Context::from_waker(Waker::noop());
+        while size <= limit {
+            match Pin::new(&mut body).poll_frame(&mut context) {
+                Poll::Ready(None) => return read,
+                Poll::Ready(Some(Err(error))) => {
+                    read.error = Some(error);
+                    return read;
+                }
+                Poll::Ready(Some(Ok(frame))) => {
+                    let piece = Piece::of(frame);
+                    // A frame of no bytes counts, too: a body of nothing else has no end.
+                    size += piece.as_ref().map_or(0, Piece::size).max(1);
+                    read.start.extend(piece);
+                }
+                Poll::Pending => break,
+            }
+        }
+        read.rest = Some(body);
+        read
+    }
+
+    /// If all of it was read.
+    fn copy(&self) -> Option<Self> {
+        let is_whole = self.rest.is_none() && self.error.is_none();
+        is_whole.then(|| BufferedBody { start: self.start.clone(), ..BufferedBody::empty() })
+    }
+}
+
+impl Piece {
+    fn of(frame: Frame<Bytes>) -> Option<Piece> {
+        match frame.into_data() {
+            Ok(data) => Some(Piece::Data(data)),
+            Err(frame) => frame.into_trailers().ok().map(Piece::Trailers),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Piece::Data(data) => data.len(),
+            Piece::Trailers(_) => 0,
+        }
+    }
+}
+
+impl<B> Body for BufferedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Unpin,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = &mut *self;
+        match (this.start.pop_front(), &mut this.rest) {
+            (Some(Piece::Data(data)), _) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            (Some(Piece::Trailers(trailers)), _) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            (None, Some(rest)) => Pin::new(rest).poll_frame(cx),
+            (None, None) => Poll::Ready(this.error.take().map(Err)),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.start.is_empty() && self.error.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let start = self.start.iter().map(|piece| piece.size() as u64).sum::<u64>();
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(start));
+        }
+        hint.set_lower(rest.lower().saturating_add(start));
+        hint
+    }
+}
+
+impl<B: Body> fmt::Debug for BufferedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferedBody").finish_non_exhaustive()
+    }
+}

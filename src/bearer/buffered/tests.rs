@@ -1,0 +1,116 @@
+//! What is buffered, what is not, and that nothing is lost either way.
+
+use std::collections::VecDeque;
+
+use http_body_util::BodyExt;
+
+use super::*;
+
+/// A body as a gRPC client's: its type can be made of any other body.
+struct Call(Kind);
+
+enum Kind {
+    /// Frames, and between them waits (`None`).
+    Scripted(VecDeque<Option<Result<Frame<Bytes>, &'static str>>>),
+    Buffered(Box<BufferedBody<Call>>),
+}
+
+impl Body for Call {
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        match &mut self.0 {
+            Kind::Buffered(body) => Pin::new(&mut **body).poll_frame(cx),
+            Kind::Scripted(script) => match script.pop_front() {
+                Some(None) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Some(frame) => Poll::Ready(frame),
+                None => Poll::Ready(None),
+            },
+        }
+    }
+}
+
+fn wrap(body: BufferedBody<Call>) -> Call {
+    Call(Kind::Buffered(Box::new(body)))
+}
+
+fn data(text: &'static str) -> Option<Result<Frame<Bytes>, &'static str>> {
+    Some(Ok(Frame::data(Bytes::from_static(text.as_bytes()))))
+}
+
+fn call<const N: usize>(script: [Option<Result<Frame<Bytes>, &'static str>>; N]) -> Call {
+    Call(Kind::Scripted(script.into()))
+}
+
+async fn text(body: Call) -> Result<String, &'static str> {
+    let collected = body.collect().await?;
+    let trailers = collected.trailers().map(|trailers| format!("{trailers:?}")).unwrap_or_default();
+    Ok(String::from_utf8(collected.to_bytes().to_vec()).unwrap() + &trailers)
+}
+
+#[tokio::test]
+async fn a_body_that_is_there_is_copied_and_still_sent() {
+    let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]);
+    let mut body = call([data("he"), data("llo"), Some(Ok(Frame::trailers(trailers)))]);
+    let copy = Buffering::new(64, wrap).copy(&mut body).unwrap();
+    assert_eq!(text(body).await.unwrap(), "hello{\"etag\": \"x\"}");
+    assert_eq!(text(copy).await.unwrap(), "hello{\"etag\": \"x\"}");
+}
+
+#[tokio::test]
+async fn a_copy_can_be_copied_again() {
+    let mut body = call([data("hello")]);
+    let buffering = Buffering::new(64, wrap);
+    let mut copy = buffering.copy(&mut body).unwrap();
+    let again = buffering.copy(&mut copy).unwrap();
+    assert_eq!((text(copy).await.unwrap(), text(again).await.unwrap()), ("hello".into(), "hello".into()));
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_and_a_body_above_the_limit_pass_through_whole() {
+    let script = || [data("first"), None, data("second")];
+    let mut stream = call(script());
+    assert!(Buffering::new(64, wrap).copy(&mut stream).is_none());
+    assert_eq!(text(stream).await.unwrap(), "firstsecond");
+
+    let script = || [data("12345"), data("67890")];
+    for (limit, is_copied) in [(10, true), (9, false), (0, false)] {
+        let mut body = call(script());
+        assert_eq!(Buffering::new(limit, wrap).copy(&mut body).is_some(), is_copied, "{limit}");
+        assert_eq!(text(body).await.unwrap(), "1234567890", "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_fails_fails_where_it_did() {
+    let mut body = call([data("he"), Some(Err("broken"))]);
+    assert!(Buffering::new(64, wrap).copy(&mut body).is_none());
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "he");
+    assert_eq!(body.frame().await.unwrap().unwrap_err(), "broken");
+    assert!(body.frame().await.is_none());
+}
+
+#[test]
+fn empty_frames_without_end_are_not_read_for_ever() {
+    struct Endless;
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = &'static str;
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+        }
+    }
+    assert!(Buffering::new(1024, |_| Endless).copy(&mut Endless).is_none());
+}
+
+#[test]
+fn what_was_read_knows_its_size() {
+    let read = BufferedBody::read(call([data("hello")]), 64);
+    assert_eq!(read.size_hint().exact(), Some(5));
+    assert!(!read.is_end_stream());
+    assert!(BufferedBody::<Call>::empty().is_end_stream());
+}

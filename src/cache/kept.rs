@@ -1,0 +1,55 @@
+//! What keeps a token fresh without callers: the part of the cache that [`Changes`](crate::Changes) drives.
+
+use std::fmt;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use super::{Cached, Status};
+use crate::clock::{Clock, Moment};
+use crate::source::TokenSource;
+use crate::token::AccessToken;
+
+/// A cache, whatever its source is.
+pub(crate) trait Kept: fmt::Debug + Send + Sync {
+    /// Starts a fetch on `runtime` if one is due. Returns when to call again, unless there is [`news`](Self::news) before.
+    fn keep(&self, runtime: &Handle) -> Moment;
+
+    /// The token that may be used now, without waiting.
+    fn current(&self) -> Option<AccessToken>;
+
+    /// Notified after a fetch has completed, and after the current token was rejected.
+    fn news(&self) -> &Notify;
+
+    fn clock(&self) -> &Clock;
+
+    fn status(&self) -> Status;
+}
+
+impl<S: TokenSource + 'static> Kept for Cached<S> {
+    fn keep(&self, runtime: &Handle) -> Moment {
+        let now = self.0.clock.now();
+        self.0.with_state(|state| {
+            state.next_look(now, runtime.id()).unwrap_or_else(|| {
+                self.start(state, runtime, now);
+                now.plus(state.policy().takeover())
+            })
+        })
+    }
+
+    fn current(&self) -> Option<AccessToken> {
+        self.0.state.lock().current(self.0.clock.now())
+    }
+
+    fn news(&self) -> &Notify {
+        &self.0.news
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    fn status(&self) -> Status {
+        self.status()
+    }
+}
