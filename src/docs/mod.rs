@@ -3,6 +3,7 @@
 //! | guide | what it is about |
 //! |---|---|
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`workload`] | identities of platforms instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
@@ -87,6 +88,9 @@ pub mod possession {}
 [`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
 )]
 pub mod tenants {}
+
+#[doc = include_str!("workload.md")]
+pub mod workload {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
