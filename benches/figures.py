@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns the results of `cargo bench --bench hit` into the table and the plot of the docs.
+"""Turns the results of `cargo bench -p benches --bench hit` into the table and the plot of the docs.
 
 Puts a table of medians and of ratios to the clone of a shared HeaderValue on one thread, and the plot, in their place in
 src/docs/performance.md. Needs nothing but Python."""

@@ -1,7 +1,7 @@
 //! A fresh token to a header: on one thread and on several, through a concrete source and through a `dyn` one, against
 //! what it cannot be faster than and what people write by hand. Ratios within one run count, not nanoseconds.
 //!
-//! `cargo bench --bench hit`
+//! `cargo bench -p benches --bench hit`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a bench")]
 

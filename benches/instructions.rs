@@ -2,7 +2,7 @@
 //! on loopback through each door.
 //!
 //! `.ci/instructions` runs this under callgrind, twice for each operation, and divides the difference: what happens once
-//! is not counted. `cargo bench --bench instructions` alone only sees that everything runs.
+//! is not counted. `cargo bench -p benches --bench instructions` alone only sees that everything runs.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, missing_docs, reason = "a bench")]
 

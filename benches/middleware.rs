@@ -1,13 +1,13 @@
 //! What the token costs a request on loopback, at each door: against a header that was set by hand, and against a
 //! middleware that does nothing.
 //!
-//! `cargo bench --bench middleware --features tower`
+//! `cargo bench -p benches --bench middleware`
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
 use std::time::Duration;
 
-use client_credentials::{AccessToken, BearerAuth, Cached, TokenSource, source_fn};
+use client_credentials::{AccessToken, BearerAuth, Cached, source_fn};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::Extensions;
 use http::header::AUTHORIZATION;

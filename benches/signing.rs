@@ -2,7 +2,7 @@
 //! is paid once for each token, not for each request to an API. With the feature `dpop` also what a proof adds to each
 //! request to an API (RFC 9449).
 //!
-//! `cargo bench --bench signing --all-features`
+//! `cargo bench -p benches --bench signing --all-features`
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -14,7 +14,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use client_credentials::{CachePolicy, ClientAuth, ClientCredentials, TokenSource};
+use client_credentials::{CachePolicy, ClientAuth, ClientCredentials};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 

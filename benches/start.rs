@@ -1,10 +1,10 @@
 //! The beginning: what `build()` costs, and the first token from cold, over real HTTP on loopback.
 //!
-//! `cargo bench --bench start`
+//! `cargo bench -p benches --bench start`
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
-use client_credentials::{ClientAuth, ClientCredentials, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
 /// A token endpoint on a thread of its own.

@@ -60,9 +60,9 @@ pub enum ErrorKind {
     /// The authorization server refused the client or what it asks for (`invalid_client`, `invalid_scope`, ..).
     ///
     /// The rule: a 401 of the token endpoint is a failed client authentication (RFC 6749 section 5.2), whatever its code and the
-    /// shape of its body. A 403 is a refusal; without an OAuth error it may be one of the client. With any other status the
-    /// OAuth error code decides, wherever the response has it. An HTML page is no verdict, since firewalls and proxies send
-    /// them, unless it comes with a challenge (`WWW-Authenticate`) and 401; it is [`Response`](Self::Response), and transient.
+    /// shape of its body; a 403 without an OAuth error may be one. With any other status the OAuth error code decides, wherever the
+    /// response has it. An HTML page is no verdict, since firewalls and proxies send them, unless it comes with 401 and a challenge
+    /// (`WWW-Authenticate`); it is [`Response`](Self::Response), and transient.
     ///
     /// Retried: at once only when the credential changed meanwhile; otherwise after 1 s, doubling to 60 s, so that no
     /// account is locked. What to do: the text says it; compare [`Error::oauth`] with what the server's administrator registered.

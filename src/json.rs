@@ -144,7 +144,7 @@ fn read(raw: &RawValue) -> Value {
     read_to(raw, DEPTH)
 }
 
-/// The value, however it is written: half a surrogate becomes U+FFFD, a number beyond a float its text.
+/// The value, however it is written: half a surrogate becomes U+FFFD, a number beyond a float the largest one.
 fn read_to(raw: &RawValue, depth: usize) -> Value {
     let text = raw.get();
     match text.bytes().next() {
@@ -159,7 +159,9 @@ fn read_to(raw: &RawValue, depth: usize) -> Value {
             let members = Members::salvage(text).0.into_iter();
             members.map(|(name, raw)| (name, read_to(raw, depth - 1))).collect::<serde_json::Map<_, _>>().into()
         }
-        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())),
+        // What follows is a number, or one of three words, which can be read.
+        _ => serde_json::from_str(text)
+            .unwrap_or_else(|_| if text.starts_with('-') { f64::MIN.into() } else { f64::MAX.into() }),
     }
 }
 
@@ -261,8 +263,8 @@ mod tests {
         let members = Members::parse(odd.as_bytes()).ok().unwrap();
         let a = members.get("a").unwrap();
         assert!(a.as_str().unwrap().starts_with("x\u{fffd}") && a.as_str().unwrap().ends_with('y'), "{a}");
-        assert_eq!(members.get("b"), Some("1e400".into()));
-        assert_eq!(members.get("c"), Some(serde_json::json!([{"d": ["-1e999"]}])));
+        assert_eq!(members.get("b"), Some(f64::MAX.into()));
+        assert_eq!(members.get("c"), Some(serde_json::json!([{"d": [f64::MIN]}])));
         assert_eq!(members.get("e"), Some("\u{1f600}".into()));
     }
 

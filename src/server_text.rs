@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// The secrets of the request, which a server may echo.
 pub(crate) struct Masks(Vec<SecretString>);
 
-const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 impl Masks {
     pub(crate) fn new(mut secrets: Vec<SecretString>) -> Self {
@@ -37,11 +37,6 @@ impl Masks {
             }
         }
         cut(&shown, most)
-    }
-
-    /// As [`clean`](Self::clean), with each run of blanks and line breaks as one blank.
-    pub(crate) fn clean_lines(&self, text: &str, most: usize) -> String {
-        self.clean(&text.split_whitespace().collect::<Vec<_>>().join(" "), most)
     }
 
     /// Whether one of the secrets is shown by `text`.

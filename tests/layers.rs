@@ -1,6 +1,8 @@
 //! The rooms of `src` stand in five bands: a room imports from its own band or from one nearer to the ground, and there are
 //! no circles. The bands are explained in ARCHITECTURE.md.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

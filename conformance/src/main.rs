@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
     let tokens = builder(&scenario, &context, api)
         .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy()))
         .build()?;
-    let bearer = BearerAuth::for_origin(&reqwest::Url::parse(&url)?.origin().ascii_serialization(), tokens)?;
+    let bearer = BearerAuth::for_origin(reqwest::Url::parse(&url)?.origin().ascii_serialization(), tokens)?;
     let client = reqwest_middleware::ClientBuilder::new(plain).with(bearer).build();
 
     let mut session: Option<String> = None;

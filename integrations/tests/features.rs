@@ -6,14 +6,14 @@
 #[path = "../../tests/harness/mod.rs"]
 mod harness;
 
-use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, HttpClient, RetryPolicy, TokenSource};
+use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, HttpClient, RetryPolicy};
 use harness::canary::{SECRET, TOKEN};
 use harness::server::{Server, answer, ok, token_json};
 
 fn tokens(server: &Server) -> ClientCredentials {
     let auth = ClientAuth::client_secret_post("wire", SECRET);
     let builder =
-        ClientCredentials::builder(&server.url("/token"), auth).http_client(HttpClient::from_reqwest_0_13(|| {
+        ClientCredentials::builder(server.url("/token"), auth).http_client(HttpClient::from_reqwest_0_13(|| {
             let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::limited(10)).referer(true);
             client.cookie_store(true).gzip(true).brotli(true).deflate(true).zstd(true)
         }));

@@ -45,10 +45,7 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) 
         .and_then(wait)
         .or_else(|| ["retry-after-ms", "x-ms-retry-after-ms"].iter().find_map(|name| text(name).and_then(millis)));
     let asked = match asked {
-        None if status == StatusCode::TOO_MANY_REQUESTS => {
-            let named = RESETS.iter().find_map(|name| text(name).and_then(wait));
-            named.or_else(|| headers.iter().filter_map(|(_, value)| exhausted(value.to_str().ok()?)).max())
-        }
+        None if status == StatusCode::TOO_MANY_REQUESTS => RESETS.iter().find_map(|name| text(name).and_then(wait)),
         asked => asked,
     };
     asked.map(|wait| wait.min(LONGEST_WAIT))
@@ -75,9 +72,11 @@ fn number(text: &str) -> Option<f64> {
 
 /// A span in seconds, or the time until an instant: as seconds, milliseconds, microseconds or nanoseconds since the epoch.
 fn span(number: f64, servers_now: Duration) -> Duration {
-    // In seconds 1e9 is in 2001 and 1e11 in 5138, in milliseconds 1e11 is in 1973, and so on: no unit reaches into the next.
+    // No server waits three years (1e8 s). In seconds 1e9 is in 2001 and 1e11 in 5138, in milliseconds 1e11 is in 1973, and so on:
+    // no unit reaches into the next. The server's own clock may be in the last century.
+    let first_instant = (servers_now.as_secs_f64() * 0.9).clamp(1e8, 1e9);
     let unit = match number {
-        n if n < 1e9 => return Duration::try_from_secs_f64(n).unwrap_or(LONGEST_WAIT),
+        n if n < first_instant => return Duration::try_from_secs_f64(n).unwrap_or(LONGEST_WAIT),
         n if n < 1e11 => 1.0,
         n if n < 1e14 => 1e3,
         n if n < 1e17 => 1e6,
@@ -89,14 +88,4 @@ fn span(number: f64, servers_now: Duration) -> Duration {
 
 fn date(text: &str) -> Option<Duration> {
     httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()
-}
-
-/// Of limits like `b=per_hour;q=10;r=0;t=3540` (Auth0, draft-ietf-httpapi-ratelimit-headers) the longest time until one of which
-/// nothing remains is full again.
-fn exhausted(header: &str) -> Option<Duration> {
-    let param = |limit: &str, name: &str| {
-        limit.split(';').find_map(|part| number(part.trim().strip_prefix(name)?.strip_prefix('=')?))
-    };
-    let ended = header.split(',').filter(|limit| param(limit, "r") == Some(0.0));
-    ended.filter_map(|limit| Duration::try_from_secs_f64(param(limit, "t")?).ok()).max()
 }

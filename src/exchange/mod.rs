@@ -172,7 +172,7 @@ impl Exchange {
         let body = unpacked(&mut headers, body, largest).map_err(|flaw| match flaw {
             unpack::Flaw::TooLarge => peer.too_large(status, largest),
             unpack::Flaw::Broken => {
-                let text = format!("{} at {} sent a compressed response that is damaged", peer.name, Shown(peer.url));
+                let text = format!("{} at {} encoded its response, which is damaged", peer.name, Shown(peer.url));
                 Error::of(ErrorKind::Response, text).transient().with_status(status)
             }
         })?;

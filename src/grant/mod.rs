@@ -70,7 +70,7 @@ impl Grant {
             event!(
                 warn,
                 source = self.observers.name(),
-                issuer = found.issuer.as_deref(),
+                issuer = found.issuer.as_deref().map(tracing::field::display),
                 method = self.auth.name(),
                 "the authorization server's metadata does not list the client's authentication method: it is used all the same"
             );

@@ -70,7 +70,7 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
         (_, Some(code)) if is_known(code) || is_about_the_client(code) => Verdict::Refused,
         (_, Some(_)) if is_passing(status) => Verdict::StrangeNow,
         _ if is_passing(status) || status.is_informational() => Verdict::Passing,
-        (403, _) => Verdict::Refused,
+        (403, None) => Verdict::Refused,
         (300..=399, _) => Verdict::NoEndpoint,
         (_, Some(_)) if is_no_endpoint(status) => Verdict::NoEndpoint,
         (_, Some(_)) => Verdict::Strange,

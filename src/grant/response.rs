@@ -65,7 +65,7 @@ pub(crate) fn decode(
     }
     if let Some(encoding) = foreign_encoding(&response.headers) {
         let text = format!(
-            "the token endpoint compressed its response ({}), which was not asked for and is not read here",
+            "the token endpoint encoded its response ({}), which was not asked for and is not read here",
             masks.clean(encoding, 32)
         );
         return Err(Error::of(ErrorKind::Response, text).transient().with_status(status));

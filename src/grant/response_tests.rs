@@ -273,3 +273,33 @@ fn extra_members_are_kept_and_other_tokens_dropped() {
     }
     assert!(!format!("{token:?} {token:#?}").contains("hidden"));
 }
+
+#[test]
+fn an_odd_member_spoils_no_token() {
+    // FB3
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    for odd in [r#""\ud800""#, "1e400", "-1e400", &deep, r#"{"\ud800":"\udc00"}"#, r#"["\ud800"]"#] {
+        let token = read(having(&format!(r#""x":{odd},"expires_in":3600,"y":{odd}"#))).expect(odd);
+        assert_eq!((token.expose_secret(), token.lifetime()), ("abc", HOUR), "{odd}");
+        assert!(token.extra("x").is_some(), "{odd}");
+    }
+    let latin = [br#"{"access_token":"abc","x":"caf"#.as_slice(), b"\xe9", br#"","expires_in":3600}"#].concat();
+    assert_eq!(read(latin).unwrap().extra("x"), Some(&Value::from("caf\u{e9}")));
+    // In a member that is wanted it is no token.
+    for odd in [r#""\ud800""#, "1e400", &deep] {
+        assert!(!format!("{:?}", refused(format!(r#"{{"access_token":{odd}}}"#))).contains("ud800"), "{odd}");
+    }
+}
+
+#[test]
+fn a_name_or_a_scope_that_echoes_a_secret_is_dropped() {
+    // FA6
+    let long = "n".repeat(200_000);
+    let members = format!(r#""our-secret":1,"the our-secret":1,"abc":1,"{long}":1,"fine":1,"scope":"a our-secret""#);
+    let body = format!(r#"{{"access_token":"opaque-token-7","token_type":"Bearer",{members},"opaque-token-7":1}}"#);
+    let token = read(body).unwrap();
+    let text = format!("{token:?}");
+    assert!(!text.contains("our-secret") && !text.contains("opaque-token-7") && text.len() < 500, "{text}");
+    assert_eq!(token.extra("fine"), Some(&Value::from(1)));
+    assert_eq!(token.scope(), None);
+}

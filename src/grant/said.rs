@@ -10,7 +10,7 @@ use crate::challenge::Challenge;
 use crate::error::OAuthError;
 use crate::exchange::{Response, foreign_encoding};
 use crate::json::{Members, Text};
-use crate::server_text::Masks;
+use crate::server_text::{MASK, Masks};
 
 /// What it says, fit to be shown.
 #[derive(Default)]
@@ -29,9 +29,16 @@ pub(super) const LONGEST_CODE: usize = 128;
 
 pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
     let speaker = Speaker { masks, most: rules.longest_error_text };
+    if response.status.is_redirection() {
+        // Its body is a page about the other address, if anything.
+        return Said::default();
+    }
     let mut said = match foreign_encoding(&response.headers) {
         Some(encoding) => Said {
-            words: format!("its body is compressed ({}), which was not asked for", masks.clean(encoding, 32)),
+            words: format!(
+                "its body is encoded ({}), which was not asked for and is not read here",
+                masks.clean(encoding, 32)
+            ),
             ..Said::default()
         },
         None => speaker.body(&response.headers, &Text::marked(&response.body)),
@@ -78,8 +85,8 @@ pub(super) fn is_known(code: &str) -> bool {
     KNOWN.contains(&code)
 }
 
-/// Whether `error` is a code at all: no sentence, no number, and no reason phrase of HTTP, which frameworks put there (Spring,
-/// Rails: `Not Found`, `not_found`).
+/// Whether `error` is a code at all, or the server's word for one: no number, and no reason phrase of HTTP, which frameworks put
+/// there (Spring, Rails: `Not Found`, `not_found`).
 fn is_code(text: &str) -> bool {
     let bare = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let word = bare(text);
@@ -88,12 +95,28 @@ fn is_code(text: &str) -> bool {
         errors.any(|phrase| bare(phrase) == word)
     };
     let says_nothing = matches!(&*word, "true" | "false" | "null" | "none" | "error" | "fail" | "failed" | "failure");
-    is_known(text)
-        || text.len() <= LONGEST_CODE
-            && text.contains(|c: char| c.is_ascii_alphabetic())
-            && !text.contains(char::is_whitespace)
-            && !says_nothing
-            && !is_phrase()
+    is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
+}
+
+/// Whether it is no prose but one value, which may be a token: longer than the words of error messages, and not only letters.
+fn is_opaque(text: &str) -> bool {
+    let text = text.trim();
+    let is_word = |c: char| c.is_ascii_alphabetic() || c == '_';
+    text.len() > 16 && !text.contains(char::is_whitespace) && !text.chars().all(is_word)
+}
+
+/// Whether a JWT is in it, whoever's: RFC 7519 section 3. Each begins with `{"` in base64url.
+fn has_jwt(word: &str) -> bool {
+    word.find("eyJ")
+        .and_then(|start| word.get(start..))
+        .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > 32)
+}
+
+/// Whether it is a form although nothing says so: `name=value`, and no blank.
+fn is_form(body: &str) -> bool {
+    let name = body.split('=').next().unwrap_or_default();
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    name.len() < body.len() && is_name && !body.contains(char::is_whitespace)
 }
 
 struct Speaker<'a> {
@@ -122,7 +145,7 @@ impl Speaker<'_> {
                 Ok(text) => self.prose(&text),
                 Err(_) => self.prose(body),
             },
-            _ if labelled("form-urlencoded") || body.starts_with("error=") || body.contains("&error=") => {
+            _ if labelled("form-urlencoded") || is_form(body) => {
                 let pairs = form_urlencoded::parse(body.as_bytes()).into_owned();
                 self.object(pairs.map(|(name, value)| (name, value.into())).collect())
             }
@@ -194,7 +217,7 @@ impl Speaker<'_> {
 
     /// Text without a structure. A code of OAuth that stands in it is one.
     fn prose(&self, text: &str) -> Said {
-        let words = self.text(text);
+        let words = if is_opaque(text) { String::new() } else { self.text(text) };
         let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         match tokens.find(|token| token.contains('_') && is_known(token)) {
             Some(code) => {
@@ -206,7 +229,8 @@ impl Speaker<'_> {
     }
 
     fn text(&self, text: &str) -> String {
-        self.masks.clean_lines(text, self.most)
+        let words = text.split_whitespace().map(|word| if has_jwt(word) { MASK } else { word });
+        self.masks.clean(&words.collect::<Vec<_>>().join(" "), self.most)
     }
 
     fn code(&self, code: &str) -> String {
@@ -232,11 +256,13 @@ impl Speaker<'_> {
         }
     }
 
-    /// Short, printable, no echo of ours, and no name of what may be a secret.
+    /// Short, printable, no echo of ours, and no name of what may be a secret: a server may answer with a token of ours, or of
+    /// somebody else, and an error.
     fn is_fit(&self, name: &str) -> bool {
-        const SECRETS: [&str; 7] =
-            ["access_token", "refresh_token", "id_token", "client_secret", "client_assertion", "password", "assertion"];
-        self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.contains(&name)
+        const SECRETS: [&str; 9] =
+            ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
+        let bare: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| bare.contains(secret))
     }
 
     /// `name: value` for each text and number, however deep it lies.

@@ -71,6 +71,7 @@ fn a_refused_client_is_recognised_in_every_shape() {
         ),
         (400, &[], r#"{"error":{"code":"invalid_client","message":"x"}}"#),
         (400, &[], r#"{"error":"invalid_client_id"}"#),
+        (400, &[], r#"{"error":"Invalid client id or secret"}"#),
         (400, &[("www-authenticate", "Bearer error=\"invalid_client\"")], ""),
         (400, &[], "invalid_client"),
         (200, &[JSON], r#"{"ok":false,"error":"bad_client_secret"}"#),
@@ -92,7 +93,6 @@ fn what_is_refused_for_another_reason_is_no_reason_to_try_another_credential() {
         (400, r#"{"error":"invalid_grant"}"#),
         (400, r#"{"error":"unsupported_grant_type"}"#),
         (403, r#"{"error":"access_denied","error_description":"Client is not authorized to access this API"}"#),
-        (403, r#"{"error":"insufficient_scope"}"#),
         (401, r#"{"error":"use_dpop_nonce"}"#),
         (401, r#"{"error":"invalid_dpop_proof"}"#),
     ] {
@@ -178,13 +178,27 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
         (400, &[], r#"{"error":"Invalid tenant in the request"}"#, "Invalid tenant in the request"),
         (200, &[JSON], r#"{"result":7,"reason":"no such tenant"}"#, "no such tenant"),
         (401, &[], "our-secret-of-today is wrong", "*** is wrong"),
-        (400, &[("content-encoding", "br")], "\u{1}\u{2}", "compressed (br)"),
+        (400, &[("content-encoding", "br")], "\u{1}\u{2}", "encoded (br)"),
     ] {
         let error = refused(status, headers, body);
         assert!(error.to_string().contains(words), "{body}: {error}");
     }
     let error = refused(400, &[JSON], r#"{"message":"no","access_token":"hush","client_secret":"hush"}"#);
     assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+    for body in [
+        r#"{"token":"hush-1"}"#,
+        r#"{"message":"no","clientSecret":"hush-1","api-key":"hush-1","Authorization":"hush-1","x":{"passwordHash":"hush-1"}}"#,
+        "0hush-1hush-1hush-1hush-1",
+        r#"{"message":"got eyJhush-1.eyJhush-1.hush-1 from you"}"#,
+        r#"{"error":"x","error_description":"got 'eyJhush-1.eyJhush-1.hush-1'","id_token":"hush-1"}"#,
+        "error=x&access_token=hush-1",
+        r#""0hush-1hush-1hush-1hush-1""#,
+    ] {
+        for status in [302, 400, 401, 403, 404, 500] {
+            let error = refused(status, &[], body);
+            assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        }
+    }
     let long = refused(400, &[], "x".repeat(100_000));
     assert!(long.to_string().len() < 1_200, "{} characters", long.to_string().len());
 }
@@ -276,6 +290,7 @@ fn an_error_beside_a_token_is_an_error() {
     for (error, passes) in [
         (r#""invalid_client""#, false),
         (r#""Bad Request""#, false),
+        (r#""it failed""#, false),
         ("null", true),
         (r#""""#, true),
         (r#""0""#, true),
@@ -289,4 +304,23 @@ fn an_error_beside_a_token_is_an_error() {
         let result = decode(response, &Rules::default(), &masks, Holder::default(), now, now, &Clock::System);
         assert_eq!(result.is_ok(), passes, "{error}");
     }
+}
+
+#[test]
+fn what_a_server_repeats_of_a_token_is_not_shown() {
+    const JWT: &str = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJiaWxsaW5nIn0.hush-hush";
+    for body in [
+        r#"{"token":"hush-hush"}"#,
+        r#"{"Api-Key":"hush-hush","newPassword":"hush-hush","nested":{"refreshToken":["hush-hush"]}}"#,
+        r#"{"error":"server_error","accessToken":"hush-hush"}"#,
+        "access_token=hush-hush&token_type=bearer",
+        "hush-hush-of-1234567890",
+        "\"hush-hush-of-1234567890\"",
+        &format!("the token {JWT} is not valid"),
+        &format!(r#"{{"error":"invalid_request","error_description":"got {JWT}"}}"#),
+    ] {
+        let error = refused(500, &[], body);
+        assert!(!format!("{error:?} {error:#} {:?}", error.oauth()).contains("hush-hush"), "{error:?}");
+    }
+    assert!(refused(500, &[], "trace eyJtb3Jl.no").to_string().contains("eyJtb3Jl.no"), "which is no JWT");
 }

@@ -86,7 +86,7 @@ pub(super) fn members<'t>(response: &Response, text: &'t Text<'_>) -> Result<Mem
         return Err(Unusable { why, transient });
     }
     if foreign_encoding(&response.headers).is_some() {
-        return Err(unusable("it is compressed in a way that this crate does not read, and that was not asked for"));
+        return Err(unusable("it is encoded in a way that is not read here, and that was not asked for"));
     }
     Members::parse(text.as_bytes()).map_err(|flaw| Unusable {
         why: match flaw {

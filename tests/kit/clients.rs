@@ -124,7 +124,7 @@ async fn the_api_wants_its_audience_and_its_scope() {
 
 #[tokio::test]
 async fn issuer_and_api_are_found_by_their_metadata() {
-    let server = AuthorizationServer::start().client("billing", "a secret");
+    let server = AuthorizationServer::start().client("billing", "a secret").scopes(["read", "write"]);
     let auth = || ClientAuth::client_secret_basic("billing", "a secret");
     ClientCredentials::builder(Issuer::new(server.issuer()), auth()).build().unwrap().token().await.unwrap();
     let resource = format!("{}/mcp", server.api_origin());
@@ -138,6 +138,7 @@ async fn issuer_and_api_are_found_by_their_metadata() {
         let document: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(document["issuer"], server.issuer());
         assert_eq!(document["token_endpoint"], server.token_url());
+        assert_eq!(document["scopes_supported"], serde_json::json!(["read", "write"]));
     }
 }
 

@@ -108,3 +108,26 @@ async fn wso2_hands_out_the_same_token_until_it_ends() {
     let (second, left) = token().await;
     assert!(second != first && left == 3600);
 }
+
+#[tokio::test]
+async fn some_look_at_more_than_the_parameters() {
+    // Reddit: whoever does not say who he is.
+    let server = AuthorizationServer::start().quirk(Quirk::Reddit);
+    let ask = post_form(server.token_url(), &[("grant_type", "client_credentials")]);
+    assert_eq!(ask.send().await.unwrap().status(), 429);
+    // Okta: credentials twice, even if one half is a lone id.
+    let server = AuthorizationServer::start().quirk(Quirk::Okta);
+    for (form, status) in [(&[][..], 200), (&[("client_id", "billing")][..], 400)] {
+        let form = [&[("grant_type", "client_credentials"), ("scope", "read")], form].concat();
+        let answer = post_form(server.token_url(), &form).basic_auth("billing", Some("x")).send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["x-rate-limit-limit"]),
+            (status, &"600".parse().unwrap())
+        );
+    }
+    // Salesforce: what is wrong with a token stands in the body.
+    let server = AuthorizationServer::start().quirk(Quirk::Salesforce);
+    let refused = reqwest::Client::new().get(server.api_origin()).bearer_auth("unknown").send().await.unwrap();
+    assert!(refused.status() == 401 && !refused.headers().contains_key("www-authenticate"));
+    assert!(refused.text().await.unwrap().contains("INVALID_SESSION_ID"));
+}

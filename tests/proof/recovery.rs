@@ -69,7 +69,7 @@ fn invalid_client(status: u16) -> Response {
 
 fn two_secrets(server: &Server) -> ClientCredentials {
     let auth = ClientAuth::client_secret_post("me", Credential::from("aaa").or("bbb"));
-    ClientCredentials::builder(&server.token_endpoint(), auth).build().unwrap()
+    ClientCredentials::builder(server.token_endpoint(), auth).build().unwrap()
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn one_absurd_date_does_not_end_all_assertions() {
     })
     .await;
     let auth = ClientAuth::client_secret_jwt("me", "s").audience(&server.origin).server_time(true);
-    let builder = ClientCredentials::builder(&server.token_endpoint(), auth);
+    let builder = ClientCredentials::builder(server.token_endpoint(), auth);
     let tokens = builder.build().unwrap();
     tokens.token().await.unwrap();
     assert_eq!(server.asked(&Method::POST), 2);

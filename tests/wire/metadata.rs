@@ -321,8 +321,8 @@ async fn a_server_that_lists_the_method_or_nothing_is_not_warned_about() {
     builder(&server).build().unwrap().token().await.unwrap();
     let auth = ClientAuth::client_assertion("a.b.c");
     server.now([own(&server, "/token"), ok(TOKEN)]);
-    let tokens = ClientCredentials::builder(Issuer::new(&issuer(&server)), auth)
-        .http_client(HttpClient::from_reqwest_0_13(bare));
+    let tokens =
+        ClientCredentials::builder(Issuer::new(issuer(&server)), auth).http_client(HttpClient::from_reqwest_0_13(bare));
     tokens.build().unwrap().token().await.unwrap();
     #[cfg(feature = "tracing")]
     assert_eq!(told(&server, ""), 0);

@@ -180,7 +180,7 @@ fn without_tls_there_is_no_mutual_tls() {
     let client = Ca::new().client();
     for host in ["localhost", "keycloak"] {
         let auth = ClientAuth::mutual_tls("wire", client.certificate.as_str(), client.key.as_str());
-        let error = ClientCredentials::builder(&format!("http://{host}/token"), auth)
+        let error = ClientCredentials::builder(format!("http://{host}/token"), auth)
             .dangerously_allow_http("keycloak")
             .build()
             .unwrap_err();
@@ -205,7 +205,7 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     issuer.now([json(200, &body), json(200, &body), ok("plain")]);
     let auth = ClientAuth::mutual_tls("wire", client.certificate.as_str(), client.key.as_str());
     for (auth, token) in [(auth, "mutual"), (basic(), "plain")] {
-        let tokens = ClientCredentials::builder(Issuer::new(&issuer.https("")), auth);
+        let tokens = ClientCredentials::builder(Issuer::new(issuer.https("")), auth);
         let tokens = tokens.http_client(HttpClient::from_reqwest_0_13(trusting(&ca))).build().unwrap();
         assert_eq!(refreshed(&tokens).await, token);
     }

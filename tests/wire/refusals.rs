@@ -232,3 +232,12 @@ fn what_would_be_sent_twice_or_under_a_wrong_label_is_a_fault() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_scope_is_sent_once_and_granted_with_commas_too() {
+    // FC4
+    let server = Server::start([json(200, r#"{"access_token":"abc","token_type":"Bearer","scope":"a,b"}"#)]);
+    let tokens = of(&server, SECRET).scope("a").scopes(["b a", "a"]).refuse_narrower_scope(true).build().unwrap();
+    assert_eq!(tokens.token().await.unwrap().scope(), Some("a,b"));
+    assert!(server.requests()[0].body().ends_with("scope=a+b"), "{}", server.requests()[0].body());
+}

@@ -339,7 +339,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
 
     // With Issuer::new an internal one is as good as any.
     pair.auth.now([of_server(&pair.auth, &evil.https("/token"))]);
-    let tokens = hasty(ClientCredentials::builder(Issuer::new(&pair.issuer()), basic()));
+    let tokens = hasty(ClientCredentials::builder(Issuer::new(pair.issuer()), basic()));
     let tokens = tokens.limits(Limits::new().connect_timeout(SOON)).retry(RetryPolicy::new().attempts(1));
     assert_ne!(failed(&tokens.build().unwrap()).await.kind(), ErrorKind::Response);
     evil.connected(1).await;
@@ -453,7 +453,7 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
     pair.auth.now([at_home(&pair.auth), ok("t1")]);
     next.now([at_home(&next), ok("t2"), ok("t3")]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
+    let tokens = ClientCredentials::builder(ProtectedResource::new(pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
         assert_eq!(refreshed(&tokens).await.unwrap(), token);
@@ -473,7 +473,7 @@ async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
     pair.auth.now([at_home(&pair.auth), json_ok("t1", 0), json(404, "{}")]);
     next.now([at_home(&next), ok("t2")]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
+    let tokens = ClientCredentials::builder(ProtectedResource::new(pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     let first = tokens.token().await.unwrap();
     assert_eq!(first.expose_secret(), "t1", "expired on arrival");
@@ -505,7 +505,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
     pair.auth.now([at_home(&pair.auth), ok("t1"), ok("t2"), ok("t3")]);
     next.now([json(503, "{}")]);
     let allowed = [pair.issuer(), issuer(&next)];
-    let tokens = ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), basic());
+    let tokens = ClientCredentials::builder(ProtectedResource::new(pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
         assert_eq!(refreshed(&tokens).await.unwrap(), token);
@@ -548,7 +548,7 @@ async fn an_assertion_is_for_the_server_that_was_chosen() {
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let allowed = ["https://first.example".to_owned(), pair.issuer()];
     let auth = client_credentials::ClientAuth::client_secret_jwt("wire", SECRET);
-    let tokens = hasty(ClientCredentials::builder(ProtectedResource::new(&pair.resource(), allowed), auth));
+    let tokens = hasty(ClientCredentials::builder(ProtectedResource::new(pair.resource(), allowed), auth));
     tokens.build().unwrap().token().await.unwrap();
     let form = form(&pair.auth, 1);
     let assertion = form.iter().find(|(name, _)| name == "client_assertion");

@@ -52,7 +52,7 @@ async fn a_long_retry_after_ends_the_fetch_and_is_told() {
         (vec![("retry-after", "7")], 7..=7),
         (vec![("retry-after", " 7 ")], 7..=7),
         (vec![("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("retry-after", "Sun, 06 Nov 1994 08:49:44 GMT")], 7..=7),
-        (vec![("retry-after", "18446744073709551615")], u64::MAX..=u64::MAX),
+        (vec![("retry-after", "18446744073709551615")], 24 * 3600..=24 * 3600),
         (vec![("retry-after", &now)], 1..=3600),
     ] {
         let server = Server::start([answer(503, &headers, "")]);
@@ -69,7 +69,7 @@ async fn a_long_retry_after_ends_the_fetch_and_is_told() {
         }
         assert_eq!(server.hits(), 1, "{headers:?}");
     }
-    for nonsense in ["soon", "-1", "1.5", ""] {
+    for nonsense in ["soon", "-1", "1e3", ""] {
         mended(nonsense, answer(503, &[("retry-after", nonsense)], ""), as_it_is).await;
     }
 }
@@ -115,7 +115,7 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
 async fn a_quota_header_tells_when_the_window_ends() {
     // S04: Auth0, Okta
     for name in ["x-ratelimit-reset", "x-rate-limit-reset"] {
-        let headers = [("date", "Sun, 06 Nov 1994 08:49:37 GMT"), (name, "784111807")];
+        let headers = [("date", "Fri, 01 Jan 2027 00:00:00 GMT"), (name, "1798761630")];
         let server = Server::start([answer(429, &headers, "")]);
         let error = builder(&server).build().unwrap().token().await.unwrap_err();
         assert_eq!(error.retry_after(), Some(Duration::from_secs(30)), "{name}");
@@ -242,9 +242,9 @@ async fn an_error_beside_a_token_is_an_error() {
 
 #[tokio::test]
 async fn an_oauth_error_that_will_pass_is_asked_again() {
-    // S12
+    // S12; with a 401 it is about the client (FB1)
     for code in ["temporarily_unavailable", "server_error", "slow_down"] {
-        for status in [400, 401, 503, 200] {
+        for status in [400, 503, 200] {
             let row = format!("S12 {code} {status}");
             mended(&row, json(status, oauth(code)), as_it_is).await;
             let error = fails(&row, json(status, oauth(code)), response_failure(status, true), as_it_is).await;
@@ -255,8 +255,8 @@ async fn an_oauth_error_that_will_pass_is_asked_again() {
 
 #[tokio::test]
 async fn an_unknown_code_is_other_and_kept() {
-    // S13
-    for (status, transient) in [(400, false), (403, false), (500, true), (503, true)] {
+    // S13; with a 401 or 403 it is about the client (FB1)
+    for (status, transient) in [(400, false), (500, true), (503, true)] {
         let failure = Failure {
             kind: ErrorKind::Other,
             transient,
@@ -282,11 +282,20 @@ async fn a_success_without_a_body_is_asked_again() {
 
 #[tokio::test]
 async fn a_wrong_address_is_not_asked_again_in_the_call_but_is_later() {
-    // S17, and 401/403 without an OAuth error
-    for status in [400, 401, 403, 404, 405, 406, 410, 415, 418, 451, 499] {
+    // S17
+    for status in [400, 404, 405, 406, 410, 415, 418, 451, 499] {
         for body in ["", "<html>nothing here</html>", r#"{"error":{"code":7}}"#, r#"{"error":""}"#, r#"["error"]"#] {
+            // A page of something before the server (FB9).
+            if body.starts_with('<') && ![404, 405, 410, 415].contains(&status) {
+                continue;
+            }
             let row = format!("S17 {status} {body}");
-            let error = fails(&row, answer(status, &[], body), response_failure(status, false), as_it_is).await;
+            let is_page = body.starts_with("<html>") && !matches!(status, 404 | 405 | 410 | 415);
+            let failure = match status {
+                401 | 403 if !is_page => denied(status),
+                _ => response_failure(status, is_page),
+            };
+            let error = fails(&row, answer(status, &[], body), failure, as_it_is).await;
             assert!(error.to_string().contains(&status.to_string()), "{row}: {error}");
             assert!(error.oauth().is_none(), "{row}");
         }
@@ -325,7 +334,8 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
                 let tokens = builder_with(&server.url("/token"), auth.clone()).build().unwrap();
                 let error = tokens.token().await.unwrap_err();
                 assert_no_canary([render_all(&error)]);
-                assert!(error.oauth().is_some(), "{}", render_all(&error));
+                // A sentence is no code.
+                assert!(error.oauth().is_some() || field == "error", "{}", render_all(&error));
             }
         }
         // The whole Authorization header.
@@ -352,7 +362,7 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
     let server = Server::start([json(400, loud)]);
     let error = builder(&server).build().unwrap().token().await.unwrap_err();
     let description = error.oauth().unwrap().description().unwrap().to_owned();
-    assert!(description.starts_with("[31mredX: yzzz"), "{description}");
+    assert!(description.starts_with("[31mred X: yzzz"), "{description}");
     assert_eq!(description.chars().count(), 1024);
     assert!(render_all(&error).chars().all(|c| c == '\n' || !c.is_control()));
 }

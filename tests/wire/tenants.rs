@@ -182,7 +182,7 @@ fn a_builder_and_its_clones_make_one_client() {
 async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent() {
     let server = Server::start([json(503, "{}"), ok("t1"), ok("t2")]);
     let builder = |server: &Server| {
-        ClientCredentials::builder(&server.url("/token"), basic())
+        ClientCredentials::builder(server.url("/token"), basic())
             .http_client(HttpClient::from_reqwest_0_13(bare))
             .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
             .cache(
@@ -227,13 +227,14 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
         answer(status, &[("Auth0-Client-Quota-Limit", &limit)], body)
     };
     let server = Server::start([with(429, 0), json(503, "{}"), with(200, 9)]);
-    let tokens = ClientCredentials::builder(&server.url("/token"), basic())
+    let tokens = ClientCredentials::builder(server.url("/token"), basic())
         .http_client(HttpClient::from_reqwest_0_13(bare))
         .retry(RetryPolicy::new().attempts(1))
         .cache(
             CachePolicy::new()
                 .expired_backoff(Backoff::new(MOMENT, MOMENT))
-                .denied_backoff(Backoff::new(MOMENT, MOMENT)),
+                .denied_backoff(Backoff::new(MOMENT, MOMENT))
+                .expired_retry_after_limit(MOMENT),
         )
         .build()
         .unwrap();

@@ -314,12 +314,9 @@ fn peak_memory() -> Option<usize> {
 }
 
 #[tokio::test]
-async fn an_encoded_body_is_refused_and_none_is_asked_for() {
-    // T14, T15: a server that encodes without being asked, whatever the label is worth. A user who wants it:
-    // integrations/tests/features.rs
-    let packed = gzip_stored(body().as_bytes());
-    let encoded: [(&str, &str, Vec<u8>); 4] = [
-        ("T14 gzip that is one", "gzip", packed),
+async fn a_body_encoded_otherwise_than_labelled_is_refused_and_none_is_asked_for() {
+    // T15: a server that encodes without being asked, and not as it says
+    let encoded: [(&str, &str, Vec<u8>); 3] = [
         ("T15 gzip that is none", "gzip", body().into()),
         ("T15 br that is none", "br", body().into()),
         ("T15 two of them", "gzip, identity", body().into()),
@@ -327,31 +324,13 @@ async fn an_encoded_body_is_refused_and_none_is_asked_for() {
     for (row, label, bytes) in encoded {
         let bad = Failure { kind: ErrorKind::Response, transient: true, status: Some(200), attempts: 3 };
         let error = fails(row, answer(200, &[("content-encoding", label)], bytes), bad, as_it_is).await;
-        assert!(error.to_string().contains("encoded"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("compressed") || text.contains("encoded"), "{text}");
     }
     let server = Server::start([answer(200, &[("content-encoding", "identity")], body())]);
     let tokens = builder(&server).build().unwrap();
     assert!(tokens.token().await.is_ok(), "identity says that there is none");
     assert_eq!(server.requests()[0].header("accept-encoding"), Vec::<&str>::new());
-}
-
-/// A gzip file of one stored block (RFC 1951 section 3.2.4, RFC 1952).
-fn gzip_stored(data: &[u8]) -> Vec<u8> {
-    let mut crc = u32::MAX;
-    for byte in data {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-        }
-    }
-    let length = u16::try_from(data.len()).unwrap();
-    let mut file = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1];
-    file.extend_from_slice(&length.to_le_bytes());
-    file.extend_from_slice(&(!length).to_le_bytes());
-    file.extend_from_slice(data);
-    file.extend_from_slice(&(!crc).to_le_bytes());
-    file.extend_from_slice(&u32::from(length).to_le_bytes());
-    file
 }
 
 #[tokio::test]

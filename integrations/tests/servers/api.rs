@@ -5,7 +5,6 @@ use std::process::Command;
 
 use client_credentials::{
     BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, ErrorKind, ProtectedResource,
-    TokenSource,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Map, Value, json};
@@ -135,7 +134,7 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
 #[ignore = "needs node: .ci/servers"]
 async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
     let (server, api, auth) = pair().await?;
-    let tokens = ClientCredentials::builder(&format!("{}/token", server.issuer(Listener::Http)?), auth)
+    let tokens = ClientCredentials::builder(format!("{}/token", server.issuer(Listener::Http)?), auth)
         .scope("weather:write")
         .resource(api.origin(Listener::Http)?)
         .build()?;

@@ -1,7 +1,7 @@
 //! Tokens that are bound to a key or a certificate, from oidc-provider to an API that verifies them by
 //! express-oauth2-jwt-bearer.
 
-use client_credentials::{ClientCredentials, DpopKey, ErrorKind, SameCertificate, TokenSource};
+use client_credentials::{ClientCredentials, DpopKey, ErrorKind, SameCertificate};
 use serde_json::{Value, json};
 
 use crate::Result;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client_credentials::{
-    AccessToken, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, Issuer, TokenSource,
+    AccessToken, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, Issuer,
 };
 use serde_json::json;
 

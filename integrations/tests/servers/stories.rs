@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use client_credentials::{AccessToken, ClientCredentials, Error, ErrorKind, TokenSource};
+use client_credentials::{AccessToken, ClientCredentials, Error, ErrorKind};
 
 use crate::Result;
 use crate::methods::{self, Method};

@@ -89,7 +89,8 @@ async fn a_token_of_one_second_makes_no_storm() {
 #[tokio::test]
 async fn a_token_is_expired_at_the_very_instant() {
     // K10: unusable 10 s before its hour is over, by either clock alone and by both.
-    let hands: [(&str, fn(&Server, Duration)); 3] = [
+    type Advance = fn(&Server, Duration);
+    let hands: [(&str, Advance); 3] = [
         ("monotonic", |server, by| server.hands.set_mono(|hand| hand + by)),
         ("wall", |server, by| server.hands.set_wall(|hand| hand + by)),
         ("both", |server, by| server.advance(by)),

@@ -1,7 +1,7 @@
 //! 10 000 cold callers at once, an authorization server that takes 50 ms: against a lock held over the request, which
 //! is what people write by hand.
 //!
-//! `cargo bench --bench herd`
+//! `cargo bench -p benches --bench cold_start`
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a bench")]
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
+use client_credentials::{AccessToken, Cached, source_fn};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::task::JoinSet;
 
@@ -27,9 +27,9 @@ async fn all<F: Future<Output = ()> + Send + 'static>(caller: impl Fn() -> F) {
     callers.join_all().await;
 }
 
-fn herd(c: &mut Criterion) {
+fn cold_start(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let mut group = c.benchmark_group("herd of 10 000 cold callers, 50 ms server");
+    let mut group = c.benchmark_group("10 000 cold callers, 50 ms server");
     group.sample_size(20).measurement_time(Duration::from_secs(5));
     group.bench_function("limit: the request alone", |b| {
         b.to_async(&runtime).iter(|| async { fetch(&AtomicU64::new(0)).await });
@@ -86,5 +86,5 @@ fn herd(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, herd);
+criterion_group!(benches, cold_start);
 criterion_main!(benches);
