@@ -99,11 +99,13 @@ pub mod quirks {}
 #[cfg_attr(
     feature = "blocking",
     doc = "
+
 [`blocking::Tokens`]: crate::blocking::Tokens"
 )]
 #[cfg_attr(
     not(feature = "blocking"),
     doc = "
+
 [`blocking::Tokens`]: https://docs.rs/client-credentials/latest/client_credentials/blocking/struct.Tokens.html"
 )]
 pub mod cookbook {}
