@@ -125,6 +125,8 @@ mod lock;
 mod metadata;
 mod observer;
 mod once;
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+mod pem;
 #[cfg(feature = "pool")]
 mod pool;
 mod possession;

@@ -35,7 +35,7 @@ use loads::Loads;
 /// ```
 /// use std::collections::BTreeSet;
 /// use std::sync::Arc;
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenPool, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer, TokenPool};
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct Access { tenant: Arc<str>, scopes: BTreeSet<&'static str> }
@@ -43,7 +43,9 @@ use loads::Loads;
 /// let pool = TokenPool::new(|access: &Access| {
 ///     let secret = Credential::file(format!("/run/secrets/{}", access.tenant));
 ///     let auth = ClientAuth::client_secret_basic(&*access.tenant, secret);
-///     ClientCredentials::from_issuer("https://auth.example.com", auth).scopes(access.scopes.iter().copied()).build()
+///     ClientCredentials::builder(Issuer::new("https://auth.example.com"), auth)
+///         .scopes(access.scopes.iter().copied())
+///         .build()
 /// });
 /// let access = Access { tenant: "red".into(), scopes: BTreeSet::from(["invoices:read"]) };
 /// let tokens = pool.source(&access); // a `TokenSource`; nothing is made or fetched yet

@@ -3,6 +3,7 @@
 //! | guide | what it is about |
 //! |---|---|
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`workload`] | identities of platforms instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
@@ -89,6 +90,9 @@ pub mod possession {}
 )]
 pub mod tenants {}
 
+#[doc = include_str!("workload.md")]
+pub mod workload {}
+
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
@@ -119,8 +123,8 @@ pub mod cookbook {}
 [`RedisStore`]: crate::RedisStore
 [`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
 [`RedisStore::password`]: crate::RedisStore::password
-[`SealedStore::defects`]: crate::SealedStore::defects
-[`SealedStore::patience`]: crate::SealedStore::patience
+[`SealedStore::invalid_records`]: crate::SealedStore::invalid_records
+[`SealedStore::timeout`]: crate::SealedStore::timeout
 [`Shared`]: crate::Shared
 [`Store`]: crate::Store"
 )]
