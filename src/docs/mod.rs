@@ -135,8 +135,8 @@ pub mod cookbook {}
 [`RedisStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html
 [`RedisStore::root_certificates`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.root_certificates
 [`RedisStore::password`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.password
-[`SealedStore::defects`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.defects
-[`SealedStore::patience`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.patience
+[`SealedStore::invalid_records`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.invalid_records
+[`SealedStore::timeout`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.timeout
 [`Shared`]: https://docs.rs/client-credentials/latest/client_credentials/struct.Shared.html
 [`Store`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Store.html"
 )]
