@@ -235,7 +235,7 @@ where
     /// use client_credentials::{ClientAuth, ClientCredentials, Error, TokenPool};
     ///
     /// # struct Database;
-    /// # struct Row { issuer: String, client_id: String, secret: String }
+    /// # struct Row { token_url: String, client_id: String, secret: String }
     /// # impl Database { async fn tenant(&self, _: u64) -> Result<Row, std::io::Error> { Err(std::io::ErrorKind::NotFound.into()) } }
     /// fn pool(database: std::sync::Arc<Database>) -> TokenPool<u64, ClientCredentials> {
     ///     TokenPool::new_async(move |tenant| {
@@ -243,7 +243,7 @@ where
     ///         async move {
     ///             let row = database.tenant(tenant).await.map_err(Error::other)?;
     ///             let auth = ClientAuth::client_secret_basic(row.client_id, row.secret);
-    ///             ClientCredentials::builder(row.issuer + "/token", auth).build()
+    ///             ClientCredentials::builder(row.token_url, auth).build()
     ///         }
     ///     })
     /// }

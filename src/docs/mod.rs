@@ -9,6 +9,7 @@
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
 //! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
 //! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
+//! | [`cookbook`] | nineteen clients of others, from async-nats to ureq, and how the token gets into each |
 //! | [`performance`] | what a token costs, and how that was measured |
 
 // Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
@@ -97,6 +98,21 @@ pub mod performance {}
 
 #[doc = include_str!("quirks.md")]
 pub mod quirks {}
+
+#[doc = include_str!("cookbook.md")]
+#[cfg_attr(
+    feature = "blocking",
+    doc = "
+
+[`blocking::Tokens`]: crate::blocking::Tokens"
+)]
+#[cfg_attr(
+    not(feature = "blocking"),
+    doc = "
+
+[`blocking::Tokens`]: https://docs.rs/client-credentials/latest/client_credentials/blocking/struct.Tokens.html"
+)]
+pub mod cookbook {}
 
 // Its code needs `redis`.
 #[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
