@@ -229,7 +229,7 @@ impl Running {
             Err(error) => drop(starting.send(Err(error))),
         };
         let thread = thread::Builder::new().name("client-credentials".to_owned()).spawn(run).map_err(failed)?;
-        let runtime = started.recv().map_err(std::io::Error::other).flatten().map_err(failed)?;
+        let runtime = started.recv().unwrap_or_else(|gone| Err(std::io::Error::other(gone))).map_err(failed)?;
         Ok(Running { runtime, thread: thread.thread().id(), _end: end })
     }
 }

@@ -47,6 +47,7 @@
 //! | [sharing](docs::sharing) | one token for a fleet, through Redis or files |
 //! | [tenants](docs::tenants) | thousands of tenants in one process, quotas, fleets |
 //! | [possession](docs::possession) | sender-constrained tokens, which are useless to a thief |
+//! | [cookbook](docs::cookbook) | how the token gets into the clients of others: pushed, blocking, by middleware |
 //! | [performance](docs::performance) | what a token costs |
 //!
 //! # Features
@@ -130,6 +131,8 @@ mod lock;
 mod metadata;
 mod observer;
 mod once;
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+mod pem;
 #[cfg(feature = "pool")]
 mod pool;
 mod possession;

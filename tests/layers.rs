@@ -20,6 +20,7 @@ const BANDS: [&[&str]; 5] = [
         "json",
         "lock",
         "once",
+        "pem",
         "possession",
         "runtime",
         "server_text",

@@ -5,8 +5,8 @@
 
 use client_credentials::reqwest;
 use client_credentials::{
-    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, HttpClient, JwtBearer, ProtectedResource,
-    SigningAlgorithm,
+    BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, HttpClient, JwtBearer,
+    ProtectedResource, SigningAlgorithm,
 };
 use serde_json::{Value, json};
 

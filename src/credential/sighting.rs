@@ -22,11 +22,13 @@ impl Credential {
     pub(crate) async fn sight(&self) -> Vec<Sighting> {
         let mut sightings = Vec::new();
         for origin in self.origins.iter() {
+            let secret = origin.read().await;
             let age = match origin {
-                Origin::File(path) => age_of(path.clone()).await,
+                // A mount that hangs has hung already.
+                Origin::File(file) if secret.is_ok() => age_of(file.path().to_owned()).await,
                 _ => None,
             };
-            sightings.push(Sighting { origin: format!("{origin:?}"), secret: origin.read().await, age });
+            sightings.push(Sighting { origin: format!("{origin:?}"), secret, age });
         }
         sightings
     }
@@ -34,6 +36,7 @@ impl Credential {
     /// Where it comes from, and its shape where that takes no I/O.
     pub(crate) fn outline(&self) -> String {
         let outline = |origin: &Origin| match origin {
+            Origin::Empty => "empty, on purpose".to_owned(),
             Origin::Value(secret) => format!("a value in the program, {}", Shape::of(secret.expose_secret())),
             Origin::Env(name) => match from_env(name) {
                 Ok(secret) => format!("{origin:?}, {}", Shape::of(secret.expose_secret())),

@@ -18,6 +18,7 @@ use super::network::{connect, env_proxy, resolve};
 use super::x509;
 use crate::address;
 use crate::challenge::Challenge;
+use crate::client_auth::Recipient;
 use crate::client_credentials::{ClientCredentialsBuilder, Start};
 use crate::contained::contained;
 use crate::credential::Shape;
@@ -173,10 +174,12 @@ impl Diagnose {
             Start::Issuer { issuer, .. } => Some(issuer.clone()),
             Start::Resource { allowed, .. } => allowed.first().cloned(),
         };
+        let endpoint = findings.url().map(String::from).unwrap_or_default();
+        let to = Recipient { issuer: issuer.as_deref(), token_endpoint: &endpoint };
         let made = async {
             let place = auth.places().first().copied().unwrap_or_default();
-            let evidence = auth.read(place).await?;
-            auth.prove(&evidence, issuer.as_deref(), findings.draft.now).await
+            let evidence = auth.read(place, findings.draft.now).await?;
+            auth.prove(&evidence, to, findings.draft.now).await
         };
         match made.await {
             Ok(proof) => {

@@ -109,7 +109,7 @@ fn is_opaque(text: &str) -> bool {
 fn has_jwt(word: &str) -> bool {
     word.find("eyJ")
         .and_then(|start| word.get(start..))
-        .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > 32)
+        .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > 20)
 }
 
 /// Whether it is a form although nothing says so: `name=value`, and no blank.

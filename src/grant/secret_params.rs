@@ -4,6 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 
@@ -19,14 +20,18 @@ impl SecretParams {
         self.0.is_empty()
     }
 
-    /// Each from the first of its origins that can be read.
-    pub(crate) async fn read(&self) -> Result<Secrets, Error> {
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.0.iter().map(|(_, credential)| credential)
+    }
+
+    /// Each from the first of its origins that can be read, and has not expired.
+    pub(crate) async fn read(&self, now: Moment) -> Result<Secrets, Error> {
         let mut secrets = Vec::with_capacity(self.0.len());
         for (name, credential) in &self.0 {
             let mut unread = None;
             let mut read = None;
             for place in credential.places() {
-                match credential.read(place).await {
+                match credential.read_unexpired(place, now).await {
                     Ok(secret) => {
                         read = Some(secret);
                         break;
@@ -47,7 +52,7 @@ impl SecretParams {
 
     /// What is wrong with them, as far as can be told without I/O.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, String)> {
-        self.0.iter().filter_map(|(name, credential)| Some((name.as_str(), credential.fault()?)))
+        self.0.iter().filter_map(|(name, credential)| Some((name.as_str(), credential.fault_or_empty()?)))
     }
 }
 
