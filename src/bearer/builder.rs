@@ -268,6 +268,7 @@ impl BearerAuthBuilder {
             replacement_timeout: self.replacement_timeout,
             copies: self.copies,
             unrepeated: Once::default(),
+            refused_again: crate::lock::Lock::default(),
         };
         Ok(BearerAuth::assemble(policy, self.tokens))
     }
