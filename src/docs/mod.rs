@@ -10,6 +10,7 @@
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
 //! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
+//! | [`operating`] | health checks, logs, events, metrics, alerts with what to do |
 //! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
 //! | [`cookbook`] | nineteen clients of others, from async-nats to ureq, and how the token gets into each |
 //! | [`performance`] | what a token costs, and how that was measured |
@@ -98,6 +99,9 @@ pub mod getting_started {}
 
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+
+#[doc = include_str!("operating.md")]
+pub mod operating {}
 
 #[doc = include_str!("workload.md")]
 pub mod workload {}

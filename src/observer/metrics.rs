@@ -2,10 +2,11 @@
 //! documented in `docs::operating`. Labels have few values each: the name of the source, the cause, the kind of an error, the
 //! status, the host of the token endpoint.
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::Event;
 use crate::error::ErrorKind;
+use crate::once::Once;
 
 pub(super) fn emit(source: &str, event: &Event<'_>) {
     let name = || ("oauth2.client.name", source.to_owned());
@@ -20,7 +21,12 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             histogram!("oauth2.client.token_request.duration", &labels).record(duration.as_secs_f64());
         }
         Event::Fetched { cause, duration, expires_in, from_store } => {
-            let labels = [name(), ("cause", cause.as_str().to_owned()), ("from_store", from_store.to_string())];
+            let labels = [
+                name(),
+                ("cause", cause.as_str().to_owned()),
+                ("from_store", from_store.to_string()),
+                ("error.type", "none".to_owned()),
+            ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
             gauge!("oauth2.client.token.usable", &[name()]).set(1.0);
@@ -32,7 +38,12 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             }
         }
         Event::FetchFailed { cause, duration, error, consecutive } => {
-            let labels = [name(), ("cause", cause.as_str().to_owned()), ("error.type", kind(error.kind()).to_owned())];
+            let labels = [
+                name(),
+                ("cause", cause.as_str().to_owned()),
+                ("from_store", "false".to_owned()),
+                ("error.type", kind(error.kind()).to_owned()),
+            ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(f64::from(*consecutive));
             counter!("oauth2.client.failures", &[name(), ("error.type", kind(error.kind()).to_owned())]).increment(1);
@@ -45,8 +56,42 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
-        Event::FetchStarted { .. } | Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
+        Event::FetchStarted { .. } => {
+            static DESCRIBED: Once = Once::new();
+            if DESCRIBED.first() {
+                describe();
+            }
+        }
+        Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
     }
+}
+
+/// For the recorder that is installed when the first fetch of the process starts.
+fn describe() {
+    describe_histogram!(
+        "oauth2.client.token_request.duration",
+        Unit::Seconds,
+        "Duration of one token request, with its connection"
+    );
+    describe_histogram!(
+        "oauth2.client.fetch.duration",
+        Unit::Seconds,
+        "Duration of a fetch, with its attempts and the waits between them"
+    );
+    describe_gauge!(
+        "oauth2.client.token.usable",
+        "1 while there is a usable access token, 0 while none can be fetched"
+    );
+    describe_gauge!("oauth2.client.token.remaining", Unit::Seconds, "Lifetime of the newest access token when it came");
+    describe_gauge!(
+        "oauth2.client.token.expires_at",
+        Unit::Seconds,
+        "Unix time at which the newest access token expires"
+    );
+    describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row");
+    describe_counter!("oauth2.client.failures", "Fetches that failed");
+    describe_counter!("oauth2.client.rejections", "Access tokens that an API refused");
+    describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests repeated with a DPoP nonce");
 }
 
 /// A label of few values.
