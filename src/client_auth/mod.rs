@@ -3,6 +3,7 @@
 
 mod assertion;
 mod basic;
+mod expired;
 #[cfg(feature = "jwt")]
 mod jwt;
 #[cfg(feature = "mtls")]
@@ -18,6 +19,7 @@ use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::Error;
 pub use assertion::ClientAssertion;
+pub(crate) use expired::refuse_expired;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 use proof::echoes;
@@ -254,6 +256,16 @@ impl ClientAuth {
         match self.credential() {
             Some(credential) => credential.read(place).await.map(Evidence::Secret),
             None => Ok(Evidence::Nothing),
+        }
+    }
+
+    /// An error if what was read is an assertion that has expired.
+    pub(crate) fn refuse_expired(&self, evidence: &Evidence, now: Moment) -> Result<(), Error> {
+        match (&self.method, evidence) {
+            (Method::Assertion { assertion, .. }, Evidence::Secret(read)) => {
+                refuse_expired("client_assertion", read, assertion, now)
+            }
+            _ => Ok(()),
         }
     }
 

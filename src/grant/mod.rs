@@ -83,7 +83,11 @@ impl Grant {
             if n > 0 && n + 1 == places.len() && tried.is_empty() {
                 break;
             }
-            let evidence = match self.auth.read(*place).await {
+            let read = self.auth.read(*place).await.and_then(|evidence| {
+                self.auth.refuse_expired(&evidence, self.clock.now())?;
+                Ok(evidence)
+            });
+            let evidence = match read {
                 Ok(evidence) => evidence,
                 Err(error) => {
                     unread.get_or_insert(error.at(self.context(&found.token_endpoint)));
@@ -112,14 +116,14 @@ impl Grant {
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
-        let secrets = self.secrets.read().await?;
+        let secrets = self.secrets.read(&self.clock).await?;
         match self.ask_with(found, evidence, &secrets).await {
             // The platform may have renewed what was exchanged meanwhile.
             Err(error) if error.is_oauth("invalid_grant") && !self.secrets.is_empty() => {
-                let again = self.secrets.read().await?;
-                match same(&secrets, &again) {
-                    true => Err(error),
-                    false => self.ask_with(found, evidence, &again).await,
+                match self.secrets.read(&self.clock).await {
+                    Ok(again) if !same(&secrets, &again) => self.ask_with(found, evidence, &again).await,
+                    // What cannot be read now says less than the refusal.
+                    _ => Err(error),
                 }
             }
             other => other,
