@@ -3,6 +3,7 @@
 //! | guide | what it is about |
 //! |---|---|
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`providers`] | recipes: Kubernetes, GitHub Actions, Google Cloud, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
@@ -90,6 +91,9 @@ pub mod tenants {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("providers.md")]
+pub mod providers {}
 
 #[doc = include_str!("quirks.md")]
 pub mod quirks {}

@@ -14,6 +14,7 @@ mod harness;
 
 mod expired;
 mod issued_types;
+mod recipes;
 mod step_up;
 mod wire;
 
