@@ -1,5 +1,5 @@
 //! What is counted in instructions, which repeat on a noisy machine as time does not: a token to a header, and a request
-//! on loopback through each door.
+//! on loopback through each integration.
 //!
 //! `.ci/instructions` runs this under callgrind, twice for each operation, and divides the difference: what happens once
 //! is not counted. `cargo bench -p benches --bench instructions` alone only sees that everything runs.

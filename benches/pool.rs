@@ -1,6 +1,6 @@
 //! A fresh token through a pool of 10 000 tenants, against a source of one's own; and what an idle tenant takes of memory.
 //!
-//! `cargo bench --all-features --bench pool`
+//! `cargo bench -p benches --bench pool`
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, missing_docs, reason = "a bench")]
 

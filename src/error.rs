@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +43,13 @@ struct Inner {
     source: Option<Box<dyn StdError + Send + Sync>>,
     /// `Display` ends in the innermost cause.
     shows_cause: bool,
+    look: Option<Look>,
     /// It is handed out again instead of another attempt: the error of the last one, and how long until the next.
     memory: Option<(Error, Duration)>,
 }
+
+/// Looks whether what led to an error, such as a file, has changed since. Costs no request.
+pub(crate) type Look = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// The kinds of [`Error`]. "Retried" says whether the crate retries on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -210,6 +216,7 @@ impl Error {
             oauth: None,
             source: None,
             shows_cause: false,
+            look: None,
             memory: None,
         }))
     }
@@ -230,6 +237,15 @@ impl Error {
 
     pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
         self.edit(|inner| inner.oauth = Some(oauth))
+    }
+
+    /// Another attempt is worth it as soon as `look` says that something has changed.
+    pub(crate) fn until(self, look: Option<Look>) -> Self {
+        self.edit(|inner| inner.look = look)
+    }
+
+    pub(crate) fn look(&self) -> Option<&Look> {
+        self.0.look.as_ref()
     }
 
     /// Says what to do, behind what.
@@ -255,7 +271,6 @@ impl Error {
         self.because(source).edit(|inner| inner.shows_cause = true)
     }
 
-    #[cfg(test)]
     pub(crate) fn is_same_as(&self, other: &Error) -> bool {
         Arc::ptr_eq(&self.original().0, &other.original().0)
     }

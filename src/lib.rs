@@ -40,11 +40,14 @@
 //!
 //! | guide | what it is about |
 //! |---|---|
+//! | [getting started](docs::getting_started) | from nothing to a token in five minutes, and what to do when there is none |
+//! | [migration](docs::migration) | from the crate `oauth2` with a mutex |
 //! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
 //! | [quirks](docs::quirks) | what real authorization servers do, and what this crate does about it |
 //! | [sharing](docs::sharing) | one token for a fleet, through Redis or files |
 //! | [tenants](docs::tenants) | thousands of tenants in one process, quotas, fleets |
 //! | [possession](docs::possession) | sender-constrained tokens, which are useless to a thief |
+//! | [cookbook](docs::cookbook) | how the token gets into the clients of others: pushed, blocking, by middleware |
 //! | [performance](docs::performance) | what a token costs |
 //!
 //! # Features
@@ -61,6 +64,7 @@
 //! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
 //! | `blocking` | no | no [`blocking::Tokens`](https://docs.rs/client-credentials/latest/client_credentials/blocking/index.html) for synchronous code |
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
+//! | `serde` | no | no `Config`: a source is configured in code only |
 //! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
 //! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
 //!
@@ -101,6 +105,8 @@ mod changes;
 mod client_auth;
 mod client_credentials;
 mod clock;
+#[cfg(feature = "serde")]
+mod config;
 mod contained;
 mod credential;
 #[cfg(any(doc, doctest))]
@@ -111,6 +117,7 @@ mod dpop;
 mod error;
 mod event;
 mod exchange;
+mod explain;
 mod future;
 mod grant;
 #[cfg(test)]
@@ -124,6 +131,8 @@ mod lock;
 mod metadata;
 mod observer;
 mod once;
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+mod pem;
 #[cfg(feature = "pool")]
 mod pool;
 mod possession;
@@ -159,11 +168,14 @@ pub use client_credentials::{
 };
 #[cfg(any(test, feature = "test-util"))]
 pub use clock::ManualClock;
+#[cfg(feature = "serde")]
+pub use config::{Config, ConfigMember, MemberKind};
 pub use credential::Credential;
 #[cfg(feature = "dpop")]
 pub use dpop::{DpopKey, Retry};
 pub use error::{Error, ErrorKind, OAuthError};
 pub use exchange::Limits;
+pub use explain::{Cause, Diagnose, Diagnosis, Explanation, Item, Outcome, Step};
 pub use future::TokenFuture;
 pub use grant::Quota;
 pub use observer::{Event, FetchCause, Observer};

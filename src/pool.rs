@@ -35,7 +35,7 @@ use loads::Loads;
 /// ```
 /// use std::collections::BTreeSet;
 /// use std::sync::Arc;
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenPool, TokenSource};
+/// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer, TokenPool};
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct Access { tenant: Arc<str>, scopes: BTreeSet<&'static str> }
@@ -43,7 +43,9 @@ use loads::Loads;
 /// let pool = TokenPool::new(|access: &Access| {
 ///     let secret = Credential::file(format!("/run/secrets/{}", access.tenant));
 ///     let auth = ClientAuth::client_secret_basic(&*access.tenant, secret);
-///     ClientCredentials::from_issuer("https://auth.example.com", auth).scopes(access.scopes.iter().copied()).build()
+///     ClientCredentials::builder(Issuer::new("https://auth.example.com"), auth)
+///         .scopes(access.scopes.iter().copied())
+///         .build()
 /// });
 /// let access = Access { tenant: "red".into(), scopes: BTreeSet::from(["invoices:read"]) };
 /// let tokens = pool.source(&access); // a `TokenSource`; nothing is made or fetched yet
@@ -233,7 +235,7 @@ where
     /// use client_credentials::{ClientAuth, ClientCredentials, Error, TokenPool};
     ///
     /// # struct Database;
-    /// # struct Row { issuer: String, client_id: String, secret: String }
+    /// # struct Row { token_url: String, client_id: String, secret: String }
     /// # impl Database { async fn tenant(&self, _: u64) -> Result<Row, std::io::Error> { Err(std::io::ErrorKind::NotFound.into()) } }
     /// fn pool(database: std::sync::Arc<Database>) -> TokenPool<u64, ClientCredentials> {
     ///     TokenPool::new_async(move |tenant| {
@@ -241,7 +243,7 @@ where
     ///         async move {
     ///             let row = database.tenant(tenant).await.map_err(Error::other)?;
     ///             let auth = ClientAuth::client_secret_basic(row.client_id, row.secret);
-    ///             ClientCredentials::builder(row.issuer + "/token", auth).build()
+    ///             ClientCredentials::builder(row.token_url, auth).build()
     ///         }
     ///     })
     /// }

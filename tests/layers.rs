@@ -20,6 +20,7 @@ const BANDS: [&[&str]; 5] = [
         "json",
         "lock",
         "once",
+        "pem",
         "possession",
         "runtime",
         "server_text",
@@ -31,7 +32,7 @@ const BANDS: [&[&str]; 5] = [
     // Decorators: a source around a source.
     &["cache", "pool", "retry", "shared"],
     // Edges: what users hold in their hands.
-    &["bearer", "blocking", "changes", "client_credentials", "testing"],
+    &["bearer", "blocking", "changes", "client_credentials", "config", "explain", "testing"],
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;

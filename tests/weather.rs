@@ -54,14 +54,15 @@ async fn an_unknown_city_is_answered_with_the_known_ones() -> Result {
 
 #[tokio::test]
 async fn a_missing_variable_is_named() -> Result {
-    let env =
-        [("TOKEN_URL", "http://127.0.0.1:1/token"), ("CLIENT_ID", "weather"), ("CLIENT_SECRET", SECRET), ("SCOPE", "")];
-    let run = weather(&[], &env).await?;
+    let servers = Servers::start().await?;
+    let env = servers.env(SECRET, "");
+    let run = weather(&[], env.get(..4).unwrap_or_default()).await?;
     assert!(!run.succeeded, "{run:?}");
-    assert!(run.err.contains("error: not set: WEATHER_URL\n"), "{run:?}");
+    assert!(run.err.contains("error: not set: WEATHER_URL"), "{run:?}");
     let run = weather(&[], env.get(..1).unwrap_or_default()).await?;
-    let missing = "not set: CLIENT_ID, SCOPE, WEATHER_URL, CLIENT_SECRET (or CLIENT_SECRET_FILE)\n";
-    assert!(!run.succeeded && run.err.contains(missing), "{run:?}");
+    for missing in ["auth.client_id is missing", "auth.secret_file or auth.secret_env is missing"] {
+        assert!(!run.succeeded && run.err.contains(missing), "{run:?}");
+    }
     Ok(())
 }
 
@@ -202,10 +203,10 @@ impl Servers {
 
     fn env<'a>(&'a self, secret: &'a str, scope: &'a str) -> Vec<(&'a str, &'a str)> {
         vec![
-            ("TOKEN_URL", &self.token_url),
-            ("CLIENT_ID", "a client"),
-            ("CLIENT_SECRET", secret),
-            ("SCOPE", scope),
+            ("WEATHER_TOKEN_ENDPOINT", &self.token_url),
+            ("WEATHER_AUTH_CLIENT_ID", "a client"),
+            ("WEATHER_AUTH_SECRET", secret),
+            ("WEATHER_SCOPES", scope),
             ("WEATHER_URL", &self.weather_url),
         ]
     }
@@ -232,6 +233,7 @@ async fn weather(cities: &[&str], env: &[(&str, &str)]) -> Result<Run> {
         ("reqwest-middleware", cfg!(feature = "reqwest-middleware")),
         ("tracing", cfg!(feature = "tracing")),
         ("tower", cfg!(feature = "tower")),
+        ("serde", cfg!(feature = "serde")),
     ]
     .into_iter()
     .filter_map(|(name, enabled)| enabled.then_some(name))
@@ -241,7 +243,7 @@ async fn weather(cities: &[&str], env: &[(&str, &str)]) -> Result<Run> {
     command.args(["run", "--quiet", "--example", "weather", "--no-default-features", "--features"]);
     command.arg(features.join(",")).arg("--").args(cities);
     // The environment of whoever runs the tests is of no concern, nor is a proxy in it.
-    for name in ["TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE", "SCOPE", "WEATHER_URL"] {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEATHER_")) {
         command.env_remove(name);
     }
     command.env("NO_PROXY", "127.0.0.1");

@@ -15,6 +15,7 @@
 )]
 
 pub mod grpc;
+pub mod kubernetes;
 pub mod mqtt;
 pub mod nats;
 pub mod object_store;
@@ -25,6 +26,7 @@ pub mod reqwest_blocking;
 pub mod retry;
 pub mod schema_registry;
 pub mod smtp;
+pub mod sql;
 pub mod sse;
 pub mod token_file;
 pub mod token_source;
@@ -33,3 +35,34 @@ pub mod websocket;
 
 #[cfg(test)]
 mod support;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// What a reader copies.
+    const MOST_LINES: usize = 15;
+
+    #[test]
+    fn every_entry_is_short() {
+        let mut entries = 0;
+        for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
+            let path = file.unwrap().path();
+            if path.ends_with("support.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let entry = text.split("#[cfg(test)]").next().unwrap();
+            let mut lines = None;
+            for line in entry.lines() {
+                let begins = line.starts_with("pub fn") || line.starts_with("pub async fn") || line.starts_with("impl");
+                lines = lines.map(|lines| lines + 1).or(begins.then_some(1));
+                if let Some(lines) = lines.take_if(|_| line == "}") {
+                    assert!(lines <= MOST_LINES, "{}: {lines} lines", path.display());
+                    entries += 1;
+                }
+            }
+        }
+        assert!(entries >= 18, "{entries}");
+    }
+}

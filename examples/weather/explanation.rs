@@ -24,20 +24,20 @@ pub(crate) fn explain(error: &Error) -> String {
 fn hint(kind: ErrorKind, code: Option<&str>) -> &'static str {
     match (kind, code) {
         (_, Some("invalid_client")) => {
-            "compare CLIENT_ID and CLIENT_SECRET with what is registered there; the client must be confidential and \
+            "compare WEATHER_AUTH_CLIENT_ID and the secret with what is registered there; the client must be confidential and \
              allowed to use client_secret_basic"
         }
-        (_, Some("invalid_scope")) => "SCOPE has a scope that this client may not have",
+        (_, Some("invalid_scope")) => "WEATHER_SCOPES has a scope that this client may not have",
         (_, Some("unauthorized_client" | "unsupported_grant_type")) => {
             "allow this client the grant client_credentials at the authorization server"
         }
         (ErrorKind::Configuration, _) => {
-            "token_endpoint comes from TOKEN_URL, client_id from CLIENT_ID, the origin of the API from WEATHER_URL"
+            "each path has a variable: auth.client_id is WEATHER_AUTH_CLIENT_ID; the origin of the API is that of WEATHER_URL"
         }
         (ErrorKind::Credential, _) => "put the secret where the text says",
-        (ErrorKind::Transport, _) => "is TOKEN_URL right, and reachable from here?",
+        (ErrorKind::Transport, _) => "is WEATHER_TOKEN_ENDPOINT (or WEATHER_ISSUER) right, and reachable from here?",
         (ErrorKind::Tls, _) => "is the certificate's authority known to this system?",
-        (ErrorKind::Response, _) => "is TOKEN_URL the token endpoint, and not the issuer?",
+        (ErrorKind::Response, _) => "is WEATHER_TOKEN_ENDPOINT the token endpoint, and not the issuer?",
         (ErrorKind::Throttled, _) => "wait a little, and ask for a larger quota",
         _ => "see the text above",
     }

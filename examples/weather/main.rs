@@ -10,8 +10,9 @@
 //! The last line counts what the servers saw, the refused request included. A request has `failed` when it brought no answer about its city; that a
 //! city does not exist is an answer. The exit code is 1 when any failed.
 //!
-//! With `TOKEN_URL`, `CLIENT_ID`, `CLIENT_SECRET` (or `CLIENT_SECRET_FILE`), `SCOPE` and `WEATHER_URL` in the
-//! environment it asks `WEATHER_URL/CITY` of real servers instead.
+//! With `--features serde`, and `WEATHER_URL`, `WEATHER_TOKEN_ENDPOINT` (or `WEATHER_ISSUER`), `WEATHER_AUTH_CLIENT_ID` and
+//! `WEATHER_AUTH_SECRET` (or `WEATHER_AUTH_SECRET_FILE`) in the environment it asks `WEATHER_URL/CITY` of real servers instead.
+//! Scopes, audience and everything else are variables too (`WEATHER_SCOPES`, `WEATHER_AUDIENCE`): see `Config::from_env`.
 
 mod authorization_server;
 mod demonstration;

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Look};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
 use crate::observer::{Observer, Observers};
@@ -48,7 +48,7 @@ pub use status::{Readiness, Status, TokenState};
 /// | fresh | is ready at once, without allocation | - |
 /// | due | is ready at once with the current token; one fetch refreshes it behind | - |
 /// | expired, rejected, or not there yet | joins the one fetch | abandons the wait; the fetch goes on |
-/// | gone, and the last fetch failed | fails at once with that error, until it is time for the next fetch | - |
+/// | gone, and the last fetch failed | fails at once with that error, until it is time for the next fetch, or until a file that the credential is read from has changed | - |
 ///
 /// - A *fetch* is a spawned task with a deadline of its own. None is spawned at construction and none outlives its
 ///   work: an idle source makes no requests.
@@ -272,8 +272,10 @@ impl<S: TokenSource + 'static> Cached<S> {
     #[cold]
     fn look_up(&self) -> TokenFuture<'_> {
         let now = self.0.clock.now();
-        match self.0.with_state(|state| self.0.ask(state, now, None)) {
+        let (answer, may_look) = self.0.with_state(|state| (self.0.ask(state, now, None), state.may_look(now)));
+        match answer {
             Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
+            Answer::Fail(_) if may_look => TokenFuture::new(self.obtain()),
             Answer::Fail(error) => {
                 self.0.fails();
                 TokenFuture::ready(Err(error))
@@ -296,6 +298,11 @@ impl<S: TokenSource + 'static> Cached<S> {
                     return result;
                 }
                 Step::Yield => tokio::task::yield_now().await,
+                Step::Look(look, error) => {
+                    if look().await {
+                        self.0.with_state(|state| state.has_changed(&error));
+                    }
+                }
                 Step::Wait(completion, limit) => {
                     progress.yielded = false;
                     if let Some(result) = value_of(completion, limit).await {
@@ -326,7 +333,14 @@ impl<S: TokenSource + 'static> Cached<S> {
         };
         self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
             Answer::Use(token, _) => Step::Done(Ok(token)),
-            Answer::Fail(error) => Step::Done(Err(error)),
+            Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
+            Answer::Fail(error) => match state.looks(now) {
+                Some(look) => {
+                    progress.looked = true;
+                    Step::Look(look, error)
+                }
+                None => Step::Done(Err(error)),
+            },
             Answer::UseAndRefresh(token) => {
                 self.start(state, &runtime, now);
                 Step::Done(Ok(token))
@@ -425,6 +439,8 @@ struct Progress {
     starts: u32,
     /// It drove a fetch already.
     drove: bool,
+    /// It looked already whether what led to the error has changed.
+    looked: bool,
 }
 
 enum Step {
@@ -432,6 +448,8 @@ enum Step {
     /// Let other tasks run, and ask again.
     Yield,
     Wait(Completion, Duration),
+    /// Look whether what led to this error has changed, and ask again.
+    Look(Look, Error),
     /// Let the runtime run the fetch, and ask again.
     Drive(Completion, Duration),
 }

@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::status::{Status, TokenState};
 use crate::backoff::{Backoff, SHORTEST, early};
 use crate::clock::Moment;
-use crate::error::Error;
+use crate::error::{Error, Look};
 use crate::observer::FetchCause;
 use crate::token::AccessToken;
 
@@ -86,6 +86,10 @@ struct Setback {
     first: Moment,
     /// It was reported that there is no usable token.
     reported_unusable: bool,
+    /// When a caller last looked whether what led to the error has changed.
+    looked: Moment,
+    /// It has: nothing is waited for.
+    changed: bool,
     draw: f64,
 }
 
@@ -167,6 +171,30 @@ impl State {
                 },
                 (None, _) => Answer::Fetch,
             },
+        }
+    }
+
+    /// Whether a caller who is to fail may look first whether what led to the error has changed: one does each second. What
+    /// the server asked to wait is waited.
+    pub(crate) fn may_look(&self, now: Moment) -> bool {
+        self.setback.as_ref().is_some_and(|setback| {
+            let error = setback.error.as_ref().filter(|error| error.retry_after().is_none());
+            error.is_some_and(|error| error.look().is_some()) && setback.looked.plus(SECOND).reached(now)
+        })
+    }
+
+    /// This caller looks.
+    pub(crate) fn looks(&mut self, now: Moment) -> Option<Look> {
+        let may = self.may_look(now);
+        let setback = self.setback.as_mut().filter(|_| may)?;
+        setback.looked = now;
+        setback.error.as_ref()?.look().cloned()
+    }
+
+    /// What led to this error has changed: the next fetch may start at once, if that has not failed since.
+    pub(crate) fn has_changed(&mut self, error: &Error) {
+        if let Some(setback) = &mut self.setback {
+            setback.changed |= setback.error.as_ref().is_some_and(|last| last.is_same_as(error));
         }
     }
 
@@ -455,7 +483,16 @@ impl State {
             before => self.recovered(before, now),
         }
         let error = failure.map(|(error, _)| error);
-        self.setback = Some(Setback { error, count, since: now, first, reported_unusable, draw: self.random.f64() });
+        self.setback = Some(Setback {
+            error,
+            count,
+            since: now,
+            first,
+            reported_unusable,
+            looked: now,
+            changed: false,
+            draw: self.random.f64(),
+        });
     }
 
     /// A caller gets no token: that was not reported if the token expired during a pause.
@@ -484,7 +521,7 @@ impl State {
 
     /// When the next fetch may start after a setback; how long that is depends on whether a token is usable.
     fn pause(&self, usable: bool) -> Option<Moment> {
-        let setback = self.setback.as_ref()?;
+        let setback = self.setback.as_ref().filter(|setback| !setback.changed)?;
         let wait = match &setback.error {
             None if !usable => early(ZERO_LIFETIME, setback.draw),
             error => self.policy.wait_after(error.as_ref(), setback.count, usable, setback.draw),

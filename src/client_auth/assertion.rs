@@ -63,6 +63,6 @@ impl ClientAssertion {
 impl From<ClientAssertion> for ClientAuth {
     fn from(assertion: ClientAssertion) -> Self {
         let ClientAssertion { client_id, assertion, kind } = assertion;
-        ClientAuth { client_id, method: Method::Assertion { assertion, kind } }
+        ClientAuth { client_id, method: Method::Assertion { assertion, kind }, at_one_place: false }
     }
 }

@@ -3,7 +3,6 @@
 
 mod assertion;
 mod basic;
-mod expired;
 #[cfg(feature = "jwt")]
 mod jwt;
 #[cfg(feature = "mtls")]
@@ -19,11 +18,10 @@ use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::Error;
 pub use assertion::ClientAssertion;
-pub(crate) use expired::refuse_expired;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 use proof::echoes;
-pub(crate) use proof::{Evidence, Proof};
+pub(crate) use proof::{Evidence, Proof, Recipient};
 
 /// How the client authenticates: exactly one method, as RFC 6749 section 2.3 demands.
 ///
@@ -42,6 +40,8 @@ pub struct ClientAuth {
     /// Without one the client is not named, except by an assertion.
     client_id: Option<String>,
     method: Method,
+    /// Only the credential that is tried first is used, and it is read once.
+    at_one_place: bool,
 }
 
 #[derive(Clone)]
@@ -91,14 +91,14 @@ impl ClientAuth {
     /// Nothing of a client in the request: for token endpoints that identify the caller by the grant itself, such as a token
     /// exchange (RFC 8693) of a platform's token.
     pub fn anonymous() -> Self {
-        ClientAuth { client_id: None, method: Method::None }
+        ClientAuth { client_id: None, method: Method::None, at_one_place: false }
     }
 
     fn new(client_id: impl Into<String>, method: Method) -> Self {
-        ClientAuth { client_id: Some(client_id.into()), method }
+        ClientAuth { client_id: Some(client_id.into()), method, at_one_place: false }
     }
 
-    /// The name in the IANA registry; for assertions made elsewhere, which have none there, what they are called.
+    /// For texts: the name in the IANA registry where there is one that is sure.
     pub(crate) fn name(&self) -> &'static str {
         match &self.method {
             Method::Basic { .. } => "client_secret_basic",
@@ -106,9 +106,9 @@ impl ClientAuth {
             Method::Assertion { .. } => "client_assertion",
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.name(),
-            // Or `self_signed_tls_client_auth`: the client does not know.
+            // `tls_client_auth` or `self_signed_tls_client_auth`: that is a matter of the registration.
             #[cfg(feature = "mtls")]
-            Method::MutualTls(_) => "tls_client_auth",
+            Method::MutualTls(_) => "mutual TLS",
             Method::None if self.client_id.is_none() => "anonymous",
             Method::None => "none",
         }
@@ -211,7 +211,7 @@ impl ClientAuth {
                 faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
             }
             Method::Assertion { assertion, kind } => {
-                faults.extend(assertion.fault().map(|flaw| ("client_assertion", flaw)));
+                faults.extend(assertion.fault_or_empty().map(|flaw| ("client_assertion", flaw)));
                 if kind.is_empty() {
                     faults.push(("client_assertion_type", "is empty".into()));
                 }
@@ -226,25 +226,46 @@ impl ClientAuth {
     }
 
     /// The places to read one after the other, as long as the server refuses what was read: the one that was accepted
-    /// last, the others, and the first once more, since it may have been rotated meanwhile.
+    /// last, the others, what was accepted before of a file that is half written now, and the first once more, since it may have
+    /// been rotated meanwhile.
     pub(crate) fn places(&self) -> Vec<usize> {
         let mut places: Vec<_> = match self.credential() {
             Some(credential) => credential.places().collect(),
             None => return vec![0],
         };
-        places.extend(places.first().copied());
+        if self.at_one_place {
+            places.truncate(1);
+            return places;
+        }
+        let first = places.first().copied();
+        if let Some(secret) = self.secret() {
+            places.extend(secret.last_good_places());
+        }
+        places.extend(first);
         places
     }
 
+    /// For a request that must be the only one.
+    pub(crate) fn at_one_place(self) -> Self {
+        ClientAuth { at_one_place: true, ..self }
+    }
+
     /// The server accepted what was read there.
-    pub(crate) fn accept(&self, place: usize) {
+    pub(crate) fn accept(&self, place: usize, evidence: &Evidence) {
         if let Some(credential) = self.credential() {
-            credential.accept(place);
+            credential.accept(place, evidence.secret());
+        }
+    }
+
+    /// The server refused what was read there.
+    pub(crate) fn refuse(&self, place: usize, evidence: &Evidence) {
+        if let (Some(credential), Some(secret)) = (self.secret(), evidence.secret()) {
+            credential.refuse(place, secret);
         }
     }
 
     /// Reads what the method needs.
-    pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
+    pub(crate) async fn read(&self, place: usize, now: Moment) -> Result<Evidence, Error> {
         #[cfg(feature = "jwt")]
         if let Method::Jwt(assertions) = &self.method {
             return assertions.read(place).await;
@@ -253,25 +274,18 @@ impl ClientAuth {
         if let Method::MutualTls(pair) = &self.method {
             return pair.read(place).await.map(Evidence::Tls);
         }
+        if let Method::Assertion { assertion, .. } = &self.method {
+            return assertion.read_unexpired(place, now).await.map(Evidence::Secret);
+        }
         match self.credential() {
             Some(credential) => credential.read(place).await.map(Evidence::Secret),
             None => Ok(Evidence::Nothing),
         }
     }
 
-    /// An error if what was read is an assertion that has expired.
-    pub(crate) fn refuse_expired(&self, evidence: &Evidence, now: Moment) -> Result<(), Error> {
-        match (&self.method, evidence) {
-            (Method::Assertion { assertion, .. }, Evidence::Secret(read)) => {
-                refuse_expired("client_assertion", read, assertion, now)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Authenticates the client by what was just read, to this issuer.
+    /// Authenticates the client by what was just read, to this server.
     #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
-    pub(crate) async fn prove(&self, evidence: &Evidence, issuer: Option<&str>, now: Moment) -> Result<Proof, Error> {
+    pub(crate) async fn prove(&self, evidence: &Evidence, to: Recipient<'_>, now: Moment) -> Result<Proof, Error> {
         let id = self.client_id.as_ref().map(|id| ("client_id".into(), Zeroizing::new(id.clone())));
         let mut proof = Proof::default();
         match (&self.method, evidence) {
@@ -294,7 +308,7 @@ impl ClientAuth {
             }
             #[cfg(feature = "jwt")]
             (Method::Jwt(assertions), _) => {
-                let assertion = assertions.make(self.id(), evidence, issuer, now).await?;
+                let assertion = assertions.make(self.id(), evidence, to, now).await?;
                 proof.assert(&assertion, JWT_BEARER);
                 if let Evidence::Secret(secret) = evidence {
                     // It was not sent, but the server knows it.
@@ -306,7 +320,30 @@ impl ClientAuth {
         Ok(proof)
     }
 
-    fn credential(&self) -> Option<&Credential> {
+    /// All that is read for the method.
+    pub(crate) fn credentials(&self) -> Vec<&Credential> {
+        match &self.method {
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.credentials(),
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(pair) => pair.credentials().to_vec(),
+            _ => self.credential().into_iter().collect(),
+        }
+    }
+
+    /// The one that is sent or signs as it is; keys and certificates have a last good one of their own.
+    fn secret(&self) -> Option<&Credential> {
+        match &self.method {
+            Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
+            Method::Assertion { assertion, .. } => Some(assertion),
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.secret(),
+            _ => None,
+        }
+    }
+
+    /// The secret, key, assertion or certificate.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
             Method::Assertion { assertion, .. } => Some(assertion),

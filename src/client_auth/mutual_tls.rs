@@ -80,6 +80,10 @@ impl MutualTls {
         if self.key.places().count() > self.certificate.places().count() { &self.key } else { &self.certificate }
     }
 
+    pub(super) fn credentials(&self) -> [&Credential; 2] {
+        [&self.certificate, &self.key]
+    }
+
     pub(super) async fn read(&self, place: usize) -> Result<Arc<TlsIdentity>, Error> {
         let at_place = |credential: &Credential| place.min(credential.places().count() - 1);
         let certificate = self.certificate.read_text(at_place(&self.certificate)).await?;
@@ -102,10 +106,9 @@ impl MutualTls {
 
     pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        let flaw = |flaw: &'static str| flaw.to_owned();
-        let certificate = self.certificate.fault_by(|text| certificates(text).err().map(flaw));
+        let certificate = self.certificate.fault_by(|text| certificates(text).err());
         faults.extend(certificate.map(|flaw| ("certificate", flaw)));
-        let key = self.key.fault_by(|text| private_key(text).err().map(flaw));
+        let key = self.key.fault_by(|text| private_key(text).err());
         faults.extend(key.map(|flaw| ("key", flaw)));
         let (certificates, keys) = (self.certificate.places().count(), self.key.places().count());
         if certificates != keys && certificates != 1 && keys != 1 {

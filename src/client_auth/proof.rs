@@ -22,6 +22,14 @@ pub(crate) enum Evidence {
     Tls(Arc<TlsIdentity>),
 }
 
+/// To whom the client is proved.
+#[derive(Clone, Copy)]
+#[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "for assertions"))]
+pub(crate) struct Recipient<'r> {
+    pub(crate) issuer: Option<&'r str>,
+    pub(crate) token_endpoint: &'r str,
+}
+
 /// What a request carries to prove the client.
 #[derive(Default)]
 pub(crate) struct Proof {
@@ -42,6 +50,13 @@ impl Evidence {
             #[cfg(feature = "mtls")]
             (Evidence::Tls(one), Evidence::Tls(other)) => Arc::ptr_eq(one, other),
             _ => false,
+        }
+    }
+
+    pub(super) fn secret(&self) -> Option<&SecretString> {
+        match self {
+            Evidence::Secret(secret) => Some(secret),
+            _ => None,
         }
     }
 

@@ -3,8 +3,9 @@ use crate::clock::manual;
 
 pub(super) fn proof(auth: &ClientAuth) -> Proof {
     let (clock, _) = manual::clock();
-    let evidence = futures_now(auth.read(0)).unwrap().unwrap();
-    futures_now(auth.prove(&evidence, None, clock.now())).unwrap().unwrap()
+    let to = Recipient { issuer: None, token_endpoint: "https://auth.example.com/token" };
+    let evidence = futures_now(auth.read(0, manual::clock().0.now())).unwrap().unwrap();
+    futures_now(auth.prove(&evidence, to, clock.now())).unwrap().unwrap()
 }
 
 fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
@@ -55,7 +56,7 @@ fn an_assertion_made_elsewhere_is_sent_as_it_is() {
 fn the_credential_that_was_accepted_is_tried_first_by_all_clones() {
     let auth = ClientAuth::client_secret_post("id", Credential::from("a").or("b").or("c"));
     assert_eq!(auth.places(), [0, 1, 2, 0]);
-    auth.clone().accept(1);
+    auth.clone().accept(1, &Evidence::Nothing);
     assert_eq!(auth.places(), [1, 2, 0, 1]);
     assert_eq!(ClientAuth::none("id").places(), [0]);
 }
@@ -95,10 +96,10 @@ async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_sur
         .certificate(Credential::file(&damaged).or(SELF_SIGNED))
         .audience("x")
         .into();
-    let first = auth.read(0).await;
+    let first = auth.read(0, manual::clock().0.now()).await;
     // What `> key.pem` and most editors do first.
     std::fs::write(&key, "").unwrap();
-    let second = auth.read(0).await;
+    let second = auth.read(0, manual::clock().0.now()).await;
     std::fs::remove_dir_all(&folder).unwrap();
     assert!(first.is_ok_and(|first| second.is_ok_and(|second| first.is(&second))));
 }
@@ -115,7 +116,7 @@ async fn the_second_certificate_of_one_key_has_its_turn() {
     let shown = async |auth: ClientAuth| {
         let mut seen: Vec<Evidence> = Vec::new();
         for place in auth.places() {
-            let evidence = auth.read(place).await.unwrap();
+            let evidence = auth.read(place, manual::clock().0.now()).await.unwrap();
             if !seen.iter().any(|one| one.is(&evidence)) {
                 seen.push(evidence);
             }
@@ -123,4 +124,64 @@ async fn the_second_certificate_of_one_key_has_its_turn() {
         seen.len()
     };
     assert_eq!(shown(auth(SELF_SIGNED_AGAIN)).await, 2, "thumbprints that the server is shown");
+}
+
+#[test]
+fn a_platforms_jwt_that_has_expired_is_not_sent() {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let now = manual::clock().0.now();
+    let jwt = |exp: u64| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{exp}}}"#)));
+    let (over, good) = (jwt(now.wall().as_secs() - 35), jwt(now.wall().as_secs() + 60));
+    let read = |assertion: Credential, place| {
+        let auth: ClientAuth = ClientAuth::client_assertion(assertion).into();
+        futures_now(async { auth.read(place, now).await }).unwrap()
+    };
+    let error = read(over.as_str().into(), 0).err().unwrap();
+    assert!(error.to_string().contains("expired 35 s ago"), "{error}");
+    assert!(error.is_transient() && !error.to_string().contains(&over));
+    assert!(read(good.as_str().into(), 0).is_ok());
+    assert!(read(Credential::from(over.as_str()).or(good.as_str()), 1).is_ok());
+    // A secret is no assertion, whatever it looks like.
+    let auth = ClientAuth::client_secret_post("me", over.as_str());
+    assert!(futures_now(async { auth.read(0, now).await }).unwrap().is_ok());
+}
+
+#[test]
+fn an_empty_secret_is_sent_where_it_is_meant() {
+    // FE6
+    let basic = ClientAuth::client_secret_basic("cf", Credential::empty());
+    assert_eq!(basic.faults(true), []);
+    assert_eq!(proof(&basic).authorization.unwrap(), "Basic Y2Y6");
+    let post = ClientAuth::client_secret_post("cf", Credential::empty());
+    let sent = proof(&post).params;
+    assert!(sent.iter().any(|(name, value)| name == "client_secret" && value.is_empty()));
+    let mistake = ClientAuth::client_secret_basic("cf", "").faults(true);
+    assert!(matches!(&*mistake, [("client_secret", flaw)] if flaw.contains("Credential::empty()")), "{mistake:?}");
+    let assertion: ClientAuth = ClientAuth::client_assertion(Credential::empty()).into();
+    assert_eq!(assertion.faults(true).len(), 1);
+    #[cfg(feature = "jwt")]
+    {
+        let signed: ClientAuth = ClientAuth::client_secret_jwt("cf", Credential::empty()).audience("x").into();
+        assert_eq!(signed.faults(true).len(), 1, "nothing can be signed with it");
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_at_the_head_of_a_file_is_dropped() {
+    // FE6
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("secret");
+    std::fs::write(&path, "\u{feff}secret\r\n").unwrap();
+    let secret = Credential::file(&path).read(0).await.unwrap();
+    assert_eq!(secret.expose_secret(), "secret");
+}
+
+#[cfg(feature = "mtls")]
+#[test]
+fn a_certificate_is_called_by_no_name_that_is_a_guess() {
+    // FF7
+    let auth = ClientAuth::mutual_tls("me", Credential::file("a"), Credential::file("b"));
+    assert_eq!(auth.name(), "mutual TLS");
+    assert_eq!(auth.registered_names(), ["tls_client_auth", "self_signed_tls_client_auth"]);
 }

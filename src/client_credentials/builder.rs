@@ -40,7 +40,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) server: Server,
     pub(super) auth: ClientAuth,
     #[cfg(feature = "dpop")]
-    dpop: Option<DpopKey>,
+    pub(super) dpop: Option<DpopKey>,
     pub(super) grant_type: String,
     pub(super) scopes: Vec<String>,
     pub(super) audience: Option<String>,
@@ -49,22 +49,22 @@ pub struct ClientCredentialsBuilder {
     pub(super) params: Vec<(String, String)>,
     pub(super) secrets: SecretParams,
     pub(super) json_body: bool,
-    fapi: bool,
+    pub(super) fapi: bool,
     pub(super) client_id_in_body: bool,
     pub(super) headers: Vec<Result<(HeaderName, HeaderValue), String>>,
     pub(super) plain_hosts: Vec<String>,
     pub(super) http_client: HttpClient,
-    strict: bool,
-    refuse_narrower_scope: bool,
+    pub(super) strict: bool,
+    pub(super) refuse_narrower_scope: bool,
     token_types: Vec<String>,
-    limits: Limits,
-    retry: RetryPolicy,
-    cache: CachePolicy,
+    pub(super) limits: Limits,
+    pub(super) retry: RetryPolicy,
+    pub(super) cache: CachePolicy,
     #[cfg(feature = "shared")]
-    shared: Option<SealedStore>,
-    clock: Clock,
+    pub(super) shared: Option<SealedStore>,
+    pub(super) clock: Clock,
     name: Option<String>,
-    observers: Vec<Arc<dyn Observer>>,
+    pub(super) observers: Vec<Arc<dyn Observer>>,
 }
 
 impl ClientCredentialsBuilder {
@@ -455,7 +455,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// What can be judged field by field.
-    fn check(&self, faults: &mut Faults) {
+    pub(super) fn check(&self, faults: &mut Faults) {
         faults.extend(self.auth.faults(self.server.names_issuer()));
         if self.fapi {
             faults.extend(self.fapi_faults());

@@ -27,6 +27,10 @@ impl Faults {
         self.0.is_empty()
     }
 
+    pub(super) fn into_list(self) -> Vec<String> {
+        self.0
+    }
+
     pub(super) fn into_error(self) -> Error {
         Error::of(ErrorKind::Configuration, format!("the configuration is not usable: {}", self.0.join("; ")))
     }

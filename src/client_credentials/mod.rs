@@ -2,6 +2,7 @@
 
 mod asserted;
 mod builder;
+mod draft;
 mod faults;
 mod http_client;
 mod locate;
@@ -23,6 +24,7 @@ use crate::source::TokenSource;
 use crate::token::AccessToken;
 pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
+pub(crate) use draft::{Draft, Start};
 pub use http_client::HttpClient;
 pub use server::{Issuer, ProtectedResource, Server};
 

@@ -81,7 +81,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match self {
-            // In this order: a glance is compared with the wall clock, and no more time passes by it than by the other one.
+            // In this order: a peek is compared with the wall clock, and no more time passes by it than by the other one.
             Clock::System => {
                 let wall = system::wall();
                 Moment { mono: system::mono(), wall }
@@ -104,7 +104,7 @@ impl Clock {
     /// What is looked at between two readings: of the system's clocks the wall clock alone, which is half the price. A manual clock
     /// shows both hands, since a test may move one as far back as it moved the other forward.
     #[inline]
-    fn glance(&self) -> Moment {
+    fn peek(&self) -> Moment {
         match self {
             Clock::System => Moment { mono: 0, wall: system::wall() },
             #[cfg(any(test, feature = "test-util"))]
@@ -112,8 +112,8 @@ impl Clock {
         }
     }
 
-    /// What a glance at that moment shows.
-    fn glance_at(&self, moment: Moment) -> Moment {
+    /// What a peek at that moment shows.
+    fn peek_at(&self, moment: Moment) -> Moment {
         match self {
             Clock::System => Moment { mono: 0, ..moment },
             #[cfg(any(test, feature = "test-util"))]
@@ -144,28 +144,28 @@ impl Deadline {
 
     #[inline]
     pub(crate) fn reached(&mut self, clock: &Clock) -> bool {
-        !self.is_out_of_reach(clock.glance()) && self.read(clock)
+        !self.is_out_of_reach(clock.peek()) && self.read(clock)
     }
 
     #[inline]
-    fn is_out_of_reach(&mut self, glance: Moment) -> bool {
+    fn is_out_of_reach(&mut self, peek: Moment) -> bool {
         // A clock that has stopped shows the same moment for ever: the calls themselves use the span up.
         self.read.wall = self.read.wall.wrapping_sub(SPAN / MOST_GLANCES);
-        glance.wall.wrapping_sub(self.read.wall) < self.span && glance.mono.wrapping_sub(self.read.mono) < self.span
+        peek.wall.wrapping_sub(self.read.wall) < self.span && peek.mono.wrapping_sub(self.read.mono) < self.span
     }
 
     #[cold]
     fn read(&mut self, clock: &Clock) -> bool {
         let now = clock.now();
-        self.note(now, clock.glance_at(now));
+        self.note(now, clock.peek_at(now));
         self.at.reached(now)
     }
 
-    fn note(&mut self, now: Moment, glance: Moment) {
+    fn note(&mut self, now: Moment, peek: Moment) {
         let left = |at: u64, now: u64| at.saturating_sub(now);
         let left = left(self.at.mono, now.mono).min(left(self.at.wall, now.wall));
         // A wall clock before 1970 shows 0, and would for ever: both clocks are read each time then.
-        (self.read, self.span) = (glance, left.min(SPAN).min(now.wall));
+        (self.read, self.span) = (peek, left.min(SPAN).min(now.wall));
     }
 }
 
@@ -211,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn glances_at_the_wall_clock_notice_what_both_clocks_would() {
+    fn peeks_at_the_wall_clock_notice_what_both_clocks_would() {
         let at = |mono: u64, wall: u64| Moment::new(Duration::from_millis(mono), Duration::from_millis(wall));
-        let glance = |moment| Clock::System.glance_at(moment);
+        let peek = |moment| Clock::System.peek_at(moment);
         let read_at = |now| {
             move |later| {
                 let mut deadline = Deadline::at(at(5_000, 105_000));
-                deadline.note(now, glance(now));
-                deadline.is_out_of_reach(glance(later))
+                deadline.note(now, peek(now));
+                deadline.is_out_of_reach(peek(later))
             }
         };
         let is_far = read_at(at(1_000, 101_000));
@@ -243,14 +243,14 @@ mod tests {
     fn a_clock_that_has_stopped_hides_the_other_for_some_calls_only() {
         let start = Moment::new(Duration::from_secs(1_000), Duration::from_secs(101_000));
         let mut deadline = Deadline::at(start.plus(Duration::from_secs(3600)));
-        deadline.note(start, Clock::System.glance_at(start));
-        let frozen = Clock::System.glance_at(start);
+        deadline.note(start, Clock::System.peek_at(start));
+        let frozen = Clock::System.peek_at(start);
         let calls = (0..1_000).take_while(|_| deadline.is_out_of_reach(frozen)).count();
         assert_eq!(calls, 63, "then both clocks are read");
     }
 
     #[test]
-    fn glances_at_both_clocks_notice_either() {
+    fn peeks_at_both_clocks_notice_either() {
         let at = |mono: u64, wall: u64| Moment::new(Duration::from_millis(mono), Duration::from_millis(wall));
         let mut deadline = Deadline::at(at(5_000, 105_000));
         let now = at(1_000, 101_000);
@@ -288,7 +288,7 @@ mod tests {
             Deadline::at(system.now().plus(Duration::from_secs(3600))),
         );
         let end = soon.at;
-        // Not before, and not long after: as soon as a glance is no longer enough.
+        // Not before, and not long after: as soon as a peek is no longer enough.
         while !soon.reached(&system) {
             assert!(!later.reached(&system));
         }

@@ -1,26 +1,32 @@
 //! Where a secret comes from: read anew for each attempt, so that a rotated one is found.
 
+mod expiry;
+mod file;
 #[cfg(any(feature = "jwt", feature = "mtls"))]
 mod last_good;
+mod reads;
+mod sighting;
 
 use std::fmt;
 use std::future::Future;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use secrecy::{ExposeSecret, SecretString};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
+use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
+use file::SecretFile;
 #[cfg(any(feature = "jwt", feature = "mtls"))]
 pub(crate) use last_good::LastGood;
 #[cfg(feature = "jwt")]
 pub(crate) use last_good::unusable;
+pub(crate) use sighting::{Kind, Shape};
 
 /// A secret, a key or a certificate, or where to read it.
 ///
@@ -54,15 +60,14 @@ pub struct Credential {
 #[derive(Clone)]
 enum Origin {
     Value(SecretString),
+    /// A secret of no characters, on purpose.
+    Empty,
     Env(String),
-    File(PathBuf),
+    File(SecretFile),
     Closure(Arc<Closure>),
 }
 
 type Closure = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
-
-/// 1 MiB: far beyond any secret or key, far below what hurts.
-const LARGEST_FILE: u64 = 1024 * 1024;
 
 impl Credential {
     /// From an environment variable, taken as it is.
@@ -70,11 +75,34 @@ impl Credential {
         Origin::Env(name.into()).into()
     }
 
-    /// From a file (UTF-8, at most 1 MiB). One trailing newline is dropped.
+    /// A secret of no characters, for the few servers that register clients with one (`client_secret_basic("cf", ..)` at Cloud
+    /// Foundry's UAA). Elsewhere an empty secret is an error, since it is a mistake of deployment.
     ///
-    /// Replacing the file, or the directory's `..data` link in Kubernetes, rotates the secret.
+    /// ```
+    /// use client_credentials::{ClientAuth, Credential};
+    /// let auth = ClientAuth::client_secret_basic("cf", Credential::empty());
+    /// ```
+    pub fn empty() -> Self {
+        Origin::Empty.into()
+    }
+
+    /// From a regular file (UTF-8, at most 1 MiB), at the end of symbolic links too. A byte order mark at its head and one
+    /// trailing newline are dropped.
+    ///
+    /// - Replacing the file, or the directory's `..data` link in Kubernetes, rotates the secret. After a fetch that was refused,
+    ///   or that found nothing usable in the file, callers do not wait out the backoff when the file is corrected: while calls
+    ///   come in, one of them looks at the file once a second, and a fetch starts at once when it says something else. That
+    ///   sends no request before.
+    /// - A file that is half written, empty or missing does not stop a client that worked: what is read is tried first, then the
+    ///   other credentials ([`or`](Self::or)), and then the secret of this file that the authorization server accepted last. That
+    ///   one is kept until another is accepted, until the server refuses it, or until the process ends. Keys and certificates
+    ///   stay in use the same way while the new text is none.
+    /// - A FIFO, a socket, a device and a directory are refused. Reads run on a few threads of this crate, one for each path: if a
+    ///   network mount hangs, a fetch fails after 5 s with an error that names the file, and those after it fail at once until
+    ///   the read ends. Of such reads at most 16 run in a process; while 8 hang, other files are not read either. Dropping the
+    ///   runtime waits for none of them longer than 5 s.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Origin::File(path.into()).into()
+        Origin::File(SecretFile::new(path.into())).into()
     }
 
     /// From an async closure, for instance a call to a vault.
@@ -126,17 +154,66 @@ impl Credential {
         (0..count).map(move |n| (first + n) % count)
     }
 
-    /// Remembers the origin that the authorization server accepted.
-    pub(crate) fn accept(&self, place: usize) {
+    /// Where [`read`](Self::read) finds, for each file, what of it the authorization server accepted last: to be tried after
+    /// the [`places`](Self::places), since a file may be half written.
+    pub(crate) fn last_good_places(&self) -> Vec<usize> {
+        let has_one = |place: &usize| match self.origins.get(*place) {
+            Some(Origin::File(file)) => file.last_good().is_some(),
+            _ => false,
+        };
+        self.places().filter(has_one).map(|place| place + self.origins.len()).collect()
+    }
+
+    /// Remembers the origin that the authorization server accepted, and what was read there.
+    pub(crate) fn accept(&self, place: usize, secret: Option<&SecretString>) {
+        let Some(origin) = self.origins.get(place) else {
+            event!(warn, credential = ?self, "what the file says was refused or could not be read: the secret that was accepted last is used");
+            return;
+        };
+        if let (Origin::File(file), Some(secret)) = (origin, secret) {
+            file.accepted(secret);
+        }
         if self.accepted.swap(place, Ordering::Relaxed) != place {
-            event!(info, credential = ?self.origins.get(place), "another of the client's credentials was accepted: it is tried first from now on");
+            event!(info, credential = ?origin, "another of the client's credentials was accepted: it is tried first from now on");
+        }
+    }
+
+    /// The authorization server refused what was read there.
+    pub(crate) fn refuse(&self, place: usize, secret: &SecretString) {
+        if let Some(Origin::File(file)) = self.origins.get(place % self.origins.len().max(1)) {
+            file.refused(secret);
         }
     }
 
     /// Reads a secret. Empty values and control characters are errors: neither is ever meant, and the latter do not
     /// survive the way through headers and forms.
     pub(crate) async fn read(&self, place: usize) -> Result<SecretString, Error> {
+        match (self.origins.get(place), place.checked_sub(self.origins.len())) {
+            (Some(Origin::Empty), _) => return Ok(SecretString::default()),
+            (None, Some(last_good)) => {
+                if let Some(Origin::File(file)) = self.origins.get(last_good) {
+                    return file.last_good().ok_or_else(|| unreadable("there is no secret that was accepted"));
+                }
+            }
+            (_, _) => {}
+        }
         self.checked(place, flaw).await
+    }
+
+    /// Reads an assertion of a platform: a JWT that has expired is an error, since the server would refuse it.
+    pub(crate) async fn read_unexpired(&self, place: usize, now: Moment) -> Result<SecretString, Error> {
+        let secret = self.read(place).await?;
+        match (
+            expiry::expired_for(secret.expose_secret(), now.wall()),
+            self.origins.get(place % self.origins.len().max(1)),
+        ) {
+            (Some(ago), Some(origin)) => Err(unreadable(format!(
+                "{} has a JWT that expired {} s ago, and is not sent: does what renews it still run, and is the clock right?",
+                origin.name(),
+                ago.as_secs()
+            ))),
+            (_, _) => Ok(secret),
+        }
     }
 
     /// Reads a key or certificate, which has lines.
@@ -159,7 +236,15 @@ impl Credential {
 
     /// What is wrong with it as a secret, as far as can be told without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.fault_by(|secret| flaw(secret).map(str::to_owned))
+        match &*self.origins {
+            [Origin::Empty] => None,
+            _ => self.fault_by(secret_flaw),
+        }
+    }
+
+    /// What is wrong with it as a secret that must have characters.
+    pub(crate) fn fault_or_empty(&self) -> Option<String> {
+        self.fault_by(secret_flaw)
     }
 
     /// What `flaw` finds in those that can be read without I/O.
@@ -168,6 +253,7 @@ impl Credential {
         for origin in self.origins.iter() {
             match origin {
                 Origin::Value(secret) => flaws.extend(flaw(secret.expose_secret())),
+                Origin::Empty => flaws.extend(flaw("")),
                 Origin::Env(name) => match from_env(name) {
                     Ok(secret) => {
                         let flaw = flaw(secret.expose_secret());
@@ -190,26 +276,50 @@ impl Origin {
     async fn read(&self) -> Result<SecretString, Error> {
         match self {
             Origin::Value(secret) => Ok(secret.clone()),
+            Origin::Empty => Ok(SecretString::default()),
             Origin::Env(name) => from_env(name),
-            Origin::File(path) => {
-                let path = path.clone();
-                // A file may lie on a network: it is not read on a thread that other tasks need.
-                tokio::task::spawn_blocking(move || from_file(&path))
-                    .await
-                    .map_err(|_| unreadable("the runtime shut down while the credential was read"))?
-            }
+            Origin::File(file) => file.read().await,
             Origin::Closure(f) => f().await,
         }
     }
 
     fn name(&self) -> String {
         match self {
-            Origin::Value(_) => "the secret".to_owned(),
+            Origin::Value(_) | Origin::Empty => "the secret".to_owned(),
             Origin::Env(name) => format!("the environment variable {name}"),
-            Origin::File(path) => format!("the file {}", path.display()),
+            Origin::File(file) => format!("the file {file}"),
             Origin::Closure(_) => "what the closure given to Credential::from_fn returned".to_owned(),
         }
     }
+}
+
+fn secret_flaw(secret: &str) -> Option<String> {
+    flaw(secret).map(str::to_owned)
+}
+
+/// Looks whether one of the files that these credentials were read from says something else now.
+pub(crate) fn look<'c>(credentials: impl IntoIterator<Item = &'c Credential>) -> Option<Look> {
+    let origins = credentials.into_iter().flat_map(|credential| credential.origins.iter());
+    let sightings: Arc<[_]> = origins
+        .filter_map(|origin| match origin {
+            Origin::File(file) => file.sighting(),
+            _ => None,
+        })
+        .collect();
+    if sightings.is_empty() {
+        return None;
+    }
+    Some(Arc::new(move || {
+        let sightings = Arc::clone(&sightings);
+        Box::pin(async move {
+            for sighting in sightings.iter() {
+                if sighting.is_outdated().await {
+                    return true;
+                }
+            }
+            false
+        })
+    }))
 }
 
 fn unreadable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -218,7 +328,7 @@ fn unreadable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 
 pub(crate) fn flaw(secret: &str) -> Option<&'static str> {
     if secret.is_empty() {
-        Some("is empty")
+        Some("is empty (a client whose secret really is empty has Credential::empty())")
     } else if secret.chars().any(char::is_control) {
         Some("has a control character (a line break?)")
     } else {
@@ -241,23 +351,10 @@ fn from_env(name: &str) -> Result<SecretString, Error> {
     }
 }
 
-fn from_file(path: &Path) -> Result<SecretString, Error> {
-    let failed = |e: std::io::Error| unreadable(format!("the file {} cannot be read", path.display())).because(e);
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len().min(LARGEST_FILE);
-    // Room for everything at once: growing would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
-    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(unreadable(format!("the file {} is larger than 1 MiB: is it the right one?", path.display())));
-    }
-    let text = text_of(&bytes).ok_or_else(|| unreadable(format!("the file {} is not UTF-8", path.display())))?;
-    Ok(text.into())
-}
-
-/// What a file says: UTF-8, without the one trailing newline that editors add.
+/// What a file says: UTF-8, without the byte order mark and the one trailing newline that editors add.
 pub(crate) fn text_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Some(text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text)))
 }
 
@@ -301,8 +398,9 @@ impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Value(_) => f.write_str("value"),
+            Origin::Empty => f.write_str("empty"),
             Origin::Env(name) => write!(f, "env {name}"),
-            Origin::File(path) => write!(f, "file {}", path.display()),
+            Origin::File(file) => write!(f, "file {file}"),
             Origin::Closure(_) => f.write_str("from_fn"),
         }
     }

@@ -2,13 +2,17 @@
 //!
 //! | guide | what it is about |
 //! |---|---|
+//! | [`getting_started`] | from nothing to a token in five minutes, and what to do when there is none |
+//! | [`migration`] | from the crate `oauth2` with a mutex |
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
 //! | [`providers`] | recipes: Kubernetes, GitHub Actions, Google Cloud, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
+//! | [`workload`] | identities of platforms instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
 //! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
 //! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
+//! | [`cookbook`] | nineteen clients of others, from async-nats to ureq, and how the token gets into each |
 //! | [`performance`] | what a token costs, and how that was measured |
 
 // Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
@@ -89,6 +93,16 @@ pub mod possession {}
 )]
 pub mod tenants {}
 
+// Its code needs `serde`.
+#[cfg_attr(any(not(doctest), feature = "serde"), doc = include_str!("getting_started.md"))]
+pub mod getting_started {}
+
+#[doc = include_str!("migration.md")]
+pub mod migration {}
+
+#[doc = include_str!("workload.md")]
+pub mod workload {}
+
 #[doc = include_str!("performance.md")]
 pub mod performance {}
 
@@ -97,6 +111,21 @@ pub mod providers {}
 
 #[doc = include_str!("quirks.md")]
 pub mod quirks {}
+
+#[doc = include_str!("cookbook.md")]
+#[cfg_attr(
+    feature = "blocking",
+    doc = "
+
+[`blocking::Tokens`]: crate::blocking::Tokens"
+)]
+#[cfg_attr(
+    not(feature = "blocking"),
+    doc = "
+
+[`blocking::Tokens`]: https://docs.rs/client-credentials/latest/client_credentials/blocking/struct.Tokens.html"
+)]
+pub mod cookbook {}
 
 // Its code needs `redis`.
 #[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
@@ -107,8 +136,8 @@ pub mod quirks {}
 [`RedisStore`]: crate::RedisStore
 [`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
 [`RedisStore::password`]: crate::RedisStore::password
-[`SealedStore::defects`]: crate::SealedStore::defects
-[`SealedStore::patience`]: crate::SealedStore::patience
+[`SealedStore::invalid_records`]: crate::SealedStore::invalid_records
+[`SealedStore::timeout`]: crate::SealedStore::timeout
 [`Shared`]: crate::Shared
 [`Store`]: crate::Store"
 )]
@@ -119,8 +148,8 @@ pub mod quirks {}
 [`RedisStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html
 [`RedisStore::root_certificates`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.root_certificates
 [`RedisStore::password`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.password
-[`SealedStore::defects`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.defects
-[`SealedStore::patience`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.patience
+[`SealedStore::invalid_records`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.invalid_records
+[`SealedStore::timeout`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.timeout
 [`Shared`]: https://docs.rs/client-credentials/latest/client_credentials/struct.Shared.html
 [`Store`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Store.html"
 )]

@@ -103,10 +103,16 @@ impl Exchange {
     ///
     /// Dropping the future closes the connection, and nothing is lost.
     pub(crate) async fn fetch(&self, peer: Peer<'_>) -> Result<Response, Error> {
+        self.fetch_with(peer, HeaderMap::new()).await
+    }
+
+    /// The same with headers of the caller's.
+    pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
         let headers = outgoing.headers_mut();
         headers.extend(self.headers.get(USER_AGENT).map(|agent| (USER_AGENT, agent.clone())));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.extend(extra);
         self.within_time(peer, outgoing).await
     }
 

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use url::Url;
 
 use crate::address::Shown;
-use crate::client_auth::{ClientAuth, Evidence};
+use crate::client_auth::{ClientAuth, Evidence, Recipient};
 use crate::clock::Clock;
+use crate::credential;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::future::TokenFuture;
@@ -83,11 +84,7 @@ impl Grant {
             if n > 0 && n + 1 == places.len() && tried.is_empty() {
                 break;
             }
-            let read = self.auth.read(*place).await.and_then(|evidence| {
-                self.auth.refuse_expired(&evidence, self.clock.now())?;
-                Ok(evidence)
-            });
-            let evidence = match read {
+            let evidence = match self.auth.read(*place, self.clock.now()).await {
                 Ok(evidence) => evidence,
                 Err(error) => {
                     unread.get_or_insert(error.at(self.context(&found.token_endpoint)));
@@ -99,11 +96,14 @@ impl Grant {
             }
             match self.ask(&found, &evidence).await.map_err(|error| self.explained(error, &found, &evidence)) {
                 Ok(token) => {
-                    self.auth.accept(*place);
+                    self.auth.accept(*place, &evidence);
                     self.report_narrower_scope(&token);
                     return Ok(token);
                 }
-                Err(error) if self.is_refused(&error) => refused = Some(error),
+                Err(error) if self.is_refused(&error) => {
+                    self.auth.refuse(*place, &evidence);
+                    refused = Some(error);
+                }
                 Err(error) => {
                     self.endpoint.failed(&error, self.clock.now());
                     // A refusal weighs more: it is not to be repeated with every attempt of this fetch.
@@ -116,11 +116,11 @@ impl Grant {
     }
 
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
-        let secrets = self.secrets.read(&self.clock).await?;
+        let secrets = self.secrets.read(self.clock.now()).await?;
         match self.ask_with(found, evidence, &secrets).await {
             // The platform may have renewed what was exchanged meanwhile.
             Err(error) if error.is_oauth("invalid_grant") && !self.secrets.is_empty() => {
-                match self.secrets.read(&self.clock).await {
+                match self.secrets.read(self.clock.now()).await {
                     Ok(again) if !same(&secrets, &again) => self.ask_with(found, evidence, &again).await,
                     // What cannot be read now says less than the refusal.
                     _ => Err(error),
@@ -185,9 +185,9 @@ impl Grant {
         status: &mut Option<u16>,
     ) -> Result<AccessToken, Error> {
         let endpoint = &found.token_endpoint;
-        let issuer = found.issuer.as_deref();
+        let to = Recipient { issuer: found.issuer.as_deref(), token_endpoint: endpoint.as_str() };
         let (evidence, secrets) = evidence;
-        let mut proof = self.auth.prove(evidence, issuer, self.clock.now()).await?;
+        let mut proof = self.auth.prove(evidence, to, self.clock.now()).await?;
         for (name, secret) in secrets {
             proof.add_secret(name, secret);
         }
@@ -269,6 +269,11 @@ impl Grant {
         }
     }
 
+    /// Looks whether the files that the client is proved with have changed since they were read.
+    fn look(&self) -> Option<Look> {
+        credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
+    }
+
     /// Whether it was the credential, or a handshake that failed by a certificate, which may be ours.
     fn is_refused(&self, error: &Error) -> bool {
         is_of_the_credential(error) || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
@@ -278,7 +283,12 @@ impl Grant {
 #[deny(clippy::missing_trait_methods)]
 impl TokenSource for Grant {
     fn token(&self) -> TokenFuture<'_> {
-        TokenFuture::new(self.attempt())
+        TokenFuture::new(async {
+            self.attempt().await.map_err(|error| match error.kind() {
+                ErrorKind::Denied | ErrorKind::Credential => error.until(self.look()),
+                _ => error,
+            })
+        })
     }
 
     /// It remembers no token, but where it came from.

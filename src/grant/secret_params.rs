@@ -4,17 +4,13 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client_auth::refuse_expired;
-use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 
 /// By name, in the order of the wire. Read again for each attempt, since a platform renews its tokens.
 #[derive(Clone, Default)]
 pub(crate) struct SecretParams(pub(crate) Vec<(String, Credential)>);
-
-/// Those that servers refuse once they have expired, where they are JWTs: RFC 8693 section 2.1, RFC 7523 section 2.1.
-const MADE_ELSEWHERE: [&str; 3] = ["subject_token", "actor_token", "assertion"];
 
 /// As they were read.
 pub(crate) type Secrets = Vec<(String, SecretString)>;
@@ -24,20 +20,18 @@ impl SecretParams {
         self.0.is_empty()
     }
 
-    /// Each from the first of its origins that can be read.
-    pub(crate) async fn read(&self, clock: &Clock) -> Result<Secrets, Error> {
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.0.iter().map(|(_, credential)| credential)
+    }
+
+    /// Each from the first of its origins that can be read, and has not expired.
+    pub(crate) async fn read(&self, now: Moment) -> Result<Secrets, Error> {
         let mut secrets = Vec::with_capacity(self.0.len());
         for (name, credential) in &self.0 {
             let mut unread = None;
             let mut read = None;
             for place in credential.places() {
-                let secret = credential.read(place).await.and_then(|secret| {
-                    if MADE_ELSEWHERE.contains(&&**name) {
-                        refuse_expired(name, &secret, credential, clock.now())?;
-                    }
-                    Ok(secret)
-                });
-                match secret {
+                match credential.read_unexpired(place, now).await {
                     Ok(secret) => {
                         read = Some(secret);
                         break;
@@ -58,7 +52,7 @@ impl SecretParams {
 
     /// What is wrong with them, as far as can be told without I/O.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, String)> {
-        self.0.iter().filter_map(|(name, credential)| Some((name.as_str(), credential.fault()?)))
+        self.0.iter().filter_map(|(name, credential)| Some((name.as_str(), credential.fault_or_empty()?)))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -16,9 +16,11 @@ use crate::error::Error;
 
 /// A directory of this machine as a [`Store`]: for command line tools, and for jobs that start often and end soon.
 ///
-/// The directory is made when it is needed, for its owner alone (0700); one that others may write to is refused. Each
-/// token is a file (0600) that is replaced in one step. A lease is a lock on another file, which ends with its time, or
-/// with its process. Both are small, may be deleted at any time, and are when they have expired and another token is put.
+/// The directory is made when it is needed, for its owner alone (0700); one that others may write to is refused, and so is one
+/// that is reached through a symbolic link of somebody else. Each token is a file (0600) that is replaced in one step. A lease is
+/// a lock on another file, which ends with its time, or with its process. Both are small, may be deleted at any time, and are
+/// when they have expired and another token is put. Other files in the directory are left alone: a file is deleted only if its
+/// name has the form of these and its contents begin as theirs do.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
@@ -85,7 +87,10 @@ impl fmt::Debug for FileStore {
 impl Store for FileStore {
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
         let name = name.to_owned();
-        self.blocking(move |directory, _| open(&record_of(directory, &name), most))
+        self.blocking(move |directory, _| {
+            reach(directory)?;
+            open(&record_of(directory, &name), most)
+        })
     }
 
     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
@@ -96,6 +101,7 @@ impl Store for FileStore {
             sweep(directory)?;
             // 0600, under a name of its own until it is complete. Not synced: after a crash a torn file is a miss.
             let mut file = tempfile::Builder::new().prefix(&name).suffix(RECORD).tempfile_in(directory)?;
+            file.write_all(HEADER)?;
             file.write_all(&millis(end(expiry)).to_be_bytes())?;
             file.write_all(&value)?;
             file.as_file().set_modified(end(expiry))?;
@@ -107,6 +113,7 @@ impl Store for FileStore {
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
         self.blocking(move |directory, _| {
+            reach(directory)?;
             let path = record_of(directory, &name);
             if open(&path, value.len())?.as_ref() != Some(&value) {
                 return Ok(());
@@ -133,18 +140,20 @@ impl Store for FileStore {
             make(directory)?;
             let _guard = guard(directory)?;
             let path = directory.join(format!("{name}{LOCK}"));
-            let mut lock = lock_file(&path)?;
+            let mut lock = lock_file(&path, true)?;
+            let term = Term::read(&mut lock)?;
             if !try_lock(&lock)? {
-                if is_under_way(&lock, time)? {
+                if term.is_none_or(|term| term.is_under_way()) {
                     return Ok(false);
                 }
                 // Its fetch was given up, and its process has not noticed: that keeps a file without a name.
                 fs::remove_file(&path)?;
-                lock = lock_file(&path)?;
+                lock = lock_file(&path, true)?;
                 if !try_lock(&lock)? {
                     return Ok(false);
                 }
             }
+            Term::of(time).write(&mut lock)?;
             lock.set_modified(end(time))?;
             let until = now.checked_add(time).unwrap_or(now);
             let lease = Lease { owner, until, _lock: lock };
@@ -166,6 +175,8 @@ impl Store for FileStore {
 /// What ends the names of our files: the directory may have others.
 const RECORD: &str = ".token";
 const LOCK: &str = ".lock";
+/// How their contents begin.
+const HEADER: &[u8; 21] = b"client-credentials 1\n";
 
 fn record_of(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{RECORD}"))
@@ -178,7 +189,7 @@ const GUARD_LOOK: Duration = Duration::from_millis(1);
 
 /// While it lives nobody else writes: for a few file operations.
 fn guard(directory: &Path) -> io::Result<File> {
-    let file = lock_file(&directory.join("write.lock"))?;
+    let file = lock_file(&directory.join("client-credentials.lock"), false)?;
     let start = Instant::now();
     while !try_lock(&file)? {
         if start.elapsed() >= GUARD {
@@ -199,11 +210,45 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether a lease that somebody else has is not over yet. One that ends later than a new one would was given before the
-/// clock was set back.
-fn is_under_way(lock: &File, time: Duration) -> io::Result<bool> {
-    let left = lock.metadata()?.modified()?.duration_since(SystemTime::now());
-    Ok(left.is_ok_and(|left| !left.is_zero() && left <= time))
+/// From when to when a lease is given, as its file says: whoever wants it next may have another time for his own.
+struct Term {
+    start: u64,
+    end: u64,
+}
+
+impl Term {
+    fn of(time: Duration) -> Self {
+        Term { start: millis(SystemTime::now()), end: millis(end(time)) }
+    }
+
+    /// `None`: the file is new, or not ours; such a one is not written to.
+    fn read(file: &mut File) -> io::Result<Option<Self>> {
+        const LENGTH: usize = HEADER.len() + 2 * size_of::<u64>();
+        let mut bytes = Vec::with_capacity(LENGTH);
+        file.take(LENGTH as u64).read_to_end(&mut bytes)?;
+        let Some(rest) = bytes.strip_prefix(HEADER) else {
+            return match bytes.is_empty() {
+                true => Ok(None),
+                false => Err(io::Error::other("there is a file of somebody else under the name of a lease")),
+            };
+        };
+        let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
+        Ok(numbers.map(|(start, end)| Term { start: u64::from_be_bytes(*start), end: u64::from_be_bytes(*end) }))
+    }
+
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        file.write_all(HEADER)?;
+        file.write_all(&self.start.to_be_bytes())?;
+        file.write_all(&self.end.to_be_bytes())
+    }
+
+    /// One that has not begun was given before the clock was set back.
+    fn is_under_way(&self) -> bool {
+        let now = millis(SystemTime::now());
+        self.start <= now && now < self.end
+    }
 }
 
 /// Deletes what has expired, under the guard: keys are rotated, and names with them.
@@ -211,22 +256,41 @@ fn sweep(directory: &Path) -> io::Result<()> {
     let now = SystemTime::now();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        // The name of a record has 32 characters before that; `write.lock` is none.
-        let ours = [RECORD, LOCK].iter().any(|end| name.strip_suffix(end).is_some_and(|stem| stem.len() >= 32));
+        if !is_named_as_ours(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
         // Whoever else deletes it meanwhile does what we want.
-        let expired = |entry: &fs::DirEntry| entry.metadata()?.modified();
-        if ours && expired(&entry).is_ok_and(|end| end <= now) {
+        let metadata = entry.metadata();
+        let expired = |metadata: &fs::Metadata| metadata.is_file() && metadata.modified().is_ok_and(|end| end <= now);
+        if metadata.is_ok_and(|metadata| expired(&metadata)) && begins_as_ours(&entry.path()) {
             let _ = fs::remove_file(entry.path());
         }
     }
     Ok(())
 }
 
-fn lock_file(path: &Path) -> io::Result<File> {
+/// Of a record, of a lease, or of a record that was never completed.
+fn is_named_as_ours(name: &str) -> bool {
+    let stem = [RECORD, LOCK].iter().find_map(|end| name.strip_suffix(end));
+    stem.is_some_and(|stem| {
+        let characters = stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        characters && [NAME, NAME + UNFINISHED].contains(&stem.len())
+    })
+}
+
+/// Of the name that a `SealedStore` gives.
+const NAME: usize = 32;
+/// What `tempfile` adds to it.
+const UNFINISHED: usize = 6;
+
+fn begins_as_ours(path: &Path) -> bool {
+    let mut start = [0; HEADER.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *HEADER
+}
+
+fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     let mut options = File::options();
-    options.create(true).truncate(false).write(true);
+    options.create(true).truncate(false).read(read).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
@@ -263,13 +327,13 @@ fn open(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The value of a file, which begins with its end.
+/// The value of a file, before which its end stands.
 fn read(file: File, most: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    let header = size_of::<u64>();
+    let header = HEADER.len() + size_of::<u64>();
     let limit = most.saturating_add(header).saturating_add(1);
     file.take(limit as u64).read_to_end(&mut bytes)?;
-    let Some((end, value)) = bytes.split_first_chunk() else {
+    let Some((end, value)) = bytes.strip_prefix(HEADER).and_then(<[u8]>::split_first_chunk) else {
         // Not ours, or torn: whatever it is, it is no record.
         return Ok(Some(bytes));
     };
@@ -279,11 +343,14 @@ fn read(file: File, most: usize) -> io::Result<Option<Vec<u8>>> {
 
 /// Makes the directory, and refuses one that others may write to: they could not read a token, but keep us busy.
 fn make(directory: &Path) -> io::Result<()> {
+    reach(directory)?;
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(directory)?;
+    // Once more: what was not there before may be a link now.
+    reach(directory)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
@@ -300,4 +367,198 @@ fn make(directory: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses a path that leads through a symbolic link of somebody else: he could lead us anywhere. Links of ours and of root
+/// are followed, and what does not exist yet is nobody's.
+#[cfg(unix)]
+fn reach(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let trusted = [0, own_uid()?];
+    follow(directory, |link, metadata| match trusted.contains(&metadata.uid()) {
+        true => Ok(()),
+        false => {
+            let text =
+                format!("{} leads through {}, a symbolic link of somebody else", directory.display(), link.display());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn reach(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Asks about each symbolic link on the way.
+#[cfg(unix)]
+fn follow(directory: &Path, ask: impl Fn(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
+    let path = std::path::absolute(directory)?;
+    let parts = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    let mut ahead = parts(&path);
+    ahead.reverse();
+    let (mut here, mut links) = (PathBuf::new(), 0);
+    while let Some(part) = ahead.pop() {
+        if part == ".." {
+            here.pop();
+            continue;
+        }
+        let next = here.join(part);
+        let metadata = match fs::symlink_metadata(&next) {
+            Ok(metadata) => metadata,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        if !metadata.is_symlink() {
+            here = next;
+            continue;
+        }
+        ask(&next, &metadata)?;
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(io::Error::other(format!("{} leads through too many symbolic links", directory.display())));
+        }
+        // An absolute one begins with the root, which replaces what was gone so far.
+        ahead.extend(parts(&fs::read_link(&next)?).into_iter().rev());
+    }
+    Ok(())
+}
+
+/// As many as Linux follows.
+#[cfg(unix)]
+const MOST_LINKS: u32 = 40;
+
+#[cfg(target_os = "linux")]
+#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is found out by a file")]
+fn own_uid() -> io::Result<u32> {
+    Ok(rustix::process::geteuid().as_raw())
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn own_uid() -> io::Result<u32> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(tempfile::tempfile()?.metadata()?.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn no_file_of_somebody_else_is_deleted() {
+        // FA1
+        let place = TempDir::new().unwrap();
+        let ours = "0123456789abcdefghijABCDEFGHIJ-_";
+        let foreign = [
+            "dependencies-of-the-billing-frontend.lock".to_owned(),
+            "refresh-token-of-the-nightly-report-job.token".to_owned(),
+            // As long as ours, and with characters of ours.
+            format!("{}.token", "x".repeat(NAME)),
+            format!("{}.lock", "y".repeat(NAME + UNFINISHED)),
+            "write.lock".to_owned(),
+        ];
+        for name in &foreign {
+            let file = File::create(place.path().join(name)).unwrap();
+            (&file).write_all(b"mine").unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let empty = place.path().join(format!("{}.token", "z".repeat(NAME)));
+        File::create(&empty).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let store = FileStore::new(place.path());
+        store.put(ours, b"old", Duration::ZERO).await.unwrap();
+        assert!(store.lease(ours, "me", Duration::ZERO).await.unwrap());
+        store.put("another", b"new", HOUR).await.unwrap();
+        for name in &foreign {
+            assert_eq!(fs::read(place.path().join(name)).unwrap(), b"mine", "{name}");
+        }
+        assert!(empty.exists());
+        for end in [RECORD, LOCK] {
+            assert!(!place.path().join(format!("{ours}{end}")).exists(), "{end}: ours is deleted");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_somebody_else_is_not_overwritten_by_a_lease() {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join("a.lock");
+        fs::write(&path, "mine").unwrap();
+        assert!(FileStore::new(place.path()).lease("a", "me", HOUR).await.is_err());
+        assert_eq!(fs::read(path).unwrap(), b"mine");
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_exclusive_whatever_time_others_have() {
+        // FE13
+        let place = TempDir::new().unwrap();
+        let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
+        for (given, wanted) in [(HOUR, Duration::from_secs(1)), (Duration::from_secs(60), HOUR)] {
+            assert!(one.lease("a", "me", given).await.unwrap());
+            assert!(!other.lease("a", "you", wanted).await.unwrap(), "{given:?}, {wanted:?}");
+            one.release("a", "me").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lease_given_before_the_clock_was_set_back_is_over() {
+        let place = TempDir::new().unwrap();
+        let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
+        assert!(one.lease("a", "me", HOUR).await.unwrap());
+        let mut file = File::options().write(true).open(place.path().join("a.lock")).unwrap();
+        let now = millis(SystemTime::now());
+        Term { start: now + 3_600_000, end: now + 7_200_000 }.write(&mut file).unwrap();
+        assert!(other.lease("a", "you", HOUR).await.unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_link_on_the_way_is_asked_about() {
+        use std::os::unix::fs::symlink;
+        let place = TempDir::new().unwrap();
+        let root = place.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("real/inner")).unwrap();
+        symlink("real", root.join("one")).unwrap();
+        symlink(root.join("one"), root.join("two")).unwrap();
+        symlink("../../two/inner", root.join("real/inner/three")).unwrap();
+        symlink("circle", root.join("circle")).unwrap();
+        let links = |path: &str| {
+            let seen = std::cell::RefCell::new(Vec::new());
+            let result = follow(&root.join(path), |link, _| {
+                seen.borrow_mut().push(link.strip_prefix(&root).unwrap().display().to_string());
+                Ok(())
+            });
+            result.map(|()| seen.into_inner())
+        };
+        assert_eq!(links("real/inner/new/er").unwrap(), [""; 0]);
+        assert_eq!(links("one/inner").unwrap(), ["one"]);
+        assert_eq!(links("two/inner/new").unwrap(), ["two", "one"]);
+        assert_eq!(links("one/inner/three").unwrap(), ["one", "real/inner/three", "two", "one"]);
+        assert!(links("circle/a").is_err());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_directory_is_not_reached_through_a_link_of_somebody_else() {
+        use std::os::unix::fs::{MetadataExt, lchown, symlink};
+        let place = TempDir::new().unwrap();
+        let (real, link) = (place.path().join("real"), place.path().join("link"));
+        fs::create_dir(&real).unwrap();
+        symlink(&real, &link).unwrap();
+        let ours = FileStore::new(link.join("tokens"));
+        ours.put("a", b"value", HOUR).await.unwrap();
+        assert!(ours.get("a", 100).await.unwrap().is_some(), "a link of ours is followed");
+        // Only root can give a link away: elsewhere the rule is tested by the test above.
+        if place.path().metadata().unwrap().uid() == 0 && lchown(&link, Some(4711), None).is_ok() {
+            let error = ours.get("a", 100).await.unwrap_err();
+            assert!(format!("{error:#}").contains("symbolic link of somebody else"), "{error:#}");
+            assert!(ours.put("a", b"value", HOUR).await.is_err());
+            assert!(ours.lease("a", "me", HOUR).await.is_err());
+            assert!(ours.delete("a", b"value").await.is_err());
+            assert!(FileStore::new(link.join("new")).put("a", b"value", HOUR).await.is_err());
+            assert!(!real.join("new").exists());
+        }
+    }
 }

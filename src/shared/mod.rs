@@ -118,7 +118,7 @@ impl<S: TokenSource> Shared<S> {
     /// The store does not get to see it.
     ///
     /// When a token is due is judged by the default numbers of [`Cached`](crate::Cached): a longer
-    /// [`refresh_window`](crate::Cached::refresh_window) or a shorter [`max_age`](crate::Cached::max_age) of the cache
+    /// [`refresh_window`](crate::CachePolicy::refresh_window) or a shorter [`max_age`](crate::CachePolicy::max_age) of the cache
     /// around it brings no refresh before that.
     pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
         Shared::assemble(

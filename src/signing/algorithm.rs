@@ -1,6 +1,9 @@
 //! Which algorithm signs (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2).
 
 use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind};
 
 /// How an assertion is signed, by its name in the IANA registry "JSON Web Signature and Encryption Algorithms".
 ///
@@ -67,7 +70,8 @@ impl SigningAlgorithm {
         }
     }
 
-    pub(super) fn named(name: &str) -> Option<Self> {
+    #[cfg(feature = "serde")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
         use SigningAlgorithm::*;
         let all = [HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519];
         all.into_iter().find(|one| one.name() == name)
@@ -77,6 +81,28 @@ impl SigningAlgorithm {
     pub(crate) fn is_symmetric(self) -> bool {
         use SigningAlgorithm::*;
         matches!(self, HS256 | HS384 | HS512)
+    }
+}
+
+/// From the registered name, as in the member `alg` of a header.
+///
+/// ```
+/// use client_credentials::SigningAlgorithm;
+/// assert_eq!("PS256".parse::<SigningAlgorithm>()?, SigningAlgorithm::PS256);
+/// assert!("ps256".parse::<SigningAlgorithm>().is_err());
+/// # Ok::<(), client_credentials::Error>(())
+/// ```
+impl FromStr for SigningAlgorithm {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        use SigningAlgorithm::*;
+        let all = [HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519];
+        all.into_iter().find(|one| one.name() == name).ok_or_else(|| {
+            let names = all.map(SigningAlgorithm::name).join(", ");
+            let text = format!("{name:?} is none of the signing algorithms {names}");
+            Error::of(ErrorKind::Configuration, text)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Private keys, whoever holds them, and the tokens that they sign (RFC 7515, RFC 7517, RFC 7518).
 
 mod algorithm;
+mod curve;
 mod jwk;
 pub(crate) mod jws;
 #[cfg(any(feature = "dpop", feature = "test-util"))]

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 
 #[cfg(feature = "dpop")]
 use super::SigningAlgorithm;
-use super::jwk::padded;
-use super::signing_key::CURVES;
+use super::curve::CURVES;
+use super::jwk::{Jwk, Kind};
+use crate::pem::{looks_like, mended};
 
 /// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
 #[derive(Clone, Debug, PartialEq)]
@@ -21,45 +22,29 @@ pub(crate) struct PublicJwk(Vec<(&'static str, String)>);
 impl PublicJwk {
     /// From a JWK, of which everything else is left out, or from PEM (`PUBLIC KEY`; elliptic curves only).
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if !text.trim_start().starts_with('{') {
-            return from_pem(text);
+        let text = mended(text);
+        if !Jwk::is_meant(&text) {
+            return from_pem(&text);
         }
-        let jwk: Value =
-            serde_json::from_str(text).map_err(|_| "is no complete JSON, though it begins as a JWK".to_owned())?;
-        let text = |name: &str| jwk.get(name).and_then(Value::as_str);
-        let bytes = |name: &str| {
-            let text = text(name).ok_or_else(|| format!("is a JWK without {name}"))?;
-            // Some producers pad, against RFC 7515 section 2.
-            let decoded = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
-            decoded.map_err(|_| format!("is a JWK whose {name} is not base64url"))
-        };
-        let unusable = |kind: &str| format!("is a JWK of no usable {kind} key");
-        match text("kty") {
-            Some("EC") => {
-                let name = text("crv");
-                let Some(curve) = CURVES.iter().find(|curve| Some(curve.name) == name) else {
-                    return Err("is a JWK whose crv is none of P-256, P-384, P-521".into());
-                };
-                let mut point = vec![4];
-                for coordinate in [bytes("x")?, bytes("y")?] {
-                    point.extend_from_slice(&padded(&coordinate, curve.bytes));
-                }
+        let jwk = Jwk::parse(&text, |_| true)?;
+        match jwk.kind()? {
+            Kind::Ec(curve) => {
+                let point = jwk.point(curve)?;
                 ParsedPublicKey::new(curve.verifying, &point)
                     .ok()
                     .and_then(|_| PublicJwk::ec(curve.name, &point))
                     .ok_or_else(|| unusable(curve.name))
             }
-            Some("OKP") if text("crv") != Some("Ed25519") => Err("is a JWK whose crv is not Ed25519".into()),
-            Some("OKP") => match bytes("x")? {
+            Kind::Ed25519 => match jwk.bytes("x")? {
                 public if public.len() == 32 => Ok(PublicJwk::ed25519(&public)),
                 _ => Err(unusable("Ed25519")),
             },
-            Some("RSA") => Ok(PublicJwk(vec![
-                ("e", URL_SAFE_NO_PAD.encode(bytes("e")?)),
+            // RFC 7518 section 6.3.1.1: without the zeros that some producers write.
+            Kind::Rsa => Ok(PublicJwk(vec![
+                ("e", URL_SAFE_NO_PAD.encode(jwk.number("e")?)),
                 ("kty", "RSA".to_owned()),
-                ("n", URL_SAFE_NO_PAD.encode(bytes("n")?)),
+                ("n", URL_SAFE_NO_PAD.encode(jwk.number("n")?)),
             ])),
-            _ => Err("is a JWK whose kty is none of RSA, EC, OKP".into()),
         }
     }
 
@@ -111,10 +96,14 @@ impl PublicJwk {
     }
 }
 
+fn unusable(kind: &str) -> String {
+    format!("is a JWK of no usable {kind} key")
+}
+
 /// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as key management services export it.
 fn from_pem(text: &str) -> Result<PublicJwk, String> {
     let spki = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
-        .map_err(|_| "has no complete public key: PEM (PUBLIC KEY) or a JWK is expected".to_owned())?;
+        .map_err(|_| format!("has no complete public key (PEM, PUBLIC KEY, or a JWK){}", looks_like(text)))?;
     // aws-lc-rs has checked it, and writes it uncompressed: the key is what comes last (RFC 5480 section 2.2).
     let ends_in = |public: &ParsedPublicKey, length: usize| {
         let der = public.as_der().ok()?;
@@ -207,7 +196,7 @@ mod tests {
     fn what_is_no_public_key_is_told() {
         for (text, told) in [
             ("", "PEM"),
-            ("{", "JSON"),
+            ("{", "not valid JSON"),
             (r#"{"kty":"oct","k":"x"}"#, "kty"),
             (r#"{"kty":"EC","crv":"P-256","x":"AQ"}"#, "without y"),
             (r#"{"kty":"EC","crv":"P-256","x":"+/","y":"AQ"}"#, "base64url"),

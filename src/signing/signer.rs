@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 /// Signs with a key that never leaves its place: a key management service, an HSM.
 ///
 /// [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) takes it, for assertions,
-/// and `DpopKey::signer` (feature `dpop`). It is asked once for each attempt to fetch a token, inside the fetch, and
+/// and `DpopKey::from_signer` (feature `dpop`). It is asked once for each attempt to fetch a token, inside the fetch, and
 /// shares its deadline; a panic in it is an error of that fetch. With DPoP it is also asked for each request to an API:
 /// it has 10 s then, and neither silence nor a panic costs more than that request.
 ///

@@ -4,10 +4,8 @@
 
 use aws_lc_rs::rand::SystemRandom;
 #[cfg(any(feature = "dpop", feature = "test-util"))]
-use aws_lc_rs::signature::EcdsaVerificationAlgorithm;
-use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
-};
+use aws_lc_rs::signature::KeyPair;
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
@@ -15,7 +13,9 @@ use zeroize::Zeroizing;
 #[cfg(any(feature = "dpop", feature = "test-util"))]
 use super::PublicJwk;
 use super::SigningAlgorithm;
+use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
+use crate::pem::{looks_like, mended};
 
 pub(crate) struct SigningKey {
     pair: Pair,
@@ -23,57 +23,15 @@ pub(crate) struct SigningKey {
     key_id: Option<String>,
 }
 
-pub(crate) enum Pair {
-    Rsa(Box<RsaKeyPair>),
-    Ec(&'static Curve, Box<EcdsaKeyPair>),
-    Ed25519(Box<Ed25519KeyPair>),
-}
-
-pub(crate) struct Curve {
-    pub(crate) name: &'static str,
-    /// Of a coordinate.
-    pub(crate) bytes: usize,
-    pub(crate) signing: &'static EcdsaSigningAlgorithm,
-    #[cfg(any(feature = "dpop", feature = "test-util"))]
-    pub(crate) verifying: &'static EcdsaVerificationAlgorithm,
-    algorithm: SigningAlgorithm,
-}
-
-pub(crate) static CURVES: [Curve; 3] = [
-    Curve {
-        name: "P-256",
-        bytes: 32,
-        signing: &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
-        #[cfg(any(feature = "dpop", feature = "test-util"))]
-        verifying: &signature::ECDSA_P256_SHA256_FIXED,
-        algorithm: SigningAlgorithm::ES256,
-    },
-    Curve {
-        name: "P-384",
-        bytes: 48,
-        signing: &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-        #[cfg(any(feature = "dpop", feature = "test-util"))]
-        verifying: &signature::ECDSA_P384_SHA384_FIXED,
-        algorithm: SigningAlgorithm::ES384,
-    },
-    Curve {
-        name: "P-521",
-        bytes: 66,
-        signing: &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
-        #[cfg(any(feature = "dpop", feature = "test-util"))]
-        verifying: &signature::ECDSA_P521_SHA512_FIXED,
-        algorithm: SigningAlgorithm::ES512,
-    },
-];
-
 impl SigningKey {
     /// `wanted` is what the user chose; a JWK's own `alg` counts less, what follows from the key least.
     pub(crate) fn parse(text: &str, wanted: Option<SigningAlgorithm>) -> Result<Self, String> {
-        let (pair, alg, key_id) = if text.trim_start().starts_with('{') {
-            let jwk = Jwk::parse(text)?;
+        let text = mended(text);
+        let (pair, alg, key_id) = if Jwk::is_meant(&text) {
+            let jwk = Jwk::parse(&text, Jwk::is_private)?;
             (jwk.pair()?, jwk.algorithm()?, jwk.key_id())
         } else {
-            (from_pem(text)?, None, None)
+            (from_pem(&text)?, None, None)
         };
         let algorithm = wanted.or(alg).unwrap_or(pair.algorithm());
         if !pair.fits(algorithm) {
@@ -125,51 +83,9 @@ impl SigningKey {
 
     /// Whether a certificate (DER) is of this key: its public key stands in there, byte for byte.
     pub(crate) fn is_in(&self, certificate: &[u8]) -> bool {
-        let public = match &self.pair {
-            Pair::Rsa(pair) => pair.public_key().as_ref(),
-            Pair::Ec(_, pair) => pair.public_key().as_ref(),
-            Pair::Ed25519(pair) => pair.public_key().as_ref(),
-        };
+        let public = self.pair.public();
         certificate.windows(public.len()).any(|window| window == public)
     }
-}
-
-impl Pair {
-    fn name(&self) -> String {
-        match self {
-            Pair::Rsa(_) => "an RSA key".to_owned(),
-            Pair::Ec(curve, _) => format!("a key on the curve {}", curve.name),
-            Pair::Ed25519(_) => "an Ed25519 key".to_owned(),
-        }
-    }
-
-    fn algorithm(&self) -> SigningAlgorithm {
-        match self {
-            Pair::Rsa(_) => SigningAlgorithm::RS256,
-            Pair::Ec(curve, _) => curve.algorithm,
-            Pair::Ed25519(_) => SigningAlgorithm::EdDSA,
-        }
-    }
-
-    fn fits(&self, algorithm: SigningAlgorithm) -> bool {
-        match self {
-            Pair::Rsa(_) => rsa(algorithm).is_some(),
-            Pair::Ec(curve, _) => curve.algorithm == algorithm,
-            Pair::Ed25519(_) => matches!(algorithm, SigningAlgorithm::EdDSA | SigningAlgorithm::Ed25519),
-        }
-    }
-}
-
-fn rsa(algorithm: SigningAlgorithm) -> Option<&'static dyn RsaEncoding> {
-    Some(match algorithm {
-        SigningAlgorithm::RS256 => &signature::RSA_PKCS1_SHA256,
-        SigningAlgorithm::RS384 => &signature::RSA_PKCS1_SHA384,
-        SigningAlgorithm::RS512 => &signature::RSA_PKCS1_SHA512,
-        SigningAlgorithm::PS256 => &signature::RSA_PSS_SHA256,
-        SigningAlgorithm::PS384 => &signature::RSA_PSS_SHA384,
-        SigningAlgorithm::PS512 => &signature::RSA_PSS_SHA512,
-        _ => return None,
-    })
 }
 
 /// The first private key in the text; certificates may stand beside it.
@@ -177,11 +93,11 @@ fn from_pem(text: &str) -> Result<Pair, String> {
     const UNUSABLE: &str = "has a private key that cannot be used: damaged, an RSA key of less than 2048 or more than 8192 bits, or of another kind than RSA, P-256, P-384, P-521, Ed25519";
     let key = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(key) => Zeroizing::new(key),
-        Err(_) if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") => {
-            return Err("has a private key that is encrypted: decrypt it first (openssl pkey)".into());
-        }
         Err(_) => {
-            return Err("has no complete private key: PEM (PKCS#8, PKCS#1, SEC1) or a JWK is expected".into());
+            return Err(format!(
+                "has no complete private key (PEM: PKCS#8, PKCS#1, SEC1; or a JWK){}",
+                looks_like(text)
+            ));
         }
     };
     let der = key.secret_der();

@@ -4,6 +4,7 @@ use aws_lc_rs::signature::{UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+use super::super::curve::Curve;
 use super::*;
 
 /// RFC 7515 appendix A.2.1.
@@ -171,6 +172,43 @@ fn alg_and_kid_of_a_jwk_are_honoured() {
 }
 
 #[test]
+fn a_key_is_read_however_it_was_handed_on() {
+    // FE9
+    let pem = pem("PRIVATE KEY", &rsa_pkcs8());
+    let others = EC_JWK.replace("\"d\"", "\"was_d\"");
+    for text in [
+        pem.replace('\n', "\\n"),
+        pem.replace('\n', " "),
+        format!("{pem:?}"),
+        EC_JWK.replace('"', "\\\""),
+        format!(r#"{{"keys":[{EC_JWK}]}}"#),
+        // One that signs, with others beside it.
+        format!(r#"{{"keys":[{others},{ED25519_JWK},{{"kty":"oct","k":"c2VjcmV0","d":"x"}}]}}"#),
+    ] {
+        let key = parsed(&text);
+        assert!(verifies(&key, b"message", &key.sign(b"message").unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_single_key_says_what_it_looks_like() {
+    let public = EC_JWK.replace("\"d\"", "\"was_d\"");
+    for (text, told) in [
+        (format!(r#"{{"keys":[{EC_JWK},{ED25519_JWK}]}}"#), "a JWK set with 2 such keys"),
+        (format!(r#"{{"keys":[{public}]}}"#), "none of which is of use"),
+        (r#"{"keys":[]}"#.to_owned(), "a JWK set of 0 keys"),
+        (public, "has no d"),
+        (r#"{"kty":"oct","k":"c2VjcmV0"}"#.to_owned(), "shared secret"),
+        (r#"{"type":"service_account","private_key":"c2VjcmV0"}"#.to_owned(), "service account"),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_owned(), "a certificate and nothing else"),
+        ("/run/secrets/key.pem".to_owned(), "a path"),
+    ] {
+        let said = refused(&text, None);
+        assert!(said.contains(told) && !said.contains("c2VjcmV0"), "{said}");
+    }
+}
+
+#[test]
 fn what_is_no_key_is_refused_without_being_shown() {
     let good = p256();
     let half = &good[..good.len() / 2];
@@ -183,10 +221,11 @@ fn what_is_no_key_is_refused_without_being_shown() {
         (&good.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "is encrypted"),
         (&pem("PRIVATE KEY", b"canary"), "cannot be used"),
         (&pem("RSA PRIVATE KEY", b"canary"), "cannot be used"),
-        (&RSA_JWK[..300], "no complete JSON"),
+        (&RSA_JWK[..300], "is not valid JSON"),
         (&public, "it has no d"),
         (&other_point, "cannot be used"),
-        (r#"{"kty":"oct","k":"canary"}"#, "none of RSA, EC, OKP"),
+        (r#"{"kty":"oct","k":"canary"}"#, "a shared secret (kty oct)"),
+        (r#"{"kty":"AKP","pub":"canary"}"#, "none of RSA, EC, OKP"),
         (r#"{"kty":"EC","crv":"canary"}"#, "none of P-256"),
     ] {
         let shown = refused(text, None);

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use zeroize::Zeroizing;
 
 use crate::contained::contained;
+use crate::pem::{looks_like, mended};
 
 /// A certificate and the key that belongs to it.
 pub(crate) struct TlsIdentity {
@@ -60,8 +61,8 @@ fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
 
 /// What is wrong, of which of the two.
 pub(crate) enum Flaw {
-    Certificate(&'static str),
-    Key(&'static str),
+    Certificate(String),
+    Key(String),
     Pair(&'static str),
 }
 
@@ -73,27 +74,25 @@ fn is_mismatch(e: &(dyn StdError + 'static)) -> bool {
 }
 
 /// The certificates in a PEM text (RFC 7468 section 5).
-pub(crate) fn certificates(text: &str) -> Result<Zeroizing<String>, &'static str> {
+pub(crate) fn certificates(text: &str) -> Result<Zeroizing<String>, String> {
     match sections(text, |label| label == "CERTIFICATE") {
-        found if found.is_empty() => Err("has no complete certificate (PEM)"),
+        found if found.is_empty() => Err(format!("has no complete certificate (PEM){}", looks_like(text))),
         found => Ok(found),
     }
 }
 
 /// The private key in a PEM text (RFC 7468 section 10, RFC 8017 appendix C, RFC 5915 section 4).
-pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, &'static str> {
+pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, String> {
     const READABLE: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
     match sections(text, |label| READABLE.contains(&label)) {
-        found if !found.is_empty() => Ok(found),
-        _ if text.contains("ENCRYPTED") => {
-            Err("is encrypted with a password, which is not supported: openssl pkey decrypts it")
-        }
-        _ => Err("has no complete private key (PEM)"),
+        found if found.is_empty() => Err(format!("has no complete private key (PEM){}", looks_like(text))),
+        found => Ok(found),
     }
 }
 
 /// The complete sections of a PEM text whose label is wanted.
 fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
+    let text = mended(text);
     // Room for everything: growing would leave copies behind.
     let mut found = Zeroizing::new(String::with_capacity(text.len() + 1));
     let mut open: Option<(&str, usize)> = None;
@@ -136,9 +135,10 @@ mod tests {
     const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
     const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
 
-    fn flaw(certificate: &str, key: &str) -> &'static str {
+    fn flaw(certificate: &str, key: &str) -> String {
         match TlsIdentity::new(certificate, key).err().unwrap() {
-            Flaw::Certificate(flaw) | Flaw::Key(flaw) | Flaw::Pair(flaw) => flaw,
+            Flaw::Certificate(flaw) | Flaw::Key(flaw) => flaw,
+            Flaw::Pair(flaw) => flaw.to_owned(),
         }
     }
 
@@ -159,10 +159,27 @@ mod tests {
         let empty = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
         assert_eq!(flaw(empty, key), DAMAGED);
         let cut = &certificate[..certificate.len() - 30];
-        assert_eq!(flaw(cut, key), "has no complete certificate (PEM)");
-        assert_eq!(flaw(certificate, &key[..key.len() - 30]), "has no complete private key (PEM)");
+        assert_eq!(flaw(cut, key), "has no complete certificate (PEM): it looks like PEM that is cut off");
+        assert!(flaw(certificate, &key[..key.len() - 30]).starts_with("has no complete private key (PEM)"));
+        assert_eq!(flaw(key, key), "has no complete certificate (PEM): it has a private key");
+        let json = r#"{"kty":"EC"}"#;
+        assert_eq!(flaw(certificate, json), "has no complete private key (PEM): it looks like a JWK");
         let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
         assert!(flaw(certificate, &locked).contains("password"));
+    }
+
+    #[test]
+    fn a_pair_is_read_however_it_was_handed_on() {
+        // FE9
+        for change in [
+            (|text: &str| text.replace('\n', "\\n")) as fn(&str) -> String,
+            |text| text.replace('\n', " "),
+            |text| text.replace('\n', ""),
+            |text| format!("{text:?}"),
+        ] {
+            let (certificate, key) = (change(ONE), change(KEY));
+            assert!(TlsIdentity::new(&certificate, &key).is_ok(), "{certificate}");
+        }
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! At an API (RFC 9449 sections 7 and 9), through each door.
+//! At an API (RFC 9449 sections 7 and 9), through each integration.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,24 +18,24 @@ use crate::tokens;
 
 /// The two clients of reqwest, to be used in the same way.
 #[derive(Clone, Copy, Debug)]
-enum Door {
+enum Integration {
     Middleware,
     Layer,
 }
 
-const DOORS: [Door; 2] = [Door::Middleware, Door::Layer];
+const INTEGRATIONS: [Integration; 2] = [Integration::Middleware, Integration::Layer];
 
-impl Door {
+impl Integration {
     async fn send(self, bearer: &BearerAuth, request: reqwest::Request) -> (u16, String) {
         let client = reqwest::Client::builder();
         let client = client.redirect(reqwest::redirect::Policy::none());
         let client = client.build().unwrap();
         let response = match self {
-            Door::Middleware => {
+            Integration::Middleware => {
                 let client = ClientBuilder::new(client).with(bearer.clone()).build();
                 client.execute(request).await.unwrap()
             }
-            Door::Layer => bearer.layer(client).oneshot(request).await.unwrap(),
+            Integration::Layer => bearer.layer(client).oneshot(request).await.unwrap(),
         };
         (response.status().as_u16(), response.text().await.unwrap())
     }
@@ -45,7 +45,7 @@ fn get(url: &str) -> reqwest::Request {
     reqwest::Request::new(Method::GET, url.parse().unwrap())
 }
 
-/// An authorization server, an API and a source, for each door anew.
+/// An authorization server, an API and a source, for each integration anew.
 async fn all(configure: fn(&mut State)) -> (Server, Api, BearerAuth) {
     let (server, api) = (Server::that_binds().await, Api::start(configure).await);
     let tokens = tokens(&server, DpopKey::generate());
@@ -55,11 +55,11 @@ async fn all(configure: fn(&mut State)) -> (Server, Api, BearerAuth) {
 
 #[tokio::test]
 async fn every_request_has_a_proof_of_its_own() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|_| {}).await;
         for path in ["/a", "/a", "/b?query=1#fragment"] {
-            let (status, _) = door.send(&bearer, get(&format!("{}{path}", api.url))).await;
-            assert_eq!(status, 200, "{door:?}");
+            let (status, _) = integration.send(&bearer, get(&format!("{}{path}", api.url))).await;
+            assert_eq!(status, 200, "{integration:?}");
         }
         assert_eq!(api.statuses(), [200, 200, 200]);
         assert_eq!(server.asked().len(), 1);
@@ -68,11 +68,11 @@ async fn every_request_has_a_proof_of_its_own() {
 
 #[tokio::test]
 async fn a_nonce_costs_one_repetition_on_first_contact_and_none_later() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
         for _ in 0..3 {
             let request = reqwest::Client::new().post(&api.url).body("order").build();
-            assert_eq!(door.send(&bearer, request.unwrap()).await.0, 200, "{door:?}");
+            assert_eq!(integration.send(&bearer, request.unwrap()).await.0, 200, "{integration:?}");
         }
         assert_eq!(api.statuses(), [401, 200, 200, 200]);
         assert_eq!(api.state().bodies, ["order"; 4]);
@@ -82,10 +82,10 @@ async fn a_nonce_costs_one_repetition_on_first_contact_and_none_later() {
 
 #[tokio::test]
 async fn the_newest_nonce_is_used_whatever_answer_it_came_with() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (_, api, bearer) = all(|api| api.nonce_by_request = true).await;
         for _ in 0..3 {
-            assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);
+            assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 200);
         }
         let nonces: Vec<_> = api.state().seen.iter().map(|(.., n)| n.clone()).collect();
         assert_eq!(nonces, ["", "n1", "n2"]);
@@ -130,13 +130,13 @@ async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_mean
 
 #[tokio::test]
 async fn a_second_demand_for_a_nonce_is_handed_back_and_costs_no_token() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|api| {
             api.nonce = Some("n".into());
             api.never_satisfied = true;
         })
         .await;
-        let answer = door.send(&bearer, get(&api.url)).await;
+        let answer = integration.send(&bearer, get(&api.url)).await;
         assert_eq!(answer, (401, "refused".to_owned()));
         assert_eq!(api.statuses(), [401, 401]);
         assert_eq!(server.asked().len(), 1);
@@ -145,13 +145,13 @@ async fn a_second_demand_for_a_nonce_is_handed_back_and_costs_no_token() {
 
 #[tokio::test]
 async fn a_refused_token_is_replaced_even_after_a_nonce() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|api| {
             api.nonce = Some("n".into());
             api.revoked.insert(nth(0));
         })
         .await;
-        assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200, "{door:?}");
+        assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 200, "{integration:?}");
         let tokens: Vec<_> = api.state().seen.iter().map(|(_, t, _)| t.clone()).collect();
         assert_eq!(tokens, [nth(0), nth(0), nth(1)], "nonce, token, service");
         assert_eq!(server.asked().len(), 2);
@@ -160,12 +160,12 @@ async fn a_refused_token_is_replaced_even_after_a_nonce() {
 
 #[tokio::test]
 async fn a_second_refusal_is_handed_back() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|api| {
             api.revoked = (0..3).map(nth).collect();
         })
         .await;
-        assert_eq!(door.send(&bearer, get(&api.url)).await.0, 401);
+        assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 401);
         assert_eq!(api.statuses(), [401, 401]);
         assert_eq!(server.asked().len(), 2);
     }
@@ -173,13 +173,13 @@ async fn a_second_refusal_is_handed_back() {
 
 #[tokio::test]
 async fn what_cannot_be_repeated_still_brings_the_nonce_for_the_next() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (_, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
         let parts = stream::iter([Ok::<_, std::io::Error>("part")]);
         let streaming = reqwest::Client::new().post(&api.url).body(reqwest::Body::wrap_stream(parts));
-        let answer = door.send(&bearer, streaming.build().unwrap()).await;
+        let answer = integration.send(&bearer, streaming.build().unwrap()).await;
         assert_eq!(answer, (401, "refused".to_owned()));
-        assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);
+        assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 200);
         assert_eq!(api.statuses(), [401, 200]);
     }
 }
@@ -192,9 +192,9 @@ async fn each_api_has_nonces_of_its_own() {
     let (one, other) = (Api::start(one).await, Api::start(other).await);
     let bearer =
         BearerAuth::builder(tokens(&server, DpopKey::generate())).origin(&one.url).origin(&other.url).build().unwrap();
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         for api in [&one, &other] {
-            assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);
+            assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 200);
         }
     }
     assert_eq!(one.statuses(), [401, 200, 200]);
@@ -203,12 +203,12 @@ async fn each_api_has_nonces_of_its_own() {
 
 #[tokio::test]
 async fn a_request_with_a_header_of_the_callers_gets_no_proof() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|_| {}).await;
         let mut request = get(&api.url);
         let own = "Basic own".parse().unwrap();
         request.headers_mut().insert("authorization", own);
-        assert_eq!(door.send(&bearer, request).await.0, 401);
+        assert_eq!(integration.send(&bearer, request).await.0, 401);
         assert_eq!(api.state().seen, [(401, "Basic own".into(), String::new())]);
         assert_eq!(server.asked().len(), 0);
     }
@@ -216,20 +216,20 @@ async fn a_request_with_a_header_of_the_callers_gets_no_proof() {
 
 #[tokio::test]
 async fn a_kms_signs_each_proof() {
-    for door in DOORS {
+    for integration in INTEGRATIONS {
         let (server, api) = (Server::that_binds().await, Api::start(|_| {}).await);
         let kms = Kms::new(SigningAlgorithm::ES256);
         let public = kms.public();
         let tokens = tokens(&server, DpopKey::from_signer(kms, &public));
         let bearer = BearerAuth::for_origin(&api.url, tokens).unwrap();
-        assert_eq!(door.send(&bearer, get(&api.url)).await.0, 200);
+        assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 200);
     }
 }
 
 #[tokio::test]
 async fn a_thousand_requests_have_a_thousand_proofs() {
     let (server, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
-    assert_eq!(Door::Middleware.send(&bearer, get(&api.url)).await.0, 200);
+    assert_eq!(Integration::Middleware.send(&bearer, get(&api.url)).await.0, 200);
     let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
     let requests = (0..1000).map(|_| client.get(&api.url).send());
     let answers = futures_util::future::join_all(requests).await;

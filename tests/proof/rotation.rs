@@ -77,25 +77,105 @@ async fn a_secret_that_is_just_wrong_is_tried_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_missing_for_a_while_costs_no_usable_token() {
+async fn a_file_that_is_missing_for_a_while_stops_nothing() {
     // X05
     let directory = Directory::new();
-    let path = directory.write("secret", "A");
+    let path = directory.path("secret");
     let server = Server::which(|_| true).await;
     let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
     let tokens = client(&server, auth);
-    tokens.token().await.unwrap();
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credential);
+    assert!(error.is_transient() && error.to_string().contains(&path.display().to_string()), "{error}");
+
+    directory.write("secret", "A");
+    refreshed(&tokens).await.unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(tokens.token().await.is_ok(), "the token is still good");
-
-    let error = refreshed(&tokens).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Credential);
-    assert!(error.is_transient());
-    assert_eq!(server.seen().len(), 1);
+    refreshed(&tokens).await.unwrap();
 
     directory.write("secret", "B");
     refreshed(&tokens).await.unwrap();
-    assert_eq!(server.secrets(), ["A", "B"]);
+    assert_eq!(server.secrets(), ["A", "A", "B"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_half_written_is_tried_and_then_the_last_good_one() {
+    // FC3
+    let directory = Directory::new();
+    let path = directory.write("secret", "old-secret");
+    let active = Arc::new(std::sync::Mutex::new("old-secret"));
+    let accepted = Arc::clone(&active);
+    let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap()).await;
+    let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
+    let tokens = client(&server, auth);
+    refreshed(&tokens).await.unwrap();
+    for half in ["new-s", "", "new-s\n\nx"] {
+        directory.write("secret", half);
+        refreshed(&tokens).await.unwrap();
+    }
+    assert_eq!(server.secrets(), ["old-secret", "new-s", "old-secret", "old-secret", "old-secret"]);
+
+    // The old one is revoked: it is tried once more, and never again.
+    *active.lock().unwrap() = "new-secret";
+    directory.write("secret", "new-s");
+    for _ in 0..3 {
+        assert_eq!(refreshed(&tokens).await.unwrap_err().kind(), ErrorKind::Denied);
+    }
+    assert_eq!(server.secrets()[5..], ["new-s", "old-secret", "new-s", "new-s"]);
+    directory.write("secret", "new-secret");
+    refreshed(&tokens).await.unwrap();
+}
+
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn a_corrected_secret_file_ends_the_backoff_of_a_denial() {
+    // FB6
+    use client_credentials::{ClientCredentials, ManualClock};
+    let directory = Directory::new();
+    let path = directory.write("secret", "wrong");
+    let server = Server::which(|seen| seen.secret() == "right").await;
+    let clock = ManualClock::new();
+    let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
+    let tokens = ClientCredentials::builder(&server.url, auth).clock(&clock).build().unwrap();
+    let second = std::time::Duration::from_secs(1);
+    for _ in 0..20 {
+        assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Denied);
+        clock.advance(second);
+    }
+    let requests = server.secrets().len();
+    assert!(requests <= 6, "{requests}");
+    // Another time, and the same secret: nothing to ask the server about.
+    directory.replace("secret", "wrong");
+    assert!(tokens.token().await.is_err());
+    assert_eq!(server.secrets().len(), requests);
+    directory.replace("secret", "right");
+    clock.advance(second);
+    tokens.token().await.unwrap();
+    assert_eq!(server.secrets().len(), requests + 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_fifo_as_a_secret_file_costs_no_thread() {
+    // FA3
+    let directory = Directory::new();
+    let path = directory.path("secret");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let server = Server::which(|_| true).await;
+    for _ in 0..100 {
+        let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
+        let error = client(&server, auth).token().await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("a FIFO") && text.contains(&path.display().to_string()), "{text}");
+    }
+    assert_eq!(server.seen().len(), 0);
+    #[cfg(target_os = "linux")]
+    for thread in std::fs::read_dir("/proc/self/task").unwrap() {
+        // Gone meanwhile: it is not stuck.
+        let name = std::fs::read_to_string(thread.unwrap().path().join("wchan")).unwrap_or_default();
+        assert!(!name.contains("fifo"), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -144,12 +144,13 @@ async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
 }
 
 #[tokio::test]
-async fn a_lease_given_before_the_clock_was_set_back_is_over() {
+async fn a_lease_is_exclusive_for_clients_with_other_fetch_timeouts() {
+    // FE13
     let place = TempDir::new().unwrap();
     let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
     let minute = Duration::from_secs(60);
     assert!(one.lease("a", "me", 60 * minute).await.unwrap());
-    assert!(other.lease("a", "you", minute).await.unwrap());
+    assert!(!other.lease("a", "you", minute).await.unwrap());
 }
 
 #[tokio::test]
@@ -159,9 +160,19 @@ async fn what_has_expired_is_deleted_and_nothing_else() {
     let store = FileStore::new(place.path());
     let (hour, zero) = (Duration::from_secs(3600), Duration::ZERO);
     let name = |n: usize| format!("{n:032}");
-    let foreign = [name(1000), "notes.token".to_owned(), "my.lock".to_owned()];
+    // FA1: the last two have names as long as ours.
+    let foreign = [
+        name(1000),
+        "notes.token".to_owned(),
+        "dependencies-of-the-billing-frontend.lock".to_owned(),
+        "refresh-token-of-the-nightly-report-job.token".to_owned(),
+        format!("{}.token", name(1001)),
+        format!("{}.lock", name(1002)),
+    ];
     for name in &foreign {
-        std::fs::write(place.path().join(name), "mine").unwrap();
+        let file = std::fs::File::create(place.path().join(name)).unwrap();
+        std::io::Write::write_all(&mut &file, b"mine").unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     }
     for n in 0..100 {
         assert!(store.lease(&name(n), "me", zero).await.unwrap());
@@ -174,14 +185,14 @@ async fn what_has_expired_is_deleted_and_nothing_else() {
         assert!(place.path().join(name).exists(), "{name}");
     }
     let files = std::fs::read_dir(place.path()).unwrap().count();
-    assert_eq!(files, foreign.len() + 2 + 1, "and write.lock");
+    assert_eq!(files, foreign.len() + 2 + 1, "and the guard");
 }
 
 #[cfg(unix)]
 #[test]
 fn a_process_that_stands_still_while_it_writes_costs_no_token_and_no_end() {
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
-    let stopped = std::fs::File::create(place.path().join("write.lock")).unwrap();
+    let stopped = std::fs::File::create(place.path().join("client-credentials.lock")).unwrap();
     fs4::FileExt::lock(&stopped).unwrap();
     let (ended, end) = std::sync::mpsc::channel();
     let (url, directory) = (server.url("/token"), place.path().to_owned());
@@ -204,7 +215,7 @@ fn a_process_that_stands_still_while_it_writes_costs_no_token_and_no_end() {
 #[test]
 fn a_disk_that_hangs_leaves_threads_to_others() {
     let place = TempDir::new().unwrap();
-    let pipe = place.path().join("write.lock");
+    let pipe = place.path().join("client-credentials.lock");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.unwrap().success());
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -233,7 +244,7 @@ async fn the_directory_of_somebody_else_is_refused() {
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     let (directory, target) = (place.path().join("theirs"), place.path().join("target"));
     std::fs::create_dir(&directory).unwrap();
-    std::os::unix::fs::symlink(&target, directory.join("write.lock")).unwrap();
+    std::os::unix::fs::symlink(&target, directory.join("client-credentials.lock")).unwrap();
     if std::os::unix::fs::chown(&directory, Some(12345), None).is_err() {
         return;
     }

@@ -58,7 +58,7 @@ async fn the_server_tells_real_tokens_from_others(server: Server) -> Result {
     check(told == json!({ "active": false }), || told.to_string())
 }
 
-/// RFC 8414, and OpenID Connect discovery where there is such a thing: what `from_issuer` reads.
+/// RFC 8414, and OpenID Connect discovery where there is such a thing: what `Issuer` reads.
 async fn the_server_is_found_by_its_name(server: Server) -> Result {
     let issuer = server.issuer(Listener::Https)?;
     let documents = match server.name {

@@ -4,6 +4,7 @@ mod adjusted;
 mod brakes;
 mod clocks;
 mod concurrency;
+mod corrected;
 mod failures;
 mod hard_cases;
 mod model;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::identity::{self, Identities};
+use super::identity::{self, Certificate, Identities};
 use super::server_clock::ServerClock;
-use crate::client_auth::Evidence;
+use crate::client_auth::{Evidence, Recipient};
 use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
@@ -24,13 +24,26 @@ pub(crate) struct Assertions {
     pub(super) algorithm: Option<SigningAlgorithm>,
     pub(super) key_id: Option<String>,
     pub(super) certificate: Option<Credential>,
-    pub(super) audience: Option<String>,
+    pub(super) audience: Audience,
     /// 60 s: long enough for a slow attempt, and the most that FAPI-minded servers take without question.
     pub(super) lifetime: Duration,
     /// draft-ietf-oauth-rfc7523bis section 4: no other JWT can be mistaken for it.
     pub(super) typ: String,
     pub(super) not_before: bool,
+    /// Further ones.
+    pub(super) claims: Map<String, Value>,
+    pub(super) header: Map<String, Value>,
+    /// The certificate itself, with those that follow it.
+    pub(super) x5c: bool,
     pub(super) server_clock: Option<Arc<ServerClock>>,
+}
+
+/// `aud`.
+#[derive(Clone, Debug)]
+pub(super) enum Audience {
+    Issuer,
+    TokenEndpoint,
+    Given(String),
 }
 
 #[derive(Clone)]
@@ -50,10 +63,13 @@ impl Assertions {
             algorithm: None,
             key_id: None,
             certificate: None,
-            audience: None,
+            audience: Audience::Issuer,
             lifetime: Duration::from_secs(60),
             typ: "client-authentication+jwt".to_owned(),
             not_before: false,
+            claims: Map::new(),
+            header: Map::new(),
+            x5c: false,
             server_clock: None,
         }
     }
@@ -77,11 +93,28 @@ impl Assertions {
         }
     }
 
+    /// All that is read.
+    pub(crate) fn credentials(&self) -> Vec<&Credential> {
+        let key = match &self.key {
+            Key::Shared(credential) | Key::Private(credential, _) => Some(credential),
+            Key::Elsewhere(_) => None,
+        };
+        key.into_iter().chain(&self.certificate).collect()
+    }
+
+    /// The shared secret.
+    pub(crate) fn secret(&self) -> Option<&Credential> {
+        match &self.key {
+            Key::Shared(secret) => Some(secret),
+            Key::Private(..) | Key::Elsewhere(_) => None,
+        }
+    }
+
     pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
         match &self.audience {
-            Some(audience) if audience.is_empty() => faults.push(("audience", "is empty".to_owned())),
-            None if !names_issuer => faults.push((
+            Audience::Given(audience) if audience.is_empty() => faults.push(("audience", "is empty".to_owned())),
+            Audience::Issuer if !names_issuer => faults.push((
                 "audience",
                 "is missing: the assertion is addressed to the authorization server; give its issuer (or, for Entra ID and older \
                  servers, its token endpoint) by .audience(..) on the method, or Issuer::new(..) instead of the token endpoint"
@@ -99,7 +132,7 @@ impl Assertions {
                 format!("{algorithm} needs a shared secret, and private_key_jwt has a private key: client_secret_jwt is the method for it"),
             )),
             (Key::Shared(secret), _) => {
-                faults.extend(secret.fault().map(|flaw| ("client_secret", flaw)));
+                faults.extend(secret.fault_or_empty().map(|flaw| ("client_secret", flaw)));
             }
             (Key::Private(key, _), algorithm) => {
                 let flaw = key.fault_by(|text| SigningKey::parse(text, algorithm).err());
@@ -115,6 +148,24 @@ impl Assertions {
             let flaw = certificate.fault_by(identity::certificate_flaw);
             faults.extend(flaw.map(|flaw| ("certificate", flaw)));
         }
+        if self.x5c && self.certificate.is_none() {
+            faults.push(("x5c", "has no certificate to send: .certificate(..) gives it".to_owned()));
+        }
+        // What the crate decides: a second one would be a contradiction.
+        for (setter, members, ours) in [
+            ("claim", &self.claims, ["iss", "sub", "aud", "jti", "iat", "exp", "nbf"].as_slice()),
+            ("header_member", &self.header, ["alg", "kid", "typ", "x5t#S256", "b64", "crit"].as_slice()),
+        ] {
+            for name in members.keys().filter(|name| ours.contains(&name.as_str())) {
+                faults.push((
+                    setter,
+                    format!("cannot set {name:?}, which has a setter of its own or follows from the client"),
+                ));
+            }
+        }
+        if self.x5c && self.header.contains_key("x5c") {
+            faults.push(("header_member", "sets \"x5c\", and .x5c(true) does too".to_owned()));
+        }
         if self.key_id.as_ref().is_some_and(String::is_empty) {
             faults.push(("key_id", "is empty".to_owned()));
         }
@@ -127,7 +178,7 @@ impl Assertions {
 
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         use SigningAlgorithm::{ES256, Ed25519, EdDSA, PS256};
-        if self.audience.is_some() {
+        if !matches!(self.audience, Audience::Issuer) {
             return Some(
                 "demands the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
             );
@@ -162,10 +213,10 @@ impl Assertions {
         &self,
         client_id: &str,
         evidence: &Evidence,
-        issuer: Option<&str>,
+        to: Recipient<'_>,
         now: Moment,
     ) -> Result<SecretString, Error> {
-        let claims = self.claims(client_id, issuer, now, &jws::jti()?)?;
+        let claims = self.claims(client_id, to, now, &jws::jti()?)?;
         match (&self.key, evidence) {
             (Key::Shared(_), Evidence::Secret(secret)) => {
                 let algorithm = self.algorithm.unwrap_or(SigningAlgorithm::HS256);
@@ -176,15 +227,15 @@ impl Assertions {
             }
             (Key::Private(..), Evidence::Identity(identity)) => {
                 let key = identity.key.as_ref().ok_or_else(unsigned)?;
-                let thumbprint = identity.thumbprint.as_deref();
-                let message = self.message(key.algorithm(), key.key_id(), thumbprint, &claims);
+                let certificate = identity.certificate.as_ref();
+                let message = self.message(key.algorithm(), key.key_id(), certificate, &claims);
                 let signature = key.sign(message.as_bytes()).ok_or_else(unsigned)?;
                 Ok(compact(message, &signature))
             }
             (Key::Elsewhere(signer), Evidence::Identity(identity)) => {
-                let (key_id, thumbprint) = (signer.key_id(), identity.thumbprint.as_deref());
+                let (key_id, certificate) = (signer.key_id(), identity.certificate.as_ref());
                 let algorithm = signer.algorithm();
-                let message = self.message(algorithm, key_id.as_deref(), thumbprint, &claims);
+                let message = self.message(algorithm, key_id.as_deref(), certificate, &claims);
                 let signature = signature(&**signer, message.as_bytes()).await?;
                 Ok(compact(message, &signature))
             }
@@ -201,31 +252,35 @@ impl Assertions {
         if let Some(certificate) = &self.certificate {
             out.field("certificate", certificate);
         }
-        if let Some(audience) = &self.audience {
-            out.field("audience", audience);
-        }
+        out.field("audience", &self.audience);
     }
 
     /// RFC 7523 section 3.
-    fn claims(&self, client_id: &str, issuer: Option<&str>, now: Moment, jti: &str) -> Result<Value, Error> {
+    fn claims(&self, client_id: &str, to: Recipient<'_>, now: Moment, jti: &str) -> Result<Value, Error> {
         let now = match &self.server_clock {
             Some(server) => server.time(now),
             None => now.wall(),
         };
         let issued = jws::issued_at(now)?;
+        let audience = match &self.audience {
+            Audience::Issuer => to.issuer,
+            Audience::TokenEndpoint => Some(to.token_endpoint),
+            Audience::Given(audience) => Some(audience.as_str()),
+        };
         let mut claims = json!({
             "iss": client_id,
             "sub": client_id,
             // A string: arrays are refused by rfc7523bis and many servers.
-            "aud": self.audience.as_deref().or(issuer),
+            "aud": audience,
             "jti": jti,
             "iat": issued,
             "exp": issued.saturating_add(self.lifetime.as_secs()),
         });
-        if self.not_before {
-            if let Some(claims) = claims.as_object_mut() {
+        if let Some(claims) = claims.as_object_mut() {
+            if self.not_before {
                 claims.insert("nbf".to_owned(), issued.into());
             }
+            claims.extend(self.claims.clone());
         }
         Ok(claims)
     }
@@ -234,17 +289,21 @@ impl Assertions {
         &self,
         algorithm: SigningAlgorithm,
         key_id: Option<&str>,
-        thumbprint: Option<&str>,
+        certificate: Option<&Certificate>,
         claims: &Value,
     ) -> Zeroizing<String> {
-        let mut header = serde_json::Map::new();
+        let mut header = Map::new();
         let mut add = |name: &str, value: Option<&str>| {
             header.extend(value.map(|value| (name.to_owned(), value.into())));
         };
         add("alg", Some(algorithm.name()));
         add("kid", self.key_id.as_deref().or(key_id));
         add("typ", Some(&self.typ).filter(|typ| !typ.is_empty()).map(String::as_str));
-        add("x5t#S256", thumbprint);
+        add("x5t#S256", certificate.map(|certificate| certificate.thumbprint.as_str()));
+        if let Some(certificate) = certificate.filter(|_| self.x5c) {
+            header.insert("x5c".to_owned(), certificate.chain.clone().into());
+        }
+        header.extend(self.header.clone());
         jws::signing_input(&jws::header(header), claims)
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use aws_lc_rs::{digest, signature};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -30,8 +30,9 @@ fn proof(auth: &ClientAuth) -> Result<Proof, Error> {
 fn proof_at(auth: &ClientAuth, now: Moment) -> Result<Proof, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let evidence = auth.read(0).await?;
-        auth.prove(&evidence, Some(ISSUER), now).await
+        let evidence = auth.read(0, now).await?;
+        let to = Recipient { issuer: Some(ISSUER), token_endpoint: "https://auth.example.com/token" };
+        auth.prove(&evidence, to, now).await
     })
 }
 
@@ -113,6 +114,61 @@ fn what_entra_wants_can_be_set() {
     assert_eq!(claims["aud"], endpoint);
     assert_eq!(claims["exp"], NOW + 600);
     assert_eq!(claims["nbf"], NOW);
+}
+
+#[test]
+fn further_claims_and_header_members_can_be_set() {
+    // FE8
+    let jwks = "https://client.example.com/jwks.json";
+    let auth = ClientAuth::private_key_jwt("me", p256())
+        .claim("tenant", "contoso")
+        .claim("roles", json!(["a", "b"]))
+        .header_member("jku", jwks)
+        .header_member("x5u", "https://client.example.com/chain.pem");
+    let (header, claims, ..) = sent(&faultless(auth));
+    assert_eq!((&claims["tenant"], &claims["roles"]), (&json!("contoso"), &json!(["a", "b"])));
+    assert_eq!((&header["jku"], &header["alg"]), (&json!(jwks), &json!("ES256")));
+    let auth = ClientAuth::client_secret_jwt("me", "0123456789abcdef0123456789abcdef").claim("tenant", 7);
+    assert_eq!(sent(&faultless(auth)).1["tenant"], 7);
+}
+
+#[test]
+fn what_the_crate_decides_cannot_be_set_as_a_claim() {
+    for claim in ["iss", "sub", "aud", "jti", "iat", "exp", "nbf"] {
+        let auth: ClientAuth = ClientAuth::private_key_jwt("me", p256()).claim(claim, "x").into();
+        assert!(matches!(&*auth.faults(true), [("claim", flaw)] if flaw.contains(claim)), "{claim}");
+    }
+    for member in ["alg", "kid", "typ", "x5t#S256"] {
+        let auth: ClientAuth = ClientAuth::private_key_jwt("me", p256()).header_member(member, "x").into();
+        assert!(matches!(&*auth.faults(true), [("header_member", flaw)] if flaw.contains(member)), "{member}");
+    }
+    let auth: ClientAuth = ClientAuth::private_key_jwt("me", p256()).x5c(true).into();
+    assert!(matches!(&*auth.faults(true), [("x5c", _)]));
+}
+
+#[test]
+fn the_certificate_of_the_key_is_sent_with_those_that_follow_it() {
+    // FE8
+    let text = format!("{KEY}{CERTIFICATE}{OTHER}");
+    let auth = ClientAuth::private_key_jwt("me", text.as_str()).certificate(text.as_str()).x5c(true);
+    let (header, ..) = sent(&faultless(auth));
+    let base64 = |pem: &str| STANDARD.encode(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
+    assert_eq!(header["x5c"], json!([base64(CERTIFICATE), base64(OTHER)]));
+    // Another's, which stands before it, is not of its chain.
+    let text = format!("{OTHER}{KEY}{CERTIFICATE}");
+    let auth = ClientAuth::private_key_jwt("me", text.as_str()).certificate(text.as_str()).x5c(true);
+    assert_eq!(sent(&faultless(auth)).0["x5c"], json!([base64(CERTIFICATE)]));
+}
+
+#[test]
+fn the_audience_may_be_the_token_endpoint_that_is_asked() {
+    // FE8
+    let auth: ClientAuth = ClientAuth::private_key_jwt("me", p256()).token_endpoint_as_audience(true).into();
+    assert_eq!(auth.faults(false), [], "known without metadata, too");
+    assert_eq!(sent(&auth).1["aud"], "https://auth.example.com/token");
+    let auth =
+        ClientAuth::private_key_jwt("me", p256()).token_endpoint_as_audience(true).token_endpoint_as_audience(false);
+    assert_eq!(sent(&faultless(auth)).1["aud"], ISSUER);
 }
 
 #[test]

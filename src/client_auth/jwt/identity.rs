@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,39 +12,46 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::credential::Credential;
 use crate::credential::{LastGood, unusable};
 use crate::error::Error;
+use crate::pem::{looks_like, mended};
 use crate::signing::{SigningAlgorithm, SigningKey};
 
 /// What signs, and the certificate's thumbprint beside it.
 pub(crate) struct Identity {
     /// None: a signer has it.
     pub(super) key: Option<SigningKey>,
+    pub(super) certificate: Option<Certificate>,
+}
+
+/// As the header of an assertion has it.
+#[derive(PartialEq)]
+pub(crate) struct Certificate {
     /// `x5t#S256` (RFC 7515 section 4.1.8).
-    pub(super) thumbprint: Option<String>,
+    pub(super) thumbprint: String,
+    /// `x5c` (RFC 7515 section 4.1.6): the certificate, and those that follow it in its text.
+    pub(super) chain: Vec<String>,
 }
 
 impl Identity {
     /// Whether the server would see the same again.
     pub(crate) fn is(&self, other: &Identity) -> bool {
         // A signer's key is one key.
-        std::ptr::eq(self, other) || (self.key.is_none() && other.key.is_none() && self.thumbprint == other.thumbprint)
+        std::ptr::eq(self, other)
+            || (self.key.is_none() && other.key.is_none() && self.certificate == other.certificate)
     }
 
     /// `certificates`: texts of which one has the certificate that belongs to the key.
     fn new(key: Option<SigningKey>, certificates: &[SecretString]) -> Result<Self, String> {
-        let (mut ders, mut flaw) = (Vec::new(), None);
+        let (mut certificate, mut flaw) = (None, None);
         for text in certificates {
             match certificates_in(text.expose_secret()) {
-                Ok(found) => ders.extend(found),
-                Err(damaged) => flaw = Some(damaged.to_string()),
+                Ok(found) => certificate = certificate.or_else(|| Certificate::of(key.as_ref(), &found)),
+                Err(damaged) => flaw = Some(damaged),
             }
         }
-        let ours = |der: &&CertificateDer<'_>| key.as_ref().is_none_or(|key| key.is_in(der));
-        let thumbprint = match ders.iter().find(ours) {
-            Some(der) => Some(thumbprint(der)),
-            None if certificates.is_empty() => None,
-            None => return Err(flaw.unwrap_or_else(|| "belongs to another key".into())),
-        };
-        Ok(Identity { key, thumbprint })
+        match certificate {
+            None if !certificates.is_empty() => Err(flaw.unwrap_or_else(|| "belongs to another key".into())),
+            certificate => Ok(Identity { key, certificate }),
+        }
     }
 
     fn parse(
@@ -55,6 +62,16 @@ impl Identity {
         let parsed = SigningKey::parse(key.1.expose_secret(), algorithm)
             .map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
         Identity::new(Some(parsed), certificate.1).map_err(|flaw| of(certificate.0, &flaw))
+    }
+}
+
+impl Certificate {
+    /// Of those in a text the one that belongs to the key.
+    fn of(key: Option<&SigningKey>, ders: &[CertificateDer<'_>]) -> Option<Self> {
+        let at = ders.iter().position(|der| key.is_none_or(|key| key.is_in(der)))?;
+        let chain = ders.get(at..)?;
+        let thumbprint = thumbprint(chain.first()?);
+        Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect() })
     }
 }
 
@@ -72,10 +89,10 @@ fn thumbprint(der: &[u8]) -> String {
 
 /// Those in a PEM text; at least one.
 fn certificates_in(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(mended(text).as_bytes()).collect();
     match ders {
         Ok(ders) if !ders.is_empty() => Ok(ders),
-        _ => Err("has no complete certificate (PEM)".into()),
+        _ => Err(format!("has no complete certificate (PEM){}", looks_like(text))),
     }
 }
 

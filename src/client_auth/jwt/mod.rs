@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use assertion::Assertions;
-use assertion::Key;
+use assertion::{Audience, Key};
 use identity::Identities;
 pub(crate) use identity::Identity;
 use server_clock::ServerClock;
+
+use serde_json::Value;
 
 use super::{ClientAuth, Method};
 use crate::credential::Credential;
@@ -106,7 +108,27 @@ macro_rules! common_setters {
             /// `aud`, instead of the issuer: the token endpoint for Entra ID and older servers; the issuer where the builder was
             /// given a token endpoint.
             pub fn audience(mut self, audience: impl Into<String>) -> Self {
-                self.0.assertions.audience = Some(audience.into());
+                self.0.assertions.audience = Audience::Given(audience.into());
+                self
+            }
+
+            /// `aud` is the token endpoint that the request goes to, as the server's metadata name it: for servers that compare it
+            /// with that (Glewlwyd, older versions of others). Default: false, the issuer.
+            pub fn token_endpoint_as_audience(mut self, yes: bool) -> Self {
+                self.0.assertions.audience = if yes { Audience::TokenEndpoint } else { Audience::Issuer };
+                self
+            }
+
+            /// A further claim. Those that RFC 7523 section 3 defines have setters of their own, and are refused here.
+            pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+                self.0.assertions.claims.insert(name.into(), value.into());
+                self
+            }
+
+            /// A further member of the header: `jku`, `x5u`, `x5t`, .. (RFC 7515 section 4.1). `alg`, `kid`, `typ` and `x5t#S256`
+            /// follow from the key or have setters of their own, and are refused here.
+            pub fn header_member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+                self.0.assertions.header.insert(name.into(), value.into());
                 self
             }
 
@@ -210,6 +232,13 @@ impl PrivateKeyJwt {
         self.forget()
     }
 
+    /// Sends the [`certificate`](Self::certificate) itself as `x5c` (RFC 7515 section 4.1.6), with those that follow it in its text:
+    /// for servers that know the CA instead of the key. Default: false.
+    pub fn x5c(mut self, send: bool) -> Self {
+        self.0.assertions.x5c = send;
+        self
+    }
+
     /// What clones have parsed was parsed for their settings.
     fn forget(mut self) -> Self {
         if let Key::Private(_, identities) = &mut self.0.assertions.key {
@@ -220,6 +249,13 @@ impl PrivateKeyJwt {
 }
 
 impl SignerJwt {
+    /// Sends the [`certificate`](Self::certificate) itself as `x5c` (RFC 7515 section 4.1.6), with those that follow it in its text:
+    /// for servers that know the CA instead of the key. Default: false.
+    pub fn x5c(mut self, send: bool) -> Self {
+        self.0.assertions.x5c = send;
+        self
+    }
+
     /// `x5t#S256` (RFC 7515 section 4.1.8): the thumbprint of this certificate (PEM).
     pub fn certificate(mut self, certificate: impl Into<Credential>) -> Self {
         self.0.assertions.certificate = Some(certificate.into());

@@ -189,7 +189,7 @@ impl Connections {
             };
             match connected {
                 Ok(connection) => {
-                    credential.accept(place);
+                    credential.accept(place, None);
                     return Ok(connection);
                 }
                 // No password changes that.

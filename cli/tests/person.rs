@@ -1,0 +1,317 @@
+//! As a person uses it: in a pipe, in a script, in a terminal.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "in a test a panic is the report"
+)]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use client_credentials::testing::{Answer, AuthorizationServer, CA_PEM};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_client-credentials");
+/// In every secret.
+const CANARY: &str = "canary-77c1";
+
+fn server() -> AuthorizationServer {
+    AuthorizationServer::start().client("billing", CANARY)
+}
+
+/// With nothing of this process's environment, and nobody at the keyboard.
+fn program() -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+fn configured(server: &AuthorizationServer) -> Command {
+    let mut command = program();
+    command
+        .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
+        .env("CLIENT_CREDENTIALS_AUTH_CLIENT_ID", "billing")
+        .env("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY);
+    command
+}
+
+fn ran(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(stdout), text(stderr));
+    assert!(!stdout.contains(CANARY) && !stderr.contains(CANARY), "{stdout}\n{stderr}");
+    (status.code().unwrap(), stdout, stderr)
+}
+
+fn written(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_token_is_one_line_and_nothing_else() {
+    let server = server();
+    let (code, stdout, stderr) = ran(configured(&server).arg("token"));
+    assert_eq!((code, stdout.lines().count(), &*stderr), (0, 1, ""), "{stdout}{stderr}");
+    let (code, stdout, _) = ran(configured(&server).args(["token", "--json", "--scope", "read", "--scope", "write"]));
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &answer["token_type"], &answer["scope"]), (0, &"Bearer".into(), &"read write".into()));
+}
+
+#[test]
+fn a_header_is_what_curl_wants() {
+    let server = server().serve_at("/invoices", "[7]");
+    let script = format!("curl -s -H \"$({PROGRAM} header)\" {}/invoices", server.api_origin());
+    let mut shell = Command::new("sh");
+    shell.args(["-ec", &script]).env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url());
+    shell.env("CLIENT_CREDENTIALS_AUTH_CLIENT_ID", "billing").env("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY);
+    let (code, stdout, stderr) = ran(&mut shell);
+    assert_eq!((code, &*stdout), (0, "[7]"), "{stderr}");
+}
+
+#[test]
+fn a_request_is_sent_with_the_token_and_its_body_from_a_pipe() {
+    let server = server();
+    let url = format!("{}/invoices", server.api_origin());
+    let mut child = configured(&server)
+        .args(["request", &url, "--data", "@-", "-H", "content-type: text/plain"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"seven").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty());
+    let request = server.requests().into_iter().find(|request| request.path() == "/invoices").unwrap();
+    assert_eq!(
+        (request.method(), request.header("content-type"), request.status()),
+        ("POST", Some("text/plain"), Some(200))
+    );
+    for (url, flaw) in
+        [("http://api.example.com", "not https"), ("https://u:p@x", "user information"), ("x", "not one")]
+    {
+        let (code, _, stderr) = ran(configured(&server).args(["request", url]));
+        assert!(code == 2 && stderr.contains(flaw), "{stderr}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let server = server();
+    let mut child = configured(&server).arg("explain").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
+
+#[test]
+fn file_variables_and_flags_stand_above_one_another() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let secret = written(directory.path(), "secret", CANARY);
+    let file = format!(
+        "token_endpoint = \"https://nowhere.invalid/t\"\naudience = \"of the file\"\n[auth]\nmethod = \"client_secret_post\"\nclient_id = \"other\"\nsecret_file = {secret:?}\n"
+    );
+    let file = written(directory.path(), "config.toml", &file);
+    let mut command = program();
+    command.args(["explain", "--config", &file, "--client-id", "billing", "--set", "retry.attempts=1"]);
+    command
+        .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
+        .env("CLIENT_CREDENTIALS_AUDIENCE", "of the variable");
+    let (code, stdout, stderr) = ran(&mut command);
+    for expected in [server.token_url(), "audience: of the variable", "client_id: billing", "attempts: 1", &*secret] {
+        assert!(code == 0 && stdout.contains(expected), "{expected}: {stdout}{stderr}");
+    }
+    assert_eq!(server.requests().len(), 0);
+    let json = written(
+        directory.path(),
+        "config.json",
+        &format!("{{\"auth\": {{\"client_id\": \"billing\", \"secret_file\": {secret:?}}}}}"),
+    );
+    let (code, _, stderr) = ran(program().args(["token", "--config", &json, "--token-endpoint", server.token_url()]));
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn a_secret_in_the_configuration_is_refused_and_not_repeated() {
+    let directory = tempfile::tempdir().unwrap();
+    for text in [
+        format!("[auth]\nsecret = \"{CANARY}\"\n"),
+        format!("[auth]\nclient_secret = \"{CANARY}\"\n"),
+        format!("[auth]\nsecret_file = {CANARY}\n"),
+    ] {
+        let file = written(directory.path(), "config.toml", &text);
+        let (code, _, stderr) = ran(program().args(["token", "--config", &file]));
+        assert_eq!(code, 2, "{stderr}");
+    }
+    let (code, _, stderr) = ran(program().args(["token", "--set", &format!("auth.secret={CANARY}")]));
+    assert!(code == 2 && stderr.contains("auth.secret_file or auth.secret_env"), "{stderr}");
+    let help = ran(program().args(["token", "--help"])).1;
+    assert!(!help.contains("--secret <") && !help.contains("--client-secret"), "{help}");
+}
+
+#[test]
+fn exit_codes_say_what_went_wrong() {
+    let server = server();
+    assert_eq!(ran(program().arg("token")).0, 2, "no configuration");
+    assert_eq!(ran(program().arg("--nonsense")).0, 2);
+    assert_eq!(ran(configured(&server).args(["token", "--secret-file", "/nowhere"])).0, 3);
+    for (answer, code) in [
+        (Answer::Refuse("invalid_client"), 4),
+        (Answer::RetryAfter(std::time::Duration::from_secs(9)), 5),
+        (Answer::Reset, 6),
+        (Answer::Status(404), 7),
+    ] {
+        server.until_changed(answer);
+        let (actual, stdout, stderr) = ran(configured(&server).args(["token", "--json", "--set", "retry.attempts=1"]));
+        assert_eq!((actual, &*stdout), (code, ""), "{stderr}");
+        let told: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+        assert_eq!(told["exit_code"], code);
+    }
+    server.until_changed(Answer::Token);
+    server.revoke_all();
+    let api = format!("{}/x", server.api_origin());
+    server.until_changed_at(client_credentials::testing::Endpoint::Api, Answer::Status(500));
+    assert_eq!(ran(configured(&server).args(["request", &api])).0, 8);
+}
+
+#[test]
+fn diagnose_says_beforehand_that_it_requests_a_token_and_ends_in_a_verdict() {
+    let server = server();
+    let (code, stdout, stderr) = ran(configured(&server).arg("diagnose"));
+    assert_eq!((code, &*stderr), (0, "one token request follows\n"), "{stdout}");
+    assert!(stdout.contains("It works") && !stdout.contains('\x1b'), "{stdout}");
+    server.until_changed(Answer::Refuse("invalid_scope"));
+    let (code, stdout, _) = ran(configured(&server).args(["diagnose", "--json", "--scope", "x"]));
+    let told: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &told["cause"], &told["token_requests"]), (4, &"scope".into(), &1.into()));
+    let before = server.token_requests();
+    let (code, ..) = ran(configured(&server).args(["diagnose", "--no-token-request"]));
+    assert_eq!((code, server.token_requests()), (0, before));
+}
+
+#[test]
+fn diagnose_names_the_variable_of_a_proxy_without_its_password() {
+    let mut command = program();
+    command.args(["diagnose", "--token-endpoint", "https://auth.example.com/token", "--client-id", "billing"]);
+    command
+        .env("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY)
+        .env("HTTPS_PROXY", format!("http://user:{CANARY}@127.0.0.1:9"));
+    let (code, stdout, _) = ran(&mut command);
+    assert!(code == 6 && stdout.contains("HTTPS_PROXY names the proxy 127.0.0.1:9"), "{stdout}");
+}
+
+#[test]
+fn a_company_ca_is_a_file() {
+    let server = AuthorizationServer::start_https().client("billing", CANARY);
+    let directory = tempfile::tempdir().unwrap();
+    let ca = written(directory.path(), "ca.pem", CA_PEM);
+    let (code, stdout, _) = ran(configured(&server).arg("diagnose"));
+    assert!(code == 6 && stdout.contains("http.ca_file"), "{stdout}");
+    let api = format!("{}/x", server.api_origin());
+    let (code, _, stderr) = ran(configured(&server).args(["request", &api, "--ca-file", &ca]));
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn the_token_is_kept_between_calls_if_told_to() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let keep = directory.path().join("kept");
+    let keep = keep.to_str().unwrap();
+    let first = ran(configured(&server).args(["token", "--keep", keep])).1;
+    let second = ran(configured(&server).args(["token", "--keep", keep])).1;
+    assert!(first == second && server.token_requests() == 1, "{}", server.token_requests());
+    ran(configured(&server).arg("token"));
+    assert_eq!(server.token_requests(), 2);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |name: &str| std::fs::metadata(Path::new(keep).join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(""), mode("seal-key")), (0o700, 0o600));
+    }
+    for file in std::fs::read_dir(Path::new(keep).join("tokens")).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&bytes).contains(first.trim()));
+    }
+}
+
+#[test]
+fn completions_are_scripts() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (code, stdout, _) = ran(program().args(["completions", shell]));
+        assert!(code == 0 && stdout.contains("diagnose"), "{shell}");
+    }
+}
+
+/// The prompt is there a moment before the terminal stops to echo: too short for a person, long enough for a test.
+#[cfg(target_os = "linux")]
+fn until_it_hides_what_is_typed(seen: &str) {
+    let terminal = seen.lines().next().unwrap().trim();
+    assert!(terminal.starts_with("/dev/pts/"), "{seen}");
+    loop {
+        let output = Command::new("stty").args(["-F", terminal, "-a"]).output().unwrap();
+        if String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == "-echo") {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// In a terminal that `script` of util-linux opens, with `typed` at the keyboard.
+#[cfg(target_os = "linux")]
+fn in_a_terminal(server: &AuthorizationServer, arguments: &str, typed: &str, vars: &[(&str, &str)]) -> String {
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("tty; exec {PROGRAM} {arguments}"), "/dev/null"]);
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
+    command
+        .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
+        .env("CLIENT_CREDENTIALS_AUTH_CLIENT_ID", "billing");
+    command.envs(vars.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut seen = Vec::new();
+    let mut keyboard = child.stdin.take();
+    let mut buffer = [0; 1024];
+    // Typed when it is asked for: what is typed earlier is echoed by any terminal.
+    loop {
+        match std::io::Read::read(&mut stdout, &mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(n) => seen.extend_from_slice(&buffer[..n]),
+        }
+        if String::from_utf8_lossy(&seen).contains("not shown): ") {
+            if let Some(mut keyboard) = keyboard.take() {
+                until_it_hides_what_is_typed(&String::from_utf8_lossy(&seen));
+                keyboard.write_all(typed.as_bytes()).unwrap();
+                std::mem::forget(keyboard);
+            }
+        }
+    }
+    child.wait().unwrap();
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn in_a_terminal_the_secret_is_asked_for_and_not_shown() {
+    let server = server();
+    let seen = in_a_terminal(&server, "token", &format!("{CANARY}\n"), &[]);
+    assert!(seen.contains("Secret of billing (not shown)"), "{seen}");
+    assert!(!seen.contains(CANARY), "{seen}");
+    assert_eq!(server.requests().last().map(|request| request.status()), Some(Some(200)), "{seen}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn in_a_terminal_the_verdict_has_colours_unless_they_are_not_wanted() {
+    let server = server();
+    let secret = ("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY);
+    let seen = in_a_terminal(&server, "diagnose", "", &[secret]);
+    assert!(seen.contains("\x1b[32mok\x20\x1b[0m") && seen.contains("It works"), "{seen:?}");
+    let seen = in_a_terminal(&server, "diagnose", "", &[secret, ("NO_COLOR", "1")]);
+    assert!(!seen.contains("\x1b[32m"), "{seen:?}");
+}

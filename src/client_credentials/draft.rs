@@ -1,0 +1,130 @@
+//! What a builder says, as it stands: for those who explain or examine it without a source.
+
+use http::HeaderMap;
+use url::Url;
+
+use super::ClientCredentialsBuilder;
+use super::faults::Faults;
+use super::server::Known;
+use crate::address;
+use crate::cache::CachePolicy;
+use crate::client_auth::ClientAuth;
+use crate::clock::Moment;
+use crate::error::Error;
+use crate::exchange::{Exchange, Limits, Reach};
+use crate::grant::SecretParams;
+use crate::grant::request::Params;
+use crate::retry::RetryPolicy;
+
+/// The settings of a builder, and everything that `build()` would have against them.
+pub(crate) struct Draft {
+    pub(crate) faults: Vec<String>,
+    pub(crate) start: Start,
+    pub(crate) auth: ClientAuth,
+    pub(crate) params: Params,
+    pub(crate) secrets: SecretParams,
+    /// Those of the user's.
+    pub(crate) headers: HeaderMap,
+    pub(crate) json_body: bool,
+    pub(crate) is_bound: bool,
+    pub(crate) is_shared: bool,
+    pub(crate) strict: bool,
+    pub(crate) fapi: bool,
+    pub(crate) refuse_narrower_scope: bool,
+    pub(crate) limits: Limits,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) cache: CachePolicy,
+    pub(crate) plain_hosts: Vec<String>,
+    pub(crate) now: Moment,
+}
+
+/// What the user knows of the server; a URL is `None` if it is none.
+pub(crate) enum Start {
+    TokenEndpoint(Option<Url>),
+    Issuer { issuer: String, url: Option<Url>, pinned: bool },
+    Resource { resource: String, url: Option<Url>, allowed: Vec<String>, sent: bool },
+}
+
+impl ClientCredentialsBuilder {
+    /// Everything at once, without I/O.
+    pub(crate) fn draft(&self) -> Draft {
+        let mut faults = Faults::default();
+        self.locate(&mut faults);
+        self.check(&mut faults);
+        let params = self.wire_params(&mut faults);
+        let headers = self.wire_headers(&mut faults);
+        let url = |text: &str| address::secure(text, &self.plain_hosts).ok();
+        let start = match &self.server.0 {
+            Known::TokenEndpoint(endpoint) => Start::TokenEndpoint(url(endpoint)),
+            Known::Issuer(issuer) => Start::Issuer {
+                issuer: issuer.issuer.clone(),
+                url: url(&issuer.issuer),
+                pinned: issuer.metadata.pinned_origin.is_some(),
+            },
+            Known::Resource(api) => Start::Resource {
+                resource: api.resource.clone(),
+                url: url(&api.resource),
+                allowed: api.allowed.clone(),
+                sent: !api.omitted && self.resources.is_empty(),
+            },
+        };
+        Draft {
+            faults: faults.into_list(),
+            start,
+            auth: self.auth.clone(),
+            params,
+            secrets: self.secrets.clone(),
+            headers,
+            json_body: self.json_body,
+            is_bound: self.is_bound(),
+            is_shared: self.is_shared(),
+            strict: self.strict,
+            fapi: self.fapi,
+            refuse_narrower_scope: self.refuse_narrower_scope,
+            limits: self.limits,
+            retry: self.retry,
+            cache: self.cache.clone(),
+            plain_hosts: self.plain_hosts.clone(),
+            now: self.clock.now(),
+        }
+    }
+
+    /// Round trips as the source would make them, to any host.
+    pub(crate) fn exchange(&self, first: &Url) -> Result<Exchange, Error> {
+        let headers = self.wire_headers(&mut Faults::default());
+        let reach = Reach { limits: self.limits, named_hosts: None };
+        Exchange::new(self.http_client.clients().clone(), first, &headers, reach, self.clock.clone())
+    }
+
+    /// A source that sends one token request for a token, with one credential: nothing is repeated, shared or observed.
+    pub(crate) fn for_one_request(mut self) -> Self {
+        self.auth = self.auth.at_one_place();
+        self.retry = RetryPolicy::new().attempts(1);
+        self.observers.clear();
+        #[cfg(feature = "shared")]
+        {
+            self.shared = None;
+        }
+        self
+    }
+
+    #[cfg(feature = "dpop")]
+    fn is_bound(&self) -> bool {
+        self.dpop.is_some()
+    }
+
+    #[cfg(not(feature = "dpop"))]
+    fn is_bound(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "shared")]
+    fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    #[cfg(not(feature = "shared"))]
+    fn is_shared(&self) -> bool {
+        false
+    }
+}

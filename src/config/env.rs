@@ -1,0 +1,97 @@
+//! Environment variables, by the names of the members.
+
+use std::ffi::OsString;
+
+use serde_json::{Map, Value};
+
+use super::Config;
+use super::members::{MEMBERS, MemberKind};
+
+pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)>) -> Config {
+    let mut config = Config::default();
+    if prefix.is_empty() {
+        config.faults.push("the prefix of the variables is empty: give one, such as \"BILLING_\"".to_owned());
+        return config;
+    }
+    for (name, value) in vars {
+        let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(prefix)?))) else {
+            continue;
+        };
+        let Some(target) = target(rest) else {
+            let is_ours =
+                |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
+            if MEMBERS.iter().any(|member| is_ours(member.path)) {
+                config.faults.push(format!("the variable {name} is none of the configuration"));
+            }
+            continue;
+        };
+        match (value.to_str(), target) {
+            // Read again for each attempt.
+            (_, Target::Secret(path)) => insert(&mut config.members, path, name.to_owned()),
+            (Some(value), Target::Path(path)) => insert(&mut config.members, &path, value.to_owned()),
+            (None, Target::Path(_)) => config.faults.push(format!("the variable {name} is not UTF-8")),
+        }
+    }
+    config
+}
+
+enum Target {
+    Path(String),
+    /// The variable is the secret: the member that names it.
+    Secret(&'static str),
+}
+
+fn target(rest: &str) -> Option<Target> {
+    let found = MEMBERS.iter().find(|member| variable("", member.path) == rest);
+    if let Some(member) = found.filter(|member| member.kind != MemberKind::Table) {
+        return Some(Target::Path(member.path.to_owned()));
+    }
+    // `AUTH_SECRET` for `auth.secret_env`.
+    let secret = MEMBERS.iter().find(|member| {
+        member.path.ends_with("_env") && variable("", member.path).strip_suffix("_ENV").is_some_and(|name| name == rest)
+    });
+    if let Some(member) = secret {
+        return Some(Target::Secret(member.path));
+    }
+    let (table, name) = rest.split_once('_').filter(|(_, name)| !name.is_empty())?;
+    match table {
+        "PARAMS" => Some(Target::Path(format!("params.{}", name.to_ascii_lowercase()))),
+        "HEADERS" => Some(Target::Path(format!("headers.{}", name.to_ascii_lowercase().replace('_', "-")))),
+        _ => None,
+    }
+}
+
+fn starts_with_table(rest: &str, table: &str) -> bool {
+    rest.strip_prefix(&table.to_ascii_uppercase()).is_some_and(|rest| rest.starts_with('_'))
+}
+
+fn variable(prefix: &str, path: &str) -> String {
+    format!("{prefix}{}", path.replace('.', "_").to_ascii_uppercase())
+}
+
+/// As the member's kind wants it; what is not of that kind stays text, and is refused later.
+pub(super) fn insert(members: &mut Map<String, Value>, path: &str, text: String) {
+    let kind = MEMBERS.iter().find(|member| member.path == path).map(|member| member.kind);
+    let value = match kind {
+        Some(MemberKind::Flag) => match text.trim() {
+            "true" | "1" => Value::Bool(true),
+            "false" | "0" => Value::Bool(false),
+            _ => Value::String(text),
+        },
+        Some(MemberKind::Number) => text.trim().parse::<u64>().map_or(Value::String(text), Value::from),
+        Some(MemberKind::List) => text.split_whitespace().map(Value::from).collect(),
+        Some(MemberKind::Json) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        _ => Value::String(text),
+    };
+    match path.split_once('.') {
+        None => {
+            members.insert(path.to_owned(), value);
+        }
+        Some((table, name)) => {
+            let table = members.entry(table).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(table) = table {
+                table.insert(name.to_owned(), value);
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The list of members: what the reader takes, the variables are called, and the schema says.
+
+/// A member of [`Config`](crate::Config).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ConfigMember {
+    /// Where it stands: `auth.client_id`.
+    pub path: &'static str,
+    /// What it is.
+    pub kind: MemberKind,
+    /// What it means, in a sentence.
+    pub about: &'static str,
+}
+
+/// What a [`ConfigMember`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberKind {
+    /// A text.
+    Text,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// A list of texts.
+    List,
+    /// A table of texts.
+    Table,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number.
+    Number,
+    /// `"10s"`, or a number of seconds.
+    Duration,
+    /// Any JSON.
+    Json,
+}
+
+use MemberKind::{Duration, Flag, Json, List, Number, OneOf, Table, Text};
+
+const METHODS: &[&str] = &[
+    "client_secret_basic",
+    "client_secret_basic_raw",
+    "client_secret_post",
+    "client_secret_jwt",
+    "private_key_jwt",
+    "client_assertion",
+    "mutual_tls",
+    "none",
+    "anonymous",
+];
+
+const ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
+    "EdDSA", "Ed25519",
+];
+
+const fn member(path: &'static str, kind: MemberKind, about: &'static str) -> ConfigMember {
+    ConfigMember { path, kind, about }
+}
+
+pub(super) const MEMBERS: &[ConfigMember] = &[
+    member("token_endpoint", Text, "URL of the token endpoint; or issuer, or protected_resource"),
+    member("issuer", Text, "name of the authorization server, whose metadata has the token endpoint"),
+    member("protected_resource.url", Text, "URL of the API, whose metadata names its authorization server"),
+    member("protected_resource.allowed_issuers", List, "authorization servers that know this client"),
+    member("protected_resource.accept_enclosing", Flag, "accept metadata of a resource that the API is a part of"),
+    member("protected_resource.omit_resource", Flag, "send no resource parameter"),
+    member("metadata_lifetime", Duration, "how long metadata is kept"),
+    member("pin_token_endpoint_origin", Text, "origin at which the token endpoint must be"),
+    member("name", Text, "name of the source in events, metrics and errors"),
+    member("auth.method", OneOf(METHODS), "client authentication method"),
+    member("auth.client_id", Text, "client ID"),
+    member("auth.secret_file", Text, "file with the client secret"),
+    member("auth.secret_env", Text, "variable with the client secret"),
+    member("auth.key_file", Text, "file with the private key: PEM or JWK"),
+    member("auth.key_env", Text, "variable with the private key"),
+    member("auth.certificate_file", Text, "file with the certificate: mutual_tls, or x5t#S256 of private_key_jwt"),
+    member("auth.certificate_env", Text, "variable with the certificate"),
+    member("auth.assertion_file", Text, "file with an assertion made elsewhere"),
+    member("auth.assertion_env", Text, "variable with an assertion made elsewhere"),
+    member("auth.assertion_type", Text, "client_assertion_type"),
+    member("auth.algorithm", OneOf(ALGORITHMS), "algorithm of signed assertions"),
+    member("auth.audience", Text, "aud of signed assertions"),
+    member("auth.key_id", Text, "kid of signed assertions"),
+    member("auth.typ", Text, "typ of signed assertions"),
+    member("auth.lifetime", Duration, "how long a signed assertion is valid"),
+    member("auth.not_before", Flag, "add nbf to signed assertions"),
+    member("auth.server_time", Flag, "correct signed assertions by the Date of the server"),
+    member("scopes", List, "scopes to ask for"),
+    member("audience", Text, "audience parameter"),
+    member("resources", List, "resource parameters (RFC 8707)"),
+    member("authorization_details", Json, "authorization_details (RFC 9396)"),
+    member("params", Table, "other parameters"),
+    member("headers", Table, "headers of the token request"),
+    member("grant_type", Text, "another grant_type than client_credentials"),
+    member("json_body", Flag, "send JSON instead of a form"),
+    member("client_id_in_body", Flag, "send client_id in the form, too"),
+    member("strict", Flag, "refuse responses that break RFC 6749"),
+    member("fapi", Flag, "demand what FAPI 2.0 demands"),
+    member("refuse_narrower_scope", Flag, "refuse a narrower scope than the one asked for"),
+    member("token_types", List, "names of token_type that stand for Bearer"),
+    member("dangerously_allow_http", List, "hosts that may be reached over plain http"),
+    member("dpop.key_file", Text, "file with the key that tokens are bound to"),
+    member("dpop.key_env", Text, "variable with the key that tokens are bound to"),
+    member("dpop.generate", Flag, "bind tokens to a new key of this process"),
+    member("http.ca_file", Text, "PEM file with further root certificates"),
+    member("http.proxy", Text, "URL of a proxy, without user and password"),
+    member("store.directory", Text, "directory in which processes share the token"),
+    member("store.seal_key_file", Text, "file with the key that seals it"),
+    member("store.seal_key_env", Text, "variable with the key that seals it"),
+    member("limits.connect_timeout", Duration, "how long connecting may take"),
+    member("limits.attempt_timeout", Duration, "how long one attempt may take"),
+    member("limits.max_response_bytes", Number, "the largest response that is read"),
+    member("limits.max_token_bytes", Number, "the longest token that is taken"),
+    member("limits.max_error_text", Number, "how much of a server's error text is kept"),
+    member("retry.attempts", Number, "how often a fetch tries"),
+    member("retry.backoff_first", Duration, "the first wait between attempts"),
+    member("retry.backoff_max", Duration, "the longest wait between attempts"),
+    member("retry.retry_after_limit", Duration, "the longest Retry-After that a fetch waits for"),
+    member("cache.fetch_timeout", Duration, "how long a fetch may take"),
+    member("cache.takeover_after", Duration, "when a fetch without progress is taken over"),
+    member("cache.refresh_window", Duration, "how long before its expiry a token may be refreshed"),
+    member("cache.max_age", Duration, "the age at which a token is refreshed in any case"),
+    member("cache.safety_margin", Duration, "how long before its expiry a token is no longer used"),
+    member("cache.default_lifetime", Duration, "the lifetime of tokens whose server states none"),
+    member("cache.due_backoff_first", Duration, "the first wait after a failed refresh"),
+    member("cache.due_backoff_max", Duration, "the longest wait after a failed refresh"),
+    member("cache.expired_backoff_first", Duration, "the first wait without a usable token"),
+    member("cache.expired_backoff_max", Duration, "the longest wait without a usable token"),
+    member("cache.denied_backoff_first", Duration, "the first wait after a refusal"),
+    member("cache.denied_backoff_max", Duration, "the longest wait after a refusal"),
+    member("cache.due_retry_after_limit", Duration, "the longest Retry-After while a token is usable"),
+    member("cache.expired_retry_after_limit", Duration, "the longest Retry-After while none is"),
+    member("cache.forced_refreshes", Number, "how many refreshes rejections may force in a row"),
+    member("cache.forced_refresh_interval", Duration, "the time after which one more is allowed"),
+];

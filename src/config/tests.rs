@@ -1,0 +1,236 @@
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
+
+use super::members::{MEMBERS, MemberKind};
+use super::{Config, env};
+use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder};
+use crate::error::{Error, ErrorKind};
+
+fn read(json: &Value) -> Result<ClientCredentialsBuilder, String> {
+    let config: Config = serde_json::from_value(json.clone()).map_err(|e| e.to_string())?;
+    ClientCredentials::builder_from(config).map_err(|e: Error| e.to_string())
+}
+
+fn vars(all: &[(&str, &str)]) -> Config {
+    env::read("BILLING_", all.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))))
+}
+
+#[test]
+fn a_file_becomes_a_builder() {
+    let builder = read(&json!({
+        "issuer": "https://auth.example.com", "scopes": ["a", "b c"], "audience": "api", "resources": "https://x https://y",
+        "auth": {"method": "client_secret_basic", "client_id": "billing", "secret_file": "/run/secret"},
+        "params": {"account_id": "7"}, "headers": {"user-agent": "billing/1"},
+        "cache": {"max_age": "8h", "due_backoff_first": "20ms"}, "retry": {"attempts": 5}, "limits": {"attempt_timeout": 2.5},
+    }));
+    let text = builder.unwrap().explain().to_string();
+    for expected in [
+        "metadata of \"https://auth.example.com\"",
+        "scope: a b c",
+        "audience: api",
+        "resource: https://x ",
+        "resource: https://y ",
+        "account_id: 1 characters",
+        "user-agent: 9 bytes",
+        "file /run/secret",
+        "max_age: 28800s",
+        "attempts: 5",
+        "attempt_timeout: 2.5s",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_its_path() {
+    let error = read(&json!({
+        "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x"},
+        "cache": {"max_age": "long"}, "retry": {"attempts": -1}, "params": {"a": 1}, "limits": 7,
+    }));
+    let error = error.unwrap_err();
+    for expected in [
+        "isuer does not exist: is issuer meant?",
+        "strict is neither true nor false",
+        "auth.method is not one of client_secret_basic,",
+        "auth.client_id is not a text",
+        "auth.secret would be a secret in plain text, where it is copied, committed and logged: give auth.secret_file or auth.secret_env",
+        "auth.sercet_file does not exist: is auth.secret_file meant?",
+        "cache.max_age is not a duration",
+        "retry.attempts is not a whole number",
+        "params is not a table of texts",
+        "limits is not a table",
+    ] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    assert!(!error.contains("canary"), "{error}");
+
+    let error = read(&json!({
+        "token_endpoint": "http://a.example/token", "issuer": "https://a.example",
+        "auth": {"method": "client_secret_post", "client_id": "", "key_file": "x", "audience": "x"},
+        "scopes": ["\""], "cache": {"max_age": 0}, "limits": {"attempt_timeout": 0}, "dpop": {"key_file": "x", "key_env": "y"},
+        "store": {"directory": "/x"}, "http": {"proxy": "http://user:canary@proxy", "ca_file": "/nowhere"},
+    }));
+    let error = error.unwrap_err();
+    for expected in [
+        "of token_endpoint, issuer and protected_resource only one can be given",
+        "auth.secret_file or auth.secret_env is missing",
+        "auth.key_file is no member of the method client_secret_post",
+        "auth.audience is no member of the method client_secret_post",
+        "scopes \"\\\"\" has a character",
+        "cache.max_age is zero",
+        "limits.attempt_timeout is zero",
+        "of dpop.key_file and dpop.key_env only one can be given",
+        "store.seal_key_file or store.seal_key_env is missing",
+        "http.proxy has a user or password",
+        "http.ca_file cannot be read",
+    ] {
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    assert!(!error.contains("canary"), "{error}");
+    assert_eq!(error.matches("max_age").count(), 1, "{error}");
+    let empty = read(&json!({})).unwrap_err();
+    assert!(empty.contains("token_endpoint, issuer or protected_resource is missing"), "{empty}");
+    assert!(empty.contains("auth.method is missing"), "{empty}");
+}
+
+#[test]
+fn every_method_is_built_from_its_own_members() {
+    let key = include_str!("../testing/certificates/client.key.pem");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key.pem");
+    std::fs::write(&path, key).unwrap();
+    for (method, members) in [
+        ("client_secret_basic", json!({"secret_file": "x"})),
+        ("client_secret_basic_raw", json!({"secret_file": "x"})),
+        ("client_secret_post", json!({"secret_file": "x"})),
+        (
+            "client_secret_jwt",
+            json!({"secret_file": "x", "algorithm": "HS512", "audience": "https://a", "lifetime": "30s"}),
+        ),
+        (
+            "private_key_jwt",
+            json!({"key_file": path, "audience": "https://a", "key_id": "1", "typ": "JWT", "not_before": true}),
+        ),
+        ("client_assertion", json!({"assertion_file": "x", "assertion_type": "urn:x"})),
+        ("mutual_tls", json!({"key_file": path, "certificate_file": "x"})),
+        ("none", json!({})),
+    ] {
+        let mut auth = members;
+        auth["method"] = method.into();
+        auth["client_id"] = "billing".into();
+        let config = json!({"token_endpoint": "https://a.example/token", "auth": auth});
+        assert!(
+            read(&config).and_then(|builder| builder.build().map_err(|e| e.to_string())).is_ok(),
+            "{method}: {:?}",
+            read(&config).err()
+        );
+    }
+    let anonymous = json!({"token_endpoint": "https://a.example/token", "auth": {"method": "anonymous"}, "dpop": {"generate": true}});
+    assert!(read(&anonymous).is_ok());
+    let api = json!({"protected_resource": {"url": "https://api.example", "allowed_issuers": ["https://a.example"]}, "auth": {"method": "anonymous"}});
+    assert!(read(&api).is_ok());
+}
+
+#[test]
+fn variables_have_the_names_of_the_members() {
+    let config = vars(&[
+        ("BILLING_TOKEN_ENDPOINT", "https://a.example/token"),
+        ("BILLING_AUTH_METHOD", "client_secret_post"),
+        ("BILLING_AUTH_CLIENT_ID", "billing"),
+        ("BILLING_AUTH_SECRET", "canary"),
+        ("BILLING_SCOPES", "a b"),
+        ("BILLING_STRICT", "true"),
+        ("BILLING_RETRY_ATTEMPTS", "7"),
+        ("BILLING_PARAMS_ACCOUNT_ID", "1"),
+        ("BILLING_HEADERS_USER_AGENT", "x"),
+        ("BILLING_PORT", "8080"),
+        ("OTHER_ISSUER", "x"),
+    ]);
+    let shown = format!("{config:?}");
+    assert!(shown.contains("auth.secret_env") && !shown.contains("canary"), "{shown}");
+    assert_eq!(config.members["auth"]["secret_env"], "BILLING_AUTH_SECRET");
+    assert_eq!(config.members["params"], json!({"account_id": "1"}));
+    assert_eq!(config.members["headers"], json!({"user-agent": "x"}));
+    assert_eq!((&config.members["strict"], &config.members["retry"]["attempts"]), (&json!(true), &json!(7)));
+    assert_eq!(config.members["scopes"], json!(["a", "b"]));
+
+    let error = ClientCredentials::builder_from(vars(&[("BILLING_AUTH_SERCET", "canary"), ("BILLING_STRICT", "yes")]))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    for expected in ["the variable BILLING_AUTH_SERCET is none", "strict is neither", "auth.method is missing"] {
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    assert!(!error.to_string().contains("canary"), "{error}");
+    assert!(ClientCredentials::builder_from(Config::from_env("")).unwrap_err().to_string().contains("prefix"));
+}
+
+#[test]
+fn flags_stand_above_a_file_and_replace_what_they_exclude() {
+    let file: Config = serde_json::from_value(json!({
+        "issuer": "https://a.example", "auth": {"method": "none", "client_id": "a", "secret_env": "X"}, "scopes": ["a"],
+    }))
+    .unwrap();
+    let flags =
+        Config::new().set("token_endpoint", "https://b.example/t").set("auth.secret_file", "y").set("strict", "true");
+    let both = file.overridden_by(flags);
+    assert_eq!(
+        Value::Object(both.members),
+        json!({"token_endpoint": "https://b.example/t", "auth": {"method": "none", "client_id": "a", "secret_file": "y"},
+            "scopes": ["a"], "strict": true})
+    );
+}
+
+/// What the schema in the repository has to be.
+fn schema() -> Value {
+    let duration = json!({"oneOf": [{"type": "string", "pattern": "^[0-9]+ ?(ms|s|m|min|h|d)?$"}, {"type": "number", "minimum": 0}]});
+    let mut root = serde_json::Map::new();
+    for member in MEMBERS {
+        let mut schema = match member.kind {
+            MemberKind::Text => json!({"type": "string"}),
+            MemberKind::OneOf(all) => json!({"enum": all}),
+            MemberKind::List => json!({"oneOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]}),
+            MemberKind::Table => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+            MemberKind::Flag => json!({"type": "boolean"}),
+            MemberKind::Number => json!({"type": "integer", "minimum": 0}),
+            MemberKind::Duration => duration.clone(),
+            MemberKind::Json => json!({}),
+        };
+        schema["description"] = member.about.into();
+        match member.path.split_once('.') {
+            None => root.insert(member.path.to_owned(), schema),
+            Some((table, name)) => {
+                let empty = || json!({"type": "object", "additionalProperties": false, "properties": {}});
+                root.entry(table).or_insert_with(empty)["properties"]
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(name.to_owned(), schema)
+            }
+        };
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of client-credentials",
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["auth"],
+        "oneOf": [{"required": ["token_endpoint"]}, {"required": ["issuer"]}, {"required": ["protected_resource"]}],
+        "properties": root,
+    })
+}
+
+#[test]
+fn the_schema_in_the_repository_has_the_members_of_the_struct() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/config.schema.json");
+    let expected = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, &expected).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap(), expected, "write it with BLESS=1");
+}
+
+#[test]
+fn debug_shows_no_value() {
+    let config = Config::new().set("auth.secret_env", "canary").set("name", "canary");
+    assert_eq!(format!("{config:?}"), r#"Config {"auth.secret_env", "name"}"#);
+}

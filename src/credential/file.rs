@@ -1,0 +1,101 @@
+//! A file that has a credential, and what is known of it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::reads;
+use crate::error::Error;
+use crate::lock::Lock;
+
+/// Clones share what is known.
+#[derive(Clone)]
+pub(super) struct SecretFile {
+    path: Arc<Path>,
+    known: Arc<Lock<Known>>,
+}
+
+#[derive(Default)]
+struct Known {
+    seen: Seen,
+    /// What the authorization server accepted last.
+    good: Option<SecretString>,
+}
+
+/// What the last read found.
+#[derive(Clone, Default)]
+enum Seen {
+    /// There was none.
+    #[default]
+    Nothing,
+    Unreadable,
+    Text(SecretString),
+}
+
+impl SecretFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        SecretFile { path: path.into(), known: Arc::default() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) async fn read(&self) -> Result<SecretString, Error> {
+        let read = reads::read(&self.path).await;
+        self.known.lock().seen = read.as_ref().map_or(Seen::Unreadable, |text| Seen::Text(text.clone()));
+        read
+    }
+
+    /// The server accepted this, which was read from here.
+    pub(super) fn accepted(&self, text: &SecretString) {
+        self.known.lock().good = Some(text.clone());
+    }
+
+    /// The server refused this: it is good no longer.
+    pub(super) fn refused(&self, text: &SecretString) {
+        let good = &mut self.known.lock().good;
+        if good.as_ref().is_some_and(|good| good.expose_secret() == text.expose_secret()) {
+            *good = None;
+        }
+    }
+
+    pub(super) fn last_good(&self) -> Option<SecretString> {
+        self.known.lock().good.clone()
+    }
+
+    /// The file as it was seen last; `None` if it was not read.
+    pub(super) fn sighting(&self) -> Option<Sighting> {
+        match self.known.lock().seen.clone() {
+            Seen::Nothing => None,
+            seen => Some(Sighting { path: Arc::clone(&self.path), seen }),
+        }
+    }
+}
+
+impl fmt::Display for SecretFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())
+    }
+}
+
+/// A file as it was seen once.
+#[derive(Clone)]
+pub(super) struct Sighting {
+    path: Arc<Path>,
+    seen: Seen,
+}
+
+impl Sighting {
+    /// Whether it can be read, and says something else. It is compared by what it says, since another time or length of the
+    /// same secret would send a refused one again.
+    pub(super) async fn is_outdated(&self) -> bool {
+        match (&self.seen, reads::read(&self.path).await) {
+            (Seen::Text(before), Ok(now)) => before.expose_secret() != now.expose_secret(),
+            (Seen::Nothing | Seen::Unreadable, now) => now.is_ok(),
+            (Seen::Text(_), Err(_)) => false,
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! Reads of credential files: a file may lie on a mount that hangs, so that reads are few, and none is waited for without end.
+//!
+//! Each runs on a thread of its own: a thread of the runtime would be lost to everything else, and dropping the runtime would
+//! wait for it. Of the runtime's threads one per read keeps the time, for [`PATIENCE`] at most: with a timer of the runtime
+//! instead, a paused clock (`tokio::time::pause`) would run ahead of the read.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, mpsc};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use zeroize::Zeroizing;
+
+use super::text_of;
+use crate::contained::contained;
+use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
+
+/// 1 MiB: far beyond any secret or key, far below what hurts.
+const LARGEST: u64 = 1024 * 1024;
+/// 5 s: longer than any disk takes, and shorter than an attempt.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// 8 at a time: files are small, and thousands of tenants may start at once.
+const ACTIVE: usize = 8;
+/// 8 that hang: no thread is started beside them.
+const HANGING: usize = 8;
+
+/// The text of the file, or why there is none.
+pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
+    static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
+    READS.read(path, PATIENCE, from_file).await.map_err(|failure| failure.of(path))
+}
+
+/// Those of the process. A handle.
+#[derive(Clone)]
+struct Reads {
+    running: Arc<Lock<BTreeMap<PathBuf, Running>>>,
+    turns: Arc<Semaphore>,
+}
+
+/// A read under way, which every caller who wants this file waits for.
+struct Running {
+    outcome: watch::Receiver<Option<Outcome>>,
+    since: Instant,
+    /// Given back when it hangs.
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+type Outcome = Result<SecretString, Failure>;
+
+#[derive(Clone, Debug)]
+enum Failure {
+    Io(Arc<io::Error>),
+    NotAFile(&'static str),
+    TooLarge,
+    NotUtf8,
+    /// It began so long ago.
+    Hangs(Duration),
+    /// Others do.
+    OthersHang,
+    RuntimeGone,
+    Panicked,
+}
+
+impl Default for Reads {
+    fn default() -> Self {
+        Reads { running: Arc::default(), turns: Arc::new(Semaphore::new(ACTIVE)) }
+    }
+}
+
+impl Reads {
+    async fn read(&self, path: &Path, patience: Duration, how: fn(&Path) -> Outcome) -> Outcome {
+        let mut outcome = match self.joined(path, patience) {
+            Some(outcome) => outcome?,
+            None => {
+                let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::RuntimeGone)?;
+                self.started(path, patience, how, turn)?
+            }
+        };
+        let ended = outcome.wait_for(Option::is_some).await.map_err(|_| Failure::Panicked)?;
+        ended.clone().unwrap_or(Err(Failure::Panicked))
+    }
+
+    /// The read of this file that is under way.
+    fn joined(&self, path: &Path, patience: Duration) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
+        let mut all = self.running.lock();
+        let running = all.get_mut(path)?;
+        let age = running.since.elapsed();
+        if age < patience {
+            return Some(Ok(running.outcome.clone()));
+        }
+        // Whoever kept the time for it may be gone with his runtime.
+        running.turn = None;
+        Some(Err(Failure::Hangs(age)))
+    }
+
+    fn started(
+        &self,
+        path: &Path,
+        patience: Duration,
+        how: fn(&Path) -> Outcome,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<watch::Receiver<Option<Outcome>>, Failure> {
+        // Somebody may have been faster while we waited for our turn.
+        if let Some(joined) = self.joined(path, patience) {
+            return joined;
+        }
+        let mut all = self.running.lock();
+        if let Some(running) = all.get(path) {
+            return Ok(running.outcome.clone());
+        }
+        if all.values().filter(|running| running.turn.is_none()).count() >= HANGING {
+            return Err(Failure::OthersHang);
+        }
+        let (send, outcome) = watch::channel(None);
+        let send = Arc::new(send);
+        let (end, ended) = mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("credential-file".to_owned());
+        let (reads, file, sender) = (self.clone(), path.to_owned(), Arc::clone(&send));
+        let read = move || {
+            let outcome = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
+            // Before it is told: whoever comes now wants to know what the file says now.
+            reads.running.lock().remove(&file);
+            tell(&sender, outcome);
+            drop(end);
+        };
+        thread.spawn(read).map_err(|e| Failure::Io(Arc::new(e)))?;
+        all.insert(path.to_owned(), Running { outcome: outcome.clone(), since: Instant::now(), turn: Some(turn) });
+        drop(all);
+        let (reads, file) = (self.clone(), path.to_owned());
+        tokio::task::spawn_blocking(move || {
+            if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+                if let Some(running) = reads.running.lock().get_mut(&file) {
+                    running.turn = None;
+                }
+                tell(&send, Err(Failure::Hangs(patience)));
+            }
+        });
+        Ok(outcome)
+    }
+}
+
+/// The first outcome counts.
+fn tell(send: &watch::Sender<Option<Outcome>>, outcome: Outcome) {
+    send.send_if_modified(|told| {
+        let first = told.is_none();
+        told.get_or_insert(outcome);
+        first
+    });
+}
+
+impl Failure {
+    fn of(self, path: &Path) -> Error {
+        let path = path.display();
+        let error = |text: String| Error::of(ErrorKind::Credential, text).transient();
+        match self {
+            Failure::Io(e) => error(format!("the file {path} cannot be read")).because_of(e),
+            Failure::NotAFile(kind) => {
+                error(format!("the file {path} is {kind}: a credential is read from a regular file only"))
+            }
+            Failure::TooLarge => error(format!("the file {path} is larger than 1 MiB: is it the right one?")),
+            Failure::NotUtf8 => error(format!("the file {path} is not UTF-8")),
+            Failure::Hangs(age) => error(format!(
+                "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
+                age.as_secs()
+            )),
+            Failure::OthersHang => error(format!(
+                "the file {path} was not read: {HANGING} reads of other credential files hang, and no thread is spent on another; \
+                 do they lie on a network mount that hangs?"
+            )),
+            Failure::RuntimeGone => error(format!("the runtime shut down while the file {path} was read")),
+            Failure::Panicked => error(format!("the read of the file {path} panicked")),
+        }
+    }
+}
+
+fn from_file(path: &Path) -> Outcome {
+    let failed = |e: io::Error| Failure::Io(Arc::new(e));
+    // Opening a FIFO waits for its other end, and opening a device may do anything.
+    regular(&std::fs::metadata(path).map_err(failed)?)?;
+    let file = open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    regular(&metadata)?;
+    // Room for everything at once: growing would leave copies behind.
+    let size = metadata.len().min(LARGEST);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(Failure::TooLarge);
+    }
+    text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8)
+}
+
+/// Between the look and this a FIFO may have taken the file's place: where it can be said, it is not waited for.
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    let mut options = std::fs::File::options();
+    options.read(true);
+    #[cfg(target_os = "linux")]
+    if let Ok(flags) = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()) {
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
+    options.open(path)
+}
+
+fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if kind.is_fifo() {
+            return Err(Failure::NotAFile("a FIFO"));
+        }
+        if kind.is_socket() {
+            return Err(Failure::NotAFile("a socket"));
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return Err(Failure::NotAFile("a device"));
+        }
+    }
+    Err(Failure::NotAFile(if kind.is_dir() { "a directory" } else { "no regular file" }))
+}
+
+#[cfg(test)]
+#[expect(clippy::await_holding_lock, reason = "it holds the threads that read, not tasks")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Long enough for a loaded machine: what hangs here is let go by the test.
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[tokio::test]
+    async fn a_hundred_callers_share_one_read() {
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        static GATE: Lock<()> = Lock::new(());
+        fn how(_: &Path) -> Outcome {
+            READ.fetch_add(1, Ordering::SeqCst);
+            drop(GATE.lock());
+            Ok("secret".into())
+        }
+        let reads = Reads::default();
+        let closed = GATE.lock();
+        // All of them wait for a turn at first.
+        let turns = Arc::clone(&reads.turns).acquire_many_owned(ACTIVE as u32).await.unwrap();
+        let callers: Vec<_> = (0..100)
+            .map(|_| {
+                let reads = reads.clone();
+                tokio::spawn(async move { reads.read(Path::new("a"), LONG, how).await })
+            })
+            .collect();
+        for dropped in [Some(turns), None] {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            drop(dropped);
+        }
+        drop(closed);
+        for caller in callers {
+            assert!(caller.await.unwrap().is_ok());
+        }
+        assert_eq!(READ.load(Ordering::SeqCst), 1);
+        assert!(reads.running.lock().is_empty());
+        assert_eq!(reads.turns.available_permits(), ACTIVE);
+    }
+
+    #[tokio::test]
+    async fn files_of_600_tenants_that_hang_take_a_few_threads_and_every_error_names_its_file() {
+        // FE17
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        static GATE: Lock<()> = Lock::new(());
+        fn how(_: &Path) -> Outcome {
+            READ.fetch_add(1, Ordering::SeqCst);
+            drop(GATE.lock());
+            Ok("secret".into())
+        }
+        let reads = Reads::default();
+        let closed = GATE.lock();
+        let soon = Duration::from_millis(20);
+        let paths: Vec<_> = (0..600).map(|n| PathBuf::from(format!("/mnt/tenant-{n}"))).collect();
+        let tenant = |path: PathBuf| {
+            let reads = reads.clone();
+            async move {
+                let error = reads.read(&path, soon, how).await.err().map(|failure| failure.of(&path))?;
+                Some((path, error))
+            }
+        };
+        let all: Vec<_> = paths.iter().cloned().map(tenant).map(tokio::spawn).collect();
+        for one in all {
+            let (path, error) = one.await.unwrap().expect("it hangs");
+            assert_eq!(error.kind(), ErrorKind::Credential);
+            assert!(error.is_transient() && error.to_string().contains(&path.display().to_string()), "{error}");
+        }
+        let threads = READ.load(Ordering::SeqCst);
+        assert!(threads <= HANGING + ACTIVE, "{threads}");
+        // The next fetches start nothing: each is told at once.
+        for path in &paths {
+            assert!(reads.read(path, soon, how).await.is_err());
+        }
+        assert_eq!(READ.load(Ordering::SeqCst), threads);
+        // The mount is back.
+        drop(closed);
+        while !reads.running.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert!(reads.read(&paths[0], LONG, how).await.is_ok());
+    }
+
+    #[test]
+    fn a_runtime_ends_while_a_read_hangs() {
+        static GATE: Lock<()> = Lock::new(());
+        fn how(_: &Path) -> Outcome {
+            drop(GATE.lock());
+            Ok("secret".into())
+        }
+        let closed = GATE.lock();
+        let reads = Reads::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let failure = runtime.block_on(reads.read(Path::new("a"), Duration::from_millis(20), how));
+        assert!(matches!(failure, Err(Failure::Hangs(_))));
+        drop(runtime);
+        drop(closed);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_is_no_regular_file_is_refused_and_named() {
+        // FA3
+        let place = tempfile::tempdir().unwrap();
+        let fifo = place.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink(&fifo, &link).unwrap();
+        let socket = place.path().join("socket");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, told) in [
+            (fifo.as_path(), "a FIFO"),
+            (link.as_path(), "a FIFO"),
+            (socket.as_path(), "a socket"),
+            (place.path(), "a directory"),
+            (Path::new("/dev/zero"), "a device"),
+        ] {
+            // 100 fetches: none of them leaves a thread.
+            for _ in 0..100 {
+                let error = read(path).await.unwrap_err();
+                let text = error.to_string();
+                assert!(text.contains(told) && text.contains(&path.display().to_string()), "{text}");
+                assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credential, true));
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_fifo_that_takes_the_place_of_a_file_is_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let fifo = place.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let opened = open(&fifo).unwrap();
+        assert!(matches!(regular(&opened.metadata().unwrap()), Err(Failure::NotAFile("a FIFO"))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_clock_does_not_run_ahead_of_a_read() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("secret");
+        std::fs::write(&path, "x").unwrap();
+        let before = tokio::time::Instant::now();
+        let limited = tokio::time::timeout(Duration::from_secs(1), read(&path)).await;
+        assert!(limited.unwrap().is_ok());
+        assert_eq!(tokio::time::Instant::now(), before);
+    }
+}

@@ -1,0 +1,160 @@
+//! What a JWT says of itself, unverified: for people who look for a mistake, never for a decision about trust.
+
+use std::time::{Duration, SystemTime};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::json::wipe;
+use crate::server_text::Masks;
+
+/// Only what is of use in a diagnosis: the rest may be personal.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Claims {
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Vec<String>,
+    pub(super) scope: Option<String>,
+    pub(super) expires: Option<Duration>,
+    pub(super) not_before: Option<Duration>,
+    /// The member of `cnf`: what the token is bound to.
+    pub(super) bound_by: Option<String>,
+}
+
+impl Claims {
+    /// `None`: it is no JWT.
+    pub(super) fn of(token: &str) -> Option<Claims> {
+        let mut parts = token.trim().split('.');
+        let (header, payload, Some(_), None) = (parts.next()?, parts.next()?, parts.next(), parts.next()) else {
+            return None;
+        };
+        let decoded = |part: &str| -> Option<Map<String, Value>> {
+            let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(part).ok()?);
+            serde_json::from_slice(&bytes).ok()
+        };
+        decoded(header)?;
+        let members = decoded(payload)?;
+        let text = |value: &Value| value.as_str().map(shown);
+        let texts = |value: &Value| match value {
+            Value::Array(all) => all.iter().take(MOST).filter_map(text).collect(),
+            one => text(one).into_iter().collect::<Vec<_>>(),
+        };
+        let time = |name: &str| members.get(name).and_then(Value::as_f64).filter(|at| at.is_finite() && *at >= 0.0);
+        let time = |name: &str| Duration::try_from_secs_f64(time(name)?).ok();
+        // RFC 9068 has `scope`, Entra ID `scp` or `roles`.
+        let scope = ["scope", "scp", "roles"].iter().find_map(|name| members.get(*name)).map(texts);
+        let claims = Claims {
+            issuer: members.get("iss").and_then(text),
+            audience: members.get("aud").map(texts).unwrap_or_default(),
+            scope: scope.map(|all| all.join(" ")).filter(|all| !all.is_empty()),
+            expires: time("exp"),
+            not_before: time("nbf"),
+            bound_by: members
+                .get("cnf")
+                .and_then(Value::as_object)
+                .and_then(|cnf| cnf.keys().next())
+                .map(|key| shown(key)),
+        };
+        wipe(&mut Value::Object(members));
+        Some(claims)
+    }
+
+    pub(super) fn lines(&self, now: Duration) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(self.issuer.as_ref().map(|iss| format!("iss {iss}")));
+        if !self.audience.is_empty() {
+            lines.push(format!("aud {}", self.audience.join(", ")));
+        }
+        lines.extend(self.scope.as_ref().map(|scope| format!("scope {scope}")));
+        lines.extend(self.expires.map(|at| format!("exp {}", relative(at, now))));
+        lines.extend(self.bound_by.as_ref().map(|key| format!("bound by cnf.{key}")));
+        lines
+    }
+
+    pub(super) fn is_expired(&self, now: Duration) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+}
+
+/// The parts of a JWT's header by which its key is found.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    pub(super) algorithm: String,
+    pub(super) key_id: Option<String>,
+    pub(super) typ: Option<String>,
+}
+
+impl Header {
+    pub(super) fn of(token: &str) -> Option<Header> {
+        let bytes = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
+        let members: Map<String, Value> = serde_json::from_slice(&bytes).ok()?;
+        let text = |name: &str| members.get(name).and_then(Value::as_str).map(shown);
+        Some(Header { algorithm: text("alg")?, key_id: text("kid"), typ: text("typ") })
+    }
+}
+
+/// More audiences are not read.
+const MOST: usize = 16;
+
+/// Fit to be printed.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 256; // as much as of other texts of a server
+    Masks::new(Vec::new()).clean(text, LONGEST)
+}
+
+/// An instant since the epoch, seen from `now`.
+pub(super) fn relative(at: Duration, now: Duration) -> String {
+    let distance = match at.checked_sub(now) {
+        Some(left) => format!("in {}", span(left.as_secs())),
+        None => format!("{} ago", span(now.saturating_sub(at).as_secs())),
+    };
+    // httpdate ends with the year 9999.
+    let date = SystemTime::UNIX_EPOCH.checked_add(at).filter(|_| at.as_secs() < 253_402_300_799);
+    match date {
+        Some(date) => format!("{} ({distance})", httpdate::fmt_http_date(date)),
+        None => "after the year 9999".to_owned(),
+    }
+}
+
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jwt(payload: &str) -> String {
+        format!("{}.{}.sig", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    #[test]
+    fn the_facts_of_a_jwt_are_told_and_nothing_else_of_it() {
+        let token =
+            jwt(r#"{"iss":"https://a","aud":["x","y"],"scp":"read","exp":7300,"sub":"hush","cnf":{"jkt":"hush"}}"#);
+        let claims = Claims::of(&token).unwrap();
+        let lines = claims.lines(Duration::from_secs(100)).join("; ");
+        assert_eq!(
+            lines,
+            "iss https://a; aud x, y; scope read; exp Thu, 01 Jan 1970 02:01:40 GMT (in 2 h); bound by cnf.jkt"
+        );
+        assert!(!claims.is_expired(Duration::from_secs(7299)) && claims.is_expired(Duration::from_secs(7300)));
+    }
+
+    #[test]
+    fn what_is_no_jwt_has_no_claims_and_nonsense_does_no_harm() {
+        for text in ["", "opaque", "a.b.c", "e30.e30", "e30.e30.x.y", "e30.W10.x"] {
+            assert_eq!(Claims::of(text), None, "{text}");
+        }
+        let odd = jwt(r#"{"iss":7,"aud":{},"exp":1e300,"nbf":-5,"scope":[1,"\u001b[31mred"]}"#);
+        let claims = Claims::of(&odd).unwrap();
+        assert_eq!(claims.scope.as_deref(), Some("[31mred"));
+        assert_eq!((claims.issuer, claims.audience, claims.expires, claims.not_before), (None, vec![], None, None));
+    }
+}

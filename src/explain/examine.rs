@@ -1,0 +1,470 @@
+//! The examination: one step after the other, and at most one token request.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use http::header::LOCATION;
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::claims::{Claims, Header, relative, shown, span};
+use super::diagnosis::{Diagnosis, Outcome, Step};
+use super::judge::{Answer, Findings, judge};
+use super::metadata::{date, look};
+use super::network::{connect, env_proxy, resolve};
+use super::x509;
+use crate::address;
+use crate::challenge::Challenge;
+use crate::client_auth::Recipient;
+use crate::client_credentials::{ClientCredentialsBuilder, Start};
+use crate::contained::contained;
+use crate::credential::Shape;
+use crate::error::Error;
+use crate::exchange::Peer;
+use crate::server_text::Masks;
+use crate::token::AccessToken;
+
+/// What [`ClientCredentialsBuilder::diagnose`] returns: await it.
+#[must_use = "a diagnosis does nothing before it is awaited"]
+pub struct Diagnose {
+    builder: ClientCredentialsBuilder,
+    api: Option<String>,
+    requests_token: bool,
+    progress: Option<Box<Progress>>,
+}
+
+type Progress = dyn Fn(&str) + Send + Sync;
+
+impl ClientCredentialsBuilder {
+    /// Finds out why there is no token, or why the API refuses it: looks at the configuration, the credential, the proxy, the
+    /// name, the connection, the certificate, the metadata and the clock, sends one token request, and says what to change.
+    ///
+    /// It does not fail: what it finds is the [`Diagnosis`]. Nothing is retried, cached or shared, and at most one token request is
+    /// sent (if the server demands a DPoP nonce, it is sent once more with it). Of several credentials ([`Credential::or`]) all are
+    /// looked at, and the first is sent. A method that signs makes one assertion more than it sends. Up to six `GET` requests ask
+    /// for metadata. The credential, the token and the query of a URL are not part of the result.
+    ///
+    /// ```no_run
+    /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
+    ///
+    /// # async fn run() {
+    /// let secret = Credential::file("/run/secrets/client-secret");
+    /// let auth = ClientAuth::client_secret_basic("billing", secret);
+    /// let endpoint = "https://auth.example.com/token";
+    /// let builder = ClientCredentials::builder(endpoint, auth);
+    /// println!("{}", builder.diagnose().await);
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the examination. A token that was issued is lost.
+    ///
+    /// [`Credential::or`]: crate::Credential::or
+    /// [`Diagnosis`]: crate::Diagnosis
+    pub fn diagnose(&self) -> Diagnose {
+        Diagnose { builder: self.clone(), api: None, requests_token: true, progress: None }
+    }
+}
+
+impl Diagnose {
+    /// Sends one `GET` request with the token to this URL of the API, and explains a 401 or 403.
+    pub fn api(mut self, url: impl Into<String>) -> Self {
+        self.api = Some(url.into());
+        self
+    }
+
+    /// Whether to send the token request. Default: true.
+    pub fn token_request(mut self, send: bool) -> Self {
+        self.requests_token = send;
+        self
+    }
+
+    /// Calls `progress` with a line after each step, and before the token request.
+    pub fn progress(mut self, progress: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Box::new(progress));
+        self
+    }
+
+    async fn run(self) -> Diagnosis {
+        let draft = self.builder.draft();
+        let limits = draft.limits;
+        let faults = draft.faults.clone();
+        let mut findings = Findings::new(draft);
+        let mut steps = Steps { all: Vec::new(), start: Instant::now(), progress: self.progress.as_deref() };
+        if !faults.is_empty() {
+            steps.add("configuration", Outcome::Failed, faults);
+            return judge(&findings, steps.all);
+        }
+        steps.add("configuration", Outcome::Fine, vec![findings.draft.auth.name().to_owned()]);
+        examine_credential(&mut findings, &mut steps).await;
+        let Some(url) = findings.url() else { return judge(&findings, steps.all) };
+        way(&mut findings, &mut steps, &url, limits.connect_timeout).await;
+
+        let exchange = match self.builder.exchange(&url) {
+            Ok(exchange) => exchange,
+            Err(error) => {
+                steps.add("HTTP client", Outcome::Failed, vec![format!("{error:#}")]);
+                findings.token = Some(Err(error));
+                return judge(&findings, steps.all);
+            }
+        };
+        let now = || self.builder.draft().now.wall();
+        if findings.is_reachable() {
+            let mut seen = look(&exchange, &findings.draft.start, now).await;
+            let mut lines = std::mem::take(&mut seen.lines);
+            lines.extend(seen.document.iter().flat_map(|document| document.lines()));
+            lines.extend(seen.api_names.iter().map(|names| format!("the API names: {}", names.join(", "))));
+            let is_needed = !matches!(findings.draft.start, Start::TokenEndpoint(_));
+            let outcome = match (&seen.document, &seen.error) {
+                (Some(_), _) if findings.lacks(&seen).is_empty() => Outcome::Fine,
+                (Some(_), _) => Outcome::Suspicious,
+                (None, Some(_)) => Outcome::Failed,
+                (None, None) if is_needed => Outcome::Failed,
+                (None, None) => Outcome::Skipped,
+            };
+            lines.extend(findings.lacks(&seen));
+            steps.add("metadata", outcome, lines);
+            findings.seen = seen;
+        } else {
+            steps.add("metadata", Outcome::Skipped, vec!["the server cannot be reached".to_owned()]);
+        }
+        if findings.seen.dates.is_none() && findings.seen.error.is_none() && findings.is_reachable() {
+            // Any answer has a date.
+            let response = exchange.fetch(Peer { name: "the server", url: &url, identity: None }).await.ok();
+            findings.seen.dates = response.and_then(|response| date(&response.headers)).map(|date| (date, now()));
+        }
+        self.examine_assertion(&mut findings, &mut steps).await;
+        examine_clock(&findings, &mut steps);
+        if !self.requests_token {
+            steps.add("token request", Outcome::Skipped, vec!["not wanted".to_owned()]);
+            return judge(&findings, steps.all);
+        }
+        if findings.credential_is_missing() {
+            steps.add("token request", Outcome::Skipped, vec!["there is no credential to send".to_owned()]);
+            return judge(&findings, steps.all);
+        }
+        steps.tell("one token request follows");
+        self.request_token(&mut findings, &mut steps).await;
+        if let Some(Ok(token)) = &findings.token {
+            if let Some(api) = &self.api {
+                findings.api = Some(self.ask_api(api, token, &mut steps).await);
+            }
+        } else if findings.seems_misplaced() {
+            if let Start::TokenEndpoint(Some(url)) = &findings.draft.start {
+                let response = exchange.fetch(Peer { name: "the URL", url, identity: None }).await.ok();
+                let to = response.and_then(|response| response.headers.get(LOCATION)?.to_str().ok().map(shown));
+                findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
+            }
+        }
+        judge(&findings, steps.all)
+    }
+
+    /// The assertion as it would be sent, for what it says.
+    async fn examine_assertion(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
+        let auth = &findings.draft.auth;
+        if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
+            return;
+        }
+        let issuer = match &findings.draft.start {
+            Start::TokenEndpoint(_) => None,
+            Start::Issuer { issuer, .. } => Some(issuer.clone()),
+            Start::Resource { allowed, .. } => allowed.first().cloned(),
+        };
+        let endpoint = findings.url().map(String::from).unwrap_or_default();
+        let to = Recipient { issuer: issuer.as_deref(), token_endpoint: &endpoint };
+        let made = async {
+            let place = auth.places().first().copied().unwrap_or_default();
+            let evidence = auth.read(place, findings.draft.now).await?;
+            auth.prove(&evidence, to, findings.draft.now).await
+        };
+        match made.await {
+            Ok(proof) => {
+                let jwt = proof.params.iter().find(|(name, _)| name == "client_assertion").map(|(_, jwt)| jwt.as_str());
+                let (header, claims) = (jwt.and_then(Header::of), jwt.and_then(Claims::of));
+                let mut lines = Vec::new();
+                if let Some(header) = &header {
+                    lines.push(format!("alg {}", header.algorithm));
+                    lines.push(format!("kid {}", header.key_id.as_deref().unwrap_or("none")));
+                    lines.push(format!("typ {}", header.typ.as_deref().unwrap_or("none")));
+                }
+                lines.extend(claims.iter().map(|claims| format!("aud {}", claims.audience.join(", "))));
+                steps.add("assertion", Outcome::Fine, lines);
+                findings.assertion = header.zip(claims);
+            }
+            Err(error) => {
+                steps.add("assertion", Outcome::Failed, vec![format!("{error:#}")]);
+                findings.unreadable.push(error.to_string());
+            }
+        }
+    }
+
+    async fn request_token(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
+        let result = match self.builder.clone().for_one_request().build() {
+            Ok(tokens) => {
+                let result = tokens.token().await;
+                findings.token_requests = tokens.token_requests();
+                result
+            }
+            Err(error) => Err(error),
+        };
+        let now = findings.draft.now.wall();
+        match &result {
+            Ok(token) => {
+                let mut lines = vec![format!("{} token of {} characters", token.scheme(), token.expose_secret().len())];
+                lines.push(match token.expires_in() {
+                    Some(left) => format!("expires in {}", span(left.as_secs())),
+                    None => "the server does not say when it expires".to_owned(),
+                });
+                lines.extend(token.scope().map(|scope| format!("scope {}", shown(scope))));
+                let missing = findings.not_granted(token);
+                let outcome = if missing.is_empty() { Outcome::Fine } else { Outcome::Suspicious };
+                lines.extend((!missing.is_empty()).then(|| format!("not granted: {}", missing.join(" "))));
+                steps.add("token request", outcome, lines);
+                findings.claims = Claims::of(token.expose_secret());
+                let lines = match &findings.claims {
+                    Some(claims) => claims.lines(now),
+                    None => vec!["opaque: not a JWT, only the server can tell what it says".to_owned()],
+                };
+                steps.add("token", Outcome::Fine, lines);
+            }
+            Err(error) => steps.add("token request", Outcome::Failed, vec![format!("{error:#}")]),
+        }
+        findings.token = Some(result);
+    }
+
+    async fn ask_api(&self, api: &str, token: &AccessToken, steps: &mut Steps<'_>) -> Answer {
+        let masks = Masks::new(vec![token.expose_secret().into()]);
+        let clean = |text: &str| masks.clean(text, 256);
+        let asked = async {
+            let plain_hosts = self.builder.draft().plain_hosts;
+            let url = address::secure(api, &plain_hosts).map_err(|flaw| format!("the URL of the API {flaw}"))?;
+            let failed = |error: Error| format!("{error:#}");
+            let exchange = self.builder.exchange(&url).map_err(failed)?;
+            let headers = authorized(token, &url).await.map_err(failed)?;
+            let peer = Peer { name: "the API", url: &url, identity: None };
+            exchange.fetch_with(peer, headers).await.map_err(failed)
+        };
+        let answer = match asked.await {
+            Err(flaw) => Answer { flaw: Some(clean(&flaw)), ..Answer::default() },
+            Ok(response) => {
+                let challenges = Challenge::all(&response.headers);
+                let ours = challenges.iter().find(|one| one.is("Bearer") || one.is("DPoP"));
+                let param = |name: &str| ours.and_then(|one| one.param(name)).map(clean);
+                Answer {
+                    status: Some(response.status.as_u16()),
+                    flaw: None,
+                    wants_dpop: challenges.iter().any(|one| one.is("DPoP")),
+                    error: param("error"),
+                    description: param("error_description"),
+                    scope: param("scope"),
+                }
+            }
+        };
+        let outcome = match answer.status {
+            Some(200..=299) => Outcome::Fine,
+            Some(status) if status != 401 && status != 403 => Outcome::Suspicious,
+            _ => Outcome::Failed,
+        };
+        steps.add("API", outcome, answer.lines());
+        answer
+    }
+}
+
+#[cfg(feature = "dpop")]
+async fn authorized(token: &AccessToken, url: &Url) -> Result<HeaderMap, Error> {
+    token.request_headers(&http::Method::GET, url.as_str()).await
+}
+
+#[cfg(not(feature = "dpop"))]
+#[expect(clippy::unused_async, reason = "for DPoP")]
+async fn authorized(token: &AccessToken, _: &Url) -> Result<HeaderMap, Error> {
+    Ok(HeaderMap::from_iter([(http::header::AUTHORIZATION, token.authorization())]))
+}
+
+impl IntoFuture for Diagnose {
+    type Output = Diagnosis;
+    type IntoFuture = Pin<Box<dyn Future<Output = Diagnosis> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl fmt::Debug for Diagnose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Diagnose").field("builder", &self.builder).finish_non_exhaustive()
+    }
+}
+
+struct Steps<'a> {
+    all: Vec<Step>,
+    start: Instant,
+    progress: Option<&'a Progress>,
+}
+
+impl Steps<'_> {
+    /// A step that ends now, and began when the one before it ended.
+    fn add(&mut self, name: &'static str, outcome: Outcome, details: Vec<String>) {
+        let now = Instant::now();
+        let step = Step { name, outcome, details, duration: now.duration_since(self.start) };
+        self.start = now;
+        self.tell(&step.to_string());
+        self.all.push(step);
+    }
+
+    fn tell(&self, line: &str) {
+        if let Some(progress) = self.progress {
+            // A panic of the user's closure is no reason to give up.
+            let _ = contained(|| progress(line));
+        }
+    }
+}
+
+async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
+    let now = findings.draft.now.wall();
+    let secrets = findings.draft.secrets.0.iter().map(|(_, credential)| credential.clone());
+    let credentials: Vec<_> = findings.draft.auth.credential().cloned().into_iter().chain(secrets).collect();
+    let (mut lines, mut is_flawed, mut readable) = (Vec::new(), false, credentials.is_empty());
+    for credential in &credentials {
+        for sighting in credential.sight().await {
+            let age = sighting.age.map(|age| format!(", written {} ago", span(age.as_secs()))).unwrap_or_default();
+            let secret = match sighting.secret {
+                Ok(secret) => secret,
+                Err(error) => {
+                    lines.push(format!("{}: {error:#}", sighting.origin));
+                    findings.unreadable.push(format!("{error:#}"));
+                    is_flawed = true;
+                    continue;
+                }
+            };
+            readable = true;
+            let text = secret.expose_secret();
+            let shape = Shape::of(text);
+            lines.push(format!("{}: {shape}{age}", sighting.origin));
+            if let Some(claims) = Claims::of(text) {
+                lines.extend(claims.lines(now));
+                if let Some(at) = claims.expires.filter(|_| claims.is_expired(now)) {
+                    findings.expired =
+                        Some(format!("the assertion of {} expired {}", sighting.origin, relative(at, now)));
+                }
+                if let Some(at) = claims.not_before.filter(|at| *at > now + Duration::from_secs(60)) {
+                    lines.push(format!("nbf {}", relative(at, now)));
+                }
+                findings.credential_claims = Some(claims);
+            }
+            if let Some(facts) = x509::of_pem(text) {
+                lines.push(format!("certificate of {}, valid until {}", facts.subject, relative(facts.not_after, now)));
+                if facts.not_after <= now {
+                    findings.expired = Some(format!(
+                        "the certificate of {} expired {}",
+                        sighting.origin,
+                        relative(facts.not_after, now)
+                    ));
+                }
+            }
+            is_flawed |= !shape.flaws.is_empty();
+            findings.shapes.push(shape);
+        }
+    }
+    findings.no_credential = !readable;
+    if credentials.is_empty() {
+        lines.push("the method has none that could be looked at".to_owned());
+    }
+    let outcome = match (readable, is_flawed || findings.expired.is_some()) {
+        (false, _) => Outcome::Failed,
+        (true, true) => Outcome::Suspicious,
+        (true, false) => Outcome::Fine,
+    };
+    steps.add("credential", outcome, lines);
+}
+
+/// Proxy, name, connection, certificate.
+async fn way(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, limit: Duration) {
+    findings.proxy = env_proxy(url, |name| std::env::var(name).ok());
+    if let Some(proxy) = &findings.proxy {
+        let line = format!("{} names {}: the proxy resolves and connects", proxy.variable, proxy.shown);
+        steps.add("proxy", Outcome::Fine, vec![line]);
+        return;
+    }
+    steps.add("proxy", Outcome::Fine, vec!["none in the environment".to_owned()]);
+    let addresses = match resolve(url, limit).await {
+        Ok(addresses) => addresses,
+        Err(flaw) => {
+            steps.add("name", Outcome::Failed, vec![format!("{}: {flaw}", url.host_str().unwrap_or_default())]);
+            findings.dns = Some(flaw);
+            return;
+        }
+    };
+    let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    steps.add("name", Outcome::Fine, vec![format!("{}: {}", url.host_str().unwrap_or_default(), list.join(", "))]);
+    let stream = match connect(&addresses, limit).await {
+        Ok(stream) => stream,
+        Err(flaw) => {
+            steps.add("connection", Outcome::Failed, vec![flaw.text.clone()]);
+            findings.connect = Some(flaw);
+            return;
+        }
+    };
+    let peer = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    steps.add("connection", Outcome::Fine, vec![peer]);
+    certificate(findings, steps, url, stream, limit).await;
+}
+
+#[cfg(feature = "rustls")]
+async fn certificate(
+    findings: &mut Findings,
+    steps: &mut Steps<'_>,
+    url: &Url,
+    stream: tokio::net::TcpStream,
+    limit: Duration,
+) {
+    if url.scheme() != "https" {
+        steps.add("TLS", Outcome::Skipped, vec!["plain http".to_owned()]);
+        return;
+    }
+    let now = findings.draft.now.wall();
+    match super::tls::handshake(url, stream, limit).await {
+        Err(flaw) => {
+            steps.add("TLS", Outcome::Failed, vec![flaw.clone()]);
+            findings.handshake = Some(flaw);
+        }
+        Ok(shown) => {
+            let mut lines = vec![format!("{}, {} certificate(s)", shown.protocol, shown.chain)];
+            let mut outcome = Outcome::Fine;
+            if let Some(leaf) = &shown.leaf {
+                lines.push(format!("of {}, issued by {}", leaf.subject, leaf.issuer));
+                lines.push(format!("valid until {}", relative(leaf.not_after, now)));
+                if leaf.not_after <= now || leaf.not_before > now {
+                    outcome = Outcome::Suspicious;
+                }
+            }
+            steps.add("TLS", outcome, lines);
+            findings.leaf = shown.leaf;
+        }
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+#[expect(clippy::unused_async, reason = "for rustls")]
+async fn certificate(_: &mut Findings, steps: &mut Steps<'_>, _: &Url, _: tokio::net::TcpStream, _: Duration) {
+    steps.add("TLS", Outcome::Skipped, vec!["needs the feature rustls".to_owned()]);
+}
+
+fn examine_clock(findings: &Findings, steps: &mut Steps<'_>) {
+    let Some(skew) = findings.skew() else {
+        steps.add("clock", Outcome::Skipped, vec!["the server sent no Date".to_owned()]);
+        return;
+    };
+    let (outcome, line) = match skew.unsigned_abs() {
+        seconds @ 0..=59 => (Outcome::Fine, format!("{seconds} s from the server's Date")),
+        seconds => {
+            let direction = if skew > 0 { "ahead of" } else { "behind" };
+            (Outcome::Suspicious, format!("{} {direction} the server's Date", span(seconds)))
+        }
+    };
+    steps.add("clock", outcome, vec![line]);
+}

@@ -1,0 +1,263 @@
+//! The token request as it would go out, and the rules that hold.
+
+use std::fmt;
+
+use http::header::CONTENT_TYPE;
+
+use crate::address::Shown;
+use crate::client_credentials::{ClientCredentialsBuilder, Draft, Start};
+
+/// What [`ClientCredentialsBuilder::explain`] returns: the token request as it would be sent, where its values come from, and
+/// what holds for the token.
+///
+/// `Display` is for people; with the feature `serde` it is `Serialize`. Neither contains a secret: of those there are the length,
+/// the shape and the place that they are read from.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Explanation {
+    /// Everything that `build()` would refuse; empty if it builds.
+    pub faults: Vec<String>,
+    /// Method and URL, without the query, or how the URL is found.
+    pub request: String,
+    /// Headers of the token request.
+    pub headers: Vec<Item>,
+    /// Parameters of the token request.
+    pub body: Vec<Item>,
+    /// `form` or `json`.
+    pub encoding: &'static str,
+    /// What holds for responses, attempts and the cache.
+    pub policies: Vec<Item>,
+    /// What most configurations do not have, and why it matters.
+    pub unusual: Vec<String>,
+}
+
+/// A name, its value, and where the value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Item {
+    /// The name of a header, parameter or setter.
+    pub name: String,
+    /// The value; of a secret what it looks like.
+    pub value: String,
+    /// The setter, method or default that it comes from.
+    pub origin: String,
+}
+
+fn item(name: impl Into<String>, value: impl fmt::Display, origin: impl Into<String>) -> Item {
+    Item { name: name.into(), value: value.to_string(), origin: origin.into() }
+}
+
+impl ClientCredentialsBuilder {
+    /// Tells what would be sent, without sending it: no I/O, no credential file is read.
+    ///
+    /// It does not fail: what `build()` would refuse is in [`Explanation::faults`], all at once.
+    ///
+    /// ```
+    /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
+    ///
+    /// let secret = Credential::file("/run/secrets/client-secret");
+    /// let auth = ClientAuth::client_secret_post("billing", secret);
+    /// let endpoint = "https://auth.example.com/token";
+    /// let builder = ClientCredentials::builder(endpoint, auth).scope("read");
+    /// let text = builder.explain().to_string();
+    /// assert!(text.contains("POST https://auth.example.com/token"));
+    /// assert!(text.contains("file /run/secrets/client-secret"));
+    /// ```
+    pub fn explain(&self) -> Explanation {
+        let draft = self.draft();
+        Explanation {
+            request: request(&draft),
+            headers: headers(&draft),
+            body: body(&draft),
+            encoding: if draft.json_body { "json" } else { "form" },
+            policies: policies(&draft),
+            unusual: unusual(&draft),
+            faults: draft.faults,
+        }
+    }
+}
+
+fn request(draft: &Draft) -> String {
+    match &draft.start {
+        Start::TokenEndpoint(Some(url)) => {
+            let query = if url.query().is_some() { " (its query is sent, too)" } else { "" };
+            format!("POST {}{query}", Shown(url))
+        }
+        Start::TokenEndpoint(None) => "POST to a token endpoint that is not usable".to_owned(),
+        Start::Issuer { issuer, .. } => format!("POST to the token_endpoint in the metadata of {issuer:?}"),
+        Start::Resource { resource, allowed, .. } => format!(
+            "POST to the token_endpoint of the authorization server that {resource:?} names, if it is one of {}",
+            allowed.iter().map(|issuer| format!("{issuer:?}")).collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+fn headers(draft: &Draft) -> Vec<Item> {
+    let media = if draft.json_body { "application/json" } else { "application/x-www-form-urlencoded" };
+    let ours = [
+        ("accept", "application/json"),
+        ("content-type", media),
+        ("user-agent", concat!("client-credentials/", env!("CARGO_PKG_VERSION"))),
+    ];
+    let mut headers = Vec::new();
+    for (name, value) in ours {
+        // JSON says so whatever was set.
+        if !draft.headers.contains_key(name) || draft.json_body && name == CONTENT_TYPE.as_str() {
+            headers.push(item(name, value, "default"));
+        }
+    }
+    for (name, value) in &draft.headers {
+        // It may be an API key of a gateway.
+        headers.push(item(name.as_str(), format_args!("{} bytes", value.len()), "header(..)"));
+    }
+    if draft.auth.name() == "client_secret_basic" {
+        let secret = draft.auth.credential().map(|secret| secret.outline()).unwrap_or_default();
+        let value = format!("Basic of client {:?} and the secret ({secret})", draft.auth.id());
+        headers.push(item("authorization", value, "client_secret_basic"));
+    }
+    if draft.is_bound {
+        headers.push(item("dpop", "a proof for this request, signed with the key", "dpop(..)"));
+    }
+    headers
+}
+
+fn body(draft: &Draft) -> Vec<Item> {
+    let setter = |name: &str| match name {
+        "grant_type" => "grant_type(..), or the default".to_owned(),
+        "client_id" => "client_id_in_body(true)".to_owned(),
+        "scope" | "audience" | "resource" | "authorization_details" => format!("{name}(..)"),
+        _ => "param(..)".to_owned(),
+    };
+    let mut body: Vec<_> = draft
+        .params
+        .0
+        .iter()
+        .map(|(name, value)| match setter(name) {
+            // Anything may be in there, a password of another grant for instance.
+            origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
+            origin => item(name, value, origin),
+        })
+        .collect();
+    if let Start::Resource { resource, sent: true, .. } = &draft.start {
+        body.push(item("resource", resource, "ProtectedResource, RFC 8707"));
+    }
+    let auth = &draft.auth;
+    let (name, outline) = (auth.name(), auth.credential().map(|one| one.outline()));
+    if auth.posts_client_id() && !auth.id().is_empty() {
+        body.push(item("client_id", auth.id(), name));
+    }
+    match name {
+        "client_secret_post" => body.push(item("client_secret", outline.unwrap_or_default(), name)),
+        "client_assertion" => body.push(item("client_assertion", outline.unwrap_or_default(), name)),
+        "client_secret_jwt" | "private_key_jwt" => {
+            let key = outline.map_or("by a signer of yours".to_owned(), |key| format!("with {key}"));
+            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+            body.push(item("client_assertion_type", kind, name));
+            body.push(item("client_assertion", format_args!("a JWT, signed for each attempt {key}"), name));
+        }
+        _ => {}
+    }
+    body.extend(
+        draft.secrets.0.iter().map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")),
+    );
+    body
+}
+
+fn policies(draft: &Draft) -> Vec<Item> {
+    let (limits, retry, cache) = (&draft.limits, &draft.retry, &draft.cache);
+    let mut all = vec![
+        item("connect_timeout", format_args!("{:?}", limits.connect_timeout), "limits"),
+        item("attempt_timeout", format_args!("{:?}", limits.attempt_timeout), "limits"),
+        item("max_response_bytes", limits.max_response_bytes, "limits"),
+        item("attempts", retry.attempts, "retry"),
+        item("fetch_timeout", format_args!("{:?}", cache.fetch_timeout), "cache"),
+        item("default_lifetime", format_args!("{:?}", cache.default_lifetime), "cache"),
+        item("max_age", format_args!("{:?}", cache.max_age), "cache"),
+        item("safety_margin", format_args!("{:?}", cache.safety_margin), "cache"),
+    ];
+    let window = match cache.refresh_window {
+        Some(window) => format!("{window:?}"),
+        None => "20 % of the lifetime, 30s to 15min".to_owned(),
+    };
+    all.push(item("refresh_window", window, "cache"));
+    for (name, set) in [
+        ("strict", draft.strict || draft.fapi),
+        ("fapi", draft.fapi),
+        ("refuse_narrower_scope", draft.refuse_narrower_scope),
+        ("shared", draft.is_shared),
+    ] {
+        all.push(item(name, set, "builder"));
+    }
+    if draft.auth.is_mutual_tls() {
+        let certificate = draft.auth.credential().map(|one| one.outline()).unwrap_or_default();
+        all.push(item("client certificate", certificate, "mutual_tls, shown in the TLS handshake"));
+    }
+    all
+}
+
+fn unusual(draft: &Draft) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = |is: bool, text: &str| notes.extend(is.then(|| text.to_owned()));
+    let param = |name: &str| draft.params.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    let start = match &draft.start {
+        Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
+    };
+    let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
+    note(start.is_some_and(|url| url.scheme() == "http"), "plain http: secret and token are readable on the way");
+    note(!draft.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
+    let in_program = draft.auth.credential().is_some_and(|one| one.is_in_program());
+    note(in_program, "the credential is a value in the program: a file or variable can be rotated without a restart");
+    note(draft.auth.name() == "none", "method none: nothing proves who the client is");
+    note(draft.auth.name() == "anonymous", "anonymous: the request does not name a client");
+    note(
+        param("grant_type") != Some("client_credentials"),
+        "another grant_type than client_credentials (RFC 6749 section 4.4)",
+    );
+    note(
+        param("scope").is_none() && param("audience").is_none() && param("resource").is_none(),
+        "neither scope, audience nor resource: the authorization server decides what the token is for",
+    );
+    let is_default = param("scope").is_some_and(|scope| scope.ends_with("/.default"));
+    note(is_entra && !is_default, "Entra ID wants one scope that ends in /.default for this grant");
+    note(draft.json_body, "json_body: RFC 6749 wants a form");
+    note(
+        draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post",
+        "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",
+    );
+    let is_pinned = matches!(draft.start, Start::Issuer { pinned: true, .. });
+    note(is_pinned, "pin_token_endpoint_origin: metadata that names another origin is refused");
+    note(
+        draft.now.wall() < std::time::Duration::from_secs(1_700_000_000),
+        "the clock of this machine is before November 2023",
+    );
+    notes
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.request)?;
+        let mut list = |title: &str, items: &[Item]| -> fmt::Result {
+            if items.is_empty() {
+                return Ok(());
+            }
+            writeln!(f, "\n{title}")?;
+            items.iter().try_for_each(|one| writeln!(f, "  {}: {}  [{}]", one.name, one.value, one.origin))
+        };
+        list("headers", &self.headers)?;
+        list(if self.encoding == "json" { "JSON" } else { "form" }, &self.body)?;
+        list("policies", &self.policies)?;
+        for (title, lines) in [("unusual", &self.unusual), ("faults: build() refuses this", &self.faults)] {
+            if !lines.is_empty() {
+                writeln!(f, "\n{title}")?;
+                lines.iter().try_for_each(|line| writeln!(f, "  - {line}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "explanation_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! The way to the server, one step at a time: proxy, name, connection.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::claims::shown;
+use crate::address::is_loopback;
+
+/// A proxy of the environment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct EnvProxy {
+    pub(super) variable: &'static str,
+    /// Without user information.
+    pub(super) shown: String,
+}
+
+/// The proxy that the environment names for this URL, by the rules of reqwest's client; one that the program configures itself is
+/// not seen here.
+pub(super) fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>) -> Option<EnvProxy> {
+    // Our client uses none for plain http and loopback.
+    if url.scheme() != "https" || is_loopback(url) {
+        return None;
+    }
+    let set = |name| var(name).filter(|value: &String| !value.trim().is_empty()).map(|value| (name, value));
+    let first = |names: [&'static str; 2]| names.into_iter().find_map(set);
+    let (variable, value) = first(["HTTPS_PROXY", "https_proxy"]).or_else(|| first(["ALL_PROXY", "all_proxy"]))?;
+    let host = url.host_str().unwrap_or_default();
+    let except = first(["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
+    let is_excepted = except.split(',').map(str::trim).filter(|one| !one.is_empty()).any(|one| {
+        let domain = one.trim_start_matches('.');
+        one == "*" || host == domain || host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.'))
+    });
+    (!is_excepted)
+        .then(|| EnvProxy { variable, shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)) })
+}
+
+pub(super) async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> {
+    let (host, port) = (bare_host(url), url.port_or_known_default().unwrap_or(443));
+    match tokio::time::timeout(limit, tokio::net::lookup_host((host, port))).await {
+        Ok(Ok(addresses)) => {
+            let addresses: Vec<_> = addresses.take(MOST).collect();
+            if addresses.is_empty() { Err("the name has no address".to_owned()) } else { Ok(addresses) }
+        }
+        Ok(Err(error)) => Err(shown(&error.to_string())),
+        Err(_) => Err(format!("no answer within {limit:?}")),
+    }
+}
+
+/// To the first address that accepts.
+pub(super) async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ConnectFlaw> {
+    let mut last = ConnectFlaw { text: "there is no address".to_owned(), refused: false, timeout: false };
+    let all = async {
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Some(stream),
+                Err(error) => {
+                    let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+                    let timeout = error.kind() == std::io::ErrorKind::TimedOut;
+                    last = ConnectFlaw { text: format!("{address}: {error}"), refused, timeout };
+                }
+            }
+        }
+        None
+    };
+    match tokio::time::timeout(limit, all).await {
+        Ok(Some(stream)) => Ok(stream),
+        Ok(None) => Err(last),
+        Err(_) => {
+            let text = format!("no connection within {limit:?}");
+            Err(ConnectFlaw { text, refused: false, timeout: true })
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ConnectFlaw {
+    pub(super) text: String,
+    pub(super) refused: bool,
+    pub(super) timeout: bool,
+}
+
+/// An IPv6 address without its brackets.
+pub(super) fn bare_host(url: &Url) -> &str {
+    let host = url.host_str().unwrap_or_default();
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// More addresses are not tried.
+const MOST: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxy(url: &str, vars: &'static [(&'static str, &'static str)]) -> Option<(&'static str, String)> {
+        let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+        env_proxy(&Url::parse(url).unwrap(), var).map(|proxy| (proxy.variable, proxy.shown))
+    }
+
+    #[test]
+    fn the_variable_that_decides_is_named_and_no_password_is_shown() {
+        let both = &[("HTTPS_PROXY", "http://user:hush@proxy:3128"), ("ALL_PROXY", "socks5://other")];
+        assert_eq!(proxy("https://a.example/t", both), Some(("HTTPS_PROXY", "proxy:3128".into())));
+        assert_eq!(proxy("https://a.example/t", &[("all_proxy", "http://p")]), Some(("all_proxy", "http://p".into())));
+        for (url, except) in [
+            ("https://a.example/t", &[("https_proxy", "p"), ("no_proxy", "x, .example")]),
+            ("https://a.example/t", &[("https_proxy", "p"), ("NO_PROXY", "*")]),
+            ("https://a.example/t", &[("https_proxy", "p"), ("NO_PROXY", "a.example")]),
+            ("http://a.example/t", &[("https_proxy", "p"), ("NO_PROXY", "")]),
+            ("https://127.0.0.1/t", &[("https_proxy", "p"), ("NO_PROXY", "")]),
+        ] {
+            assert_eq!(proxy(url, except), None, "{url} {except:?}");
+        }
+        assert!(proxy("https://ba.example", &[("https_proxy", "p"), ("no_proxy", "a.example")]).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_refused() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(connect(&[address], Duration::from_secs(60)).await.unwrap_err().refused);
+    }
+}

@@ -1,0 +1,95 @@
+//! The certificate that the server shows, trusted or not. Nothing is sent on this connection.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::claims::shown;
+use super::network::bare_host;
+use super::x509::{Facts, facts};
+
+pub(super) struct Shown {
+    pub(super) protocol: String,
+    /// How many certificates were sent.
+    pub(super) chain: usize,
+    pub(super) leaf: Option<Facts>,
+}
+
+pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> Result<Shown, String> {
+    let text = |e: &dyn std::fmt::Display| shown(&e.to_string());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let onlooker = Arc::new(Onlooker { provider: Arc::clone(&provider), seen: Mutex::default() });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| text(&e))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::clone(&onlooker) as _)
+        .with_no_client_auth();
+    let name = ServerName::try_from(bare_host(url).to_owned()).map_err(|e| text(&e))?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let result = tokio::time::timeout(limit, connector.connect(name, stream)).await;
+    let seen = std::mem::take(&mut *onlooker.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let protocol = match &result {
+        Ok(Ok(stream)) => stream.get_ref().1.protocol_version().map(|version| format!("{version:?}")),
+        _ => None,
+    };
+    match (result, seen.is_empty()) {
+        (Ok(Err(error)), true) => Err(text(&error)),
+        (Err(_), true) => Err(format!("no handshake within {limit:?}")),
+        _ => Ok(Shown {
+            protocol: protocol.unwrap_or_else(|| "TLS".to_owned()),
+            chain: seen.len(),
+            leaf: seen.first().and_then(|leaf| facts(leaf)),
+        }),
+    }
+}
+
+/// Trusts everybody and looks: whether the certificate is good is decided by the client that sends the secret.
+#[derive(Debug)]
+struct Onlooker {
+    provider: Arc<CryptoProvider>,
+    seen: Mutex<Vec<Vec<u8>>>,
+}
+
+impl ServerCertVerifier for Onlooker {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain = [leaf].into_iter().chain(others).map(|one| one.to_vec()).collect();
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = chain;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

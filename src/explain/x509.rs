@@ -1,0 +1,146 @@
+//! Issuer, subject and validity of a certificate (RFC 5280 section 4.1): for people, never for a decision about trust.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::claims::shown;
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) issuer: String,
+    pub(super) subject: String,
+    /// Since the epoch.
+    pub(super) not_before: Duration,
+    pub(super) not_after: Duration,
+}
+
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const INTEGER: u8 = 0x02;
+const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const VERSION: u8 = 0xa0;
+
+/// `None`: it is no certificate that can be read.
+pub(super) fn facts(der: &[u8]) -> Option<Facts> {
+    let (certificate, _) = element(der, SEQUENCE)?;
+    let (body, _) = element(certificate, SEQUENCE)?;
+    let body = element(body, VERSION).map_or(body, |(_, rest)| rest);
+    let (_serial, body) = element(body, INTEGER)?;
+    let (_algorithm, body) = element(body, SEQUENCE)?;
+    let (issuer, body) = element(body, SEQUENCE)?;
+    let (validity, body) = element(body, SEQUENCE)?;
+    let (subject, _) = element(body, SEQUENCE)?;
+    let (not_before, validity) = time(validity)?;
+    let (not_after, _) = time(validity)?;
+    Some(Facts { issuer: name(issuer), subject: name(subject), not_before, not_after })
+}
+
+/// The first certificate of a PEM text.
+pub(super) fn of_pem(text: &str) -> Option<Facts> {
+    let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----")?;
+    let (base64, _) = rest.split_once("-----END CERTIFICATE-----")?;
+    let base64: String = base64.chars().filter(|c| !c.is_whitespace()).collect();
+    facts(&STANDARD.decode(base64).ok()?)
+}
+
+/// One element with this tag: its content, and what follows it.
+fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (first, rest) = bytes.split_first()?;
+    let (length, mut rest) = rest.split_first()?;
+    let mut length = usize::from(*length);
+    if length & 0x80 != 0 {
+        let digits = rest.get(..length & 0x7f).filter(|digits| digits.len() <= 4)?;
+        rest = rest.get(digits.len()..)?;
+        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
+    }
+    (*first == tag).then_some(())?;
+    rest.split_at_checked(length)
+}
+
+/// The common name, or else the organisation.
+fn name(mut parts: &[u8]) -> String {
+    // 2.5.4.3 and 2.5.4.10 (RFC 5280 appendix A.1).
+    let (mut common, mut organisation) = (None, None);
+    while let Some((set, rest)) = element(parts, SET) {
+        parts = rest;
+        let Some((oid, value)) = element(set, SEQUENCE).and_then(|(pair, _)| element(pair, OID)) else { continue };
+        let text = value.first().and_then(|tag| element(value, *tag)).map(|(text, _)| String::from_utf8_lossy(text));
+        match oid {
+            [0x55, 4, 3] => common = text,
+            [0x55, 4, 10] => organisation = text,
+            _ => {}
+        }
+    }
+    match (common, organisation) {
+        (Some(common), Some(organisation)) => shown(&format!("{common} ({organisation})")),
+        (Some(one), None) | (None, Some(one)) => shown(&one),
+        (None, None) => "without a name".to_owned(),
+    }
+}
+
+fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
+    let (digits, rest, century) = match element(bytes, UTC_TIME) {
+        Some((digits, rest)) => (digits, rest, None),
+        None => element(bytes, GENERALIZED_TIME).map(|(digits, rest)| (digits, rest, Some(())))?,
+    };
+    let text = std::str::from_utf8(digits).ok()?;
+    let (year, text) = match century {
+        Some(()) => (text.get(..4)?.parse::<u64>().ok()?, text.get(4..)?),
+        None => match text.get(..2)?.parse::<u64>().ok()? {
+            // RFC 5280 section 4.1.2.5.1.
+            year @ 50.. => (1900 + year, text.get(2..)?),
+            year => (2000 + year, text.get(2..)?),
+        },
+    };
+    let part = |at: usize| text.get(at..at + 2)?.parse::<u64>().ok();
+    let (month, day) = (part(0)?, part(2)?);
+    let (hour, minute, second) = (part(4)?, part(6)?, part(8)?);
+    // Days from the civil calendar, counted in years that begin in March.
+    let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
+    let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let days = (days + day_of_year).checked_sub(719_468)?;
+    Some((Duration::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: &str = include_str!("../testing/certificates/server.pem");
+
+    #[test]
+    fn the_facts_of_a_certificate_are_read() {
+        let facts = of_pem(SERVER).unwrap();
+        assert_eq!(facts.issuer, "client-credentials test CA, not to be trusted outside tests");
+        assert_eq!(facts.subject, "localhost");
+        assert_eq!(facts.not_before, Duration::from_secs(1_735_689_600), "2025-01-01, a UTCTime");
+        assert_eq!(facts.not_after, Duration::from_secs(4_891_363_200), "2125-01-01, a GeneralizedTime");
+    }
+
+    #[test]
+    fn a_leap_day_is_a_day() {
+        let utc = |text: &str| [&[UTC_TIME, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+        let at = |text: &str| time(&utc(text)).map(|(at, _)| at.as_secs());
+        assert_eq!(at("240229123456Z"), Some(1_709_210_096));
+        assert_eq!(at("700101000000Z"), Some(0));
+        assert_eq!(at("500101000000Z"), None, "before the epoch");
+        assert_eq!(at("2402"), None);
+    }
+
+    #[test]
+    fn cut_and_foreign_bytes_do_no_harm() {
+        let (_, rest) = SERVER.split_once("-----BEGIN CERTIFICATE-----").unwrap();
+        let base64: String = rest.split_once("-----END").unwrap().0.split_whitespace().collect();
+        let der = STANDARD.decode(base64).unwrap();
+        for end in 0..der.len() {
+            assert_eq!(facts(&der[..end]), None);
+        }
+        assert_eq!(facts(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x30]), None);
+        assert_eq!(facts(&[0x30, 0x80]), None);
+    }
+}

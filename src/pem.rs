@@ -1,0 +1,253 @@
+//! Keys and certificates as deployments hand them on: PEM (RFC 7468) that an environment variable, a template or a secret
+//! manager has changed on the way. What can be told for certain is mended; for the rest the error says what it looks like.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The text as it was before it was quoted, escaped, put on one line or encoded in base64 once more. What is neither stays as
+/// it is.
+pub(crate) fn mended(text: &str) -> Zeroizing<String> {
+    // Twice: a text may be quoted within quotes, or encoded with its quotes.
+    let mut mended = unwrapped(&unwrapped(text));
+    if mended.contains(BEGIN) {
+        mended = in_lines(&mended);
+    }
+    mended
+}
+
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const DASHES: &str = "-----";
+/// How "-----BEGIN" begins in base64.
+const BEGIN_IN_BASE64: &str = "LS0tLS1CRUdJT";
+/// RFC 7468 section 2.
+const LINE: usize = 64;
+
+/// Without quotes, escapes and an encoding around it.
+fn unwrapped(text: &str) -> Zeroizing<String> {
+    let text = trimmed(text);
+    if text.starts_with(BEGIN_IN_BASE64) {
+        let joined = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect::<String>());
+        let decoded = STANDARD.decode(&*joined).map(Zeroizing::new);
+        if let Some(decoded) = decoded.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+            return Zeroizing::new(trimmed(decoded).to_owned());
+        }
+    }
+    let quoted = |quote: char| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    let inner = quoted('"').or_else(|| quoted('\'')).map(trimmed);
+    // Only what is sure to be a key or certificate: base64 and the lines around it have no backslash, JSON begins with a
+    // quotation mark after its brace.
+    let bare = inner.unwrap_or(text);
+    if !bare.contains(BEGIN) && !["{\\", "\\\""].iter().any(|begin| bare.starts_with(begin)) {
+        return Zeroizing::new(bare.to_owned());
+    }
+    unescaped(bare)
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
+/// Any number of backslashes before a letter is one escape: a text may have been escaped several times.
+fn unescaped(text: &str) -> Zeroizing<String> {
+    // Room for everything: growing would leave copies behind.
+    let mut plain = Zeroizing::new(String::with_capacity(text.len()));
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            plain.push(character);
+            continue;
+        }
+        while characters.next_if_eq(&'\\').is_some() {}
+        match characters.next() {
+            Some('n' | 'r') => plain.push('\n'),
+            Some('t') => plain.push(' '),
+            Some(other) => plain.push(other),
+            None => {}
+        }
+    }
+    plain
+}
+
+/// Each section with its edges and its base64 on lines of their own. One that has something else inside (the headers of
+/// RFC 1421) stays as it is.
+fn in_lines(text: &str) -> Zeroizing<String> {
+    // Room for everything: growing would leave copies behind.
+    let mut lines = Zeroizing::new(String::with_capacity(text.len().saturating_mul(2)));
+    let mut rest = text;
+    while let Some((before, section)) = rest.split_once(BEGIN) {
+        let parts = section.split_once(DASHES).and_then(|(label, body)| {
+            let end = Zeroizing::new(format!("{END}{label}{DASHES}"));
+            let (body, after) = body.split_once(end.as_str())?;
+            Some((label, body, after))
+        });
+        lines.push_str(before);
+        if !lines.is_empty() && !lines.ends_with('\n') {
+            lines.push('\n');
+        }
+        lines.push_str(BEGIN);
+        let Some((label, body, after)) = parts.filter(|(label, ..)| !label.contains(['\n', '\r'])) else {
+            rest = section;
+            continue;
+        };
+        lines.push_str(label);
+        lines.push_str(DASHES);
+        let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+        if body.chars().all(|c| base64(c) || c.is_whitespace()) {
+            for (n, character) in body.chars().filter(|c| !c.is_whitespace()).enumerate() {
+                if n % LINE == 0 {
+                    lines.push('\n');
+                }
+                lines.push(character);
+            }
+            lines.push('\n');
+        } else {
+            lines.push_str(body);
+        }
+        lines.push_str(END);
+        lines.push_str(label);
+        lines.push_str(DASHES);
+        lines.push('\n');
+        rest = after.trim_start();
+    }
+    lines.push_str(rest);
+    lines
+}
+
+/// For the end of an error about a text that is not what was expected: what it looks like, without anything of it.
+pub(crate) fn looks_like(text: &str) -> &'static str {
+    let mut text = mended(text);
+    let text = {
+        // Labels and names of members alone are looked for.
+        let shown = text.trim().to_owned();
+        text.zeroize();
+        Zeroizing::new(shown)
+    };
+    let has = |label: &str| text.contains(&format!("{BEGIN}{label}{DASHES}"));
+    let is_base64 = || text.len() > 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=-_\r\n".contains(&b));
+    match &**text {
+        "" => ": it is empty",
+        _ if has("ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") => {
+            ": it has a private key that is encrypted with a password, which is not supported: openssl pkey decrypts it"
+        }
+        _ if has("OPENSSH PRIVATE KEY") => {
+            ": it has a private key in OpenSSH's own format: ssh-keygen -p -m PKCS8 converts it"
+        }
+        _ if text.starts_with("ssh-") || text.starts_with("ecdsa-sha2-") => ": it looks like a public key of OpenSSH",
+        _ if text.contains(BEGIN) && !text.contains(END) => ": it looks like PEM that is cut off",
+        _ if has("PRIVATE KEY") || has("RSA PRIVATE KEY") || has("EC PRIVATE KEY") => ": it has a private key",
+        _ if has("CERTIFICATE REQUEST") || has("NEW CERTIFICATE REQUEST") => ": it has a certificate request",
+        _ if has("CERTIFICATE") => ": it has a certificate and nothing else",
+        _ if has("PUBLIC KEY") || has("RSA PUBLIC KEY") => ": it has a public key and nothing else",
+        _ if text.contains(BEGIN) => ": it is PEM of another kind",
+        _ if text.starts_with('{') && text.contains("\"private_key\"") => {
+            ": it looks like a service account file (JSON), whose member private_key is the key"
+        }
+        _ if text.starts_with('{') && text.contains("\"kty\"") => ": it looks like a JWK",
+        _ if text.starts_with(['{', '[']) => ": it looks like JSON without a key",
+        _ if text.starts_with("MII") && is_base64() => {
+            ": it looks like the base64 of a key or certificate without the lines -----BEGIN ..----- and -----END ..-----"
+        }
+        _ if text.starts_with("eyJ") && text.matches('.').count() == 2 => ": it looks like a JWT",
+        _ if text.starts_with("eyJ") && is_base64() => ": it looks like JSON in base64",
+        _ if !text.contains('\n') && is_path(&text) => ": it looks like a path; Credential::file reads a file",
+        _ => "",
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    let begins = ["/", "./", "../", "~/", "file:", "C:\\"].iter().any(|begin| text.starts_with(begin));
+    let ends = [".pem", ".key", ".crt", ".cer", ".json", ".jwk", ".p12", ".pfx"].iter().any(|end| text.ends_with(end));
+    begins || ends
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+    const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+
+    #[test]
+    fn pem_is_read_however_it_was_handed_on() {
+        // FE9
+        for pem in [KEY.to_owned(), format!("{CERTIFICATE}{KEY}")] {
+            let escaped = pem.replace('\n', "\\n");
+            let json = serde_json::to_string(&pem).unwrap();
+            let as_lines = |separator: &str| pem.lines().collect::<Vec<_>>().join(separator);
+            for (how, text) in [
+                ("as it is", pem.clone()),
+                ("after a byte order mark", format!("\u{feff}{pem}")),
+                ("with carriage returns", as_lines("\r\n")),
+                ("with carriage returns alone", as_lines("\r")),
+                ("backslash-n", escaped.clone()),
+                ("backslash-r-backslash-n", pem.replace('\n', "\\r\\n")),
+                ("escaped twice", pem.replace('\n', "\\\\n")),
+                ("in quotes", format!("\"{pem}\"")),
+                ("in single quotes", format!("'{escaped}'")),
+                ("in quotes twice", format!("'\"{escaped}\"'")),
+                ("a JSON string", json.clone()),
+                ("a JSON string in JSON", serde_json::to_string(&json).unwrap()),
+                ("on one line with spaces", as_lines(" ")),
+                ("on one line", as_lines("")),
+                ("indented", as_lines("\n    ")),
+                ("with empty lines", as_lines("\n\n")),
+                ("continued lines", as_lines("\\\n")),
+                ("in base64", STANDARD.encode(&pem)),
+                ("in base64 with line breaks", STANDARD.encode(&pem).replace("AB", "AB\n") + "\n"),
+                ("quoted and in base64", format!("\"{}\"", STANDARD.encode(&pem))),
+            ] {
+                assert_eq!(mended(&text).trim(), pem.trim(), "{how}");
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_read_in_quotes_and_escaped() {
+        let jwk = r#"{"kty":"OKP","d":"x"}"#;
+        let quoted = serde_json::to_string(jwk).unwrap();
+        let twice = serde_json::to_string(&quoted).unwrap();
+        for text in [jwk, &quoted, &twice, &format!("'{jwk}'"), &jwk.replace('"', "\\\"")] {
+            assert_eq!(&**mended(text), jwk, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_it_looks_like_is_said() {
+        let one_line = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+        for (text, told) in [
+            ("", "empty"),
+            (" \n", "empty"),
+            (&one_line("CERTIFICATE"), "a certificate and nothing else"),
+            (&one_line("PUBLIC KEY"), "a public key"),
+            (&one_line("OPENSSH PRIVATE KEY"), "OpenSSH"),
+            (&one_line("CERTIFICATE REQUEST"), "request"),
+            (&one_line("ENCRYPTED PRIVATE KEY"), "password"),
+            (&one_line("DH PARAMETERS"), "another kind"),
+            ("-----BEGIN PRIVATE KEY-----\nAAAA", "cut off"),
+            ("ssh-ed25519 AAAA me@host", "OpenSSH"),
+            (r#"{"type":"service_account","private_key":"x"}"#, "service account"),
+            ("{}", "JSON"),
+            (&format!("MIIEvg{}", "A".repeat(60)), "without the lines"),
+            ("eyJhbGciOiJub25lIn0.e30.", "JWT"),
+            ("/run/secrets/key.pem", "path"),
+            ("keys/client.pem", "path"),
+            ("hunter2", ""),
+        ] {
+            let said = looks_like(text);
+            assert!(said.contains(told) && (!told.is_empty() || said.is_empty()), "{text}: {said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_mended_stays(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
+            let text = format!("{text}{edge}{text}\\{edge}");
+            let _ = looks_like(&text);
+            let _ = mended(&text);
+        }
+    }
+}

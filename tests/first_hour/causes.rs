@@ -1,0 +1,339 @@
+//! The usual causes, each as its user meets it: the verdict names the cause and what to change.
+
+use std::io::Write;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use client_credentials::testing::{Answer, AuthorizationServer, CA_PEM, CLIENT_CERTIFICATES, Endpoint, Quirk};
+use client_credentials::{
+    Cause, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Diagnosis, HttpClient, Issuer,
+    ManualClock, Outcome,
+};
+
+/// In everything that must not be shown.
+const CANARY: &str = "canary-5f3a";
+
+/// The verdict, which has to name the cause and what to change, and no secret; at most one token request was sent.
+fn assert_verdict(diagnosis: &Diagnosis, cause: Cause, advice: &str) {
+    let text = format!("{diagnosis}\n{diagnosis:?}\n{}", serde_json::to_string(diagnosis).unwrap());
+    assert_eq!(diagnosis.cause, cause, "{text}");
+    assert!(diagnosis.advice.iter().any(|one| one.contains(advice)), "{advice:?} is missing: {text}");
+    assert!(!text.contains(CANARY), "{text}");
+    assert!(diagnosis.token_requests <= 1, "{text}");
+}
+
+fn oauth(status: u16, code: &str, description: &str) -> Answer {
+    let body = serde_json::json!({"error": code, "error_description": description}).to_string();
+    Answer::Response(
+        http::Response::builder().status(status).header("content-type", "application/json").body(body).unwrap(),
+    )
+}
+
+fn basic(server: &AuthorizationServer) -> ClientCredentialsBuilder {
+    let auth = ClientAuth::client_secret_basic("billing", format!("{CANARY}-secret"));
+    ClientCredentials::builder(server.token_url(), auth)
+}
+
+fn file(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn nothing_is_wrong() {
+    let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret")).jwt_tokens();
+    let diagnosis = basic(&server).scope("read").diagnose().api(format!("{}/x", server.api_origin())).await;
+    assert!(diagnosis.works(), "{diagnosis}");
+    assert!(diagnosis.advice.is_empty() && diagnosis.token_requests == 1, "{diagnosis}");
+    let names: Vec<_> = diagnosis.steps.iter().map(|step| step.name).collect();
+    let all = [
+        "configuration",
+        "credential",
+        "proxy",
+        "name",
+        "connection",
+        "TLS",
+        "metadata",
+        "clock",
+        "token request",
+        "token",
+        "API",
+    ];
+    assert_eq!(names, all);
+    assert!(diagnosis.to_string().contains("iss http://127.0.0.1"), "{diagnosis}");
+}
+
+#[tokio::test]
+async fn c01_a_secret_with_a_blank_or_a_line_break() {
+    let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret"));
+    for (content, flaw) in [(" \n", "ends with a blank"), ("\n\n", "ends with a line break")] {
+        let file = file(&format!("{CANARY}-secret{content}"));
+        let auth = ClientAuth::client_secret_post("billing", Credential::file(file.path()));
+        let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+        assert_verdict(&diagnosis, Cause::CredentialEdges, "printf");
+        assert!(diagnosis.summary.contains(flaw), "{diagnosis}");
+    }
+}
+
+#[tokio::test]
+async fn c02_the_id_of_a_secret_instead_of_its_value() {
+    let server = AuthorizationServer::start();
+    server.until_changed(oauth(401, "invalid_client", "AADSTS7000215: Invalid client secret provided."));
+    let auth = ClientAuth::client_secret_post("billing", "5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0");
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::SecretId, "\"Value\"");
+    assert!(!diagnosis.to_string().contains("4b0f"), "{diagnosis}");
+}
+
+#[tokio::test]
+async fn c03_encoding_under_basic() {
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Refuse("invalid_client"));
+    let auth = ClientAuth::client_secret_basic("billing", format!("{CANARY}+/="));
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::BasicEncoding, "client_secret_basic_raw");
+}
+
+#[tokio::test]
+async fn c04_the_method_is_not_supported() {
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Refuse("invalid_client"));
+    let metadata = serde_json::json!({
+        "issuer": server.issuer(), "token_endpoint": server.token_url(),
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+    });
+    server.until_changed_at(Endpoint::Metadata, Answer::Body(metadata.to_string()));
+    let diagnosis = basic(&server).diagnose().await;
+    assert_verdict(&diagnosis, Cause::MethodNotSupported, "the server lists client_secret_post");
+    let metadata = diagnosis.steps.iter().find(|step| step.name == "metadata").unwrap();
+    assert_eq!(metadata.outcome, Outcome::Suspicious);
+}
+
+#[tokio::test]
+async fn c05_the_grant_is_not_allowed() {
+    let server = AuthorizationServer::start();
+    for (code, description) in [
+        ("unauthorized_client", "Client not enabled to retrieve service account"),
+        ("unauthorized_client", "Grant type 'client_credentials' not allowed for the client."),
+        ("unsupported_grant_type", ""),
+    ] {
+        server.until_changed(oauth(400, code, description));
+        assert_verdict(&basic(&server).diagnose().await, Cause::GrantNotAllowed, "Service accounts roles");
+    }
+    server.until_changed(oauth(401, "unauthorized_client", "Invalid client or Invalid client credentials"));
+    assert_verdict(&basic(&server).diagnose().await, Cause::ClientRefused, "compare client id and secret");
+}
+
+#[tokio::test]
+async fn c06_it_is_not_the_token_endpoint() {
+    let server = AuthorizationServer::start();
+    let redirect = http::Response::builder().status(302).header("location", "https://elsewhere.example/token?x=1");
+    for answer in [
+        Answer::Status(404),
+        Answer::Status(405),
+        Answer::Html,
+        Answer::Response(redirect.body(String::new()).unwrap()),
+    ] {
+        server.until_changed(answer);
+        let suggestion = format!("names this token endpoint: {}", server.token_url());
+        assert_verdict(&basic(&server).diagnose().await, Cause::NotATokenEndpoint, &suggestion);
+    }
+}
+
+#[tokio::test]
+async fn c07_the_scope() {
+    let server = AuthorizationServer::start().scopes(["read"]);
+    server.next(Answer::Refuse("invalid_scope"));
+    assert_verdict(&basic(&server).scope("write").diagnose().await, Cause::Scope, "asked for was write");
+    let narrower = r#"{"access_token":"canary-5f3a","token_type":"Bearer","expires_in":60,"scope":"read"}"#;
+    server.next(Answer::Body(narrower.to_owned()));
+    assert_verdict(&basic(&server).scope("read write").diagnose().await, Cause::Scope, "granted to the client");
+    let entra = AuthorizationServer::start().quirk(Quirk::EntraV2);
+    assert_verdict(&basic(&entra).scope("read").diagnose().await, Cause::Scope, "/.default at its end");
+}
+
+#[tokio::test]
+async fn c08_the_audience_or_the_resource_is_missing() {
+    let auth0 = AuthorizationServer::start().quirk(Quirk::Auth0);
+    assert_verdict(&basic(&auth0).diagnose().await, Cause::AudienceOrResource, ".audience(..)");
+    let entra = AuthorizationServer::start().quirk(Quirk::EntraV1);
+    assert_verdict(&basic(&entra).diagnose().await, Cause::AudienceOrResource, ".resource(..)");
+    let server = AuthorizationServer::start();
+    server.next(Answer::Refuse("invalid_target"));
+    assert_verdict(
+        &basic(&server).resource("https://x").diagnose().await,
+        Cause::AudienceOrResource,
+        "RESOURCE/.default",
+    );
+}
+
+#[tokio::test]
+async fn c09_nobody_knows_who_issued_the_certificate() {
+    let server = AuthorizationServer::start_https();
+    let diagnosis = basic(&server).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Tls, "http.ca_file");
+    assert_eq!(server.requests().len(), 0, "nothing was sent");
+    let tls = diagnosis.steps.iter().find(|step| step.name == "TLS").unwrap();
+    assert!(tls.details.iter().any(|line| line.contains("issued by")), "{diagnosis}");
+}
+
+#[tokio::test]
+async fn c10_the_network() {
+    let auth = || ClientAuth::client_secret_basic("billing", CANARY);
+    // RFC 6761 section 6.4: it never resolves.
+    let diagnosis = ClientCredentials::builder("https://nowhere.invalid/token", auth()).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Dns, "typing mistake");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = format!("http://{}/token", listener.local_addr().unwrap());
+    drop(listener);
+    let diagnosis = ClientCredentials::builder(closed, auth()).diagnose().await;
+    assert_verdict(&diagnosis, Cause::ConnectionRefused, "inside a container");
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Hang);
+    let limits = client_credentials::Limits::new().attempt_timeout(Duration::from_millis(200));
+    assert_verdict(&basic(&server).limits(limits).diagnose().await, Cause::Timeout, "attempt_timeout");
+    server.until_changed(Answer::Reset);
+    assert_verdict(&basic(&server).diagnose().await, Cause::Outage, "the connection broke");
+}
+
+fn pem() -> String {
+    CLIENT_CERTIFICATES[0].key.to_owned()
+}
+
+#[tokio::test]
+async fn c11_the_clock() {
+    let clock = ManualClock::new();
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Refuse("invalid_client"));
+    // The server goes by the real time, the client by one that is two days ahead.
+    clock.set_wall(|_| std::time::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(2 * 86_400));
+    let auth = ClientAuth::private_key_jwt("billing", pem());
+    let diagnosis = ClientCredentials::builder(Issuer::new(server.issuer()), auth).clock(&clock).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Clock, "NTP");
+}
+
+#[tokio::test]
+async fn c12_the_assertion() {
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Refuse("invalid_client"));
+    let metadata = serde_json::json!({
+        "issuer": server.issuer(), "token_endpoint": server.token_url(),
+        "token_endpoint_auth_signing_alg_values_supported": ["RS256"],
+    });
+    server.until_changed_at(Endpoint::Metadata, Answer::Body(metadata.to_string()));
+    let auth = ClientAuth::private_key_jwt("billing", pem()).audience("https://elsewhere.example");
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Assertion, "alg is ES256, and the server lists RS256");
+    assert_verdict(&diagnosis, Cause::Assertion, "aud is https://elsewhere.example, and the issuer is");
+    assert_verdict(&diagnosis, Cause::Assertion, "there is no kid");
+}
+
+#[tokio::test]
+async fn c13_an_assertion_that_has_expired() {
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Refuse("invalid_client"));
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let token = format!(
+        "{}.{}.{CANARY}",
+        part(r#"{"alg":"RS256"}"#),
+        part(r#"{"iss":"https://k8s","aud":["x"],"exp":1600000000}"#)
+    );
+    let file = file(&token);
+    let auth = ClientAuth::client_assertion(Credential::file(file.path()));
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::CredentialExpired, "subPath");
+}
+
+#[tokio::test]
+async fn c14_the_api_refuses_a_new_token() {
+    let server = AuthorizationServer::start().jwt_tokens().api_audience("https://api.example.com");
+    let api = format!("{}/x", server.api_origin());
+    let diagnosis = basic(&server).audience("https://other.example").diagnose().api(&api).await;
+    assert_verdict(&diagnosis, Cause::ApiAudience, "the token is for https://other.example");
+
+    let server = AuthorizationServer::start().api_scope("write");
+    let api = format!("{}/x", server.api_origin());
+    assert_verdict(&basic(&server).scope("read").diagnose().api(&api).await, Cause::ApiScope, "add the scope write");
+
+    let challenge = http::Response::builder().status(401).header("www-authenticate", r#"DPoP algs="ES256""#);
+    server.until_changed_at(Endpoint::Api, Answer::Response(challenge.body(String::new()).unwrap()));
+    assert_verdict(&basic(&server).diagnose().api(&api).await, Cause::ApiDpop, ".dpop(..)");
+    server.until_changed(Answer::Refuse("invalid_dpop_proof"));
+    assert_verdict(&basic(&server).diagnose().await, Cause::DpopRequired, ".dpop(..)");
+}
+
+#[tokio::test]
+async fn c15_the_quota() {
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::RetryAfter(Duration::from_secs(90)));
+    assert_verdict(&basic(&server).diagnose().await, Cause::Quota, "wait 90 s");
+    assert_eq!(server.token_requests(), 1);
+}
+
+#[tokio::test]
+async fn several_credentials_are_looked_at_and_one_is_sent() {
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Refuse("invalid_client"));
+    let secret = Credential::from(CANARY).or(Credential::from(format!("{CANARY}2")));
+    let auth = ClientAuth::client_secret_post("billing", secret);
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::ClientRefused, "registered for client_secret_basic");
+    assert_eq!(server.token_requests(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_the_secret_is_not_quoted() {
+    let server = AuthorizationServer::start();
+    server.until_changed(oauth(401, "invalid_client", &format!("the secret {CANARY}-secret is wrong")));
+    assert_verdict(&basic(&server).diagnose().await, Cause::ClientRefused, "compare client id");
+}
+
+#[tokio::test]
+async fn a_trusted_ca_and_a_client_certificate_work() {
+    let server = AuthorizationServer::start_https().public_client("billing");
+    let ca = reqwest::Certificate::from_pem(CA_PEM.as_bytes()).unwrap();
+    let pair = CLIENT_CERTIFICATES[0];
+    let auth = ClientAuth::mutual_tls("billing", pair.certificate, pair.key);
+    let builder = ClientCredentials::builder(server.token_url(), auth)
+        .http_client(HttpClient::from_reqwest_0_13(move || reqwest::Client::builder().tls_certs_only([ca.clone()])));
+    let diagnosis = builder.diagnose().await;
+    assert!(diagnosis.works(), "{diagnosis}");
+    assert!(diagnosis.to_string().contains("certificate of"), "{diagnosis}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_found_before_anything_is_sent() {
+    let server = AuthorizationServer::start();
+    let auth = ClientAuth::client_secret_basic("billing", Credential::file("/nowhere/secret"));
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::CredentialUnreadable, "put the credential where");
+    assert_eq!(server.token_requests(), 0);
+    let auth = ClientAuth::client_secret_basic("", "x");
+    let diagnosis = ClientCredentials::builder("nonsense", auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Configuration, "client_id is empty");
+}
+
+#[tokio::test]
+async fn the_issuer_is_spelled_otherwise() {
+    let server = AuthorizationServer::start();
+    let auth = ClientAuth::client_secret_basic("billing", CANARY);
+    let issuer = Issuer::new(format!("{}/", server.issuer()));
+    let diagnosis = ClientCredentials::builder(issuer, auth).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Metadata, "use exactly that as the issuer");
+}
+
+#[tokio::test]
+async fn progress_says_beforehand_that_a_token_is_requested() {
+    let server = AuthorizationServer::start();
+    let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = lines.clone();
+    let diagnosis = basic(&server).diagnose().progress(move |line| told.lock().unwrap().push(line.to_owned())).await;
+    let lines = lines.lock().unwrap().clone();
+    let before = lines.iter().position(|line| line == "one token request follows").unwrap();
+    assert!(lines[before + 1].contains("token request"), "{lines:?}");
+    assert!(diagnosis.works());
+    let diagnosis = basic(&server).diagnose().token_request(false).await;
+    assert_eq!((diagnosis.token_requests, server.token_requests()), (0, 1));
+}
