@@ -160,7 +160,8 @@ impl ClientCredentialsBuilder {
     /// Asks with a token that the client has from elsewhere, by token exchange ([`TokenExchange`](crate::TokenExchange), RFC 8693)
     /// or as a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
     ///
-    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed. A JWT whose `exp`
+    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed; of several
+    /// ([`Credential::or`](crate::Credential::or)) each is tried once. A JWT whose `exp`
     /// is past is not sent: [`ErrorKind::Credential`](crate::ErrorKind::Credential) says when it expired, and it is read again at
     /// the next attempt.
     pub fn grant(mut self, grant: impl Into<AssertedGrant>) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use client_credentials::testing::Answer;
+use client_credentials::testing::{Answer, Endpoint};
 use client_credentials::{ClientAuth, Credential, ErrorKind, JwtBearer, TokenExchange};
 
 use crate::harness::canary::{OTHER, SECRET, Watched, assert_no_canary};
@@ -132,6 +132,38 @@ async fn an_unchanged_token_is_never_repeated_whatever_the_server_says() {
         let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied, "{code}: {error}");
         assert_eq!(server.token_requests(), 1, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_assertions_the_second_is_sent_when_the_first_is_refused_and_then_first() {
+    let server = server();
+    server.answer_by(Endpoint::Token, |request| match request.sent("assertion", "second") {
+        true => token(""),
+        false => Answer::Refuse("invalid_grant"),
+    });
+    let grant = JwtBearer::new(Credential::from("first").or("second"));
+    let tokens = builder(&server, ClientAuth::none("me")).grant(grant).build().unwrap();
+    let first = tokens.token().await.unwrap();
+    tokens.reject(&first);
+    // The same token as before: what matters is what was sent for it.
+    let _ = tokens.token().await;
+    let sent: Vec<_> = server.requests().iter().map(|request| request.sent("assertion", "second")).collect();
+    assert_eq!(sent[..3], [false, true, true]);
+}
+
+#[tokio::test]
+async fn of_several_assertions_that_are_all_refused_each_is_sent_once() {
+    let server = server();
+    server.until_changed(Answer::Refuse("invalid_grant"));
+    let exchange = TokenExchange::new(Credential::from("a").or("b").or("c"));
+    let exchange = exchange.actor_token(Credential::from("x").or("y"), JWT_TYPE);
+    let tokens = builder(&server, ClientAuth::anonymous()).grant(exchange).build().unwrap();
+    assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Denied);
+    let requests = server.requests();
+    assert_eq!(requests.len(), 3);
+    for (request, subject) in requests.iter().zip(["a", "b", "c"]) {
+        assert!(request.sent("subject_token", subject), "{subject}");
     }
 }
 
