@@ -298,7 +298,7 @@ impl AccessTokenBuilder {
     }
 
     /// Obtained now by this clock instead of the system clock (feature `test-util`).
-    #[cfg(feature = "test-util")]
+    #[cfg(any(test, feature = "test-util"))]
     pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
         self.clock = Clock::Manual(clock.clone());
         self

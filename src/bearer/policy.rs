@@ -9,9 +9,11 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZAT
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::origin::{Origin, Target};
+use crate::clock::Moment;
 use crate::contained::contained;
 use crate::error::{Error, ErrorKind};
 use crate::event::event;
+use crate::lock::Lock;
 use crate::once::Once;
 use crate::token::AccessToken;
 use crate::verdict::{is_grpc_unauthenticated, refuses};
@@ -33,7 +35,12 @@ pub(super) struct Policy {
     pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
     /// It was reported that a request is not repeated.
     pub(super) unrepeated: Once,
+    /// When it was reported that a new token was refused, too.
+    pub(super) refused_again: Lock<Option<Moment>>,
 }
+
+/// 1 min: an API that refuses every token refuses each request.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Another header than `Authorization: Bearer`.
 #[derive(Clone)]
@@ -62,6 +69,22 @@ impl Policy {
                  BearerAuthBuilder::clone_body and buffer_body"
             );
         }
+    }
+
+    /// A token that was fetched for this request was refused as well.
+    pub(super) fn note_refused_again(&self, place: &Place, now: Moment) {
+        let mut last = self.refused_again.lock();
+        if last.is_some_and(|last| !last.plus(PAUSE).reached(now)) {
+            return;
+        }
+        *last = Some(now);
+        drop(last);
+        let _origin = self.origins.get(place.origin);
+        event!(
+            warn,
+            api = _origin.map(tracing::field::debug),
+            "the API refuses a new access token, too: are its audience, scope and authorization server what this API wants?"
+        );
     }
 
     /// Where the request goes with a token of ours; `None`: without one, and whatever the answer, that is none of our business.

@@ -149,8 +149,12 @@ impl<Q: Outgoing> Trip<Q> {
                 };
             }
         }
-        let rejected = !self.replaced && policy.says_rejected(&self.token, self.is_post, answer.status, answer.headers);
+        let rejected = policy.says_rejected(&self.token, self.is_post, answer.status, answer.headers);
         match rejected && self.is_ours(policy, answer) {
+            true if self.replaced => {
+                policy.note_refused_again(&self.place, Clock::System.now());
+                Verdict::HandBack
+            }
             true => Verdict::AnotherToken,
             false => Verdict::HandBack,
         }

@@ -120,7 +120,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 
     /// Uses this clock instead of the system clock (feature `test-util`). The cache is empty again.
-    #[cfg(feature = "test-util")]
+    #[cfg(any(test, feature = "test-util"))]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         let policy = self.0.state.lock().policy().clone();
         Cached::assemble(Arc::clone(&self.0.source), policy, Clock::Manual(clock.clone()), fastrand::Rng::new())

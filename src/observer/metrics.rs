@@ -23,6 +23,7 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             let labels = [name(), ("cause", cause.as_str().to_owned()), ("from_store", from_store.to_string())];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
+            gauge!("oauth2.client.token.usable", &[name()]).set(1.0);
             if let Some(left) = expires_in {
                 gauge!("oauth2.client.token.remaining", &[name()]).set(left.as_secs_f64());
                 let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
@@ -39,13 +40,12 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
         Event::Failing { token_usable, .. } => {
             gauge!("oauth2.client.token.usable", &[name()]).set(f64::from(u8::from(*token_usable)));
         }
-        Event::Recovered { .. } => gauge!("oauth2.client.token.usable", &[name()]).set(1.0),
         Event::Rejected { honored } => {
             let outcome = if *honored { "honored" } else { "ignored" };
             counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
-        Event::FetchStarted { .. } | Event::UnusualLifetime { .. } => {}
+        Event::FetchStarted { .. } | Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
     }
 }
 
