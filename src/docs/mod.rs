@@ -84,12 +84,14 @@ pub mod possession {}
     feature = "pool",
     doc = "
 [`TokenPool`]: crate::TokenPool
+[`TokenPool::new_async`]: crate::TokenPool::new_async
 [`BearerAuth`]: crate::BearerAuth"
 )]
 #[cfg_attr(
     not(feature = "pool"),
     doc = "
 [`TokenPool`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
+[`TokenPool::new_async`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
 [`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
 )]
 pub mod tenants {}
