@@ -231,7 +231,8 @@ struct Resettable {
 impl Drop for Resettable {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
-            let _ = self.tcp.set_zero_linger();
+            #[allow(deprecated, reason = "set_zero_linger is younger than the oldest tokio that is allowed")]
+            let _ = self.tcp.set_linger(Some(std::time::Duration::ZERO));
         }
     }
 }
