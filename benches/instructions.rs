@@ -70,14 +70,14 @@ fn run(operation: &str, times: u64) {
     let tokens = source();
     runtime.block_on(tokens.token()).unwrap();
     let (kind, rest) = operation.split_once(": ").unwrap();
-    if matches!(kind, "clone" | "hit") {
-        runtime.block_on(hit(rest, tokens, times));
+    if matches!(kind, "clone" | "cached") {
+        runtime.block_on(cached(rest, tokens, times));
     } else {
         runtime.block_on(requests(operation, tokens, times));
     }
 }
 
-async fn hit(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64) {
+async fn cached(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u64) {
     let header = HeaderValue::from_maybe_shared(Bytes::from(format!("Bearer {}", secret()))).unwrap();
     match what {
         "shared HeaderValue" => (0..times).for_each(|_| drop(black_box(header.clone()))),
