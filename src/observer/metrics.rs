@@ -2,7 +2,7 @@
 //! documented in `docs::operating`. Labels have few values each: the name of the source, the cause, the kind of an error, the
 //! status, the host of the token endpoint.
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::Event;
 use crate::error::ErrorKind;
@@ -45,8 +45,23 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
-        Event::FetchStarted { .. } | Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
+        // A recorder may be installed after the source was built.
+        Event::FetchStarted { .. } => describe(),
+        Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
     }
+}
+
+/// Unit and help of each. Exporters make the names of units out of them.
+fn describe() {
+    describe_histogram!("oauth2.client.token_request.duration", Unit::Seconds, "Duration of one token request.");
+    describe_histogram!("oauth2.client.fetch.duration", Unit::Seconds, "Duration of one fetch of a token, with all retries.");
+    describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row.");
+    describe_gauge!("oauth2.client.token.usable", "1 if there is a usable token, otherwise 0.");
+    describe_gauge!("oauth2.client.token.remaining", Unit::Seconds, "Lifetime of the token when it was fetched.");
+    describe_gauge!("oauth2.client.token.expires_at", Unit::Seconds, "Unix time at which the token expires.");
+    describe_counter!("oauth2.client.failures", "Fetches that failed.");
+    describe_counter!("oauth2.client.rejections", "Tokens that an API refused.");
+    describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests that were repeated with a DPoP nonce.");
 }
 
 /// A label of few values.
