@@ -16,6 +16,7 @@ use super::policy::{BodyPredicate, Carrier, Policy, Predicate};
 use super::tokens::Tokens;
 use crate::address::host_flaw;
 use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
 use crate::once::Once;
 
 /// Builds a [`BearerAuth`].
@@ -268,6 +269,7 @@ impl BearerAuthBuilder {
             replacement_timeout: self.replacement_timeout,
             copies: self.copies,
             unrepeated: Once::default(),
+            refused_again: Lock::default(),
         };
         Ok(BearerAuth::assemble(policy, self.tokens))
     }

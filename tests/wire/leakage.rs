@@ -212,6 +212,25 @@ async fn what_an_operator_needs_is_logged() {
     }
 }
 
+#[cfg(all(feature = "tracing", feature = "reqwest-middleware"))]
+#[tokio::test]
+async fn an_api_that_refuses_new_tokens_is_told_once_a_minute() {
+    let server = Server::start([ok("t1"), ok("t2"), ok("t3"), ok("t4")]);
+    let api = Server::start([answer(401, &[("www-authenticate", r#"Bearer error="invalid_token""#)], "")]);
+    let bearer = client_credentials::BearerAuth::for_origin(api.url(""), builder(&server).build().unwrap()).unwrap();
+    let client = reqwest_middleware::ClientBuilder::new(bare().build().unwrap()).with(bearer).build();
+    let told = || {
+        let said = canary::said().into_iter();
+        said.filter(|(_, said)| said.contains("refuses a new access token") && said.contains(&api.url(""))).count()
+    };
+    assert_eq!(told(), 0);
+    for request in 1..=2 {
+        assert_eq!(client.get(api.url("/")).send().await.unwrap().status(), 401);
+        assert_eq!(api.hits(), 2 * request, "each with another token");
+        assert_eq!(told(), 1);
+    }
+}
+
 #[cfg(feature = "tracing")]
 #[tokio::test]
 async fn a_narrower_scope_is_told_once() {
