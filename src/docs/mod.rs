@@ -9,6 +9,7 @@
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
+//! | [`operating`] | health checks, logs, metrics, alerts for Prometheus, and what to do when one fires |
 //! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
 //! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
 //! | [`cookbook`] | nineteen clients of others, from async-nats to ureq, and how the token gets into each |
@@ -95,6 +96,12 @@ pub mod tenants {}
 // Its code needs `serde`.
 #[cfg_attr(any(not(doctest), feature = "serde"), doc = include_str!("getting_started.md"))]
 pub mod getting_started {}
+
+#[doc = include_str!("operating.md")]
+#[doc = "```yaml"]
+#[doc = include_str!("alerts.yml")]
+#[doc = "```"]
+pub mod operating {}
 
 #[doc = include_str!("migration.md")]
 pub mod migration {}
