@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let recorder = PrometheusBuilder::new().with_recommended_naming(true);
     let metrics = recorder.set_buckets(&[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])?.install_recorder()?;
 
-    let server = AuthorizationServer::start().lifetime(Duration::from_secs(600));
+    let server = AuthorizationServer::start().lifetime(Duration::from_secs(3600));
     let clock = ManualClock::new();
     let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
     let tokens = ClientCredentials::builder(server.token_url(), auth)
@@ -59,12 +59,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     show("started").await?;
 
     server.until_changed(Answer::Status(503));
-    clock.advance(Duration::from_secs(590));
+    clock.advance(Duration::from_secs(3500));
     tokens.token().await?;
     tokens.settled().await;
     show("outage, the token is still valid").await?;
 
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_secs(100));
     let failed = tokens.token().await.is_err();
     show("outage, the token has expired").await?;
 
