@@ -50,9 +50,12 @@ impl Demonstration {
             .scope("weather:read")
             // Tokens last an hour as a rule, and then the defaults are right. These last 3 s: they are refreshed after
             // one of them, which leaves the other two for an outage, and its waits shrink in proportion.
-            .cache(CachePolicy::new().max_age(Duration::from_secs(1)))
             .retry(RetryPolicy::new().backoff(Backoff::new(Duration::from_millis(200), Duration::from_millis(200))))
-            .cache(CachePolicy::new().due_backoff(Backoff::new(Duration::from_millis(500), Duration::from_millis(500))))
+            .cache(
+                CachePolicy::new()
+                    .max_age(Duration::from_secs(1))
+                    .due_backoff(Backoff::new(Duration::from_millis(500), Duration::from_millis(500))),
+            )
             .build()?;
         // A proxy that the environment names would not find our loopback ports.
         let http = reqwest::Client::builder().no_proxy().build()?;

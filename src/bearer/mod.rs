@@ -119,6 +119,49 @@ use trip::Outgoing;
 /// instead of an answer. Nobody has then seen a 401: the token stays, and the error is handed back. HTTP/2, or
 /// `Expect: 100-continue` where the client has it, lets the answer through.
 ///
+/// # A scope that does not suffice
+///
+/// Another token of the same source has the same scope, so `insufficient_scope` is handed back.
+/// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) says which scope the request needs; a pool (feature
+/// `pool`) with the scopes as the key has a source for it. Its token is cached, so that the next such request can begin with it.
+///
+#[cfg_attr(all(feature = "reqwest-middleware", feature = "pool"), doc = "```no_run")]
+#[cfg_attr(not(all(feature = "reqwest-middleware", feature = "pool")), doc = "```ignore")]
+/// use client_credentials::{ClientCredentials, TokenPool};
+/// use reqwest_middleware::ClientWithMiddleware as Client;
+/// use std::collections::BTreeSet;
+///
+/// #[derive(Clone, PartialEq, Eq, Hash)]
+/// struct Scopes(BTreeSet<String>);
+///
+/// /// What this program may ask for, whatever an API demands.
+/// const ALLOWED: [&str; 2] = ["files:read", "files:write"];
+///
+/// /// `client` has `BearerAuth::for_pool(origin, &pool)`, whose sources are
+/// /// made by `ClientCredentials::builder(..).scopes(&scopes.0).build()`.
+/// async fn get(
+///     client: &Client,
+///     pool: &TokenPool<Scopes, ClientCredentials>,
+///     url: &str,
+///     scopes: &mut Scopes,
+/// ) -> Result<reqwest::Response, Box<dyn std::error::Error>> {
+///     let request = client.get(url).with_extension(scopes.clone());
+///     let response = request.send().await?;
+///     let token = pool.source(scopes).token().await?;
+///     let demand = token.insufficient_scope(response.headers());
+///     let demand = demand.and_then(|demand| demand.scope).unwrap_or_default();
+///     let known = scopes.0.len();
+///     let allowed = demand.split(' ').filter(|scope| ALLOWED.contains(scope));
+///     scopes.0.extend(allowed.map(str::to_owned));
+///     if scopes.0.len() == known {
+///         return Ok(response);
+///     }
+///     // Once, with what was granted before and what is demanded now.
+///     let request = client.get(url).with_extension(scopes.clone());
+///     Ok(request.send().await?)
+/// }
+/// ```
+///
 /// # Cancel safety
 ///
 /// Dropping the future of a request drops the request. A token that is being fetched for it is fetched all the same.

@@ -14,7 +14,7 @@ pub struct AssertedGrant {
 
 /// Token exchange (RFC 8693): a subject token, such as the identity token of a workload, becomes an access token.
 ///
-/// The subject token is read again for each attempt. The client authenticates by its [`ClientAuth`](crate::ClientAuth), often
+/// The subject token is read again for each attempt. One that is a JWT whose `exp` is past is not sent. The client authenticates by its [`ClientAuth`](crate::ClientAuth), often
 /// [`anonymous`](crate::ClientAuth::anonymous). A source of another server may be the subject token: see
 /// [`Credential::from_fn`].
 ///
@@ -53,7 +53,9 @@ impl TokenExchange {
         self
     }
 
-    /// `requested_token_type` (RFC 8693 section 2.1). Without it the server decides.
+    /// `requested_token_type` (RFC 8693 section 2.1). An answer with another `issued_token_type` is refused, with
+    /// [`ErrorKind::Response`](crate::ErrorKind::Response). Without it the server decides, and what RFC 8693 does not call an access
+    /// token (`id_token`, `refresh_token`, `saml1`, `saml2`) is refused.
     pub fn requested_token_type(mut self, uri: impl Into<String>) -> Self {
         self.requested_type = Some(uri.into());
         self
@@ -75,7 +77,7 @@ impl From<TokenExchange> for AssertedGrant {
             secrets.push(("actor_token", token));
             params.push(("actor_token_type", token_type));
         }
-        AssertedGrant { grant_type: "urn:ietf:params:oauth:grant-type:token-exchange", params, secrets }
+        AssertedGrant { grant_type: TOKEN_EXCHANGE, params, secrets }
     }
 }
 
@@ -111,6 +113,9 @@ impl From<JwtBearer> for AssertedGrant {
         }
     }
 }
+
+/// RFC 8693 section 2.1.
+pub(super) const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// RFC 8693 section 3.
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";

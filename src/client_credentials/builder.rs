@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use super::ClientCredentials;
-use super::asserted::AssertedGrant;
+use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
 use super::faults::Faults;
 use super::http_client::HttpClient;
 #[cfg(feature = "shared")]
@@ -24,7 +24,7 @@ use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
-use crate::grant::response::{Rules, not_bearer};
+use crate::grant::response::{Requested, Rules, not_bearer};
 use crate::grant::{Grant, Ledger, SecretParams};
 use crate::observer::{Observer, Observers};
 use crate::once::Once;
@@ -160,7 +160,10 @@ impl ClientCredentialsBuilder {
     /// Asks with a token that the client has from elsewhere, by token exchange ([`TokenExchange`](crate::TokenExchange), RFC 8693)
     /// or as a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
     ///
-    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed.
+    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed; of several
+    /// ([`Credential::or`](crate::Credential::or)) each is tried once. A JWT whose `exp`
+    /// is past is not sent: [`ErrorKind::Credential`](crate::ErrorKind::Credential) says when it expired, and it is read again at
+    /// the next attempt.
     pub fn grant(mut self, grant: impl Into<AssertedGrant>) -> Self {
         let AssertedGrant { grant_type, params, secrets } = grant.into();
         self.grant_type = grant_type.to_owned();
@@ -406,6 +409,9 @@ impl ClientCredentialsBuilder {
             longest_token: self.limits.max_token_bytes,
             longest_error_text: self.limits.max_error_text,
             token_types: std::mem::take(&mut self.token_types),
+            // However it was asked for: by `grant`, or parameter by parameter.
+            exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
+                .then(|| Requested(params.get("requested_token_type").map(Into::into))),
         };
         #[cfg(feature = "shared")]
         let sharing = self.sharing(&located.first, &params, &headers, &rules);

@@ -5,12 +5,13 @@
 //! | [`getting_started`] | from nothing to a token in five minutes, and what to do when there is none |
 //! | [`migration`] | from the crate `oauth2` with a mutex |
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`providers`] | recipes: Kubernetes, GitHub Actions, Google Cloud, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
 //! | [`workload`] | identities of platforms instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
-//! | [`operating`] | health checks, logs, metrics, alerts for Prometheus, and what to do when one fires |
 //! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
+//! | [`operating`] | health checks, logs, events, metrics, alerts with what to do |
 //! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
 //! | [`cookbook`] | nineteen clients of others, from async-nats to ureq, and how the token gets into each |
 //! | [`performance`] | what a token costs, and how that was measured |
@@ -83,12 +84,14 @@ pub mod possession {}
     feature = "pool",
     doc = "
 [`TokenPool`]: crate::TokenPool
+[`TokenPool::new_async`]: crate::TokenPool::new_async
 [`BearerAuth`]: crate::BearerAuth"
 )]
 #[cfg_attr(
     not(feature = "pool"),
     doc = "
 [`TokenPool`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
+[`TokenPool::new_async`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
 [`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
 )]
 pub mod tenants {}
@@ -97,20 +100,20 @@ pub mod tenants {}
 #[cfg_attr(any(not(doctest), feature = "serde"), doc = include_str!("getting_started.md"))]
 pub mod getting_started {}
 
-#[doc = include_str!("operating.md")]
-#[doc = "```yaml"]
-#[doc = include_str!("alerts.yml")]
-#[doc = "```"]
-pub mod operating {}
-
 #[doc = include_str!("migration.md")]
 pub mod migration {}
+
+#[doc = include_str!("operating.md")]
+pub mod operating {}
 
 #[doc = include_str!("workload.md")]
 pub mod workload {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("providers.md")]
+pub mod providers {}
 
 #[doc = include_str!("quirks.md")]
 pub mod quirks {}

@@ -327,7 +327,7 @@ impl Steps<'_> {
 async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
     let now = findings.draft.now.wall();
     let secrets = findings.draft.secrets.0.iter().map(|(_, credential)| credential.clone());
-    let credentials: Vec<_> = findings.draft.auth.credential().cloned().into_iter().chain(secrets).collect();
+    let credentials: Vec<_> = findings.draft.auth.credentials().into_iter().cloned().chain(secrets).collect();
     let (mut lines, mut is_flawed, mut readable) = (Vec::new(), false, credentials.is_empty());
     for credential in &credentials {
         for sighting in credential.sight().await {

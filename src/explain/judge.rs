@@ -307,12 +307,15 @@ fn refused(findings: &Findings, error: &Error) -> Verdict {
     let text = sentence(error);
     match error.kind() {
         ErrorKind::Configuration => told(Cause::Configuration, text, &[] as &[&str]),
-        ErrorKind::Credential => edges(findings).unwrap_or_else(|| match &findings.unreadable {
-            all if all.is_empty() => {
-                told(Cause::CredentialUnreadable, text, &["put the credential where the text says"])
-            }
-            _ => unreadable(findings),
-        }),
+        // It is not sent once it has expired.
+        ErrorKind::Credential => {
+            expired(findings, &text).or_else(|| edges(findings)).unwrap_or_else(|| match &findings.unreadable {
+                all if all.is_empty() => {
+                    told(Cause::CredentialUnreadable, text, &["put the credential where the text says"])
+                }
+                _ => unreadable(findings),
+            })
+        }
         ErrorKind::Throttled => {
             let wait = error.retry_after().map(|wait| format!("wait {}", span(wait.as_secs())));
             let mut advice: Vec<_> = wait.into_iter().collect();
@@ -524,12 +527,8 @@ fn of_oauth(findings: &Findings, error: &Error, code: &str, description: &str) -
             &["set the clock (NTP)", "or let assertions go by the server's Date: server_time(true)"],
         );
     }
-    if let Some(expired) = findings.expired.as_ref().filter(|_| is_client || says_time) {
-        let advice = [
-            "renew it: is the agent or the kubelet that writes the file running?",
-            "is the file mounted with subPath? Such a mount is not updated",
-        ];
-        return told(Cause::CredentialExpired, format!("{}. {text}", capital(expired)), &advice);
+    if let Some(verdict) = expired(findings, &text).filter(|_| is_client || says_time) {
+        return verdict;
     }
     if is_client {
         return of_client(findings, text, &says, signs);
@@ -553,6 +552,15 @@ fn of_oauth(findings: &Findings, error: &Error, code: &str, description: &str) -
         }
         _ => told(Cause::Other, text, &["look the error up in the server's documentation, with the ids that it has"]),
     }
+}
+
+fn expired(findings: &Findings, text: &str) -> Option<Verdict> {
+    let expired = findings.expired.as_ref()?;
+    let advice = [
+        "renew it: is the agent or the kubelet that writes the file running?",
+        "is the file mounted with subPath? Such a mount is not updated",
+    ];
+    Some(told(Cause::CredentialExpired, format!("{}. {text}", capital(expired)), &advice))
 }
 
 fn capital(text: &str) -> String {

@@ -115,19 +115,31 @@ impl Grant {
         Err(refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential")))
     }
 
+    /// Asks with one assertion after the other while it is refused, with none twice: the platform may have renewed it
+    /// meanwhile, and one of two may not be active yet, or not any more.
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
-        let secrets = self.secrets.read(self.clock.now()).await?;
-        match self.ask_with(found, evidence, &secrets).await {
-            // The platform may have renewed what was exchanged meanwhile.
-            Err(error) if error.is_oauth("invalid_grant") && !self.secrets.is_empty() => {
-                let again = self.secrets.read(self.clock.now()).await?;
-                match same(&secrets, &again) {
-                    true => Err(error),
-                    false => self.ask_with(found, evidence, &again).await,
+        let mut tried: Vec<Secrets> = Vec::new();
+        let mut refused = None;
+        for turn in self.secrets.turns() {
+            let (secrets, places) = match self.secrets.read(turn, self.clock.now()).await {
+                Ok(read) => read,
+                // What cannot be read now says less than the refusal.
+                Err(error) => return Err(refused.unwrap_or(error)),
+            };
+            if tried.iter().any(|one| same(one, &secrets)) {
+                continue;
+            }
+            match self.ask_with(found, evidence, &secrets).await {
+                Err(error) if error.is_oauth("invalid_grant") => refused = Some(error),
+                Err(error) => return Err(error),
+                Ok(token) => {
+                    self.secrets.accept(&places);
+                    return Ok(token);
                 }
             }
-            other => other,
+            tried.push(secrets);
         }
+        Err(refused.unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no assertion")))
     }
 
     async fn ask_with(&self, found: &Found, evidence: &Evidence, secrets: &Secrets) -> Result<AccessToken, Error> {

@@ -29,7 +29,13 @@ pub(crate) struct Rules {
     pub(crate) longest_error_text: usize,
     /// Names of token types that are sent as `Bearer`, beside that one.
     pub(crate) token_types: Vec<String>,
+    /// What a token exchange asked for.
+    pub(crate) exchange: Option<Requested>,
 }
+
+/// `requested_token_type` of a token exchange (RFC 8693 section 2.1); `None`: the server decides.
+#[derive(Clone, Debug)]
+pub(crate) struct Requested(pub(crate) Option<String>);
 
 impl Default for Rules {
     fn default() -> Self {
@@ -40,6 +46,7 @@ impl Default for Rules {
             longest_token: 64 * 1024,
             longest_error_text: 1024,
             token_types: Vec::new(),
+            exchange: None,
         }
     }
 }
@@ -143,6 +150,9 @@ fn granted(
     let token_type = members.take("token_type")?;
     let masks = masks.and(&secret);
     let clean = |name: &str| masks.clean(name, 64);
+    if let Some(requested) = &rules.exchange {
+        check_issued_type(&members, requested, strict, |uri| masks.clean(uri, 128))?;
+    }
     match holder.key {
         None => check_type(token_type, rules, clean)?,
         Some(_) => check_dpop(token_type, clean)?,
@@ -214,16 +224,63 @@ pub(crate) fn not_bearer(name: &str) -> Option<&'static str> {
     } else if is("mac") || is("pop") {
         Some("it is useless without a signature, which is not made here; token_type cannot change that")
     } else if is("n_a") {
-        Some("it is no access token (RFC 8693 section 2.2.1); token_type cannot change that")
+        Some(NO_ACCESS_TOKEN)
     } else {
         None
     }
 }
 
+/// What `N_A` means.
+const NO_ACCESS_TOKEN: &str = "the server issued a token that is no access token, which no API takes as Bearer (RFC 8693 \
+     section 2.2.1); ask for an access token with requested_token_type";
+
+/// RFC 8693 section 2.2.1. Absent at some servers, though it is required.
+fn check_issued_type(
+    members: &Members<'_>,
+    Requested(requested): &Requested,
+    strict: bool,
+    clean: impl Fn(&str) -> String,
+) -> Result<(), Error> {
+    const NAME: &str = "issued_token_type";
+    if members.count(NAME) > 1 {
+        return Err(Twice(NAME).into());
+    }
+    let issued = match members.get(NAME) {
+        None | Some(Value::Null) if strict => {
+            return Err(unusable("it has no issued_token_type (strict; RFC 8693 section 2.2.1)"));
+        }
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::String(issued)) => issued,
+        Some(_) => return Err(unusable("issued_token_type is not a string (RFC 8693 section 2.2.1)")),
+    };
+    match requested {
+        Some(requested) if *requested != issued => Err(unusable(format_args!(
+            "its issued_token_type is {}, and not {requested} as was asked for with requested_token_type (RFC 8693 section 2.2.1)",
+            clean(&issued)
+        ))),
+        None if NO_ACCESS_TOKENS.contains(&&*issued) => Err(unusable(format_args!(
+            "its issued_token_type is {issued}, which is no access token (RFC 8693 section 3); \
+             ask for one with requested_token_type(\"urn:ietf:params:oauth:token-type:access_token\")"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Of the types in RFC 8693 section 3, those that an API does not take. A `jwt` may be an access token.
+const NO_ACCESS_TOKENS: [&str; 4] = [
+    "urn:ietf:params:oauth:token-type:refresh_token",
+    "urn:ietf:params:oauth:token-type:id_token",
+    "urn:ietf:params:oauth:token-type:saml1",
+    "urn:ietf:params:oauth:token-type:saml2",
+];
+
 /// RFC 9449 section 5: whoever asked for a bound token gets no other, lest a thief could use it.
 fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Result<(), Error> {
     match token_type {
         Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => Ok(()),
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("n_a") => {
+            Err(unusable(format_args!("its token_type is {}: {NO_ACCESS_TOKEN}", clean(&name))))
+        }
         Some(Value::String(name)) => Err(unusable(format_args!(
             "its token_type is {}, and not DPoP as was asked for; is DPoP on at the server, and for this client?",
             clean(&name)

@@ -16,24 +16,35 @@ pub(crate) struct SecretParams(pub(crate) Vec<(String, Credential)>);
 pub(crate) type Secrets = Vec<(String, SecretString)>;
 
 impl SecretParams {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn credentials(&self) -> impl Iterator<Item = &Credential> {
         self.0.iter().map(|(_, credential)| credential)
     }
 
-    /// Each from the first of its origins that can be read, and has not expired.
-    pub(crate) async fn read(&self, now: Moment) -> Result<Secrets, Error> {
+    /// What to [`read`](Self::read) one after the other, as long as the server refuses it: one turn for each origin, and the
+    /// first once more, since it may have been renewed meanwhile.
+    pub(crate) fn turns(&self) -> impl Iterator<Item = usize> + use<> {
+        let most = self.credentials().map(|credential| credential.places().count()).max();
+        (0..most.unwrap_or_default()).chain([0])
+    }
+
+    /// The server accepted what was read there.
+    pub(crate) fn accept(&self, places: &[usize]) {
+        self.credentials().zip(places).for_each(|(credential, place)| credential.accept(*place, None));
+    }
+
+    /// Each from the first of its origins that can be read, and has not expired, beginning with that of this turn; and where.
+    pub(crate) async fn read(&self, turn: usize, now: Moment) -> Result<(Secrets, Vec<usize>), Error> {
         let mut secrets = Vec::with_capacity(self.0.len());
+        let mut found = Vec::with_capacity(self.0.len());
         for (name, credential) in &self.0 {
             let mut unread = None;
             let mut read = None;
-            for place in credential.places() {
+            let places: Vec<_> = credential.places().collect();
+            for place in places.iter().copied().cycle().skip(turn % places.len().max(1)).take(places.len()) {
                 match credential.read_unexpired(place, now).await {
                     Ok(secret) => {
                         read = Some(secret);
+                        found.push(place);
                         break;
                     }
                     Err(error) => {
@@ -47,7 +58,7 @@ impl SecretParams {
                 (None, None) => return Err(Error::of(ErrorKind::Credential, format!("there is no {name}"))),
             }
         }
-        Ok(secrets)
+        Ok((secrets, found))
     }
 
     /// What is wrong with them, as far as can be told without I/O.

@@ -20,7 +20,12 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             histogram!("oauth2.client.token_request.duration", &labels).record(duration.as_secs_f64());
         }
         Event::Fetched { cause, duration, expires_in, from_store } => {
-            let labels = [name(), ("cause", cause.as_str().to_owned()), ("from_store", from_store.to_string())];
+            let labels = [
+                name(),
+                ("cause", cause.as_str().to_owned()),
+                ("from_store", from_store.to_string()),
+                ("error.type", "none".to_owned()),
+            ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
             gauge!("oauth2.client.token.usable", &[name()]).set(1.0);
@@ -32,7 +37,12 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             }
         }
         Event::FetchFailed { cause, duration, error, consecutive } => {
-            let labels = [name(), ("cause", cause.as_str().to_owned()), ("error.type", kind(error.kind()).to_owned())];
+            let labels = [
+                name(),
+                ("cause", cause.as_str().to_owned()),
+                ("from_store", "false".to_owned()),
+                ("error.type", kind(error.kind()).to_owned()),
+            ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(f64::from(*consecutive));
             counter!("oauth2.client.failures", &[name(), ("error.type", kind(error.kind()).to_owned())]).increment(1);
@@ -45,23 +55,40 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
-        // A recorder may be installed after the source was built.
-        Event::FetchStarted { .. } => describe(),
+        Event::FetchStarted { .. } => {
+            // Each time: a recorder may be installed late, and without the units an exporter makes other names.
+            describe();
+        }
         Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
     }
 }
 
-/// Unit and help of each. Exporters make the names of units out of them.
+/// Unit and help of each.
 fn describe() {
-    describe_histogram!("oauth2.client.token_request.duration", Unit::Seconds, "Duration of one token request.");
-    describe_histogram!("oauth2.client.fetch.duration", Unit::Seconds, "Duration of one fetch of a token, with all retries.");
-    describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row.");
-    describe_gauge!("oauth2.client.token.usable", "1 if there is a usable token, otherwise 0.");
-    describe_gauge!("oauth2.client.token.remaining", Unit::Seconds, "Lifetime of the token when it was fetched.");
-    describe_gauge!("oauth2.client.token.expires_at", Unit::Seconds, "Unix time at which the token expires.");
-    describe_counter!("oauth2.client.failures", "Fetches that failed.");
-    describe_counter!("oauth2.client.rejections", "Tokens that an API refused.");
-    describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests that were repeated with a DPoP nonce.");
+    describe_histogram!(
+        "oauth2.client.token_request.duration",
+        Unit::Seconds,
+        "Duration of one token request, with its connection"
+    );
+    describe_histogram!(
+        "oauth2.client.fetch.duration",
+        Unit::Seconds,
+        "Duration of a fetch, with its attempts and the waits between them"
+    );
+    describe_gauge!(
+        "oauth2.client.token.usable",
+        "1 while there is a usable access token, 0 while none can be fetched"
+    );
+    describe_gauge!("oauth2.client.token.remaining", Unit::Seconds, "Lifetime of the newest access token when it came");
+    describe_gauge!(
+        "oauth2.client.token.expires_at",
+        Unit::Seconds,
+        "Unix time at which the newest access token expires"
+    );
+    describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row");
+    describe_counter!("oauth2.client.failures", "Fetches that failed");
+    describe_counter!("oauth2.client.rejections", "Access tokens that an API refused");
+    describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests repeated with a DPoP nonce");
 }
 
 /// A label of few values.
