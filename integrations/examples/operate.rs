@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::{Json, Router, routing::get};
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
 use client_credentials::{ClientAuth, ClientCredentials, ManualClock, Readiness, Status};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -44,7 +44,9 @@ async fn main() -> Result<(), Error> {
     }
     let buckets = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
     let metrics = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("duration".to_owned()), &buckets)?
+        // The names in the alert rules: with units, and `_total` at counters.
+        .with_recommended_naming(true)
+        .set_buckets(&buckets)?
         .install_recorder()?;
 
     let clock = ManualClock::new();

@@ -302,6 +302,23 @@ mod tests {
     }
 
     #[test]
+    fn that_new_tokens_are_refused_is_said_once_a_minute() {
+        let bearer = BearerAuth::for_origin("https://api.example.com", token()).unwrap();
+        let policy = bearer.policy();
+        let place = Place { origin: 0, host: None };
+        let first = crate::clock::Clock::System.now();
+        let said_at = |after| {
+            policy.note_refused_again(&place, first.plus(Duration::from_secs(after)));
+            *policy.refused_again.lock()
+        };
+        assert_eq!(said_at(0), Some(first));
+        assert_eq!(said_at(59), Some(first));
+        let second = Some(first.plus(Duration::from_secs(60)));
+        assert_eq!(said_at(60), second);
+        assert_eq!(said_at(61), second);
+    }
+
+    #[test]
     fn the_user_may_know_better() {
         let bearer = BearerAuth::builder(token()).origin("https://api.example.com").rejected_when(|status, headers| {
             assert!(status != StatusCode::IM_A_TEAPOT, "a panic is contained");

@@ -407,8 +407,10 @@ impl<S: TokenSource + 'static> Cached<S> {
         let (beat_every, cause) = (plan.beat_every, state.cause(now));
         state.start(now, |number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
+            let observers = self.0.observers.clone();
             let task = runtime.spawn(async move {
-                let outcome = fetch::fetch(&*source, &plan).await;
+                // Here, not under the lock: a subscriber is user code.
+                let outcome = observers.in_span(cause, fetch::fetch(&*source, &plan)).await;
                 // Without a handle left there is nobody to serve.
                 if let Some(result) = Weak::upgrade(&core).and_then(|core| core.complete(number, outcome)) {
                     // An error means that nobody waits any more.

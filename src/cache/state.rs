@@ -421,6 +421,7 @@ impl State {
             last_error: failure.and_then(|failure| failure.error.clone()),
             next_attempt: failure.and_then(|_| at(self.pause(usable.is_some())?)),
             rejections: self.rejections,
+            now: at(now).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
         }
     }
 

@@ -41,6 +41,9 @@ pub struct Status {
     pub next_attempt: Option<SystemTime>,
     /// How many rejections by APIs made a token be replaced.
     pub rejections: u64,
+    /// When it was so.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) now: SystemTime,
 }
 
 /// What a source has.
@@ -103,13 +106,12 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.state.as_str())?;
-        let now = SystemTime::now();
-        let until = |at: SystemTime| at.duration_since(now).map(|left| Duration::from_secs(left.as_secs())).ok();
+        let until = |at: SystemTime| at.duration_since(self.now).map(|left| Duration::from_secs(left.as_secs())).ok();
         if let Some(left) = self.expires_at.and_then(until) {
             write!(f, ", expires in {left:?}")?;
         }
         if let Some(error) = &self.last_error {
-            let since = self.failing_since.and_then(|since| now.duration_since(since).ok()).unwrap_or_default();
+            let since = self.failing_since.and_then(|since| self.now.duration_since(since).ok()).unwrap_or_default();
             let (since, count) = (Duration::from_secs(since.as_secs()), self.consecutive_failures);
             write!(f, ", failing for {since:?} ({count} in a row): {error}")?;
         }

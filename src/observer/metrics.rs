@@ -6,7 +6,6 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 use super::Event;
 use crate::error::ErrorKind;
-use crate::once::Once;
 
 pub(super) fn emit(source: &str, event: &Event<'_>) {
     let name = || ("oauth2.client.name", source.to_owned());
@@ -57,16 +56,14 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
         Event::FetchStarted { .. } => {
-            static DESCRIBED: Once = Once::new();
-            if DESCRIBED.first() {
-                describe();
-            }
+            // Each time: a recorder may be installed late, and without the units an exporter makes other names.
+            describe();
         }
         Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
     }
 }
 
-/// For the recorder that is installed when the first fetch of the process starts.
+/// Unit and help of each.
 fn describe() {
     describe_histogram!(
         "oauth2.client.token_request.duration",

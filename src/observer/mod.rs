@@ -191,6 +191,15 @@ impl Observers {
         &self.0.name
     }
 
+    /// `fetch` in a span of its own. It is a root: many may wait for a fetch, and it outlives them.
+    pub(crate) fn in_span<F: Future>(&self, cause: FetchCause, fetch: F) -> impl Future<Output = F::Output> + use<F> {
+        #[cfg(feature = "tracing")]
+        let fetch = tracing::in_span(self.name(), cause, fetch);
+        #[cfg(not(feature = "tracing"))]
+        let _ = cause;
+        fetch
+    }
+
     pub(crate) fn emit(&self, event: &Event<'_>) {
         let name = self.name();
         #[cfg(feature = "tracing")]

@@ -8,6 +8,8 @@ mod clients;
 mod harness;
 mod layered;
 mod redirects;
+#[cfg(feature = "tracing")]
+mod refusing;
 #[cfg(feature = "pool")]
 mod tenants;
 

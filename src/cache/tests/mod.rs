@@ -14,6 +14,8 @@ mod races;
 mod rejections;
 mod runtimes;
 mod sequences;
+#[cfg(feature = "tracing")]
+mod spans;
 mod steps;
 
 use std::collections::VecDeque;
