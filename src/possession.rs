@@ -25,6 +25,10 @@ pub(crate) trait Possession: fmt::Debug + Send + Sync {
     fn hear<'h>(&self, role: Role, url: &Url, headers: &'h HeaderMap) -> Option<&'h str>;
 
     /// Whether a 401 of an API demands a proof with the nonce that it brings.
+    #[cfg_attr(
+        not(any(feature = "reqwest-middleware", feature = "tower")),
+        expect(dead_code, reason = "an application judges the answer of its API by `AccessToken::observe`")
+    )]
     fn demands_nonce(&self, headers: &HeaderMap) -> bool;
 }
 
