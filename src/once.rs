@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Once(AtomicBool);
 
 impl Once {
-    #[cfg(any(feature = "blocking", feature = "metrics"))]
+    #[cfg(feature = "blocking")]
     pub(crate) const fn new() -> Self {
         Once(AtomicBool::new(false))
     }

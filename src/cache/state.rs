@@ -157,6 +157,10 @@ impl State {
                     (Some(fetch), _) if !current.expires_soon(now) => fetch.next_beat(now).earlier(current.soon()),
                     (Some(_), _) => return Answer::Drive(current.token.clone(), current.left(now)),
                     (None, Some(end)) => end,
+                    // One was started and is gone with its runtime: the next one would go the same way.
+                    (None, None) if self.fetch.is_some() && current.expires_soon(now) => {
+                        return Answer::Drive(current.token.clone(), current.left(now));
+                    }
                     (None, None) => return Answer::UseAndRefresh(current.token.clone()),
                 };
                 Answer::Use(current.token.clone(), until.earlier(current.unusable_at))

@@ -139,6 +139,9 @@ impl ClientCredentialsBuilder {
     }
 
     /// Another parameter that this authorization server needs.
+    ///
+    /// Also `scope`, `audience`, `resource` or `authorization_details` as they are, where the setter refuses a value that a server
+    /// wants all the same, such as a `resource` that is no URI (Databricks and SharePoint at Entra ID v1).
     pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.params.push((name.into(), value.into()));
         self

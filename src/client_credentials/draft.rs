@@ -65,7 +65,7 @@ impl ClientCredentialsBuilder {
                 resource: api.resource.clone(),
                 url: url(&api.resource),
                 allowed: api.allowed.clone(),
-                sent: !api.omitted && self.resources.is_empty(),
+                sent: !api.omitted && !self.names_resource(),
             },
         };
         Draft {

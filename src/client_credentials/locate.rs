@@ -97,7 +97,7 @@ impl ClientCredentialsBuilder {
             allowed: api.allowed.clone(),
             enclosing: api.enclosing,
         };
-        let sent = !api.omitted && self.resources.is_empty();
+        let sent = !api.omitted && !self.names_resource();
         let lifetime = api.metadata.lifetime.unwrap_or(metadata::LIFETIME);
         let resource = Resource::new(rules, places, servers, sent, lifetime);
         let endpoint = Endpoint::OfResource(Box::new(resource));

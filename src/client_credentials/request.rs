@@ -71,8 +71,10 @@ impl ClientCredentialsBuilder {
         let secrets = self.secrets.0.iter().map(|(name, _)| name);
         for name in self.params.iter().map(|(name, _)| name).chain(secrets) {
             match name.as_str() {
-                "grant_type" | "scope" | "audience" | "resource" | "authorization_details" => {
-                    faults.add("param", format!("{name} has a setter of its own"));
+                "grant_type" => faults.add("param", format!("{name} has a setter of its own")),
+                // A value that the setter refuses can be sent as it is: Entra has resources that are no URI.
+                _ if self.is_set(name) => {
+                    faults.add("param", format!("{name} is given by its setter, too (RFC 6749 section 3.2)"));
                 }
                 "client_id" | "client_secret" | "client_assertion" | "client_assertion_type" => {
                     faults.add("param", format!("{name} belongs in ClientAuth"));
@@ -82,6 +84,21 @@ impl ClientCredentialsBuilder {
                 _ => {}
             }
         }
+    }
+
+    fn is_set(&self, param: &str) -> bool {
+        match param {
+            "scope" => !self.scopes.is_empty(),
+            "audience" => self.audience.is_some(),
+            "resource" => !self.resources.is_empty(),
+            "authorization_details" => self.authorization_details.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether the user named a resource, so that the API's own identifier is not sent.
+    pub(super) fn names_resource(&self) -> bool {
+        self.is_set("resource") || self.params.iter().any(|(name, _)| name == "resource")
     }
 
     /// RFC 6749 section 3.2: no parameter is sent twice, and one in the query of the endpoint is sent.

@@ -173,8 +173,12 @@ async fn the_query_of_the_endpoint_is_kept() {
 #[test]
 fn what_has_a_setter_of_its_own_is_no_extra_parameter() {
     // F09
-    for name in ["grant_type", "scope", "audience", "resource", "authorization_details"] {
-        names(good().param(name, OTHER), &["param", name]);
+    names(good().param("grant_type", OTHER), &["param", "grant_type"]);
+    let set =
+        good().scope("a").audience("b").resource("https://c.example").authorization_details(serde_json::json!([]));
+    for name in ["scope", "audience", "resource", "authorization_details"] {
+        names(set.clone().param(name, OTHER), &["param", name, "by its setter, too"]);
+        names(good().param(name, "1").param(name, "2"), &["param", name, "given twice"]);
     }
     for name in ["client_id", "client_secret", "client_assertion", "client_assertion_type"] {
         names(good().param(name, OTHER), &["param", name, "ClientAuth"]);
@@ -204,6 +208,25 @@ fn a_resource_is_an_absolute_uri_without_fragment() {
         assert_eq!(fault(good().resource(resource)), None, "{resource}");
     }
     names(good().authorization_details(serde_json::json!({"type": "x"})), &["authorization_details"]);
+}
+
+#[tokio::test]
+async fn what_a_setter_refuses_can_be_sent_as_it_is() {
+    // FE1: Databricks and SharePoint at Entra, and scopes, audiences and details that break the RFCs
+    for (name, value, sent) in [
+        ("resource", "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d", "resource=2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"),
+        ("resource", "0001/host@tenant", "resource=0001%2Fhost%40tenant"),
+        ("scope", "a\"b", "scope=a%22b"),
+        ("authorization_details", "{}", "authorization_details=%7B%7D"),
+    ] {
+        let server = Server::start([ok(TOKEN)]);
+        let tokens = builder(&server).param(name, value).build().unwrap();
+        recovers("FE1", &tokens).await;
+        let request = &server.requests()[0];
+        let body = request.body();
+        assert_eq!(body.matches(&format!("{name}=")).count(), 1, "{body}");
+        assert!(body.split('&').any(|pair| pair == sent), "{body}");
+    }
 }
 
 #[tokio::test]

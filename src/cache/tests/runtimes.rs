@@ -208,3 +208,40 @@ async fn a_thread_that_stood_still_takes_over_no_living_fetch() {
     }
     assert_eq!(server.hits(), 1);
 }
+
+#[test]
+fn a_due_token_is_refreshed_though_each_runtime_runs_for_one_call_only() {
+    // FE12: each call on a runtime of its own, which is gone after it. Nothing polls a refresh behind such a call.
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    for call in 0..360 {
+        // A runtime that is still current when its fetch is spawned, and is driven for the call alone.
+        assert!(runtime().block_on(tokens.token()).is_ok(), "call {call}");
+        server.advance(seconds(60));
+    }
+    let fetches = tokens.fetches();
+    assert_eq!(fetches.cold, 1, "{fetches:?}: none expired before another one was there");
+    // Six hours; each token is refreshed in the last 20 % of its hour. Those that nobody drove have asked nothing.
+    assert!((6..=9).contains(&server.hits()), "{} requests", server.hits());
+}
+
+#[tokio::test]
+async fn threads_without_a_runtime_keep_nobody_from_refreshing() {
+    // FE15: they ask a hundred times between the calls of the one task that can refresh.
+    let server = Server::new([], Reply::New(3600));
+    let tokens = cached(&server);
+    tokens.token().await.unwrap();
+    let ask_outside = || {
+        let ask = || (0..100).all(|_| at_once(&tokens).is_some_and(|token| token.is_ok()));
+        std::thread::scope(|scope| scope.spawn(ask).join().unwrap())
+    };
+    for minute in 0..180 {
+        assert!(ask_outside(), "minute {minute}");
+        tokens.token().await.unwrap();
+        settle().await;
+        server.advance(seconds(60));
+    }
+    let fetches = tokens.fetches();
+    assert_eq!(fetches.cold, 1, "{fetches:?}");
+    assert!(fetches.refresh >= 3, "{fetches:?}");
+}
