@@ -99,7 +99,7 @@ async fn every_method_finds_the_token_endpoint_by_the_servers_name(server: Serve
     let issuer = format!("{}/", server.issuer(Listener::Http)?);
     let tokens = ClientCredentials::builder(Issuer::new(&issuer), ClientAuth::none("nobody")).build()?;
     let error = refusal(&tokens).await?;
-    let is_told = error.to_string().contains("not exactly");
+    let is_told = error.to_string().contains("must be identical");
     check(error.kind() == ErrorKind::Response && is_told, || full(error))
 }
 

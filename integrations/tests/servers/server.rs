@@ -159,6 +159,10 @@ impl Server {
 
     /// The same, by any proof, at any port.
     pub(crate) fn builder(&self, listener: Listener, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
+        // An assertion is addressed to the issuer, which the token endpoint alone does not tell.
+        if format!("{auth:?}").contains("_jwt") {
+            return self.by_name(listener, auth);
+        }
         let endpoint = format!("{}/token", self.issuer(listener)?);
         self.set_up(ClientCredentials::builder(endpoint, auth))
     }
