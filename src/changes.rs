@@ -43,7 +43,7 @@ use crate::token::AccessToken;
 /// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), for as long as it takes.
 ///   [`next`](Self::next) waits meanwhile; [`status`](Self::status), and an [`Observer`](crate::Observer), show the error.
 /// - A token that is [rejected](ClientCredentials::reject) is replaced at once, within the bound on forced refreshes.
-/// - Nothing is queued: whoever is slow gets the latest token, and never one that has expired or was rejected. A token whose
+/// - Nothing is queued: a slow reader gets the latest token, and never one that has expired or was rejected. A token whose
 ///   value the server brings again is not a new one.
 /// - A server whose tokens are expired on arrival (`expires_in: 0`) is asked again after 1 s, doubling to 60 s; such tokens are
 ///   not returned.

@@ -1,4 +1,4 @@
-//! Exit codes, and how failures are told.
+//! Exit codes, and how failures are printed.
 
 use std::io::Write;
 use std::process::ExitCode;

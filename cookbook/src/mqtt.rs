@@ -1,4 +1,4 @@
-//! rumqttc: the token is the password, of each connection anew.
+//! rumqttc: the token is the password of each connection; a new connection gets a new token.
 
 use client_credentials::{Changes, ClientCredentials, Error};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions};

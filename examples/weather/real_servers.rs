@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::weather_client::WeatherClient;
 
-/// `None`: no variable is set, and nobody wants real servers.
+/// `None`: no variable is set, so real servers are not wanted.
 #[cfg(feature = "serde")]
 pub(crate) fn from_env() -> Result<Option<WeatherClient>, Box<dyn Error>> {
     use client_credentials::{ClientCredentials, Config};

@@ -79,7 +79,7 @@ impl BearerAuthBuilder {
     ///
     /// `"blob.example.com"` stands for `https://red.blob.example.com`, not for `https://blob.example.com` itself, and for port
     /// 443 unless a port is given (`"blob.example.com:8443"`). A single label such as `"com"` is refused. Name only a domain
-    /// whose subdomains all belong to the API: whoever gets one of them gets the token.
+    /// whose subdomains all belong to the API: the owner of any of them receives the token.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domains.push(domain.into());
         self
@@ -127,7 +127,7 @@ impl BearerAuthBuilder {
 
     /// How long a refused request waits for another token. Default: 10 s.
     ///
-    /// Then its answer is handed back as it came, while the fetch goes on. Without this bound an API's 401 would come back
+    /// Then its response is returned unchanged, while the fetch goes on. Without this bound an API's 401 would come back
     /// only when the source gives up, at an authorization server that hangs after the whole
     /// [`fetch_timeout`](crate::CachePolicy::fetch_timeout).
     pub fn replacement_timeout(mut self, timeout: Duration) -> Self {
@@ -170,7 +170,7 @@ impl BearerAuthBuilder {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///
-    /// Each response is then handed back only when its body has ended, or has turned out to be longer than `limit`, which is at
+    /// Each response is then returned only when its body has ended, or has turned out to be longer than `limit`, which is at
     /// most 1 MiB. Such a body is streamed from there on, and is no refusal; nor is that of an event stream or a gRPC call, which
     /// nobody looks at. An error while the body is read is the error of the request.
     ///

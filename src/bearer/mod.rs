@@ -85,8 +85,8 @@ use trip::Outgoing;
 ///
 /// Redirects are followed by reqwest, beneath: it removes `Authorization` and `Proxy-Authorization` when the host or port
 /// changes, but neither a header of another name nor the proof of a DPoP token. Such a proof is good for the one URL that it
-/// names and useless to another server; whoever does not want it to travel gives the client
-/// `redirect(reqwest::redirect::Policy::none())`, and so does whoever sends the token in a header of another name.
+/// names and useless to another server; to keep it from being sent, give the client
+/// `redirect(reqwest::redirect::Policy::none())`. Do the same when the token goes in a header of another name.
 ///
 /// A chain that leads away and back ends in a request without a token, whose 401 looks like any other and costs one of the few
 /// forced refreshes. A layer that follows redirects belongs around this one, not beneath it.
@@ -96,19 +96,19 @@ use trip::Outgoing;
 /// | the API answers | the token | the request |
 /// |---|---|---|
 /// | 401 without a challenge for the token's scheme, or with one that names no error, or any error but those below | is rejected | is repeated once, with another token |
-/// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | stays | its answer is handed back |
+/// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | stays | the response is returned |
 /// | 401 with `use_dpop_nonce` and a nonce, to a DPoP token (RFC 9449 section 9) | stays | is repeated once, with the nonce |
 /// | HTTP 200 with `grpc-status: 16` in the headers, to a POST, as every gRPC call is | is rejected | is repeated once, with another token |
 /// | 407, to a token in `Proxy-Authorization` | as a 401 | as a 401 |
-/// | 401 from another origin, after a redirect | stays | its answer is handed back |
+/// | 401 from another origin, after a redirect | stays | the response is returned |
 /// | what [`rejected_when`](BearerAuthBuilder::rejected_when) or [`rejected_when_body`](BearerAuthBuilder::rejected_when_body) says | is rejected | is repeated once, with another token |
-/// | anything else | stays | its answer is handed back |
+/// | anything else | stays | the response is returned |
 ///
 /// Case, quotes and separators of a challenge do not matter. For requests without an integration the same rule is
 /// [`AccessToken::is_rejected_by`](crate::AccessToken::is_rejected_by).
 ///
 /// If no other token can be had within
-/// [`replacement_timeout`](BearerAuthBuilder::replacement_timeout), or the body cannot be copied, the answer is handed back
+/// [`replacement_timeout`](BearerAuthBuilder::replacement_timeout), or the body cannot be copied, the response is returned
 /// untouched; so is the answer
 /// to the repeated request, except that nonce and token may each be refreshed once. What can be copied: what
 /// [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the types `()`, `Bytes`,
@@ -116,12 +116,12 @@ use trip::Outgoing;
 /// is not repeated because its body cannot be copied is reported once.
 ///
 /// An API that refuses an upload before it has read it, and closes the connection, may end the request in a connection error
-/// instead of an answer. Nobody has then seen a 401: the token stays, and the error is handed back. HTTP/2, or
+/// instead of an answer. The 401 was then never received: the token stays, and the error is returned. HTTP/2, or
 /// `Expect: 100-continue` where the client has it, lets the answer through.
 ///
 /// # A scope that does not suffice
 ///
-/// Another token of the same source has the same scope, so `insufficient_scope` is handed back.
+/// Another token of the same source has the same scope, so a response with `insufficient_scope` is returned.
 /// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) says which scope the request needs; a pool (feature
 /// `pool`) with the scopes as the key has a source for it. Its token is cached, so that the next such request can begin with it.
 ///

@@ -53,7 +53,7 @@ pub use status::{Readiness, Status, TokenState};
 /// - A *fetch* is a spawned task with a deadline of its own. None is spawned at construction and none outlives its
 ///   work: an idle source makes no requests.
 /// - All who wait for a fetch get the same token or the same error. No error is terminal.
-/// - If the runtime that drives a fetch is gone or stands still, another caller's runtime takes over.
+/// - If the runtime that drives a fetch has ended or is blocked, another caller's runtime takes over.
 /// - Dropping the last clone ends a fetch under way.
 ///
 /// ```
@@ -86,7 +86,7 @@ struct Core<S> {
     observers: Observers,
     /// Calls that returned an error since the last recovery.
     failed_calls: AtomicU64,
-    /// A fetch has completed, or the token was rejected: for whoever keeps the token fresh.
+    /// A fetch has completed, or the token was rejected: for the task that keeps the token fresh.
     news: Notify,
 }
 
@@ -228,7 +228,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     /// Waits until no fetch is under way (feature `test-util`): for a test, before it advances the clock.
     ///
     /// A refresh in the background takes its time, but no time of a [`ManualClock`](crate::ManualClock). To a cache whose clock is
-    /// advanced meanwhile it looks like a fetch that nobody drives any more, and is replaced by another one.
+    /// advanced meanwhile it looks like a fetch that no runtime drives any more, and is replaced by another one.
     ///
     /// ```
     /// use client_credentials::testing::FakeTokens;

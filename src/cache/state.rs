@@ -202,7 +202,7 @@ impl State {
         }
     }
 
-    /// For whoever keeps the token fresh without callers: when to look again, if nothing happens before; `None`: a fetch has
+    /// For the task that keeps the token fresh without callers: when to look again, if nothing happens before; `None`: a fetch has
     /// to start now.
     pub(crate) fn next_look(&self, now: Moment, here: Id) -> Option<Moment> {
         match self.ask(now, Some(here)) {

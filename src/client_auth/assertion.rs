@@ -3,7 +3,7 @@
 use super::{ClientAuth, JWT_BEARER, Method};
 use crate::credential::Credential;
 
-/// What [`ClientAuth::client_assertion`] returns: an assertion that somebody else makes.
+/// What [`ClientAuth::client_assertion`] returns: an assertion that another program makes.
 #[derive(Clone, Debug)]
 #[must_use = "a method does nothing before it is given to a builder"]
 pub struct ClientAssertion {
@@ -14,7 +14,7 @@ pub struct ClientAssertion {
 
 impl ClientAuth {
     /// An assertion that is made elsewhere (RFC 7521 section 4.2): the token of a Kubernetes service account, a JWT-SVID, the id
-    /// token of a CI system. It is read again for each attempt, since whoever makes it renews it.
+    /// token of a CI system. It is read again for each attempt, since the program that makes it replaces it.
     ///
     /// No `client_id` is sent unless [`client_id`](ClientAssertion::client_id) gives one (Entra ID wants it). Its
     /// `client_assertion_type` is [`jwt-bearer`](https://www.rfc-editor.org/rfc/rfc7523#section-2.2) unless

@@ -90,7 +90,7 @@ impl From<ProtectedResource> for Server {
 /// - The token endpoint must be `https`, and may then be at another origin, unless
 ///   [`pin_token_endpoint_origin`](Self::pin_token_endpoint_origin) is set; plain `http` is accepted at the issuer's own origin
 ///   only, as [`ClientCredentials::builder`](crate::ClientCredentials::builder) describes.
-/// - The client authenticates by the method that it was given, whatever the metadata lists: a weaker one is never used. The
+/// - The client authenticates by the method that it was given, regardless of what the metadata lists: a weaker one is never used. The
 ///   issuer is the audience of assertions; `mtls_endpoint_aliases` (RFC 8705 section 5) are for mutual TLS only.
 ///
 /// # Errors
@@ -222,7 +222,7 @@ impl ProtectedResource {
     /// Takes the address of the API's metadata from the headers of its 401: `resource_metadata` of the `Bearer` or `DPoP`
     /// challenge (RFC 9728 section 5.1). Without one there, the well-known address stays.
     ///
-    /// This is never done automatically: whoever sends such a response chooses where the metadata comes from. It must be at an
+    /// This is never done automatically: the sender of such a response chooses where the metadata comes from. It must be at an
     /// `https` URL, or at the API's own origin, and of this resource all the same.
     ///
     /// ```

@@ -43,7 +43,7 @@ use reader::Reader;
 /// # Contract
 ///
 /// - The members are those of [`Config::MEMBERS`], which the JSON schema `config.schema.json` in the repository has as well. A member
-///   that does not exist is refused, and so is a value of another type. All faults are told at once, each with its path
+///   that does not exist is refused, and so is a value of another type. All faults are reported at once, each with its path
 ///   (`auth.secret_file`).
 /// - Secrets are never in the configuration: it has the file (`*_file`) or the name of the variable (`*_env`) that they are read from
 ///   for each attempt. `secret = "..."` is refused.
