@@ -39,9 +39,10 @@ impl Resource {
 
     /// What is newly named counts once its server's metadata is good, too.
     pub(super) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
+        let mut found = None;
         let fetch = async {
             let named = self.fetch(exchange, clock).await?;
-            self.found(&named, exchange, clock).await?;
+            found = Some(self.found(&named, exchange, clock).await?);
             Ok(named)
         };
         let limit = exchange.attempt_timeout().saturating_mul(4); // two addresses each of the resource and its server
@@ -55,7 +56,11 @@ impl Resource {
                 event!(warn, resource = %self.rules.shown(), error = %format_args!("{_error:#}"), "the resource's metadata cannot be fetched again: the previous metadata stays in use");
             }
         }
-        self.found(&outcome.into_inner(), exchange, clock).await
+        // The server's metadata is read once for an attempt, however soon it is due again.
+        match (outcome, found) {
+            (Outcome::Same(_) | Outcome::Changed(_), Some(found)) => Ok(found),
+            (outcome, _) => self.found(&outcome.into_inner(), exchange, clock).await,
+        }
     }
 
     /// The token endpoint is none, or is gone.

@@ -8,6 +8,8 @@ mod api;
 mod harness;
 mod keys;
 mod proof;
+#[path = "../harness/refreshed.rs"]
+mod refreshed;
 mod requests;
 mod server;
 mod tokens;

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::keys::{Kms, p256, pem};
 use crate::proof::Proof;
+use crate::refreshed::refreshed;
 use crate::server::{Server, answer, nth, token, use_dpop_nonce, with_nonce};
 use crate::tokens;
 
@@ -21,13 +22,6 @@ async fn key_of(token: &AccessToken) -> String {
     let url = "https://api.example.com/";
     let headers = token.request_headers(&Method::GET, url).await.unwrap();
     Proof::of(&headers).unwrap().jkt
-}
-
-async fn refreshed(tokens: &ClientCredentials) -> AccessToken {
-    if let Some(Ok(token)) = tokens.token().now_or_never() {
-        tokens.reject(&token);
-    }
-    tokens.token().await.unwrap()
 }
 
 #[tokio::test]
@@ -106,8 +100,8 @@ async fn the_nonce_of_a_success_is_used_the_next_time() {
     // QUIRKS row 10
     let server = Server::start(|asked| with_nonce(token(&format!("t{}", asked.before), "DPoP"), "n")).await;
     let tokens = tokens(&server, DpopKey::generate());
-    refreshed(&tokens).await;
-    refreshed(&tokens).await;
+    refreshed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     let asked = server.asked();
     let nonces: Vec<_> = asked.iter().map(|one| one.proof().claim("nonce")).collect();
     assert_eq!(nonces, ["", "n"]);
@@ -159,9 +153,9 @@ async fn a_rotated_key_binds_the_next_token_and_the_old_one_keeps_its_own() {
     std::fs::write(&path, p256()).unwrap();
     let server = Server::that_binds().await;
     let tokens = tokens(&server, Credential::file(&path));
-    let first = refreshed(&tokens).await;
+    let first = refreshed(&tokens).await.unwrap();
     std::fs::write(&path, p256()).unwrap();
-    let second = refreshed(&tokens).await;
+    let second = refreshed(&tokens).await.unwrap();
     let asked = server.asked();
     let [old, new] = [asked[0].proof(), asked[1].proof()].map(|proof| proof.jkt.clone());
     assert_ne!(old, new);
@@ -177,9 +171,9 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     std::fs::write(&path, p256()).unwrap();
     let server = Server::that_binds().await;
     let tokens = tokens(&server, Credential::file(&path));
-    let first = refreshed(&tokens).await;
+    let first = refreshed(&tokens).await.unwrap();
     std::fs::write(&path, "half of a ke").unwrap();
-    let second = refreshed(&tokens).await;
+    let second = refreshed(&tokens).await.unwrap();
     assert_eq!(key_of(&first).await, key_of(&second).await);
 }
 

@@ -9,6 +9,8 @@ mod harness;
 mod keys;
 mod recovery;
 mod redaction;
+#[path = "../harness/refreshed.rs"]
+mod refreshed;
 mod rotation;
 mod server;
 
@@ -16,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use client_credentials::{AccessToken, Backoff, CachePolicy, ClientAuth, ClientCredentials, Error, RetryPolicy};
+use client_credentials::{Backoff, CachePolicy, ClientAuth, ClientCredentials, RetryPolicy};
+use refreshed::refreshed;
 use server::Server;
 
 const ISSUER: &str = "https://auth.example.com/realms/demo";
@@ -35,16 +38,6 @@ fn client(server: &Server, auth: impl Into<ClientAuth>) -> ClientCredentials {
         )
         .build()
         .unwrap()
-}
-
-/// Gives up the token, if there is one, and gets another.
-async fn refreshed(tokens: &ClientCredentials) -> Result<AccessToken, Error> {
-    if let Some(Ok(token)) = tokens.token().now_or_never() {
-        tokens.reject(&token);
-    }
-    // The backoff after a failure is over.
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    tokens.token().await
 }
 
 /// A directory that is gone after the test.

@@ -123,7 +123,9 @@ fn client(id: usize, token_url: &str, api_url: &str, book: &Arc<Book>) -> Client
         .build()
         .unwrap();
     let watched = Watched::new(tokens, Arc::clone(book));
-    let bearer = BearerAuth::for_origin(api_url, watched).unwrap();
+    // The server may hang twice before it answers. Less than that would return a 401 that another token would have saved.
+    let bearer = BearerAuth::builder(watched).origin(api_url).replacement_timeout(Duration::from_secs(30)).build();
+    let bearer = bearer.unwrap();
     reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build()
 }
 

@@ -28,6 +28,8 @@ mod metadata;
 #[cfg(feature = "mtls")]
 mod mutual_tls;
 mod reach;
+#[path = "../harness/refreshed.rs"]
+mod refreshed;
 mod refusals;
 mod resource;
 mod status;

@@ -9,6 +9,7 @@ use client_credentials::{
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
+use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, recovers};
 
 /// Listens, without a script yet: a script needs to know where.
@@ -61,17 +62,6 @@ fn lines(server: &Server) -> Vec<String> {
 const FIRST: &str = "GET /.well-known/oauth-authorization-server/realms/demo";
 const SECOND: &str = "GET /realms/demo/.well-known/openid-configuration";
 
-/// Gives up the token, if there is one, and gets another.
-async fn refreshed(tokens: &ClientCredentials) -> Result<String, Error> {
-    if let Some(Ok(token)) = tokens.token().now_or_never() {
-        tokens.reject(&token);
-    }
-    // Backoffs of a millisecond are over.
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    let token = tokens.token().await?;
-    Ok(token.expose_secret().to_owned())
-}
-
 async fn failed(tokens: &ClientCredentials) -> Error {
     let error = tokens.token().await.unwrap_err();
     assert_no_canary([render_all(&error)]);
@@ -87,7 +77,7 @@ async fn the_token_endpoint_is_found_inside_the_first_fetch() {
     for one in futures_util::future::join_all((0..10).map(|_| tokens.token())).await {
         assert_eq!(one.unwrap().expose_secret(), "t1");
     }
-    assert_eq!(refreshed(&tokens).await.unwrap(), "t2");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t2");
     assert_eq!(lines(&server), [FIRST, "POST /token", "POST /token"]);
 
     let get = &server.requests()[0];
@@ -256,7 +246,7 @@ async fn the_last_good_metadata_serve_while_there_are_no_others() {
         server.now(scripts);
         let tokens = builder_of(named(&server).metadata_lifetime(MOMENT)).build().unwrap();
         for token in ["t1", "t2", "t3"] {
-            assert_eq!(refreshed(&tokens).await.unwrap(), token, "{row}");
+            assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), token, "{row}");
         }
     }
 }
@@ -273,8 +263,8 @@ async fn a_token_endpoint_that_moves_is_adopted_with_new_metadata_only() {
     assert_eq!(lines(&server)[1..], ["POST /old", "POST /old"], "the metadata are kept");
     let error = refreshed(&tokens).await.unwrap_err();
     assert_eq!(error.status().map(|status| status.as_u16()), Some(404));
-    assert_eq!(refreshed(&tokens).await.unwrap(), "t3");
-    assert_eq!(refreshed(&tokens).await.unwrap(), "t4");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t3");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t4");
     assert_eq!(lines(&server)[3..], ["POST /old", FIRST, "POST /new", "POST /new"]);
     #[cfg(feature = "tracing")]
     assert_eq!(told(&server, "the token endpoint has moved"), 1);

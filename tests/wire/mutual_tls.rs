@@ -14,6 +14,7 @@ use crate::harness::canary::{TOKEN, render, render_all};
 use crate::harness::server::answer;
 use crate::harness::server::{Server, json, ok};
 use crate::harness::tls::{Ca, Client};
+use crate::refreshed::refreshed;
 use crate::story::{MOMENT, basic, builder_with, recovers};
 
 /// The two files of a client.
@@ -47,15 +48,6 @@ fn builder(server: &Server, ca: &Ca, auth: ClientAuth) -> ClientCredentialsBuild
         .cache(CachePolicy::new().forced_refreshes(100).forced_refresh_interval(MOMENT))
 }
 
-/// Gives up the token, if there is one, and gets another.
-async fn refreshed(tokens: &ClientCredentials) -> String {
-    if let Some(Ok(token)) = tokens.token().now_or_never() {
-        tokens.reject(&token);
-    }
-    let token = tokens.token().await.unwrap_or_else(|e| panic!("{e:#}"));
-    token.expose_secret().to_owned()
-}
-
 fn shown(clients: &[&Client]) -> Vec<Option<Vec<u8>>> {
     clients.iter().map(|one| Some(one.der.clone())).collect()
 }
@@ -77,11 +69,11 @@ async fn a_rotated_certificate_is_shown_over_a_new_connection() {
         .build()
         .unwrap();
 
-    assert_eq!(refreshed(&tokens).await, "t1");
-    assert_eq!(refreshed(&tokens).await, "t2");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t1");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t2");
     assert_eq!(made.load(Ordering::SeqCst), 2, "by build(), and for the pair");
     pair.replace(&two);
-    assert_eq!(refreshed(&tokens).await, "t3");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t3");
     assert_eq!(made.load(Ordering::SeqCst), 3, "for the new pair");
     assert_eq!(server.shown(), shown(&[&one, &one, &two]));
     assert_eq!(server.connections(), 3);
@@ -100,13 +92,13 @@ async fn a_half_rotated_pair_leaves_the_previous_one_in_use() {
     let pair = Pair::new("mtls-half", &one);
     let server = Server::start_tls(ca.mutual(), ["t1", "t2", "t3", "t4"].map(ok));
     let tokens = builder(&server, &ca, pair.auth()).build().unwrap();
-    refreshed(&tokens).await;
+    refreshed(&tokens).await.unwrap();
     pair.write("tls.crt", &two.certificate);
-    assert_eq!(refreshed(&tokens).await, "t2", "the key is not there yet");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t2", "the key is not there yet");
     pair.write("tls.key", &two.key[..two.key.len() / 2]);
-    assert_eq!(refreshed(&tokens).await, "t3", "half of the key");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t3", "half of the key");
     pair.write("tls.key", &two.key);
-    assert_eq!(refreshed(&tokens).await, "t4");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t4");
     assert_eq!(server.shown(), shown(&[&one, &one, &one, &two]));
 }
 
@@ -136,8 +128,8 @@ async fn of_two_pairs_the_second_is_tried_when_the_first_is_refused() {
     let refused = json(401, r#"{"error":"invalid_client"}"#);
     let server = Server::start_tls(ca.mutual(), [refused, ok("t1"), ok("t2")]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
-    refreshed(&tokens).await;
-    refreshed(&tokens).await;
+    refreshed(&tokens).await.unwrap();
+    refreshed(&tokens).await.unwrap();
     assert_eq!(server.shown(), shown(&[&one, &two, &two]));
 }
 
@@ -150,7 +142,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_handshake_refuses_the_first()
     let auth = ClientAuth::mutual_tls("wire", either(&old.certificate, &new.certificate), either(&old.key, &new.key));
     let server = Server::start_tls(ca.mutual(), [ok(TOKEN)]);
     let tokens = builder(&server, &ca, auth).build().unwrap();
-    assert_eq!(refreshed(&tokens).await, TOKEN);
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), TOKEN);
     assert_eq!(server.connections(), 2);
     assert_eq!(server.shown(), shown(&[&new]));
 }
@@ -207,7 +199,7 @@ async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
     for (auth, token) in [(auth, "mutual"), (basic(), "plain")] {
         let tokens = ClientCredentials::builder(Issuer::new(issuer.https("")), auth);
         let tokens = tokens.http_client(HttpClient::from_reqwest_0_13(trusting(&ca))).build().unwrap();
-        assert_eq!(refreshed(&tokens).await, token);
+        assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), token);
     }
     assert_eq!(mutual.shown(), shown(&[&client]));
     assert_eq!(issuer.shown(), [None, None, None]);

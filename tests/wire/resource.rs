@@ -8,6 +8,7 @@ use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json, json_ok, ok};
+use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, recovers};
 
 /// An API and its authorization server, without scripts yet: they need to know where.
@@ -87,17 +88,6 @@ fn lines(server: &Server) -> Vec<String> {
 
 const OF_API: &str = "GET /.well-known/oauth-protected-resource/v1/mcp";
 const OF_SERVER: &str = "GET /.well-known/oauth-authorization-server/realms/demo";
-
-/// Gives up the token, if there is one, and gets another.
-async fn refreshed(tokens: &ClientCredentials) -> Result<String, Error> {
-    if let Some(Ok(token)) = tokens.token().now_or_never() {
-        tokens.reject(&token);
-    }
-    // Backoffs of a millisecond are over.
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    let token = tokens.token().await?;
-    Ok(token.expose_secret().to_owned())
-}
 
 /// The negative cache answers at once until its millisecond is over.
 async fn recovered(tokens: &ClientCredentials) -> String {
@@ -438,7 +428,7 @@ async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
         pair.auth.now([at_home(&pair.auth), ok("t1"), at_home(&pair.auth), ok("t2"), at_home(&pair.auth), ok("t3")]);
         let tokens = of(pair.api().metadata_lifetime(MOMENT)).build().unwrap();
         for token in ["t1", "t2", "t3"] {
-            assert_eq!(refreshed(&tokens).await.unwrap(), token, "{row}");
+            assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), token, "{row}");
         }
         assert_eq!(pair.api.hits(), 3, "{row}");
     }
@@ -456,7 +446,7 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
     let tokens = ClientCredentials::builder(ProtectedResource::new(pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
-        assert_eq!(refreshed(&tokens).await.unwrap(), token);
+        assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), token);
     }
     assert_eq!(lines(&pair.auth), [OF_SERVER, "POST /token"]);
     assert_eq!(lines(&next), [OF_SERVER, "POST /token", "POST /token"]);
@@ -508,7 +498,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
     let tokens = ClientCredentials::builder(ProtectedResource::new(pair.resource(), allowed), basic());
     let tokens = hasty(tokens).build().unwrap();
     for token in ["t1", "t2", "t3"] {
-        assert_eq!(refreshed(&tokens).await.unwrap(), token);
+        assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), token);
     }
     assert_eq!(pair.api.hits(), 2);
     assert_eq!(next.hits(), 2, "its metadata, at both places, and no credential");
@@ -534,7 +524,7 @@ async fn an_attempt_keeps_to_the_server_it_began_with() {
     gate.open();
     assert_eq!(first.await.unwrap().unwrap().expose_secret(), "t1");
     next.now([at_home(&next), ok("t2")]);
-    assert_eq!(refreshed(&tokens).await.unwrap(), "t2");
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t2");
 }
 
 #[cfg(feature = "jwt")]

@@ -1,0 +1,15 @@
+//! One token more, also after failures. Included by `#[path]` beside the harness, which knows nothing of the crate.
+
+use std::time::Duration;
+
+use client_credentials::{AccessToken, ClientCredentials, Error, TokenState};
+
+/// Rejects the token, if there is one, and gets another. Backoffs must be shorter than 5 ms.
+pub(crate) async fn refreshed(tokens: &ClientCredentials) -> Result<AccessToken, Error> {
+    // `token()` cannot be asked whether there is one: where there is none, it begins a fetch.
+    if !matches!(tokens.status().state, TokenState::Empty | TokenState::Expired) {
+        tokens.reject(&tokens.token().await?);
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    tokens.token().await
+}
