@@ -1,4 +1,4 @@
-//! Which source a request gets its token from: the one there is, or that of the key among its extensions.
+//! The source of a request's token: the only one, or that of the key in the request's extensions.
 
 use std::fmt;
 use std::sync::Arc;
