@@ -36,7 +36,7 @@ pub(super) struct Shared<I> {
 /// How the responses of one HTTP stack are inspected.
 pub(super) struct Stack<R> {
     pub(super) answer: fn(&R) -> Answer<'_>,
-    /// The body, if it ends within so many bytes, and the response as if nobody had looked at it.
+    /// The body, if it ends within so many bytes, and the response with its body unread.
     pub(super) look: fn(R, usize) -> Looking<R>,
 }
 
