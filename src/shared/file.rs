@@ -1,4 +1,4 @@
-//! A directory as a store: for command line tools, and for jobs that start often and end soon.
+//! A directory as a store, for command line tools and short-lived jobs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,13 +14,13 @@ use tokio::sync::Semaphore;
 use super::store::{Store, StoreFuture};
 use crate::error::Error;
 
-/// A directory of this machine as a [`Store`]: for command line tools, and for jobs that start often and end soon.
+/// A [`Store`] in a local directory, for command line tools and short-lived jobs.
 ///
-/// The directory is made when it is needed, for its owner alone (0700); one that others may write to is refused, and so is one
-/// that is reached through a symbolic link of somebody else. Each token is a file (0600) that is replaced in one step. A lease is
-/// a lock on another file, which ends with its time, or with its process. Both are small, may be deleted at any time, and are
-/// when they have expired and another token is put. Other files in the directory are left alone: a file is deleted only if its
-/// name has the form of these and its contents begin as theirs do.
+/// The directory is created on demand, with access for its owner only (0700). A directory that other users can write to, or
+/// that is reached through a symbolic link of another user, is refused. Each token is a file (0600) that is replaced
+/// atomically. A lease is a lock on another file; it ends with its time or its process. Both files are small and may be
+/// deleted at any time. Expired ones are deleted when a token is stored. Other files in the directory are not touched: a file
+/// is deleted only if its name and the beginning of its content have the format of this store.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
@@ -37,7 +37,7 @@ pub struct FileStore {
     threads: Arc<Semaphore>,
 }
 
-/// 4: a disk that hangs takes so many of the runtime's threads for good, and leaves the others to other files.
+/// 4: a hanging disk blocks this many of the runtime's threads for good and leaves the others usable.
 const THREADS: usize = 4;
 
 /// The leases of this process, by name.
@@ -51,7 +51,7 @@ struct Lease {
 }
 
 impl FileStore {
-    /// A store in `directory`. No I/O.
+    /// Creates a store in `directory`. Does no I/O.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         FileStore {
             directory: directory.into().into(),
@@ -60,7 +60,7 @@ impl FileStore {
         }
     }
 
-    /// Files may lie on a network: not on a thread that other tasks need.
+    /// Files may be on a network mount, so they are not accessed on a thread that other tasks need.
     fn blocking<'a, T: Send + 'static>(
         &self,
         step: impl FnOnce(&Path, &Mutex<Held>) -> io::Result<T> + Send + 'static,
@@ -132,7 +132,7 @@ impl Store for FileStore {
         self.blocking(move |directory, held| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            // Those of fetches that were given up.
+            // Leases of abandoned fetches.
             held.retain(|_, lease| lease.until > now);
             if let Some(lease) = held.get(&name) {
                 return Ok(lease.owner == owner);
@@ -146,7 +146,7 @@ impl Store for FileStore {
                 if term.is_none_or(|term| term.is_under_way()) {
                     return Ok(false);
                 }
-                // Its fetch was given up, and its process has not noticed: that keeps a file without a name.
+                // Its fetch was abandoned, and its process has not noticed: it keeps an unlinked file.
                 fs::remove_file(&path)?;
                 lock = lock_file(&path, true)?;
                 if !try_lock(&lock)? {
@@ -172,7 +172,7 @@ impl Store for FileStore {
     }
 }
 
-/// What ends the names of our files: the directory may have others.
+/// The suffixes of our files: the directory may contain others.
 const RECORD: &str = ".token";
 const LOCK: &str = ".lock";
 /// How their contents begin.
@@ -182,12 +182,13 @@ fn record_of(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{RECORD}"))
 }
 
-/// 1 s, ten times the patience: whoever writes for longer stands still, and the end of our runtime waits for us.
+/// 1 s, ten times the store timeout: a process that writes for longer is blocked, and the shutdown of our runtime waits for
+/// us.
 const GUARD: Duration = Duration::from_secs(1);
 /// 1 ms: several of the file operations that are waited for.
 const GUARD_LOOK: Duration = Duration::from_millis(1);
 
-/// While it lives nobody else writes: for a few file operations.
+/// While it lives, no other process writes: for a few file operations.
 fn guard(directory: &Path) -> io::Result<File> {
     let file = lock_file(&directory.join("client-credentials.lock"), false)?;
     let start = Instant::now();
@@ -210,7 +211,7 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// From when to when a lease is given, as its file says: whoever wants it next may have another time for his own.
+/// The period of a lease, from its file: the next owner may use another duration.
 struct Term {
     start: u64,
     end: u64,
@@ -259,7 +260,7 @@ fn sweep(directory: &Path) -> io::Result<()> {
         if !is_named_as_ours(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        // Whoever else deletes it meanwhile does what we want.
+        // If another process has deleted it meanwhile, that is the desired result.
         let metadata = entry.metadata();
         let expired = |metadata: &fs::Metadata| metadata.is_file() && metadata.modified().is_ok_and(|end| end <= now);
         if metadata.is_ok_and(|metadata| expired(&metadata)) && begins_as_ours(&entry.path()) {
@@ -278,7 +279,7 @@ fn is_named_as_ours(name: &str) -> bool {
     })
 }
 
-/// Of the name that a `SealedStore` gives.
+/// The length of the names from `SealedStore`.
 const NAME: usize = 32;
 /// What `tempfile` adds to it.
 const UNFINISHED: usize = 6;
@@ -296,10 +297,10 @@ fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// When something that begins now ends. Files show it as the time of their last change.
+/// The end of a period that begins now. Files store it as their modification time.
 fn end(time: Duration) -> SystemTime {
     let now = SystemTime::now();
-    // Longer than systems count is longer than anybody means.
+    // Longer than the system's time can represent: no such expiry is intended.
     now.checked_add(time.min(LONGEST)).unwrap_or(now)
 }
 
@@ -334,14 +335,15 @@ fn read(file: File, most: usize) -> io::Result<Option<Vec<u8>>> {
     let limit = most.saturating_add(header).saturating_add(1);
     file.take(limit as u64).read_to_end(&mut bytes)?;
     let Some((end, value)) = bytes.strip_prefix(HEADER).and_then(<[u8]>::split_first_chunk) else {
-        // Not ours, or torn: whatever it is, it is no record.
+        // Not ours, or truncated: not a record.
         return Ok(Some(bytes));
     };
     let end = u64::from_be_bytes(*end);
     Ok((millis(SystemTime::now()) < end).then(|| value.to_vec()))
 }
 
-/// Makes the directory, and refuses one that others may write to: they could not read a token, but keep us busy.
+/// Creates the directory, and refuses one that other users can write to: they could not read tokens, but could disturb the
+/// store.
 fn make(directory: &Path) -> io::Result<()> {
     reach(directory)?;
     let mut builder = fs::DirBuilder::new();
@@ -360,7 +362,7 @@ fn make(directory: &Path) -> io::Result<()> {
             let text = format!("others may write to {} (mode {:03o}): chmod go-w", directory.display(), mode & 0o777);
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
-        // Its owner may write to it whatever the mode says, and lead us elsewhere by links: what we make is ours.
+        // Its owner can write to it whatever the mode, and redirect us by links; a directory that we create is ours.
         if there.uid() != tempfile::tempfile_in(directory)?.metadata()?.uid() {
             let text = format!("{} belongs to somebody else", directory.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
@@ -369,8 +371,8 @@ fn make(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a path that leads through a symbolic link of somebody else: he could lead us anywhere. Links of ours and of root
-/// are followed, and what does not exist yet is nobody's.
+/// Refuses a path through a symbolic link of another user, who could redirect it anywhere. Links of ours and of root are
+/// followed; parts that do not exist yet have no owner.
 #[cfg(unix)]
 fn reach(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
@@ -390,7 +392,7 @@ fn reach(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks about each symbolic link on the way.
+/// Checks each symbolic link on the path.
 #[cfg(unix)]
 fn follow(directory: &Path, ask: impl Fn(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
     let path = std::path::absolute(directory)?;

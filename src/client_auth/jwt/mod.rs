@@ -273,7 +273,7 @@ impl ClientAuth {
         all.fapi_flaw()
     }
 
-    /// Takes the `Date` of a response, if `server_time` is set.
+    /// The clock of the server, if `server_time` is set.
     pub(crate) fn server_clock(&self) -> Option<&ServerClock> {
         match &self.method {
             Method::Jwt(all) => all.server_clock.as_deref(),
