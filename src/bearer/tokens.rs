@@ -59,7 +59,7 @@ where
             Some(key) => Ok(Arc::new(self.source(key))),
             None => {
                 let text = format!(
-                    "the request does not say whose token it needs: add an extension of the type {}",
+                    "the request has no key for the token pool: add an extension of the type {}",
                     std::any::type_name::<K>()
                 );
                 Err(Error::of(crate::error::ErrorKind::Configuration, text))

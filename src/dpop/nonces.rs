@@ -1,4 +1,4 @@
-//! The nonces that servers hand out (RFC 9449 sections 8 and 9): the last one of each, from any response.
+//! The last nonce of each server, from any response (RFC 9449 sections 8 and 9).
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::possession::Role;
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// 1 KiB: real ones have less than 200 bytes, and each proof carries one.
 const LONGEST: usize = 1024;
-/// As many origins as one client talks to, many times over; beyond it one is forgotten, which costs one repetition.
+/// Many more origins than one client talks to; beyond it one is dropped, which costs one repetition.
 const MOST: usize = 256;
 
 #[derive(Default)]

@@ -194,7 +194,7 @@ fn guard(directory: &Path) -> io::Result<File> {
     let start = Instant::now();
     while !try_lock(&file)? {
         if start.elapsed() >= GUARD {
-            let text = format!("somebody else keeps writing to {}", directory.display());
+            let text = format!("another process keeps writing to {}", directory.display());
             return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
         }
         std::thread::sleep(GUARD_LOOK);
@@ -230,7 +230,7 @@ impl Term {
         let Some(rest) = bytes.strip_prefix(HEADER) else {
             return match bytes.is_empty() {
                 true => Ok(None),
-                false => Err(io::Error::other("there is a file of somebody else under the name of a lease")),
+                false => Err(io::Error::other("a file that is not a lease has the name of one")),
             };
         };
         let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
@@ -317,7 +317,7 @@ fn millis(time: SystemTime) -> u64 {
 fn open(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}
-        Ok(_) => return Err(io::Error::other("there is something that is not a file")),
+        Ok(_) => return Err(io::Error::other("it is not a regular file")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     }
@@ -364,7 +364,7 @@ fn make(directory: &Path) -> io::Result<()> {
         }
         // Its owner can write to it whatever the mode, and redirect us by links; a directory that we create is ours.
         if there.uid() != tempfile::tempfile_in(directory)?.metadata()?.uid() {
-            let text = format!("{} belongs to somebody else", directory.display());
+            let text = format!("{} belongs to another user", directory.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
     }
@@ -381,7 +381,7 @@ fn reach(directory: &Path) -> io::Result<()> {
         true => Ok(()),
         false => {
             let text =
-                format!("{} leads through {}, a symbolic link of somebody else", directory.display(), link.display());
+                format!("{} leads through {}, a symbolic link of another user", directory.display(), link.display());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         }
     })
@@ -555,7 +555,7 @@ mod tests {
         // Only root can give a link away: elsewhere the rule is tested by the test above.
         if place.path().metadata().unwrap().uid() == 0 && lchown(&link, Some(4711), None).is_ok() {
             let error = ours.get("a", 100).await.unwrap_err();
-            assert!(format!("{error:#}").contains("symbolic link of somebody else"), "{error:#}");
+            assert!(format!("{error:#}").contains("symbolic link of another user"), "{error:#}");
             assert!(ours.put("a", b"value", HOUR).await.is_err());
             assert!(ours.lease("a", "me", HOUR).await.is_err());
             assert!(ours.delete("a", b"value").await.is_err());

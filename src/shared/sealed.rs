@@ -134,7 +134,7 @@ impl SealedStore {
     fn defective(&self) {
         self.health.invalid_records.fetch_add(1, Ordering::Relaxed);
         if self.health.reported.first() {
-            event!(warn, store = ?self.store, "a record in the shared store is of no use to us: another seal key, another version, or somebody else wrote there");
+            event!(warn, store = ?self.store, "a record in the shared store cannot be opened: it has another seal key or version, or was not written by this crate");
         }
     }
 }
