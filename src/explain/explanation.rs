@@ -1,4 +1,4 @@
-//! The token request as it would go out, and the rules that hold.
+//! The token request as it would be sent, and the settings that apply.
 
 use std::fmt;
 
@@ -7,41 +7,41 @@ use http::header::CONTENT_TYPE;
 use crate::address::Shown;
 use crate::client_credentials::{ClientCredentialsBuilder, Draft, Start};
 
-/// What [`ClientCredentialsBuilder::explain`] returns: the token request as it would be sent, where its values come from, and
-/// what holds for the token.
+/// The result of [`ClientCredentialsBuilder::explain`]: the token request as it would be sent, the origin of its values, and
+/// the settings that apply to the token.
 ///
-/// `Display` is for people; with the feature `serde` it is `Serialize`. Neither contains a secret: of those there are the length,
-/// the shape and the place that they are read from.
+/// `Display` prints it for people; with the feature `serde` it implements `Serialize`. Neither contains a secret, only its
+/// length, its format and the place that it is read from.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Explanation {
-    /// Everything that `build()` would refuse; empty if it builds.
+    /// All faults that `build()` would report; empty if it succeeds.
     pub faults: Vec<String>,
-    /// Method and URL, without the query, or how the URL is found.
+    /// The method and the URL without its query, or how the URL is found.
     pub request: String,
-    /// Headers of the token request.
+    /// The headers of the token request.
     pub headers: Vec<Item>,
-    /// Parameters of the token request.
+    /// The parameters of the token request.
     pub body: Vec<Item>,
-    /// `form` or `json`.
+    /// The format of the body: `form` or `json`.
     pub encoding: &'static str,
-    /// What holds for responses, attempts and the cache.
+    /// The settings for responses, attempts and the cache.
     pub policies: Vec<Item>,
-    /// What most configurations do not have, and why it matters.
+    /// Unusual settings, and why they matter.
     pub unusual: Vec<String>,
 }
 
-/// A name, its value, and where the value comes from.
+/// A name, its value, and the origin of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Item {
     /// The name of a header, parameter or setter.
     pub name: String,
-    /// The value; of a secret what it looks like.
+    /// The value; for a secret, only its length and format.
     pub value: String,
-    /// The setter, method or default that it comes from.
+    /// The setter, method or default that set it.
     pub origin: String,
 }
 
@@ -50,9 +50,9 @@ fn item(name: impl Into<String>, value: impl fmt::Display, origin: impl Into<Str
 }
 
 impl ClientCredentialsBuilder {
-    /// Tells what would be sent, without sending it: no I/O, no credential file is read.
+    /// Describes the token request without sending it. Does no I/O and reads no credential file.
     ///
-    /// It does not fail: what `build()` would refuse is in [`Explanation::faults`], all at once.
+    /// It never fails: [`Explanation::faults`] lists everything that `build()` would refuse.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
