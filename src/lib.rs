@@ -44,10 +44,14 @@
 //! | [getting started](docs::getting_started) | a first token in five minutes, and what to do when it fails |
 //! | [migration](docs::migration) | migrating from the `oauth2` crate with a mutex |
 //! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
+//! | [providers](docs::providers) | recipes for nine providers |
+//! | [workload](docs::workload) | platform identities instead of secrets: Kubernetes, GitHub Actions, Google Cloud, Azure, AWS, SPIFFE |
 //! | [quirks](docs::quirks) | deviations of real authorization servers, and how this crate handles them |
 //! | [sharing](docs::sharing) | sharing one token across a fleet, through Redis or files |
 //! | [tenants](docs::tenants) | thousands of tenants in one process, quotas, fleets |
 //! | [possession](docs::possession) | sender-constrained tokens, which cannot be used by a thief |
+//! | [operating](docs::operating) | health checks, logs, events, metrics and alerts |
+//! | [testing](docs::testing_your_code) | testing your own code: a scripted server, fake sources, a manual clock |
 //! | [cookbook](docs::cookbook) | passing the token to other client libraries: pushed, blocking, by middleware |
 //! | [performance](docs::performance) | what a token costs |
 //!
@@ -67,7 +71,8 @@
 //! | `pool` | no | no [`TokenPool`](docs::tenants): you manage a source for each tenant yourself |
 //! | `serde` | no | no `Config`: sources are configured in code only |
 //! | `test-util` | no | no scripted authorization server, fake sources or `ManualClock` for [your tests](docs::testing_your_code) |
-//! | `tracing` | no | outages, recoveries and suspicious responses are not logged |
+//! | `tracing` | yes | outages, recoveries and suspicious responses are not logged |
+//! | `metrics` | no | no metrics are recorded |
 //!
 //! # Secrets
 //!
