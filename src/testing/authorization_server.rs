@@ -429,21 +429,21 @@ impl AuthorizationServer {
         api::check(&mut self.world.state(), &request, None).is_ok()
     }
 
-    /// Waits until so many requests were received at an endpoint since the start: they may be unanswered yet.
+    /// Waits until an endpoint has received this many requests since the start, even if it has not answered them yet.
     ///
     /// # Panics
     ///
-    /// After a minute.
+    /// Panics after one minute.
     pub async fn received(&self, endpoint: Endpoint, requests: usize) {
         self.counted(requests, |counts| counts.received(endpoint)).await;
     }
 
-    /// Waits until so many requests were answered at an endpoint since the start: for what happens in the background, such as a
-    /// refresh. The client may not have read the last answer yet.
+    /// Waits until an endpoint has answered this many requests since the start, for example those of a refresh in the
+    /// background. The client may not have read the last response yet.
     ///
     /// # Panics
     ///
-    /// After a minute.
+    /// Panics after one minute.
     pub async fn answered(&self, endpoint: Endpoint, requests: usize) {
         self.counted(requests, |counts| counts.answered(endpoint)).await;
     }
@@ -470,7 +470,7 @@ impl AuthorizationServer {
         guard.abort();
     }
 
-    /// What it has seen, a line for each of the latest 100 requests, without a secret: what a test that fails prints.
+    /// Returns one line for each of the latest 100 requests, without secrets, as a failing test prints them.
     ///
     /// ```text
     /// The authorization server http://127.0.0.1:40133 and its API http://127.0.0.1:35947 have seen:
