@@ -21,7 +21,7 @@ struct Known<T> {
 }
 
 impl<T> LastGood<T> {
-    /// `make` tells what is wrong with the texts if nothing can be made of them.
+    /// `make` returns what is wrong with the texts if they cannot be parsed.
     pub(crate) fn made_of(
         &self,
         texts: Vec<SecretString>,

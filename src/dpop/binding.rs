@@ -143,7 +143,7 @@ async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Res
     }
 }
 
-/// `htu` (RFC 9449 section 4.2): without query and fragment; and what stands before the host is nobody's business.
+/// `htu` (RFC 9449 section 4.2): without query and fragment, and without user information, which is private.
 fn bare(url: &Url) -> Url {
     let mut bare = url.clone();
     bare.set_query(None);

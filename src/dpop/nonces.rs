@@ -23,7 +23,7 @@ impl Nonces {
         self.0.lock().get(&place(role, url)).cloned()
     }
 
-    /// Remembers the nonce of a response from `url`, and tells it.
+    /// Stores the nonce of a response from `url`, and returns it.
     pub(crate) fn hear<'a>(&self, role: Role, url: &Url, headers: &'a HeaderMap) -> Option<&'a str> {
         let nonce = headers.get(DPOP_NONCE)?;
         // RFC 9449 section 8.1: 1*NQCHAR, of RFC 6749 appendix A.
@@ -31,7 +31,7 @@ impl Nonces {
         let bytes = nonce.as_bytes();
         let fine = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(nqchar);
         let nonce = nonce.to_str().ok().filter(|_| fine)?;
-        // The one that was heard longest ago is forgotten first, whosever it is.
+        // The oldest one is dropped first.
         self.0.lock().insert(place(role, url), nonce.to_owned());
         Some(nonce)
     }

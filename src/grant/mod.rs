@@ -62,11 +62,11 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
-    /// been rotated, and one of two may not be active yet, or not any more.
+    /// Tries one credential after the other while the client is refused, none twice: a credential may have been rotated, and
+    /// one of two may not be active yet or any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
         let found = self.endpoint.find(&self.exchange, &self.clock).await?;
-        // Real lists are wrong, and a weaker method would be a gift to whoever forges one.
+        // Real lists are wrong, and a forged list must not cause a weaker method.
         if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
             event!(
                 warn,
@@ -115,8 +115,8 @@ impl Grant {
         Err(refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential")))
     }
 
-    /// Asks with one assertion after the other while it is refused, with none twice: the platform may have renewed it
-    /// meanwhile, and one of two may not be active yet, or not any more.
+    /// Tries one assertion after the other while it is refused, none twice: the platform may have renewed it meanwhile, and
+    /// one of two may not be active yet or any more.
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
         let mut tried: Vec<Secrets> = Vec::new();
         let mut refused = None;

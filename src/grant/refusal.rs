@@ -51,7 +51,7 @@ enum Verdict {
     Passing,
     /// What answered is no token endpoint, or says nothing of use.
     NoEndpoint,
-    /// A code that nobody knows.
+    /// An unknown code.
     Strange,
     StrangeNow,
 }
@@ -60,7 +60,7 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
     let code = said.oauth.as_ref().map(|oauth| oauth.code());
     match (status.as_u16(), code) {
         (429, _) => Verdict::Throttled,
-        // Of a firewall or proxy. A challenge is of whoever authenticates the client (RFC 9110 section 15.5.2).
+        // From a firewall or proxy. A challenge comes from the server that authenticates the client (RFC 9110 section 15.5.2).
         (400..=499, None) if said.is_page && !is_no_endpoint(status) && !(status == 401 && said.challenges) => {
             Verdict::Passing
         }

@@ -27,7 +27,7 @@ pub(crate) struct Rules {
     pub(crate) longest_token: usize,
     /// See `Limits::max_error_text`.
     pub(crate) longest_error_text: usize,
-    /// Names of token types that are sent as `Bearer`, beside that one.
+    /// Names of token types that are sent as `Bearer`, besides `Bearer` itself.
     pub(crate) token_types: Vec<String>,
     /// What a token exchange asked for.
     pub(crate) exchange: Option<Requested>,
@@ -101,7 +101,7 @@ pub(crate) fn decode(
     .map_err(|e| e.with_status(status))
 }
 
-/// Whether there is an `error` that says something: `null`, `0` and the like are sent beside tokens too.
+/// Whether there is a meaningful `error`: `null`, `0` and similar values are also sent with tokens.
 fn has_error(members: &Members<'_>) -> bool {
     let error = members.get("error");
     let text = error.as_ref().and_then(Value::as_str).unwrap_or_default().trim().to_ascii_lowercase();
@@ -160,7 +160,7 @@ fn granted(
     let lifetime = lifetime(&mut members, strict, sent)?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
     let scope = scope(members.take("scope")?, rules, &masks)?;
-    // Section 4.4.3: there should be no refresh token; the client itself can always ask anew.
+    // Section 4.4.3: there should be no refresh token; the client can always request a new token itself.
     for unwanted in ["refresh_token", "id_token"] {
         members.skip(unwanted)?;
     }
@@ -274,7 +274,7 @@ const NO_ACCESS_TOKENS: [&str; 4] = [
     "urn:ietf:params:oauth:token-type:saml2",
 ];
 
-/// RFC 9449 section 5: whoever asked for a bound token gets no other, lest a thief could use it.
+/// RFC 9449 section 5: if a bound token was requested, no other is accepted, since a thief could use it.
 fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Result<(), Error> {
     match token_type {
         Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => Ok(()),

@@ -20,7 +20,7 @@ pub(super) struct Said {
     pub(super) words: String,
     /// A page for people.
     pub(super) is_page: bool,
-    /// It demands that somebody authenticate.
+    /// It requires authentication.
     pub(super) challenges: bool,
 }
 
@@ -105,7 +105,7 @@ fn is_opaque(text: &str) -> bool {
     text.len() > 16 && !text.contains(char::is_whitespace) && !text.chars().all(is_word)
 }
 
-/// Whether a JWT is in it, whoever's: RFC 7519 section 3. Each begins with `{"` in base64url.
+/// Whether it contains a JWT (RFC 7519 section 3). Each begins with `{"` in base64url.
 fn has_jwt(word: &str) -> bool {
     word.find("eyJ")
         .and_then(|start| word.get(start..))
@@ -256,8 +256,8 @@ impl Speaker<'_> {
         }
     }
 
-    /// Short, printable, no echo of ours, and no name of what may be a secret: a server may answer with a token of ours, or of
-    /// somebody else, and an error.
+    /// Short, printable, no echo of ours, and not the name of a possible secret: a server may return a token, ours or another,
+    /// with an error.
     fn is_fit(&self, name: &str) -> bool {
         const SECRETS: [&str; 9] =
             ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];

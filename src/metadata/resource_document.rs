@@ -1,4 +1,4 @@
-//! What an API tells of itself (RFC 9728 section 2; pure). `signed_metadata` is ignored, as section 2.2 allows.
+//! The metadata of an API (RFC 9728 section 2; pure). `signed_metadata` is ignored, as section 2.2 allows.
 
 use serde_json::Value;
 use url::Url;
