@@ -35,7 +35,7 @@ impl Backoff {
     /// Why it is refused.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.first < SHORTEST {
-            Some(format!("begins with {:?}, which is a loop without a wait: at least 1 ms", self.first))
+            Some(format!("starts with {:?}, a loop without waits: give at least 1 ms", self.first))
         } else if self.max < self.first {
             Some(format!("has a longest wait ({:?}) below its first ({:?}): swapped?", self.max, self.first))
         } else {

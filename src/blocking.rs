@@ -136,7 +136,7 @@ impl Tokens {
         if Handle::try_current().is_ok() && BLOCKED.first() {
             event!(
                 info,
-                "blocking::Tokens blocks a thread of a tokio runtime until a token is there: await token() of the source \
+                "blocking::Tokens blocks a thread of a tokio runtime until a token is available: await token() of the source \
                  instead, unless this is a thread of spawn_blocking"
             );
         }
@@ -150,7 +150,7 @@ impl Tokens {
         match answered.recv_timeout(limit) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
-                let text = format!("no token within {limit:?}; the fetch goes on");
+                let text = format!("no token within {limit:?}; the fetch continues");
                 Err(Error::of(ErrorKind::Transport, text).transient())
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -203,8 +203,8 @@ impl Worker {
             none => none.insert(Running::start()?),
         };
         if running.thread == thread::current().id() {
-            let text = "blocking::Tokens was asked for a token by code that runs while a token is fetched (a credential, a \
-                        signer, a store): waiting for it would never end; use the async source there";
+            let text = "blocking::Tokens was called by code that runs while a token is fetched (a credential, a \
+                        signer, a store): waiting would be a deadlock; use the async source there";
             return Err(Error::of(ErrorKind::Other, text));
         }
         Ok(running.runtime.clone())

@@ -91,7 +91,7 @@ impl Future for TokenFuture<'_> {
             State::Failed(error) => Poll::Ready(Err(error)),
             // Polled after it was ready: an error rather than a panic.
             State::Boxed(_) | State::Taken => {
-                Poll::Ready(Err(Error::other("a token future was polled after it was done")))
+                Poll::Ready(Err(Error::other("a token future was polled after completion")))
             }
         }
     }

@@ -150,7 +150,7 @@ impl PoolPolicy {
         if self.capacity == 0 {
             Some("capacity is zero: no source could be kept")
         } else if self.time_to_idle < Duration::from_secs(1) {
-            Some("time_to_idle is below 1 s, the resolution of the stamp that it is compared with")
+            Some("time_to_idle is below 1 s, the resolution of the pool's timestamps")
         } else {
             None
         }

@@ -248,7 +248,7 @@ impl BearerAuthBuilder {
             carrier(name, scheme).map_err(|flaw| faults.push(format!("header {flaw}"))).ok()
         });
         if self.replacement_timeout.is_zero() {
-            faults.push("replacement_timeout is zero: no other token could ever come; say repeat(false)".to_owned());
+            faults.push("replacement_timeout is zero: no new token could arrive in time; use repeat(false)".to_owned());
         }
         if let Some((limit, _)) = self.rejected_when_body {
             if !(1..=LONGEST_BODY).contains(&limit) {

@@ -114,7 +114,7 @@ where
             let waits = match state.as_mut().project() {
                 StateProjection::Failed { error } => {
                     let error =
-                        error.take().unwrap_or_else(|| Error::other("a response future was polled after it was done"));
+                        error.take().unwrap_or_else(|| Error::other("a response future was polled after completion"));
                     return Poll::Ready(Err(error.into()));
                 }
                 StateProjection::Waits { waits } => return waits.as_mut().poll(cx),

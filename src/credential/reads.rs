@@ -223,7 +223,7 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
             return Err(Failure::NotAFile("a device"));
         }
     }
-    Err(Failure::NotAFile(if kind.is_dir() { "a directory" } else { "no regular file" }))
+    Err(Failure::NotAFile(if kind.is_dir() { "a directory" } else { "not a regular file" }))
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ impl Diagnose {
                 findings.claims = Claims::of(token.expose_secret());
                 let lines = match &findings.claims {
                     Some(claims) => claims.lines(now),
-                    None => vec!["opaque: not a JWT, only the server can tell what it says".to_owned()],
+                    None => vec!["opaque (not a JWT): only the server can read it".to_owned()],
                 };
                 steps.add("token", Outcome::Fine, lines);
             }
@@ -372,7 +372,7 @@ async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
     }
     findings.no_credential = !readable;
     if credentials.is_empty() {
-        lines.push("the method has none that could be looked at".to_owned());
+        lines.push("the method has no credential to examine".to_owned());
     }
     let outcome = match (readable, is_flawed || findings.expired.is_some()) {
         (false, _) => Outcome::Failed,

@@ -192,7 +192,7 @@ fn policies(draft: &Draft) -> Vec<Item> {
     }
     if draft.auth.is_mutual_tls() {
         let certificate = draft.auth.credential().map(|one| one.outline()).unwrap_or_default();
-        all.push(item("client certificate", certificate, "mutual_tls, shown in the TLS handshake"));
+        all.push(item("client certificate", certificate, "mutual_tls, presented in the TLS handshake"));
     }
     all
 }
@@ -205,11 +205,11 @@ fn unusual(draft: &Draft) -> Vec<String> {
         Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
     };
     let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
-    note(start.is_some_and(|url| url.scheme() == "http"), "plain http: secret and token are readable on the way");
+    note(start.is_some_and(|url| url.scheme() == "http"), "plain http: secret and token can be read on the network");
     note(!draft.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
     let in_program = draft.auth.credential().is_some_and(|one| one.is_in_program());
     note(in_program, "the credential is a value in the program: a file or variable can be rotated without a restart");
-    note(draft.auth.name() == "none", "method none: nothing proves who the client is");
+    note(draft.auth.name() == "none", "method none: the client does not authenticate");
     note(draft.auth.name() == "anonymous", "anonymous: the request does not name a client");
     note(
         param("grant_type") != Some("client_credentials"),
@@ -220,8 +220,8 @@ fn unusual(draft: &Draft) -> Vec<String> {
         "neither scope, audience nor resource: the authorization server decides what the token is for",
     );
     let is_default = param("scope").is_some_and(|scope| scope.ends_with("/.default"));
-    note(is_entra && !is_default, "Entra ID wants one scope that ends in /.default for this grant");
-    note(draft.json_body, "json_body: RFC 6749 wants a form");
+    note(is_entra && !is_default, "Entra ID requires one scope that ends in /.default for this grant");
+    note(draft.json_body, "json_body: RFC 6749 requires a form");
     note(
         draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post",
         "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",

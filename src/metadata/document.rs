@@ -142,7 +142,7 @@ fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
     }
     let place = Shown(&url);
     if rules.mutual_tls && url.scheme() != "https" {
-        return Err(format!("{place} is not https, and the certificate of mutual_tls is shown in TLS"));
+        return Err(format!("{place} is not https, and mutual_tls presents the certificate in the TLS handshake"));
     }
     if let Some(flaw) = rules.named_hosts.as_ref().and_then(|hosts| hosts.flaw(&url)) {
         return Err(format!("{place} {flaw}"));

@@ -140,7 +140,7 @@ fn the_first_server_that_is_allowed_is_taken() {
         match (decoded(&body, &rules(API, false)), issuer) {
             (Ok(named), Some(issuer)) => assert_eq!(named.issuer, issuer),
             (Err(flaw), None) => {
-                let allowed = "none is an allowed issuer (https://auth.example.com, https://other.example)";
+                let allowed = "is an allowed issuer (https://auth.example.com, https://other.example)";
                 assert!(flaw.why.contains(allowed), "{}", flaw.why);
             }
             (other, _) => panic!("{body}: {other:?}"),

@@ -166,7 +166,7 @@ async fn no_server_that_is_not_allowed_is_talked_to() {
     assert!(!error.is_transient());
     let text = error.to_string();
     let lists = format!(
-        "of its authorization_servers ({}, https://evil.example/) none is an allowed issuer ({})",
+        "none of its authorization_servers ({}, https://evil.example/) is an allowed issuer ({})",
         issuer(&evil),
         pair.issuer()
     );
@@ -189,7 +189,7 @@ async fn metadata_of_another_resource_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Response);
         let text = error.to_string();
         let at = format!(
-            "at {}: it is of the resource {resource} and not exactly of {}",
+            "at {}: it names the resource {resource}, which is not identical to {}",
             pair.api.url(OF_API.trim_start_matches("GET ")),
             pair.resource()
         );
