@@ -1,11 +1,11 @@
-//! What kind of failure a refusal of the token endpoint is (RFC 6749 section 5.2; pure).
+//! Classifies a refusal of the token endpoint (RFC 6749 section 5.2; pure).
 
 use http::StatusCode;
 
 use super::said::{Said, is_known};
 use crate::error::{Error, ErrorKind};
 
-/// Classed by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
+/// Classified by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
 pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
     let kind = kind(status, &said);
     let what = match (kind, &said.oauth) {
@@ -42,14 +42,14 @@ pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
 
 #[derive(Clone, Copy)]
 enum Verdict {
-    /// The client, or what it asks for.
+    /// The client or its request was refused.
     Refused,
     Throttled,
-    /// The server says that it will be better.
+    /// The server reports a temporary error.
     Busy,
-    /// The status says so, or what answered is not the server.
+    /// The status is temporary, or another party responded.
     Passing,
-    /// What answered is no token endpoint, or says nothing of use.
+    /// Not a token endpoint, or no usable message.
     NoEndpoint,
     /// An unknown code.
     Strange,
@@ -97,7 +97,7 @@ pub(super) fn is_of_the_credential(error: &Error) -> bool {
         }
 }
 
-/// `invalid_client`, and what others make of it: `bad_client_secret` (Slack), `incorrect_client_credentials` (GitHub),
+/// `invalid_client` and variants of it: `bad_client_secret` (Slack), `incorrect_client_credentials` (GitHub),
 /// `invalid_client_id` (Salesforce).
 fn is_about_the_client(code: &str) -> bool {
     ["client", "credential", "secret"].iter().any(|word| code.to_ascii_lowercase().contains(word))
