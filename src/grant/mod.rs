@@ -303,7 +303,7 @@ impl TokenSource for Grant {
         })
     }
 
-    /// It does not keep tokens, but the place of the accepted credential.
+    /// It keeps no token; the endpoint may have to be found again.
     fn reject(&self, _: &AccessToken) {
         self.endpoint.refused_by_api(self.clock.now());
     }
