@@ -71,10 +71,11 @@ impl Config {
     /// Reads environment variables. Their names are a prefix and the member's path in upper case, with `_` for `.`: with
     /// `"BILLING_"`, `BILLING_ISSUER`, `BILLING_AUTH_METHOD`, `BILLING_AUTH_SECRET_FILE`, `BILLING_CACHE_MAX_AGE`.
     ///
-    /// A variable can also contain the secret itself: `BILLING_AUTH_SECRET` is equivalent to `auth.secret_env =
-    /// "BILLING_AUTH_SECRET"`. Items of a list are separated by spaces. Each parameter and header has its own variable:
-    /// `BILLING_PARAMS_ACCOUNT_ID` sets the parameter `account_id`, `BILLING_HEADERS_USER_AGENT` the header `user-agent`.
-    /// Other variables with the prefix are ignored, unless they begin with the name of a table, such as `BILLING_AUTH_`.
+    /// A variable can also contain the secret itself: `BILLING_AUTH_SECRET` is equivalent to
+    /// `auth.secret_env = "BILLING_AUTH_SECRET"`. Items of a list are separated by spaces. Each parameter and header has its
+    /// own variable: `BILLING_PARAMS_ACCOUNT_ID` sets the parameter `account_id`, `BILLING_HEADERS_USER_AGENT` the header
+    /// `user-agent`. Other variables with the prefix are ignored, unless they begin with the name of a table, such as
+    /// `BILLING_AUTH_`.
     ///
     /// [`ClientCredentials::builder_from`] reports all faults together.
     #[must_use]

@@ -64,8 +64,8 @@ use crate::error::Error;
 ///
 /// A future is dropped at its timeout; its operation may or may not take effect.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Returns the value of `name`; `None` if it is missing or expired. For a value longer than `most` bytes, reading `most +
-    /// 1` bytes is enough.
+    /// Returns the value of `name`; `None` if it is missing or expired. For a value longer than `most` bytes, reading
+    /// `most + 1` bytes is enough.
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>>;
 
     /// Sets the value of `name`, replacing any previous one, for the duration `expiry`.
