@@ -76,7 +76,7 @@ fn the_resource_is_compared_exactly() {
         "https://evil.example/v1/mcp",
     ] {
         let why = found(other, API, false).unwrap_err();
-        assert!(why.contains("not exactly") && why.contains(API), "{why}");
+        assert!(why.contains("not identical") && why.contains(API), "{why}");
     }
     for body in [json!({"authorization_servers": [ISSUER]}), json!({"resource": [API]})] {
         let flaw = decoded(body, &rules(API, true)).unwrap_err();
