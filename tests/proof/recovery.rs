@@ -89,7 +89,8 @@ async fn a_token_endpoint_that_refuses_has_the_metadata_read_anew_once_a_minute(
     server.next_at(Endpoint::Metadata, Answer::Token).until_changed_at(Endpoint::Metadata, Answer::Status(404));
     server.until_changed(response(403, ("content-type", "application/json"), "null"));
     let shortest = Duration::from_millis(1);
-    let policy = CachePolicy::new().expired_backoff(Backoff::new(shortest, shortest));
+    let soon = Backoff::new(shortest, shortest);
+    let policy = CachePolicy::new().expired_backoff(soon).denied_backoff(soon);
     let tokens = by_name(&server).cache(policy).build().unwrap();
     while server.token_requests() < 5 {
         tokens.token().await.unwrap_err();
