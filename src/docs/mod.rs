@@ -142,6 +142,8 @@ pub mod cookbook {}
 [`RedisStore`]: crate::RedisStore
 [`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
 [`RedisStore::password`]: crate::RedisStore::password
+[`RedisStore::client_certificate`]: crate::RedisStore::client_certificate
+[`RedisStore::sentinels`]: crate::RedisStore::sentinels
 [`SealedStore::invalid_records`]: crate::SealedStore::invalid_records
 [`SealedStore::timeout`]: crate::SealedStore::timeout
 [`Shared`]: crate::Shared
@@ -154,6 +156,8 @@ pub mod cookbook {}
 [`RedisStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html
 [`RedisStore::root_certificates`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.root_certificates
 [`RedisStore::password`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.password
+[`RedisStore::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.client_certificate
+[`RedisStore::sentinels`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.sentinels
 [`SealedStore::invalid_records`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.invalid_records
 [`SealedStore::timeout`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.timeout
 [`Shared`]: https://docs.rs/client-credentials/latest/client_credentials/struct.Shared.html
