@@ -205,7 +205,7 @@ impl ClientCredentialsBuilder {
     /// ```
     #[cfg(feature = "dpop")]
     pub fn dpop(mut self, key: impl Into<DpopKey>) -> Self {
-        self.dpop = Some(key.into());
+        self.dpop = Some(key.into().with_fapi(self.fapi));
         self
     }
 
@@ -245,10 +245,20 @@ impl ClientCredentialsBuilder {
     }
 
     /// Demands what the FAPI 2.0 Security Profile demands of a confidential client: [strict](Self::strict) responses,
-    /// authentication by `private_key_jwt` (PS256, ES256 or EdDSA) or mutual TLS, sender-constrained tokens (DPoP or mutual TLS),
-    /// the issuer as the audience of assertions. `build()` says what is missing. Default: false.
+    /// authentication by `private_key_jwt` or mutual TLS, sender-constrained tokens (DPoP or mutual TLS), the issuer as the
+    /// audience of assertions, and PS256, ES256 or EdDSA as the algorithm of assertions and proofs. An RSA key signs with PS256
+    /// unless it is told otherwise; a key for another algorithm is refused. `build()` says what is missing; of a key in a file, the
+    /// first fetch does. Default: false.
     pub fn fapi(mut self, fapi: bool) -> Self {
         self.fapi = fapi;
+        #[cfg(feature = "jwt")]
+        {
+            self.auth = self.auth.with_fapi(fapi);
+        }
+        #[cfg(feature = "dpop")]
+        {
+            self.dpop = self.dpop.map(|key| key.with_fapi(fapi));
+        }
         self
     }
 

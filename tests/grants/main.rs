@@ -13,6 +13,7 @@
 mod harness;
 
 mod expired;
+mod fapi;
 mod issued_types;
 mod recipes;
 mod step_up;

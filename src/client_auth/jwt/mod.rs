@@ -186,7 +186,7 @@ common_setters!(ClientSecretJwt, PrivateKeyJwt, SignerJwt);
 impl ClientSecretJwt {
     /// Signs with this algorithm instead of HS256.
     pub fn algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
-        self.0.assertions.algorithm = Some(algorithm);
+        self.0.assertions.choice.wanted = Some(algorithm);
         self
     }
 }
@@ -194,7 +194,7 @@ impl ClientSecretJwt {
 impl PrivateKeyJwt {
     /// Signs with this algorithm instead of the one that follows from the key.
     pub fn algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
-        self.0.assertions.algorithm = Some(algorithm);
+        self.0.assertions.choice.wanted = Some(algorithm);
         self.forget()
     }
 
@@ -239,11 +239,8 @@ impl PrivateKeyJwt {
         self
     }
 
-    /// What clones have parsed was parsed for their settings.
     fn forget(mut self) -> Self {
-        if let Key::Private(_, identities) = &mut self.0.assertions.key {
-            *identities = Identities::default();
-        }
+        self.0.assertions.forget();
         self
     }
 }
@@ -268,6 +265,15 @@ impl ClientAuth {
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         let Method::Jwt(all) = &self.method else { return None };
         all.fapi_flaw()
+    }
+
+    /// Keys sign with the algorithms of FAPI 2.0, or not at all.
+    pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
+        if let Method::Jwt(all) = &mut self.method {
+            all.choice.fapi = fapi;
+            all.forget();
+        }
+        self
     }
 
     /// The server answered: its `Date` is heard by those who asked for it.
