@@ -15,6 +15,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::possession::Possession;
 use crate::server_text::Masks;
+use crate::step_up::Demands;
 use crate::tls_identity::TlsIdentity;
 
 /// A bearer token (RFC 6750) or, where that was asked for, a DPoP token (RFC 9449), with what the authorization server said
@@ -66,6 +67,15 @@ pub(crate) struct Terms {
     pub(crate) holder: Holder,
     /// It came from a shared store.
     pub(crate) from_store: bool,
+    /// Who is told of the scopes that an API demands; `None`: nobody asks for them.
+    pub(crate) demands: Option<Asked>,
+}
+
+/// What was asked for, which the server may have granted in part, and who can ask for more.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) scope: Box<str>,
+    pub(crate) demands: Arc<Demands>,
 }
 
 /// Who alone can use a token.
@@ -193,6 +203,10 @@ impl AccessToken {
 
     pub(crate) fn lifetime(&self) -> Option<Duration> {
         self.0.grant.terms.lifetime
+    }
+
+    pub(crate) fn asked(&self) -> Option<&Asked> {
+        self.0.grant.terms.demands.as_ref()
     }
 
     pub(crate) fn is_from_store(&self) -> bool {

@@ -9,9 +9,7 @@ use super::ClientCredentials;
 use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
 use super::faults::Faults;
 use super::http_client::HttpClient;
-#[cfg(feature = "shared")]
-use super::server::Known;
-use super::server::Server;
+use super::server::{Known, Server};
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
 use crate::address::{host_flaw, is_loopback};
@@ -32,6 +30,7 @@ use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
 use crate::shared::SealedStore;
 use crate::source::TokenSource;
+use crate::step_up::{Demands, is_scope};
 
 /// Builds [`ClientCredentials`]: every setter is optional, and [`build`](Self::build) checks everything.
 #[must_use = "a builder does nothing before `build()`"]
@@ -43,6 +42,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) dpop: Option<DpopKey>,
     pub(super) grant_type: String,
     pub(super) scopes: Vec<String>,
+    pub(super) step_up: Option<Vec<String>>,
     pub(super) audience: Option<String>,
     pub(super) resources: Vec<String>,
     pub(super) authorization_details: Option<serde_json::Value>,
@@ -76,6 +76,7 @@ impl ClientCredentialsBuilder {
             dpop: None,
             grant_type: "client_credentials".to_owned(),
             scopes: Vec::new(),
+            step_up: None,
             audience: None,
             resources: Vec::new(),
             authorization_details: None,
@@ -117,6 +118,34 @@ impl ClientCredentialsBuilder {
         I::Item: Into<String>,
     {
         self.scopes.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Scopes that are asked for in addition once the API demands them: when it answers a request of
+    /// [`BearerAuth`](crate::BearerAuth) with 403 (or 401) and `insufficient_scope` (RFC 6750 section 3.1), a token for the union is
+    /// fetched, and the request is repeated once with it. Default: none; the response is returned.
+    ///
+    /// An API's demand is followed if all of it is listed here. The scope stays part of each later request of this source; the current
+    /// token stays in use until there is another. As many demands are followed as
+    /// [`forced_refreshes`](crate::CachePolicy::forced_refreshes) allows, counted apart from rejections. What the
+    /// authorization server refuses is left out again, and is asked for at the earliest after the next refresh. Not with
+    /// [`shared`](Self::shared).
+    ///
+    /// ```
+    /// # use client_credentials::{ClientAuth, ClientCredentials};
+    /// # let auth = ClientAuth::none("billing");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .scope("files:read")
+    ///     .step_up(["files:write"])
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn step_up<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.step_up.get_or_insert_default().extend(scopes.into_iter().map(Into::into));
         self
     }
 
@@ -421,6 +450,7 @@ impl ClientCredentialsBuilder {
             refuse_narrower_scope: self.refuse_narrower_scope,
             longest_token: self.limits.max_token_bytes,
             longest_error_text: self.limits.max_error_text,
+            demands: self.demands(),
             token_types: std::mem::take(&mut self.token_types),
             // However it was asked for: by `grant`, or parameter by parameter.
             exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
@@ -457,6 +487,7 @@ impl ClientCredentialsBuilder {
             narrower: Once::default(),
             unlisted: Once::default(),
         };
+        let demands = grant.rules.demands.clone();
         let source = Retrying { source: grant, policy: self.retry, deadline: self.cache.fetch_timeout };
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
@@ -465,7 +496,17 @@ impl ClientCredentialsBuilder {
             None => source,
         };
         let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
+        if let Some(demands) = demands {
+            demands.bind(cached.renewer());
+        }
         Ok(ClientCredentials::new(cached, ledger))
+    }
+
+    /// Who hears of the scopes that the API demands; `None`: nobody asks for them.
+    fn demands(&self) -> Option<Arc<Demands>> {
+        let is_any = matches!(&self.server.0, Known::Resource(api) if api.scoped);
+        let allowed = self.step_up.clone().filter(|_| !is_any);
+        (is_any || allowed.is_some()).then(|| Arc::new(Demands::new(allowed)))
     }
 
     /// What can be judged field by field.
@@ -479,6 +520,9 @@ impl ClientCredentialsBuilder {
             faults.add("dpop", flaw);
         }
         faults.extend(self.plain_hosts.iter().filter_map(|host| Some(("dangerously_allow_http", host_flaw(host)?))));
+        for scope in self.step_up.iter().flatten().filter(|scope| !is_scope(scope)) {
+            faults.add("step_up", format!("{scope:?} is not one scope of RFC 6749 section 3.3"));
+        }
         for name in &self.token_types {
             if name.trim().is_empty() {
                 faults.add("token_type", "is empty");
@@ -491,6 +535,12 @@ impl ClientCredentialsBuilder {
         faults.extend(self.retry.faults());
         #[cfg(feature = "shared")]
         if let Some(store) = &self.shared {
+            if self.demands().is_some() {
+                faults.add(
+                    "shared",
+                    "does not go with step_up or scopes_from_api: each process would have scopes of its own",
+                );
+            }
             faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));
             // Two clients whose assertions alone tell them apart would have each other's tokens.
             if self.auth.id().is_empty() {

@@ -15,12 +15,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::cache::{Cached, Fetches, Status};
 use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::grant::{Ledger, Quota};
-use crate::source::TokenSource;
+use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
@@ -92,6 +94,19 @@ impl ClientCredentials {
     /// the current one does nothing. Cheap, and without I/O.
     pub fn reject(&self, token: &AccessToken) {
         self.tokens.reject(token);
+    }
+
+    /// Another token, for requests without an integration, if an API demands of this one a scope that
+    /// [`step_up`](ClientCredentialsBuilder::step_up) lists: repeat the request once with it. `None`: the API's response stands.
+    ///
+    /// `headers` are those of its response. [`BearerAuth`](crate::BearerAuth) does this by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`token`](Self::token).
+    pub async fn step_up(&self, token: &AccessToken, headers: &HeaderMap) -> Option<AccessToken> {
+        let demanded = token.demanded(headers)?;
+        with_more_scope(&self.tokens, token, &demanded).await
     }
 
     /// The state of the token and of the fetches, without I/O and without waiting: for a health check or a dashboard.

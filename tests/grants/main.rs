@@ -15,6 +15,7 @@ mod harness;
 mod expired;
 mod fapi;
 mod issued_types;
+mod on_demand;
 mod recipes;
 mod step_up;
 mod wire;

@@ -59,8 +59,8 @@ impl Identity {
         certificate: (Option<&Credential>, &[SecretString]),
         choice: Choice,
     ) -> Result<Self, String> {
-        let parsed = SigningKey::parse(key.1.expose_secret(), choice)
-            .map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
+        let parsed =
+            SigningKey::parse(key.1.expose_secret(), choice).map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
         Identity::new(Some(parsed), certificate.1).map_err(|flaw| of(certificate.0, &flaw))
     }
 }
