@@ -70,6 +70,11 @@ pub enum ErrorKind {
     /// response has it. An HTML page is no verdict, since firewalls and proxies send them, unless it comes with 401 and a challenge
     /// (`WWW-Authenticate`); it is [`Response`](Self::Response), and transient.
     ///
+    /// `invalid_grant` says that the assertion or the token to exchange was refused ([`TokenExchange`](crate::TokenExchange),
+    /// [`JwtBearer`](crate::JwtBearer)), since it has expired by the server's clock, for instance: it is read again within the same
+    /// fetch, and sent once more if it has changed. One that has expired by our own clock is not sent: that is
+    /// [`Credential`](Self::Credential).
+    ///
     /// Retried: at once only when the credential changed meanwhile; otherwise after 1 s, doubling to 60 s, so that no
     /// account is locked. What to do: the text says it; compare [`Error::oauth`] with what the server's administrator registered.
     Denied,

@@ -68,7 +68,7 @@ pub(crate) struct Terms {
     /// It came from a shared store.
     pub(crate) from_store: bool,
     /// Who is told of the scopes that an API demands; `None`: nobody asks for them.
-    pub(crate) demands: Option<Asked>,
+    pub(crate) demands: Option<Box<Asked>>,
 }
 
 /// What was asked for, which the server may have granted in part, and who can ask for more.
@@ -206,7 +206,7 @@ impl AccessToken {
     }
 
     pub(crate) fn asked(&self) -> Option<&Asked> {
-        self.0.grant.terms.demands.as_ref()
+        self.0.grant.terms.demands.as_deref()
     }
 
     pub(crate) fn is_from_store(&self) -> bool {

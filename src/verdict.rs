@@ -99,7 +99,8 @@ impl AccessToken {
 
     /// What the API says of a scope that does not suffice; `None` if it does not say so.
     ///
-    /// Another token of the same source has the same scope: such a request is not worth a repetition with it. How to get a token
+    /// Another token of the same source has the same scope, unless it has
+    /// [`step_up`](crate::ClientCredentialsBuilder::step_up): such a request is not worth a repetition with it. How to get a token
     /// with the scope that is demanded: see [`BearerAuth`](crate::BearerAuth#a-scope-that-does-not-suffice).
     pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
         let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);

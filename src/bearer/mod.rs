@@ -99,6 +99,7 @@ use trip::Outgoing;
 /// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | stays | the response is returned |
 /// | 401 with `use_dpop_nonce` and a nonce, to a DPoP token (RFC 9449 section 9) | stays | is repeated once, with the nonce |
 /// | HTTP 200 with `grpc-status: 16` in the headers, to a POST, as every gRPC call is | is rejected | is repeated once, with another token |
+/// | 403 or 401 with `insufficient_scope`, if the source has [`step_up`](crate::ClientCredentialsBuilder::step_up) for it | stays until there is another | is repeated once, with a token of the wider scope |
 /// | 407, to a token in `Proxy-Authorization` | as a 401 | as a 401 |
 /// | 401 from another origin, after a redirect | stays | the response is returned |
 /// | what [`rejected_when`](BearerAuthBuilder::rejected_when) or [`rejected_when_body`](BearerAuthBuilder::rejected_when_body) says | is rejected | is repeated once, with another token |
@@ -121,9 +122,13 @@ use trip::Outgoing;
 ///
 /// # A scope that does not suffice
 ///
-/// Another token of the same source has the same scope, so a response with `insufficient_scope` is returned.
-/// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) says which scope the request needs; a pool (feature
-/// `pool`) with the scopes as the key has a source for it. Its token is cached, so that the next such request can begin with it.
+/// Another token of the same source has the same scope, so a response with `insufficient_scope` is returned: unless the builder of
+/// the source lists the scope in [`step_up`](crate::ClientCredentialsBuilder::step_up), or lets the API decide by
+/// [`scopes_from_api`](crate::ProtectedResource::scopes_from_api). The source then asks for the union, for all of its callers and
+/// from then on. Where that is too coarse, since only some requests are to carry the wider token, a pool has a source for each
+/// scope: [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) says which scope the request needs, and a pool
+/// (feature `pool`) with the scopes as the key has a source for it. Its token is cached, so that the next such request can begin with
+/// it.
 ///
 #[cfg_attr(all(feature = "reqwest-middleware", feature = "pool"), doc = "```no_run")]
 #[cfg_attr(not(all(feature = "reqwest-middleware", feature = "pool")), doc = "```ignore")]

@@ -135,6 +135,10 @@ impl Credential {
     /// credentials (`invalid_client`) with any status. An HTML page is no verdict: firewalls and proxies send them. Nor is a code
     /// about something else, such as `invalid_scope`. See [`ErrorKind::Denied`].
     ///
+    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts: the assertion has
+    /// expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
+    /// platform has renewed it meanwhile. One whose `exp` is past is passed over and not sent.
+    ///
     /// ```
     /// use client_credentials::Credential;
     /// // Either may be active already, or still.

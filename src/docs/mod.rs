@@ -6,7 +6,7 @@
 //! | [`migration`] | from the crate `oauth2` with a mutex |
 //! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
 //! | [`providers`] | recipes: Kubernetes, GitHub Actions, Google Cloud, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
-//! | [`workload`] | identities of platforms instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
+//! | [`workload`] | identities of platforms instead of secrets: Kubernetes, AWS, Azure, SPIFFE, GitLab, Buildkite, GitHub Actions, Google Cloud |
 //! | [`quirks`] | what real authorization servers do, and what this crate does about it |
 //! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |

@@ -172,9 +172,9 @@ fn granted(
     let mut extra = members.rest();
     // `Debug` of the token shows the names.
     extra.retain(|name, _| name.len() <= LONGEST_CODE && !masks.hide(name));
-    let asked = |demands: &Arc<Demands>| Asked {
-        scope: rules.asked_scope.as_deref().unwrap_or_default().into(),
-        demands: Arc::clone(demands),
+    let asked = |demands: &Arc<Demands>| {
+        let scope = rules.asked_scope.as_deref().unwrap_or_default().into();
+        Box::new(Asked { scope, demands: Arc::clone(demands) })
     };
     let demands = rules.demands.as_ref().map(asked);
     let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder, from_store: false, demands };

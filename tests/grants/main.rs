@@ -16,6 +16,7 @@ mod expired;
 mod fapi;
 mod issued_types;
 mod on_demand;
+mod platforms;
 mod recipes;
 mod step_up;
 mod wire;
