@@ -118,6 +118,20 @@ mod tests {
     }
 
     #[test]
+    fn a_future_that_is_not_sync_becomes_one_that_is() {
+        // FE10
+        fn shared<T: Send + Sync>(value: T) -> T {
+            value
+        }
+        let pending = async {
+            let cell = std::cell::Cell::new(1);
+            std::future::ready(()).await;
+            Err(Error::other(format!("{}", cell.get())))
+        };
+        assert!(shared(TokenFuture::new(pending)).now_or_never().is_some_and(|result| result.is_err()));
+    }
+
+    #[test]
     fn a_future_polled_after_its_end_is_an_error_and_no_panic() {
         for mut future in
             [TokenFuture::ready(Err(Error::other("x"))), TokenFuture::new(async { Err(Error::other("x")) })]

@@ -9,6 +9,7 @@ mod api;
 mod certificates;
 mod grants;
 mod methods;
+mod mistakes;
 mod possession;
 mod process;
 mod requests;
