@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, Gate};
 use client_credentials::{
-    AccessToken, BearerAuth, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind,
-    Issuer, ManualClock, ProtectedResource, RetryPolicy, TokenFuture, TokenSource,
+    AccessToken, BearerAuth, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, Error,
+    ErrorKind, Issuer, ManualClock, ProtectedResource, RetryPolicy, TokenFuture, TokenSource,
 };
 use reqwest_middleware::ClientWithMiddleware as Client;
 
@@ -354,4 +354,47 @@ fn what_makes_no_sense_is_refused() {
         let builder = ClientCredentials::builder("https://a.example/token", me()).step_up(["a"]).shared(store);
         assert!(builder.build().unwrap_err().to_string().contains("step_up"));
     }
+}
+
+#[tokio::test]
+async fn the_demand_of_another_server_after_a_redirect_is_not_followed() {
+    let (server, elsewhere) = (demanding(), AuthorizationServer::start());
+    let redirect = http::Response::builder().status(302).header("location", elsewhere.api_origin());
+    server.until_changed_at(Endpoint::Api, Answer::Response(redirect.body(String::new()).unwrap()));
+    let demand = r#"Bearer error="insufficient_scope", scope="files:write""#;
+    elsewhere.until_changed_at(Endpoint::Api, challenge(403, demand));
+    let client = client(&server, reading(&server).build().unwrap());
+    assert_eq!(get(&client, &server).await, 403);
+    assert_eq!((asked(&server), elsewhere.api_requests()), (vec![READ.to_owned()], 1));
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_a_key_steps_up_too() {
+    let server = demanding().dpop_nonces();
+    let tokens = reading(&server).dpop(DpopKey::generate()).build().unwrap();
+    assert_eq!(get(&client(&server, tokens), &server).await, 200);
+    let mut asked = asked(&server);
+    // The first request had no nonce yet.
+    asked.dedup();
+    assert_eq!(asked, [READ, BOTH]);
+}
+
+#[tokio::test]
+async fn a_layer_of_tower_steps_up_too() {
+    use tower::{Layer, Service, ServiceExt};
+    let server = demanding();
+    let tokens = reading(&server).build().unwrap();
+    let narrow = tokens.token().await.unwrap().authorization();
+    let api = tower::service_fn(move |request: http::Request<String>| {
+        let is_narrow = request.headers()["authorization"] == narrow;
+        let response = http::Response::builder().status(if is_narrow { 403 } else { 200 });
+        let demand = r#"Bearer error="insufficient_scope", scope="files:write""#;
+        let response = response.header("www-authenticate", demand).body(request.into_body()).unwrap();
+        std::future::ready(Ok::<_, std::convert::Infallible>(response))
+    });
+    let mut service = BearerAuth::for_origin("https://api.example.com", tokens).unwrap().layer(api);
+    let request = http::Request::post("https://api.example.com/files").body("content".to_owned()).unwrap();
+    let response = service.ready().await.unwrap().call(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "content"));
+    assert_eq!(asked(&server), [READ, BOTH]);
 }
