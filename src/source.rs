@@ -77,10 +77,10 @@ pub(crate) async fn with_more_scope(
     token: &AccessToken,
     demanded: &str,
 ) -> Option<AccessToken> {
-    let asked = token.asked()?;
+    let asked = token.on_demand()?;
     asked.demands.meet(token.id(), &asked.scope, demanded).await;
     let another = source.token().await.ok()?;
-    let has_more = another.asked().is_some_and(|asked| covers(&asked.scope, demanded));
+    let has_more = another.on_demand().is_some_and(|asked| covers(&asked.scope, demanded));
     (has_more && !another.same_value(token)).then_some(another)
 }
 

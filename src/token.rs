@@ -75,12 +75,12 @@ pub(crate) struct Terms {
     /// It came from a shared store.
     pub(crate) from_store: bool,
     /// Who is told of the scopes that an API demands; `None`: nobody asks for them.
-    pub(crate) demands: Option<Box<Asked>>,
+    pub(crate) demands: Option<Box<OnDemand>>,
 }
 
 /// What was asked for, which the server may have granted in part, and who can ask for more.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct OnDemand {
     pub(crate) scope: Box<str>,
     pub(crate) demands: Arc<Demands>,
 }
@@ -212,7 +212,7 @@ impl AccessToken {
         self.0.grant.terms.lifetime
     }
 
-    pub(crate) fn asked(&self) -> Option<&Asked> {
+    pub(crate) fn on_demand(&self) -> Option<&OnDemand> {
         self.0.grant.terms.demands.as_deref()
     }
 

@@ -114,7 +114,7 @@ impl AccessToken {
 
     /// The scope that an API demands, if the source of this token may ask for it in addition.
     pub(crate) fn demanded(&self, headers: &HeaderMap) -> Option<String> {
-        let asked = self.asked()?;
+        let asked = self.on_demand()?;
         let challenge = self.scope_challenge(headers)?;
         let scope = challenge.param("scope").filter(|scope| scope.len() <= LONGEST)?;
         // A token does not become a parameter, whoever sends it back.

@@ -165,7 +165,7 @@ impl<Q: Outgoing> Trip<Q> {
     #[inline]
     fn scope_demanded(&self, policy: &Policy, answer: &Answer<'_>) -> Option<String> {
         let may_be = matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) && !self.replaced;
-        if !may_be || self.token.asked().is_none() || !self.is_ours(policy, answer) {
+        if !may_be || self.token.on_demand().is_none() || !self.is_ours(policy, answer) {
             return None;
         }
         self.token.demanded(answer.headers)
@@ -204,7 +204,7 @@ impl<Q: Outgoing> Trip<Q> {
             }
             Verdict::MoreScope(scope) => {
                 if self.kept.is_none() {
-                    let asked = self.token.asked()?;
+                    let asked = self.token.on_demand()?;
                     asked.demands.meet_later(self.token.id(), &asked.scope, &scope);
                     policy.note_unrepeated();
                     return None;

@@ -16,7 +16,7 @@ use crate::exchange::{Response, foreign_encoding, retry_after};
 use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::step_up::Demands;
-use crate::token::{AccessToken, Asked, Holder, Terms};
+use crate::token::{AccessToken, Holder, OnDemand, Terms};
 
 /// What is accepted.
 #[derive(Clone, Debug)]
@@ -174,7 +174,7 @@ fn granted(
     extra.retain(|name, _| name.len() <= LONGEST_CODE && !masks.hide(name));
     let asked = |demands: &Arc<Demands>| {
         let scope = rules.asked_scope.as_deref().unwrap_or_default().into();
-        Box::new(Asked { scope, demands: Arc::clone(demands) })
+        Box::new(OnDemand { scope, demands: Arc::clone(demands) })
     };
     let demands = rules.demands.as_ref().map(asked);
     let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder, from_store: false, demands };

@@ -398,3 +398,26 @@ async fn a_layer_of_tower_steps_up_too() {
     assert_eq!((response.status().as_u16(), response.body().as_str()), (200, "content"));
     assert_eq!(asked(&server), [READ, BOTH]);
 }
+
+#[tokio::test]
+async fn a_server_that_grants_less_than_the_union_is_asked_once() {
+    for (refuse, scopes, calls) in [(false, vec![READ, BOTH], 6), (true, vec![READ, BOTH, READ], 5)] {
+        let server = demanding();
+        let issued = AtomicUsize::new(0);
+        server.answer_by(Endpoint::Token, move |_| {
+            let n = issued.fetch_add(1, Ordering::SeqCst);
+            Answer::Body(format!(
+                r#"{{"access_token":"t{n}","token_type":"Bearer","expires_in":3600,"scope":"files:read"}}"#
+            ))
+        });
+        let demand = r#"Bearer error="insufficient_scope", scope="files:write""#;
+        server.until_changed_at(Endpoint::Api, challenge(403, demand));
+        let tokens = reading(&server).refuse_narrower_scope(refuse).build().unwrap();
+        let client = client(&server, tokens);
+        for _ in 0..5 {
+            assert_eq!(get(&client, &server).await, 403);
+        }
+        assert_eq!(asked(&server), scopes, "refuse_narrower_scope({refuse})");
+        assert_eq!(server.api_requests(), calls);
+    }
+}
