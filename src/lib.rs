@@ -150,6 +150,7 @@ mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+mod step_up;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod tls_identity;

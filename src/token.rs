@@ -15,6 +15,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::possession::Possession;
 use crate::server_text::Masks;
+use crate::step_up::Demands;
 use crate::tls_identity::TlsIdentity;
 
 /// A bearer token (RFC 6750) or, if requested, a DPoP token (RFC 9449), with its metadata from the token response.
@@ -72,6 +73,15 @@ pub(crate) struct Terms {
     pub(crate) holder: Holder,
     /// It came from a shared store.
     pub(crate) from_store: bool,
+    /// Who is told of the scopes that an API demands; `None`: nobody asks for them.
+    pub(crate) demands: Option<Box<OnDemand>>,
+}
+
+/// What was asked for, which the server may have granted in part, and who can ask for more.
+#[derive(Clone)]
+pub(crate) struct OnDemand {
+    pub(crate) scope: Box<str>,
+    pub(crate) demands: Arc<Demands>,
 }
 
 /// What a token is bound to.
@@ -199,6 +209,10 @@ impl AccessToken {
 
     pub(crate) fn lifetime(&self) -> Option<Duration> {
         self.0.grant.terms.lifetime
+    }
+
+    pub(crate) fn on_demand(&self) -> Option<&OnDemand> {
+        self.0.grant.terms.demands.as_deref()
     }
 
     pub(crate) fn is_from_store(&self) -> bool {

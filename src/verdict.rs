@@ -99,21 +99,35 @@ impl AccessToken {
 
     /// Returns the scope that the API requires; `None` if the response does not report an insufficient scope.
     ///
-    /// A new token of the same source has the same scope, so repeating the request with it is useless. To get a token with the
+    /// A new token of the same source has the same scope, unless the source has
+    /// [`step_up`](crate::ClientCredentialsBuilder::step_up), so repeating the request with it is useless. To get a token with the
     /// required scope, see [`BearerAuth`](crate::BearerAuth#insufficient-scope).
     pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
         let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);
-        let challenges = Challenge::in_header(headers, &WWW_AUTHENTICATE);
-        let says_so = |challenge: &&Challenge<'_>| {
-            let code = |error: &str| error.trim().eq_ignore_ascii_case("insufficient_scope");
-            challenge.is(self.scheme()) && challenge.all_params("error").any(code)
-        };
-        let challenge = challenges.iter().find(says_so)?;
+        let challenge = self.scope_challenge(headers)?;
         let text = |name| {
             let text = masks.clean(challenge.param(name)?, LONGEST);
             (!text.is_empty()).then_some(text)
         };
         Some(InsufficientScope { scope: text("scope"), description: text("error_description") })
+    }
+
+    /// The scope that an API demands, if the source of this token may ask for it in addition.
+    pub(crate) fn demanded(&self, headers: &HeaderMap) -> Option<String> {
+        let asked = self.on_demand()?;
+        let challenge = self.scope_challenge(headers)?;
+        let scope = challenge.param("scope").filter(|scope| scope.len() <= LONGEST)?;
+        // A token does not become a parameter, whoever sends it back.
+        let is_ours = !scope.contains(self.expose_secret()) && asked.demands.concerns(&asked.scope, scope);
+        is_ours.then(|| scope.to_owned())
+    }
+
+    fn scope_challenge<'h>(&self, headers: &'h HeaderMap) -> Option<Challenge<'h>> {
+        let says_so = |challenge: &Challenge<'_>| {
+            let code = |error: &str| error.trim().eq_ignore_ascii_case("insufficient_scope");
+            challenge.is(self.scheme()) && challenge.all_params("error").any(code)
+        };
+        Challenge::in_header(headers, &WWW_AUTHENTICATE).into_iter().find(says_so)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
 use crate::runtime::Runtime;
-use crate::source::TokenSource;
+use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 
 /// A request of one of the HTTP stacks.
@@ -48,6 +48,8 @@ pub(super) enum Verdict {
     AnotherToken,
     /// The proof was refused for want of this nonce (RFC 9449 section 9).
     AnotherProof(String),
+    /// The API demands this scope, which the source may ask for (RFC 6750 section 3.1).
+    MoreScope(String),
 }
 
 /// The state of a request with our token until its response arrives.
@@ -156,8 +158,17 @@ impl<Q: Outgoing> Trip<Q> {
                 Verdict::HandBack
             }
             true => Verdict::AnotherToken,
-            false => Verdict::HandBack,
+            false => self.scope_demanded(policy, answer).map_or(Verdict::HandBack, Verdict::MoreScope),
         }
+    }
+
+    #[inline]
+    fn scope_demanded(&self, policy: &Policy, answer: &Answer<'_>) -> Option<String> {
+        let may_be = matches!(answer.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) && !self.replaced;
+        if !may_be || self.token.on_demand().is_none() || !self.is_ours(policy, answer) {
+            return None;
+        }
+        self.token.demanded(answer.headers)
     }
 
     /// How much of the body must be inspected, if status and headers require nothing.
@@ -184,12 +195,22 @@ impl<Q: Outgoing> Trip<Q> {
                     policy.note_unrepeated();
                     return None;
                 }
-                let another = within(policy.replacement_timeout, &*self.source).await?;
+                let another = within(policy.replacement_timeout, async { self.source.token().await.ok() }).await?;
                 // Compared by value: a custom source may give its only token a new identity each time.
                 if another.same_value(&self.token) {
                     return None;
                 }
                 (self.token, self.replaced) = (another, true);
+            }
+            Verdict::MoreScope(scope) => {
+                if self.kept.is_none() {
+                    let asked = self.token.on_demand()?;
+                    asked.demands.meet_later(self.token.id(), &asked.scope, &scope);
+                    policy.note_unrepeated();
+                    return None;
+                }
+                let more = with_more_scope(&*self.source, &self.token, &scope);
+                (self.token, self.replaced) = (within(policy.replacement_timeout, more).await?, true);
             }
             Verdict::AnotherProof(nonce) => {
                 if let Some(proved) = &mut self.proved {
@@ -209,10 +230,10 @@ impl<Q: Outgoing> Trip<Q> {
 }
 
 /// A new token, if it arrives in time; otherwise the caller gets the response. The fetch continues.
-async fn within(limit: Duration, source: &dyn TokenSource) -> Option<AccessToken> {
+async fn within(limit: Duration, another: impl Future<Output = Option<AccessToken>>) -> Option<AccessToken> {
     match Runtime::current() {
-        Runtime::Ready(_) => tokio::time::timeout(limit, source.token()).await.ok()?.ok(),
+        Runtime::Ready(_) => tokio::time::timeout(limit, another).await.ok()?,
         // Without timers only the caller's own deadline is left.
-        Runtime::Unfit(_) => source.token().await.ok(),
+        Runtime::Unfit(_) => another.await,
     }
 }

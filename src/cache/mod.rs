@@ -27,6 +27,7 @@ use crate::lock::Lock;
 use crate::observer::{Observer, Observers};
 use crate::runtime::{Runtime, value_of};
 use crate::source::TokenSource;
+use crate::step_up::{Renew, Renewal};
 use crate::token::AccessToken;
 pub use fetch::Fetches;
 use fetch::{Completed, Completion, Fetch, Heartbeat, Plan};
@@ -391,6 +392,37 @@ impl<S: TokenSource + 'static> Cached<S> {
         })
     }
 
+    /// For tokens with more scope: to be told of demands.
+    pub(crate) fn renewer(&self) -> Weak<dyn Renew> {
+        let core: Weak<Core<S>> = Arc::downgrade(&self.0);
+        core
+    }
+
+    /// Refreshes the token of this identity now, if it is the current one, or joins the fetch that is under way.
+    async fn renew(&self, id: u64) -> Option<u64> {
+        let now = self.0.clock.now();
+        // Without timers the next caller starts the refresh.
+        let runtime = self.runtime(now);
+        let completion = self.0.with_state(|state| {
+            if state.current(now)?.id() != id {
+                return None;
+            }
+            match (state.completion(), &runtime) {
+                (Some(completion), _) => Some((completion, state.policy().fetch_timeout)),
+                (None, Ok(runtime)) if state.make_due(id, now) => {
+                    Some((self.start(state, runtime, now), state.policy().fetch_timeout))
+                }
+                (None, _) => None,
+            }
+        });
+        if let Some((completion, limit)) = completion {
+            // An error of this fetch is nobody's: the token is still usable.
+            let _ = value_of(completion, limit).await;
+        }
+        let now = self.0.clock.now();
+        self.0.state.lock().current(now).map(|token| token.id())
+    }
+
     /// Spawns the fetch while the state is locked, so that there is one. A spawned task does not run before we let
     /// go of the lock, except on another thread, where it does not touch the state before it completes.
     fn start(&self, state: &mut State, runtime: &Handle, now: Moment) -> Completion {
@@ -498,6 +530,23 @@ impl<S> Core<S> {
         });
         self.news.notify_waiters();
         completed
+    }
+}
+
+impl<S: TokenSource + 'static> Renew for Core<S> {
+    fn renew(self: Arc<Self>, id: u64) -> Renewal {
+        Box::pin(async move { Cached(self).renew(id).await })
+    }
+
+    fn make_due(&self, id: u64) {
+        let now = self.clock.now();
+        self.with_state(|state| {
+            if state.make_due(id, now) {
+                // Under the lock: no lease on it can be given in between.
+                self.slots.revoke();
+            }
+        });
+        self.news.notify_waiters();
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct State {
     taken_over: Vec<AbortHandle>,
     setback: Option<Setback>,
     allowance: Allowance,
+    /// Apart from those of rejections: an API that demands ever more must not use up what expired tokens need.
+    step_ups: Allowance,
     /// How many have started: the number of the last one.
     fetches: u64,
     counts: Fetches,
@@ -120,6 +122,7 @@ impl State {
     pub(crate) fn new(policy: CachePolicy, random: fastrand::Rng) -> Self {
         State {
             allowance: Allowance { left: policy.forced_refreshes, since: None },
+            step_ups: Allowance { left: policy.forced_refreshes, since: None },
             policy,
             current: None,
             refused: None,
@@ -279,7 +282,6 @@ impl State {
     }
 
     /// Of the fetch under way.
-    #[cfg(feature = "test-util")]
     pub(crate) fn completion(&self) -> Option<Completion> {
         self.fetch.as_ref().map(|fetch| fetch.completion.clone())
     }
@@ -379,6 +381,19 @@ impl State {
         let during = self.fetch.as_ref().map(|fetch| fetch.number);
         self.refused = self.current.take().map(|current| Refused { token: current.token, during });
         self.reports.push(Report::Rejected { honored: true });
+        true
+    }
+
+    /// "A token with more scope is wanted." The current one stays in use, and is due; whether it is.
+    pub(crate) fn make_due(&mut self, id: u64, now: Moment) -> bool {
+        let is_current = self.usable(now).is_some_and(|current| current.token.id() == id);
+        let may_refresh = self.fetch.is_none() && self.pause(true).is_none_or(|end| end.reached(now));
+        if !is_current || !may_refresh || !self.step_ups.take(&self.policy, now) {
+            return false;
+        }
+        if let Some(current) = &mut self.current {
+            current.refresh_at = now;
+        }
         true
     }
 
@@ -550,7 +565,7 @@ const BRIEF: Duration = Duration::from_millis(500);
 /// 10 ms: the tick of a coarse clock.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 
-/// How many refreshes rejections may still force.
+/// How many refreshes rejections, or demands for more scope, may still force.
 #[derive(Debug)]
 struct Allowance {
     left: u32,

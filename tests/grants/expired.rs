@@ -14,7 +14,7 @@ use crate::harness::canary::{SECRET, Watched, assert_no_canary};
 use crate::{JWT_TYPE, builder, rotating, server};
 
 /// The wall clock of a new `ManualClock`, in seconds.
-fn wall(clock: &ManualClock) -> u64 {
+pub(crate) fn wall(clock: &ManualClock) -> u64 {
     let mut now = Duration::ZERO;
     clock.set_wall(|wall| {
         now = wall;
@@ -24,7 +24,7 @@ fn wall(clock: &ManualClock) -> u64 {
 }
 
 /// A JWT with a canary in it, which ends then.
-fn jwt(exp: u64) -> String {
+pub(crate) fn jwt(exp: u64) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let claims = format!(r#"{{"sub":"{SECRET}","exp":{exp}}}"#);
     format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(&claims), part("signature"))
@@ -139,7 +139,8 @@ async fn the_secret_of_a_client_is_not_judged_whatever_it_looks_like() {
 
 #[tokio::test]
 async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short_tokens() {
-    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; a call every second.
+    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; ten calls at once every
+    // second.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     let clock = ManualClock::new();
@@ -152,16 +153,19 @@ async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short
     let tokens = builder(&server, ClientAuth::anonymous()).grant(exchange).clock(&clock).build().unwrap();
     // What was sent, against the time when it was sent.
     let mut written = Vec::new();
+    let calls = std::sync::atomic::AtomicUsize::new(0);
     for second in 0..3_600_u64 {
         if second % 480 == 0 {
             let end = start + second + 600;
             std::fs::write(&path, jwt(end)).unwrap();
             written.push((second, end));
         }
-        tokens.token().await.unwrap();
+        let calls = (0..10).map(|_| async { tokens.token().await.map(|_| calls.fetch_add(1, Ordering::Relaxed)) });
+        futures_util::future::try_join_all(calls).await.unwrap();
         tokens.settled().await;
         clock.advance(Duration::from_secs(1));
     }
+    assert_eq!(calls.into_inner(), 36_000, "and none failed");
     let requests = server.requests();
     assert!((12..=24).contains(&requests.len()), "one for each API token: {}", requests.len());
     for request in &requests {

@@ -13,7 +13,7 @@ use crate::credential::Credential;
 use crate::credential::{LastGood, unusable};
 use crate::error::Error;
 use crate::pem::{looks_like, mended};
-use crate::signing::{SigningAlgorithm, SigningKey};
+use crate::signing::{Choice, SigningKey};
 
 /// The signing key, and the certificate's thumbprint.
 pub(crate) struct Identity {
@@ -57,10 +57,10 @@ impl Identity {
     fn parse(
         key: (&Credential, &SecretString),
         certificate: (Option<&Credential>, &[SecretString]),
-        algorithm: Option<SigningAlgorithm>,
+        choice: Choice,
     ) -> Result<Self, String> {
-        let parsed = SigningKey::parse(key.1.expose_secret(), algorithm)
-            .map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
+        let parsed =
+            SigningKey::parse(key.1.expose_secret(), choice).map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
         Identity::new(Some(parsed), certificate.1).map_err(|flaw| of(certificate.0, &flaw))
     }
 }
@@ -135,14 +135,14 @@ impl Identities {
         key: &Credential,
         place: usize,
         certificate: Option<&Credential>,
-        algorithm: Option<SigningAlgorithm>,
+        choice: Choice,
     ) -> Result<Arc<Identity>, Error> {
         // One key may have several certificates.
         let key_place = place.min(key.places().count().saturating_sub(1));
         let mut texts = vec![key.read_text(key_place).await?];
         texts.extend(read_all(certificate, place).await?);
         self.0.made_of(texts, place, |texts| match texts {
-            [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), algorithm),
+            [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), choice),
             [] => Err("there is no key".to_owned()),
         })
     }
