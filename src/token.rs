@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
+use crate::observer::Observers;
 use crate::possession::Possession;
 use crate::server_text::Masks;
 use crate::tls_identity::TlsIdentity;
@@ -52,6 +53,8 @@ struct Granted {
     received: Moment,
     clock: Clock,
     terms: Terms,
+    /// Of the source that handed it out, for what is found out about the token later.
+    observers: Option<Observers>,
 }
 
 /// What the authorization server said about a token beside its value.
@@ -106,7 +109,8 @@ impl AccessToken {
         bytes.extend_from_slice(scheme.as_bytes());
         bytes.push(b' ');
         bytes.extend_from_slice(secret);
-        let grant = Granted { id: NEXT.fetch_add(1, Ordering::Relaxed), received, clock: clock.clone(), terms };
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let grant = Granted { id, received, clock: clock.clone(), terms, observers: None };
         AccessToken::assemble(bytes, Arc::new(grant))
     }
 
@@ -238,8 +242,38 @@ impl AccessToken {
             received: self.received(),
             clock: self.0.grant.clock.clone(),
             terms: self.0.grant.terms.clone(),
+            observers: self.0.grant.observers.clone(),
         };
         AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant) }))
+    }
+
+    /// The same token, as one of the source with these observers.
+    pub(crate) fn handed_out_by(mut self, observers: &Observers) -> AccessToken {
+        // The usual case: a source has just made it, and nobody else has a clone.
+        if let Some(grant) = Arc::get_mut(&mut self.0).and_then(|copy| Arc::get_mut(&mut copy.grant)) {
+            grant.observers = Some(observers.clone());
+            return self;
+        }
+        let grant = Granted {
+            id: self.id(),
+            received: self.received(),
+            clock: self.0.grant.clock.clone(),
+            terms: self.0.grant.terms.clone(),
+            observers: Some(observers.clone()),
+        };
+        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant) }))
+    }
+
+    /// Those of the source that handed it out; `None`: that has none.
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn observers(&self) -> Option<&Observers> {
+        self.0.grant.observers.as_ref()
+    }
+
+    /// By the clock of its source.
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn now(&self) -> Moment {
+        self.0.grant.clock.now()
     }
 
     /// The same token in memory of its own.

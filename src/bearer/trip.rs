@@ -9,6 +9,7 @@ use url::Url;
 
 use super::origin::Target;
 use super::policy::{Place, Policy};
+use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
@@ -44,8 +45,8 @@ pub(super) struct Answer<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     HandBack,
-    /// The token was refused.
-    AnotherToken,
+    /// The token was refused, with these words.
+    AnotherToken(Box<Said>),
     /// The proof was refused for want of this nonce (RFC 9449 section 9).
     AnotherProof(String),
 }
@@ -57,8 +58,8 @@ pub(super) struct Trip<Q: Outgoing> {
     /// The request without the headers of ours; `None`: it cannot be repeated.
     kept: Option<Q::Kept>,
     place: Place,
-    /// The token is another one than at the beginning: a second refusal is handed back.
-    replaced: bool,
+    /// The token that was refused before this one: a second refusal is handed back.
+    before: Option<AccessToken>,
     /// Every gRPC call is one ("gRPC over HTTP2", Requests): what is no POST is not asked for a `grpc-status`.
     is_post: bool,
     proved: Option<Box<Proved>>,
@@ -87,7 +88,7 @@ impl<Q: Outgoing> Trip<Q> {
         let kept = if policy.repeat { request.keep(policy) } else { None };
         request.headers_mut().insert(policy.header(), policy.value(&token));
         let is_post = request.method() == Method::POST;
-        Trip { source, token, kept, place, replaced: false, is_post, proved: None }
+        Trip { source, token, kept, place, before: None, is_post, proved: None }
     }
 
     /// The one that is on the request now.
@@ -150,26 +151,32 @@ impl<Q: Outgoing> Trip<Q> {
             }
         }
         let rejected = policy.says_rejected(&self.token, self.is_post, answer.status, answer.headers);
-        match rejected && self.is_ours(policy, answer) {
-            true if self.replaced => {
-                policy.note_refused_again(&self.place, Clock::System.now());
+        let may_be_scope = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        match (rejected || may_be_scope) && self.is_ours(policy, answer) {
+            true if rejected => Verdict::AnotherToken(self.said(policy, answer)),
+            true => {
+                policy.note_scope(&self.place, &self.token, answer.status, answer.headers);
                 Verdict::HandBack
             }
-            true => Verdict::AnotherToken,
             false => Verdict::HandBack,
         }
+    }
+
+    #[cold]
+    fn said(&self, policy: &Policy, answer: &Answer<'_>) -> Box<Said> {
+        Box::new(policy.said(&self.token, self.before.as_ref(), answer.status, answer.headers))
     }
 
     /// How much of the body has to be looked at, if status and headers ask for nothing.
     pub(super) fn looks_at(&self, policy: &Policy, answer: &Answer<'_>) -> Option<usize> {
         let limit = policy.looks_at(answer.headers)?;
-        (!self.replaced && self.is_ours(policy, answer)).then_some(limit)
+        self.is_ours(policy, answer).then_some(limit)
     }
 
     /// What the body asks for, which was looked at because of [`looks_at`](Self::looks_at).
-    pub(super) fn judge_body(policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
+    pub(super) fn judge_body(&self, policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
         match body.is_some_and(|body| policy.body_says_rejected(answer.status, answer.headers, body)) {
-            true => Verdict::AnotherToken,
+            true => Verdict::AnotherToken(self.said(policy, answer)),
             false => Verdict::HandBack,
         }
     }
@@ -178,7 +185,12 @@ impl<Q: Outgoing> Trip<Q> {
     pub(super) async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
         match verdict {
             Verdict::HandBack => return None,
-            Verdict::AnotherToken => {
+            Verdict::AnotherToken(said) if self.before.is_some() => {
+                policy.note_refused(&self.place, &self.token, &said, true);
+                return None;
+            }
+            Verdict::AnotherToken(said) => {
+                policy.note_refused(&self.place, &self.token, &said, false);
                 self.source.reject(&self.token);
                 if self.kept.is_none() {
                     policy.note_unrepeated();
@@ -187,9 +199,10 @@ impl<Q: Outgoing> Trip<Q> {
                 let another = within(policy.replacement_timeout, &*self.source).await?;
                 // By value: a source of the user's may give its one token a new identity each time.
                 if another.same_value(&self.token) {
+                    policy.note_refused(&self.place, &self.token, &said, true);
                     return None;
                 }
-                (self.token, self.replaced) = (another, true);
+                self.before = Some(std::mem::replace(&mut self.token, another));
             }
             Verdict::AnotherProof(nonce) => {
                 if let Some(proved) = &mut self.proved {

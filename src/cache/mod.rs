@@ -490,6 +490,10 @@ impl<S> Core<S> {
 
     fn complete(&self, number: u64, outcome: fetch::Outcome) -> Completed {
         let now = self.clock.now();
+        let outcome = match outcome {
+            fetch::Outcome::Token(token) => fetch::Outcome::Token(token.handed_out_by(&self.observers)),
+            failed => failed,
+        };
         let completed = self.with_state(|state| {
             let result = state.complete(number, outcome, now);
             // Whatever the slots hold, the state machine may know better now.

@@ -20,8 +20,7 @@ use crate::error::Error;
 pub use assertion::ClientAssertion;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
-use proof::echoes;
-pub(crate) use proof::{Evidence, Proof, Recipient};
+pub(crate) use proof::{Evidence, Proof, Recipient, echoes};
 
 /// How the client authenticates: exactly one method, as RFC 6749 section 2.3 demands.
 ///

@@ -59,7 +59,7 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             // Each time: a recorder may be installed late, and without the units an exporter makes other names.
             describe();
         }
-        Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
+        Event::Recovered { .. } | Event::UnusualLifetime { .. } | Event::ApiRefuses { .. } => {}
     }
 }
 

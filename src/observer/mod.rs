@@ -139,6 +139,25 @@ pub enum Event<'a> {
         /// Whether the token was given up.
         honored: bool,
     },
+    /// An API goes on refusing access tokens: one that was fetched because of a refusal was refused as well, or there was none to
+    /// take its place; or it demands a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at most once a
+    /// minute for each of its origins, each source, and each of the two reasons.
+    ///
+    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token: without control
+    /// characters, quotes and the token, and cut.
+    #[non_exhaustive]
+    ApiRefuses {
+        /// The origin of the API, as it was configured.
+        api: &'a str,
+        /// The status of its answer.
+        status: u16,
+        /// Its `error` code, such as `invalid_token` or `insufficient_scope` (RFC 6750 section 3.1).
+        error: Option<&'a str>,
+        /// Its `error_description`; of a gRPC service its `grpc-message`.
+        description: Option<&'a str>,
+        /// The `scope` that it demands.
+        scope: Option<&'a str>,
+    },
     /// A token request got its response, or failed.
     #[non_exhaustive]
     TokenRequest {
@@ -203,7 +222,7 @@ impl Observers {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         let name = self.name();
         #[cfg(feature = "tracing")]
-        tracing::emit(name, event);
+        tracing::emit(Some(name), event);
         #[cfg(feature = "metrics")]
         metrics::emit(name, event);
         for observer in &self.0.observers {
@@ -211,6 +230,14 @@ impl Observers {
             let _ = contained(|| observer.observe(name, event));
         }
     }
+}
+
+/// An event of a source that has no name: a token of the user's own, say.
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "for tracing"))]
+pub(crate) fn emit_unnamed(event: &Event<'_>) {
+    #[cfg(feature = "tracing")]
+    tracing::emit(None, event);
 }
 
 impl fmt::Debug for Observers {

@@ -12,7 +12,7 @@ pub(super) fn in_span<F: Future>(source: &str, cause: FetchCause, fetch: F) -> I
     fetch.instrument(tracing::info_span!(target: TARGET, parent: None, "fetch", source, cause = cause.as_str()))
 }
 
-pub(super) fn emit(source: &str, event: &Event<'_>) {
+pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
     match event {
         Event::FetchStarted { cause } => {
             tracing::debug!(target: TARGET, source, cause = cause.as_str(), "fetching an access token");
@@ -53,6 +53,18 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             tracing::debug!(
                 target: TARGET, source,
                 "an API refused the access token, which stays in use: refusals came too often, or of an older token"
+            );
+        }
+        Event::ApiRefuses { api, status, error: error @ Some("insufficient_scope"), description, scope } => {
+            tracing::warn!(
+                target: TARGET, source, api, status, error, description, scope,
+                "the API demands a scope that the access token does not have: is it asked for, and may the client have it?"
+            );
+        }
+        Event::ApiRefuses { api, status, error, description, scope } => {
+            tracing::warn!(
+                target: TARGET, source, api, status, error, description, scope,
+                "the API goes on refusing access tokens: are their audience, scope and authorization server what this API wants?"
             );
         }
         Event::TokenRequest { server, status, error, duration } => {
