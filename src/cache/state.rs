@@ -425,7 +425,11 @@ impl State {
             last_error: failure.and_then(|failure| failure.error.clone()),
             next_attempt: failure.and_then(|_| at(self.pause(usable.is_some())?)),
             rejections: self.rejections,
-            now: at(now).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
+            quota: None,
+            expires_in: current
+                .and_then(|current| Some(current.token.received().plus(current.token.lifetime()?).left(now))),
+            failing_for: failure
+                .map_or(Duration::ZERO, |failure| now.mono().saturating_sub(failure.first.mono())),
         }
     }
 

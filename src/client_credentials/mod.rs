@@ -107,7 +107,9 @@ impl ClientCredentials {
     /// # }
     /// ```
     pub fn status(&self) -> Status {
-        self.tokens.status()
+        let mut status = self.tokens.status();
+        status.quota = self.quota();
+        status
     }
 
     /// Waits for a token, at most this long: for start-up, before a service reports that it is ready.

@@ -159,3 +159,24 @@ async fn a_start_waits_for_the_first_token_and_not_for_ever() {
     let server = Server::new([], Reply::New(60));
     assert!(cached(&server).ready(seconds(3)).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_status_is_a_line_by_the_clock_of_the_source() {
+    let server = Server::new([Reply::New(3600)], down());
+    let tokens = cached(&server);
+    let unnamed = |status: String| status.split_once(": ").map(|(_, rest)| rest.to_owned()).unwrap();
+    let line = || unnamed(tokens.status().to_string());
+    assert_eq!(line(), "empty");
+    tokens.token().await.unwrap();
+    assert_eq!(line(), "fresh, expires in 3600s");
+    server.advance(seconds(3400));
+    value(&tokens);
+    settle().await;
+    assert_eq!(line(), "failing, expires in 200s, failing for 0s (1 in a row): connection refused");
+    server.advance(seconds(60));
+    // The wall clock is put right: that is no time in which anything fails.
+    server.hands.set_wall(|wall| wall - seconds(1000));
+    assert_eq!(line(), "failing, expires in 140s, failing for 60s (1 in a row): connection refused");
+    server.advance(seconds(1140));
+    assert_eq!(line(), "expired, failing for 1200s (1 in a row): connection refused");
+}
