@@ -24,6 +24,7 @@ const BANDS: [&[&str]; 5] = [
         "possession",
         "runtime",
         "server_text",
+        "x509",
     ],
     // Nouns.
     &["credential", "future", "observer", "signing", "source", "tls_identity", "token", "verdict"],

@@ -24,7 +24,7 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, Look};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
-use crate::observer::{Observer, Observers};
+use crate::observer::{Event, Observer, Observers};
 use crate::runtime::{Runtime, value_of};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
@@ -289,14 +289,21 @@ impl<S: TokenSource + 'static> Cached<S> {
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
         let mut progress = Progress::default();
+        let result = self.wait(&mut progress).await;
+        if let Some(since) = progress.waits_since {
+            let (duration, error) = (self.0.clock.now().mono().saturating_sub(since), result.as_ref().err());
+            self.0.observers.emit(&Event::Waited { duration, error });
+        }
+        if result.is_err() {
+            self.0.fails();
+        }
+        result
+    }
+
+    async fn wait(&self, progress: &mut Progress) -> Result<AccessToken, Error> {
         loop {
-            match self.step(&mut progress) {
-                Step::Done(result) => {
-                    if result.is_err() {
-                        self.0.fails();
-                    }
-                    return result;
-                }
+            match self.step(progress) {
+                Step::Done(result) => return result,
                 Step::Yield => tokio::task::yield_now().await,
                 Step::Look(look, error) => {
                     if look().await {
@@ -306,9 +313,6 @@ impl<S: TokenSource + 'static> Cached<S> {
                 Step::Wait(completion, limit) => {
                     progress.yielded = false;
                     if let Some(result) = value_of(completion, limit).await {
-                        if result.is_err() {
-                            self.0.fails();
-                        }
                         return result;
                     }
                 }
@@ -331,7 +335,7 @@ impl<S: TokenSource + 'static> Cached<S> {
             Ok(runtime) => runtime,
             Err(why) => return Step::Done(self.without_runtime(now, why)),
         };
-        self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
+        let step = self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
             Answer::Use(token, _) => Step::Done(Ok(token)),
             Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
             Answer::Fail(error) => match state.looks(now) {
@@ -361,7 +365,11 @@ impl<S: TokenSource + 'static> Cached<S> {
                 let completion = self.start(state, &runtime, now);
                 Step::Wait(completion, state.policy().takeover())
             }
-        })
+        });
+        if let Step::Wait(..) | Step::Drive(..) = step {
+            progress.waits_since.get_or_insert(now.mono());
+        }
+        step
     }
 
     /// The runtime to start a fetch on. One without timers is not probed again for a while: that costs a caught panic.
@@ -443,6 +451,8 @@ struct Progress {
     drove: bool,
     /// It looked already whether what led to the error has changed.
     looked: bool,
+    /// On the monotonic clock.
+    waits_since: Option<Duration>,
 }
 
 enum Step {

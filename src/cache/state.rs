@@ -428,8 +428,7 @@ impl State {
             quota: None,
             expires_in: current
                 .and_then(|current| Some(current.token.received().plus(current.token.lifetime()?).left(now))),
-            failing_for: failure
-                .map_or(Duration::ZERO, |failure| now.mono().saturating_sub(failure.first.mono())),
+            failing_for: failure.map_or(Duration::ZERO, |failure| now.mono().saturating_sub(failure.first.mono())),
         }
     }
 

@@ -10,6 +10,7 @@ mod mutual_tls;
 mod proof;
 
 use std::fmt;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::Error;
+use crate::observer::CredentialKind;
 pub use assertion::ClientAssertion;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
@@ -317,6 +319,20 @@ impl ClientAuth {
             (_, _) => proof.params.extend(id),
         }
         Ok(proof)
+    }
+
+    /// When what was read expires, since the epoch, and what it is; `None`: it does not say, or does not expire.
+    pub(crate) fn expiry(&self, evidence: &Evidence) -> Option<(CredentialKind, Duration)> {
+        match (&self.method, evidence) {
+            (Method::Assertion { .. }, Evidence::Secret(assertion)) => {
+                Some((CredentialKind::Assertion, Credential::expiry(assertion)?))
+            }
+            #[cfg(feature = "jwt")]
+            (_, Evidence::Identity(identity)) => Some((CredentialKind::Certificate, identity.not_after()?)),
+            #[cfg(feature = "mtls")]
+            (_, Evidence::Tls(identity)) => Some((CredentialKind::Certificate, identity.not_after()?)),
+            (_, _) => None,
+        }
     }
 
     /// All that is read for the method.

@@ -2,20 +2,23 @@
 //! documented in `docs::operating`. Labels have few values each: the name of the source, the cause, the kind of an error, the
 //! status, the host of the token endpoint.
 
+use std::time::{Duration, SystemTime};
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::Event;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 pub(super) fn emit(source: &str, event: &Event<'_>) {
     let name = || ("oauth2.client.name", source.to_owned());
     match event {
-        Event::TokenRequest { server, status, error, duration } => {
+        Event::TokenRequest { cause, server, status, error, duration } => {
             let labels = [
                 name(),
+                ("cause", cause.as_str().to_owned()),
                 ("server.address", (*server).to_owned()),
-                ("http.response.status_code", status.map_or_else(|| "none".to_owned(), |status| status.to_string())),
-                ("error.type", error.map_or("none", |error| kind(error.kind())).to_owned()),
+                ("http.response.status_code", status.map_or_else(|| "none".to_owned(), status_code)),
+                error_type(*error),
             ];
             histogram!("oauth2.client.token_request.duration", &labels).record(duration.as_secs_f64());
         }
@@ -24,16 +27,14 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
                 name(),
                 ("cause", cause.as_str().to_owned()),
                 ("from_store", from_store.to_string()),
-                ("error.type", "none".to_owned()),
+                error_type(None),
             ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
             gauge!("oauth2.client.token.usable", &[name()]).set(1.0);
             if let Some(left) = expires_in {
                 gauge!("oauth2.client.token.remaining", &[name()]).set(left.as_secs_f64());
-                let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-                let expires = now.unwrap_or_default().saturating_add(*left);
-                gauge!("oauth2.client.token.expires_at", &[name()]).set(expires.as_secs_f64());
+                gauge!("oauth2.client.token.expires_at", &[name()]).set(epoch_after(*left));
             }
         }
         Event::FetchFailed { cause, duration, error, consecutive } => {
@@ -41,11 +42,11 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
                 name(),
                 ("cause", cause.as_str().to_owned()),
                 ("from_store", "false".to_owned()),
-                ("error.type", kind(error.kind()).to_owned()),
+                error_type(Some(error)),
             ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(f64::from(*consecutive));
-            counter!("oauth2.client.failures", &[name(), ("error.type", kind(error.kind()).to_owned())]).increment(1);
+            counter!("oauth2.client.failures", &[name(), error_type(Some(error))]).increment(1);
         }
         Event::Failing { token_usable, .. } => {
             gauge!("oauth2.client.token.usable", &[name()]).set(f64::from(u8::from(*token_usable)));
@@ -53,6 +54,19 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
         Event::Rejected { honored } => {
             let outcome = if *honored { "honored" } else { "ignored" };
             counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
+        }
+        Event::CredentialRead { credential, expires_in } => {
+            let labels = [name(), ("credential", credential.as_str().to_owned())];
+            gauge!("oauth2.client.credential.remaining", &labels).set(expires_in.as_secs_f64());
+            gauge!("oauth2.client.credential.expires_at", &labels).set(epoch_after(*expires_in));
+        }
+        Event::Waited { duration, error } => {
+            histogram!("oauth2.client.wait.duration", &[name(), error_type(*error)]).record(duration.as_secs_f64());
+        }
+        Event::StoreOperation { operation, duration, error } => {
+            let outcome = if error.is_some() { "failed" } else { "ok" };
+            let labels = [name(), ("operation", (*operation).to_owned()), ("outcome", outcome.to_owned())];
+            histogram!("oauth2.client.store.operation.duration", &labels).record(duration.as_secs_f64());
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
         Event::FetchStarted { .. } => {
@@ -88,7 +102,45 @@ fn describe() {
     describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row");
     describe_counter!("oauth2.client.failures", "Fetches that failed");
     describe_counter!("oauth2.client.rejections", "Access tokens that an API refused");
+    describe_histogram!(
+        "oauth2.client.wait.duration",
+        Unit::Seconds,
+        "How long calls waited for a fetch, of those that did"
+    );
+    describe_gauge!(
+        "oauth2.client.credential.remaining",
+        Unit::Seconds,
+        "Lifetime of the client's certificate or assertion when it was last used"
+    );
+    describe_gauge!(
+        "oauth2.client.credential.expires_at",
+        Unit::Seconds,
+        "Unix time at which the client's certificate or assertion expires"
+    );
+    describe_histogram!(
+        "oauth2.client.store.operation.duration",
+        Unit::Seconds,
+        "Duration of an operation of the shared store"
+    );
     describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests repeated with a DPoP nonce");
+}
+
+/// Now and so much, since the epoch.
+fn epoch_after(left: Duration) -> f64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_add(left).as_secs_f64()
+}
+
+/// A server may answer with any number of three digits. Those without a class (RFC 9110 section 15) are one value.
+fn status_code(status: u16) -> String {
+    match status {
+        100..=599 => status.to_string(),
+        _ => "other".to_owned(),
+    }
+}
+
+fn error_type(error: Option<&Error>) -> (&'static str, String) {
+    ("error.type", error.map_or("none", |error| kind(error.kind())).to_owned())
 }
 
 /// A label of few values.

@@ -7,7 +7,7 @@ mod tracing;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::contained::contained;
@@ -74,6 +74,26 @@ impl FetchCause {
 impl fmt::Display for FetchCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// What a client is proved with, if it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// The client's certificate: of mutual TLS, or in the header of the assertions that it signs.
+    Certificate,
+    /// A JWT of a platform: a client assertion that is made elsewhere, or the token that is exchanged.
+    Assertion,
+}
+
+impl CredentialKind {
+    /// `certificate` or `assertion`: the label of metrics and events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CredentialKind::Certificate => "certificate",
+            CredentialKind::Assertion => "assertion",
+        }
     }
 }
 
@@ -161,6 +181,8 @@ pub enum Event<'a> {
     /// A token request got its response, or failed.
     #[non_exhaustive]
     TokenRequest {
+        /// Why its fetch was started.
+        cause: FetchCause,
         /// The host of the token endpoint.
         server: &'a str,
         /// The status of the response, if there was one.
@@ -169,6 +191,32 @@ pub enum Event<'a> {
         error: Option<&'a Error>,
         /// Of the whole attempt.
         duration: Duration,
+    },
+    /// A credential that says when it expires was read for a token request: a certificate, or a JWT that another program renews.
+    #[non_exhaustive]
+    CredentialRead {
+        /// What it is.
+        credential: CredentialKind,
+        /// How long it is still valid; zero once it has expired.
+        expires_in: Duration,
+    },
+    /// A call of `token()` had to wait for a fetch, and has a token or an error now. What is answered from the cache is no event.
+    #[non_exhaustive]
+    Waited {
+        /// From the call until now.
+        duration: Duration,
+        /// What the caller got; `None`: a token.
+        error: Option<&'a Error>,
+    },
+    /// An operation of the shared store ended.
+    #[non_exhaustive]
+    StoreOperation {
+        /// `get`, `put`, `delete`, `lease` or `release`.
+        operation: &'static str,
+        /// Of the operation alone.
+        duration: Duration,
+        /// What went wrong, if anything did: the store failed, or did not answer in time.
+        error: Option<&'a Error>,
     },
     /// A token request was repeated because the server demanded a DPoP nonce (RFC 9449 section 8).
     NonceRetry,
@@ -188,11 +236,13 @@ pub(crate) struct Observers(Arc<Inner>);
 struct Inner {
     name: String,
     observers: Vec<Arc<dyn Observer>>,
+    /// That of the fetch which started last, as a number: sources know nothing of fetches.
+    cause: AtomicU8,
 }
 
 impl Observers {
     pub(crate) fn new(name: String, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Observers(Arc::new(Inner { name, observers }))
+        Observers(Arc::new(Inner { name, observers, cause: AtomicU8::new(0) }))
     }
 
     /// Of a source without a name: numbered, and with what is known of it.
@@ -212,11 +262,17 @@ impl Observers {
 
     /// `fetch` in a span of its own. It is a root: many may wait for a fetch, and it outlives them.
     pub(crate) fn in_span<F: Future>(&self, cause: FetchCause, fetch: F) -> impl Future<Output = F::Output> + use<F> {
+        self.0.cause.store(cause as u8, Ordering::Relaxed);
         #[cfg(feature = "tracing")]
         let fetch = tracing::in_span(self.name(), cause, fetch);
-        #[cfg(not(feature = "tracing"))]
-        let _ = cause;
         fetch
+    }
+
+    /// Of the fetch under way: there is one at a time, and one that was taken over counts with that which took over.
+    pub(crate) fn cause(&self) -> FetchCause {
+        let number = self.0.cause.load(Ordering::Relaxed);
+        let all = [FetchCause::Cold, FetchCause::Refresh, FetchCause::Rejection];
+        all.into_iter().find(|cause| *cause as u8 == number).unwrap_or(FetchCause::Cold)
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

@@ -67,9 +67,21 @@ pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
                 "the API goes on refusing access tokens: are their audience, scope and authorization server what this API wants?"
             );
         }
-        Event::TokenRequest { server, status, error, duration } => {
+        Event::TokenRequest { cause, server, status, error, duration } => {
+            let (cause, error) = (cause.as_str(), error.map(|error| error.kind()));
+            tracing::trace!(target: TARGET, source, cause, server, status, ?error, ?duration, "token request");
+        }
+        Event::CredentialRead { credential, expires_in } => {
+            let (credential, expires_in) = (credential.as_str(), expires_in.as_secs());
+            tracing::trace!(target: TARGET, source, credential, expires_in, "a credential was read");
+        }
+        Event::Waited { duration, error } => {
             let error = error.map(|error| error.kind());
-            tracing::trace!(target: TARGET, source, server, status, ?error, ?duration, "token request");
+            tracing::trace!(target: TARGET, source, ?duration, ?error, "a call waited for a fetch");
+        }
+        Event::StoreOperation { operation, duration, error } => {
+            let error = error.map(|error| format!("{error:#}"));
+            tracing::trace!(target: TARGET, source, operation, ?duration, error, "an operation of the shared store");
         }
         Event::NonceRetry => {
             tracing::debug!(target: TARGET, source, "the token request is repeated with the nonce that the server demands");

@@ -108,7 +108,7 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
             Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: BoundTo::default() };
         let clock = fleet.clock.clone();
         let (key, settings) = (Key::named("x"), CachePolicy::new());
-        Shared::assemble(client, store.clone(), key, BoundTo::default(), settings, clock)
+        Shared::assemble(client, store.clone(), key, BoundTo::default(), settings, clock, Observers::unnamed("test"))
     };
     // A thousand tenants of one process share what is known of the store.
     let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
@@ -168,7 +168,7 @@ async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::credential::Credential::file("/nonexistent/seal-key");
     let host = fleet.host_with(missing, "name", BoundTo::default(), fleet.clock.clone());
-    assert!(host.store.visit(&fleet.clock, Duration::MAX).await.is_none());
+    assert!(host.store.visit(&fleet.clock, Duration::MAX, &Observers::unnamed("test")).await.is_none());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
     let hanging = crate::credential::Credential::from_fn(std::future::pending::<Result<String, Error>>);
