@@ -156,3 +156,121 @@ fn kind(kind: ErrorKind) -> &'static str {
         ErrorKind::Other => "other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString};
+
+    use super::super::samples;
+    use super::*;
+    use crate::lock::Lock;
+
+    /// What is registered: kind and labels of each series, and the units.
+    #[derive(Default)]
+    struct Registry {
+        series: Lock<BTreeMap<String, (&'static str, BTreeSet<String>)>>,
+        labels: Lock<BTreeMap<String, BTreeSet<String>>>,
+        units: Lock<BTreeMap<String, Option<Unit>>>,
+    }
+
+    impl Registry {
+        fn register(&self, kind: &'static str, key: &Key) {
+            let labels: Vec<_> = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
+            let mut series = self.series.lock();
+            let (_, all) = series.entry(key.name().to_owned()).or_insert_with(|| (kind, BTreeSet::new()));
+            all.insert(format!("{labels:?}"));
+            let keys = labels.into_iter().map(|(key, _)| key).collect();
+            self.labels.lock().insert(key.name().to_owned(), keys);
+        }
+    }
+
+    impl Recorder for Registry {
+        fn describe_counter(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.units.lock().insert(key.as_str().to_owned(), unit);
+        }
+        fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.units.lock().insert(key.as_str().to_owned(), unit);
+        }
+        fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.units.lock().insert(key.as_str().to_owned(), unit);
+        }
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.register("counter", key);
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.register("gauge", key);
+            Gauge::noop()
+        }
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            self.register("histogram", key);
+            Histogram::from_arc(Arc::new(Noop))
+        }
+    }
+
+    struct Noop;
+
+    impl metrics::HistogramFn for Noop {
+        fn record(&self, _: f64) {}
+    }
+
+    fn recorded(emit: impl FnOnce()) -> Registry {
+        let registry = Registry::default();
+        metrics::with_local_recorder(&registry, emit);
+        registry
+    }
+
+    #[test]
+    fn the_metrics_are_those_in_the_table_of_the_guide() {
+        let registry = recorded(|| samples::each(|event| emit("billing", event)));
+        let mut built = BTreeSet::new();
+        for (name, (kind, _)) in registry.series.lock().iter() {
+            let labels = registry.labels.lock()[name].clone();
+            assert!(labels.contains("oauth2.client.name"), "{name}");
+            let unit = match registry.units.lock().get(name) {
+                Some(Some(Unit::Seconds)) => ", s",
+                Some(None) => "",
+                other => panic!("{name} is described as {other:?}"),
+            };
+            let further: BTreeSet<_> = labels.into_iter().filter(|label| label != "oauth2.client.name").collect();
+            built.insert((name.clone(), format!("{kind}{unit}"), further));
+        }
+        let guide = include_str!("../docs/operating.md");
+        let ticked = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let rows = guide.lines().filter(|line| line.starts_with("| `oauth2.client."));
+        let told: BTreeSet<_> = rows
+            .map(|row| {
+                let cells: Vec<_> = row.split('|').map(str::trim).collect();
+                (cells[1].trim_matches('`').to_owned(), cells[2].to_owned(), ticked(cells[3]))
+            })
+            .collect();
+        assert_eq!(built, told);
+    }
+
+    #[test]
+    fn no_label_takes_more_values_than_a_source_can_have() {
+        let registry = recorded(|| {
+            for number in 0..2_000_u16 {
+                samples::with(number, |event| emit("billing", event));
+            }
+        });
+        for (name, (_, series)) in registry.series.lock().iter() {
+            // Causes, kinds of errors and statuses of three digits: what a server says makes no further series.
+            let most = if name == "oauth2.client.token_request.duration" { 3 * 9 * 501 } else { 3 * 9 * 2 };
+            assert!(series.len() <= most, "{name} has {} series", series.len());
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_class_is_one_value() {
+        let statuses: BTreeSet<_> = (0..=u16::MAX).map(status_code).collect();
+        assert_eq!(statuses.len(), 501);
+        assert_eq!(
+            (status_code(429), status_code(600), status_code(99)),
+            ("429".into(), "other".into(), "other".into())
+        );
+    }
+}

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(all(test, any(feature = "metrics", feature = "tracing")))]
+mod samples;
 #[cfg(feature = "tracing")]
 mod tracing;
 

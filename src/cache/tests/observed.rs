@@ -180,3 +180,39 @@ async fn a_status_is_a_line_by_the_clock_of_the_source() {
     server.advance(seconds(1140));
     assert_eq!(line(), "expired, failing for 1200s (1 in a row): connection refused");
 }
+
+#[tokio::test]
+async fn each_call_that_waits_is_an_event_and_a_cached_token_is_none() {
+    let server = Server::new([], Reply::New(3600));
+    let waited: Arc<Mutex<Vec<(u64, Option<ErrorKind>)>>> = Arc::default();
+    let heard = Arc::clone(&waited);
+    let tokens = cached(&server).observed("billing", move |_: &str, event: &Event<'_>| {
+        if let Event::Waited { duration, error } = event {
+            heard.lock().unwrap().push((duration.as_secs(), error.map(Error::kind)));
+        }
+    });
+    server.close();
+    let both = async { tokio::join!(tokens.token(), tokens.token()) };
+    let opened = async {
+        settle().await;
+        server.advance(seconds(2));
+        server.open(1);
+    };
+    let ((one, other), ()) = tokio::join!(both, opened);
+    assert!(one.is_ok() && other.is_ok());
+    for _ in 0..3 {
+        tokens.token().await.unwrap();
+    }
+    assert_eq!(std::mem::take(&mut *waited.lock().unwrap()), [(2, None), (2, None)]);
+
+    let server = Server::new([], down());
+    let heard = Arc::clone(&waited);
+    let tokens = cached(&server).observed("billing", move |_: &str, event: &Event<'_>| {
+        if let Event::Waited { duration, error } = event {
+            heard.lock().unwrap().push((duration.as_secs(), error.map(Error::kind)));
+        }
+    });
+    assert!(tokens.token().await.is_err());
+    assert!(tokens.token().await.is_err(), "at once, with the error that is remembered");
+    assert_eq!(*waited.lock().unwrap(), [(0, Some(ErrorKind::Transport))]);
+}
