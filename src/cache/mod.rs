@@ -24,12 +24,12 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, Look};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
-use crate::observer::{Event, Observer, Observers};
+use crate::observer::{Event, FetchSpan, Observer, Observers};
 use crate::runtime::{Runtime, value_of};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 pub use fetch::Fetches;
-use fetch::{Completed, Completion, Fetch, Heartbeat, Plan};
+use fetch::{Completed, Completion, Fetch, Heartbeat, Outcome, Plan};
 pub(crate) use kept::Kept;
 pub use policy::CachePolicy;
 #[cfg(feature = "shared")]
@@ -335,39 +335,44 @@ impl<S: TokenSource + 'static> Cached<S> {
             Ok(runtime) => runtime,
             Err(why) => return Step::Done(self.without_runtime(now, why)),
         };
-        let step = self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
-            Answer::Use(token, _) => Step::Done(Ok(token)),
-            Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
-            Answer::Fail(error) => match state.looks(now) {
-                Some(look) => {
-                    progress.looked = true;
-                    Step::Look(look, error)
+        let (step, span) = self.0.with_state(|state| {
+            let step = match self.0.ask(state, now, Some(runtime.id())) {
+                Answer::Use(token, _) => Step::Done(Ok(token)),
+                Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
+                Answer::Fail(error) => match state.looks(now) {
+                    Some(look) => {
+                        progress.looked = true;
+                        Step::Look(look, error)
+                    }
+                    None => Step::Done(Err(error)),
+                },
+                Answer::UseAndRefresh(token) => {
+                    self.start(state, &runtime, now);
+                    Step::Done(Ok(token))
                 }
-                None => Step::Done(Err(error)),
-            },
-            Answer::UseAndRefresh(token) => {
-                self.start(state, &runtime, now);
-                Step::Done(Ok(token))
-            }
-            Answer::Drive(token, _) if progress.drove => Step::Done(Ok(token)),
-            Answer::Drive(_, limit) => Step::Drive(self.start(state, &runtime, now), limit),
-            Answer::Wait(completion, limit) => Step::Wait(completion, limit),
-            Answer::Fetch if !progress.yielded && state.has_silent_fetch(runtime.id()) => {
-                progress.yielded = true;
-                Step::Yield
-            }
-            Answer::Fetch if progress.starts == MOST_STARTS => {
-                let text = "no fetch completes: the tokio runtime is shutting down";
-                Step::Done(Err(Error::of(ErrorKind::Other, text)))
-            }
-            Answer::Fetch => {
-                progress.starts += 1;
-                let completion = self.start(state, &runtime, now);
-                Step::Wait(completion, state.policy().takeover())
-            }
+                Answer::Drive(token, _) if progress.drove => Step::Done(Ok(token)),
+                Answer::Drive(_, limit) => Step::Drive(self.start(state, &runtime, now), limit),
+                Answer::Wait(completion, limit) => Step::Wait(completion, limit),
+                Answer::Fetch if !progress.yielded && state.has_silent_fetch(runtime.id()) => {
+                    progress.yielded = true;
+                    Step::Yield
+                }
+                Answer::Fetch if progress.starts == MOST_STARTS => {
+                    let text = "no fetch completes: the tokio runtime is shutting down";
+                    Step::Done(Err(Error::of(ErrorKind::Other, text)))
+                }
+                Answer::Fetch => {
+                    progress.starts += 1;
+                    let completion = self.start(state, &runtime, now);
+                    Step::Wait(completion, state.policy().takeover())
+                }
+            };
+            let waits = matches!(step, Step::Wait(..) | Step::Drive(..));
+            (step, waits.then(|| state.span()).flatten())
         });
-        if let Step::Wait(..) | Step::Drive(..) = step {
+        if let Some(span) = span {
             progress.waits_since.get_or_insert(now.mono());
+            span.awaited();
         }
         step
     }
@@ -412,13 +417,14 @@ impl<S: TokenSource + 'static> Cached<S> {
             timeout: state.policy().fetch_timeout,
             refused: state.refused().cloned(),
         };
-        let (beat_every, cause) = (plan.beat_every, state.cause(now));
+        let (beat_every, cause, span) = (plan.beat_every, state.cause(now), FetchSpan::default());
         state.start(now, |number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
-            let observers = self.0.observers.clone();
+            let (observers, own_span) = (self.0.observers.clone(), span.clone());
             let task = runtime.spawn(async move {
                 // Here, not under the lock: a subscriber is user code.
-                let outcome = observers.in_span(cause, fetch::fetch(&*source, &plan)).await;
+                let outcome =
+                    observers.in_span(&own_span, cause, fetch::fetch(&*source, &plan), Outcome::failure).await;
                 // Without a handle left there is nobody to serve.
                 if let Some(result) = Weak::upgrade(&core).and_then(|core| core.complete(number, outcome)) {
                     // An error means that nobody waits any more.
@@ -428,6 +434,7 @@ impl<S: TokenSource + 'static> Cached<S> {
             Fetch {
                 number,
                 completion: completion.clone(),
+                span,
                 heartbeat,
                 runtime: runtime.id(),
                 task: task.abort_handle(),
@@ -498,10 +505,10 @@ impl<S> Core<S> {
         answer
     }
 
-    fn complete(&self, number: u64, outcome: fetch::Outcome) -> Completed {
+    fn complete(&self, number: u64, outcome: Outcome) -> Completed {
         let now = self.clock.now();
         let outcome = match outcome {
-            fetch::Outcome::Token(token) => fetch::Outcome::Token(token.handed_out_by(&self.observers)),
+            Outcome::Token(token) => Outcome::Token(token.handed_out_by(&self.observers)),
             failed => failed,
         };
         let completed = self.with_state(|state| {

@@ -13,7 +13,7 @@ use super::status::{Status, TokenState};
 use crate::backoff::{Backoff, SHORTEST, early};
 use crate::clock::Moment;
 use crate::error::{Error, Look};
-use crate::observer::FetchCause;
+use crate::observer::{FetchCause, FetchSpan};
 use crate::token::AccessToken;
 
 #[derive(Debug)]
@@ -271,11 +271,21 @@ impl State {
         let fetch = fetch(self.fetches);
         self.taken_over.retain(|task| !task.is_finished());
         match self.fetch.replace(fetch) {
-            Some(old) if old.heartbeat.has_started() => self.taken_over.push(old.task),
-            Some(old) => old.task.abort(),
+            Some(Fetch { task, heartbeat, span, .. }) => {
+                match heartbeat.has_started() {
+                    true => self.taken_over.push(task),
+                    false => task.abort(),
+                }
+                self.reports.push(Report::Unlinked(span));
+            }
             None => {}
         }
         self.reports.push(Report::Started(cause));
+    }
+
+    /// Of the fetch under way.
+    pub(crate) fn span(&self) -> Option<FetchSpan> {
+        self.fetch.as_ref().map(|fetch| fetch.span.clone())
     }
 
     /// Of the fetch under way.

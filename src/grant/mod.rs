@@ -188,9 +188,11 @@ impl Grant {
     ) -> Result<AccessToken, Error> {
         let start = std::time::Instant::now();
         let mut status = None;
-        let result = self.request(found, evidence, key, nonce, &mut status).await;
         let server = found.token_endpoint.host_str().unwrap_or_default();
+        let attempt = self.observers.attempt(server);
+        let result = attempt.around(self.request(found, evidence, key, nonce, &mut status)).await;
         let (error, duration) = (result.as_ref().err(), start.elapsed());
+        attempt.end(status, error);
         let cause = self.observers.cause();
         self.observers.emit(&Event::TokenRequest { cause, server, status, error, duration });
         result

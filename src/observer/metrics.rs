@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::Event;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 pub(super) fn emit(source: &str, event: &Event<'_>) {
     let name = || ("oauth2.client.name", source.to_owned());
@@ -140,21 +140,7 @@ fn status_code(status: u16) -> String {
 }
 
 fn error_type(error: Option<&Error>) -> (&'static str, String) {
-    ("error.type", error.map_or("none", |error| kind(error.kind())).to_owned())
-}
-
-/// A label of few values.
-fn kind(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Configuration => "configuration",
-        ErrorKind::Credential => "credential",
-        ErrorKind::Denied => "denied",
-        ErrorKind::Throttled => "throttled",
-        ErrorKind::Transport => "transport",
-        ErrorKind::Tls => "tls",
-        ErrorKind::Response => "response",
-        ErrorKind::Other => "other",
-    }
+    ("error.type", error.map_or("none", |error| super::error_type(error.kind())).to_owned())
 }
 
 #[cfg(test)]

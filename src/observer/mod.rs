@@ -4,6 +4,8 @@
 mod metrics;
 #[cfg(all(test, any(feature = "metrics", feature = "tracing")))]
 mod samples;
+#[cfg_attr(not(feature = "tracing"), path = "no_spans.rs")]
+mod spans;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -14,6 +16,9 @@ use std::time::Duration;
 
 use crate::contained::contained;
 use crate::error::Error;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use crate::error::ErrorKind;
+pub(crate) use spans::{AttemptSpan, FetchSpan};
 
 /// Gets the events of token sources, for logs, metrics and alerts of your own.
 ///
@@ -262,12 +267,21 @@ impl Observers {
         &self.0.name
     }
 
-    /// `fetch` in a span of its own. It is a root: many may wait for a fetch, and it outlives them.
-    pub(crate) fn in_span<F: Future>(&self, cause: FetchCause, fetch: F) -> impl Future<Output = F::Output> + use<F> {
+    /// `fetch` in a span of its own, to which those who wait for it can be linked by `span`.
+    pub(crate) fn in_span<F: Future>(
+        &self,
+        span: &FetchSpan,
+        cause: FetchCause,
+        fetch: F,
+        failure: fn(&F::Output) -> Option<&Error>,
+    ) -> impl Future<Output = F::Output> + use<F> {
         self.0.cause.store(cause as u8, Ordering::Relaxed);
-        #[cfg(feature = "tracing")]
-        let fetch = tracing::in_span(self.name(), cause, fetch);
-        fetch
+        span.around(self.name(), cause, fetch, failure)
+    }
+
+    /// The span of a token request to the host `server`: within that of its fetch.
+    pub(crate) fn attempt(&self, server: &str) -> AttemptSpan {
+        AttemptSpan::new(self.name(), server)
     }
 
     /// Of the fetch under way: there is one at a time, and one that was taken over counts with that which took over.
@@ -287,6 +301,21 @@ impl Observers {
             // User code: a panic in it is nobody else's.
             let _ = contained(|| observer.observe(name, event));
         }
+    }
+}
+
+/// A label of few values.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+fn error_type(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Configuration => "configuration",
+        ErrorKind::Credential => "credential",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Throttled => "throttled",
+        ErrorKind::Transport => "transport",
+        ErrorKind::Tls => "tls",
+        ErrorKind::Response => "response",
+        ErrorKind::Other => "other",
     }
 }
 

@@ -1,16 +1,8 @@
 //! Events as `tracing` has them. Target, level and fields are an interface, documented in `docs::operating`.
 
-use tracing::Instrument;
-use tracing::instrument::Instrumented;
-
-use super::{Event, FetchCause};
+use super::Event;
 
 const TARGET: &str = "client_credentials";
-
-/// What the HTTP client opens meanwhile are its children.
-pub(super) fn in_span<F: Future>(source: &str, cause: FetchCause, fetch: F) -> Instrumented<F> {
-    fetch.instrument(tracing::info_span!(target: TARGET, parent: None, "fetch", source, cause = cause.as_str()))
-}
 
 pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
     match event {
