@@ -276,7 +276,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_an_api_says_is_short_and_printable(text in "\\PC{0,3000}", name in "error|error_description|scope") {
-            let quoted = text.replace('\\', "").replace('"', "");
+            let quoted = text.replace(['\\', '"'], "");
             if let Ok(value) = http::HeaderValue::from_str(&format!("Bearer {name}=\"{quoted}\"")) {
                 let headers = [(WWW_AUTHENTICATE, value)].into_iter().collect();
                 let said = Said::read(&["Bearer"], StatusCode::UNAUTHORIZED, &headers, [].into_iter());

@@ -36,7 +36,7 @@ pub(crate) enum Report {
         assumed: Option<Duration>,
     },
     /// Nothing to report: it may hold spans of callers, and a subscriber is user code.
-    Unlinked(#[expect(dead_code, reason = "dropped with the report")] FetchSpan),
+    Unlinked(#[cfg_attr(feature = "tracing", expect(dead_code, reason = "dropped with the report"))] FetchSpan),
     /// Nothing to report: an error may hold a value of the user, whose `Drop` is user code.
     Forgotten(#[expect(dead_code, reason = "dropped with the report")] Error),
 }

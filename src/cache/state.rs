@@ -270,15 +270,12 @@ impl State {
         self.fetches += 1;
         let fetch = fetch(self.fetches);
         self.taken_over.retain(|task| !task.is_finished());
-        match self.fetch.replace(fetch) {
-            Some(Fetch { task, heartbeat, span, .. }) => {
-                match heartbeat.has_started() {
-                    true => self.taken_over.push(task),
-                    false => task.abort(),
-                }
-                self.reports.push(Report::Unlinked(span));
+        if let Some(Fetch { task, heartbeat, span, .. }) = self.fetch.replace(fetch) {
+            match heartbeat.has_started() {
+                true => self.taken_over.push(task),
+                false => task.abort(),
             }
-            None => {}
+            self.reports.push(Report::Unlinked(span));
         }
         self.reports.push(Report::Started(cause));
     }

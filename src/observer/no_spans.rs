@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// In place of that of a fetch.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FetchSpan;
+pub(crate) struct FetchSpan(());
 
 impl FetchSpan {
     pub(crate) fn awaited(&self) {}

@@ -184,7 +184,8 @@ async fn a_status_is_a_line_by_the_clock_of_the_source() {
 #[tokio::test]
 async fn each_call_that_waits_is_an_event_and_a_cached_token_is_none() {
     let server = Server::new([], Reply::New(3600));
-    let waited: Arc<Mutex<Vec<(u64, Option<ErrorKind>)>>> = Arc::default();
+    type Waits = Arc<Mutex<Vec<(u64, Option<ErrorKind>)>>>;
+    let waited = Waits::default();
     let heard = Arc::clone(&waited);
     let tokens = cached(&server).observed("billing", move |_: &str, event: &Event<'_>| {
         if let Event::Waited { duration, error } = event {

@@ -89,7 +89,8 @@ async fn each_caller_that_waits_is_linked_once_whether_the_fetch_runs_already_or
         settle().await;
         tokens.token().await
     };
-    tokio::join!(early, late.instrument(info_span!("late")), unlinked, opens);
+    let (early, late, unlinked, ()) = tokio::join!(early, late.instrument(info_span!("late")), unlinked, opens);
+    assert!([early.0, early.1, late.0, late.1, unlinked].iter().all(Result::is_ok));
     settle().await;
     let seen = spans.take();
     let links: Vec<_> = seen.iter().filter(|line| line.contains('~')).collect();
