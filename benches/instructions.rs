@@ -24,7 +24,7 @@ use reqwest::Request;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower::{Layer, Service, ServiceExt};
 
-const OPERATIONS: [&str; 16] = [
+const OPERATIONS: [&str; 17] = [
     "clone: shared HeaderValue",
     "cached: Cached",
     "cached: Arc<dyn TokenSource>",
@@ -39,6 +39,7 @@ const OPERATIONS: [&str; 16] = [
     "reqwest: tower layer, no_repeat",
     "middleware: static header",
     "middleware: does nothing, static header",
+    "middleware: copies the request, sets a header",
     "middleware: BearerAuth",
     "middleware: BearerAuth, no_repeat",
 ];
@@ -175,6 +176,25 @@ impl Middleware for Nothing {
     }
 }
 
+/// What is needed at the least to repeat a request with another token.
+struct Copies(HeaderValue);
+
+#[async_trait::async_trait]
+impl Middleware for Copies {
+    async fn handle(
+        &self,
+        mut request: Request,
+        extensions: &mut http::Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        let copy = black_box(request.try_clone());
+        request.headers_mut().insert(AUTHORIZATION, self.0.clone());
+        let response = next.run(request, extensions).await;
+        drop(copy);
+        response
+    }
+}
+
 async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, times: u64) {
     let api = Api::start();
     let url = api.1.as_str();
@@ -241,6 +261,9 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
             let client: ClientWithMiddleware = match operation {
                 "middleware: static header" => ClientBuilder::new(reqwest).build(),
                 "middleware: does nothing, static header" => ClientBuilder::new(reqwest).with(Nothing).build(),
+                "middleware: copies the request, sets a header" => {
+                    ClientBuilder::new(reqwest).with(Copies(fixed.clone())).build()
+                }
                 "middleware: BearerAuth" => through(bearer),
                 "middleware: BearerAuth, no_repeat" => through(once),
                 other => panic!("no operation {other}"),

@@ -27,7 +27,7 @@ enum State<'a> {
     Token(AccessToken),
     Failed(Error),
     /// Boxed twice: with a thin pointer all of this is two words, which go through registers. Three go through memory, written
-    /// and read again in pieces of other sizes, for which the processor waits: that was 17 ns of a hit of 42.
+    /// and read again in pieces of other sizes, for which the processor waits: that was 17 of the 42 ns of a cached token.
     Boxed(Box<Pending<'a>>),
     Taken,
 }
@@ -115,6 +115,20 @@ mod tests {
     #[test]
     fn a_token_future_is_small() {
         assert!(size_of::<TokenFuture<'static>>() <= 16);
+    }
+
+    #[test]
+    fn a_future_that_is_not_sync_becomes_one_that_is() {
+        // FE10
+        fn shared<T: Send + Sync>(value: T) -> T {
+            value
+        }
+        let pending = async {
+            let cell = std::cell::Cell::new(1);
+            std::future::ready(()).await;
+            Err(Error::other(format!("{}", cell.get())))
+        };
+        assert!(shared(TokenFuture::new(pending)).now_or_never().is_some_and(|result| result.is_err()));
     }
 
     #[test]

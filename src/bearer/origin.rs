@@ -87,7 +87,8 @@ impl Origin {
     /// Whether it has this host, whatever scheme and port.
     pub(super) fn has_host(&self, host: &str) -> bool {
         if !self.is_domain {
-            return self.host.eq_ignore_ascii_case(host);
+            // Nearly always in lower case, as this is.
+            return self.host == host || self.host.eq_ignore_ascii_case(host);
         }
         // At the boundary of a label, since the domain begins with the dot.
         let Some((below, end)) = host.len().checked_sub(self.host.len()).and_then(|at| host.split_at_checked(at))

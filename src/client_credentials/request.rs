@@ -46,6 +46,7 @@ impl ClientCredentialsBuilder {
         self.resources.iter().for_each(|resource| add("resource", Some(resource.clone())));
         add("authorization_details", self.authorization_details.as_ref().map(ToString::to_string));
         self.params.iter().for_each(|(name, value)| add(name, Some(value.clone())));
+        params.shrink_to_fit();
         Params(params)
     }
 

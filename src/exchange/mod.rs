@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -34,7 +34,8 @@ use unpack::{append, unpacked};
 /// Turns one request into one bounded response, or says why not.
 pub(crate) struct Exchange {
     clients: Clients,
-    headers: HeaderMap,
+    /// The user's. Not in a map, which takes more memory than a source that has none is worth.
+    headers: Box<[(HeaderName, HeaderValue)]>,
     reach: Reach,
     clock: Clock,
 }
@@ -62,26 +63,23 @@ const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
     /// Makes the client for `first`, so that a closure that yields none is found out at once.
-    /// `extra` are headers of the user's, in place of ours.
+    /// `headers` are the user's, in place of ours.
     pub(crate) fn new(
         factory: ClientFactory,
         first: &Url,
-        extra: &HeaderMap,
+        headers: &HeaderMap,
         reach: Reach,
         clock: Clock,
     ) -> Result<Self, Error> {
-        let mut headers = HeaderMap::new();
-        // GitHub answers with a form without it.
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // Without a charset, which some servers refuse; `header()` can add it for those that demand it.
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        for (name, value) in extra {
-            headers.insert(name, value.clone());
-        }
         let clients = Clients::new(factory);
         clients.client(first, None, &reach)?;
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Ok(Exchange { clients, headers, reach, clock })
+    }
+
+    fn user_agent(&self) -> HeaderValue {
+        let given = self.headers.iter().find(|(name, _)| name == USER_AGENT);
+        given.map_or(HeaderValue::from_static(AGENT), |(_, value)| value.clone())
     }
 
     /// Sends a form.
@@ -91,8 +89,16 @@ impl Exchange {
     /// Dropping the future closes the connection. The server may have issued a token, which is lost.
     pub(crate) async fn send(&self, peer: Peer<'_>, request: Request) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::POST, peer.url.clone());
-        *outgoing.headers_mut() = self.headers.clone();
-        outgoing.headers_mut().extend(request.headers);
+        let headers = outgoing.headers_mut();
+        // GitHub answers with a form without it.
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        // Without a charset, which some servers refuse; `header()` can add it for those that demand it.
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        headers.extend(request.headers);
         *outgoing.body_mut() = Some(Bytes::from_owner(request.body).into());
         self.within_time(peer, outgoing).await
     }
@@ -110,7 +116,7 @@ impl Exchange {
     pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
         let headers = outgoing.headers_mut();
-        headers.extend(self.headers.get(USER_AGENT).map(|agent| (USER_AGENT, agent.clone())));
+        headers.insert(USER_AGENT, self.user_agent());
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(extra);
         self.within_time(peer, outgoing).await

@@ -25,7 +25,7 @@ macro_rules! pair {
     };
 }
 
-const AUTHORITY: &str = include_str!("../certificates/authority.crt");
+pub(crate) const AUTHORITY: &str = include_str!("../certificates/authority.crt");
 const LOCALHOST: Pair = pair!("localhost");
 /// For a server called localhost: signed by nobody but itself.
 pub(crate) const SELF_SIGNED: Pair = pair!("self_signed");

@@ -1,10 +1,15 @@
 //! What needs TLS: the certificates of family T, the version of family F.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use client_credentials::{ClientAuth, Credential, ErrorKind, HttpClient, Limits};
 
+use crate::credentials::Directory;
 use crate::harness::canary::{OTHER, SECRET, TOKEN};
 use crate::harness::server::{Server, Step, json, ok};
 use crate::harness::tls::{self, Ca};
+use crate::refreshed::refreshed;
 use crate::story::{Failure, SOON, basic, builder_with, expect_failure, recovers};
 use crate::transport::NOTHING_CAME;
 
@@ -56,6 +61,52 @@ async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
     let tokens = builder_with(&server.url("/token"), two()).build().unwrap();
     let error = tokens.token().await.unwrap_err();
     assert_eq!((error.kind(), server.hits()), (ErrorKind::Denied, 1));
+}
+
+#[tokio::test]
+async fn a_refused_certificate_has_clients_made_again_once_a_minute() {
+    // FE3
+    let (ca, directory, made) = (Ca::new(), Directory::new("authority"), Arc::new(AtomicUsize::new(0)));
+    let server = Server::start_tls(ca.server("localhost"), ["t1", "t2"].map(ok));
+    let (count, file) = (Arc::clone(&made), directory.0.join("ca.crt"));
+    std::fs::write(&file, tls::AUTHORITY).unwrap();
+    let read = file.clone();
+    let trusting = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        let authority = reqwest::Certificate::from_pem(&std::fs::read(&read).unwrap()).unwrap();
+        reqwest::Client::builder().tls_certs_only([authority])
+    };
+    let tokens = builder_with(&server.https("/token"), basic()).http_client(HttpClient::from_reqwest_0_13(trusting));
+    let tokens = tokens.build().unwrap();
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t1");
+
+    // The server comes first: while the file is the old one, clients are not made again and again.
+    server.certify(tls::self_signed());
+    for _ in 0..3 {
+        assert_eq!(refreshed(&tokens).await.unwrap_err().kind(), ErrorKind::Tls);
+    }
+    assert_eq!(made.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_replaced_authority_costs_one_failed_fetch() {
+    // FE3
+    let (ca, directory) = (Ca::new(), Directory::new("authorities"));
+    let server = Server::start_tls(ca.server("localhost"), ["t1", "t2"].map(ok));
+    let file = directory.0.join("ca.crt");
+    std::fs::write(&file, tls::AUTHORITY).unwrap();
+    let read = file.clone();
+    let trusting = move || {
+        let authority = reqwest::Certificate::from_pem(&std::fs::read(&read).unwrap()).unwrap();
+        reqwest::Client::builder().tls_certs_only([authority])
+    };
+    let tokens = builder_with(&server.https("/token"), basic()).http_client(HttpClient::from_reqwest_0_13(trusting));
+    let tokens = tokens.build().unwrap();
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t1");
+    std::fs::write(&file, tls::SELF_SIGNED.certificate).unwrap();
+    server.certify(tls::self_signed());
+    assert_eq!(refreshed(&tokens).await.unwrap_err().kind(), ErrorKind::Tls);
+    assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t2");
 }
 
 #[tokio::test]
