@@ -244,19 +244,7 @@ impl AccessToken {
 
     /// The same value under the identity of `other`, with the terms of `self`.
     pub(crate) fn identified_as(&self, other: &AccessToken) -> AccessToken {
-        let grant = Granted {
-            id: other.id(),
-            received: self.received(),
-            clock: self.0.grant.clock.clone(),
-            terms: self.0.grant.terms.clone(),
-            observers: self.0.grant.observers.clone(),
-        };
-        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant), _apart: APART }))
-    }
-
-    /// Whether the two share their memory.
-    pub(crate) fn is_same_copy(&self, other: &AccessToken) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.again(other.id(), self.0.grant.observers.clone())
     }
 
     /// The same token, as one of the source with these observers.
@@ -266,14 +254,13 @@ impl AccessToken {
             grant.observers = Some(observers.clone());
             return self;
         }
-        let grant = Granted {
-            id: self.id(),
-            received: self.received(),
-            clock: self.0.grant.clock.clone(),
-            terms: self.0.grant.terms.clone(),
-            observers: Some(observers.clone()),
-        };
-        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant) }))
+        self.again(self.id(), Some(observers.clone()))
+    }
+
+    fn again(&self, id: u64, observers: Option<Observers>) -> AccessToken {
+        let (received, clock, terms) = (self.received(), self.0.grant.clock.clone(), self.0.grant.terms.clone());
+        let grant = Arc::new(Granted { id, received, clock, terms, observers });
+        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant, _apart: APART }))
     }
 
     /// Those of the source that handed it out; `None`: that has none.
