@@ -275,6 +275,11 @@ impl AccessToken {
         self.0.grant.clock.now()
     }
 
+    /// Whether the two share their memory.
+    pub(crate) fn is_same_copy(&self, other: &AccessToken) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The same token in memory of its own.
     pub(crate) fn copy(&self) -> AccessToken {
         let bytes = Zeroizing::new(self.0.authorization.as_bytes().to_vec());
