@@ -131,7 +131,7 @@ mod lock;
 mod metadata;
 mod observer;
 mod once;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 mod pem;
 #[cfg(feature = "pool")]
 mod pool;

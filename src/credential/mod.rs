@@ -2,7 +2,7 @@
 
 mod expiry;
 mod file;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 mod last_good;
 mod reads;
 mod sighting;
@@ -23,7 +23,7 @@ use crate::contained::{Panicked, contained, contained_future};
 use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
 use file::SecretFile;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 pub(crate) use last_good::LastGood;
 #[cfg(feature = "jwt")]
 pub(crate) use last_good::unusable;

@@ -12,6 +12,7 @@ use fs4::FileExt;
 use tokio::sync::Semaphore;
 
 use super::store::{Store, StoreFuture};
+use crate::clock::{Clock, Moment};
 use crate::error::Error;
 
 /// A directory of this machine as a [`Store`]: for command line tools, and for jobs that start often and end soon.
@@ -35,6 +36,7 @@ pub struct FileStore {
     directory: Arc<Path>,
     held: Arc<Mutex<Held>>,
     threads: Arc<Semaphore>,
+    clock: Clock,
 }
 
 /// 4: a disk that hangs takes so many of the runtime's threads for good, and leaves the others to other files.
@@ -45,7 +47,8 @@ type Held = BTreeMap<String, Lease>;
 
 struct Lease {
     owner: String,
-    until: Instant,
+    /// On the monotonic clock.
+    until: Duration,
     /// Locked: dropping it ends the lease for other processes at once.
     _lock: File,
 }
@@ -57,7 +60,15 @@ impl FileStore {
             directory: directory.into().into(),
             held: Arc::default(),
             threads: Arc::new(Semaphore::new(THREADS)),
+            clock: Clock::System,
         }
+    }
+
+    /// Leases lapse and records expire by another clock than the system's (feature `test-util`): the clock of all other stores of
+    /// this directory, too.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
+        FileStore { clock: Clock::Manual(clock.clone()), ..self }
     }
 
     /// Files may lie on a network: not on a thread that other tasks need.
@@ -87,24 +98,28 @@ impl fmt::Debug for FileStore {
 impl Store for FileStore {
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
         let name = name.to_owned();
+        let clock = self.clock.clone();
         self.blocking(move |directory, _| {
             reach(directory)?;
-            open(&record_of(directory, &name), most)
+            open(&record_of(directory, &name), most, &clock)
         })
     }
 
     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
+        let clock = self.clock.clone();
         self.blocking(move |directory, _| {
             make(directory)?;
             let _guard = guard(directory)?;
-            sweep(directory)?;
+            let now = clock.now();
+            let end = end(now, expiry);
+            sweep(directory, now)?;
             // 0600, under a name of its own until it is complete. Not synced: after a crash a torn file is a miss.
             let mut file = tempfile::Builder::new().prefix(&name).suffix(RECORD).tempfile_in(directory)?;
             file.write_all(HEADER)?;
-            file.write_all(&millis(end(expiry)).to_be_bytes())?;
+            file.write_all(&millis(end).to_be_bytes())?;
             file.write_all(&value)?;
-            file.as_file().set_modified(end(expiry))?;
+            file.as_file().set_modified(end)?;
             file.persist(record_of(directory, &name))?;
             Ok(())
         })
@@ -112,15 +127,16 @@ impl Store for FileStore {
 
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
+        let clock = self.clock.clone();
         self.blocking(move |directory, _| {
             reach(directory)?;
             let path = record_of(directory, &name);
-            if open(&path, value.len())?.as_ref() != Some(&value) {
+            if open(&path, value.len(), &clock)?.as_ref() != Some(&value) {
                 return Ok(());
             }
             make(directory)?;
             let _guard = guard(directory)?;
-            match open(&path, value.len())? {
+            match open(&path, value.len(), &clock)? {
                 Some(there) if there == value => fs::remove_file(path),
                 _ => Ok(()),
             }
@@ -129,11 +145,12 @@ impl Store for FileStore {
 
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
+        let clock = self.clock.clone();
         self.blocking(move |directory, held| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
+            let now = clock.now();
             // Those of fetches that were given up.
-            held.retain(|_, lease| lease.until > now);
+            held.retain(|_, lease| lease.until > now.mono());
             if let Some(lease) = held.get(&name) {
                 return Ok(lease.owner == owner);
             }
@@ -143,7 +160,7 @@ impl Store for FileStore {
             let mut lock = lock_file(&path, true)?;
             let term = Term::read(&mut lock)?;
             if !try_lock(&lock)? {
-                if term.is_none_or(|term| term.is_under_way()) {
+                if term.is_none_or(|term| term.is_under_way(clock.now())) {
                     return Ok(false);
                 }
                 // Its fetch was given up, and its process has not noticed: that keeps a file without a name.
@@ -153,9 +170,11 @@ impl Store for FileStore {
                     return Ok(false);
                 }
             }
-            Term::of(time).write(&mut lock)?;
-            lock.set_modified(end(time))?;
-            let until = now.checked_add(time).unwrap_or(now);
+            // Waiting for the guard took time.
+            let given = clock.now();
+            Term::of(given, time).write(&mut lock)?;
+            lock.set_modified(end(given, time))?;
+            let until = now.mono().saturating_add(time);
             let lease = Lease { owner, until, _lock: lock };
             held.insert(name, lease);
             Ok(true)
@@ -217,8 +236,8 @@ struct Term {
 }
 
 impl Term {
-    fn of(time: Duration) -> Self {
-        Term { start: millis(SystemTime::now()), end: millis(end(time)) }
+    fn of(now: Moment, time: Duration) -> Self {
+        Term { start: millis(wall(now)), end: millis(end(now, time)) }
     }
 
     /// `None`: the file is new, or not ours; such a one is not written to.
@@ -245,15 +264,15 @@ impl Term {
     }
 
     /// One that has not begun was given before the clock was set back.
-    fn is_under_way(&self) -> bool {
-        let now = millis(SystemTime::now());
+    fn is_under_way(&self, now: Moment) -> bool {
+        let now = millis(wall(now));
         self.start <= now && now < self.end
     }
 }
 
 /// Deletes what has expired, under the guard: keys are rotated, and names with them.
-fn sweep(directory: &Path) -> io::Result<()> {
-    let now = SystemTime::now();
+fn sweep(directory: &Path, now: Moment) -> io::Result<()> {
+    let now = wall(now);
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if !is_named_as_ours(&entry.file_name().to_string_lossy()) {
@@ -296,9 +315,14 @@ fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     options.open(path)
 }
 
+/// As the times of files are told.
+fn wall(now: Moment) -> SystemTime {
+    SystemTime::UNIX_EPOCH.checked_add(now.wall()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// When something that begins now ends. Files show it as the time of their last change.
-fn end(time: Duration) -> SystemTime {
-    let now = SystemTime::now();
+fn end(now: Moment, time: Duration) -> SystemTime {
+    let now = wall(now);
     // Longer than systems count is longer than anybody means.
     now.checked_add(time.min(LONGEST)).unwrap_or(now)
 }
@@ -313,7 +337,7 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 /// The value in a file, unless it has expired or is not there. What is not a file might keep us waiting.
-fn open(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
+fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}
         Ok(_) => return Err(io::Error::other("there is something that is not a file")),
@@ -321,14 +345,14 @@ fn open(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
         Err(e) => return Err(e),
     }
     match File::open(path) {
-        Ok(file) => read(file, most),
+        Ok(file) => read(file, most, clock.now()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }
 
 /// The value of a file, before which its end stands.
-fn read(file: File, most: usize) -> io::Result<Option<Vec<u8>>> {
+fn read(file: File, most: usize, now: Moment) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let header = HEADER.len() + size_of::<u64>();
     let limit = most.saturating_add(header).saturating_add(1);
@@ -338,7 +362,7 @@ fn read(file: File, most: usize) -> io::Result<Option<Vec<u8>>> {
         return Ok(Some(bytes));
     };
     let end = u64::from_be_bytes(*end);
-    Ok((millis(SystemTime::now()) < end).then(|| value.to_vec()))
+    Ok((millis(wall(now)) < end).then(|| value.to_vec()))
 }
 
 /// Makes the directory, and refuses one that others may write to: they could not read a token, but keep us busy.
@@ -511,6 +535,22 @@ mod tests {
         let now = millis(SystemTime::now());
         Term { start: now + 3_600_000, end: now + 7_200_000 }.write(&mut file).unwrap();
         assert!(other.lease("a", "you", HOUR).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn leases_lapse_and_records_expire_by_the_clock_of_the_test() {
+        let place = TempDir::new().unwrap();
+        let clock = crate::clock::ManualClock::new();
+        let [one, other] = [(); 2].map(|()| FileStore::new(place.path()).clock(&clock));
+        one.put("a", b"value", HOUR).await.unwrap();
+        assert!(one.lease("a", "me", HOUR).await.unwrap());
+        clock.advance(HOUR - Duration::from_secs(1));
+        assert!(other.get("a", 100).await.unwrap().is_some());
+        assert!(!other.lease("a", "you", HOUR).await.unwrap());
+        clock.advance(Duration::from_secs(1));
+        assert!(other.get("a", 100).await.unwrap().is_none());
+        assert!(other.lease("a", "you", HOUR).await.unwrap());
+        assert!(!one.lease("a", "me", HOUR).await.unwrap());
     }
 
     #[cfg(unix)]

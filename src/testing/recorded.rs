@@ -7,8 +7,9 @@ use super::Endpoint;
 
 /// A request that an [`AuthorizationServer`](super::AuthorizationServer) has seen.
 ///
-/// Secrets can be compared ([`sent`](Self::sent), [`sent_header`](Self::sent_header)) but not read; `Display` is a line of the
-/// story, and neither it nor `Debug` shows one.
+/// `Display` is a line of the story; neither it nor `Debug` shows a secret. A test compares secrets
+/// ([`sent`](Self::sent), [`sent_header`](Self::sent_header)), or reads them with a function whose name says so
+/// ([`expose_params`](Self::expose_params), [`expose_headers`](Self::expose_headers)).
 ///
 /// ```
 /// use client_credentials::testing::AuthorizationServer;
@@ -161,6 +162,36 @@ impl RecordedRequest {
         self.headers.iter().any(|field| field.name == name && field.value == value)
     }
 
+    /// The values of this parameter of a token request, secret or not: to look into an assertion, for instance.
+    ///
+    /// ```
+    /// use client_credentials::testing::AuthorizationServer;
+    /// use client_credentials::{ClientAuth, ClientCredentials};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let server = AuthorizationServer::start();
+    /// let auth = ClientAuth::client_assertion("header.claims.signature");
+    /// let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
+    /// tokens.token().await?;
+    ///
+    /// let requests = server.requests();
+    /// let assertions: Vec<_> = requests[0].expose_params("client_assertion").collect();
+    /// assert_eq!(assertions, ["header.claims.signature"]);
+    /// assert!(!format!("{requests:?}").contains("claims.signature"));
+    /// # Ok::<(), client_credentials::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expose_params<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        values(&self.params, name)
+    }
+
+    /// The values of this header, whose name is given in lower case, secret or not: to look into a proof (RFC 9449), for instance.
+    pub fn expose_headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        values(&self.headers, name)
+    }
+
     /// Which token it was about, counted from 1 in the order in which the server issued them: at the token endpoint the one that was
     /// issued, at the API the one that was presented.
     pub fn token(&self) -> Option<u32> {
@@ -171,6 +202,10 @@ impl RecordedRequest {
     pub fn status(&self) -> Option<u16> {
         self.status
     }
+}
+
+fn values<'f>(fields: &'f [Field], name: &str) -> impl Iterator<Item = &'f str> {
+    fields.iter().filter(move |field| field.name == name).map(|field| field.value.as_str())
 }
 
 fn shown<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
