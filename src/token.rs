@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
+use crate::observer::Observers;
 use crate::possession::Possession;
 use crate::server_text::Masks;
 use crate::step_up::Demands;
@@ -59,6 +60,8 @@ struct Granted {
     received: Moment,
     clock: Clock,
     terms: Terms,
+    /// Of the source that handed it out, for what is found out about the token later.
+    observers: Option<Observers>,
 }
 
 /// The metadata of a token from the token response.
@@ -122,7 +125,8 @@ impl AccessToken {
         bytes.extend_from_slice(scheme.as_bytes());
         bytes.push(b' ');
         bytes.extend_from_slice(secret);
-        let grant = Granted { id: NEXT.fetch_add(1, Ordering::Relaxed), received, clock: clock.clone(), terms };
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let grant = Granted { id, received, clock: clock.clone(), terms, observers: None };
         AccessToken::assemble(bytes, Arc::new(grant))
     }
 
@@ -253,13 +257,35 @@ impl AccessToken {
 
     /// The same value under the identity of `other`, with the terms of `self`.
     pub(crate) fn identified_as(&self, other: &AccessToken) -> AccessToken {
-        let grant = Granted {
-            id: other.id(),
-            received: self.received(),
-            clock: self.0.grant.clock.clone(),
-            terms: self.0.grant.terms.clone(),
-        };
-        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant), _apart: APART }))
+        self.again(other.id(), self.0.grant.observers.clone())
+    }
+
+    /// The same token, as one of the source with these observers.
+    pub(crate) fn handed_out_by(mut self, observers: &Observers) -> AccessToken {
+        // The usual case: a source has just made it, and nobody else has a clone.
+        if let Some(grant) = Arc::get_mut(&mut self.0).and_then(|copy| Arc::get_mut(&mut copy.grant)) {
+            grant.observers = Some(observers.clone());
+            return self;
+        }
+        self.again(self.id(), Some(observers.clone()))
+    }
+
+    fn again(&self, id: u64, observers: Option<Observers>) -> AccessToken {
+        let (received, clock, terms) = (self.received(), self.0.grant.clock.clone(), self.0.grant.terms.clone());
+        let grant = Arc::new(Granted { id, received, clock, terms, observers });
+        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant, _apart: APART }))
+    }
+
+    /// Those of the source that handed it out; `None`: that has none.
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn observers(&self) -> Option<&Observers> {
+        self.0.grant.observers.as_ref()
+    }
+
+    /// By the clock of its source.
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn now(&self) -> Moment {
+        self.0.grant.clock.now()
     }
 
     /// Whether the two share their memory.

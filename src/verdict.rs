@@ -10,7 +10,9 @@ use crate::token::AccessToken;
 
 /// The errors of a challenge that are surely not about the token: its scope is too narrow (RFC 6750 section 3.1), or the proof
 /// that went with it was refused (RFC 9449 sections 7.1 and 9). Without what is neither letter nor digit.
-const NOT_THE_TOKEN: [&str; 3] = ["insufficientscope", "invaliddpopproof", "usedpopnonce"];
+const NOT_THE_TOKEN: [&str; 3] = [INSUFFICIENT_SCOPE, "invaliddpopproof", "usedpopnonce"];
+
+const INSUFFICIENT_SCOPE: &str = "insufficientscope";
 
 /// Whether a challenge in `header`, of a response that refused the request, leaves open that the token itself was refused.
 ///
@@ -25,8 +27,17 @@ pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &He
 
 /// Servers differ in case, in quotes, and in what they put between words.
 fn is_not_the_token(error: &str) -> bool {
-    let code: String = error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    NOT_THE_TOKEN.contains(&&*code)
+    NOT_THE_TOKEN.contains(&&*letters(error))
+}
+
+/// Whether it says that the scope is too narrow.
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+pub(crate) fn is_insufficient_scope(error: &str) -> bool {
+    letters(error) == INSUFFICIENT_SCOPE
+}
+
+fn letters(error: &str) -> String {
+    error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// 401; and of a token in `Proxy-Authorization` 407 too (RFC 9110 section 11.7.1).

@@ -25,6 +25,7 @@ const BANDS: [&[&str]; 5] = [
         "runtime",
         "server_text",
         "step_up",
+        "x509",
     ],
     // Nouns.
     &["credential", "future", "observer", "signing", "source", "tls_identity", "token", "verdict"],

@@ -13,6 +13,7 @@ mod layer;
 mod middleware;
 mod origin;
 mod policy;
+mod refusals;
 #[cfg(feature = "tower")]
 mod request;
 mod reqwest;

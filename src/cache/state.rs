@@ -13,7 +13,7 @@ use super::status::{Status, TokenState};
 use crate::backoff::{Backoff, SHORTEST, early};
 use crate::clock::Moment;
 use crate::error::{Error, Look};
-use crate::observer::FetchCause;
+use crate::observer::{FetchCause, FetchSpan};
 use crate::token::AccessToken;
 
 #[derive(Debug)]
@@ -273,12 +273,19 @@ impl State {
         self.fetches += 1;
         let fetch = fetch(self.fetches);
         self.taken_over.retain(|task| !task.is_finished());
-        match self.fetch.replace(fetch) {
-            Some(old) if old.heartbeat.has_started() => self.taken_over.push(old.task),
-            Some(old) => old.task.abort(),
-            None => {}
+        if let Some(Fetch { task, heartbeat, span, .. }) = self.fetch.replace(fetch) {
+            match heartbeat.has_started() {
+                true => self.taken_over.push(task),
+                false => task.abort(),
+            }
+            self.reports.push(Report::Unlinked(span));
         }
         self.reports.push(Report::Started(cause));
+    }
+
+    /// Of the fetch under way.
+    pub(crate) fn span(&self) -> Option<FetchSpan> {
+        self.fetch.as_ref().map(|fetch| fetch.span.clone())
     }
 
     /// Of the fetch under way.
@@ -440,7 +447,10 @@ impl State {
             last_error: failure.and_then(|failure| failure.error.clone()),
             next_attempt: failure.and_then(|_| at(self.pause(usable.is_some())?)),
             rejections: self.rejections,
-            now: at(now).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
+            quota: None,
+            expires_in: current
+                .and_then(|current| Some(current.token.received().plus(current.token.lifetime()?).left(now))),
+            failing_for: failure.map_or(Duration::ZERO, |failure| now.mono().saturating_sub(failure.first.mono())),
         }
     }
 

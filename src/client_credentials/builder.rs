@@ -494,7 +494,7 @@ impl ClientCredentialsBuilder {
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
         let source = match sharing {
-            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone()),
+            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone(), observers.clone()),
             None => source,
         };
         let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);

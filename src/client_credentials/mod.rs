@@ -126,7 +126,9 @@ impl ClientCredentials {
     /// # }
     /// ```
     pub fn status(&self) -> Status {
-        self.tokens.status()
+        let mut status = self.tokens.status();
+        status.quota = self.quota();
+        status
     }
 
     /// Waits at most `timeout` for a token, for use at startup before a service reports that it is ready.

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
@@ -216,6 +217,11 @@ impl Credential {
             ))),
             (_, _) => Ok(secret),
         }
+    }
+
+    /// When an assertion expires, since the epoch; `None`: it is no JWT, or does not say.
+    pub(crate) fn expiry(assertion: &SecretString) -> Option<Duration> {
+        expiry::expiry(assertion.expose_secret())
     }
 
     /// Reads a key or certificate, which has lines.

@@ -11,13 +11,14 @@ mod secret_params;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence, Recipient};
 use crate::clock::Clock;
-use crate::credential;
+use crate::credential::{self, Credential};
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
 use crate::error::{Error, ErrorKind, Look};
@@ -25,7 +26,7 @@ use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::future::TokenFuture;
 use crate::metadata::{Endpoint, Found};
-use crate::observer::{Event, Observers};
+use crate::observer::{CredentialKind, Event, Observers};
 use crate::once::Once;
 use crate::possession::{Possession, Proving, Role};
 use crate::server_text::Masks;
@@ -141,6 +142,9 @@ impl Grant {
             if tried.iter().any(|one| one.is(&evidence)) {
                 continue;
             }
+            if let Some((credential, expiry)) = self.auth.expiry(&evidence) {
+                self.report_expiry(credential, expiry);
+            }
             match self.ask(asking, &evidence).await.map_err(|error| self.explained(error, asking, &evidence)) {
                 Ok(token) => {
                     self.auth.accept(*place, &evidence);
@@ -175,6 +179,10 @@ impl Grant {
             };
             if tried.iter().any(|one| same(one, &secrets)) {
                 continue;
+            }
+            let expiries = secrets.iter().filter_map(|(_, secret)| Credential::expiry(secret));
+            if let Some(expiry) = expiries.min() {
+                self.report_expiry(CredentialKind::Assertion, expiry);
             }
             match self.ask_with(asking, evidence, &secrets).await {
                 Err(error) if error.is_oauth("invalid_grant") => refused = Some(error),
@@ -232,10 +240,13 @@ impl Grant {
     ) -> Result<AccessToken, Error> {
         let start = std::time::Instant::now();
         let mut status = None;
-        let result = self.request(asking, evidence, key, nonce, &mut status).await;
         let server = asking.found.token_endpoint.host_str().unwrap_or_default();
+        let attempt = self.observers.attempt(server);
+        let result = attempt.around(self.request(asking, evidence, key, nonce, &mut status)).await;
         let (error, duration) = (result.as_ref().err(), start.elapsed());
-        self.observers.emit(&Event::TokenRequest { server, status, error, duration });
+        attempt.end(status, error);
+        let cause = self.observers.cause();
+        self.observers.emit(&Event::TokenRequest { cause, server, status, error, duration });
         result
     }
 
@@ -322,6 +333,12 @@ impl Grant {
         return self.dpop.is_some() || self.auth.is_mutual_tls();
         #[cfg(not(feature = "dpop"))]
         self.auth.is_mutual_tls()
+    }
+
+    /// `expiry` since the epoch.
+    fn report_expiry(&self, credential: CredentialKind, expiry: Duration) {
+        let expires_in = expiry.saturating_sub(self.clock.now().wall());
+        self.observers.emit(&Event::CredentialRead { credential, expires_in });
     }
 
     /// Otherwise a mistake in the registration shows only as a 403 of the API.

@@ -1,13 +1,15 @@
 //! A JWT that has expired is not sent.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
 use client_credentials::{
-    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, JwtBearer, ManualClock, RetryPolicy, TokenExchange,
+    ClientAuth, ClientCredentialsBuilder, Credential, CredentialKind, ErrorKind, Event, JwtBearer, ManualClock,
+    RetryPolicy, TokenExchange,
 };
 
 use crate::harness::canary::{SECRET, Watched, assert_no_canary};
@@ -63,6 +65,23 @@ async fn an_expired_jwt_is_not_sent_and_the_error_says_when_it_expired_and_where
         assert_no_canary([text, format!("{error:?}"), format!("{error:#}"), format!("{tokens:?}")]);
     }
     assert_eq!(server.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn when_a_jwt_expires_is_an_event_wherever_it_is_sent() {
+    let server = server();
+    let clock = ManualClock::new();
+    for (name, builder) in places(&server, &Credential::from(jwt(wall(&clock) + 60).as_str())) {
+        let seen: Arc<Mutex<Vec<_>>> = Arc::default();
+        let heard = Arc::clone(&seen);
+        let builder = builder.observe(move |_: &str, event: &Event<'_>| {
+            if let Event::CredentialRead { credential, expires_in, .. } = event {
+                heard.lock().unwrap().push((*credential, expires_in.as_secs()));
+            }
+        });
+        builder.clock(&clock).build().unwrap().token().await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [(CredentialKind::Assertion, 60)], "{name}");
+    }
 }
 
 #[tokio::test]

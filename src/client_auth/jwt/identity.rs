@@ -1,6 +1,7 @@
 //! Key and certificate as they were read last, and the last ones that were good.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -14,6 +15,7 @@ use crate::credential::{LastGood, unusable};
 use crate::error::Error;
 use crate::pem::{looks_like, mended};
 use crate::signing::{Choice, SigningKey};
+use crate::x509;
 
 /// The signing key, and the certificate's thumbprint.
 pub(crate) struct Identity {
@@ -29,6 +31,8 @@ pub(crate) struct Certificate {
     pub(super) thumbprint: String,
     /// `x5c` (RFC 7515 section 4.1.6): the certificate, and those that follow it in its text.
     pub(super) chain: Vec<String>,
+    /// Since the epoch, as far as it can be read.
+    not_after: Option<Duration>,
 }
 
 impl Identity {
@@ -37,6 +41,11 @@ impl Identity {
         // A signer's key is one key.
         std::ptr::eq(self, other)
             || (self.key.is_none() && other.key.is_none() && self.certificate == other.certificate)
+    }
+
+    /// When the certificate expires, since the epoch.
+    pub(crate) fn not_after(&self) -> Option<Duration> {
+        self.certificate.as_ref()?.not_after
     }
 
     /// `certificates`: texts of which one has the certificate that belongs to the key.
@@ -70,8 +79,9 @@ impl Certificate {
     fn of(key: Option<&SigningKey>, ders: &[CertificateDer<'_>]) -> Option<Self> {
         let at = ders.iter().position(|der| key.is_none_or(|key| key.is_in(der)))?;
         let chain = ders.get(at..)?;
-        let thumbprint = thumbprint(chain.first()?);
-        Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect() })
+        let first = chain.first()?;
+        let (thumbprint, not_after) = (thumbprint(first), x509::facts(first).map(|facts| facts.not_after));
+        Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect(), not_after })
     }
 }
 
