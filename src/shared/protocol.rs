@@ -16,16 +16,16 @@ const REFUSED: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Memory<I> {
     /// What was handed out last: whoever asks again has it already.
-    handed: Option<I>,
+    pub(super) handed: Option<I>,
     /// The latest ones: a record that was delayed or replayed may bring back any of them.
-    refused: VecDeque<I>,
+    pub(super) refused: VecDeque<I>,
     /// A record that is older than a refused one is not used, on the wall clocks of those who put them there.
-    watermark: Option<Duration>,
+    pub(super) watermark: Option<Duration>,
     /// The last token that was fetched is of no use to others (`expires_in: 0`): nobody waits for the next one.
-    unshareable: bool,
+    pub(super) unshareable: bool,
     /// Another replica's token is waited for. Still so when the next turn begins: the last one was cut short, by a
     /// deadline that we do not know.
-    waiting: bool,
+    pub(super) waiting: bool,
 }
 
 /// What is to be done with a record.
@@ -105,7 +105,7 @@ pub(super) fn newer<T, I>(one: Option<Found<T, I>>, other: Option<Found<T, I>>) 
 pub(super) struct Turn<T, I> {
     found: Option<Found<T, I>>,
     holding: bool,
-    wait: Duration,
+    pub(super) wait: Duration,
     fetched: Fetch,
 }
 
