@@ -50,7 +50,6 @@ pub(super) enum Mutant {
     LeaseNotChecked,
     NoLookUnderTheLease,
     WaitsForEver,
-    LeaseKeptAfterUse,
     ForeignRecordOpened,
 }
 
@@ -160,7 +159,6 @@ enum Op {
     Get(u8),
     Delete(u8, Record),
     Lease,
-    Pause,
     /// Sent at that second of its own clock.
     Fetch(u32),
     Put(u8, Record),
@@ -208,12 +206,14 @@ impl Lease {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Begin(u8),
-    /// The store or the server carries out what a replica asked for.
+    /// The store or the server carries out what a replica asked for, and it goes on with the answer. Going on touches
+    /// nothing but the replica, so that whatever others do in between might as well be done before or after.
     CarryOut(u8),
-    /// The replica goes on with the answer.
-    Continue(u8),
-    /// It has waited for as long as it waits.
-    ContinueAfterTheWait(u8),
+    /// The same for a lease that it does not get, and it has waited for as long as it waits.
+    CarryOutAfterTheWait(u8),
+    /// The same, but time may pass before it goes on.
+    Linger(u8),
+    GoOn(u8),
     Reject(u8, u8),
     Tick,
     LeaseEnds(u8),
@@ -248,17 +248,17 @@ impl Fleet {
         match *action {
             Action::Begin(r) => self.begin(world, r),
             Action::CarryOut(r) => {
-                if let Some((op, false)) = world.op(r) {
-                    let answer = self.carry_out(world, op, r);
-                    world.running(r).answer = Some(answer);
-                }
+                self.linger(world, r);
+                self.go_on(world, r, Duration::ZERO);
             }
-            Action::Continue(r) => self.go_on(world, r, Duration::ZERO),
-            Action::ContinueAfterTheWait(r) => {
+            Action::CarryOutAfterTheWait(r) => {
                 let dead = world.lease_of(self, r).is_some_and(|lease| lease.is_dead());
                 world.faults += u8::from(!dead);
+                self.linger(world, r);
                 self.go_on(world, r, WAIT);
             }
+            Action::Linger(r) => self.linger(world, r),
+            Action::GoOn(r) => self.go_on(world, r, Duration::ZERO),
             Action::Reject(r, token) => {
                 world.rejections += 1;
                 world.rejected |= 1 << token;
@@ -316,6 +316,13 @@ impl Fleet {
         });
     }
 
+    fn linger(&self, world: &mut World, r: u8) {
+        if let Some((op, false)) = world.op(r) {
+            let answer = self.carry_out(world, op, r);
+            world.running(r).answer = Some(answer);
+        }
+    }
+
     /// `by`: on whose behalf.
     fn carry_out(&self, world: &mut World, op: Op, by: u8) -> Answer {
         let now = world.now();
@@ -347,7 +354,6 @@ impl Fleet {
                 world.leases[usize::from(name(0))].take_if(|lease| lease.owner == Some(by));
                 Answer::Done
             }
-            Op::Pause => Answer::Done,
             Op::Fetch(_) => {
                 world.issued.push((now, self.replicas[usize::from(by)].1, by));
                 Answer::Token(world.issued.len() as u8 - 1)
@@ -372,13 +378,13 @@ impl Fleet {
                 Event::Leased { granted, waited }
             }
             (Op::Lease, _) => Event::Failed,
-            (Op::Pause, _) => Event::Paused,
             (Op::Put(..), _) => Event::Put,
             (Op::Release | Op::DeadLease(_), _) => Event::Released,
             (Op::Fetch(sent), Answer::Token(id)) => {
                 let schedule = Schedule::of(seconds(LIFETIME), None, &self.policy(), 1.0);
                 let at = |age: Duration| sent + age.as_secs() as u32;
-                running.fetched = Some(Token { id, received: sent, due: at(schedule.refresh), end: at(schedule.unusable) });
+                running.fetched =
+                    Some(Token { id, received: sent, due: at(schedule.refresh), end: at(schedule.unusable) });
                 let worth = record::left(seconds(sent), Some(self.lifetime()), None, &self.policy(), moment(now));
                 Event::Fetched { token: id, worth, ours: true }
             }
@@ -434,7 +440,8 @@ impl Fleet {
         let schedule = Schedule::of(dates.lifetime, None, &self.policy(), 1.0);
         let at = |age: Duration| dates.received.plus(age).wall().as_secs() as u32;
         let received_here = dates.received.wall().as_secs() as u32;
-        let token = Token { id: record.token, received: received_here, due: at(schedule.refresh), end: at(schedule.unusable) };
+        let token =
+            Token { id: record.token, received: received_here, due: at(schedule.refresh), end: at(schedule.unusable) };
         Some(Found { token, id: record.token, received, unusable: dates.unusable, fresh: dates.fresh })
     }
 
@@ -452,13 +459,12 @@ impl Fleet {
         if self.is(Mutant::NoLookUnderTheLease) && step == Step::Look && running.op == Op::Lease {
             step = running.turn.next(Event::Looked(None), failed, &mut replica.memory, moment(judged));
         }
-        if self.is(Mutant::LeaseKeptAfterUse) && step == Step::Release {
-            step = running.turn.next(Event::Released, failed, &mut replica.memory, moment(judged));
+        if step == Step::Pause {
+            step = running.turn.next(Event::Paused, failed, &mut replica.memory, moment(judged));
         }
         running.op = match step {
-            Step::Look => Op::Get(0),
+            Step::Look | Step::Pause => Op::Get(0),
             Step::Lease => Op::Lease,
-            Step::Pause => Op::Pause,
             Step::Release => Op::Release,
             Step::Fetch => {
                 world.requests += 1;
@@ -508,7 +514,13 @@ impl Fleet {
     fn break_it(&self, world: &mut World, fault: Fault, r: u8) {
         world.faults += 1;
         match fault {
-            Fault::RequestLost | Fault::AnswerLost => world.fail(r),
+            Fault::RequestLost | Fault::AnswerLost => {
+                if fault == Fault::AnswerLost {
+                    self.linger(world, r);
+                }
+                world.fail(r);
+                self.go_on(world, r, Duration::ZERO);
+            }
             Fault::Delayed | Fault::Duplicated => {
                 let Some((op, _)) = world.op(r) else {
                     return;
@@ -523,11 +535,9 @@ impl Fleet {
                 world.under_way.sort();
                 match fault {
                     Fault::Delayed => world.fail(r),
-                    _ => {
-                        let answer = self.carry_out(world, op, r);
-                        world.running(r).answer = Some(answer);
-                    }
+                    _ => self.linger(world, r),
                 }
+                self.go_on(world, r, Duration::ZERO);
             }
             Fault::RecordForgotten => world.records[usize::from(r)] = None,
             Fault::LeaseForgotten => world.leases[usize::from(r)] = None,
@@ -550,8 +560,11 @@ impl Fleet {
                 world.replicas[usize::from(r)] = Replica { ahead, ..Replica::default() };
             }
             Fault::Cancelled => world.end(r),
-            Fault::ServerFailed => world.running(r).answer = Some(Answer::Failed),
-            Fault::ServerThrottled => world.running(r).answer = Some(Answer::Throttled),
+            Fault::ServerFailed | Fault::ServerThrottled => {
+                let throttled = fault == Fault::ServerThrottled;
+                world.running(r).answer = Some(if throttled { Answer::Throttled } else { Answer::Failed });
+                self.go_on(world, r, Duration::ZERO);
+            }
             Fault::ClockSet => {
                 let replica = &mut world.replicas[usize::from(r)];
                 replica.ahead = 1 - replica.ahead;
@@ -566,16 +579,11 @@ impl Fleet {
         let everybody = 0..self.replicas.len() as u8;
         for _ in 0..40 {
             for r in everybody.clone() {
+                let dead = world.lease_of(self, r).is_some_and(|lease| lease.is_dead());
                 match world.op(r) {
-                    Some((_, false)) => self.go(&mut world, &Action::CarryOut(r)),
-                    Some((Op::Lease, true)) => {
-                        let lease = world.lease_of(self, r);
-                        match lease.is_some_and(|lease| lease.is_dead()) {
-                            true => self.go(&mut world, &Action::ContinueAfterTheWait(r)),
-                            false => self.go(&mut world, &Action::Continue(r)),
-                        }
-                    }
-                    Some((_, true)) => self.go(&mut world, &Action::Continue(r)),
+                    Some((_, true)) => self.go(&mut world, &Action::GoOn(r)),
+                    Some((Op::Lease, _)) if dead => self.go(&mut world, &Action::CarryOutAfterTheWait(r)),
+                    Some(_) => self.go(&mut world, &Action::CarryOut(r)),
                     None if !world.has_token(r) => self.go(&mut world, &Action::Begin(r)),
                     None => {}
                 }
@@ -588,12 +596,16 @@ impl Fleet {
     }
 
     /// The most requests there may be. Without faults: one for each lifetime, which is one at the start and one each time
-    /// that the token is due, and one for each token that was rejected; for each tenant. A fault costs at most one for
-    /// each replica.
+    /// that the token is due, and one for each token that was rejected; for each tenant and seal key. A fault costs at
+    /// most one for each replica, and so does a rejection where clocks differ: a token that was fetched after it may seem
+    /// older than the rejected one.
     fn most(&self, world: &World) -> u32 {
-        let tenants = 1 + self.replicas.iter().map(|(_, tenant)| u32::from(*tenant)).max().unwrap_or_default();
-        let lifetimes = (1 + u32::from(world.ticks)) * tenants;
-        lifetimes + world.rejected.count_ones() + u32::from(world.faults) * self.replicas.len() as u32
+        let replicas = self.replicas.len() as u32;
+        let names = self.replicas.iter().flat_map(|(names, _)| *names).max().map_or(1, |name| u32::from(*name) + 1);
+        let lifetimes = (1 + u32::from(world.ticks)) * names;
+        let skewed = self.skewed || self.possible.contains(&Fault::ClockSet);
+        let rejected = world.rejected.count_ones() * if skewed { replicas } else { 1 };
+        lifetimes + rejected + u32::from(world.faults) * replicas
     }
 }
 
@@ -670,7 +682,6 @@ impl Model for Fleet {
         let mut at_work = false;
         let can = |fault| self.can(world, fault);
         for r in 0..self.replicas.len() as u8 {
-            let replica = &world.replicas[usize::from(r)];
             match world.op(r) {
                 None => {
                     if world.is_due(r) {
@@ -680,30 +691,35 @@ impl Model for Fleet {
                 }
                 Some((op, answered)) => {
                     at_work = true;
-                    actions.push(if answered { Action::Continue(r) } else { Action::CarryOut(r) });
-                    let denied = Some(Answer::Granted(false));
-                    if replica.turn.as_ref().is_some_and(|running| running.answer == denied) {
-                        let dead = world.lease_of(self, r).is_some_and(|lease| lease.is_dead());
-                        actions.extend((dead || can(Fault::Slow)).then_some(Action::ContinueAfterTheWait(r)));
-                    }
-                    let mut faults = vec![Fault::Cancelled];
-                    let is_remote = op != Op::Pause;
-                    faults.extend((is_remote && !answered).then_some(Fault::RequestLost));
-                    faults.extend((is_remote && answered).then_some(Fault::AnswerLost));
-                    if !answered {
+                    if answered {
+                        actions.push(Action::GoOn(r));
+                        actions.extend(can(Fault::Cancelled).then_some(Action::Break(Fault::Cancelled, r)));
+                    } else {
+                        actions.push(Action::CarryOut(r));
+                        let lease = world.lease_of(self, r).filter(|_| op == Op::Lease);
+                        if lease.is_some_and(|lease| lease.is_dead() || can(Fault::Slow)) {
+                            actions.push(Action::CarryOutAfterTheWait(r));
+                        }
+                        if can(Fault::Stalled) && world.ticks < self.ticks {
+                            actions.push(Action::Linger(r));
+                        }
+                        let mut faults = vec![Fault::Cancelled, Fault::RequestLost, Fault::AnswerLost];
                         match op {
                             Op::Put(..) | Op::Delete(..) => faults.extend([Fault::Delayed, Fault::Duplicated]),
                             Op::Lease => faults.push(Fault::Delayed),
                             Op::Fetch(_) => faults.extend([Fault::ServerFailed, Fault::ServerThrottled]),
                             _ => {}
                         }
+                        actions.extend(
+                            faults.into_iter().filter(|fault| can(*fault)).map(|fault| Action::Break(fault, r)),
+                        );
                     }
-                    actions.extend(faults.into_iter().filter(|fault| can(*fault)).map(|fault| Action::Break(fault, r)));
                 }
             }
             let faults = [Fault::Crashed, Fault::ClockSet].into_iter().filter(|fault| can(*fault));
             actions.extend(faults.map(|fault| Action::Break(fault, r)));
             if world.rejections < self.rejections {
+                let replica = &world.replicas[usize::from(r)];
                 let tokens = replica.given.keys().filter(|token| replica.rejected >> **token & 1 == 0);
                 actions.extend(tokens.map(|token| Action::Reject(r, *token)));
             }
@@ -740,7 +756,9 @@ impl Model for Fleet {
             Property::always("no expired token", |_, world: &World| world.wrong != Some(Wrong::Expired)),
             Property::always("no rejected token", |_, world: &World| world.wrong != Some(Wrong::Rejected)),
             Property::always("no foreign token", |_, world: &World| world.wrong != Some(Wrong::Foreign)),
-            Property::always("few requests", |fleet: &Fleet, world: &World| u32::from(world.requests) <= fleet.most(world)),
+            Property::always("few requests", |fleet: &Fleet, world: &World| {
+                u32::from(world.requests) <= fleet.most(world)
+            }),
         ];
         if self.progress {
             properties.push(Property::always("progress", Fleet::recovers));
@@ -757,7 +775,9 @@ impl Model for Fleet {
                 };
                 world.replicas.iter().enumerate().any(|one| of_another(one) == Some(true))
             }),
-            Property::sometimes("the bound is reached", |fleet: &Fleet, world: &World| u32::from(world.requests) == fleet.most(world)),
+            Property::sometimes("as many requests as lifetimes", |fleet: &Fleet, world: &World| {
+                u32::from(world.requests) == fleet.most(world)
+            }),
         ]);
         if self.possible.contains(&Fault::Delayed) {
             properties.push(Property::sometimes("a late record replaces a newer one", |_: &Fleet, world: &World| {
