@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns the results of `cargo bench -p benches --bench hit` into the table and the plot of the docs.
+"""Turns the results of `cargo bench -p benches --bench cached_token` into the table and the plot of the docs.
 
 Puts a table of medians and of ratios to the clone of a shared HeaderValue on one thread, and the plot, in their place in
 src/docs/performance.md. Needs nothing but Python."""
@@ -19,7 +19,7 @@ def medians():
             continue
         with open(os.path.join(folder, "benchmark.json")) as file:
             benchmark = json.load(file)
-        group = re.match(r"hit/(\d+) thread", benchmark["group_id"])
+        group = re.match(r"cached token/(\d+) thread", benchmark["group_id"])
         if group:
             with open(os.path.join(folder, "estimates.json")) as file:
                 median = json.load(file)["median"]["point_estimate"]

@@ -29,7 +29,7 @@ fn names() -> Vec<Arc<str>> {
     (0..TENANTS).map(|n| Arc::from(format!("tenant-{n}"))).collect()
 }
 
-fn hits(c: &mut Criterion) {
+fn cached(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let of_one = || Cached::new(source_fn(|| async { Ok(token()) }));
     let one = of_one();
@@ -45,10 +45,10 @@ fn hits(c: &mut Criterion) {
         }
     });
     let mut group = c.benchmark_group("pool");
-    let hit = |source: &dyn TokenSource| source.token().now_or_never().unwrap().unwrap();
-    group.bench_function("a source of one's own", |b| b.iter(|| hit(&one)));
-    group.bench_function("one tenant, its handle kept", |b| b.iter(|| hit(&handles[5])));
-    group.bench_function("one tenant, by its key", |b| b.iter(|| hit(&pool.source(&names[5]))));
+    let token_of = |source: &dyn TokenSource| source.token().now_or_never().unwrap().unwrap();
+    group.bench_function("a source of one's own", |b| b.iter(|| token_of(&one)));
+    group.bench_function("one tenant, its handle kept", |b| b.iter(|| token_of(&handles[5])));
+    group.bench_function("one tenant, by its key", |b| b.iter(|| token_of(&pool.source(&names[5]))));
     // Every tenant once before any twice: out of the processor's caches.
     let mut next = 0;
     let sources: Vec<_> = (0..TENANTS).map(|_| Cached::new(source_fn(|| async { Ok(token()) }))).collect();
@@ -60,13 +60,13 @@ fn hits(c: &mut Criterion) {
     group.bench_function("10 000 sources of one's own in turn", |b| {
         b.iter(|| {
             next = (next + 7919) % TENANTS;
-            hit(&sources[next])
+            token_of(&sources[next])
         })
     });
     group.bench_function("10 000 tenants in turn", |b| {
         b.iter(|| {
             next = (next + 7919) % TENANTS;
-            hit(&handles[next])
+            token_of(&handles[next])
         })
     });
     group.finish();
@@ -139,6 +139,6 @@ fn main() {
         }
     }
     let mut criterion = Criterion::default().configure_from_args();
-    hits(&mut criterion);
+    cached(&mut criterion);
     criterion.final_summary();
 }

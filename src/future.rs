@@ -27,7 +27,7 @@ enum State<'a> {
     Token(AccessToken),
     Failed(Error),
     /// Boxed twice: with a thin pointer all of this is two words, which go through registers. Three go through memory, written
-    /// and read again in pieces of other sizes, for which the processor waits: that was 17 ns of a hit of 42.
+    /// and read again in pieces of other sizes, for which the processor waits: that was 17 of the 42 ns of a cached token.
     Boxed(Box<Pending<'a>>),
     Taken,
 }

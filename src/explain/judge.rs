@@ -619,13 +619,25 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
     }
     let mut advice = vec!["compare client id and secret with the registration: of the same realm or tenant, not expired, not of another environment".to_owned()];
     match auth.name() {
-        "client_secret_basic" => advice.push("the client may be registered for client_secret_post".to_owned()),
-        "client_secret_post" => advice.push("the client may be registered for client_secret_basic".to_owned()),
+        used @ ("client_secret_basic" | "client_secret_post") => advice.push(another_method(findings, used)),
         "none" => advice.push("the client has to prove itself: give a secret or a key".to_owned()),
         _ => {}
     }
     advice.push("a new secret may take up to a minute to become active".to_owned());
     told(Cause::ClientRefused, text, &advice)
+}
+
+/// Servers refuse a client that uses another method than its own as they refuse a wrong secret.
+fn another_method(findings: &Findings, used: &str) -> String {
+    let listed = findings.seen.document.as_ref().and_then(|document| document.methods.as_ref());
+    let other = if used == "client_secret_post" { "client_secret_basic" } else { "client_secret_post" };
+    match listed {
+        Some(listed) if listed.iter().any(|method| method != used) => {
+            let others: Vec<_> = listed.iter().map(String::as_str).filter(|method| *method != used).collect();
+            format!("the client may be registered for another method; the server supports {}", others.join(", "))
+        }
+        _ => format!("the client may be registered for {other}"),
+    }
 }
 
 fn of_method(findings: &Findings, text: String) -> Verdict {

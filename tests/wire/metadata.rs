@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use client_credentials::{
-    Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient,
-    Issuer, Limits, RetryPolicy,
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient, Issuer, Limits,
 };
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
 use crate::refreshed::refreshed;
-use crate::story::{MOMENT, SOON, bare, basic, recovers};
+use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
 /// Listens, without a script yet: a script needs to know where.
 fn server() -> Server {
@@ -30,16 +29,7 @@ fn named(server: &Server) -> Issuer {
 }
 
 fn builder_of(issuer: Issuer) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(issuer, basic())
-        .http_client(HttpClient::from_reqwest_0_13(bare))
-        .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
-        .cache(
-            CachePolicy::new()
-                .expired_backoff(Backoff::new(MOMENT, MOMENT))
-                .denied_backoff(Backoff::new(MOMENT, MOMENT))
-                .forced_refreshes(100)
-                .forced_refresh_interval(MOMENT),
-        )
+    hasty(ClientCredentials::builder(issuer, basic()))
 }
 
 /// Metadata of this issuer with this token endpoint.

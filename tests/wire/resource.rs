@@ -1,15 +1,15 @@
 //! From an API to its authorization server: family M, as far as APIs name servers.
 
 use client_credentials::{
-    Backoff, CachePolicy, ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient, Issuer, Limits,
-    ProtectedResource, RetryPolicy,
+    ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient, Issuer, Limits, ProtectedResource,
+    RetryPolicy,
 };
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json, json_ok, ok};
 use crate::refreshed::refreshed;
-use crate::story::{MOMENT, SOON, bare, basic, recovers};
+use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
 /// An API and its authorization server, without scripts yet: they need to know where.
 struct Pair {
@@ -46,19 +46,6 @@ impl Pair {
 
 fn of(api: ProtectedResource) -> ClientCredentialsBuilder {
     hasty(ClientCredentials::builder(api, basic()))
-}
-
-fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
-    builder
-        .http_client(HttpClient::from_reqwest_0_13(bare))
-        .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
-        .cache(
-            CachePolicy::new()
-                .expired_backoff(Backoff::new(MOMENT, MOMENT))
-                .denied_backoff(Backoff::new(MOMENT, MOMENT))
-                .forced_refreshes(100)
-                .forced_refresh_interval(MOMENT),
-        )
 }
 
 fn issuer(server: &Server) -> String {

@@ -26,14 +26,21 @@ pub(crate) fn builder(server: &Server) -> ClientCredentialsBuilder {
 }
 
 pub(crate) fn builder_with(endpoint: &str, auth: ClientAuth) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(endpoint, auth)
+    hasty(ClientCredentials::builder(endpoint, auth))
+}
+
+/// A source that waits for nothing, and whose tokens may be rejected as often as a test likes.
+pub(crate) fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
+    builder
         .http_client(HttpClient::from_reqwest_0_13(bare))
         .retry(RetryPolicy::new().backoff(Backoff::new(MOMENT, MOMENT)))
         .cache(
             CachePolicy::new()
                 .expired_backoff(Backoff::new(MOMENT, MOMENT))
                 .denied_backoff(Backoff::new(MOMENT, MOMENT))
-                .due_backoff(Backoff::new(MOMENT, MOMENT)),
+                .due_backoff(Backoff::new(MOMENT, MOMENT))
+                .forced_refreshes(100)
+                .forced_refresh_interval(MOMENT),
         )
 }
 

@@ -8,6 +8,7 @@
 mod api;
 mod certificates;
 mod methods;
+mod mistakes;
 mod possession;
 mod process;
 mod requests;

@@ -684,9 +684,10 @@ fn a_seed_replays() {
     }
 }
 
-/// Which of the first hundred seeds notices it, and how.
-fn noticed(lie: Lie) -> String {
-    let found = (0..100).find_map(|seed| run(seed, Some(lie), false).err().map(|wrong| format!("{seed}: {wrong}")));
+/// Which of the first hundred seeds notices it, in that way.
+fn noticed(lie: Lie, word: &str) -> String {
+    let wrong = |seed| run(seed, Some(lie), false).err().filter(|wrong| wrong.contains(word));
+    let found = (0..100).find_map(|seed| Some(format!("{seed}: {}", wrong(seed)?)));
     found.unwrap_or_else(|| panic!("{lie:?} is not noticed"))
 }
 
@@ -700,8 +701,6 @@ fn what_is_wrong_is_noticed() {
         (Lie::NothingShared, "too many"),
         (Lie::NoRecovery, "though the server is well"),
     ] {
-        let wrong = noticed(lie);
-        assert!(wrong.contains(word), "{lie:?}: {wrong}");
-        println!("{lie:?}: seed {wrong}");
+        println!("{lie:?}: seed {}", noticed(lie, word));
     }
 }

@@ -54,7 +54,7 @@ class Client(ClientMixin):
         return method == self.metadata["token_endpoint_auth_method"]
 
     def check_grant_type(self, grant_type):
-        return grant_type == "client_credentials"
+        return grant_type in self.metadata.get("grant_types", ["client_credentials"])
 
 
 class Token(TokenMixin):

@@ -1,7 +1,7 @@
 //! A fresh token to a header: on one thread and on several, through a concrete source and through a `dyn` one, against
 //! what it cannot be faster than and what people write by hand. Ratios within one run count, not nanoseconds.
 //!
-//! `cargo bench -p benches --bench hit`
+//! `cargo bench -p benches --bench cached_token`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a bench")]
 
@@ -106,7 +106,7 @@ fn on_threads(threads: usize, iterations: u64, operation: &(dyn Fn() -> HeaderVa
     })
 }
 
-fn hit(c: &mut Criterion) {
+fn cached_token(c: &mut Criterion) {
     let shared = header();
     let held = Arc::new(header());
     let tokens = fresh();
@@ -121,7 +121,7 @@ fn hit(c: &mut Criterion) {
     thread_counts.dedup();
 
     for threads in thread_counts {
-        let mut group = c.benchmark_group(format!("hit/{threads} thread(s)"));
+        let mut group = c.benchmark_group(format!("cached token/{threads} thread(s)"));
         // Rounds on two threads that are shorter than 40 ms mislead.
         group.sample_size(10).measurement_time(Duration::from_secs(3)).sampling_mode(criterion::SamplingMode::Flat);
         let mut bench = |name: &str, operation: &(dyn Fn() -> HeaderValue + Sync)| {
@@ -142,5 +142,5 @@ fn hit(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, hit);
+criterion_group!(benches, cached_token);
 criterion_main!(benches);
