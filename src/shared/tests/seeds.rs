@@ -4,6 +4,8 @@
 //! `SEED=n` runs that seed alone, and prints what happens. Everything runs on one thread in tokio's paused time, so that
 //! a seed replays.
 
+#![expect(clippy::print_stdout, reason = "what a run came to, and the story of a seed")]
+
 use std::collections::BTreeMap;
 
 use tokio::time::{sleep, timeout};

@@ -1,5 +1,8 @@
 //! The protocol of the shared store, run by a model checker (stateright) through every order of events:
-//! `RUSTFLAGS='--cfg model' CARGO_TARGET_DIR=target/model cargo test --release --features shared --lib fleet:: -- --nocapture`
+//! `RUSTFLAGS='--cfg model' CARGO_TARGET_DIR=target/model cargo test --release --no-default-features --features shared --lib fleet:: --
+//! --nocapture`
+
+#![expect(clippy::print_stdout, reason = "the states, and the way to each broken promise")]
 
 mod world;
 
