@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_credentials::testing::{Answer, AuthorizationServer};
 use client_credentials::{
     AccessToken, Cached, ClientAuth, ClientCredentials, Error, HttpClient, PoolPolicy, Pooled, TokenPool, TokenSource,
     source_fn,
@@ -79,9 +80,8 @@ fn resident() -> Option<usize> {
     Some(pages * 4096)
 }
 
-/// In a process of its own: what each of the tenants adds.
-fn memory(kind: &str) {
-    let endpoint = token_endpoint();
+/// In a process of its own, without the server: what each of the tenants adds.
+fn memory(kind: &str, endpoint: String) {
     let http = HttpClient::from_reqwest_0_13(reqwest::Client::builder);
     let own = kind.contains("own HTTP client");
     let make = move |name: &Arc<str>| {
@@ -109,33 +109,23 @@ fn memory(kind: &str) {
     });
 }
 
-/// A token endpoint on a thread of its own; tokens of 900 bytes.
-fn token_endpoint() -> String {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}/token", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let body = format!(r#"{{"access_token":"{}","token_type":"Bearer","expires_in":3600}}"#, "a".repeat(900));
-            let router = axum::Router::new().fallback(move || async move { body.clone() });
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, router).await.unwrap();
-        });
-    });
-    url
-}
-
 const KINDS: [&str; 2] = ["an idle tenant with its token", "an idle tenant with its token and its own HTTP client"];
 
 fn main() {
-    if let Ok(kind) = std::env::var("POOL_BENCH_MEMORY") {
-        return memory(&kind);
+    let variable = |name| std::env::var(name).ok();
+    if let (Some(kind), Some(endpoint)) = (variable("POOL_BENCH_MEMORY"), variable("POOL_BENCH_TOKEN_ENDPOINT")) {
+        return memory(&kind, endpoint);
     }
     if !std::env::args().any(|argument| argument == "--test") {
+        let server = AuthorizationServer::start();
+        let token = "a".repeat(900);
+        server.until_changed(Answer::Body(format!(
+            r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600}}"#
+        )));
         for kind in KINDS {
             let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-            child.env("POOL_BENCH_MEMORY", kind).status().unwrap();
+            child.env("POOL_BENCH_TOKEN_ENDPOINT", server.token_url());
+            assert!(child.env("POOL_BENCH_MEMORY", kind).status().unwrap().success());
         }
     }
     let mut criterion = Criterion::default().configure_from_args();

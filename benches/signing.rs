@@ -14,6 +14,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, RecordedRequest};
 use client_credentials::{CachePolicy, ClientAuth, ClientCredentials};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
@@ -22,25 +23,16 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// An authorization server that gives everybody a new token, on a thread of its own.
-fn server(token_type: &'static str) -> String {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}/token", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        runtime().block_on(async {
-            let router = axum::Router::new().fallback(move || async move {
-                static ISSUED: AtomicU64 = AtomicU64::new(0);
-                let token = ISSUED.fetch_add(1, Ordering::Relaxed);
-                axum::Json(serde_json::json!({
-                    "access_token": token.to_string(), "token_type": token_type, "expires_in": 3600,
-                }))
-            });
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, router).await.unwrap();
-        });
-    });
-    url
+/// An authorization server, and its API, which give everybody a new token and check nothing.
+fn server(token_type: &'static str) -> AuthorizationServer {
+    let answer = move |_: &RecordedRequest| {
+        static ISSUED: AtomicU64 = AtomicU64::new(0);
+        let token = ISSUED.fetch_add(1, Ordering::Relaxed);
+        Answer::Body(format!(r#"{{"access_token":"{token}","token_type":"{token_type}","expires_in":3600}}"#))
+    };
+    let server = AuthorizationServer::start();
+    server.answer_by(Endpoint::Token, answer).answer_by(Endpoint::Api, answer);
+    server
 }
 
 fn pem(pkcs8: &[u8]) -> String {
@@ -59,7 +51,7 @@ fn p256() -> String {
 }
 
 fn signing(c: &mut Criterion) {
-    let url = server("Bearer");
+    let server = server("Bearer");
     let runtime = runtime();
     let mut group = c.benchmark_group("token request on loopback");
     group.measurement_time(Duration::from_secs(4)).sample_size(50);
@@ -82,7 +74,7 @@ fn signing(c: &mut Criterion) {
             ClientAuth::private_key_jwt("me", rsa(KeySize::Rsa4096)).audience("https://auth.example.com").into(),
         ),
     ] {
-        let tokens = ClientCredentials::builder(&url, auth)
+        let tokens = ClientCredentials::builder(server.token_url(), auth)
             .cache(CachePolicy::new().forced_refreshes(u32::MAX).forced_refresh_interval(Duration::from_nanos(1)))
             .build()
             .unwrap();
@@ -103,16 +95,18 @@ fn proofs(c: &mut Criterion) {
     use client_credentials::{BearerAuth, DpopKey};
     use reqwest_middleware::ClientBuilder;
 
-    let (bearer_url, dpop_url) = (server("Bearer"), server("DPoP"));
+    let (bearer_server, dpop_server) = (server("Bearer"), server("DPoP"));
     let runtime = runtime();
     let auth = || ClientAuth::client_secret_post("me", "a secret");
-    let bearer = ClientCredentials::builder(&bearer_url, auth());
-    let bound = ClientCredentials::builder(&dpop_url, auth()).dpop(DpopKey::generate());
+    let bearer = ClientCredentials::builder(bearer_server.token_url(), auth());
+    let bound = ClientCredentials::builder(dpop_server.token_url(), auth()).dpop(DpopKey::generate());
     let plain = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut group = c.benchmark_group("request to an API on loopback");
     group.measurement_time(Duration::from_secs(4)).sample_size(50);
-    for (name, builder, url) in [("bearer token", bearer, &bearer_url), ("DPoP token, ES256", bound, &dpop_url)] {
-        let origin = url.trim_end_matches("/token");
+    for (name, builder, server) in
+        [("bearer token", bearer, &bearer_server), ("DPoP token, ES256", bound, &dpop_server)]
+    {
+        let origin = server.api_origin();
         let tokens = builder.build().unwrap();
         let client = ClientBuilder::new(plain.clone()).with(BearerAuth::for_origin(origin, tokens).unwrap()).build();
         group.bench_function(name, |b| {
@@ -122,7 +116,7 @@ fn proofs(c: &mut Criterion) {
             });
         });
     }
-    let tokens = ClientCredentials::builder(&dpop_url, auth()).dpop(DpopKey::generate());
+    let tokens = ClientCredentials::builder(dpop_server.token_url(), auth()).dpop(DpopKey::generate());
     let tokens = tokens.build().unwrap();
     let token = runtime.block_on(tokens.token()).unwrap();
     group.bench_function("the proof alone, ES256", |b| {

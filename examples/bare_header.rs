@@ -1,4 +1,4 @@
-//! A token on a request, without any middleware: works with every HTTP client that takes headers.
+//! Adds a token to a request without middleware; works with every HTTP client.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

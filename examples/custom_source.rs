@@ -1,5 +1,5 @@
-//! Tokens from elsewhere: here from a file that another process keeps up to date, as sidecars do. `Cached` makes such
-//! a source a dependable one: asked rarely, refreshed early, shared.
+//! A custom token source: a file that another process, such as a sidecar, keeps up to date. `Cached` shares its token,
+//! refreshes it early and calls the source rarely.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

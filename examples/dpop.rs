@@ -1,4 +1,4 @@
-//! Tokens that are of no use to a thief (RFC 9449): each request proves that it has the key which the token is bound to.
+//! Tokens that a thief cannot use (RFC 9449): each request proves possession of the key to which the token is bound.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

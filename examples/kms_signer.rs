@@ -1,4 +1,4 @@
-//! The key stays in a key management service: it signs what it is sent, and no program has the key.
+//! Signs assertions with a key that stays in a key management service.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

@@ -1,5 +1,5 @@
-//! A tool of a server that speaks the Model Context Protocol, called with nothing at hand but the server's URL and a
-//! credential: the server's metadata (RFC 9728) say where its tokens come from.
+//! Calls a tool of a Model Context Protocol server, given only the server's URL and a credential: the server's metadata (RFC
+//! 9728) names the authorization server.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

@@ -1,4 +1,4 @@
-//! A client that puts tokens on its requests by itself, and what it says when none can be had.
+//! A client that adds tokens to its requests, and its error when no token can be obtained.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

@@ -1,5 +1,5 @@
-//! The client proves itself by its certificate, and its tokens are good with that certificate only (RFC 8705): the
-//! connection to the API shows the same one, and a thief, who has another, gets nothing.
+//! The client authenticates with its certificate, and its tokens are bound to that certificate (RFC 8705): the connection to
+//! the API presents the same one, and a thief with another certificate is refused.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

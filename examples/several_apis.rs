@@ -1,4 +1,4 @@
-//! Two APIs, each with tokens of its own, and one client for both: no token goes to the other API, or elsewhere.
+//! One client for two APIs with separate tokens: no token is sent to the other API or to another host.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

@@ -1,4 +1,4 @@
-//! A hundred tasks want a token at once, and the authorization server is asked once: clone the handle, share the token.
+//! A hundred tasks need a token at the same time, and one token request is sent: clone the handle to share the token.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

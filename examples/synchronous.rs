@@ -1,4 +1,4 @@
-//! A program without async: a runtime of one thread beside it fetches and refreshes the tokens.
+//! A synchronous program: a runtime on a separate thread fetches and refreshes the tokens.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

@@ -1,4 +1,4 @@
-//! The token as a layer of tower, over the client of hyper-util: `cargo run --example tower --features tower,test-util`.
+//! The tower layer around hyper-util's client: `cargo run --example tower --features tower,test-util`.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 

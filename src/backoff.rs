@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The wait after a failure: `first`, doubled with each further failure in a row, at most `max`.
 ///
-/// Used by [`CachePolicy`](crate::CachePolicy) and [`RetryPolicy`](crate::RetryPolicy). A `first` below 1 ms, which would
-/// be a loop without a wait, and a `max` below `first` are refused where the policy is used, with the reason.
+/// Used by [`CachePolicy`](crate::CachePolicy) and [`RetryPolicy`](crate::RetryPolicy). A `first` below 1 ms (a loop without
+/// waits) and a `max` below `first` are refused with the reason when the policy is used.
 ///
 /// ```
 /// use client_credentials::{Backoff, RetryPolicy};
@@ -21,7 +21,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits `first` after the first failure, doubling up to `max`.
+    /// Creates a backoff of `first` after the first failure, doubling up to `max`.
     pub const fn new(first: Duration, max: Duration) -> Self {
         Backoff { first, max }
     }
@@ -32,10 +32,10 @@ impl Backoff {
         factor.and_then(|factor| self.first.checked_mul(factor)).unwrap_or(self.max).min(self.max)
     }
 
-    /// What is wrong with it.
+    /// Why it is refused.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.first < SHORTEST {
-            Some(format!("begins with {:?}, which is a loop without a wait: at least 1 ms", self.first))
+            Some(format!("starts with {:?}, a loop without waits: give at least 1 ms", self.first))
         } else if self.max < self.first {
             Some(format!("has a longest wait ({:?}) below its first ({:?}): swapped?", self.max, self.first))
         } else {

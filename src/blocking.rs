@@ -13,7 +13,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! With `reqwest::blocking`, a request whose token was refused is sent once more with another one:
+//! With `reqwest::blocking`, repeating a request once with a new token if its token was rejected:
 //!
 //! ```ignore
 //! fn get(http: &reqwest::blocking::Client, tokens: &Tokens, url: &str) -> Result<Response, Box<dyn Error>> {
@@ -28,7 +28,7 @@
 //! }
 //! ```
 //!
-//! With ureq 3, as a middleware of the agent:
+//! With ureq 3, as middleware of the agent:
 //!
 //! ```ignore
 //! struct Bearer(Tokens);
@@ -50,8 +50,7 @@
 //! }
 //! ```
 //!
-//! Both send the token to whatever URL they are given: use a client, or an agent, for that API only, and without redirects to
-//! other hosts.
+//! Both send the token to any URL: use the client or agent for that API only, and disable redirects to other hosts.
 
 #[cfg(test)]
 mod tests;
@@ -73,21 +72,22 @@ use crate::once::Once;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
-/// The tokens of a source, for code that is not async.
+/// The tokens of a source, for synchronous code.
 ///
-/// A handle: a clone is a reference count.
+/// This is a handle: cloning it increments a reference count.
 ///
-/// - A token that is cached is returned without a context switch. Otherwise a thread of this crate fetches one, and the caller
-///   waits. A token that is due is returned at once, and refreshed by that thread.
-/// - There is one such thread, `client-credentials`, for all sources of the process, with a tokio runtime of its own. It starts
-///   when the first token has to be fetched, so that a process may become a daemon before, and ends with the last [`Tokens`].
-///   Host names are looked up on threads of that runtime, which end after 10 s.
-/// - It works in any thread: without tokio, in `Drop`, in a callback of a C library, on a thread of a tokio runtime. There it
-///   blocks that thread, which an event reports once: in async code, await [`TokenSource::token`] of the source itself.
-/// - The source may have async users at the same time. A fetch that a stalled runtime of theirs has started is taken over, as
-///   [`Cached`](crate::Cached) says.
+/// - A cached token is returned without a context switch. Otherwise a thread of this crate fetches one, and the caller waits.
+///   A token that is due is returned at once and refreshed by that thread.
+/// - All sources of the process share this thread, `client-credentials`, which has its own tokio runtime. It starts with the
+///   first fetch, so that a process can daemonize before, and ends with the last [`Tokens`]. Host names are resolved on
+///   threads of that runtime, which end after 10 s.
+/// - It works in any thread: without tokio, in `Drop`, in a callback of a C library, or on a thread of a tokio runtime. In the
+///   latter case it blocks that thread, which is reported once by an event: in async code, await [`TokenSource::token`] of the
+///   source itself.
+/// - The source may have async users at the same time. If their runtime is blocked, its fetch is taken over, as described for
+///   [`Cached`](crate::Cached).
 ///
-/// The [module](self) shows it with `reqwest::blocking` and ureq.
+/// For use with `reqwest::blocking` and ureq, see the [module](self).
 #[derive(Clone)]
 pub struct Tokens {
     source: Arc<dyn TokenSource>,
@@ -95,30 +95,30 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The tokens of `source`, which caches: a [`ClientCredentials`](crate::ClientCredentials) or a [`Cached`](crate::Cached). No
-    /// I/O; no thread is started.
+    /// Creates a handle to the tokens of `source`, which must cache them: a [`ClientCredentials`](crate::ClientCredentials) or
+    /// a [`Cached`](crate::Cached). Does no I/O and starts no thread.
     pub fn new(source: impl TokenSource + 'static) -> Self {
         Tokens { source: Arc::new(source), worker: Worker::of_this_process() }
     }
 
-    /// A token that may be used now. Waits for as long as the source takes: a fetch takes at most
+    /// Returns a usable token. Waits as long as the source needs; a fetch takes at most
     /// [`CachePolicy::fetch_timeout`](crate::CachePolicy::fetch_timeout).
     ///
     /// # Errors
     ///
-    /// Those of the source. [`ErrorKind::Other`] if the thread cannot be started, if the source panics, or if a source calls this
-    /// while it fetches a token itself, where waiting would never end.
+    /// The errors of the source; [`ErrorKind::Other`] if the thread cannot be started, if the source panics, or if a source
+    /// calls this method during its own fetch, which would be a deadlock.
     pub fn token(&self) -> Result<AccessToken, Error> {
         self.token_within(Duration::MAX)
     }
 
-    /// As [`token`](Self::token), waiting at most this long. A fetch goes on when the time is over, and serves a later call.
+    /// The same as [`token`](Self::token), but waits at most `limit`. A fetch continues after that, and serves a later call.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); [`ErrorKind::Transport`] when the time is over.
+    /// The same as [`token`](Self::token); [`ErrorKind::Transport`] after `limit`.
     pub fn token_within(&self, limit: Duration) -> Result<AccessToken, Error> {
-        // What is ready without polling takes neither a runtime nor the other thread.
+        // A result that is ready without polling needs neither a runtime nor the other thread.
         match contained(|| self.source.token().if_ready()) {
             Ok(Some(result)) => result,
             Ok(None) => self.wait(limit),
@@ -126,7 +126,7 @@ impl Tokens {
         }
     }
 
-    /// The API refused `token`: see [`TokenSource::reject`].
+    /// Reports that the API rejected `token`; see [`TokenSource::reject`].
     pub fn reject(&self, token: &AccessToken) {
         let _ = contained(|| self.source.reject(token));
     }
@@ -136,7 +136,7 @@ impl Tokens {
         if Handle::try_current().is_ok() && BLOCKED.first() {
             event!(
                 info,
-                "blocking::Tokens blocks a thread of a tokio runtime until a token is there: await token() of the source \
+                "blocking::Tokens blocks a thread of a tokio runtime until a token is available: await token() of the source \
                  instead, unless this is a thread of spawn_blocking"
             );
         }
@@ -144,13 +144,13 @@ impl Tokens {
         let source = Arc::clone(&self.source);
         runtime.spawn(async move {
             let result = contained_future(async { source.token().await }).await;
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = answer.send(result.unwrap_or_else(|Panicked| Err(panicked())));
         });
         match answered.recv_timeout(limit) {
             Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
-                let text = format!("no token within {limit:?}; the fetch goes on");
+                let text = format!("no token within {limit:?}; the fetch continues");
                 Err(Error::of(ErrorKind::Transport, text).transient())
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -185,7 +185,7 @@ struct Running {
 }
 
 impl Worker {
-    /// The one that other `Tokens` have, or a new one.
+    /// The thread shared with other `Tokens`, or a new one.
     fn of_this_process() -> Arc<Worker> {
         static SHARED: Mutex<Weak<Worker>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,8 +203,8 @@ impl Worker {
             none => none.insert(Running::start()?),
         };
         if running.thread == thread::current().id() {
-            let text = "blocking::Tokens was asked for a token by code that runs while a token is fetched (a credential, a \
-                        signer, a store): waiting for it would never end; use the async source there";
+            let text = "blocking::Tokens was called by code that runs while a token is fetched (a credential, a \
+                        signer, a store): waiting would be a deadlock; use the async source there";
             return Err(Error::of(ErrorKind::Other, text));
         }
         Ok(running.runtime.clone())

@@ -1,4 +1,4 @@
-//! [`Changes`]: the present token and each newer one, for connections that outlive a token.
+//! [`Changes`]: the current token and each newer one, for connections that outlive a token.
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +20,13 @@ use crate::runtime::Runtime;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
-/// The present token, and then each newer one: for connections that outlive a token (MQTT, NATS, Kafka, WebSockets, SQL pools),
-/// from [`ClientCredentials::changes`] or [`Cached::changes`].
+/// Returns the current token and then each newer one, for connections that outlive a token (MQTT, NATS, Kafka, WebSockets, SQL
+/// pools). Created by [`ClientCredentials::changes`] or [`Cached::changes`].
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Error};
 ///
-/// /// `connection` is whatever has to know the token.
+/// /// `connection` needs the current token.
 /// async fn push(tokens: ClientCredentials, connection: tokio::sync::watch::Sender<String>) -> Result<(), Error> {
 ///     let mut changes = tokens.changes();
 ///     loop {
@@ -38,18 +38,18 @@ use crate::token::AccessToken;
 ///
 /// # Contract
 ///
-/// - While it is held, the token is refreshed in time by a task of its own, whether [`next`](Self::next) is called or not, and
-///   whether there are other callers or not. Holding it is enough to keep a token warm.
-/// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), for as long as it takes.
-///   [`next`](Self::next) waits meanwhile; [`status`](Self::status), and an [`Observer`](crate::Observer), show the error.
-/// - A token that is [rejected](ClientCredentials::reject) is replaced at once, within the bound on forced refreshes.
-/// - Nothing is queued: a slow reader gets the latest token, and never one that has expired or was rejected. A token whose
-///   value the server brings again is not a new one.
-/// - A server whose tokens are expired on arrival (`expires_in: 0`) is asked again after 1 s, doubling to 60 s; such tokens are
-///   not returned.
-/// - Dropping it ends the task. A fetch that other handles may still use goes on.
+/// - While this value exists, a task of its own refreshes the token before it expires, whether or not [`next`](Self::next) is
+///   called and whether or not there are other callers.
+/// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit.
+///   [`next`](Self::next) waits meanwhile; [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
+/// - A [rejected](ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
+/// - Tokens are not queued: a slow reader gets the latest one, never one that has expired or was rejected. A token with the
+///   same value as before does not count as new.
+/// - If tokens are expired on arrival (`expires_in: 0`), they are not returned, and the next fetch starts after 1 s, doubling
+///   to 60 s.
+/// - Dropping this value ends the task. A fetch that other handles may still use continues.
 ///
-/// It is a stream in all but name: `futures_util::stream::unfold` makes one of it.
+/// To get a `Stream`, use `futures_util::stream::unfold`.
 #[must_use = "dropped at once, it keeps no token fresh"]
 pub struct Changes {
     tokens: Arc<dyn Kept>,
@@ -66,9 +66,9 @@ struct Keeper {
 }
 
 impl ClientCredentials {
-    /// The present token and then each newer one, kept fresh while the result is held: see [`Changes`].
+    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
     ///
-    /// Needs no runtime; the task that refreshes starts here if there is one, otherwise with the first
+    /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
     /// [`next`](Changes::next).
     pub fn changes(&self) -> Changes {
         self.cached().changes()
@@ -76,9 +76,9 @@ impl ClientCredentials {
 }
 
 impl<S: TokenSource + 'static> Cached<S> {
-    /// The present token and then each newer one, kept fresh while the result is held: see [`Changes`].
+    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
     ///
-    /// For a `dyn TokenSource`, put a cache around it: `Cached::new(source).changes()`.
+    /// For a `dyn TokenSource`, wrap it in a cache: `Cached::new(source).changes()`.
     pub fn changes(&self) -> Changes {
         let mut changes = Changes { tokens: Arc::new(self.clone()), seen: None, keeper: None };
         // Without a runtime, `next` says so.
@@ -88,12 +88,12 @@ impl<S: TokenSource + 'static> Cached<S> {
 }
 
 impl Changes {
-    /// Waits for a token that is newer than the one returned last; the first time, for any token.
+    /// Waits for a token that is newer than the last one returned; the first call waits for any token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Other`] outside a tokio runtime with timers. A failed fetch is no error of this method: it waits for the
-    /// next one.
+    /// [`ErrorKind::Other`] outside a tokio runtime with timers. A failed fetch is not an error of this method, which then
+    /// waits for the next one.
     ///
     /// # Cancel safety
     ///
@@ -117,7 +117,7 @@ impl Changes {
         }
     }
 
-    /// The state of the token and of the fetches, without waiting: the last error, among other things.
+    /// Returns the state of the token and of the fetches, including the last error. Does not wait.
     pub fn status(&self) -> Status {
         self.tokens.status()
     }

@@ -1,4 +1,4 @@
-//! What went wrong, of which kind, and whether another attempt is worth it.
+//! The error type: kind, message, and whether another attempt may succeed.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-/// Why there is no token.
+/// The reason why no token is available.
 ///
-/// One pointer in size and cheap to clone: all callers who waited for one fetch get the same error. `Display` prints what
-/// happened, with the innermost cause where that is what helps (`connection refused`); [`source`](StdError::source) holds the
-/// chain, and `{error:#}` prints all of it in one line, for a log. No error of this crate contains a secret, a token, the body
-/// of a successful response or the query of a URL.
+/// One pointer in size and cheap to clone: all callers that waited for a fetch get the same error. `Display` prints what
+/// happened, with the innermost cause if it is useful (`connection refused`). [`source`](StdError::source) returns the chain
+/// of causes, and `{error:#}` prints all of it in one line, for a log. No error of this crate contains a secret, a token, the
+/// body of a successful response or the query of a URL.
 ///
-/// No error of `token()` is permanent: the source that returned it tries again on its own, at its own pace.
+/// No error of `token()` is permanent: later calls start new attempts, at intervals that the source controls.
 ///
 /// ```
 /// # fn log(error: &client_credentials::Error) {
@@ -44,73 +44,75 @@ struct Inner {
     /// `Display` ends in the innermost cause.
     shows_cause: bool,
     look: Option<Look>,
-    /// It is handed out again instead of another attempt: the error of the last one, and how long until the next.
+    /// Set if it is returned again without another attempt: the error of the last attempt, and the time until the next.
     memory: Option<(Error, Duration)>,
 }
 
-/// Looks whether what led to an error, such as a file, has changed since. Costs no request.
+/// Checks whether the cause of an error, such as a file, has changed since. Sends no request.
 pub(crate) type Look = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
 
 /// The kinds of [`Error`]. "Retried" says whether the crate retries on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// `build()` refused the configuration, or a request goes to a place that was not configured.
+    /// `build()` refused the configuration, or a request was addressed to an origin that is not configured.
     ///
-    /// Retried: no. What to do: the text names each field and what is wrong with it.
+    /// Retried: no. What to do: correct the fields that the text lists.
     Configuration,
-    /// The credential could not be read: a variable or file is missing, a closure or a signer failed, a key is damaged.
+    /// The credential could not be read: a variable or file is missing, a closure or signer failed, or a key is malformed.
     ///
-    /// Retried: yes, it is read again for each attempt. What to do: put the credential where the text says.
+    /// Retried: yes, the credential is read again for each attempt. What to do: provide the credential in the place that the
+    /// text names.
     Credential,
-    /// The authorization server refused the client or what it asks for (`invalid_client`, `invalid_scope`, ..).
+    /// The authorization server refused the client or its request (`invalid_client`, `invalid_scope`, ..).
     ///
-    /// The rule: a 401 of the token endpoint is a failed client authentication (RFC 6749 section 5.2), whatever its code and the
-    /// shape of its body; a 403 without an OAuth error may be one. With any other status the OAuth error code decides, wherever the
-    /// response has it. An HTML page is no verdict, since firewalls and proxies send them, unless it comes with 401 and a challenge
-    /// (`WWW-Authenticate`); it is [`Response`](Self::Response), and transient.
+    /// A 401 from the token endpoint is a failed client authentication (RFC 6749 section 5.2), whatever its error code and
+    /// body; so is a 403 without an OAuth error. With any other status the OAuth error code decides, wherever the response has
+    /// it. An HTML page is of kind [`Response`](Self::Response) and transient, since firewalls and proxies send such pages,
+    /// unless it comes with 401 and a challenge (`WWW-Authenticate`).
     ///
-    /// Retried: at once only when the credential changed meanwhile; otherwise after 1 s, doubling to 60 s, so that no
-    /// account is locked. What to do: the text says it; compare [`Error::oauth`] with what the server's administrator registered.
+    /// Retried: at once only if the credential has changed meanwhile; otherwise after 1 s, doubling to 60 s, so that the
+    /// server does not lock the account. What to do: follow the text, and compare [`Error::oauth`] with the client's
+    /// registration at the server.
     Denied,
-    /// The authorization server asked for fewer requests (429).
+    /// The authorization server limits the request rate (429).
     ///
-    /// Retried: after [`Error::retry_after`] or 1 s, doubling to 60 s; never inside a fetch. What to do: share one
-    /// source between all tasks; ask for a larger quota.
+    /// Retried: after [`Error::retry_after`] or 1 s, doubling to 60 s; never within a fetch. What to do: share one source
+    /// between all tasks, or request a larger quota.
     Throttled,
-    /// No complete response: connecting, sending or reading failed, or a deadline passed.
+    /// No complete response was received: connecting, sending or reading failed, or a timeout passed.
     ///
-    /// Retried: yes. What to do: see whether the authorization server is up and reachable from here.
+    /// Retried: yes. What to do: check that the authorization server is up and reachable from this machine.
     Transport,
-    /// The authorization server's certificate was refused, or it refused ours.
+    /// The authorization server's certificate was not accepted, or the server refused the client's.
     ///
-    /// Retried: not inside a fetch. What to do: add its CA with
-    /// [`http_client`](crate::ClientCredentialsBuilder::http_client); look at dates and host names.
+    /// Retried: not within a fetch. What to do: add the server's CA with
+    /// [`http_client`](crate::ClientCredentialsBuilder::http_client); check validity dates and host names.
     Tls,
-    /// A response arrived, but it has no usable token or metadata (a server error, a page instead of JSON, a strange token,
-    /// metadata of another issuer).
+    /// The response has no usable token or metadata (a server error, an HTML page instead of JSON, a malformed token, metadata
+    /// of another issuer).
     ///
-    /// Retried: when [`Error::is_transient`] says so. What to do: the message contains the status and what is wrong; check the
-    /// endpoint URL first.
+    /// Retried: if [`Error::is_transient`] returns `true`. What to do: the message contains the status and what is wrong;
+    /// check the endpoint URL first.
     Response,
     /// Anything else: an error of a custom source, an unknown OAuth error code, a missing runtime.
     ///
-    /// Retried: when [`Error::is_transient`] says so. What to do: see the text and the source.
+    /// Retried: if [`Error::is_transient`] returns `true`. What to do: see the text and the [`source`](StdError::source).
     Other,
 }
 
 impl Error {
-    /// The kind, for a `match`.
+    /// Returns the kind, for a `match`.
     pub fn kind(&self) -> ErrorKind {
         self.facts().kind
     }
 
-    /// Whether another attempt is worth it by itself, with nothing changed.
+    /// Returns whether another attempt may succeed without any change.
     pub fn is_transient(&self) -> bool {
         self.facts().transient
     }
 
-    /// This crate's error inside another one: reqwest-middleware's, tower's, yours.
+    /// Finds an error of this crate inside another error, for example that of reqwest-middleware or tower.
     ///
     /// Walks `e` and its sources.
     ///
@@ -124,7 +126,7 @@ impl Error {
         if let Some(ours) = e.downcast_ref() {
             return Some(ours);
         }
-        // Two errors of our neighbourhood hide what they wrap from `source()`.
+        // These two error types do not return the wrapped error from `source()`.
         if let Some(inner) = e.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()) {
             if let Some(ours) = Error::find(inner) {
                 return Some(ours);
@@ -137,32 +139,33 @@ impl Error {
         e.source().and_then(Error::find)
     }
 
-    /// How long the authorization server asked to wait (`Retry-After`, RFC 9110 section 10.2.3; with 429 also the headers that
-    /// name the end of a quota's window). At most a day.
+    /// Returns how long the authorization server asked to wait (`Retry-After`, RFC 9110 section 10.2.3; with 429 also the
+    /// headers that state when a rate limit resets). At most one day.
     pub fn retry_after(&self) -> Option<Duration> {
         self.facts().retry_after
     }
 
-    /// How long it was until the next attempt when this error was handed out: a source that has just failed hands its last error
-    /// out again, without asking the server. `None`: this is the error of an attempt, or of its caller.
+    /// Returns the time until the next attempt, if this error was returned without a new attempt: after a failure, a source
+    /// returns its last error again until the next attempt is allowed. `None` if this is the error of an attempt itself or of
+    /// the call.
     ///
-    /// The text says so too.
+    /// The text contains this time, too.
     pub fn next_attempt_in(&self) -> Option<Duration> {
         self.0.memory.as_ref().map(|(_, wait)| *wait)
     }
 
-    /// The OAuth error of the response (RFC 6749 section 5.2), sanitised.
+    /// Returns the OAuth error of the response (RFC 6749 section 5.2), sanitised.
     pub fn oauth(&self) -> Option<&OAuthError> {
         self.facts().oauth.as_ref()
     }
 
-    /// The HTTP status of the response, where there was one.
+    /// Returns the HTTP status of the response, if there was one.
     pub fn status(&self) -> Option<StatusCode> {
         self.facts().status
     }
 
-    /// An error of a source of your own. [`Cached`](crate::Cached) treats it as it treats its own of that kind: the backoff
-    /// follows from the kind, and from [`with_retry_after`](Self::with_retry_after).
+    /// Creates an error for a custom source. [`Cached`](crate::Cached) chooses the backoff by its kind and by
+    /// [`with_retry_after`](Self::with_retry_after).
     ///
     /// `cause` becomes the [`source`](StdError::source). Keep secrets out of its text.
     ///
@@ -180,8 +183,8 @@ impl Error {
         Error::of(kind, "the token source failed").because_of(cause)
     }
 
-    /// An error of a source of your own, of kind [`ErrorKind::Other`] and not transient; for `map_err`. An [`Error`] of this
-    /// crate stays what it is.
+    /// Creates an error of kind [`ErrorKind::Other`] for a custom source, not transient; for `map_err`. An [`Error`] of this
+    /// crate is returned unchanged.
     pub fn other(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         match cause.into().downcast::<Error>() {
             Ok(ours) => *ours,
@@ -189,19 +192,19 @@ impl Error {
         }
     }
 
-    /// Another attempt may succeed with nothing changed.
+    /// Marks the error as transient: another attempt may succeed without any change.
     #[must_use = "it returns the error"]
     pub fn transient(self) -> Self {
         self.edit(|inner| inner.transient = true)
     }
 
-    /// No fetch starts before this has passed, within the limits of [`CachePolicy`](crate::CachePolicy).
+    /// Sets how long to wait before the next fetch, within the limits of [`CachePolicy`](crate::CachePolicy).
     #[must_use = "it returns the error"]
     pub fn with_retry_after(self, wait: Duration) -> Self {
         self.edit(|inner| inner.retry_after = Some(wait))
     }
 
-    /// Whether the server said this code.
+    /// Whether the server returned this code.
     pub(crate) fn is_oauth(&self, code: &str) -> bool {
         self.oauth().is_some_and(|oauth| oauth.code() == code)
     }
@@ -248,7 +251,7 @@ impl Error {
         self.0.look.as_ref()
     }
 
-    /// Says what to do, behind what.
+    /// Appends what to do.
     pub(crate) fn advised(self, advice: &str) -> Self {
         match advice.is_empty() {
             true => self,
@@ -256,7 +259,7 @@ impl Error {
         }
     }
 
-    /// Says where, behind what.
+    /// Appends where.
     pub(crate) fn at(self, place: impl fmt::Display) -> Self {
         self.edit(|inner| inner.message = format!("{} ({place})", inner.message).into())
     }
@@ -312,7 +315,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The causes are texts, from the outermost to the innermost: a chain that is printed as nested structs nobody reads.
+/// The causes are printed as texts, from the outermost to the innermost: nested structs would be unreadable.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = self.facts();
@@ -346,8 +349,8 @@ impl StdError for Error {
 
 /// An error response of the token endpoint (RFC 6749 section 5.2).
 ///
-/// All texts come from the server: they are cut, reduced to the characters that the RFC allows there, and
-/// wherever they echo the client's secret it is replaced by `***`.
+/// All texts come from the server. They are cut and reduced to the characters that the RFC allows, and echoes of the client's
+/// secret are replaced with `***`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.line())]
 pub struct OAuthError {
@@ -358,22 +361,22 @@ pub struct OAuthError {
 }
 
 impl OAuthError {
-    /// `error`: for instance `invalid_client`.
+    /// Returns `error`, for example `invalid_client`.
     pub fn code(&self) -> &str {
         &self.code
     }
 
-    /// `error_description`: for the developer, not for the end user.
+    /// Returns `error_description`, which is for developers, not for end users.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// `error_uri`: a page about the error. Never fetched by this crate.
+    /// Returns `error_uri`, a page about the error. This crate never fetches it.
     pub fn uri(&self) -> Option<&str> {
         self.uri.as_deref()
     }
 
-    /// Another member of the response, for instance Entra's `correlation_id`, which its support asks for.
+    /// Returns another member of the response, for example Entra's `correlation_id`, which Microsoft's support asks for.
     pub fn extra(&self, member: &str) -> Option<&Value> {
         self.extra.get(member)
     }
@@ -407,8 +410,8 @@ impl OAuthError {
     }
 }
 
-/// One level of a foreign error chain, as text that was found harmless: the foreign value itself is dropped, since
-/// its `Debug` could show more than its `Display`.
+/// One level of a foreign error chain, as sanitised text: the foreign value itself is dropped, since its `Debug` could show
+/// more than its `Display`.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Cause {
@@ -417,7 +420,7 @@ pub(crate) struct Cause {
 }
 
 impl Cause {
-    /// Copies the texts of `e` and its sources, each made harmless by `clean`.
+    /// Copies the texts of `e` and its sources, each sanitised by `clean`.
     pub(crate) fn of(e: &(dyn StdError + 'static), clean: &dyn Fn(&str) -> String) -> Cause {
         const DEPTH: usize = 8; // deeper than any chain of reqwest's
         Cause::level(e, clean, DEPTH)

@@ -1,4 +1,4 @@
-//! What is told to `tracing`, behind the feature of that name; without it, nothing.
+//! The macro for `tracing` events; without the feature `tracing` it does nothing.
 
 /// `event!(level, field = value, .., "text")`, for what an operator wants to know once.
 macro_rules! event {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use crate::error::Error;
 use crate::token::AccessToken;
 
-/// What [`TokenSource::token`](crate::TokenSource::token) returns.
+/// The future returned by [`TokenSource::token`](crate::TokenSource::token).
 ///
 /// ```
 /// use client_credentials::{Error, TokenFuture};
@@ -19,24 +19,24 @@ use crate::token::AccessToken;
 ///
 /// # Cancel safety
 ///
-/// Dropping it abandons the wait and nothing else: the sources of this crate go on with a request under way.
+/// Dropping it only abandons the wait: the sources of this crate complete a fetch in progress.
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct TokenFuture<'a>(State<'a>);
 
 enum State<'a> {
     Token(AccessToken),
     Failed(Error),
-    /// Boxed twice: with a thin pointer all of this is two words, which go through registers. Three go through memory, written
-    /// and read again in pieces of other sizes, for which the processor waits: that was 17 of the 42 ns of a cached token.
+    /// Boxed twice: with a thin pointer the future is two words, which are passed in registers. Three are passed in memory,
+    /// written and read in pieces of different sizes, which stalls the processor: 17 of 42 ns for a cached token.
     Boxed(Box<Pending<'a>>),
     Taken,
 }
 
-/// Behind a mutex that is never locked: that makes it `Sync`, which some clients' callbacks demand (async-nats).
+/// In a mutex that is never locked, which makes it `Sync`: callbacks of some clients require that (async-nats).
 type Pending<'a> = Mutex<Pin<Box<dyn Future<Output = Result<AccessToken, Error>> + Send + 'a>>>;
 
 impl<'a> TokenFuture<'a> {
-    /// A result that is there already. Allocates nothing.
+    /// Creates a future that is ready with `result`. Does not allocate.
     #[inline]
     pub fn ready(result: Result<AccessToken, Error>) -> Self {
         TokenFuture(match result {
@@ -45,12 +45,12 @@ impl<'a> TokenFuture<'a> {
         })
     }
 
-    /// A result that takes a while.
+    /// Creates a future from another future, which is boxed.
     pub fn new(future: impl Future<Output = Result<AccessToken, Error>> + Send + 'a) -> Self {
         TokenFuture(State::Boxed(Box::new(Mutex::new(Box::pin(future)))))
     }
 
-    /// The result, if it is there without polling.
+    /// The result, if it is available without polling.
     #[cfg(any(feature = "tower", feature = "pool", feature = "blocking"))]
     #[inline]
     pub(crate) fn if_ready(self) -> Option<Result<AccessToken, Error>> {
@@ -61,11 +61,11 @@ impl<'a> TokenFuture<'a> {
         }
     }
 
-    /// Polls once: for synchronous code, such as a tonic interceptor.
+    /// Polls once, for synchronous code such as a tonic interceptor.
     ///
-    /// `None` means that the token is not there yet. Called inside a tokio runtime (or behind its
-    /// [`enter()`](tokio::runtime::Runtime::enter)), a source of this crate has then sent for it, so that a later call
-    /// finds it; outside of one a due token is returned, and nobody refreshes it.
+    /// `None` means that no token is available yet. Inside a tokio runtime (or after its
+    /// [`enter()`](tokio::runtime::Runtime::enter)), a source of this crate has then started a fetch, so that a later call
+    /// finds the token. Outside a runtime a due token is returned and not refreshed.
     pub fn now_or_never(mut self) -> Option<Result<AccessToken, Error>> {
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(result) => Some(result),
@@ -91,7 +91,7 @@ impl Future for TokenFuture<'_> {
             State::Failed(error) => Poll::Ready(Err(error)),
             // Polled after it was ready: an error rather than a panic.
             State::Boxed(_) | State::Taken => {
-                Poll::Ready(Err(Error::other("a token future was polled after it was done")))
+                Poll::Ready(Err(Error::other("a token future was polled after completion")))
             }
         }
     }

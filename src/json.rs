@@ -1,8 +1,8 @@
 //! The members of a JSON object, in order, duplicates kept, each read when it is wanted (pure).
 //!
-//! `serde_json`'s own maps keep the last of two members of a name, which is how one party is made to see another
-//! token than the next; and they read what nobody wants, which then spoils the rest (a lone surrogate, a number beyond a
-//! float, a member nested 200 deep). Its errors quote what they find, which may be a token: they are not shown.
+//! `serde_json`'s own maps keep the last of two members of a name, so that two parties can see different tokens; and they
+//! parse members that are not needed, whose errors then fail the whole object (a lone surrogate, a number beyond a float, a
+//! member nested 200 deep). Its errors quote the input, which may be a token: they are not shown.
 
 use std::borrow::Cow;
 use std::fmt;

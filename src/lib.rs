@@ -1,9 +1,10 @@
-//! OAuth 2.0 access tokens for backends: fetched once, cached, refreshed in time, shared by every task, attached to the right
-//! requests.
+//! OAuth 2.0 access tokens for backends: fetched once, cached, refreshed before they expire, shared by all tasks, and attached
+//! to the right requests.
 //!
-//! Many APIs want an access token without a user being involved: a backend asks for the weather in a city on its own behalf.
-//! That is the client credentials grant ([RFC 6749 section 4.4]). This crate obtains such tokens from any authorization server
-//! and keeps them fresh across expiry, outages, rotated secrets, revoked tokens and ten thousand concurrent requests.
+//! Many APIs require an access token even when no user is involved, for example when a backend requests the weather in a city
+//! on its own behalf. The client credentials grant ([RFC 6749 section 4.4]) exists for this case. This crate obtains such
+//! tokens from any authorization server and keeps them valid across expiry, outages, rotated secrets, revoked tokens and ten
+//! thousand concurrent requests.
 //!
 #![cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
 #![cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
@@ -23,56 +24,61 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # The tour
+//! # Overview
 //!
-//! 1. [`ClientAuth`] is the client authentication method, with a [`Credential`]: a value, or where to read it.
-//! 2. [`ClientCredentials`] is the source of tokens, made by one builder that `build()` checks as a whole. Start from the token
-//!    endpoint, the issuer ([`Issuer`]) or the API ([`ProtectedResource`]).
-//! 3. There are three ways to attach the token: [`BearerAuth`] as a middleware of reqwest-middleware, [`BearerAuth`] as a layer
-//!    of tower, and [`AccessToken::authorization`], a header for any other client.
-//! 4. When something fails there is one [`Error`]. Its [`ErrorKind`] says whether the crate retries on its own, and what is left
-//!    to you.
+//! 1. [`ClientAuth`] is the client authentication method. Its [`Credential`] holds a secret or says where to read it.
+//! 2. [`ClientCredentials`] is the source of tokens. Its builder starts from the token endpoint, the issuer ([`Issuer`]) or
+//!    the API ([`ProtectedResource`]); `build()` reports all configuration errors together.
+//! 3. There are three ways to attach the token: [`BearerAuth`] as a reqwest-middleware middleware, [`BearerAuth`] as a tower
+//!    layer, and [`AccessToken::authorization`], a header value for any other client.
+//! 4. All failures are reported as [`Error`]. Its [`ErrorKind`] says whether the crate retries on its own and what you have to
+//!    do.
 //!
-//! A source of your own takes part, too: implement [`TokenSource`], or wrap a closure by [`source_fn`], and put [`Cached`] around
-//! it.
+//! To use a token source of your own, implement [`TokenSource`] or wrap a closure with [`source_fn`], and wrap the result in
+//! [`Cached`].
 //!
 //! # Guides
 //!
-//! | guide | what it is about |
+//! | guide | topic |
 //! |---|---|
-//! | [getting started](docs::getting_started) | from nothing to a token in five minutes, and what to do when there is none |
-//! | [migration](docs::migration) | from the crate `oauth2` with a mutex |
+//! | [getting started](docs::getting_started) | a first token in five minutes, and what to do when it fails |
+//! | [migration](docs::migration) | migrating from the `oauth2` crate with a mutex |
 //! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
-//! | [quirks](docs::quirks) | what real authorization servers do, and what this crate does about it |
-//! | [sharing](docs::sharing) | one token for a fleet, through Redis or files |
+//! | [providers](docs::providers) | recipes for nine providers |
+//! | [workload](docs::workload) | platform identities instead of secrets: Kubernetes, GitHub Actions, Google Cloud, Azure, AWS, SPIFFE |
+//! | [quirks](docs::quirks) | deviations of real authorization servers, and how this crate handles them |
+//! | [sharing](docs::sharing) | sharing one token across a fleet, through Redis or files |
 //! | [tenants](docs::tenants) | thousands of tenants in one process, quotas, fleets |
-//! | [possession](docs::possession) | sender-constrained tokens, which are useless to a thief |
-//! | [cookbook](docs::cookbook) | how the token gets into the clients of others: pushed, blocking, by middleware |
+//! | [possession](docs::possession) | sender-constrained tokens, which cannot be used by a thief |
+//! | [operating](docs::operating) | health checks, logs, events, metrics and alerts |
+//! | [testing](docs::testing_your_code) | testing your own code: a scripted server, fake sources, a manual clock |
+//! | [cookbook](docs::cookbook) | passing the token to other client libraries: pushed, blocking, by middleware |
 //! | [performance](docs::performance) | what a token costs |
 //!
 //! # Features
 //!
 //! | feature | default | without it |
 //! |---|---|---|
-//! | `rustls` | yes | TLS is what you enable on `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
+//! | `rustls` | yes | you enable a TLS feature of `reqwest` 0.13 yourself, and certificate failures are of kind [`ErrorKind::Transport`] |
 //! | `reqwest-middleware` | yes | no `Middleware` for reqwest-middleware, three crates fewer |
 //! | `tower` | no | no `Layer` for tower services (hyper, tonic, axum clients) |
-//! | `dpop` | no | no tokens that are bound to a key (RFC 9449); brings `jwt`, and no further crates |
-//! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions made elsewhere need no feature |
-//! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; brings `rustls`, and no further crates |
-//! | `shared` | no | every process fetches tokens of its own: no `Shared`, no `FileStore` |
-//! | `redis` | no | no `RedisStore` for `shared`; brings `rustls` |
+//! | `dpop` | no | no tokens bound to a key (RFC 9449); enables `jwt`, adds no further crates |
+//! | `jwt` | no | no `private_key_jwt` and `client_secret_jwt`; assertions signed elsewhere need no feature |
+//! | `mtls` | no | no `tls_client_auth` and `self_signed_tls_client_auth`; enables `rustls`, adds no further crates |
+//! | `shared` | no | every process fetches its own tokens: no `Shared`, no `FileStore` |
+//! | `redis` | no | no `RedisStore` for `shared`; enables `rustls` |
 //! | `blocking` | no | no [`blocking::Tokens`](https://docs.rs/client-credentials/latest/client_credentials/blocking/index.html) for synchronous code |
-//! | `pool` | no | no [`TokenPool`](docs::tenants): you keep a source for each tenant yourself |
-//! | `serde` | no | no `Config`: a source is configured in code only |
-//! | `test-util` | no | no scripted authorization server, fake sources and `ManualClock` for [your tests](docs::testing_your_code) |
-//! | `tracing` | no | outages, recoveries and suspicious answers are not reported |
+//! | `pool` | no | no [`TokenPool`](docs::tenants): you manage a source for each tenant yourself |
+//! | `serde` | no | no `Config`: sources are configured in code only |
+//! | `test-util` | no | no scripted authorization server, fake sources or `ManualClock` for [your tests](docs::testing_your_code) |
+//! | `tracing` | yes | outages, recoveries and suspicious responses are not logged |
+//! | `metrics` | no | no metrics are recorded |
 //!
 //! # Secrets
 //!
-//! Client secrets and tokens are wiped from this crate's memory when they are dropped (the HTTP and TLS libraries keep copies of
-//! what they send). They are never shown by `Debug`, never part of an error or an event, and sent to no host but the token
-//! endpoint and the configured origins. `https` is required, redirects of the token endpoint are not followed.
+//! Client secrets and tokens are wiped from this crate's memory when they are dropped (the HTTP and TLS libraries keep copies
+//! of what they send). They never appear in `Debug` output, errors or events, and are sent only to the token endpoint and the
+//! configured origins. `https` is required, and redirects from the token endpoint are not followed.
 //!
 //! [RFC 6749 section 4.4]: https://www.rfc-editor.org/rfc/rfc6749#section-4.4
 #![cfg_attr(
@@ -122,7 +128,7 @@ mod future;
 mod grant;
 #[cfg(test)]
 mod hostile;
-/// What the fuzzer calls: not part of the crate.
+/// Entry points for the fuzzer: not part of the crate.
 #[cfg(all(fuzzing, not(test)))]
 #[doc(hidden)]
 pub mod hostile;
@@ -131,7 +137,7 @@ mod lock;
 mod metadata;
 mod observer;
 mod once;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 mod pem;
 #[cfg(feature = "pool")]
 mod pool;
@@ -200,7 +206,7 @@ pub use verdict::InsufficientScope;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What users rely on without thinking of it.
+/// Public types are `Send` and `Sync`.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
     #[cfg(feature = "blocking")]

@@ -1,5 +1,5 @@
-//! Keys and certificates as deployments hand them on: PEM (RFC 7468) that an environment variable, a template or a secret
-//! manager has changed on the way. What can be told for certain is mended; for the rest the error says what it looks like.
+//! Keys and certificates as deployments pass them on: PEM (RFC 7468) that an environment variable, a template or a secret
+//! manager has changed. Unambiguous changes are corrected; for others the error describes the text.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

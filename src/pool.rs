@@ -1,4 +1,4 @@
-//! [`TokenPool`]: token sources by key, made when they are needed, forgotten when they are not.
+//! [`TokenPool`]: token sources by key, created on demand and dropped when idle.
 
 mod loads;
 #[cfg(test)]
@@ -24,13 +24,13 @@ use crate::source::TokenSource;
 use crate::token::AccessToken;
 use loads::Loads;
 
-/// Token sources by key, for a process that acts for thousands of tenants: made by a closure when they are needed, bounded
-/// in number, dropped after a while without use.
+/// A pool of token sources by key, for a process with thousands of tenants. A closure creates the sources on demand; their
+/// number is limited, and idle ones are dropped.
 ///
-/// A handle: a clone is a reference count and shares the sources. The key says everything that the tokens differ by: the
-/// tenant, the scopes, the audience. It is a type of yours, whose `Eq` decides what is the same: put scopes into a
-/// `BTreeSet`, for which `{a b}` and `{b a}` are one. A key that is cheap to clone (an `Arc<str>`, a number) saves an
-/// allocation here and there.
+/// This is a handle: cloning it increments a reference count, and clones share the sources. The key is a type of your own with
+/// everything that distinguishes the tokens: the tenant, the scopes, the audience. Its `Eq` decides which keys are the same:
+/// put scopes into a `BTreeSet`, where `{a b}` equals `{b a}`. A key that is cheap to clone (an `Arc<str>`, a number) saves
+/// some allocations.
 ///
 /// ```
 /// use std::collections::BTreeSet;
@@ -53,18 +53,17 @@ use loads::Loads;
 ///
 /// # Contract
 ///
-/// - One source for each key, and therefore one fetch: also for a key that is asked for again after it was dropped from
-///   the pool, as long as its fetch is under way or somebody holds on to the source. No fetch ends because its key
-///   had to make room.
-/// - No key waits for another. The closure runs on the thread that asks, without a lock; it may run twice for a key that
-///   two threads ask for first, and one of the two sources is dropped unused.
-/// - A token that is there costs no allocation, and one look into a sharded hash map above the source itself.
-/// - An error of the closure, or its panic, is an error of that `token()`; the next one runs it again. One of the future of
-///   [`new_async`](Self::new_async) is remembered for a short time.
-/// - What is dropped is a token that nobody used for a while. Asked for again, its key costs a token request.
+/// - Each key has one source and therefore at most one fetch, even if the key is used again after its source was dropped from
+///   the pool while a fetch is in progress or the source is still referenced. Eviction never cancels a fetch.
+/// - No key waits for another. The closure runs on the calling thread, without a lock. If two threads use a new key at the
+///   same time, it may run twice, and one of the two sources is dropped unused.
+/// - A cached token costs no allocation, and one lookup in a sharded hash map in addition to the source itself.
+/// - If the closure fails or panics, that call of `token()` fails and the next one runs it again. Errors of the future of
+///   [`new_async`](Self::new_async) are cached for a short time.
+/// - When an evicted key is used again, it costs a token request.
 ///
-/// What the sources of a closure share (TLS roots, the metadata of an issuer) is told at
-/// [`HttpClient`](crate::HttpClient), what an idle one costs in the [guide](crate::docs::tenants).
+/// [`HttpClient`](crate::HttpClient) describes what the sources share (TLS roots, the metadata of an issuer); the
+/// [guide](crate::docs::tenants) states the cost of an idle source.
 pub struct TokenPool<K, S: 'static>(Arc<Pool<K, S>>);
 
 struct Pool<K, S> {
@@ -74,10 +73,10 @@ struct Pool<K, S> {
     clock: Clock,
     /// Bounded, and swept.
     kept: Cache<K, Arc<Entry<S>>, UnitWeighter, RandomState, Evictions<S>>,
-    /// Evicted while a fetch was under way, which goes on.
+    /// Evicted during a fetch, which continues.
     fetching: Arc<Lock<Vec<Arc<Entry<S>>>>>,
-    /// All there are: kept, used by somebody, or with a fetch under way. Locked for a few instructions and the key's own
-    /// code, never while a source is made, used or dropped.
+    /// All live sources: kept, referenced, or with a fetch in progress. Locked for a few instructions and the key's own code,
+    /// never while a source is made, used or dropped.
     alive: Lock<Alive<K, S>>,
     /// When idle sources were looked for, in seconds of the monotonic clock.
     swept: AtomicU64,
@@ -102,7 +101,7 @@ impl<K, S> Making<K, S> {
     }
 }
 
-/// How many token sources a [`TokenPool`] keeps, and for how long.
+/// The limits of a [`TokenPool`]: how many sources it keeps, and for how long.
 ///
 /// ```
 /// use client_credentials::PoolPolicy;
@@ -120,22 +119,23 @@ pub struct PoolPolicy {
 }
 
 impl PoolPolicy {
-    /// The defaults.
+    /// Returns the default policy.
     pub const fn new() -> Self {
         PoolPolicy { capacity: 10_000, time_to_idle: Duration::from_secs(3600) }
     }
 
-    /// About how many sources are kept; beyond it, those used least are dropped. Default: 10 000.
+    /// Sets how many sources are kept, approximately; beyond that, the least used are dropped. Default: 10 000.
     ///
-    /// The room is divided among parts of the pool, which are never filled evenly: leave a tenth to spare.
+    /// The capacity is divided among shards that do not fill evenly: set it a tenth higher than needed.
     pub const fn capacity(mut self, sources: usize) -> Self {
         self.capacity = sources;
         self
     }
 
-    /// How long a source is kept without being used, at least 1 s. Default: 1 h.
+    /// Sets how long a source is kept without use, at least 1 s. Default: 1 h.
     ///
-    /// Idle sources are looked for while others are made or refreshed, not by a task: a pool that is not used keeps what it has.
+    /// Idle sources are dropped while others are created or refreshed, not by a background task: an unused pool keeps its
+    /// sources.
     pub const fn time_to_idle(mut self, time: Duration) -> Self {
         self.time_to_idle = time;
         self
@@ -150,7 +150,7 @@ impl PoolPolicy {
         if self.capacity == 0 {
             Some("capacity is zero: no source could be kept")
         } else if self.time_to_idle < Duration::from_secs(1) {
-            Some("time_to_idle is below 1 s, the resolution of the stamp that it is compared with")
+            Some("time_to_idle is below 1 s, the resolution of the pool's timestamps")
         } else {
             None
         }
@@ -163,8 +163,9 @@ impl Default for PoolPolicy {
     }
 }
 
-/// The sources that a [`TokenPool`] holds: [`ClientCredentials`](crate::ClientCredentials), and [`Cached`](crate::Cached) around a
-/// source of your own. Sealed: a pool has to know whether a fetch is under way, which it must not end.
+/// The sources that a [`TokenPool`] can hold: [`ClientCredentials`](crate::ClientCredentials), and [`Cached`](crate::Cached)
+/// around a custom source. This trait is sealed, because a pool must know whether a fetch is in progress, to avoid cancelling
+/// it.
 pub trait Pooled: TokenSource + sealed::Fetching {}
 
 impl<S: TokenSource + 'static> Pooled for Cached<S> {}
@@ -224,12 +225,13 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     S: Pooled + 'static,
 {
-    /// `make` makes the source of a key. No I/O; works outside a runtime.
+    /// Creates a pool whose sources are made by `make`. Does no I/O and works outside a runtime.
     pub fn new(make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static) -> Self {
         TokenPool::assemble(Making::AtOnce(Arc::new(make)), PoolPolicy::new(), Clock::System)
     }
 
-    /// `load` makes the source of a key, and may wait for a database or a secret store. No I/O here; works outside a runtime.
+    /// Creates a pool whose sources are loaded by `load`, which may wait for a database or a secret store. Does no I/O itself
+    /// and works outside a runtime.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Error, TokenPool};
@@ -249,16 +251,16 @@ where
     /// }
     /// ```
     ///
-    /// - One load for each key, however many callers wait for it: a task of its own, which goes on when they give up, and has
-    ///   30 s.
-    /// - All who wait get the same error. It is returned again, without a load, for as long as a
-    ///   [`Cached`](crate::Cached) source without a token would wait: 250 ms doubling to 10 s; if its kind is
-    ///   [`Denied`](ErrorKind::Denied) or [`Throttled`](ErrorKind::Throttled), 1 s doubling to 60 s; at least the
-    ///   [`retry_after`](Error::with_retry_after) of the error, up to 5 min. As many failures are remembered as sources are kept.
-    /// - A source is loaded again after it was dropped from the pool. A row that changes takes effect then; sooner if the load puts
-    ///   a [`Credential`](crate::Credential) into it that is read for each attempt.
+    /// - Each key has one load at a time, however many callers wait for it. It runs in a task of its own with a timeout of 30
+    ///   s, and continues if callers give up.
+    /// - All waiting callers get the same error. It is then returned without another load for the time that a
+    ///   [`Cached`](crate::Cached) source without a token waits: 250 ms doubling to 10 s, or 1 s doubling to 60 s if its kind
+    ///   is [`Denied`](ErrorKind::Denied) or [`Throttled`](ErrorKind::Throttled); at least the
+    ///   [`retry_after`](Error::with_retry_after) of the error, up to 5 min. The pool caches as many failures as sources.
+    /// - A source is loaded again only after it was dropped from the pool, so a changed row takes effect then. To apply
+    ///   changes of a secret sooner, use a [`Credential`](crate::Credential) that is read for each attempt.
     ///
-    /// A load needs a tokio runtime with timers; without one `token()` is an error of kind [`ErrorKind::Other`].
+    /// A load needs a tokio runtime with timers; without one, `token()` fails with [`ErrorKind::Other`].
     pub fn new_async<Fut>(load: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = Result<S, Error>> + Send + 'static,
@@ -266,11 +268,11 @@ where
         TokenPool::assemble(TokenPool::loaded(load, PoolPolicy::new()), PoolPolicy::new(), Clock::System)
     }
 
-    /// As [`new_async`](Self::new_async), with other numbers.
+    /// The same as [`new_async`](Self::new_async), with this policy.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the policy has a value that makes no sense.
+    /// [`ErrorKind::Configuration`] if the policy has an invalid value.
     pub fn new_async_with_policy<Fut>(
         load: impl Fn(K) -> Fut + Send + Sync + 'static,
         policy: PoolPolicy,
@@ -289,8 +291,8 @@ where
         Making::Loaded(Loads::new(Arc::new(move |key| Box::pin(load(key))), policy.capacity))
     }
 
-    /// Names the key in the errors of the closure or future that makes sources. Otherwise they do not show it, since nothing is
-    /// known of it: it might be a secret. The pool is empty again: call this before it is cloned.
+    /// Includes `name(key)` in errors of the closure or future that makes sources. By default these errors do not show the
+    /// key, because it might be a secret. Returns an empty pool, so call it before cloning the pool.
     #[must_use = "it returns the pool"]
     pub fn named(self, name: impl Fn(&K) -> String + Send + Sync + 'static) -> Self {
         let make = match &self.0.make {
@@ -300,11 +302,11 @@ where
         TokenPool::build(make, Some(Arc::new(name)), self.0.policy, self.0.clock.clone())
     }
 
-    /// As [`new`](Self::new), with other numbers.
+    /// The same as [`new`](Self::new), with this policy.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the policy has a value that makes no sense.
+    /// [`ErrorKind::Configuration`] if the policy has an invalid value.
     pub fn with_policy(
         make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static,
         policy: PoolPolicy,
@@ -313,7 +315,7 @@ where
         Ok(TokenPool::assemble(Making::AtOnce(Arc::new(make)), policy, Clock::System))
     }
 
-    /// The tokens of `key`. Costs a clone of the key; the source is made when a token is asked for.
+    /// Returns a handle to the tokens of `key`. It clones the key; the source is created when a token is requested.
     pub fn source(&self, key: &K) -> PooledSource<K, S> {
         PooledSource { pool: self.clone(), key: key.clone() }
     }
@@ -384,7 +386,7 @@ where
         kept.or_else(|| self.alive.lock().find(key))
     }
 
-    /// The one of this key, made if there is none, and kept.
+    /// The source of this key, created if there is none, and kept.
     fn entry(&self, make: &Make<K, S>, key: &K) -> Result<Arc<Entry<S>>, Error> {
         if let Some(entry) = self.found(key) {
             return Ok(entry);
@@ -396,7 +398,7 @@ where
         Ok(self.keep(key, self.first(key, Arc::new(Entry::new(source, self.now())))))
     }
 
-    /// The one of this key if there is one, and kept.
+    /// The source of this key if there is one, and kept.
     fn found(&self, key: &K) -> Option<Arc<Entry<S>>> {
         let kept = self.kept.get(key);
         kept.or_else(|| {
@@ -411,7 +413,7 @@ where
         entry
     }
 
-    /// Says whose source could not be made, if that may be shown.
+    /// Names the key whose source could not be made, if it may be shown.
     fn name_in(&self, error: Error, key: &K) -> Error {
         let Some(Ok(name)) = self.name.as_ref().map(|name| contained(|| name(key))) else { return error };
         let named = Error::of(error.kind(), format!("no token source for {name}")).asked_to_wait(error.retry_after());
@@ -494,9 +496,9 @@ impl<K: Eq + Hash, S> Alive<K, S> {
 /// 64: fewer than this are not worth looking through.
 const FEW: usize = 64;
 
-/// The tokens of one key of a [`TokenPool`].
+/// A handle to the tokens of one key of a [`TokenPool`].
 ///
-/// A handle; it does not keep the source in the pool by being there, but by being used.
+/// Holding this handle does not keep the source in the pool; using it does.
 pub struct PooledSource<K, S: 'static> {
     pool: TokenPool<K, S>,
     key: K,
@@ -507,27 +509,27 @@ where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     S: Pooled + 'static,
 {
-    /// A token that may be used now; the source is made if there is none.
+    /// Returns a usable token, and creates the source if there is none.
     ///
     /// # Errors
     ///
-    /// Those of the source, and of the closure that makes it.
+    /// The errors of the source and of the closure that creates it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the wait. The fetch goes on.
+    /// Dropping the future abandons the wait. The fetch continues.
     #[inline]
     pub fn token(&self) -> TokenFuture<'_> {
         self.pool.token_of(&self.key)
     }
 
-    /// The API refused `token`; see [`TokenSource::reject`].
+    /// Reports that the API rejected `token`; see [`TokenSource::reject`].
     pub fn reject(&self, token: &AccessToken) {
         self.pool.reject_of(&self.key, token);
     }
 
-    /// What `look` finds out about the source itself, such as its
-    /// [`quota`](crate::ClientCredentials::quota); `None` if there is none at present.
+    /// Calls `look` with the source itself, for example to read its [`quota`](crate::ClientCredentials::quota). Returns `None`
+    /// if the source does not exist at present.
     pub fn inspect<R>(&self, look: impl FnOnce(&S) -> R) -> Option<R> {
         let entry = self.pool.0.find(&self.key)?;
         Some(look(&entry.source))

@@ -10,10 +10,10 @@ use crate::future::TokenFuture;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
-/// How often, and at what pace, one fetch tries.
+/// The number of attempts within one fetch and the waits between them.
 ///
-/// Given to [`ClientCredentialsBuilder::retry`](crate::ClientCredentialsBuilder::retry). How long a fetch may take as a whole is
-/// [`CachePolicy::fetch_timeout`](crate::CachePolicy::fetch_timeout).
+/// For [`ClientCredentialsBuilder::retry`](crate::ClientCredentialsBuilder::retry).
+/// [`CachePolicy::fetch_timeout`](crate::CachePolicy::fetch_timeout) limits the whole fetch.
 ///
 /// ```
 /// use client_credentials::{Backoff, RetryPolicy};
@@ -25,7 +25,7 @@ use crate::token::AccessToken;
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a policy does nothing before it is given to a builder"]
 pub struct RetryPolicy {
-    /// 3: the usual blip is over by then; more would only prolong the wait for a server that is down.
+    /// 3: short failures are over by then; more attempts would only prolong the wait for a server that is down.
     pub(crate) attempts: u32,
     /// Full jitter over 200 ms doubling, at most 5 s (AWS Architecture Blog, "Exponential Backoff And Jitter").
     pub(crate) backoff: Backoff,
@@ -34,7 +34,7 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The defaults.
+    /// Returns the default policy.
     pub const fn new() -> Self {
         RetryPolicy {
             attempts: 3,
@@ -43,41 +43,41 @@ impl RetryPolicy {
         }
     }
 
-    /// How often a fetch tries, the first time included. Default: 3.
+    /// Sets the number of attempts within a fetch, including the first. Default: 3.
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// The wait between attempts: a random part of the backoff. Default: 200 ms doubling to 5 s.
+    /// Sets the backoff between attempts; the wait is a random part of it. Default: 200 ms doubling to 5 s.
     pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// The longest `Retry-After` that is waited out within one fetch; a longer one fails it. Default: 5 s.
+    /// Sets the longest `Retry-After` that is waited out within a fetch; a longer one fails the fetch. Default: 5 s.
     pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
         self.retry_after_limit = limit;
         self
     }
 
-    /// What is wrong with it: (setter, flaw).
+    /// The invalid values: (setter, flaw).
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
-        let attempts = (self.attempts == 0).then(|| ("attempts", "is zero: nothing would ever be asked".to_owned()));
+        let attempts = (self.attempts == 0).then(|| ("attempts", "is zero: no request would be sent".to_owned()));
         let backoff = self.backoff.fault().map(|flaw| ("attempt backoff", flaw));
         attempts.into_iter().chain(backoff).collect()
     }
 
     /// The wait after the attempt `number` (from 1) failed with `error`; `None`: the fetch fails with it.
     fn wait(&self, number: u32, error: &Error, draw: f64) -> Option<Duration> {
-        // A throttled client does not ask again inside a fetch: the next one starts after the backoff.
+        // A throttled client does not retry within a fetch: the next fetch starts after the backoff.
         if !error.is_transient() || error.kind() == ErrorKind::Throttled || number >= self.attempts {
             return None;
         }
         let own = share(self.backoff.after(number), draw);
         match error.retry_after() {
             Some(asked) if asked > self.retry_after_limit => None,
-            // A server that asks for no wait at all is not asked in a loop.
+            // `Retry-After: 0` must not cause a loop without waits.
             Some(asked) => Some(asked.max(own)),
             None => Some(own),
         }
@@ -94,7 +94,7 @@ impl Default for RetryPolicy {
 pub(crate) struct Retrying<S> {
     pub(crate) source: S,
     pub(crate) policy: RetryPolicy,
-    /// That of the fetch: shortly before it the last error is better than none.
+    /// The timeout of the fetch: shortly before it, the last error is returned, which is more useful than the timeout.
     pub(crate) deadline: Duration,
 }
 

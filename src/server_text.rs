@@ -45,8 +45,8 @@ impl Masks {
     }
 }
 
-/// How a secret is hidden. A mask in the middle of a sentence tells the secret to whoever knows the sentence, unless the secret
-/// is none of its words.
+/// How a secret is hidden. A mask in the middle of a known sentence reveals the secret, unless the secret is not one of its
+/// words.
 enum Guess {
     /// It is replaced where it stands.
     Hard,

@@ -1,4 +1,4 @@
-//! The one trait: something that hands out access tokens.
+//! The trait of token sources.
 
 use std::fmt;
 use std::future::Future;
@@ -8,19 +8,19 @@ use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::token::AccessToken;
 
-/// Hands out access tokens.
+/// A source of access tokens.
 ///
-/// [`ClientCredentials`](crate::ClientCredentials) is one; so is [`Cached`](crate::Cached) around a source of your
-/// own, a closure ([`source_fn`]) and an [`AccessToken`] itself (always the same one).
+/// Implemented by [`ClientCredentials`](crate::ClientCredentials), by [`Cached`](crate::Cached) around a custom source, by
+/// closures ([`source_fn`]) and by [`AccessToken`], which always returns itself.
 ///
 /// # Contract
 ///
-/// - [`token`](Self::token) may be called from any number of tasks and threads at once. What costs something is done when
-///   its future is polled, not before.
-/// - [`reject`](Self::reject) says "the API refused this very token". It acts by identity: a rejection of any other
-///   token than the current one does nothing, so that a late one never evicts a newer token. It is idempotent, cheap
-///   and does no I/O.
-/// - A decorator forwards both. Neither method is provided, so that none can be forgotten.
+/// - [`token`](Self::token) may be called from any number of tasks and threads at once. It does no work before its future is
+///   polled.
+/// - [`reject`](Self::reject) reports that the API rejected this token. It compares identities: rejecting a token other than
+///   the current one has no effect, so that a late rejection never evicts a newer token. It is idempotent and cheap, and does
+///   no I/O.
+/// - A wrapper must forward both methods. Neither has a default implementation, so that none is forgotten.
 ///
 /// ```
 /// use client_credentials::{AccessToken, Error, TokenFuture, TokenSource};
@@ -39,18 +39,18 @@ use crate::token::AccessToken;
 /// }
 /// ```
 pub trait TokenSource: fmt::Debug + Send + Sync {
-    /// A token that may be used now.
+    /// Returns a usable token.
     ///
     /// # Cancel safety
     ///
-    /// The returned future may be dropped at any time; in the sources of this crate that abandons the wait only.
+    /// The returned future may be dropped at any time. In the sources of this crate, that only abandons the wait.
     fn token(&self) -> TokenFuture<'_>;
 
-    /// The API refused `token`: do not hand it out again if there is another.
+    /// Reports that the API rejected `token`: the source must not return it again if it can obtain another.
     fn reject(&self, token: &AccessToken);
 }
 
-/// `dyn TokenSource` must stay possible.
+/// `TokenSource` must stay dyn-compatible.
 const _: Option<&dyn TokenSource> = None;
 
 macro_rules! forward {
@@ -69,7 +69,7 @@ macro_rules! forward {
 }
 forward!(&S, Box<S>, Arc<S>);
 
-/// A constant source: always this token, whatever becomes of it.
+/// A constant source: always returns this token, even if it is expired or rejected.
 #[deny(clippy::missing_trait_methods)]
 impl TokenSource for AccessToken {
     fn token(&self) -> TokenFuture<'_> {
@@ -78,7 +78,7 @@ impl TokenSource for AccessToken {
     fn reject(&self, _: &AccessToken) {}
 }
 
-/// A closure as a source. Wrap it in [`Cached`](crate::Cached) unless it caches by itself.
+/// Creates a source from a closure. Wrap it in [`Cached`](crate::Cached) unless it caches tokens itself.
 ///
 /// ```
 /// use client_credentials::{AccessToken, Cached, source_fn};
@@ -101,7 +101,7 @@ where
     SourceFn(f)
 }
 
-/// What [`source_fn`] returns.
+/// The source returned by [`source_fn`].
 #[derive(Clone)]
 pub struct SourceFn<F>(F);
 

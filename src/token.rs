@@ -1,4 +1,4 @@
-//! An access token: what goes into the `Authorization` header, and how long it lasts.
+//! An access token: the value of the `Authorization` header, and its lifetime.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use crate::possession::Possession;
 use crate::server_text::Masks;
 use crate::tls_identity::TlsIdentity;
 
-/// A bearer token (RFC 6750) or, where that was asked for, a DPoP token (RFC 9449), with what the authorization server said
-/// about it.
+/// A bearer token (RFC 6750) or, if requested, a DPoP token (RFC 9449), with its metadata from the token response.
 ///
-/// A clone is a reference count. `Debug` shows no secret; there is no `Display` and no `Serialize`. The bytes of the
-/// token are wiped when the last clone, and the last header made from it, is dropped.
+/// Cloning increments a reference count. `Debug` shows no secret; the type implements neither `Display` nor `Serialize`. The
+/// bytes of the token are wiped when its last clone and the last header made from it are dropped.
 ///
 /// ```
 /// use client_credentials::AccessToken;
@@ -38,8 +37,8 @@ use crate::tls_identity::TlsIdentity;
 #[derive(Clone)]
 pub struct AccessToken(Arc<Copy>);
 
-/// One copy of a token. Copies are independent in memory, so that threads which use different ones do not share a
-/// cache line; they are one token to `reject`.
+/// One copy of a token. Copies are independent in memory, so that threads which use different ones do not share a cache line.
+/// `reject` treats them as one token.
 struct Copy {
     authorization: HeaderValue,
     grant: Arc<Granted>,
@@ -53,7 +52,7 @@ struct Apart {
 
 const APART: Apart = Apart { _line: [0; 64] };
 
-/// What all copies have in common.
+/// The part that all copies share.
 struct Granted {
     id: u64,
     received: Moment,
@@ -61,12 +60,12 @@ struct Granted {
     terms: Terms,
 }
 
-/// What the authorization server said about a token beside its value.
+/// The metadata of a token from the token response.
 #[derive(Clone, Default)]
 pub(crate) struct Terms {
     /// Counted from just before the request was sent.
     pub(crate) lifetime: Option<Duration>,
-    /// The server's wish (Entra's `refresh_in`): refresh at the latest after this.
+    /// The server's hint (Entra's `refresh_in`): refresh at the latest after this.
     pub(crate) refresh_in: Option<Duration>,
     pub(crate) scope: Option<Box<str>>,
     pub(crate) extra: Map<String, Value>,
@@ -75,12 +74,12 @@ pub(crate) struct Terms {
     pub(crate) from_store: bool,
 }
 
-/// Who alone can use a token.
+/// What a token is bound to.
 #[derive(Clone, Default)]
 pub(crate) struct Holder {
-    /// Whoever has this key (RFC 9449); `None`: it is a bearer token.
+    /// The key (RFC 9449); `None`: it is a bearer token.
     pub(crate) key: Option<Arc<dyn Possession>>,
-    /// Whoever shows this certificate (RFC 8705 section 3), or anybody: the response does not tell.
+    /// The certificate that was presented (RFC 8705 section 3); the response does not state whether the token is bound to it.
     #[cfg_attr(not(feature = "mtls"), expect(dead_code, reason = "never there"))]
     pub(crate) certificate: Option<Arc<TlsIdentity>>,
 }
@@ -93,7 +92,7 @@ impl Terms {
 }
 
 impl AccessToken {
-    /// Begins a bearer token that a source of your own obtained just now, or one for a test.
+    /// Returns a builder for a bearer token that a custom source has just obtained, or for a test.
     pub fn builder(secret: impl Into<SecretString>) -> AccessTokenBuilder {
         AccessTokenBuilder { secret: secret.into(), terms: Terms::default(), clock: Clock::System }
     }
@@ -117,19 +116,19 @@ impl AccessToken {
         AccessToken::assemble(bytes, Arc::new(grant))
     }
 
-    /// The value of the `Authorization` header: `Bearer ..` (RFC 6750 section 2.1), marked sensitive.
+    /// Returns the value of the `Authorization` header: `Bearer ..` (RFC 6750 section 2.1), marked sensitive.
     ///
-    /// It was built once; this is a reference count. Of a DPoP token it is `DPoP ..`, and the API demands a proof with it:
-    /// `BearerAuth` adds it, or `request_headers`.
-    // Never inlined: the value is then written straight to where it is wanted. Inlined, before a drop of the token, it was written
-    // in pieces of 8 bytes and copied in pieces of 16, for which the processor waits: 4 of the 23 ns of a cached token.
+    /// Cheap: the value was built once and is cloned by reference count. For a DPoP token it is `DPoP ..`, and the API also
+    /// requires a proof: use `BearerAuth` or `request_headers`.
+    // Never inlined, so that the value is written straight to its destination. Inlined, before a drop of the token, it was
+    // written in pieces of 8 bytes and copied in pieces of 16, which stalls the processor: 4 of the 23 ns of a cached token.
     #[inline(never)]
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
     }
 
-    /// The value of a header that takes another scheme than `Bearer`, or none (`""`); marked sensitive. A DPoP token keeps its
-    /// scheme, by which the API knows that it is one (RFC 9449 section 7.1).
+    /// The value of a header with another scheme than `Bearer`, or none (`""`); marked sensitive. A DPoP token keeps its
+    /// scheme, which tells the API its type (RFC 9449 section 7.1).
     #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
     pub(crate) fn presented_as(&self, scheme: &str) -> HeaderValue {
         if self.possession().is_some() || scheme == self.scheme() {
@@ -151,7 +150,7 @@ impl AccessToken {
         )
     }
 
-    /// The token itself. Keep it out of logs, URLs and errors.
+    /// Returns the token itself. Keep it out of logs, URLs and errors.
     pub fn expose_secret(&self) -> &str {
         // The header was made from the prefix and visible ASCII: neither step can fail.
         self.0
@@ -162,29 +161,29 @@ impl AccessToken {
             .unwrap_or_default()
     }
 
-    /// When the token expires; `None` if the server gave no lifetime, or the token never expires.
+    /// Returns when the token expires; `None` if the server gave no lifetime or the token never expires.
     ///
-    /// Sources stop handing it out a little earlier.
+    /// Sources stop returning it a [little earlier](crate::CachePolicy::safety_margin).
     pub fn expires_at(&self) -> Option<SystemTime> {
         let end = self.received().wall().checked_add(self.lifetime()?)?;
         SystemTime::UNIX_EPOCH.checked_add(end)
     }
 
-    /// How long the token is still valid: zero once it has expired, `None` if the server gave no lifetime.
+    /// Returns the remaining lifetime: zero once the token has expired, `None` if the server gave no lifetime.
     ///
-    /// By the wall clock and the monotonic clock, of which the one that says less counts.
+    /// Both the wall clock and the monotonic clock are read; the shorter result is returned.
     pub fn expires_in(&self) -> Option<Duration> {
         let end = self.received().plus(self.lifetime()?);
         let now = self.0.grant.clock.now();
         Some(end.mono().saturating_sub(now.mono()).min(end.wall().saturating_sub(now.wall())))
     }
 
-    /// The scope as granted; if the server did not say, as asked for (RFC 6749 section 5.1).
+    /// Returns the granted scope, or the requested one if the response has none (RFC 6749 section 5.1).
     pub fn scope(&self) -> Option<&str> {
         self.0.grant.terms.scope.as_deref()
     }
 
-    /// Another member of the token response, for instance Salesforce's `instance_url`.
+    /// Returns another member of the token response, for example Salesforce's `instance_url`.
     pub fn extra(&self, member: &str) -> Option<&Value> {
         self.0.grant.terms.extra.get(member)
     }
@@ -217,7 +216,7 @@ impl AccessToken {
         self.0.grant.terms.holder.key.as_ref()
     }
 
-    /// The certificate that the client showed when it asked for this token (feature `mtls`); `None` for other methods than
+    /// Returns the certificate that the client presented in the token request (feature `mtls`); `None` for methods other than
     /// [`mutual_tls`](crate::ClientAuth::mutual_tls).
     #[cfg(feature = "mtls")]
     pub fn client_certificate(&self) -> Option<crate::tls_identity::ClientCertificate> {
@@ -290,37 +289,37 @@ pub struct AccessTokenBuilder {
 }
 
 impl AccessTokenBuilder {
-    /// How long the token is valid, from now. Without it [`Cached`](crate::Cached) assumes
+    /// Sets the lifetime, counted from now. Without it [`Cached`](crate::Cached) assumes
     /// [`CachePolicy::default_lifetime`](crate::CachePolicy::default_lifetime).
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.terms.lifetime = Some(lifetime);
         self
     }
 
-    /// The scope that was granted, several separated by spaces.
+    /// Sets the granted scope; several are separated by spaces.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.terms.scope = Some(scope.into().into());
         self
     }
 
-    /// Another member of the token response, for [`AccessToken::extra`].
+    /// Adds another member of the token response, for [`AccessToken::extra`].
     pub fn extra(mut self, member: impl Into<String>, value: impl Into<Value>) -> Self {
         self.terms.extra.insert(member.into(), value.into());
         self
     }
 
-    /// Obtained now by this clock instead of the system clock (feature `test-util`).
+    /// Uses this clock instead of the system clock (feature `test-util`).
     #[cfg(any(test, feature = "test-util"))]
     pub fn clock(mut self, clock: &crate::clock::ManualClock) -> Self {
         self.clock = Clock::Manual(clock.clone());
         self
     }
 
-    /// The token.
+    /// Builds the token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Response`] if the secret is empty or has a byte outside 0x21 to 0x7E, which no header may carry.
+    /// [`ErrorKind::Response`] if the secret is empty or has a byte outside 0x21 to 0x7E, which is not allowed in the header.
     pub fn build(self) -> Result<AccessToken, Error> {
         AccessToken::issued(&self.secret, self.terms, self.clock.now(), &self.clock)
     }
@@ -343,7 +342,8 @@ impl AsRef<[u8]> for Wiped {
 
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of the extra members the names only: the values may be secrets of the application. A server chose them, and the scope.
+        // Only the names of the extra members: their values may be secrets of the application. Names and scope come from the
+        // server.
         let masks = Masks::new(vec![self.expose_secret().into()]);
         let clean = |text: &str| masks.clean(text, LONGEST_SHOWN);
         let names = self.0.grant.terms.extra.keys();
@@ -357,9 +357,9 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// Of a scope, or the name of a member. Real scopes have up to a few hundred characters.
+/// For a scope or a member name. Real scopes have up to a few hundred characters.
 const LONGEST_SHOWN: usize = 256;
-/// Of the extra members. Real responses have up to a dozen.
+/// For the extra members. Real responses have up to a dozen.
 const MOST_SHOWN: usize = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an API's answer says about the token that was sent (pure).
+//! What an API's response says about the token that was sent (pure).
 
 use http::header::{CONTENT_TYPE, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -45,22 +45,22 @@ pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -
     status == StatusCode::OK && is_grpc() && headers.get("grpc-status").is_some_and(|code| code == "16")
 }
 
-/// What an API says of a token whose scope does not suffice (RFC 6750 section 3.1): `insufficient_scope` in the challenge for
+/// An API's statement that the token's scope is insufficient (RFC 6750 section 3.1): `insufficient_scope` in the challenge for
 /// the token's scheme, with status 403 or 401.
 ///
-/// Texts of the API, without control characters, quotes and the token, at most 1024 characters each.
+/// The texts come from the API. Control characters, quotes and the token are removed, and each text is cut at 1024 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InsufficientScope {
-    /// The scope that the request needs, if the API says.
+    /// The scope that the request needs, if the API names it.
     pub scope: Option<String>,
     /// The API's explanation for people, `error_description`.
     pub description: Option<String>,
 }
 
-/// # What an API said about the token
+/// # The response of an API
 ///
-/// For requests without an integration; `BearerAuth` does this by itself.
+/// For requests sent without an integration. `BearerAuth` calls these methods itself.
 ///
 /// ```no_run
 /// # use client_credentials::ClientCredentials;
@@ -77,12 +77,12 @@ pub struct InsufficientScope {
 /// # Ok(()) }
 /// ```
 impl AccessToken {
-    /// Whether an API that answered a request with this token refused the token itself, so that the request is worth a
-    /// repetition with another one after [`reject`](crate::TokenSource::reject).
+    /// Returns whether an API rejected this token. If so, call [`reject`](crate::TokenSource::reject) and repeat the request
+    /// with a new token.
     ///
-    /// A 401 does, unless a challenge for the scheme of the token names `insufficient_scope` (RFC 6750 section 3.1) or what
-    /// is wrong with a DPoP proof (RFC 9449 section 7.1), and no other error. So does `grpc-status: 16` in the headers of a
-    /// gRPC response. Nothing else does.
+    /// A 401 rejects the token, unless challenges for its scheme name only `insufficient_scope` (RFC 6750 section 3.1) or
+    /// errors of a DPoP proof (RFC 9449 section 7.1). `grpc-status: 16` in the headers of a gRPC response rejects it, too. No
+    /// other response does.
     ///
     /// ```
     /// # use client_credentials::AccessToken;
@@ -97,10 +97,10 @@ impl AccessToken {
         refuses(&[self.scheme()], false, status, headers) || is_grpc_unauthenticated(status, headers)
     }
 
-    /// What the API says of a scope that does not suffice; `None` if it does not say so.
+    /// Returns the scope that the API requires; `None` if the response does not report an insufficient scope.
     ///
-    /// Another token of the same source has the same scope: such a request is not worth a repetition with it. How to get a token
-    /// with the scope that is demanded: see [`BearerAuth`](crate::BearerAuth#a-scope-that-does-not-suffice).
+    /// A new token of the same source has the same scope, so repeating the request with it is useless. To get a token with the
+    /// required scope, see [`BearerAuth`](crate::BearerAuth#insufficient-scope).
     pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
         let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);
         let challenges = Challenge::in_header(headers, &WWW_AUTHENTICATE);

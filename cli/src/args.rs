@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// OAuth 2.0 client credentials: a token for curl, and what is wrong when there is none.
+/// OAuth 2.0 client credentials: obtains tokens, and diagnoses failures.
 ///
 /// The configuration is read from --config FILE (TOML, or JSON by its name), then from variables with the prefix
-/// CLIENT_CREDENTIALS_ (CLIENT_CREDENTIALS_AUTH_CLIENT_ID), then from flags: the last one counts. A secret is never an argument: it
-/// is in a file, in a variable, or asked for on the terminal.
+/// CLIENT_CREDENTIALS_ (CLIENT_CREDENTIALS_AUTH_CLIENT_ID), then from flags; later ones take precedence. A secret is never an
+/// argument: it is in a file or variable, or prompted for on the terminal.
 #[derive(Debug, Parser)]
 #[command(version, name = "client-credentials", after_help = AFTER, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -17,16 +17,16 @@ pub(crate) struct Arguments {
     /// Configuration file
     #[arg(long, global = true, env = "CLIENT_CREDENTIALS_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// What the names of the variables begin with
+    /// Prefix of the names of variables
     #[arg(long, global = true, default_value = "CLIENT_CREDENTIALS_", value_name = "PREFIX")]
     pub(crate) env_prefix: String,
     /// Print JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Ask for the secret on the terminal even if there is one in a file or variable
+    /// Prompt for the secret on the terminal even if a file or variable contains it
     #[arg(long, global = true)]
     pub(crate) ask: bool,
-    /// Keep the token in this directory between calls, encrypted; it is created, and readable for this user only
+    /// Keep the token in this directory between calls, encrypted; the directory is created, and readable only for this user
     #[arg(long, global = true, env = "CLIENT_CREDENTIALS_KEEP", value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct Members {
     /// URL of the token endpoint
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) token_endpoint: Option<String>,
-    /// The authorization server by its name
+    /// Issuer URL of the authorization server
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) issuer: Option<String>,
     /// auth.method [default: client_secret_basic]
@@ -63,7 +63,7 @@ pub(crate) struct Members {
     /// auth.assertion_file
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) assertion_file: Option<String>,
-    /// A scope, or several separated by blanks
+    /// A scope, or several separated by spaces
     #[arg(long, global = true, value_name = "SCOPE")]
     pub(crate) scope: Vec<String>,
     /// audience
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     Token,
     /// Print the header: curl -H "$(client-credentials header)" URL
     Header,
-    /// Send a request with the token, and print what the API answers
+    /// Send a request with the token, and print the API's response
     Request(Asked),
     /// Show the token request without sending it
     Explain,

@@ -1,4 +1,4 @@
-//! `client-credentials`: a token for curl, and what is wrong when there is none.
+//! `client-credentials`: obtains tokens, and diagnoses failures.
 
 mod args;
 mod configuration;

@@ -69,9 +69,9 @@ fn transcript() -> String {
         Answer::Response(http(status).body(body).unwrap())
     };
     let mut out = String::new();
-    out += &diagnosed("1. The file was written by an editor that leaves a blank", &server(), "a-secret \n", &[]);
+    out += &diagnosed("1. The secret file ends with a space", &server(), "a-secret \n", &[]);
     out += &diagnosed(
-        "2. The secret is that of another client",
+        "2. The secret belongs to another client",
         &server(),
         "another",
         &["--method", "client_secret_post"],
@@ -90,11 +90,11 @@ fn transcript() -> String {
     out += &diagnosed("6. The audience is missing (Auth0)", &one, SECRET, &[]);
     let one = server().scopes(["read"]).api_scope("write");
     let api = format!("{}/invoices", one.api_origin());
-    out += &diagnosed("7. The API wants another scope", &one, SECRET, &["--scope", "read", "--api", &api]);
+    out += &diagnosed("7. The API requires another scope", &one, SECRET, &["--scope", "read", "--api", &api]);
     let one = server();
     one.until_changed(Answer::RetryAfter(Duration::from_secs(30)));
     one.until_changed_at(Endpoint::Metadata, Answer::Status(404));
-    out += &diagnosed("8. A loop elsewhere uses up the quota", &one, SECRET, &[]);
+    out += &diagnosed("8. A loop in another program uses up the quota", &one, SECRET, &[]);
     out
 }
 

@@ -1,4 +1,7 @@
 //! An authorization server with one client and one outage: the token endpoint of RFC 6749.
+//!
+//! For tests of your own there is one in the crate, `client_credentials::testing`. This example has its own because it is the first
+//! command of the README, and an example cannot turn on a feature (`test-util`) by itself.
 
 use std::collections::HashMap;
 use std::io;

@@ -92,8 +92,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     is_in(&GLOBAL_UNICAST) && !SPECIAL_V6.iter().any(is_in)
 }
 
-/// The IANA IPv4 Special-Purpose Address Registry (RFC 6890), and what is no unicast. The few blocks of it that are
-/// reachable from everywhere are left in: nobody's server is there.
+/// The IANA IPv4 Special-Purpose Address Registry (RFC 6890), and addresses that are not unicast. Its few globally reachable
+/// blocks are included: no authorization server is there.
 const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),          // this network, RFC 791
     (Ipv4Addr::new(10, 0, 0, 0), 8),         // private use, RFC 1918

@@ -8,7 +8,7 @@ use http_body_util::{Empty, Full};
 
 use super::buffered::Buffering;
 
-/// By the user's functions, then as one of the bodies that can be copied for nothing. One that is buffered is read for it.
+/// Tries the user's functions, then the body types that are cheap to clone. A body to be buffered is read for it.
 pub(super) fn copy_of<B: 'static>(body: &mut B, copies: &[Arc<dyn Any + Send + Sync>]) -> Option<B> {
     for copy in copies {
         if let Some(copy) = copy.downcast_ref::<fn(&B) -> Option<B>>() {

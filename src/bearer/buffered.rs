@@ -1,4 +1,5 @@
-//! Request bodies that are read before they are sent, as far as that needs no waiting, so that the request can be repeated.
+//! Request bodies that are buffered before they are sent, as far as data is available without waiting, so that the request can
+//! be repeated.
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// A request body of which the beginning, or all, was read before it is sent: see
+/// A request body whose beginning, or all of it, was buffered before sending; see
 /// [`BearerAuthBuilder::buffer_body`](crate::BearerAuthBuilder::buffer_body).
 pub struct BufferedBody<B: Body> {
     start: VecDeque<Piece>,
@@ -64,12 +65,12 @@ where
         BufferedBody { start: VecDeque::new(), rest: None, error: None }
     }
 
-    /// Reads what is there. The body of a unary call is there as a whole; that of a stream waits for its next message, perhaps for
-    /// an answer before, and is not waited for.
+    /// Reads what is available. The body of a unary call is available as a whole. A streaming body may wait for its next
+    /// message, perhaps for a response before that, and is not waited for.
     fn read(mut body: B, limit: usize) -> Self {
         let mut read = BufferedBody::empty();
         let mut size = 0;
-        // It is polled again, by whoever sends it, before anybody has to be woken.
+        // The sender polls it again before a wake-up is needed.
         let mut context = Context::from_waker(Waker::noop());
         while size <= limit {
             match Pin::new(&mut body).poll_frame(&mut context) {

@@ -1,4 +1,4 @@
-//! [`BearerAuthBuilder`]: everything about the requests of a [`BearerAuth`], checked as a whole.
+//! [`BearerAuthBuilder`]: the settings of a [`BearerAuth`], checked together.
 
 use std::any::Any;
 use std::fmt;
@@ -46,9 +46,9 @@ pub struct BearerAuthBuilder {
     copies: Vec<Arc<dyn Any + Send + Sync>>,
 }
 
-/// 10 s: as long as one attempt at the token endpoint may take by default.
+/// 10 s: the default timeout of one attempt at the token endpoint.
 const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// 1 MiB: each request under way may hold as much.
+/// 1 MiB: each request in progress may buffer this much.
 const LONGEST_BODY: usize = 1024 * 1024;
 
 impl BearerAuthBuilder {
@@ -68,25 +68,25 @@ impl BearerAuthBuilder {
         }
     }
 
-    /// The tokens are for this origin (scheme, host and port). Of a base URL with a path, its origin counts. May be called for
-    /// several.
+    /// Adds an origin (scheme, host and port) that the tokens are sent to. The path of a base URL is ignored. May be called
+    /// several times.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
     }
 
-    /// The tokens are for the subdomains of `domain`, of any depth, over `https`. May be called for several.
+    /// Adds a domain: the tokens are sent to its subdomains of any depth, over `https`. May be called several times.
     ///
-    /// `"blob.example.com"` stands for `https://red.blob.example.com`, not for `https://blob.example.com` itself, and for port
-    /// 443 unless a port is given (`"blob.example.com:8443"`). A single label such as `"com"` is refused. Name only a domain
-    /// whose subdomains all belong to the API: the owner of any of them receives the token.
+    /// `"blob.example.com"` matches `https://red.blob.example.com`, but not `https://blob.example.com` itself, and only port
+    /// 443 unless a port is given (`"blob.example.com:8443"`). A single label such as `"com"` is refused. Add only domains
+    /// whose subdomains all belong to the API: the owner of any of them can receive the token.
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domains.push(domain.into());
         self
     }
 
-    /// Sends the token in this header, after `scheme` and a space; with an empty scheme, alone. Default: `Authorization`, with
-    /// the scheme of the token.
+    /// Sends the token in this header, after `scheme` and a space, or alone if `scheme` is empty. Default: `Authorization`,
+    /// with the scheme of the token.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuth};
@@ -98,44 +98,43 @@ impl BearerAuthBuilder {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///
-    /// The rest stays: where the token goes, what a 401 means (a challenge for this scheme counts, and one for `Bearer`), and
-    /// that a header of this name which the caller has set is left alone. In `Proxy-Authorization` a token is refused by a 407
-    /// too. A DPoP token keeps the scheme `DPoP`, by which the API knows that it is one.
+    /// Origins and the handling of a 401 stay the same; challenges for this scheme and for `Bearer` both count. A request that
+    /// already has a header of this name is not changed. In `Proxy-Authorization`, a 407 also rejects the token. A DPoP token
+    /// keeps the scheme `DPoP`, which tells the API its type.
     ///
-    /// On a redirect to another host reqwest removes `Authorization` and `Proxy-Authorization`, and no other header: with one of
-    /// another name give the client `redirect(Policy::none())`.
+    /// On a redirect to another host, reqwest removes only `Authorization` and `Proxy-Authorization`. For a header of another
+    /// name, configure the client with `redirect(Policy::none())`.
     pub fn header(mut self, name: impl Into<String>, scheme: impl Into<String>) -> Self {
         self.header = Some((name.into(), scheme.into()));
         self
     }
 
-    /// Whether a request whose token was refused is repeated once, with another token. Default: `true`.
+    /// Sets whether a request whose token was rejected is repeated once, with a new token. Default: `true`.
     ///
-    /// With `false` no copy of a request is kept. A refused token is still replaced for the requests that follow.
+    /// With `false`, requests are not cloned. A rejected token is still replaced for later requests.
     pub fn repeat(mut self, repeat: bool) -> Self {
         self.repeat = repeat;
         self
     }
 
-    /// Whether requests to other origins are sent without a token. Default: `false`, they are refused.
+    /// Sets whether requests to other origins are sent without a token. Default: `false` (they fail).
     ///
-    /// For a client that talks to more than this API, or that has a [`BearerAuth`] for each of several.
+    /// For a client that also calls other APIs, or has one [`BearerAuth`] for each of several APIs.
     pub fn pass_through(mut self, pass_through: bool) -> Self {
         self.pass_through = pass_through;
         self
     }
 
-    /// How long a refused request waits for another token. Default: 10 s.
+    /// Sets how long a request whose token was rejected waits for a new token. Default: 10 s.
     ///
-    /// Then its response is returned unchanged, while the fetch goes on. Without this bound an API's 401 would come back
-    /// only when the source gives up, at an authorization server that hangs after the whole
-    /// [`fetch_timeout`](crate::CachePolicy::fetch_timeout).
+    /// After that the response is returned unchanged, and the fetch continues. Without this limit, a hanging authorization
+    /// server would delay an API's 401 by the whole [`fetch_timeout`](crate::CachePolicy::fetch_timeout).
     pub fn replacement_timeout(mut self, timeout: Duration) -> Self {
         self.replacement_timeout = timeout;
         self
     }
 
-    /// What else says that the token was refused, beside a 401: some APIs answer 403 or 419 for an expired one.
+    /// Sets which other responses reject the token, besides a 401: some APIs return 403 or 419 for an expired token.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuth};
@@ -147,14 +146,14 @@ impl BearerAuthBuilder {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///
-    /// It sees the answer at the end of redirects, if the client follows them: a 302 to a login page is seen only by a client
-    /// that does not, and an answer from another origin is never a refusal. A panic counts as `false`.
+    /// If the client follows redirects, the closure receives the final response, so it sees a 302 to a login page only if the
+    /// client does not follow redirects. A response from another origin never rejects the token. A panic counts as `false`.
     pub fn rejected_when(mut self, says: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
         self.rejected_when = Some(Arc::new(says));
         self
     }
 
-    /// The same for APIs that say it in the body: `says` sees bodies of at most `limit` bytes, whole.
+    /// Sets which response bodies reject the token. `says` receives complete bodies of at most `limit` bytes.
     ///
     /// ```
     /// # use client_credentials::{AccessToken, BearerAuth};
@@ -170,12 +169,12 @@ impl BearerAuthBuilder {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///
-    /// Each response is then returned only when its body has ended, or has turned out to be longer than `limit`, which is at
-    /// most 1 MiB. Such a body is streamed from there on, and is no refusal; nor is that of an event stream or a gRPC call, which
-    /// nobody looks at. An error while the body is read is the error of the request.
+    /// Each response is then returned only after its body has ended or has exceeded `limit`, which is at most 1 MiB. A longer
+    /// body is streamed from there on and does not reject the token. Bodies of event streams and gRPC calls are not read. If
+    /// reading the body fails, the request fails with that error.
     ///
-    /// For requests of reqwest, by reqwest-middleware or tower. In a tower service of `http::Request` the types of bodies are the
-    /// user's: there each request is an error of kind [`ErrorKind::Configuration`].
+    /// Supported for reqwest requests, with reqwest-middleware or tower. In a tower service of `http::Request`, whose body
+    /// types are arbitrary, each request fails with [`ErrorKind::Configuration`].
     pub fn rejected_when_body(
         mut self,
         limit: usize,
@@ -185,20 +184,20 @@ impl BearerAuthBuilder {
         self
     }
 
-    /// How to copy a body of type `B` before it is sent (tower), so that its request can be repeated. May be called
-    /// for several types.
+    /// Clones bodies of type `B` with `copy` before they are sent (tower), so that requests can be repeated. May be called for
+    /// several types.
     #[cfg(feature = "tower")]
     pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
         self.copies.push(Arc::new(copy));
         self
     }
 
-    /// Reads a body of type `B` before it is sent (tower), so that its request can be repeated: for gRPC, whose bodies are streams
-    /// that cannot be copied.
+    /// Buffers bodies of type `B` before they are sent (tower), so that requests can be repeated: for gRPC, whose bodies are
+    /// streams that cannot be cloned.
     ///
-    /// At most `limit` bytes are read, and only what is there without waiting: the message of a unary call, up to that size. The
-    /// body of a streaming call, which waits for its next message, is sent as it comes; a call of that kind is not repeated.
-    /// `wrap` makes a body of that type out of what was read.
+    /// Reads at most `limit` bytes, and only data that is available without waiting: the message of a unary call, up to that
+    /// size. The body of a streaming call, which waits for its next message, is streamed, and the call is not repeated. `wrap`
+    /// converts the buffered body back to type `B`.
     ///
     /// ```ignore
     /// let bearer = BearerAuth::builder(tokens)
@@ -216,19 +215,20 @@ impl BearerAuthBuilder {
         self
     }
 
-    /// Accepts plain `http` for this host: a name in a compose file, a service mesh that encrypts underneath.
+    /// Accepts plain `http` for this host, for example a service name in a compose file, or a host behind a service mesh that
+    /// encrypts the traffic.
     ///
-    /// The tokens are readable to everybody on the way.
+    /// Anyone on the network path can read the tokens.
     pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
         self.plain_hosts.push(host.into());
         self
     }
 
-    /// No I/O; works outside a runtime.
+    /// Checks the settings and builds the [`BearerAuth`]. Does no I/O and works outside a runtime.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`]. The text names everything that is wrong, not only the first.
+    /// [`ErrorKind::Configuration`]. The text lists all faults.
     pub fn build(self) -> Result<BearerAuth, Error> {
         let mut faults = Vec::new();
         let mut origins = Vec::new();
@@ -248,7 +248,7 @@ impl BearerAuthBuilder {
             carrier(name, scheme).map_err(|flaw| faults.push(format!("header {flaw}"))).ok()
         });
         if self.replacement_timeout.is_zero() {
-            faults.push("replacement_timeout is zero: no other token could ever come; say repeat(false)".to_owned());
+            faults.push("replacement_timeout is zero: no new token could arrive in time; use repeat(false)".to_owned());
         }
         if let Some((limit, _)) = self.rejected_when_body {
             if !(1..=LONGEST_BODY).contains(&limit) {
@@ -279,7 +279,7 @@ fn carrier(name: &str, scheme: &str) -> Result<Carrier, String> {
     let Ok(header) = name.parse::<HeaderName>() else {
         return Err(format!("{name:?} is not the name of a header"));
     };
-    // They say how the request is to be read, or are written by somebody else.
+    // These headers frame the request or are set by other code.
     let taken = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
     if taken.contains(&header) || header == "dpop" {
         return Err(format!("{name:?} has another meaning: no token can go in it"));

@@ -1,4 +1,4 @@
-//! The answer to a request of a service of tower.
+//! The response future of the tower service.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use super::trip::{Outgoing, Trip, Verdict};
 use crate::error::Error;
 
 pin_project! {
-    /// The answer to a request of a [`BearerService`](crate::BearerService).
+    /// The response future of [`BearerService`](crate::BearerService).
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct BearerFuture<I: Service<Q>, Q: Outgoing> {
         #[pin]
@@ -66,13 +66,13 @@ where
     I: Service<Q> + Clone,
     I::Error: Into<BoxError>,
 {
-    /// Whether that was it: status and headers ask for nothing, and nobody wants to look at the body.
+    /// Whether the response is final: status and headers require nothing, and the body need not be inspected.
     fn is_answered_by(&self, response: &I::Response) -> bool {
         let (policy, answer) = (self.shared.bearer.policy(), (self.stack.answer)(response));
         self.trip.judge(policy, &answer) == Verdict::HandBack && self.trip.looks_at(policy, &answer).is_none()
     }
 
-    /// Repeats the request as its answers want it.
+    /// Repeats the request as its responses require.
     pub(super) async fn follow(mut self, mut response: I::Response) -> Result<I::Response, BoxError> {
         let (shared, stack) = (Arc::clone(&self.shared), self.stack);
         let policy = shared.bearer.policy();
@@ -114,7 +114,7 @@ where
             let waits = match state.as_mut().project() {
                 StateProjection::Failed { error } => {
                     let error =
-                        error.take().unwrap_or_else(|| Error::other("a response future was polled after it was done"));
+                        error.take().unwrap_or_else(|| Error::other("a response future was polled after completion"));
                     return Poll::Ready(Err(error.into()));
                 }
                 StateProjection::Waits { waits } => return waits.as_mut().poll(cx),

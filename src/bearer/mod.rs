@@ -1,4 +1,4 @@
-//! The token on the right request, and what a 401 means.
+//! The integrations that attach the token to requests, and the handling of a 401.
 
 #[cfg(feature = "tower")]
 mod body_copy;
@@ -45,11 +45,11 @@ pub use service::BearerService;
 use tokens::Tokens;
 use trip::Outgoing;
 
-/// Puts the token of a source on outgoing requests, for the configured origins only, and recovers once from a
-/// refused token.
+/// Adds the token of a source to outgoing requests, for the configured origins only, and repeats a request once if its token
+/// was rejected.
 ///
-/// It is a `Middleware` of reqwest-middleware (feature `reqwest-middleware`) and a `Layer` of tower (feature `tower`). A
-/// handle: a clone is a reference count.
+/// Implements reqwest-middleware's `Middleware` (feature `reqwest-middleware`) and tower's `Layer` (feature `tower`). This is
+/// a handle: cloning it increments a reference count.
 ///
 #[cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
 #[cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
@@ -71,59 +71,59 @@ use trip::Outgoing;
 ///
 /// # Where the token goes
 ///
-/// To the configured origins (scheme, host and port) and the subdomains of configured domains, over `https`, to loopback, or to
-/// hosts named to [`dangerously_allow_http`](BearerAuthBuilder::dangerously_allow_http). A request elsewhere is an error of kind
-/// [`Configuration`](crate::ErrorKind::Configuration) and is not sent, unless
-/// [`pass_through`](BearerAuthBuilder::pass_through) says otherwise. A request that has an `Authorization` header already (or
-/// that of [`header`](BearerAuthBuilder::header)) is left alone altogether. No token means an error, never a request without
-/// one.
+/// The token is sent to the configured origins (scheme, host and port) and to subdomains of the configured domains: over
+/// `https`, to loopback addresses, or to hosts set with [`dangerously_allow_http`](BearerAuthBuilder::dangerously_allow_http).
+/// A request to any other origin is not sent and fails with [`Configuration`](crate::ErrorKind::Configuration), unless
+/// [`pass_through`](BearerAuthBuilder::pass_through) is set. A request that already has an `Authorization` header (or the one
+/// set with [`header`](BearerAuthBuilder::header)) is not changed. If no token is available, the request fails; it is never
+/// sent without one.
 ///
-/// A URL with user information (`https://user:password@..`) becomes an `Authorization` header in reqwest, before this layer sees
-/// the request: it is then the caller's own.
+/// reqwest turns user information in a URL (`https://user:password@..`) into an `Authorization` header before this layer sees
+/// the request, so such a request is not changed either.
 ///
 /// # Redirects
 ///
-/// Redirects are followed by reqwest, beneath: it removes `Authorization` and `Proxy-Authorization` when the host or port
-/// changes, but neither a header of another name nor the proof of a DPoP token. Such a proof is good for the one URL that it
-/// names and useless to another server; to keep it from being sent, give the client
-/// `redirect(reqwest::redirect::Policy::none())`. Do the same when the token goes in a header of another name.
+/// reqwest follows redirects below this layer. When the host or port changes it removes `Authorization` and
+/// `Proxy-Authorization`, but not a header of another name and not the proof of a DPoP token. A proof is valid only for the
+/// URL that it contains, so another server cannot use it. To prevent it from being sent, configure the client with
+/// `redirect(reqwest::redirect::Policy::none())`. Do the same if the token is sent in a header of another name.
 ///
-/// A chain that leads away and back ends in a request without a token, whose 401 looks like any other and costs one of the few
-/// forced refreshes. A layer that follows redirects belongs around this one, not beneath it.
+/// A chain of redirects to another host and back ends in a request without a token. Its 401 cannot be distinguished from
+/// others and uses up one of the forced refreshes. Put a layer that follows redirects around this one, not below it.
 ///
 /// # What a 401 means
 ///
-/// | the API answers | the token | the request |
+/// | the API responds with | the token | the request |
 /// |---|---|---|
-/// | 401 without a challenge for the token's scheme, or with one that names no error, or any error but those below | is rejected | is repeated once, with another token |
-/// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | stays | the response is returned |
-/// | 401 with `use_dpop_nonce` and a nonce, to a DPoP token (RFC 9449 section 9) | stays | is repeated once, with the nonce |
-/// | HTTP 200 with `grpc-status: 16` in the headers, to a POST, as every gRPC call is | is rejected | is repeated once, with another token |
-/// | 407, to a token in `Proxy-Authorization` | as a 401 | as a 401 |
-/// | 401 from another origin, after a redirect | stays | the response is returned |
-/// | what [`rejected_when`](BearerAuthBuilder::rejected_when) or [`rejected_when_body`](BearerAuthBuilder::rejected_when_body) says | is rejected | is repeated once, with another token |
-/// | anything else | stays | the response is returned |
+/// | 401 without a challenge for the token's scheme, or with a challenge that names no error or an error not listed below | is rejected | is repeated once, with a new token |
+/// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | is kept | the response is returned |
+/// | 401 with `use_dpop_nonce` and a nonce, for a DPoP token (RFC 9449 section 9) | is kept | is repeated once, with the nonce |
+/// | 200 with `grpc-status: 16` in the headers, for a POST (every gRPC call is one) | is rejected | is repeated once, with a new token |
+/// | 407, for a token in `Proxy-Authorization` | same as 401 | same as 401 |
+/// | 401 from another origin, after a redirect | is kept | the response is returned |
+/// | a response that matches [`rejected_when`](BearerAuthBuilder::rejected_when) or [`rejected_when_body`](BearerAuthBuilder::rejected_when_body) | is rejected | is repeated once, with a new token |
+/// | anything else | is kept | the response is returned |
 ///
-/// Case, quotes and separators of a challenge do not matter. For requests without an integration the same rule is
-/// [`AccessToken::is_rejected_by`](crate::AccessToken::is_rejected_by).
+/// Case, quotes and separators in a challenge do not matter.
+/// [`AccessToken::is_rejected_by`](crate::AccessToken::is_rejected_by) applies the same rule to requests sent without an
+/// integration.
 ///
-/// If no other token can be had within
-/// [`replacement_timeout`](BearerAuthBuilder::replacement_timeout), or the body cannot be copied, the response is returned
-/// untouched; so is the answer
-/// to the repeated request, except that nonce and token may each be refreshed once. What can be copied: what
-/// [`reqwest::Request::try_clone`](::reqwest::Request::try_clone) can; with tower, bodies of the types `()`, `Bytes`,
-/// `String`, `Full<Bytes>` and `Empty<Bytes>`, and others by `clone_body` or, as those of gRPC, by `buffer_body`. A request that
-/// is not repeated because its body cannot be copied is reported once.
+/// If no new token arrives within [`replacement_timeout`](BearerAuthBuilder::replacement_timeout), or the body cannot be
+/// cloned, the response is returned unchanged. So is the response to the repeated request, except that nonce and token may
+/// each be replaced once. With reqwest, a body can be cloned if [`reqwest::Request::try_clone`](::reqwest::Request::try_clone)
+/// succeeds. With tower, bodies of the types `()`, `Bytes`, `String`, `Full<Bytes>` and `Empty<Bytes>` can be cloned, others
+/// with `clone_body` or, for gRPC, `buffer_body`. The first request that is not repeated because its body cannot be cloned is
+/// reported.
 ///
-/// An API that refuses an upload before it has read it, and closes the connection, may end the request in a connection error
-/// instead of an answer. The 401 was then never received: the token stays, and the error is returned. HTTP/2, or
-/// `Expect: 100-continue` where the client has it, lets the answer through.
+/// If an API refuses an upload before reading it and closes the connection, the request may fail with a connection error
+/// before the 401 is received. The token is then kept and the error is returned. HTTP/2, or `Expect: 100-continue` if the
+/// client supports it, avoids this.
 ///
-/// # A scope that does not suffice
+/// # Insufficient scope
 ///
-/// Another token of the same source has the same scope, so a response with `insufficient_scope` is returned.
-/// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) says which scope the request needs; a pool (feature
-/// `pool`) with the scopes as the key has a source for it. Its token is cached, so that the next such request can begin with it.
+/// A new token of the same source would have the same scope, so a response with `insufficient_scope` is returned.
+/// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) returns the scope that the request needs. A
+/// pool (feature `pool`) keyed by scopes provides a source for it, whose cached token serves later requests of that kind.
 ///
 #[cfg_attr(all(feature = "reqwest-middleware", feature = "pool"), doc = "```no_run")]
 #[cfg_attr(not(all(feature = "reqwest-middleware", feature = "pool")), doc = "```ignore")]
@@ -134,7 +134,7 @@ use trip::Outgoing;
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct Scopes(BTreeSet<String>);
 ///
-/// /// What this program may ask for, whatever an API demands.
+/// /// The scopes that this program may request, whatever an API requires.
 /// const ALLOWED: [&str; 2] = ["files:read", "files:write"];
 ///
 /// /// `client` has `BearerAuth::for_pool(origin, &pool)`, whose sources are
@@ -164,7 +164,7 @@ use trip::Outgoing;
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a request drops the request. A token that is being fetched for it is fetched all the same.
+/// Dropping the future of a request drops the request. A token fetch that it waits for continues.
 pub struct BearerAuth(Arc<Shared>);
 
 struct Shared {
@@ -173,26 +173,25 @@ struct Shared {
 }
 
 impl BearerAuth {
-    /// The tokens of `tokens` are for `origin`: `https://host` or `https://host:port`. Of a base URL with a path, its origin
-    /// counts.
+    /// Sends the tokens of `tokens` to `origin`: `https://host` or `https://host:port`. The path of a base URL is ignored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is no URL of `https`, or of `http` to loopback.
-    /// It is judged as it is written; nothing is repaired.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if `origin` is not an `https` URL, or an `http` URL of a
+    /// loopback address. Malformed URLs are not corrected.
     pub fn for_origin(origin: impl Into<String>, tokens: impl TokenSource + 'static) -> Result<Self, Error> {
         BearerAuth::builder(tokens).origin(origin).build()
     }
 
-    /// Begins one with more than an origin.
+    /// Returns a builder, for several origins or further settings.
     pub fn builder(tokens: impl TokenSource + 'static) -> BearerAuthBuilder {
         BearerAuthBuilder::new(Tokens::One(Arc::new(tokens)))
     }
 
-    /// The tokens of a pool: each request names its key, by an extension of the type `K`.
+    /// Uses the tokens of a pool. Each request selects its key with an extension of type `K`.
     ///
-    /// A request that names none is an error of kind [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), and is not
-    /// sent. A 401 rejects the token of that very key.
+    /// A request without a key is not sent and fails with [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). A 401
+    /// rejects only the token of its key.
     ///
     #[cfg_attr(feature = "reqwest-middleware", doc = "```no_run")]
     #[cfg_attr(not(feature = "reqwest-middleware"), doc = "```ignore")]
@@ -222,12 +221,12 @@ impl BearerAuth {
     /// # Ok(()) }
     /// ```
     ///
-    /// With tower the extension is one of the `http::Request`: `request.extensions_mut().insert(Tenant("red".into()))`. A
-    /// `reqwest::Request` beneath a tower layer has no extensions.
+    /// With tower, set the extension on the `http::Request`: `request.extensions_mut().insert(Tenant("red".into()))`. A
+    /// `reqwest::Request` in a tower service has no extensions.
     ///
     /// # Errors
     ///
-    /// As [`for_origin`](Self::for_origin).
+    /// The same as [`for_origin`](Self::for_origin).
     #[cfg(feature = "pool")]
     pub fn for_pool<K, S>(origin: impl Into<String>, pool: &TokenPool<K, S>) -> Result<Self, Error>
     where
@@ -237,7 +236,7 @@ impl BearerAuth {
         BearerAuth::builder_for_pool(pool).origin(origin).build()
     }
 
-    /// Begins one as [`for_pool`](Self::for_pool) with more than an origin.
+    /// Returns a builder for the tokens of a pool, for several origins or further settings; see [`for_pool`](Self::for_pool).
     #[cfg(feature = "pool")]
     pub fn builder_for_pool<K, S>(pool: &TokenPool<K, S>) -> BearerAuthBuilder
     where
@@ -256,8 +255,8 @@ impl BearerAuth {
         &self.0.policy
     }
 
-    /// Where `request` goes with a token of ours, and of which source; `None`: it is sent without one. An error means that it
-    /// must not be sent.
+    /// Returns the place that `request` carries a token to, and the source of that token; `None` if the request is sent
+    /// without one, an error if it must not be sent.
     #[inline]
     fn destination<Q: Outgoing>(&self, request: &Q, extensions: Option<&Extensions>) -> Destination {
         match self.0.policy.admits(request.headers(), request.target())? {

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 use crate::address;
 
-/// What the user named: an origin, or the subdomains of a domain.
+/// A configured origin, or the subdomains of a configured domain.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
@@ -33,7 +33,7 @@ impl Origin {
         if let Some((_, domain)) = text.split_once("://*.") {
             let domain = domain.split(['/', '?', '#']).next().unwrap_or_default();
             return Err(format!(
-                "{text:?} has a wildcard, which matches no host: for the subdomains of a domain say .domain({domain:?})"
+                "{text:?} has a wildcard, which matches no host: for the subdomains of a domain use .domain({domain:?})"
             ));
         }
         let url = address::secure(text, plain_hosts)?;
@@ -47,7 +47,7 @@ impl Origin {
     pub(super) fn domain(text: &str) -> Result<Self, String> {
         let fault = |flaw: &str| Err(format!("{text:?} {flaw}: give a domain such as \"blob.example.com\""));
         if text.contains(['/', '@', '?', '#', '\\', '*', '[']) || text.starts_with('.') || text.ends_with('.') {
-            return fault("is more than the name of a domain, whose subdomains are meant anyway");
+            return fault("is more than a domain name; its subdomains are matched without a wildcard");
         }
         let Ok(url) = address::parse(&format!("https://{text}")) else {
             return fault("is not the name of a domain, with or without a port");
@@ -56,7 +56,7 @@ impl Origin {
             return fault("is an address, which has no subdomains");
         };
         if !domain.contains('.') {
-            return fault("is a single label, which has the domains of everybody below it");
+            return fault("is a single label, under which anyone can register domains");
         }
         let authority = url.authority().to_owned();
         Ok(Origin::of(&url, format!(".{domain}"), authority, true))

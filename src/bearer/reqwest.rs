@@ -46,7 +46,7 @@ pub(super) fn answer(response: &Response) -> Answer<'_> {
     Answer { status: response.status(), headers: response.headers(), from: Target::of_url(response.url()) }
 }
 
-/// The body, if it ends within `limit` bytes, and the response as if nobody had looked at it.
+/// The body, if it ends within `limit` bytes, and the response with its body unread.
 pub(super) async fn look(mut response: Response, limit: usize) -> reqwest::Result<(Response, Option<Bytes>)> {
     let mut start = BytesMut::new();
     let mut ended = false;

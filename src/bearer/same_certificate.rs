@@ -1,4 +1,4 @@
-//! Connections to the API that show the certificate which the token is bound to (RFC 8705 section 3).
+//! Connections to the API that present the certificate to which the token is bound (RFC 8705 section 3).
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
 use crate::tls_identity::ClientCertificate;
 
-/// Sends each request over a connection that shows the certificate which its token is bound to.
+/// Sends each request over a connection that presents the certificate to which its token is bound.
 ///
-/// The last in the chain, behind [`BearerAuth`](crate::BearerAuth): it does not call the client that the chain was built
-/// on, but one of its own for each certificate, made by the closure. So token and connection always belong together,
-/// also when the certificate is rotated while the program runs. There is nothing to configure twice: the certificate is
-/// that of [`ClientAuth::mutual_tls`](crate::ClientAuth::mutual_tls). Requests without such a token take the client that
-/// the chain was built on.
+/// Add it last in the chain, after [`BearerAuth`](crate::BearerAuth). It sends requests with a client of its own for each
+/// certificate, built by the closure, instead of the chain's client. Token and connection therefore always match, even when
+/// the certificate is rotated while the program runs. The certificate is that of
+/// [`ClientAuth::mutual_tls`](crate::ClientAuth::mutual_tls) and need not be configured again. Requests without such a token
+/// use the chain's client.
 ///
-/// Redirects that the closure's client follows show the certificate wherever they lead; with `redirect(Policy::none())`
-/// on its builder there are none.
+/// If the closure's client follows redirects, it presents the certificate to their targets, too; set
+/// `redirect(Policy::none())` on its builder to prevent that.
 ///
 /// ```no_run
 /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate};
@@ -40,13 +40,15 @@ use crate::tls_identity::ClientCertificate;
 ///
 /// # Errors
 ///
-/// Of a request: [`ErrorKind::Configuration`] if the closure yields no client, or panics.
+/// A request fails with [`ErrorKind::Configuration`] if no client can be built from the closure's builder, or if the closure
+/// panics.
 pub struct SameCertificate {
     builder: Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>,
     clients: Lock<Bounded<ClientCertificate, Client, MOST>>,
 }
 
-/// In the extensions of a request: what the token is bound to that [`BearerAuth`](crate::BearerAuth) has put on it, and where.
+/// In the extensions of a request: the certificate to which the token set by [`BearerAuth`](crate::BearerAuth) is bound, and
+/// the place it is sent to.
 #[derive(Clone)]
 pub(super) struct Carried {
     pub(super) certificate: ClientCertificate,
@@ -54,11 +56,12 @@ pub(super) struct Carried {
     pub(super) value: HeaderValue,
 }
 
-/// 64: as many certificates as are in use at once, in rotations and with a good many tenants; a client takes about 100 KiB.
+/// 64: enough certificates for rotations and many tenants; a client takes about 100 KiB.
 const MOST: usize = 64;
 
 impl SameCertificate {
-    /// `builder` yields the builder of the client that calls the API: roots, proxies, timeouts. Its identity is set by us.
+    /// Creates the middleware. `builder` returns the builder of the client that calls the API, with root certificates, proxies
+    /// and timeouts. This crate sets its identity.
     pub fn new(builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
         SameCertificate { builder: Box::new(builder), clients: Lock::default() }
     }

@@ -1,4 +1,4 @@
-//! The service of tower, over `http::Request<B>` and over `reqwest::Request`.
+//! The tower service, for `http::Request<B>` and `reqwest::Request`.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,25 +18,25 @@ use crate::source::TokenSource;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The service that [`BearerAuth`] makes of another one.
+/// The tower service that [`BearerAuth`] wraps around another one.
 ///
-/// Its error is a boxed one: [`Error::find`] tells whether it is ours.
+/// Its error type is a boxed error; [`Error::find`] finds an [`Error`] of this crate in it.
 pub struct BearerService<I> {
     inner: I,
     shared: Arc<Shared<I>>,
 }
 
-/// What every request of a service holds on to.
+/// State shared by all requests of a service.
 pub(super) struct Shared<I> {
     pub(super) bearer: BearerAuth,
-    /// Never called itself: a repetition clones it. So the requests that need none, almost all, clone no service.
+    /// Never called itself, only cloned for a repetition, so that most requests clone no service.
     pub(super) spare: Mutex<I>,
 }
 
-/// How the responses of one HTTP stack are looked at.
+/// How the responses of one HTTP stack are inspected.
 pub(super) struct Stack<R> {
     pub(super) answer: fn(&R) -> Answer<'_>,
-    /// The body, if it ends within so many bytes, and the response as if nobody had looked at it.
+    /// The body, if it ends within so many bytes, and the response with its body unread.
     pub(super) look: fn(R, usize) -> Looking<R>,
 }
 
@@ -69,7 +69,7 @@ where
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let bearer = &self.shared.bearer;
         let destination = match bearer.policy().rejected_when_body {
-            // Said before anything is sent, rather than that it does nothing.
+            // Refused before anything is sent, instead of having no effect.
             Some(_) => Err(Error::of(
                 ErrorKind::Configuration,
                 "rejected_when_body looks at the responses of reqwest; those of this service have bodies of a type that only \
@@ -140,15 +140,14 @@ impl<I> BearerService<I> {
                     let shared = Arc::clone(&self.shared);
                     future::sent(Some(Ours { trip, shared, stack }), || self.inner.call(request))
                 }
-                // It is asked anew in there, since its future borrows from the source; a future that was not polled has done
-                // nothing. A proof may take a while, too.
+                // `token` is called again in there, since its future borrows from the source; a future that was not polled has
+                // done nothing. A proof may take a while, too.
                 None | Some(Ok(_)) => future::waits(self.wait_and_send(place, source, request, stack)),
             },
         }
     }
 
-    /// What the service has reserved when it was made ready, such as one of a few places, is let go: nobody may call
-    /// it for a long time.
+    /// Releases what `poll_ready` has reserved, such as a permit: the service may not be called for a long time.
     fn not_sent<Q: Outgoing>(&mut self, error: Error) -> BearerFuture<I, Q>
     where
         I: Service<Q> + Clone,
@@ -172,7 +171,7 @@ impl<I> BearerService<I> {
         I::Error: Into<BoxError>,
         I::Future: Send,
     {
-        // The service that was made ready is the one to call; its clone is made ready for the next request.
+        // The service that is ready must be called; its clone is polled for readiness by the next request.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let shared = Arc::clone(&self.shared);

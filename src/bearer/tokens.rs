@@ -1,4 +1,4 @@
-//! Which source a request gets its token from: the one there is, or that of the key among its extensions.
+//! The source of a request's token: the only one, or that of the key in the request's extensions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ where
             Some(key) => Ok(Arc::new(self.source(key))),
             None => {
                 let text = format!(
-                    "the request does not say whose token it needs: add an extension of the type {}",
+                    "the request has no key for the token pool: add an extension of the type {}",
                     std::any::type_name::<K>()
                 );
                 Err(Error::of(crate::error::ErrorKind::Configuration, text))

@@ -1,4 +1,4 @@
-//! One request on its way: what all integrations share, whatever their HTTP stack.
+//! The handling of one request, shared by all integrations.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ pub(super) trait Outgoing: Sized {
     fn target(&self) -> Option<Target<'_>>;
     fn headers(&self) -> &HeaderMap;
     fn headers_mut(&mut self) -> &mut HeaderMap;
-    /// What is kept to repeat it.
+    /// The copy that is kept to repeat it.
     type Kept: Send;
-    /// `None` if there can be none.
+    /// `None` if it cannot be copied.
     fn keep(&mut self, policy: &Policy) -> Option<Self::Kept>;
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
@@ -32,15 +32,15 @@ pub(super) trait Outgoing: Sized {
     fn sent_as(&self, url: &Url) -> Option<String>;
 }
 
-/// What matters of a response.
+/// The parts of a response that are inspected.
 pub(super) struct Answer<'a> {
     pub(super) status: StatusCode,
     pub(super) headers: &'a HeaderMap,
-    /// Where it came from in the end, if the stack tells.
+    /// The URL that it came from after redirects, if the stack reports it.
     pub(super) from: Option<Target<'a>>,
 }
 
-/// What an answer asks for.
+/// What a response requires.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     HandBack,
@@ -50,32 +50,32 @@ pub(super) enum Verdict {
     AnotherProof(String),
 }
 
-/// What is to be remembered of a request with our token until its answer comes.
+/// The state of a request with our token until its response arrives.
 pub(super) struct Trip<Q: Outgoing> {
     source: Arc<dyn TokenSource>,
     token: AccessToken,
-    /// The request without the headers of ours; `None`: it cannot be repeated.
+    /// The request without our headers; `None` if it cannot be repeated.
     kept: Option<Q::Kept>,
     place: Place,
-    /// The token is another one than at the beginning: a second refusal is handed back.
+    /// The token was replaced: a second refusal is returned to the caller.
     replaced: bool,
-    /// Every gRPC call is one ("gRPC over HTTP2", Requests): what is no POST is not asked for a `grpc-status`.
+    /// Every gRPC call is a POST ("gRPC over HTTP2", Requests): `grpc-status` is read only in responses to a POST.
     is_post: bool,
     proved: Option<Box<Proved>>,
 }
 
-/// What is to be remembered of a proof.
+/// The state of a proof.
 struct Proved {
     url: Url,
     sent_as: Option<String>,
     /// The nonce that the next proof has to have.
     demanded: Option<String>,
-    /// The request was repeated with a nonce: another wish for one is handed back.
+    /// The request was repeated with a nonce: a second `use_dpop_nonce` is returned to the caller.
     repeated: bool,
 }
 
 impl<Q: Outgoing> Trip<Q> {
-    /// Puts `token`, which is of `source`, on `request`. If it is bound to a key it needs [`prove`](Self::prove) besides.
+    /// Puts `token`, obtained from `source`, on `request`. A token that is bound to a key also needs [`prove`](Self::prove).
     #[inline]
     pub(super) fn begin(
         policy: &Policy,
@@ -133,7 +133,7 @@ impl<Q: Outgoing> Trip<Q> {
         answer.from.is_none_or(|from| policy.is_from(from, &self.place))
     }
 
-    /// What status and headers of the answer ask for. Its nonce, whatever its status, is for the proofs to come.
+    /// What status and headers of the response require. Its nonce is kept for later proofs, whatever the status.
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
         if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {
             let nonce = match self.is_ours(policy, answer) {
@@ -160,13 +160,13 @@ impl<Q: Outgoing> Trip<Q> {
         }
     }
 
-    /// How much of the body has to be looked at, if status and headers ask for nothing.
+    /// How much of the body must be inspected, if status and headers require nothing.
     pub(super) fn looks_at(&self, policy: &Policy, answer: &Answer<'_>) -> Option<usize> {
         let limit = policy.looks_at(answer.headers)?;
         (!self.replaced && self.is_ours(policy, answer)).then_some(limit)
     }
 
-    /// What the body asks for, which was looked at because of [`looks_at`](Self::looks_at).
+    /// What the body requires, which was inspected because of [`looks_at`](Self::looks_at).
     pub(super) fn judge_body(policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
         match body.is_some_and(|body| policy.body_says_rejected(answer.status, answer.headers, body)) {
             true => Verdict::AnotherToken,
@@ -174,7 +174,7 @@ impl<Q: Outgoing> Trip<Q> {
         }
     }
 
-    /// The request as the answer wants it; `None`: the answer is handed back.
+    /// The request as the response requires it; `None`: the response is returned to the caller.
     pub(super) async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
         match verdict {
             Verdict::HandBack => return None,
@@ -185,7 +185,7 @@ impl<Q: Outgoing> Trip<Q> {
                     return None;
                 }
                 let another = within(policy.replacement_timeout, &*self.source).await?;
-                // By value: a source of the user's may give its one token a new identity each time.
+                // Compared by value: a custom source may give its only token a new identity each time.
                 if another.same_value(&self.token) {
                     return None;
                 }
@@ -208,7 +208,7 @@ impl<Q: Outgoing> Trip<Q> {
     }
 }
 
-/// Another token, if it comes in time: the caller has an answer already. The fetch goes on without us.
+/// A new token, if it arrives in time; otherwise the caller gets the response. The fetch continues.
 async fn within(limit: Duration, source: &dyn TokenSource) -> Option<AccessToken> {
     match Runtime::current() {
         Runtime::Ready(_) => tokio::time::timeout(limit, source.token()).await.ok()?.ok(),

@@ -1,4 +1,4 @@
-//! One fetch: a task that asks the source, for which all callers wait and which no caller can end.
+//! One fetch: a task that calls the source. All callers wait for it, and no caller can cancel it.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,26 +21,26 @@ use crate::token::AccessToken;
 
 /// How many fetches a source has started, by cause.
 ///
-/// A fetch sends one token request, or several if it retries; with a shared store perhaps none.
+/// A fetch sends one token request, several if it retries, or none if a shared store has a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetches {
-    /// There was no usable token: the first one, and whenever one expired before another was obtained or needed.
+    /// No token was usable: the first fetch, and each fetch after a token expired without having been refreshed.
     pub cold: u64,
-    /// The token was due.
+    /// The token was due for refresh.
     pub refresh: u64,
-    /// An API had refused the token.
+    /// An API had rejected the token.
     pub after_rejection: u64,
 }
 
-/// What a fetch brings to those who wait: errors, and tokens that cannot be cached. A channel that closes without a value says
-/// "ask again": the token is in the cache, the fetch's runtime is gone, or what it brought is of no use.
+/// The result for waiting callers: errors, and tokens that cannot be cached. A channel that closes without a value means "ask
+/// again": the token is in the cache, the fetch's runtime is gone, or the result is not usable.
 pub(crate) type Completion = watch::Receiver<Completed>;
 
 /// `None`: not completed yet, or nothing to hand out.
 pub(crate) type Completed = Option<Result<AccessToken, Error>>;
 
-/// A fetch under way, as the state machine sees it.
+/// A fetch in progress, as the state machine sees it.
 #[derive(Debug)]
 pub(crate) struct Fetch {
     pub(crate) number: u64,
@@ -74,9 +74,9 @@ impl Fetch {
         self.heartbeat.last().saturating_add(self.beat_every.saturating_mul(2))
     }
 
-    /// Whether there is reason to wait for it, for a caller on the runtime `here`. A closed channel means that its runtime is
-    /// gone, a missing heartbeat that nothing drives it; a slow fetch with heartbeats is driven. One that did not even start
-    /// cannot be taken over from its own runtime, where the next one would queue up behind it.
+    /// Whether a caller on the runtime `here` should wait for it. A closed channel means that its runtime is gone, a missing
+    /// heartbeat that nothing drives it; a slow fetch with heartbeats is driven. One that did not even start cannot be taken
+    /// over from its own runtime, where the next one would queue up behind it.
     pub(crate) fn is_under_way(&self, now: Moment, takeover: Duration, here: Option<Id>) -> bool {
         let overdue = now.mono() >= self.overdue_at(takeover);
         let stuck_with_us = here == Some(self.runtime) && !self.heartbeat.has_started();

@@ -1,4 +1,4 @@
-//! [`Cached`]: many calls become one.
+//! [`Cached`]: many calls share one fetch.
 
 mod fetch;
 mod kept;
@@ -38,23 +38,23 @@ use slots::Slots;
 use state::{Answer, State};
 pub use status::{Readiness, Status, TokenState};
 
-/// Makes any source a dependable one: its token is fetched once, kept, refreshed before it expires, shared by all.
+/// A cache around a token source. Its token is fetched once, shared by all callers, and refreshed before it expires.
 ///
-/// A handle: a clone is a reference count and shares the cache. [`ClientCredentials`](crate::ClientCredentials) has
-/// one inside; use this around a source of your own.
+/// This is a handle: cloning it increments a reference count, and clones share the cache.
+/// [`ClientCredentials`](crate::ClientCredentials) contains one; use this type to wrap a source of your own.
 ///
 /// | the token is | `token()` | dropping the future |
 /// |---|---|---|
 /// | fresh | is ready at once, without allocation | - |
-/// | due | is ready at once with the current token; one fetch refreshes it behind | - |
-/// | expired, rejected, or not there yet | joins the one fetch | abandons the wait; the fetch goes on |
-/// | gone, and the last fetch failed | fails at once with that error, until it is time for the next fetch, or until a file that the credential is read from has changed | - |
+/// | due | is ready at once with the current token; one fetch refreshes it in the background | - |
+/// | expired, rejected, or not yet fetched | waits for the one fetch | abandons the wait; the fetch continues |
+/// | not usable, and the last fetch failed | fails at once with that error, until the next fetch is allowed or a file that the credential is read from has changed | - |
 ///
-/// - A *fetch* is a spawned task with a deadline of its own. None is spawned at construction and none outlives its
-///   work: an idle source makes no requests.
-/// - All who wait for a fetch get the same token or the same error. No error is terminal.
-/// - If the runtime that drives a fetch has ended or is blocked, another caller's runtime takes over.
-/// - Dropping the last clone ends a fetch under way.
+/// - A *fetch* is a spawned task with its own deadline. No task is spawned at construction or kept running: an idle source
+///   makes no requests.
+/// - All callers that wait for a fetch get the same token or the same error. No error is permanent.
+/// - If the runtime that drives a fetch has shut down or is blocked, another caller's runtime takes over.
+/// - Dropping the last clone cancels a fetch in progress.
 ///
 /// ```
 /// use client_credentials::{AccessToken, Cached, TokenSource, source_fn};
@@ -73,14 +73,14 @@ pub use status::{Readiness, Status, TokenState};
 ///
 /// # Errors
 ///
-/// Those of the source. [`ErrorKind::Transport`] when the fetch deadline passes. [`ErrorKind::Other`] when a new
-/// token is needed outside a tokio runtime with timers, or when the source panics.
+/// The errors of the source; [`ErrorKind::Transport`] when the fetch timeout passes; [`ErrorKind::Other`] when a new token is
+/// needed outside a tokio runtime with timers, or when the source panics.
 pub struct Cached<S: 'static>(Arc<Core<S>>);
 
 struct Core<S> {
     slots: Slots,
     clock: Clock,
-    /// Held for a few instructions, never across an await, and never while code of a user runs.
+    /// Held for a few instructions, never across an await, and never while user code runs.
     state: Lock<State>,
     source: Arc<S>,
     observers: Observers,
@@ -91,16 +91,16 @@ struct Core<S> {
 }
 
 impl<S: TokenSource + 'static> Cached<S> {
-    /// An empty cache around `source`, with the default [`CachePolicy`]. No I/O; works outside a runtime.
+    /// Creates an empty cache around `source` with the default [`CachePolicy`]. Does no I/O and works outside a runtime.
     pub fn new(source: S) -> Self {
         Cached::assemble(Arc::new(source), CachePolicy::new(), Clock::System, fastrand::Rng::new())
     }
 
-    /// An empty cache around `source`, with other numbers than the default ones.
+    /// Creates an empty cache around `source` with this policy.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the policy has a value that makes no sense; the text names every such value.
+    /// [`ErrorKind::Configuration`] if the policy has an invalid value. The text lists all of them.
     pub fn with_policy(source: S, policy: CachePolicy) -> Result<Self, Error> {
         let faults: Vec<_> = policy.faults().iter().map(|(setter, flaw)| format!("{setter} {flaw}")).collect();
         if !faults.is_empty() {
@@ -110,8 +110,8 @@ impl<S: TokenSource + 'static> Cached<S> {
         Ok(Cached::assemble(Arc::new(source), policy, Clock::System, fastrand::Rng::new()))
     }
 
-    /// Names the source in events, metrics and its [`status`](Self::status), and sends its events to `observer`, too. The cache is
-    /// empty again: call it before the handle is cloned.
+    /// Sets the name of the source in events, metrics and its [`status`](Self::status), and also sends its events to
+    /// `observer`. Returns an empty cache, so call it before cloning the handle.
     pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
         let observers = Observers::new(name.into(), vec![Arc::new(observer)]);
         let policy = self.0.state.lock().policy().clone();
@@ -119,22 +119,22 @@ impl<S: TokenSource + 'static> Cached<S> {
         Cached::watched(source, policy, clock, fastrand::Rng::new(), observers)
     }
 
-    /// Uses this clock instead of the system clock (feature `test-util`). The cache is empty again.
+    /// Uses this clock instead of the system clock (feature `test-util`). Returns an empty cache.
     #[cfg(any(test, feature = "test-util"))]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         let policy = self.0.state.lock().policy().clone();
         Cached::assemble(Arc::clone(&self.0.source), policy, Clock::Manual(clock.clone()), fastrand::Rng::new())
     }
 
-    /// A token that may be used now: see the table above.
+    /// Returns a usable token; see the table [above](Self).
     ///
     /// # Errors
     ///
-    /// Those of the source; see [above](Self#errors).
+    /// See [above](Self#errors).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the wait. The fetch goes on and fills the cache.
+    /// Dropping the future abandons the wait. The fetch continues and fills the cache.
     #[inline]
     pub fn token(&self) -> TokenFuture<'_> {
         match self.0.slots.token(&self.0.clock) {
@@ -143,15 +143,15 @@ impl<S: TokenSource + 'static> Cached<S> {
         }
     }
 
-    /// The API refused `token`: the next call of [`token`](Self::token) waits for another one.
+    /// Reports that the API rejected `token`: the next call of [`token`](Self::token) waits for a new one.
     ///
-    /// Acts on the current token only, and as often as [`CachePolicy::forced_refreshes`] allows.
+    /// Has an effect only for the current token, and only as often as [`CachePolicy::forced_refreshes`] allows.
     pub fn reject(&self, token: &AccessToken) {
         let now = self.0.clock.now();
         let rejected = self.0.with_state(|state| {
             let rejected = state.reject(token, now);
             if rejected {
-                // Under the lock: no lease on it can be given in between.
+                // Under the lock, so that no slot gets a lease on it in between.
                 self.0.slots.revoke();
             }
             rejected
@@ -192,21 +192,21 @@ impl<S: TokenSource + 'static> Cached<S> {
         Cached(Arc::new(Core { slots: Slots::new(), clock, state, source, observers, failed_calls, news }))
     }
 
-    /// The state of the token and of the fetches, without I/O and without waiting.
+    /// Returns the state of the token and of the fetches. Does no I/O and does not wait.
     pub fn status(&self) -> Status {
         let status = self.0.state.lock().status(self.0.clock.now());
         Status { name: self.0.observers.name().to_owned(), ..status }
     }
 
-    /// Waits for a token, at most this long: for start-up, before a service reports that it is ready.
+    /// Waits at most `timeout` for a token, for use at startup before a service reports that it is ready.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); of kind [`ErrorKind::Transport`] when the time is over.
+    /// The same as [`token`](Self::token); [`ErrorKind::Transport`] after `timeout`.
     ///
     /// # Cancel safety
     ///
-    /// As [`token`](Self::token).
+    /// The same as [`token`](Self::token).
     pub async fn ready(&self, timeout: Duration) -> Result<(), Error> {
         if let Some(result) = self.token().now_or_never() {
             return result.map(drop);
@@ -220,15 +220,15 @@ impl<S: TokenSource + 'static> Cached<S> {
         }
     }
 
-    /// How many fetches were started, and why.
+    /// Returns how many fetches were started, by cause.
     pub fn fetches(&self) -> Fetches {
         self.0.state.lock().counts()
     }
 
-    /// Waits until no fetch is under way (feature `test-util`): for a test, before it advances the clock.
+    /// Waits until no fetch is in progress (feature `test-util`). Call it in a test before advancing the clock.
     ///
-    /// A refresh in the background takes its time, but no time of a [`ManualClock`](crate::ManualClock). To a cache whose clock is
-    /// advanced meanwhile it looks like a fetch that no runtime drives any more, and is replaced by another one.
+    /// A refresh in the background takes real time, but no time of a [`ManualClock`](crate::ManualClock). If the clock is
+    /// advanced meanwhile, the cache considers the fetch abandoned by its runtime and starts another one.
     ///
     /// ```
     /// use client_credentials::testing::FakeTokens;
@@ -254,7 +254,7 @@ impl<S: TokenSource + 'static> Cached<S> {
         while self.is_fetching() {
             let completion = self.0.state.lock().completion();
             if let Some(mut completion) = completion {
-                // An error is that it is over.
+                // An error means that the fetch has ended.
                 let _ = completion.changed().await;
             }
             // It has completed, or was taken over: its task ends as soon as it runs.
@@ -262,13 +262,13 @@ impl<S: TokenSource + 'static> Cached<S> {
         }
     }
 
-    /// Whether a fetch is under way: dropping the last handle would end it.
+    /// Whether a fetch is in progress, which dropping the last handle would cancel.
     #[cfg(any(feature = "pool", feature = "test-util"))]
     pub(crate) fn is_fetching(&self) -> bool {
         self.0.state.lock().tasks().any(|task| !task.is_finished())
     }
 
-    /// This thread has no lease: what can be answered without a fetch is answered at once.
+    /// This thread has no lease: calls that need no fetch are answered at once.
     #[cold]
     fn look_up(&self) -> TokenFuture<'_> {
         let now = self.0.clock.now();
@@ -322,7 +322,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 
     fn step(&self, progress: &mut Progress) -> Step {
-        // Of thousands that a completion wakes on this thread, the first one gets the lease.
+        // Of the thousands of callers that a completion wakes on this thread, the first one gets the lease.
         if let Some(token) = self.0.slots.token(&self.0.clock) {
             return Step::Done(Ok(token));
         }
@@ -411,9 +411,9 @@ impl<S: TokenSource + 'static> Cached<S> {
             let task = runtime.spawn(async move {
                 // Here, not under the lock: a subscriber is user code.
                 let outcome = observers.in_span(cause, fetch::fetch(&*source, &plan)).await;
-                // Without a handle left there is nobody to serve.
+                // Without a handle left, the result is not needed.
                 if let Some(result) = Weak::upgrade(&core).and_then(|core| core.complete(number, outcome)) {
-                    // An error means that nobody waits any more.
+                    // An error means that no caller waits any more.
                     let _ = complete.send(Some(result));
                 }
             });
@@ -432,7 +432,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 }
 
-/// What a caller has gone through.
+/// The progress of one call.
 #[derive(Default)]
 struct Progress {
     /// A thread that was blocked has missed the fetch's heartbeat along with everything else: before a silent fetch of our
@@ -441,7 +441,7 @@ struct Progress {
     starts: u32,
     /// It drove a fetch already.
     drove: bool,
-    /// It looked already whether what led to the error has changed.
+    /// It has already checked whether the cause of the error has changed.
     looked: bool,
 }
 
@@ -450,14 +450,14 @@ enum Step {
     /// Let other tasks run, and ask again.
     Yield,
     Wait(Completion, Duration),
-    /// Look whether what led to this error has changed, and ask again.
+    /// Check whether the cause of this error has changed, and ask again.
     Look(Look, Error),
     /// Let the runtime run the fetch, and ask again.
     Drive(Completion, Duration),
 }
 
-/// A fetch that vanishes before it completes is one whose runtime is shutting down: there the next one vanishes too. More
-/// than rejections can force, fewer than a loop.
+/// A fetch that ends before it completes has lost its runtime to a shutdown, and the next one there ends the same way. The
+/// limit exceeds what rejections can force.
 const MOST_STARTS: u32 = 8;
 
 impl<S> Core<S> {
@@ -492,7 +492,7 @@ impl<S> Core<S> {
         let now = self.clock.now();
         let completed = self.with_state(|state| {
             let result = state.complete(number, outcome, now);
-            // Whatever the slots hold, the state machine may know better now.
+            // The leases may be outdated by the completed fetch.
             self.slots.revoke();
             result
         });

@@ -1,16 +1,16 @@
-//! When tokens are refreshed, and what happens when that fails: the numbers of the cache, each with its reason.
+//! The settings of the cache, each default with its reason.
 
 use std::time::Duration;
 
 use crate::backoff::{Backoff, early};
 use crate::error::{Error, ErrorKind};
 
-/// How a [`Cached`](crate::Cached) source keeps its token: when it is refreshed, how long a fetch may take, how long to wait
-/// after a failure.
+/// The settings of a [`Cached`](crate::Cached) source: when its token is refreshed, how long a fetch may take, and how long to
+/// wait after a failure.
 ///
-/// Given to [`Cached::with_policy`](crate::Cached::with_policy) and
-/// [`ClientCredentialsBuilder::cache`](crate::ClientCredentialsBuilder::cache), which refuse values that make no sense, with
-/// the reason.
+/// For [`Cached::with_policy`](crate::Cached::with_policy) and
+/// [`ClientCredentialsBuilder::cache`](crate::ClientCredentialsBuilder::cache). Invalid values are refused with the reason,
+/// never adjusted.
 ///
 /// ```
 /// use client_credentials::{Backoff, CachePolicy};
@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Debug)]
 #[must_use = "a policy does nothing before it is given to a source"]
 pub struct CachePolicy {
-    /// 30 s: three attempts of 10 s; nobody waits longer for a token.
+    /// 30 s: three attempts of 10 s; no caller waits longer for a token.
     pub(crate) fetch_timeout: Duration,
     /// `None`: one attempt timeout.
     pub(crate) takeover_after: Option<Duration>,
@@ -31,27 +31,27 @@ pub struct CachePolicy {
     pub(crate) refresh_window: Option<Duration>,
     /// 24 h: a token of ten years is still refreshed daily, so that a change of rights takes effect.
     pub(crate) max_age: Duration,
-    /// 10 s (at most 10 % of the lifetime): the way to the API, and clocks that differ a little.
+    /// 10 s (at most 10 % of the lifetime): the request to the API, and small clock differences.
     pub(crate) safety_margin: Duration,
-    /// 1 h: what most servers mean when they say nothing; a 401 covers the rest.
+    /// 1 h: the lifetime of most tokens of servers that do not state it; a 401 covers the rest.
     pub(crate) default_lifetime: Duration,
-    /// 1 s doubling to 30 s: between failed refreshes while a token is usable; nobody waits for them.
+    /// 1 s doubling to 30 s: between failed refreshes while a token is usable; no caller waits for them.
     pub(crate) due_backoff: Backoff,
-    /// 250 ms doubling to 10 s: the negative cache, short since somebody waits.
+    /// 250 ms doubling to 10 s: the negative cache, short because callers wait.
     pub(crate) expired_backoff: Backoff,
     /// 1 s doubling to 60 s: a server locks accounts that fail too often, and throttles clients that ask too often.
     pub(crate) denied_backoff: Backoff,
     /// 1 h: how long a `Retry-After` is obeyed while a token is usable.
     pub(crate) due_retry_after_limit: Duration,
-    /// 5 min: the same while there is none.
+    /// 5 min: the same while no token is usable.
     pub(crate) expired_retry_after_limit: Duration,
-    /// 3, one back every 2 min: an API that refuses every token costs a handful of token requests.
+    /// 3, plus one every 2 min: an API that rejects every token causes only a few token requests.
     pub(crate) forced_refreshes: u32,
     pub(crate) forced_refresh_interval: Duration,
 }
 
 impl CachePolicy {
-    /// The defaults.
+    /// Returns the default policy.
     pub const fn new() -> Self {
         CachePolicy {
             fetch_timeout: Duration::from_secs(30),
@@ -70,85 +70,87 @@ impl CachePolicy {
         }
     }
 
-    /// How long a fetch may take: all attempts, the waits between them, reading the credential. Default: 30 s.
+    /// Sets how long a fetch may take, including all attempts, the waits between them and reading the credential. Default: 30
+    /// s.
     pub const fn fetch_timeout(mut self, limit: Duration) -> Self {
         self.fetch_timeout = limit;
         self
     }
 
-    /// How long a fetch may show no progress before the runtime of another caller takes it over; at least 100 ms, since the
-    /// clock that is read ticks every 1 to 10 ms. Default: the attempt timeout, 10 s.
+    /// Sets how long a fetch may show no progress before another caller's runtime takes over. Values below 100 ms count as 100
+    /// ms, because the coarse clock ticks every 1 to 10 ms. Default: the attempt timeout, 10 s.
     pub const fn takeover_after(mut self, limit: Duration) -> Self {
         self.takeover_after = Some(limit);
         self
     }
 
-    /// How long before its expiry a token may be refreshed; at most half its lifetime.
+    /// Sets how long before its expiry a token may be refreshed; at most half its lifetime.
     ///
-    /// Default: 20 % of the lifetime, at least 30 s, at most 15 min. The instant is drawn from the window's first half.
+    /// Default: 20 % of the lifetime, at least 30 s, at most 15 min. The refresh time is chosen at random in the first half of
+    /// the window.
     pub const fn refresh_window(mut self, window: Duration) -> Self {
         self.refresh_window = Some(window);
         self
     }
 
-    /// The age at which a token is refreshed even if it has not expired. Default: 24 h.
+    /// Sets the age at which a token is refreshed even if it has not expired. Default: 24 h.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
     }
 
-    /// How long before its expiry a token is no longer handed out; at most 10 % of its lifetime. Default: 10 s.
+    /// Sets how long before its expiry a token is no longer returned; at most 10 % of its lifetime. Default: 10 s.
     pub const fn safety_margin(mut self, margin: Duration) -> Self {
         self.safety_margin = margin;
         self
     }
 
-    /// The lifetime of tokens whose source states none. Default: 1 h.
+    /// Sets the lifetime assumed for tokens whose source states none. Default: 1 h.
     pub const fn default_lifetime(mut self, lifetime: Duration) -> Self {
         self.default_lifetime = lifetime;
         self
     }
 
-    /// The wait after a failed refresh, while the current token is still usable. Default: 1 s doubling to 30 s.
+    /// Sets the wait after a failed refresh while the current token is still usable. Default: 1 s doubling to 30 s.
     pub const fn due_backoff(mut self, backoff: Backoff) -> Self {
         self.due_backoff = backoff;
         self
     }
 
-    /// The wait after a failed fetch while there is no usable token; callers get the last error at once meanwhile.
-    /// Default: 250 ms doubling to 10 s.
+    /// Sets the wait after a failed fetch while no token is usable. Meanwhile callers get the last error at once. Default: 250
+    /// ms doubling to 10 s.
     pub const fn expired_backoff(mut self, backoff: Backoff) -> Self {
         self.expired_backoff = backoff;
         self
     }
 
-    /// The wait after [`Denied`](crate::ErrorKind::Denied) and [`Throttled`](crate::ErrorKind::Throttled), whether a token is
-    /// usable or not. Default: 1 s doubling to 60 s.
+    /// Sets the wait after [`Denied`](crate::ErrorKind::Denied) and [`Throttled`](crate::ErrorKind::Throttled), whether a
+    /// token is usable or not. Default: 1 s doubling to 60 s.
     pub const fn denied_backoff(mut self, backoff: Backoff) -> Self {
         self.denied_backoff = backoff;
         self
     }
 
-    /// The longest [`retry_after`](crate::Error::retry_after) that is obeyed while a token is usable. Default: 1 h.
+    /// Sets the longest [`retry_after`](crate::Error::retry_after) that is obeyed while a token is usable. Default: 1 h.
     pub const fn due_retry_after_limit(mut self, limit: Duration) -> Self {
         self.due_retry_after_limit = limit;
         self
     }
 
-    /// The longest [`retry_after`](crate::Error::retry_after) that is obeyed while there is no usable token. Default: 5 min.
+    /// Sets the longest [`retry_after`](crate::Error::retry_after) that is obeyed while no token is usable. Default: 5 min.
     pub const fn expired_retry_after_limit(mut self, limit: Duration) -> Self {
         self.expired_retry_after_limit = limit;
         self
     }
 
-    /// How many refreshes [`reject`](crate::TokenSource::reject) may force in a row. Default: 3. With 0 a rejection changes
-    /// nothing.
+    /// Sets how many refreshes [`reject`](crate::TokenSource::reject) may force in a row. With 0, rejections have no effect.
+    /// Default: 3.
     pub const fn forced_refreshes(mut self, count: u32) -> Self {
         self.forced_refreshes = count;
         self
     }
 
-    /// The time after which one more forced refresh is allowed. Default: 2 min.
+    /// Sets the time after which one more forced refresh is allowed. Default: 2 min.
     pub const fn forced_refresh_interval(mut self, interval: Duration) -> Self {
         self.forced_refresh_interval = interval;
         self
@@ -172,7 +174,7 @@ impl CachePolicy {
         self.takeover_after.unwrap_or(ATTEMPT).max(SHORTEST_TAKEOVER)
     }
 
-    /// What is wrong with it: (setter, flaw).
+    /// The invalid values: (setter, flaw).
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let zero = [
             ("fetch_timeout", Some(self.fetch_timeout)),

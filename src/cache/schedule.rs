@@ -9,9 +9,9 @@ use crate::backoff::{early, share};
 /// `0 <= refresh <= unusable <= expiry` for any lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    /// From here on it is due: used, and refreshed behind it.
+    /// From here on it is due: used, and refreshed in the background.
     pub(crate) refresh: Duration,
-    /// From here on it is expired for us: not handed out.
+    /// From here on it is expired for us: no longer returned.
     pub(crate) unusable: Duration,
     /// From here on it is expired for the authorization server.
     pub(crate) expiry: Duration,
@@ -30,7 +30,7 @@ impl Schedule {
             // refreshed all the time, the cap keeps long ones from being thrown away early.
             None => (lifetime / 5).max(WINDOW_FLOOR).min(lifetime / 2).min(WINDOW_CAP),
         };
-        // A wish of zero would be a request for every call.
+        // A `refresh_in` of zero would cause a request for every call.
         let wish = refresh_in.map(|wish| wish.max(WINDOW_FLOOR.min(lifetime / 2)));
         // The first half of the window; the second is for the attempts after a failed one.
         let latest = lifetime.saturating_sub(window / 2);

@@ -47,7 +47,7 @@ impl Slots {
             lease.until = until;
             return;
         }
-        // Beside it only the state machine has it, which hands it out now and then.
+        // Besides the slot, only the state machine has it, and returns it now and then.
         let in_use = |slot: &Slot| slot.0.lock().as_ref().is_some_and(|lease| lease.token.is_same_copy(token));
         let token = if self.0.iter().any(in_use) { token.copy() } else { token.clone() };
         *mine.0.lock() = Some(Lease { token, until });

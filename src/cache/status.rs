@@ -1,4 +1,4 @@
-//! What a source can say of itself without I/O and without waiting.
+//! The status of a source, available without I/O and without waiting.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -7,28 +7,28 @@ use crate::error::Error;
 use crate::observer::FetchCause;
 
 /// The state of a token source at one moment, from [`ClientCredentials::status`](crate::ClientCredentials::status) or
-/// [`Cached::status`](crate::Cached::status). Takes no I/O and does not wait.
+/// [`Cached::status`](crate::Cached::status).
 ///
-/// `Display` is one line for a log or a health endpoint; with the feature `serde` it is `Serialize`.
+/// `Display` prints one line for a log or a health endpoint. With the feature `serde`, the type implements `Serialize`.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// The name of the source.
     pub name: String,
-    /// Of its token.
+    /// The state of its token.
     pub state: TokenState,
     /// Why the current token was fetched.
     pub cause: Option<FetchCause>,
-    /// The current token came from a shared store.
+    /// Whether the current token came from a shared store.
     pub from_store: bool,
     /// When the current token expires.
     #[cfg_attr(feature = "serde", serde(with = "epoch"))]
     pub expires_at: Option<SystemTime>,
-    /// When it is due.
+    /// When the current token becomes due.
     #[cfg_attr(feature = "serde", serde(with = "epoch"))]
     pub refresh_at: Option<SystemTime>,
-    /// Since when fetches fail.
+    /// When fetches began to fail.
     #[cfg_attr(feature = "serde", serde(with = "epoch"))]
     pub failing_since: Option<SystemTime>,
     /// How many fetches have failed in a row.
@@ -39,19 +39,19 @@ pub struct Status {
     /// The earliest time of the next fetch, if fetches fail.
     #[cfg_attr(feature = "serde", serde(with = "epoch"))]
     pub next_attempt: Option<SystemTime>,
-    /// How many rejections by APIs made a token be replaced.
+    /// How many tokens were replaced because an API rejected them.
     pub rejections: u64,
-    /// When it was so.
+    /// When this status was taken.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) now: SystemTime,
 }
 
-/// What a source has.
+/// The state of a source's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum TokenState {
-    /// It was never asked for a token, or the API refused the last one.
+    /// No token was requested yet, or the API rejected the last one.
     Empty,
     /// A token that need not be refreshed yet.
     Fresh,
@@ -66,7 +66,7 @@ pub enum TokenState {
 }
 
 impl TokenState {
-    /// The name, in lower case.
+    /// Returns the name in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             TokenState::Empty => "empty",
@@ -79,21 +79,21 @@ impl TokenState {
     }
 }
 
-/// What a health check wants to know.
+/// The result of a health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Readiness {
-    /// There is a usable token, or none was ever asked for.
+    /// A token is usable, or none was requested yet.
     Ready,
-    /// There is a usable token, and it could not be refreshed.
+    /// A token is usable, but could not be refreshed.
     Degraded,
-    /// There is no usable token, and none could be fetched.
+    /// No token is usable, and none could be fetched.
     Down,
 }
 
 impl Status {
-    /// For a health check, which must not wait.
+    /// Returns the readiness, for a health check.
     pub fn readiness(&self) -> Readiness {
         match (self.state, &self.last_error) {
             (TokenState::Empty | TokenState::Expired, Some(_)) => Readiness::Down,

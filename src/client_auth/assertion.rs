@@ -1,9 +1,9 @@
-//! Assertions that are made elsewhere (RFC 7521 section 4.2).
+//! Assertions that another program issues (RFC 7521 section 4.2).
 
 use super::{ClientAuth, JWT_BEARER, Method};
 use crate::credential::Credential;
 
-/// What [`ClientAuth::client_assertion`] returns: an assertion that another program makes.
+/// An assertion that another program issues, from [`ClientAuth::client_assertion`].
 #[derive(Clone, Debug)]
 #[must_use = "a method does nothing before it is given to a builder"]
 pub struct ClientAssertion {
@@ -13,12 +13,12 @@ pub struct ClientAssertion {
 }
 
 impl ClientAuth {
-    /// An assertion that is made elsewhere (RFC 7521 section 4.2): the token of a Kubernetes service account, a JWT-SVID, the id
-    /// token of a CI system. It is read again for each attempt, since the program that makes it replaces it.
+    /// Uses an assertion that another program issues (RFC 7521 section 4.2): the token of a Kubernetes service account, a
+    /// JWT-SVID, or the ID token of a CI system. It is read again for each attempt, because it is replaced regularly.
     ///
-    /// No `client_id` is sent unless [`client_id`](ClientAssertion::client_id) gives one (Entra ID wants it). Its
-    /// `client_assertion_type` is [`jwt-bearer`](https://www.rfc-editor.org/rfc/rfc7523#section-2.2) unless
-    /// [set](ClientAssertion::assertion_type).
+    /// No `client_id` is sent unless [`client_id`](ClientAssertion::client_id) is set (Entra ID requires it). The default
+    /// `client_assertion_type` is [`jwt-bearer`](https://www.rfc-editor.org/rfc/rfc7523#section-2.2);
+    /// [`assertion_type`](ClientAssertion::assertion_type) sets another.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -38,13 +38,13 @@ impl ClientAuth {
 }
 
 impl ClientAssertion {
-    /// Sends `client_id` along with the assertion.
+    /// Sends `client_id` with the assertion.
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = Some(client_id.into());
         self
     }
 
-    /// `client_assertion_type` (RFC 7521 section 4.2).
+    /// Sets `client_assertion_type` (RFC 7521 section 4.2).
     ///
     /// ```
     /// use client_credentials::{ClientAuth, Credential};

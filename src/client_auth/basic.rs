@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// What RFC 6749 section 2.3.1 asks for is form-encoding. Servers disagree on it: some form-decode, some only
-/// percent-decode (to them `+` stays `+`), many do not decode at all. So a space is `%20`, which the first two
-/// understand alike, and what an ordinary secret consists of stays as it is, for the third.
+/// RFC 6749 section 2.3.1 requires form-encoding. Servers differ: some form-decode, some only percent-decode (`+` stays `+`),
+/// many do not decode at all. A space is therefore sent as `%20`, which the first two decode alike, and the characters of an
+/// ordinary secret are not encoded, for the third.
 const BASIC: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn percent_encoded(text: &str) -> Zeroizing<String> {

@@ -23,10 +23,11 @@ pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
 use proof::echoes;
 pub(crate) use proof::{Evidence, Proof, Recipient};
 
-/// How the client authenticates: exactly one method, as RFC 6749 section 2.3 demands.
+/// The client authentication method: exactly one, as RFC 6749 section 2.3 requires.
 ///
-/// One constructor per method. What only one method has is set on what its constructor returns: [`ClientAssertion`],
-/// `PrivateKeyJwt`, `SignerJwt` and `ClientSecretJwt` (feature `jwt`), each of which becomes a `ClientAuth`.
+/// Each method has a constructor. Settings of a single method are set on the type that its constructor returns:
+/// [`ClientAssertion`], `PrivateKeyJwt`, `SignerJwt` and `ClientSecretJwt` (feature `jwt`). Each of them converts into a
+/// `ClientAuth`.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Credential};
@@ -37,7 +38,7 @@ pub(crate) use proof::{Evidence, Proof, Recipient};
 /// ```
 #[derive(Clone)]
 pub struct ClientAuth {
-    /// Without one the client is not named, except by an assertion.
+    /// Without an id only an assertion identifies the client.
     client_id: Option<String>,
     method: Method,
     /// Only the credential that is tried first is used, and it is read once.
@@ -63,32 +64,33 @@ enum Method {
 }
 
 impl ClientAuth {
-    /// `client_secret_basic`: id and secret in the `Authorization` header. The method to prefer of those with a shared secret:
+    /// Uses `client_secret_basic`: id and secret in the `Authorization` header. Prefer it to other methods that send a secret:
     /// every server must support it (RFC 6749 section 2.3.1).
     ///
-    /// Both are form-urlencoded first (RFC 6749 section 2.3.1); the letters and digits and `*-._~` of an ordinary secret stay as
-    /// they are. For a server that does not decode there is [`client_secret_basic_raw`](Self::client_secret_basic_raw).
+    /// Both are form-urlencoded first (RFC 6749 section 2.3.1); letters, digits and `*-._~` are not changed. For a server that
+    /// does not decode them, use [`client_secret_basic_raw`](Self::client_secret_basic_raw).
     pub fn client_secret_basic(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
         ClientAuth::new(client_id, Method::Basic { secret: secret.into(), encoded: true })
     }
 
-    /// `client_secret_basic` without the encoding (RFC 7617 alone): for servers that take both as they come, when the secret has
-    /// characters like `+`, `/` or `%` and the usual form is refused with `invalid_client`.
+    /// Uses `client_secret_basic` without the encoding (RFC 7617 only), for servers that do not decode id and secret. Use it
+    /// if the secret has characters such as `+`, `/` or `%` and the encoded form is refused with `invalid_client`.
     pub fn client_secret_basic_raw(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
         ClientAuth::new(client_id, Method::Basic { secret: secret.into(), encoded: false })
     }
 
-    /// `client_secret_post`: id and secret in the request's form (RFC 6749 section 2.3.1).
+    /// Uses `client_secret_post`: id and secret in the request's form (RFC 6749 section 2.3.1).
     pub fn client_secret_post(client_id: impl Into<String>, secret: impl Into<Credential>) -> Self {
         ClientAuth::new(client_id, Method::Post(secret.into()))
     }
 
-    /// `none`: the id alone (RFC 7591 section 2), for a server that knows the client by other means, such as a service mesh.
+    /// Uses `none`: only the id (RFC 7591 section 2), for a server that identifies the client by other means, such as a
+    /// service mesh.
     pub fn none(client_id: impl Into<String>) -> Self {
         ClientAuth::new(client_id, Method::None)
     }
 
-    /// Nothing of a client in the request: for token endpoints that identify the caller by the grant itself, such as a token
+    /// Sends no client id and no credential, for token endpoints that identify the caller by the grant itself, such as a token
     /// exchange (RFC 8693) of a platform's token.
     pub fn anonymous() -> Self {
         ClientAuth { client_id: None, method: Method::None, at_one_place: false }
@@ -98,7 +100,7 @@ impl ClientAuth {
         ClientAuth { client_id: Some(client_id.into()), method, at_one_place: false }
     }
 
-    /// For texts: the name in the IANA registry where there is one that is sure.
+    /// The name for texts: that in the IANA registry if it is known.
     pub(crate) fn name(&self) -> &'static str {
         match &self.method {
             Method::Basic { .. } => "client_secret_basic",
@@ -106,7 +108,7 @@ impl ClientAuth {
             Method::Assertion { .. } => "client_assertion",
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.name(),
-            // `tls_client_auth` or `self_signed_tls_client_auth`: that is a matter of the registration.
+            // `tls_client_auth` or `self_signed_tls_client_auth`: the registration decides.
             #[cfg(feature = "mtls")]
             Method::MutualTls(_) => "mutual TLS",
             Method::None if self.client_id.is_none() => "anonymous",
@@ -114,8 +116,7 @@ impl ClientAuth {
         }
     }
 
-    /// What it may be called in `token_endpoint_auth_methods_supported` (RFC 8414 section 2); empty where that cannot
-    /// be told.
+    /// Its possible names in `token_endpoint_auth_methods_supported` (RFC 8414 section 2); empty if unknown.
     pub(crate) fn registered_names(&self) -> &'static [&'static str] {
         match &self.method {
             Method::Basic { .. } => &["client_secret_basic"],
@@ -168,7 +169,7 @@ impl ClientAuth {
         self.credential().map(|credential| format!("{credential:?}")).unwrap_or_default()
     }
 
-    /// What the form has of it.
+    /// The form parameters of the method.
     pub(crate) fn form_names(&self) -> Vec<&'static str> {
         let mut names = match self.method {
             Method::Post(_) => vec!["client_secret"],
@@ -189,7 +190,7 @@ impl ClientAuth {
         false
     }
 
-    /// What is wrong with it, as far as can be told without I/O: (field, flaw). `names_issuer`: the issuer will be known.
+    /// The faults that can be found without I/O: (field, flaw). `names_issuer`: the issuer will be known.
     #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for assertions"))]
     pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
@@ -283,7 +284,7 @@ impl ClientAuth {
         }
     }
 
-    /// Authenticates the client by what was just read, to this server.
+    /// Authenticates the client to this server with what was just read.
     #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
     pub(crate) async fn prove(&self, evidence: &Evidence, to: Recipient<'_>, now: Moment) -> Result<Proof, Error> {
         let id = self.client_id.as_ref().map(|id| ("client_id".into(), Zeroizing::new(id.clone())));
@@ -320,7 +321,7 @@ impl ClientAuth {
         Ok(proof)
     }
 
-    /// All that is read for the method.
+    /// All credentials of the method.
     pub(crate) fn credentials(&self) -> Vec<&Credential> {
         match &self.method {
             #[cfg(feature = "jwt")]
@@ -331,7 +332,7 @@ impl ClientAuth {
         }
     }
 
-    /// The one that is sent or signs as it is; keys and certificates have a last good one of their own.
+    /// The credential that is sent or signs as it is; keys and certificates keep their own last usable value.
     fn secret(&self) -> Option<&Credential> {
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),

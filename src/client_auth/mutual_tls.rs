@@ -1,4 +1,4 @@
-//! The client shows a certificate in the TLS handshake (RFC 8705).
+//! Client authentication with a certificate in the TLS handshake (RFC 8705).
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::tls_identity::{Flaw, TlsIdentity, certificates, private_key};
 
 /// # Mutual TLS (feature `mtls`)
 impl ClientAuth {
-    /// `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705 section 2): the client is known by the certificate
-    /// that it shows when it connects. The two are the same here; which one it is was decided when the client was
-    /// registered. The form has the `client_id` and no secret.
+    /// Uses `tls_client_auth` or `self_signed_tls_client_auth` (RFC 8705 section 2): the client presents a certificate in the
+    /// TLS handshake. The client's registration at the server decides which of the two applies; the requests are the same. The
+    /// form has the `client_id` and no secret.
     ///
-    /// `certificate` is PEM, the client's own certificate first and then those that lead to its CA, where the server
-    /// does not have them; `key` is PEM too (PKCS#8, PKCS#1 or SEC1). What else stands in these texts is passed over,
-    /// so that both may be the same file. They are read anew for each attempt: a rotated pair makes a new HTTP client
-    /// and a new connection. While the new texts are no usable pair, such as a certificate whose key is not there yet,
-    /// the previous pair stays in use. Of overlapping credentials ([`Credential::or`]) the first certificate belongs to
-    /// the first key, and so on; a single key may belong to several certificates.
+    /// `certificate` is PEM: the client's own certificate first, then any intermediate certificates that the server does not
+    /// have. `key` is PEM, too (PKCS#8, PKCS#1 or SEC1). Other content is ignored, so both may be the same file. They are read
+    /// again for each attempt; a rotated pair gets a new HTTP client and a new connection. While the new texts are not a
+    /// usable pair, for example a certificate whose key is not written yet, the previous pair stays in use. With overlapping
+    /// credentials ([`Credential::or`]) the first certificate belongs to the first key, and so on; a single key may belong to
+    /// several certificates.
     ///
-    /// The token endpoint must be `https`, and often is another one than for other methods (`mtls_endpoint_aliases`,
-    /// RFC 8705 section 5): [`Issuer`](crate::Issuer) finds it.
-    /// [`http_client`](crate::ClientCredentialsBuilder::http_client) has to leave the TLS stack and the identity to us.
+    /// The token endpoint must use `https`, and often differs from that of other methods (`mtls_endpoint_aliases`, RFC 8705
+    /// section 5); [`Issuer`](crate::Issuer) finds it. [`http_client`](crate::ClientCredentialsBuilder::http_client) must not
+    /// set a TLS backend or an identity.
     ///
-    /// Tokens may be bound to the certificate (RFC 8705 section 3): then the API wants to see it as well, on the connection
-    /// that brings the token. [`ClientCertificate`](crate::ClientCertificate) tells how; `examples/mutual_tls.rs` shows it.
+    /// Tokens may be bound to the certificate (RFC 8705 section 3). The API then requires the certificate on the connection
+    /// that carries the token: see [`ClientCertificate`](crate::ClientCertificate) and `examples/mutual_tls.rs`.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -40,9 +40,9 @@ impl ClientAuth {
     ///
     /// # Errors
     ///
-    /// A value or variable without a certificate or key is a fault that `build()` reports. In a file it is an error of
-    /// kind [`Credential`](crate::ErrorKind::Credential) when it is read. A certificate that the server refuses is
-    /// `invalid_client` or, where the handshake fails, an error of kind [`Tls`](crate::ErrorKind::Tls).
+    /// `build()` reports a value or variable without a certificate or key. A file without one is an error of kind
+    /// [`Credential`](crate::ErrorKind::Credential) when it is read. If the server refuses the certificate, the error is
+    /// `invalid_client` or, if the handshake fails, of kind [`Tls`](crate::ErrorKind::Tls).
     pub fn mutual_tls(
         client_id: impl Into<String>,
         certificate: impl Into<Credential>,

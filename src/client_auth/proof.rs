@@ -1,4 +1,4 @@
-//! What proves the client in one attempt: as it was read, and as the request carries it.
+//! The client authentication of one attempt: the credential as it was read, and as the request carries it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::basic;
 use super::jwt;
 use crate::tls_identity::TlsIdentity;
 
-/// What was read in order to prove the client, once.
+/// The credential as it was read once.
 pub(crate) enum Evidence {
     Nothing,
     Secret(SecretString),
@@ -22,7 +22,7 @@ pub(crate) enum Evidence {
     Tls(Arc<TlsIdentity>),
 }
 
-/// To whom the client is proved.
+/// The server that the client authenticates to.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "for assertions"))]
 pub(crate) struct Recipient<'r> {
@@ -30,7 +30,7 @@ pub(crate) struct Recipient<'r> {
     pub(crate) token_endpoint: &'r str,
 }
 
-/// What a request carries to prove the client.
+/// The parts of a request that authenticate the client.
 #[derive(Default)]
 pub(crate) struct Proof {
     pub(crate) authorization: Option<HeaderValue>,
@@ -60,7 +60,7 @@ impl Evidence {
         }
     }
 
-    /// What the connection has to show.
+    /// The certificate that the connection presents.
     pub(crate) fn tls_identity(&self) -> Option<&Arc<TlsIdentity>> {
         match self {
             #[cfg(feature = "mtls")]

@@ -1,9 +1,9 @@
-//! Grants for clients that have a token of their platform instead of a secret: token exchange (RFC 8693) and JWT assertions as
-//! authorization grants (RFC 7523 section 2.1).
+//! Grants for clients that hold a token from their platform instead of a secret: token exchange (RFC 8693) and JWT assertions
+//! as authorization grants (RFC 7523 section 2.1).
 
 use crate::credential::Credential;
 
-/// A grant by a token that the client has from elsewhere: a [`TokenExchange`] or a [`JwtBearer`], for
+/// A grant that presents a token obtained elsewhere: a [`TokenExchange`] or a [`JwtBearer`], for
 /// [`ClientCredentialsBuilder::grant`](crate::ClientCredentialsBuilder::grant).
 #[derive(Clone, Debug)]
 pub struct AssertedGrant {
@@ -12,11 +12,11 @@ pub struct AssertedGrant {
     pub(super) secrets: Vec<(&'static str, Credential)>,
 }
 
-/// Token exchange (RFC 8693): a subject token, such as the identity token of a workload, becomes an access token.
+/// Token exchange (RFC 8693): exchanges a subject token, such as a workload's identity token, for an access token.
 ///
-/// The subject token is read again for each attempt. One that is a JWT whose `exp` is past is not sent. The client authenticates by its [`ClientAuth`](crate::ClientAuth), often
-/// [`anonymous`](crate::ClientAuth::anonymous). A source of another server may be the subject token: see
-/// [`Credential::from_fn`].
+/// The subject token is read again for each attempt. A JWT whose `exp` has passed is not sent. The client authenticates with
+/// its [`ClientAuth`](crate::ClientAuth), often [`anonymous`](crate::ClientAuth::anonymous). The subject token may come from a
+/// token source for another server: see [`Credential::from_fn`].
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenExchange};
@@ -42,26 +42,26 @@ pub struct TokenExchange {
 
 impl TokenExchange {
     /// Exchanges this token. Its type is `urn:ietf:params:oauth:token-type:jwt` (RFC 8693 section 3) unless
-    /// [`subject_token_type`](Self::subject_token_type) says otherwise.
+    /// [`subject_token_type`](Self::subject_token_type) sets another.
     pub fn new(subject_token: impl Into<Credential>) -> Self {
         TokenExchange { subject: subject_token.into(), subject_type: JWT.to_owned(), requested_type: None, actor: None }
     }
 
-    /// `subject_token_type` (RFC 8693 section 2.1).
+    /// Sets `subject_token_type` (RFC 8693 section 2.1).
     pub fn subject_token_type(mut self, uri: impl Into<String>) -> Self {
         self.subject_type = uri.into();
         self
     }
 
-    /// `requested_token_type` (RFC 8693 section 2.1). An answer with another `issued_token_type` is refused, with
-    /// [`ErrorKind::Response`](crate::ErrorKind::Response). Without it the server decides, and what RFC 8693 does not call an access
-    /// token (`id_token`, `refresh_token`, `saml1`, `saml2`) is refused.
+    /// Sets `requested_token_type` (RFC 8693 section 2.1). A response with a different `issued_token_type` is refused with
+    /// [`ErrorKind::Response`](crate::ErrorKind::Response). Without this setting the server chooses the type, and types that
+    /// RFC 8693 does not define as access tokens (`id_token`, `refresh_token`, `saml1`, `saml2`) are refused.
     pub fn requested_token_type(mut self, uri: impl Into<String>) -> Self {
         self.requested_type = Some(uri.into());
         self
     }
 
-    /// `actor_token` and its type: the party that acts for the subject (RFC 8693 section 2.1).
+    /// Sets `actor_token` and its type: the party that acts for the subject (RFC 8693 section 2.1).
     pub fn actor_token(mut self, token: impl Into<Credential>, token_type: impl Into<String>) -> Self {
         self.actor = Some((token.into(), token_type.into()));
         self
@@ -98,7 +98,7 @@ impl From<TokenExchange> for AssertedGrant {
 pub struct JwtBearer(Credential);
 
 impl JwtBearer {
-    /// `assertion`, which is read again for each attempt.
+    /// Creates a grant from `assertion`, which is read again for each attempt.
     pub fn new(assertion: impl Into<Credential>) -> Self {
         JwtBearer(assertion.into())
     }

@@ -1,4 +1,4 @@
-//! The setters, and what `build()` makes of them.
+//! The builder: setters, checks, assembly.
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::retry::{RetryPolicy, Retrying};
 use crate::shared::SealedStore;
 use crate::source::TokenSource;
 
-/// Builds [`ClientCredentials`]: every setter is optional, and [`build`](Self::build) checks everything.
+/// Builds [`ClientCredentials`]. Every setter is optional, and [`build`](Self::build) checks the whole configuration.
 #[must_use = "a builder does nothing before `build()`"]
 #[derive(Clone)]
 pub struct ClientCredentialsBuilder {
@@ -102,15 +102,15 @@ impl ClientCredentialsBuilder {
     }
 }
 
-/// # What is asked for
+/// # The token request
 impl ClientCredentialsBuilder {
-    /// Adds a scope (RFC 6749 section 3.3), or several separated by spaces. Each is sent once.
+    /// Adds a scope (RFC 6749 section 3.3), or several separated by spaces. Duplicates are sent once.
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// Adds scopes.
+    /// Adds several scopes.
     pub fn scopes<I>(mut self, scopes: I) -> Self
     where
         I: IntoIterator,
@@ -120,53 +120,54 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// `audience`: which API the token is for, at Auth0, Ory Hydra and others.
+    /// Sets `audience`: the API that the token is for, at Auth0, Ory Hydra and others.
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audience = Some(audience.into());
         self
     }
 
-    /// `resource`: the URI of the API that the token is for (RFC 8707). May be called several times.
+    /// Adds a `resource`: the URI of an API that the token is for (RFC 8707). May be called several times.
     pub fn resource(mut self, resource: impl Into<String>) -> Self {
         self.resources.push(resource.into());
         self
     }
 
-    /// `authorization_details`: what the token is to allow, as a JSON array (RFC 9396).
+    /// Sets `authorization_details`: the permissions requested for the token, as a JSON array (RFC 9396).
     pub fn authorization_details(mut self, details: serde_json::Value) -> Self {
         self.authorization_details = Some(details);
         self
     }
 
-    /// Another parameter that this authorization server needs.
+    /// Adds another parameter that this authorization server requires.
     ///
-    /// Also `scope`, `audience`, `resource` or `authorization_details` as they are, where the setter refuses a value that a server
-    /// wants all the same, such as a `resource` that is no URI (Databricks and SharePoint at Entra ID v1).
+    /// Also sets `scope`, `audience`, `resource` or `authorization_details` without checks, for servers that require a value
+    /// which the setter refuses, such as a `resource` that is not a URI (Databricks and SharePoint at Entra ID v1).
     pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.params.push((name.into(), value.into()));
         self
     }
 
-    /// Replaces `grant_type=client_credentials`, for servers that use a different grant name (Zoom: `account_credentials`).
+    /// Sets `grant_type`, for servers that use another name for the grant (Zoom: `account_credentials`). Default:
+    /// `client_credentials`.
     pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
         self.grant_type = grant_type.into();
         self
     }
 
-    /// Another parameter whose value is secret: read again for each attempt, wiped, masked in what the server says, and shown by
-    /// nothing.
+    /// Adds another parameter whose value is secret. The value is read again for each attempt, wiped after use, masked in
+    /// texts from the server, and never printed.
     pub fn secret_param(mut self, name: impl Into<String>, value: impl Into<Credential>) -> Self {
         self.secrets.0.push((name.into(), value.into()));
         self
     }
 
-    /// Asks with a token that the client has from elsewhere, by token exchange ([`TokenExchange`](crate::TokenExchange), RFC 8693)
-    /// or as a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
+    /// Uses a grant that presents a token obtained elsewhere: token exchange ([`TokenExchange`](crate::TokenExchange), RFC
+    /// 8693) or a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
     ///
-    /// An assertion that the server refuses (`invalid_grant`) is read again, and sent once more if it has changed; of several
-    /// ([`Credential::or`](crate::Credential::or)) each is tried once. A JWT whose `exp`
-    /// is past is not sent: [`ErrorKind::Credential`](crate::ErrorKind::Credential) says when it expired, and it is read again at
-    /// the next attempt.
+    /// If the server refuses an assertion (`invalid_grant`), the assertion is read again and sent once more if it has changed.
+    /// If there are several ([`Credential::or`](crate::Credential::or)), each is tried once. A JWT whose `exp` has passed is
+    /// not sent: the error of kind [`ErrorKind::Credential`](crate::ErrorKind::Credential) states when it expired, and the
+    /// next attempt reads it again.
     pub fn grant(mut self, grant: impl Into<AssertedGrant>) -> Self {
         let AssertedGrant { grant_type, params, secrets } = grant.into();
         self.grant_type = grant_type.to_owned();
@@ -175,25 +176,25 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sends the parameters as a JSON object instead of a form, for token endpoints that take no form (Google STS, OpenAI,
+    /// Sends the parameters as a JSON object instead of a form, for token endpoints that expect JSON (Google STS, OpenAI,
     /// Anthropic). Default: false.
     pub fn json_body(mut self, json: bool) -> Self {
         self.json_body = json;
         self
     }
 
-    /// Sends `client_id` in the form too, in addition to the `Authorization` header or a signed assertion. Some servers demand it
-    /// (Spring Authorization Server; Entra ID with assertions), some refuse it.
+    /// Also sends `client_id` in the form, in addition to the `Authorization` header or a signed assertion. Some servers
+    /// require it (Spring Authorization Server; Entra ID with assertions), others refuse it. Default: false.
     pub fn client_id_in_body(mut self, send: bool) -> Self {
         self.client_id_in_body = send;
         self
     }
 
-    /// Asks for tokens that are bound to `key` and useless without it (RFC 9449); a bearer token is then refused.
+    /// Requests tokens that are bound to `key` and unusable without it (RFC 9449). Bearer tokens are then refused.
     ///
-    /// [`BearerAuth`](crate::BearerAuth) presents such a token with a proof for each request; other clients use
+    /// [`BearerAuth`](crate::BearerAuth) adds a proof to each request; with other clients, use
     /// [`AccessToken::request_headers`](crate::AccessToken::request_headers). The client that calls the API must not follow
-    /// redirects: a proof is for one URL.
+    /// redirects, because a proof is valid for one URL only.
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials, DpopKey};
@@ -209,7 +210,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// A header of the token request, instead of ours if it has the same name.
+    /// Adds a header to the token request. It replaces a header of the same name that this crate would send.
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials};
@@ -234,34 +235,34 @@ impl ClientCredentialsBuilder {
     }
 }
 
-/// # What is accepted
+/// # Accepted responses
 impl ClientCredentialsBuilder {
-    /// Refuses responses that break RFC 6749 where leniency would be safe, as FAPI demands: another status than 200, another
-    /// content type than `application/json`, no `token_type`, `expires_in` that is not a whole number, a token that is no
-    /// b64token, `scope` that is not a string. Default: false.
+    /// Refuses responses that violate RFC 6749 in ways that are harmless and accepted otherwise, as FAPI requires: a status
+    /// other than 200, a content type other than `application/json`, a missing `token_type`, an `expires_in` that is not an
+    /// integer, a token that is not a b64token, a `scope` that is not a string. Default: false.
     pub fn strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
     }
 
-    /// Demands what the FAPI 2.0 Security Profile demands of a confidential client: [strict](Self::strict) responses,
-    /// authentication by `private_key_jwt` (PS256, ES256 or EdDSA) or mutual TLS, sender-constrained tokens (DPoP or mutual TLS),
-    /// the issuer as the audience of assertions. `build()` says what is missing. Default: false.
+    /// Enforces what the FAPI 2.0 Security Profile requires of a confidential client: [strict](Self::strict) responses,
+    /// authentication by `private_key_jwt` (PS256, ES256 or EdDSA) or mutual TLS, sender-constrained tokens (DPoP or mutual
+    /// TLS), and the issuer as the audience of assertions. `build()` reports what is missing. Default: false.
     pub fn fapi(mut self, fapi: bool) -> Self {
         self.fapi = fapi;
         self
     }
 
-    /// Makes a narrower scope than the one asked for an error. By default it is accepted, and
-    /// [`AccessToken::scope`](crate::AccessToken::scope) says what was granted.
+    /// Refuses tokens whose scope is narrower than the requested one. Default: false;
+    /// [`AccessToken::scope`](crate::AccessToken::scope) returns the granted scope.
     pub fn refuse_narrower_scope(mut self, refuse: bool) -> Self {
         self.refuse_narrower_scope = refuse;
         self
     }
 
-    /// Accepts bearer tokens under another name: a `token_type` that is sent as `Bearer` all the same (eBay: `Application Access
-    /// Token`). May be called several times; case does not matter. `Bearer` and, unless [`strict`](Self::strict),
-    /// `BearerToken` need no mention. Types whose tokens no bearer can use (`DPoP`, `mac`, `PoP`, `N_A`) are refused.
+    /// Accepts another `token_type` as a name for bearer tokens (eBay: `Application Access Token`); such tokens are sent as
+    /// `Bearer`. Case does not matter. May be called several times. `Bearer` and, unless [`strict`](Self::strict) is set,
+    /// `BearerToken` are always accepted. `build()` refuses types that are not bearer tokens (`DPoP`, `mac`, `PoP`, `N_A`).
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials};
@@ -277,44 +278,45 @@ impl ClientCredentialsBuilder {
     }
 }
 
-/// # How the authorization server is reached
+/// # The connection to the authorization server
 impl ClientCredentialsBuilder {
-    /// How long one token request may take, and how much of a response is read.
+    /// Sets how long one token request may take and how much of a response is read.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The HTTP client: for proxies, root certificates, DNS.
+    /// Sets the HTTP client, for proxies, root certificates and DNS.
     ///
-    /// Sources that are given clones of one [`HttpClient`] share its TLS configuration and the metadata of issuers; those that are
-    /// given none share one for the process.
+    /// Sources with clones of one [`HttpClient`] share its TLS configuration and the metadata of issuers. Sources without one
+    /// share the default of the process.
     pub fn http_client(mut self, http_client: HttpClient) -> Self {
         self.http_client = http_client;
         self
     }
 
-    /// Accepts plain `http` for this host: a name in a compose file, a service mesh that encrypts underneath.
+    /// Accepts plain `http` for this host, for example a service name in a compose file, or a host behind a service mesh that
+    /// encrypts the traffic.
     ///
-    /// The secret and the tokens are readable to everybody on the way.
+    /// Anyone on the network path can read the secret and the tokens.
     pub fn dangerously_allow_http(mut self, host: impl Into<String>) -> Self {
         self.plain_hosts.push(host.into());
         self
     }
 }
 
-/// # Operating it
+/// # Operation
 impl ClientCredentialsBuilder {
-    /// The name of the source in events, metrics, errors and its status: `billing`, say. Without one it is the host of the token
-    /// endpoint and a number.
+    /// Sets the name of the source in events, metrics, errors and its status, for example `billing`. Default: the host of the
+    /// token endpoint and a number.
     ///
-    /// It becomes a label of metrics: give it few values, and none that is secret.
+    /// The name is a metric label: use few distinct values and nothing secret.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Sends the events of this source to `observer`, in addition to `tracing` and `metrics` where these features are enabled. May
+    /// Also sends the events of this source to `observer`, besides `tracing` and `metrics` if these features are enabled. May
     /// be called several times.
     pub fn observe(mut self, observer: impl Observer + 'static) -> Self {
         self.observers.push(Arc::new(observer));
@@ -322,28 +324,29 @@ impl ClientCredentialsBuilder {
     }
 }
 
-/// # How tokens are kept
+/// # Caching and retries
 impl ClientCredentialsBuilder {
-    /// When tokens are refreshed, how long a fetch may take, and how long to wait after a failed one.
+    /// Sets when tokens are refreshed, how long a fetch may take, and how long to wait after a failed fetch.
     pub fn cache(mut self, policy: CachePolicy) -> Self {
         self.cache = policy;
         self
     }
 
-    /// How often, and at what pace, one fetch tries.
+    /// Sets the number of attempts within one fetch and the waits between them.
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// Shares the token with all processes that have the same store, seal key and configuration (feature `shared`): a fleet asks
-    /// the authorization server as often as one process would.
+    /// Shares the token with all processes that have the same store, seal key and configuration (feature `shared`), so that a
+    /// fleet requests as many tokens as a single process.
     ///
     /// Sources whose configuration differs in anything that affects the token (issuer, endpoint or API, client, method, scope,
-    /// audience, resources, authorization details, parameters, headers except `User-Agent`, the certificate of mutual TLS, the key
-    /// of DPoP), or in what is accepted ([`strict`](Self::strict), [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not
-    /// share it; the secret or assertion may differ. A store that fails costs 100 ms now and then, and no token. See
-    /// [`Shared`](crate::Shared) and the [guide](crate::docs::sharing).
+    /// audience, resources, authorization details, parameters, headers except `User-Agent`, the certificate of mutual TLS, the
+    /// key of DPoP), or in what is accepted ([`strict`](Self::strict),
+    /// [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not share it. The secret or assertion may differ. If the
+    /// store fails, a fetch takes up to 100 ms longer now and then, and still returns a token. See [`Shared`](crate::Shared)
+    /// and the [guide](crate::docs::sharing).
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -373,8 +376,8 @@ impl ClientCredentialsBuilder {
 }
 
 impl ClientCredentialsBuilder {
-    /// Checks everything and assembles the source. No I/O except for the system's root certificates; works outside a runtime, and
-    /// in a `LazyLock`.
+    /// Checks the configuration and assembles the source. Does no I/O except reading the system's root certificates, and works
+    /// outside a runtime, for example in a `LazyLock`.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, ErrorKind};
@@ -389,7 +392,7 @@ impl ClientCredentialsBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), whose text names every fault at once.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). The text lists all faults.
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
         let located = self.locate(&mut faults);
@@ -412,7 +415,7 @@ impl ClientCredentialsBuilder {
             longest_token: self.limits.max_token_bytes,
             longest_error_text: self.limits.max_error_text,
             token_types: std::mem::take(&mut self.token_types),
-            // However it was asked for: by `grant`, or parameter by parameter.
+            // Whether it was requested by `grant` or parameter by parameter.
             exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
                 .then(|| Requested(params.get("requested_token_type").map(Into::into))),
         };
@@ -458,7 +461,7 @@ impl ClientCredentialsBuilder {
         Ok(ClientCredentials::new(cached, ledger))
     }
 
-    /// What can be judged field by field.
+    /// The checks of single fields.
     pub(super) fn check(&self, faults: &mut Faults) {
         faults.extend(self.auth.faults(self.server.names_issuer()));
         if self.fapi {
@@ -482,7 +485,7 @@ impl ClientCredentialsBuilder {
         #[cfg(feature = "shared")]
         if let Some(store) = &self.shared {
             faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));
-            // Two clients whose assertions alone tell them apart would have each other's tokens.
+            // Two clients that differ only in their assertions would receive each other's tokens.
             if self.auth.id().is_empty() {
                 faults.add("shared", "needs to know whose token it is: give ClientAssertion::client_id");
             }

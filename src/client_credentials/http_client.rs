@@ -1,4 +1,4 @@
-//! How authorization servers are reached, and what is known of them.
+//! The HTTP client for authorization servers, and the metadata obtained through it.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -7,9 +7,9 @@ use crate::exchange::ClientFactory;
 use crate::lock::Lock;
 use crate::metadata::Directory;
 
-/// How authorization servers are reached, and what is known of them: shared by all sources that were given clones of it.
+/// The HTTP client for authorization servers. Sources with clones of one share its TLS configuration and cached metadata.
 ///
-/// Needed for a proxy, root certificates or a resolver of your own. Sources without one share one for the process.
+/// Needed for a custom proxy, root certificates or DNS resolver. Sources without one share the default of the process.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, HttpClient};
@@ -30,23 +30,23 @@ use crate::metadata::Directory;
 ///
 /// # What is shared
 ///
-/// The TLS configuration with its root certificates, by sources with the same [`Limits`](crate::Limits) (a client certificate
-/// and its TLS configuration belong to one source, and so does what is needed for hosts that only a document names). The
-/// metadata of an issuer, by sources with the same rules for it. Connections are not shared: each request has its own.
+/// Sources with the same [`Limits`](crate::Limits) share the TLS configuration with its root certificates, except for client
+/// certificates and for hosts that come only from a document, whose TLS configuration belongs to one source. Sources with the
+/// same rules for an issuer share its metadata. Connections are not shared: each request opens its own.
 ///
 /// # What is overridden
 ///
-/// This crate finishes the builder: no redirects, no referer, no automatic decompression, no retries of reqwest's own, no idle
-/// connections, the timeouts of [`Limits`](crate::Limits), certificates verified, no TLS key log. The environment's proxies
-/// (`HTTPS_PROXY`) do not apply to loopback addresses and plain `http`; a proxy that the closure names does, except to plain
-/// `http` on this machine. What cannot be undone, and is yours to leave out: a cookie store, default headers such as
-/// `Authorization` or `Host`, a TLS stack of your own (`tls_backend_preconfigured`; without the feature `rustls` also
-/// `tls_danger_..`). A `User-Agent` is set with [`header`](crate::ClientCredentialsBuilder::header).
+/// This crate overrides these settings of the builder: no redirects, no referer, no automatic decompression, no retries by
+/// reqwest, no idle connections, the timeouts of [`Limits`](crate::Limits), certificate verification on, no TLS key log.
+/// Proxies from the environment (`HTTPS_PROXY`) do not apply to loopback addresses and plain `http`; a proxy set in the
+/// closure does, except to plain `http` on this machine. This crate cannot override a cookie store, default headers such as
+/// `Authorization` or `Host`, or a preconfigured TLS backend (`tls_backend_preconfigured`; without the feature `rustls` also
+/// `tls_danger_..`): do not set them. Set a `User-Agent` with [`header`](crate::ClientCredentialsBuilder::header).
 ///
 /// # Root certificates
 ///
-/// They are read when the first client is made, and again after a TLS failure, at most once a minute: a closure that reads a CA
-/// file sees the file as it is then.
+/// Root certificates are read when the first client is created, and again after a TLS failure, at most once a minute. A
+/// closure that reads a CA file then reads its current content.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Halves>);
 
@@ -56,9 +56,9 @@ struct Halves {
 }
 
 impl HttpClient {
-    /// From a closure that returns a builder of reqwest 0.13. It may be called several times.
+    /// Creates a client from a closure that returns a reqwest 0.13 builder. The closure may be called several times.
     ///
-    /// A panic of the closure, or a builder from which no client can be made, is an error of `build()`.
+    /// If the closure panics, or no client can be built from its builder, `build()` returns an error.
     pub fn from_reqwest_0_13(builder: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
         HttpClient(Arc::new(Halves { clients: ClientFactory::new(builder), directory: Directory::default() }))
     }
@@ -72,7 +72,7 @@ impl HttpClient {
     }
 }
 
-/// The one of the process, for as long as a source has it.
+/// Returns the default client of the process, which lives as long as a source uses it.
 impl Default for HttpClient {
     fn default() -> Self {
         static OURS: Lock<Weak<Halves>> = Lock::new(Weak::new());

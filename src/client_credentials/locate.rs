@@ -37,7 +37,7 @@ impl ClientCredentialsBuilder {
             faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
         }
         if self.auth.is_mutual_tls() && url.scheme() != "https" {
-            faults.add(FIELD, "is not https, and the certificate of mutual_tls is shown in TLS");
+            faults.add(FIELD, "is not https, and mutual_tls presents the certificate in the TLS handshake");
         }
         let plain = Some(url.clone()).filter(|url| url.scheme() == "http");
         Some(Located { endpoint: Endpoint::Fixed(url.clone()), first: url, plain, named_hosts: None })

@@ -1,4 +1,5 @@
-//! The main type: a builder that checks everything and assembles the chain, and the handle that it makes.
+//! The main type: the builder that checks the configuration and assembles the chain of sources, and the handle that it
+//! returns.
 
 mod asserted;
 mod builder;
@@ -28,10 +29,11 @@ pub(crate) use draft::{Draft, Start};
 pub use http_client::HttpClient;
 pub use server::{Issuer, ProtectedResource, Server};
 
-/// Access tokens by the client credentials grant (RFC 6749 section 4.4): fetched once, cached, refreshed in time, shared.
+/// A source of access tokens from the client credentials grant (RFC 6749 section 4.4): fetched once, cached, refreshed before
+/// they expire, shared.
 ///
-/// A handle: a clone is a reference count and shares the token. Make one per authorization server, client and scope, and clone it
-/// wherever it is needed. See [`Cached`] for what `token()` does when.
+/// This is a handle: cloning it increments a reference count, and clones share the token. Create one per authorization server,
+/// client and scope, and clone it wherever it is needed. See [`Cached`] for the behaviour of `token()` in each state.
 ///
 /// ```no_run
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -57,11 +59,12 @@ pub struct ClientCredentials {
 }
 
 impl ClientCredentials {
-    /// Starts with what is required: where to ask, and how the client authenticates.
+    /// Returns a builder with the required settings: the authorization server and the client authentication method.
     ///
-    /// `server` is the URL of the token endpoint, an [`Issuer`] or a [`ProtectedResource`]. URLs are `https`; plain `http` is
-    /// accepted for loopback addresses and `localhost`, and for hosts given to
-    /// [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query of the token endpoint is kept.
+    /// `server` is the URL of the token endpoint, an [`Issuer`] or a [`ProtectedResource`]. URLs must use `https`; plain
+    /// `http` is accepted for loopback addresses and `localhost`, and for hosts given to
+    /// [`dangerously_allow_http`](ClientCredentialsBuilder::dangerously_allow_http). A query in the token endpoint's URL is
+    /// sent unchanged.
     pub fn builder(server: impl Into<Server>, auth: impl Into<ClientAuth>) -> ClientCredentialsBuilder {
         ClientCredentialsBuilder::new(server.into(), auth.into())
     }
@@ -74,27 +77,27 @@ impl ClientCredentials {
         &self.tokens
     }
 
-    /// A token that may be used now.
+    /// Returns a usable token.
     ///
     /// # Errors
     ///
-    /// See [`ErrorKind`](crate::ErrorKind) for what each kind means and what to do. None is permanent.
+    /// See [`ErrorKind`](crate::ErrorKind) for the meaning of each kind and what to do. No error is permanent.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the wait. The token request goes on, and its token serves the next caller.
+    /// Dropping the future abandons the wait. The fetch continues, and its token serves the next caller.
     #[inline]
     pub fn token(&self) -> TokenFuture<'_> {
         self.tokens.token()
     }
 
-    /// The API refused `token`: the next call of [`token`](Self::token) waits for another one. A rejection of any other token than
-    /// the current one does nothing. Cheap, and without I/O.
+    /// Reports that the API rejected `token`: the next call of [`token`](Self::token) waits for a new one. Rejecting a token
+    /// that is not the current one has no effect. Cheap; does no I/O.
     pub fn reject(&self, token: &AccessToken) {
         self.tokens.reject(token);
     }
 
-    /// The state of the token and of the fetches, without I/O and without waiting: for a health check or a dashboard.
+    /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
     ///
     /// ```
     /// # fn health(tokens: &client_credentials::ClientCredentials) -> u16 {
@@ -110,36 +113,36 @@ impl ClientCredentials {
         self.tokens.status()
     }
 
-    /// Waits for a token, at most this long: for start-up, before a service reports that it is ready.
+    /// Waits at most `timeout` for a token, for use at startup before a service reports that it is ready.
     ///
     /// # Errors
     ///
-    /// As [`token`](Self::token); of kind [`Transport`](crate::ErrorKind::Transport) when the time is over.
+    /// The same as [`token`](Self::token); [`Transport`](crate::ErrorKind::Transport) after `timeout`.
     ///
     /// # Cancel safety
     ///
-    /// As [`token`](Self::token).
+    /// The same as [`token`](Self::token).
     pub async fn ready(&self, timeout: Duration) -> Result<(), Error> {
         self.tokens.ready(timeout).await
     }
 
-    /// How many fetches this source and its clones have started, and why.
+    /// Returns how many fetches this source and its clones have started, by cause.
     pub fn fetches(&self) -> Fetches {
         self.tokens.fetches()
     }
 
-    /// How many token requests were sent or tried, retries included. Requests for metadata do not count.
+    /// Returns the number of token requests that were sent or tried, including retries but not requests for metadata.
     pub fn token_requests(&self) -> u64 {
         self.ledger.requests()
     }
 
-    /// Waits until no fetch is under way, as [`Cached::settled`] does (feature `test-util`).
+    /// Waits until no fetch is in progress; see [`Cached::settled`] (feature `test-util`).
     #[cfg(feature = "test-util")]
     pub async fn settled(&self) {
         self.tokens.settled().await;
     }
 
-    /// What the token endpoint last said of its limits, with a token or an error; `None` if it never did.
+    /// Returns the rate limits that the token endpoint last reported, with a token or an error; `None` if it never did.
     pub fn quota(&self) -> Option<Quota> {
         self.ledger.quota()
     }

@@ -1,4 +1,4 @@
-//! Which authorization server is asked: by its token endpoint, by its name, or starting from the API.
+//! How the authorization server is identified: by its token endpoint, its issuer URL or the API.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use crate::challenge::Challenge;
 
-/// Where to ask for tokens, as [`ClientCredentials::builder`](crate::ClientCredentials::builder) takes it: the URL of the token
+/// The authorization server, for [`ClientCredentials::builder`](crate::ClientCredentials::builder): the URL of the token
 /// endpoint (`&str`, `String`), an [`Issuer`] or a [`ProtectedResource`].
 #[derive(Clone, Debug)]
 pub struct Server(pub(super) Known);
@@ -22,7 +22,7 @@ pub(super) enum Known {
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            // Not as given: it may have a secret in its query or before its host.
+            // Not shown: the URL may have a secret in its query or user information.
             Known::TokenEndpoint(_) => f.write_str("TokenEndpoint"),
             Known::Issuer(issuer) => issuer.fmt(f),
             Known::Resource(resource) => resource.fmt(f),
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Known {
 }
 
 impl Server {
-    /// Whether the issuer's name is known, for the audience of assertions.
+    /// Whether the issuer is known, for the audience of assertions.
     pub(super) fn names_issuer(&self) -> bool {
         !matches!(self.0, Known::TokenEndpoint(_))
     }
@@ -67,7 +67,7 @@ impl From<ProtectedResource> for Server {
     }
 }
 
-/// An authorization server by its name: its metadata says where the token endpoint is.
+/// An authorization server identified by its issuer URL. Its metadata names the token endpoint.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer};
@@ -81,23 +81,24 @@ impl From<ProtectedResource> for Server {
 ///
 /// # Contract
 ///
-/// - The metadata is fetched inside the first fetch, not by `build()`: `/.well-known/oauth-authorization-server` first (RFC 8414
-///   section 3.1), and where that is unusable `/.well-known/openid-configuration` after the issuer's path (OpenID Connect
-///   Discovery 1.0 section 4). It is kept for an [hour](Self::metadata_lifetime), and longer while it cannot be fetched again. It
-///   is fetched again when the token endpoint turns out not to be one. An attempt keeps the endpoint that it began with.
-/// - Sources that share an [`HttpClient`](crate::HttpClient), as all do that are given none, and agree on the issuer, on the
-///   settings below, on the hosts of plain `http` and on whether they use mutual TLS, fetch it once for all.
-/// - The token endpoint must be `https`, and may then be at another origin, unless
-///   [`pin_token_endpoint_origin`](Self::pin_token_endpoint_origin) is set; plain `http` is accepted at the issuer's own origin
-///   only, as [`ClientCredentials::builder`](crate::ClientCredentials::builder) describes.
-/// - The client authenticates by the method that it was given, regardless of what the metadata lists: a weaker one is never used. The
-///   issuer is the audience of assertions; `mtls_endpoint_aliases` (RFC 8705 section 5) are for mutual TLS only.
+/// - The metadata is fetched by the first token fetch, not by `build()`: first from `/.well-known/oauth-authorization-server`
+///   (RFC 8414 section 3.1) and, if that is unusable, from `/.well-known/openid-configuration` appended to the issuer's path
+///   (OpenID Connect Discovery 1.0 section 4). It is kept for an [hour](Self::metadata_lifetime), or longer while it cannot be
+///   fetched again. It is also fetched again when the token endpoint proves wrong. An attempt keeps the endpoint that it
+///   started with.
+/// - Sources share one copy of the metadata if they share an [`HttpClient`](crate::HttpClient) (sources without one share the
+///   default) and have the same issuer, the same settings below, the same plain `http` hosts, and all or none use mutual TLS.
+/// - The token endpoint must use `https`. It may be at another origin unless
+///   [`pin_token_endpoint_origin`](Self::pin_token_endpoint_origin) is set. Plain `http` is accepted only at the issuer's own
+///   origin, under the rules of [`ClientCredentials::builder`](crate::ClientCredentials::builder).
+/// - The client authenticates with the configured method, whatever the metadata lists; it never falls back to a weaker one.
+///   The issuer is the audience of assertions. `mtls_endpoint_aliases` (RFC 8705 section 5) are used only with mutual TLS.
 ///
 /// # Errors
 ///
-/// Of `token()`, when the metadata cannot be fetched and never could: [`Transport`](crate::ErrorKind::Transport),
-/// [`Tls`](crate::ErrorKind::Tls), [`Throttled`](crate::ErrorKind::Throttled), or [`Response`](crate::ErrorKind::Response) with
-/// what is wrong with each of the two documents.
+/// If the metadata cannot be fetched and no earlier copy exists, `token()` returns an error of kind
+/// [`Transport`](crate::ErrorKind::Transport), [`Tls`](crate::ErrorKind::Tls), [`Throttled`](crate::ErrorKind::Throttled) or
+/// [`Response`](crate::ErrorKind::Response); the latter states what is wrong with each of the two documents.
 #[derive(Clone, Debug)]
 #[must_use = "an issuer does nothing before it is given to a builder"]
 pub struct Issuer {
@@ -106,19 +107,20 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// `issuer` is what the server calls itself, character by character: its metadata must say the same (RFC 8414 section 3.3).
+    /// Creates an issuer from its URL. The `issuer` in the metadata must be identical, character by character (RFC 8414
+    /// section 3.3).
     pub fn new(issuer: impl Into<String>) -> Self {
         Issuer { issuer: issuer.into(), metadata: Metadata::default() }
     }
 
-    /// How long metadata is kept before it is fetched again. Default: 1 h.
+    /// Sets how long metadata is kept before it is fetched again. Default: 1 h.
     pub fn metadata_lifetime(mut self, lifetime: Duration) -> Self {
         self.metadata.lifetime = Some(lifetime);
         self
     }
 
-    /// The origin (`https://host` or `https://host:port`) at which the token endpoint must be, so that someone who can change the
-    /// metadata cannot receive the client's credentials.
+    /// Sets the origin (`https://host` or `https://host:port`) that the token endpoint must have, so that an attacker who can
+    /// change the metadata cannot receive the client's credentials.
     pub fn pin_token_endpoint_origin(mut self, origin: impl Into<String>) -> Self {
         self.metadata.pinned_origin = Some(origin.into());
         self
@@ -132,8 +134,8 @@ pub(super) struct Metadata {
     pub(super) pinned_origin: Option<String>,
 }
 
-/// An API by its URL (RFC 9728), as a client of the Model Context Protocol has it: its metadata names its authorization servers,
-/// and the first of them that is allowed is asked for tokens.
+/// An API identified by its URL (RFC 9728), as in the Model Context Protocol. Its metadata lists authorization servers; tokens
+/// are requested from the first one that is allowed.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -149,30 +151,30 @@ pub(super) struct Metadata {
 ///
 /// # Contract
 ///
-/// - Both documents are fetched inside the first fetch: `/.well-known/oauth-protected-resource`, put before the path of the
-///   resource, and the metadata of the server, for which all of [`Issuer`]'s contract holds. They are also fetched again when the
-///   API refuses a token. When the API names another server, or a server another token endpoint, that counts from the next fetch
-///   on, and only if all of it is usable. `signed_metadata` is ignored.
-/// - The URL is sent along as `resource` (RFC 8707), unless the builder's
-///   [`resource`](crate::ClientCredentialsBuilder::resource) names another one or [`omit_resource`](Self::omit_resource) is set.
+/// - The first token fetch also fetches both documents: `/.well-known/oauth-protected-resource`, inserted before the path of
+///   the resource, and the metadata of the authorization server, for which [`Issuer`]'s contract holds. They are fetched again
+///   when the API rejects a token. If the API then names another server, or the server another token endpoint, the change
+///   takes effect with the next fetch, and only if both documents are usable. `signed_metadata` is ignored.
+/// - The URL is sent as `resource` (RFC 8707), unless the builder's [`resource`](crate::ClientCredentialsBuilder::resource)
+///   sets another value or [`omit_resource`](Self::omit_resource) is set.
 ///
 /// # Addresses
 ///
-/// Hosts that only a document names (a token endpoint that is not at its issuer's host, metadata that a challenge points to) must
-/// be at public addresses, so that no API can make the client talk to its own network: loopback, private, link-local and similar
-/// addresses are refused, in the URL and, since a name may resolve differently each time, for each connection. Hosts that you
-/// name are exempt: that of the resource, those of the allowed issuers, and those given to
+/// Hosts that come only from a document (a token endpoint at a host other than its issuer's, metadata that a challenge points
+/// to) must have public addresses, so that an API cannot direct the client to the client's own network. Loopback, private,
+/// link-local and similar addresses are refused, both in the URL and, because names may resolve differently each time, on each
+/// connection. Hosts that you configure are exempt: the host of the resource, those of the allowed issuers, and those given to
 /// [`pin_token_endpoint_origin`](Self::pin_token_endpoint_origin) and
 /// [`dangerously_allow_http`](crate::ClientCredentialsBuilder::dangerously_allow_http).
 ///
-/// Names of the other hosts are resolved by the system, not by a `dns_resolver` of the [`HttpClient`](crate::HttpClient): pin the
-/// token endpoint's origin if it needs that resolver. Addresses set by `resolve` or `resolve_to_addrs` are yours, and not judged.
-/// Through a proxy, the proxy resolves: its own rules decide what it may reach.
+/// The other hosts are resolved by the system, not by a `dns_resolver` of the [`HttpClient`](crate::HttpClient): pin the token
+/// endpoint's origin if it needs that resolver. Addresses set with `resolve` or `resolve_to_addrs` are not checked. A proxy
+/// resolves names itself, and its own rules decide what it may reach.
 ///
 /// # Errors
 ///
-/// Of `token()`, as for [`Issuer`]. When the API names none of the allowed issuers the error is of kind
-/// [`Response`](crate::ErrorKind::Response), with both lists in its text.
+/// `token()` returns the same errors as for [`Issuer`]. If the API lists none of the allowed issuers, the error is of kind
+/// [`Response`](crate::ErrorKind::Response) and its text contains both lists.
 #[derive(Clone, Debug)]
 #[must_use = "a resource does nothing before it is given to a builder"]
 pub struct ProtectedResource {
@@ -186,11 +188,11 @@ pub struct ProtectedResource {
 }
 
 impl ProtectedResource {
-    /// `resource` is what the API calls itself, character by character: its metadata must say the same (RFC 9728 section 3.3),
-    /// unless [`accept_enclosing`](Self::accept_enclosing) is set.
+    /// Creates a resource from the URL of the API. The `resource` in the metadata must be identical, character by character
+    /// (RFC 9728 section 3.3), unless [`accept_enclosing`](Self::accept_enclosing) is set.
     ///
-    /// `allowed_issuers` are the servers that know this client, each as it spells itself; at least one. Whatever the API says, the
-    /// client's credentials go to no other.
+    /// `allowed_issuers` are the issuer URLs of the servers at which this client is registered; at least one. The client's
+    /// credentials are sent to no other server, whatever the API lists.
     pub fn new<I>(resource: impl Into<String>, allowed_issuers: I) -> Self
     where
         I: IntoIterator,
@@ -206,24 +208,24 @@ impl ProtectedResource {
         }
     }
 
-    /// How long metadata is kept before it is fetched again. Default: 1 h.
+    /// Sets how long metadata is kept before it is fetched again. Default: 1 h.
     pub fn metadata_lifetime(mut self, lifetime: Duration) -> Self {
         self.metadata.lifetime = Some(lifetime);
         self
     }
 
-    /// The origin at which the token endpoint must be; see
+    /// Sets the origin that the token endpoint must have; see
     /// [`Issuer::pin_token_endpoint_origin`](Issuer::pin_token_endpoint_origin).
     pub fn pin_token_endpoint_origin(mut self, origin: impl Into<String>) -> Self {
         self.metadata.pinned_origin = Some(origin.into());
         self
     }
 
-    /// Takes the address of the API's metadata from the headers of its 401: `resource_metadata` of the `Bearer` or `DPoP`
-    /// challenge (RFC 9728 section 5.1). Without one there, the well-known address stays.
+    /// Takes the URL of the API's metadata from the headers of its 401: `resource_metadata` of the `Bearer` or `DPoP`
+    /// challenge (RFC 9728 section 5.1). Without such a parameter the well-known URL is used.
     ///
-    /// This is never done automatically: the sender of such a response chooses where the metadata comes from. It must be at an
-    /// `https` URL, or at the API's own origin, and of this resource all the same.
+    /// This is never done automatically, because the sender of such a response chooses where the metadata comes from. The URL
+    /// must be `https` or at the API's own origin, and the metadata must still be for this resource.
     ///
     /// ```
     /// # use client_credentials::ProtectedResource;
@@ -242,23 +244,24 @@ impl ProtectedResource {
         self
     }
 
-    /// Also accepts metadata of a resource that the API is a part of: of the same origin, with a path that the API's begins with,
-    /// whole segments compared (draft-mcguinness-oauth-rfc9728bis). Its name is then the `resource` that is sent. The metadata of
-    /// the whole origin is asked for as well, where that of the API is unusable.
+    /// Also accepts metadata of an enclosing resource: one at the same origin whose path is a prefix of the API's path, in
+    /// whole segments (draft-mcguinness-oauth-rfc9728bis). Its URL is then sent as `resource`. If the metadata of the API is
+    /// unusable, the metadata of the origin is fetched, too. Default: false.
     ///
-    /// Where several parties have paths at one origin, one could speak for those below it.
+    /// If several parties share an origin, the owner of a path can then publish metadata for the paths below it.
     pub fn accept_enclosing(mut self, accept: bool) -> Self {
         self.enclosing = accept;
         self
     }
 
-    /// Sends no `resource`, for servers that refuse it (Entra ID: the scope is `{resource}/.default`).
+    /// Omits the `resource` parameter, for servers that refuse it (Entra ID: the scope is `{resource}/.default`). Default:
+    /// false.
     pub fn omit_resource(mut self, omit: bool) -> Self {
         self.omitted = omit;
         self
     }
 
-    /// What decides which token is asked for. Not where the metadata was found: it is of the same resource.
+    /// The parts that decide which token is requested. The URL of the metadata is not one of them: the resource is the same.
     #[cfg(feature = "shared")]
     pub(super) fn parts(&self) -> Vec<String> {
         let mut allowed = self.allowed.clone();

@@ -1,4 +1,4 @@
-//! A clock for tests: a monotonic and a wall clock that move when the test says so.
+//! A clock for tests: a monotonic and a wall clock that the test advances.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use super::Clock;
 use super::Moment;
 use crate::lock::Lock;
 
-/// A clock that moves only when a test moves it (feature `test-util`).
+/// A clock that stands still until a test advances it (feature `test-util`).
 ///
-/// Give it to [`Cached::clock`](crate::Cached::clock) or
-/// [`ClientCredentialsBuilder::clock`](crate::ClientCredentialsBuilder::clock), and to the tokens of a source of your own by
-/// [`AccessTokenBuilder::clock`](crate::AccessTokenBuilder::clock): without it, a token's age goes by the system clock. A clone
-/// is the same clock. Waits inside the crate (retries, timeouts) go by tokio's clock, which
-/// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops; jitter is drawn from `fastrand`, which
-/// `fastrand::seed` makes repeatable on a thread.
+/// Pass it to [`Cached::clock`](crate::Cached::clock) or
+/// [`ClientCredentialsBuilder::clock`](crate::ClientCredentialsBuilder::clock), and for the tokens of a custom source to
+/// [`AccessTokenBuilder::clock`](crate::AccessTokenBuilder::clock); otherwise their age is measured with the system clock.
+/// Clones share the time. Waits inside the crate (retries, timeouts) use tokio's clock, which
+/// [`tokio::time::pause`](https://docs.rs/tokio/latest/tokio/time/fn.pause.html) stops. Jitter comes from `fastrand`;
+/// `fastrand::seed` makes it repeatable on a thread.
 ///
 /// ```
 /// use client_credentials::{AccessToken, Cached, ManualClock, source_fn};
@@ -46,20 +46,21 @@ use crate::lock::Lock;
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     hands: Arc<Lock<Moment>>,
-    /// It moves along with tokio's clock, since then.
+    /// Since then it advances with tokio's clock.
     along: Option<Instant>,
     moved: Arc<Notify>,
 }
 
 impl ManualClock {
-    /// A stopped clock: one day of uptime, in September 2026.
+    /// Creates a stopped clock at one day of uptime, in September 2026.
     #[expect(clippy::new_without_default, reason = "no time is the default one")]
     pub fn new() -> Self {
         let start = Moment::new(Duration::from_secs(86_400), Duration::from_secs(1_790_000_000));
         ManualClock { hands: Arc::new(Lock::new(start)), along: None, moved: Arc::default() }
     }
 
-    /// A clock that also advances with tokio's clock from now on: in a runtime whose clock is paused, sleeping advances it.
+    /// Returns a clock that also advances with tokio's clock from now on: in a runtime with a paused clock, sleeping advances
+    /// it.
     pub fn along_tokio() -> Self {
         ManualClock { along: Some(Instant::now()), ..ManualClock::new() }
     }
@@ -72,9 +73,9 @@ impl ManualClock {
         self.moved.notify_waiters();
     }
 
-    /// Sets the wall clock only; `set` gets and returns the duration since the Unix epoch.
+    /// Sets the wall clock only. `set` receives and returns the duration since the Unix epoch.
     ///
-    /// A wall clock that jumps forward looks like a machine that was suspended.
+    /// A wall clock that jumps forward simulates a suspended machine.
     pub fn set_wall(&self, set: impl FnOnce(Duration) -> Duration) {
         let mut hands = self.hands.lock();
         *hands = Moment::new(hands.mono(), set(hands.wall()));
@@ -103,7 +104,7 @@ impl ManualClock {
     }
 }
 
-/// A clock and its hands.
+/// The monotonic and the wall time.
 #[cfg(test)]
 pub(crate) fn clock() -> (Clock, ManualClock) {
     let hands = ManualClock::new();

@@ -187,7 +187,7 @@ fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Cre
     result.map_err(|fault| reader.fault(fault)).ok().flatten()
 }
 
-/// Which members each method has, beside `method` and `client_id`.
+/// The members of each method, besides `method` and `client_id`.
 fn own_members(method: &str) -> &'static [&'static str] {
     match method {
         "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" => &["secret_file", "secret_env"],

@@ -1,36 +1,36 @@
-//! The list of members: what the reader takes, the variables are called, and the schema says.
+//! The list of members, for the reader, the names of variables, and the schema.
 
 /// A member of [`Config`](crate::Config).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ConfigMember {
-    /// Where it stands: `auth.client_id`.
+    /// The path, for example `auth.client_id`.
     pub path: &'static str,
-    /// What it is.
+    /// The type of its value.
     pub kind: MemberKind,
-    /// What it means, in a sentence.
+    /// The meaning, in one sentence.
     pub about: &'static str,
 }
 
-/// What a [`ConfigMember`] is.
+/// The type of a [`ConfigMember`]'s value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MemberKind {
-    /// A text.
+    /// A string.
     Text,
-    /// One of these.
+    /// One of these strings.
     OneOf(&'static [&'static str]),
-    /// A list of texts.
+    /// A list of strings.
     List,
-    /// A table of texts.
+    /// A table of strings.
     Table,
     /// `true` or `false`.
     Flag,
-    /// A whole number.
+    /// An integer.
     Number,
-    /// `"10s"`, or a number of seconds.
+    /// A duration: `"10s"`, or a number of seconds.
     Duration,
-    /// Any JSON.
+    /// Any JSON value.
     Json,
 }
 

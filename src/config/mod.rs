@@ -15,7 +15,7 @@ use crate::error::Error;
 pub use members::{ConfigMember, MemberKind};
 use reader::Reader;
 
-/// A source of tokens as operators write it down: in TOML, JSON or YAML, or in environment variables (feature `serde`).
+/// The configuration of a token source in TOML, JSON or YAML, or in environment variables (feature `serde`).
 ///
 /// ```toml
 /// issuer = "https://auth.example.com/realms/demo" # or token_endpoint, or protected_resource
@@ -42,13 +42,13 @@ use reader::Reader;
 ///
 /// # Contract
 ///
-/// - The members are those of [`Config::MEMBERS`], which the JSON schema `config.schema.json` in the repository has as well. A member
-///   that does not exist is refused, and so is a value of another type. All faults are reported at once, each with its path
+/// - The members are listed in [`Config::MEMBERS`] and in the JSON schema `config.schema.json` in the repository. Unknown
+///   members and values of the wrong type are refused. All faults are reported together, each with its path
 ///   (`auth.secret_file`).
-/// - Secrets are never in the configuration: it has the file (`*_file`) or the name of the variable (`*_env`) that they are read from
-///   for each attempt. `secret = "..."` is refused.
+/// - The configuration never contains secrets. It names the file (`*_file`) or variable (`*_env`) that they are read from for
+///   each attempt. `secret = "..."` is refused.
 /// - Durations are `"250ms"`, `"10s"`, `"5m"`, `"8h"`, `"1d"`, or a number of seconds.
-/// - A member that is not given has the builder's default.
+/// - Missing members have the builder's defaults.
 /// - `Debug` shows which members are set, not their values.
 #[derive(Clone, Default)]
 pub struct Config {
@@ -60,30 +60,31 @@ pub struct Config {
 }
 
 impl Config {
-    /// An empty configuration.
+    /// Creates an empty configuration.
     pub fn new() -> Self {
         Config::default()
     }
 
-    /// All members that there are.
+    /// All members.
     pub const MEMBERS: &'static [ConfigMember] = members::MEMBERS;
 
-    /// Reads variables whose names are those of the members in capitals, with `_` for `.`, behind a prefix: with `"BILLING_"`
-    /// `BILLING_ISSUER`, `BILLING_AUTH_METHOD`, `BILLING_AUTH_SECRET_FILE`, `BILLING_CACHE_MAX_AGE`.
+    /// Reads environment variables. Their names are a prefix and the member's path in upper case, with `_` for `.`: with
+    /// `"BILLING_"`, `BILLING_ISSUER`, `BILLING_AUTH_METHOD`, `BILLING_AUTH_SECRET_FILE`, `BILLING_CACHE_MAX_AGE`.
     ///
-    /// A variable can also be the secret itself: `BILLING_AUTH_SECRET` stands for `auth.secret_env = "BILLING_AUTH_SECRET"`. Lists are
-    /// separated by blanks. Parameters and headers have a variable each: `BILLING_PARAMS_ACCOUNT_ID` is the parameter `account_id`,
-    /// `BILLING_HEADERS_USER_AGENT` the header `user-agent`. Other variables with the prefix are left alone, unless they begin with the
-    /// name of a table, such as `BILLING_AUTH_`.
+    /// A variable can also contain the secret itself: `BILLING_AUTH_SECRET` is equivalent to
+    /// `auth.secret_env = "BILLING_AUTH_SECRET"`. Items of a list are separated by spaces. Each parameter and header has its
+    /// own variable: `BILLING_PARAMS_ACCOUNT_ID` sets the parameter `account_id`, `BILLING_HEADERS_USER_AGENT` the header
+    /// `user-agent`. Other variables with the prefix are ignored, unless they begin with the name of a table, such as
+    /// `BILLING_AUTH_`.
     ///
-    /// What is wrong is told by [`ClientCredentials::builder_from`], all at once.
+    /// [`ClientCredentials::builder_from`] reports all faults together.
     #[must_use]
     pub fn from_env(prefix: &str) -> Self {
         env::read(prefix, std::env::vars_os())
     }
 
-    /// Sets one member by its path, as text: for flags of a command line. An unknown path is found by
-    /// [`ClientCredentials::builder_from`].
+    /// Sets a member by its path, as text, for example from a command line flag. [`ClientCredentials::builder_from`] reports
+    /// an unknown path.
     ///
     /// ```
     /// let config = client_credentials::Config::new().set("auth.client_id", "billing");
@@ -94,9 +95,9 @@ impl Config {
         self
     }
 
-    /// Gives a credential that is in no file and no variable: from a vault, or asked for on a terminal. `path` is that of the member
-    /// without its end: `auth.secret`, `auth.key`, `auth.certificate`, `auth.assertion`, `dpop.key`, `store.seal_key`. It is used
-    /// instead of the members `_file` and `_env`.
+    /// Sets a credential that is neither in a file nor in a variable, for example from a vault or a terminal prompt. `path` is
+    /// that of the member without its suffix: `auth.secret`, `auth.key`, `auth.certificate`, `auth.assertion`, `dpop.key`,
+    /// `store.seal_key`. It replaces the members `_file` and `_env`.
     ///
     /// ```
     /// use client_credentials::{Config, Credential};
@@ -116,12 +117,12 @@ impl Config {
         self
     }
 
-    /// Whether nothing is set.
+    /// Returns whether no member is set.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty() && self.credentials.is_empty() && self.faults.is_empty()
     }
 
-    /// The value of a member by its path, as it was given.
+    /// Returns the value of a member by its path, as it was set.
     pub fn get(&self, path: &str) -> Option<&Value> {
         match path.split_once('.') {
             Some((table, name)) => self.members.get(table)?.get(name),
@@ -129,9 +130,10 @@ impl Config {
         }
     }
 
-    /// These members, and `other`'s in place of those that both have.
+    /// Returns these members, with those of `other` taking precedence.
     ///
-    /// What excludes each other is replaced as well: a `token_endpoint` of `other` removes an `issuer`, a `secret_file` a `secret_env`.
+    /// Members of `other` also remove members that they exclude: a `token_endpoint` removes an `issuer`, a `secret_file` a
+    /// `secret_env`.
     #[must_use = "it returns the configuration"]
     pub fn overridden_by(mut self, other: Config) -> Self {
         merge(&mut self.members, other.members);
@@ -164,16 +166,16 @@ fn merge(mine: &mut Map<String, Value>, theirs: Map<String, Value>) {
 }
 
 impl ClientCredentials {
-    /// A builder with everything that the configuration says; what it cannot say is set on the builder (feature `serde`).
+    /// Returns a builder with the settings of `config`, for further settings in code (feature `serde`).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), with every fault and its path.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). The text lists all faults with their paths.
     pub fn builder_from(config: Config) -> Result<ClientCredentialsBuilder, Error> {
         build::builder(&config)
     }
 
-    /// A source by environment variables whose names begin with `prefix`: see [`Config::from_env`] (feature `serde`).
+    /// Builds a source from environment variables whose names begin with `prefix`; see [`Config::from_env`] (feature `serde`).
     ///
     /// ```no_run
     /// // BILLING_ISSUER, BILLING_AUTH_METHOD, BILLING_AUTH_CLIENT_ID, ..
@@ -183,15 +185,15 @@ impl ClientCredentials {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration), with every fault.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). The text lists all faults.
     pub fn from_env(prefix: &str) -> Result<Self, Error> {
         ClientCredentials::builder_from(Config::from_env(prefix))?.build()
     }
 }
 
 impl<'de> serde::Deserialize<'de> for Config {
-    /// Refuses members that do not exist, values of another type and secrets in plain text: all at once. What is missing may be set
-    /// later, and is told by [`ClientCredentials::builder_from`].
+    /// Refuses unknown members, values of the wrong type and secrets in plain text, all together. Missing members may be set
+    /// later; [`ClientCredentials::builder_from`] reports them.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Map::deserialize(deserializer)?;
         let faults = Reader::new(&members, &[]).faults;

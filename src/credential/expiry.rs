@@ -1,4 +1,4 @@
-//! When a platform's JWT expires (RFC 7519 section 4.1.4), read without verifying: that is the authorization server's part.
+//! When a platform's JWT expires (RFC 7519 section 4.1.4). The signature is not verified: the authorization server does that.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::json::Members;
 
-/// How long ago a JWT expired. `None`: it has not, or is none, or does not say.
+/// How long ago a JWT expired; `None` if it has not expired, is not a JWT or has no `exp`.
 pub(super) fn expired_for(text: &str, now: Duration) -> Option<Duration> {
     now.checked_sub(expiry(text)?)
 }

@@ -1,4 +1,4 @@
-//! A file that has a credential, and what is known of it.
+//! A file that contains a credential, and its state.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::reads;
 use crate::error::Error;
 use crate::lock::Lock;
 
-/// Clones share what is known.
+/// Clones share the state.
 #[derive(Clone)]
 pub(super) struct SecretFile {
     path: Arc<Path>,
@@ -89,8 +89,8 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
-    /// Whether it can be read, and says something else. It is compared by what it says, since another time or length of the
-    /// same secret would send a refused one again.
+    /// Whether it can be read and its content has changed. Contents are compared, since a new time or length of the same
+    /// secret would send a refused one again.
     pub(super) async fn is_outdated(&self) -> bool {
         match (&self.seen, reads::read(&self.path).await) {
             (Seen::Text(before), Ok(now)) => before.expose_secret() != now.expose_secret(),

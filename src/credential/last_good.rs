@@ -1,4 +1,4 @@
-//! What was made of texts that are read again and again: made anew when they have changed, and kept when the new ones
+//! Values parsed from texts that are read repeatedly: parsed again when the texts have changed, and kept while the new ones
 //! are not usable, since a file may be half written and a pair half rotated.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Known<T> {
 }
 
 impl<T> LastGood<T> {
-    /// `make` tells what is wrong with the texts if nothing can be made of them.
+    /// `make` returns what is wrong with the texts if they cannot be parsed.
     pub(crate) fn made_of(
         &self,
         texts: Vec<SecretString>,

@@ -1,8 +1,8 @@
-//! Where a secret comes from: read anew for each attempt, so that a rotated one is found.
+//! The origin of a secret, which is read again for each attempt so that a rotated secret is found.
 
 mod expiry;
 mod file;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 mod last_good;
 mod reads;
 mod sighting;
@@ -22,17 +22,16 @@ use crate::contained::{Panicked, contained, contained_future};
 use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
 use file::SecretFile;
-#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 pub(crate) use last_good::LastGood;
 #[cfg(feature = "jwt")]
 pub(crate) use last_good::unusable;
 pub(crate) use sighting::{Kind, Shape};
 
-/// A secret, a key or a certificate, or where to read it.
+/// A secret, key or certificate, or the place to read it from.
 ///
-/// It is read anew for each attempt to fetch a token, and once more when the authorization server says
-/// `invalid_client`: a rotated secret needs no restart. Two can [overlap](Self::or). `Debug` tells where it comes from,
-/// never what it is.
+/// It is read again for each attempt to fetch a token, and once more when the authorization server returns `invalid_client`,
+/// so a rotated secret needs no restart. Two credentials can [overlap](Self::or). `Debug` shows the origin, never the value.
 ///
 /// ```
 /// use client_credentials::Credential;
@@ -47,8 +46,8 @@ pub(crate) use sighting::{Kind, Shape};
 ///
 /// # Errors
 ///
-/// A missing variable and an unusable value are faults that `build()` reports. What goes wrong later, when it is
-/// read, is [`ErrorKind::Credential`]: transient, and no reason to give up a token that is still usable.
+/// `build()` reports a missing variable or an unusable value. A later failure to read the credential is a transient
+/// [`ErrorKind::Credential`]; a token that is still usable stays in use.
 #[derive(Clone)]
 pub struct Credential {
     /// Never empty.
@@ -60,7 +59,7 @@ pub struct Credential {
 #[derive(Clone)]
 enum Origin {
     Value(SecretString),
-    /// A secret of no characters, on purpose.
+    /// An intentionally empty secret.
     Empty,
     Env(String),
     File(SecretFile),
@@ -70,13 +69,13 @@ enum Origin {
 type Closure = dyn Fn() -> Pin<Box<dyn Future<Output = Result<SecretString, Error>> + Send>> + Send + Sync;
 
 impl Credential {
-    /// From an environment variable, taken as it is.
+    /// Reads an environment variable, unchanged.
     pub fn env(name: impl Into<String>) -> Self {
         Origin::Env(name.into()).into()
     }
 
-    /// A secret of no characters, for the few servers that register clients with one (`client_secret_basic("cf", ..)` at Cloud
-    /// Foundry's UAA). Elsewhere an empty secret is an error, since it is a mistake of deployment.
+    /// Returns an empty secret, for the few servers that register clients with one (`client_secret_basic("cf", ..)` at Cloud
+    /// Foundry's UAA). Any other empty secret is an error, because it indicates a deployment mistake.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, Credential};
@@ -86,28 +85,27 @@ impl Credential {
         Origin::Empty.into()
     }
 
-    /// From a regular file (UTF-8, at most 1 MiB), at the end of symbolic links too. A byte order mark at its head and one
-    /// trailing newline are dropped.
+    /// Reads a regular file (UTF-8, at most 1 MiB); symbolic links are followed. A leading byte order mark and one trailing
+    /// newline are removed.
     ///
-    /// - Replacing the file, or the directory's `..data` link in Kubernetes, rotates the secret. After a fetch that was refused,
-    ///   or that found nothing usable in the file, callers do not wait out the backoff when the file is corrected: while calls
-    ///   come in, one of them looks at the file once a second, and a fetch starts at once when it says something else. That
-    ///   sends no request before.
-    /// - A file that is half written, empty or missing does not stop a client that worked: what is read is tried first, then the
-    ///   other credentials ([`or`](Self::or)), and then the secret of this file that the authorization server accepted last. That
-    ///   one is kept until another is accepted, until the server refuses it, or until the process ends. Keys and certificates
-    ///   stay in use the same way while the new text is none.
-    /// - A FIFO, a socket, a device and a directory are refused. Reads run on a few threads of this crate, one for each path: if a
-    ///   network mount hangs, a fetch fails after 5 s with an error that names the file, and those after it fail at once until
-    ///   the read ends. Of such reads at most 16 run in a process; while 8 hang, other files are not read either. Dropping the
-    ///   runtime waits for none of them longer than 5 s.
+    /// - To rotate the secret, replace the file, or the directory's `..data` link in Kubernetes. If a fetch was refused or
+    ///   found no usable content, correcting the file ends the backoff: while calls come in, one of them checks the file once
+    ///   a second, and a fetch starts as soon as its content has changed. The check sends no request.
+    /// - A half-written, empty or missing file does not stop a client that worked before: the current content is tried first,
+    ///   then the other credentials ([`or`](Self::or)), then the secret from this file that the authorization server accepted
+    ///   last. That secret is kept until another one is accepted, the server refuses it, or the process ends. Keys and
+    ///   certificates likewise stay in use while the new text is not usable.
+    /// - FIFOs, sockets, devices and directories are refused. Each path is read on a thread of its own: if a network mount
+    ///   hangs, a fetch fails after 5 s with an error that names the file, and later fetches fail at once until the read ends.
+    ///   At most 16 reads run in a process; while 8 hang, no other file is read. Dropping the runtime waits at most 5 s for a
+    ///   read.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Origin::File(SecretFile::new(path.into())).into()
     }
 
-    /// From an async closure, for instance a call to a vault.
+    /// Calls an async closure, for example to read from a vault.
     ///
-    /// It runs inside the fetch, and shares its deadline. A panic in it is an error like any other.
+    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error.
     pub fn from_fn<F, Fut, T, E>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -127,13 +125,13 @@ impl Credential {
         Origin::Closure(closure).into()
     }
 
-    /// A second one beside it, while a rotation is under way: it is tried when the client is refused with the first, or the first
-    /// cannot be read. The one that worked is tried first from then on, by all clones.
+    /// Adds a second credential, for use during a rotation. It is tried if the server refuses the first or the first cannot be
+    /// read. All clones then try the credential that worked first.
     ///
-    /// The client is refused where the token endpoint answers 401, whatever its code and body (RFC 6749 section 5.2; Keycloak,
-    /// Auth0, Okta and others each have a code of their own), 403 without an OAuth error, or a code about the client or its
-    /// credentials (`invalid_client`) with any status. An HTML page is no verdict: firewalls and proxies send them. Nor is a code
-    /// about something else, such as `invalid_scope`. See [`ErrorKind::Denied`].
+    /// The client counts as refused if the token endpoint returns 401 with any code and body (RFC 6749 section 5.2; Keycloak,
+    /// Auth0, Okta and others use different codes), 403 without an OAuth error, or a code about the client or its credentials
+    /// (`invalid_client`) with any status. HTML pages do not count, because firewalls and proxies send them, nor do other
+    /// codes such as `invalid_scope`. See [`ErrorKind::Denied`].
     ///
     /// ```
     /// use client_credentials::Credential;
@@ -147,7 +145,7 @@ impl Credential {
         Credential { origins: origins.collect(), accepted: Arc::default() }
     }
 
-    /// Which origins to try, the one that was accepted last before the others.
+    /// The origins to try, the one that was accepted last first.
     pub(crate) fn places(&self) -> impl Iterator<Item = usize> + use<> {
         let count = self.origins.len();
         let first = self.accepted.load(Ordering::Relaxed);
@@ -185,8 +183,8 @@ impl Credential {
         }
     }
 
-    /// Reads a secret. Empty values and control characters are errors: neither is ever meant, and the latter do not
-    /// survive the way through headers and forms.
+    /// Reads a secret. Empty values and control characters are errors: neither is intended, and headers and forms cannot carry
+    /// the latter.
     pub(crate) async fn read(&self, place: usize) -> Result<SecretString, Error> {
         match (self.origins.get(place), place.checked_sub(self.origins.len())) {
             (Some(Origin::Empty), _) => return Ok(SecretString::default()),
@@ -219,7 +217,7 @@ impl Credential {
     /// Reads a key or certificate, which has lines.
     #[cfg(any(feature = "jwt", feature = "mtls", feature = "shared"))]
     pub(crate) async fn read_text(&self, place: usize) -> Result<SecretString, Error> {
-        // Empty is what a file is while it is written: whoever parses it finds that out.
+        // A file may be empty while it is written; the parser reports that.
         self.checked(place, |_| None).await
     }
 
@@ -234,7 +232,7 @@ impl Credential {
         }
     }
 
-    /// What is wrong with it as a secret, as far as can be told without I/O.
+    /// Its faults as a secret that can be found without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
         match &*self.origins {
             [Origin::Empty] => None,
@@ -242,12 +240,12 @@ impl Credential {
         }
     }
 
-    /// What is wrong with it as a secret that must have characters.
+    /// Its faults as a secret that must not be empty.
     pub(crate) fn fault_or_empty(&self) -> Option<String> {
         self.fault_by(secret_flaw)
     }
 
-    /// What `flaw` finds in those that can be read without I/O.
+    /// The flaws that `flaw` finds in origins that can be read without I/O.
     pub(crate) fn fault_by(&self, flaw: impl Fn(&str) -> Option<String>) -> Option<String> {
         let (mut missing, mut flaws) = (Vec::new(), Vec::new());
         for origin in self.origins.iter() {
@@ -297,7 +295,7 @@ fn secret_flaw(secret: &str) -> Option<String> {
     flaw(secret).map(str::to_owned)
 }
 
-/// Looks whether one of the files that these credentials were read from says something else now.
+/// Checks whether the content of one of the files that these credentials were read from has changed.
 pub(crate) fn look<'c>(credentials: impl IntoIterator<Item = &'c Credential>) -> Option<Look> {
     let origins = credentials.into_iter().flat_map(|credential| credential.origins.iter());
     let sightings: Arc<[_]> = origins
@@ -351,7 +349,7 @@ fn from_env(name: &str) -> Result<SecretString, Error> {
     }
 }
 
-/// What a file says: UTF-8, without the byte order mark and the one trailing newline that editors add.
+/// The content of a file: UTF-8, without a byte order mark and the one trailing newline that editors add.
 pub(crate) fn text_of(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);

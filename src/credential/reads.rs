@@ -19,13 +19,13 @@ use crate::contained::contained;
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
 
-/// 1 MiB: far beyond any secret or key, far below what hurts.
+/// 1 MiB: far larger than any secret or key, and harmless to read.
 const LARGEST: u64 = 1024 * 1024;
 /// 5 s: longer than any disk takes, and shorter than an attempt.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// 8 at a time: files are small, and thousands of tenants may start at once.
 const ACTIVE: usize = 8;
-/// 8 that hang: no thread is started beside them.
+/// 8 hanging reads: no further thread is started.
 const HANGING: usize = 8;
 
 /// The text of the file, or why there is none.
@@ -34,14 +34,14 @@ pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
     READS.read(path, PATIENCE, from_file).await.map_err(|failure| failure.of(path))
 }
 
-/// Those of the process. A handle.
+/// The reads of the process. A handle.
 #[derive(Clone)]
 struct Reads {
     running: Arc<Lock<BTreeMap<PathBuf, Running>>>,
     turns: Arc<Semaphore>,
 }
 
-/// A read under way, which every caller who wants this file waits for.
+/// A read in progress, which every caller that needs this file waits for.
 struct Running {
     outcome: watch::Receiver<Option<Outcome>>,
     since: Instant,
@@ -57,9 +57,9 @@ enum Failure {
     NotAFile(&'static str),
     TooLarge,
     NotUtf8,
-    /// It began so long ago.
+    /// It began this long ago.
     Hangs(Duration),
-    /// Others do.
+    /// Other reads hang.
     OthersHang,
     RuntimeGone,
     Panicked,
@@ -84,7 +84,7 @@ impl Reads {
         ended.clone().unwrap_or(Err(Failure::Panicked))
     }
 
-    /// The read of this file that is under way.
+    /// The read of this file that is in progress.
     fn joined(&self, path: &Path, patience: Duration) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
         let mut all = self.running.lock();
         let running = all.get_mut(path)?;
@@ -92,7 +92,7 @@ impl Reads {
         if age < patience {
             return Some(Ok(running.outcome.clone()));
         }
-        // Whoever kept the time for it may be gone with his runtime.
+        // The task that kept the time for it may have ended with its runtime.
         running.turn = None;
         Some(Err(Failure::Hangs(age)))
     }
@@ -104,7 +104,7 @@ impl Reads {
         how: fn(&Path) -> Outcome,
         turn: OwnedSemaphorePermit,
     ) -> Result<watch::Receiver<Option<Outcome>>, Failure> {
-        // Somebody may have been faster while we waited for our turn.
+        // Another caller may have started the read while this one waited for its turn.
         if let Some(joined) = self.joined(path, patience) {
             return joined;
         }
@@ -122,7 +122,7 @@ impl Reads {
         let (reads, file, sender) = (self.clone(), path.to_owned(), Arc::clone(&send));
         let read = move || {
             let outcome = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
-            // Before it is told: whoever comes now wants to know what the file says now.
+            // Before the result is sent: a caller from now on needs the current content of the file.
             reads.running.lock().remove(&file);
             tell(&sender, outcome);
             drop(end);
@@ -223,7 +223,7 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
             return Err(Failure::NotAFile("a device"));
         }
     }
-    Err(Failure::NotAFile(if kind.is_dir() { "a directory" } else { "no regular file" }))
+    Err(Failure::NotAFile(if kind.is_dir() { "a directory" } else { "not a regular file" }))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What can be said of a credential without saying it: where it is, how long, of what shape.
+//! What can be reported of a credential without revealing it: its place, length and shape.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -64,7 +64,7 @@ async fn age_of(path: std::path::PathBuf) -> Option<Duration> {
 pub(crate) struct Shape {
     pub(crate) characters: usize,
     pub(crate) kind: Kind,
-    /// What stands at its edges and is hardly meant, or inside and is never meant.
+    /// Characters at its edges that are probably unintended, or inside that always are.
     pub(crate) flaws: Vec<&'static str>,
     /// Form-urlencoding changes it.
     pub(crate) is_encoded: bool,

@@ -1,20 +1,20 @@
-//! Guides. They exist in the documentation only; their code is compiled with the tests.
+//! Guides. This module exists only in the documentation; its code is compiled with the tests.
 //!
-//! | guide | what it is about |
+//! | guide | topic |
 //! |---|---|
-//! | [`getting_started`] | from nothing to a token in five minutes, and what to do when there is none |
-//! | [`migration`] | from the crate `oauth2` with a mutex |
-//! | [`authentication`] | choosing a client authentication method, rotating it, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
+//! | [`getting_started`] | a first token in five minutes, and what to do when it fails |
+//! | [`migration`] | migrating from the `oauth2` crate with a mutex |
+//! | [`authentication`] | choosing a client authentication method, rotating credentials, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
 //! | [`providers`] | recipes: Kubernetes, GitHub Actions, Google Cloud, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
-//! | [`workload`] | identities of platforms instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
-//! | [`quirks`] | what real authorization servers do, and what this crate does about it |
-//! | [`sharing`] | one token for a fleet, through Redis or files: when, what is stored and how it is protected, operation |
+//! | [`workload`] | platform identities instead of secrets: Kubernetes, GitHub Actions, GitLab, Google Cloud, Azure, AWS, SPIFFE |
+//! | [`quirks`] | deviations of real authorization servers, and how this crate handles them |
+//! | [`sharing`] | sharing one token across a fleet, through Redis or files: when to use it, what is stored and how it is protected, operation |
 //! | [`tenants`] | thousands of tenants in one process, quotas, a fleet over a day |
-//! | [`possession`] | sender-constrained tokens, which are useless to a thief: DPoP, certificate-bound tokens |
-//! | [`operating`] | health checks, logs, events, metrics, alerts with what to do |
-//! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight tests to start from |
-//! | [`cookbook`] | nineteen clients of others, from async-nats to ureq, and how the token gets into each |
-//! | [`performance`] | what a token costs, and how that was measured |
+//! | [`possession`] | sender-constrained tokens, which cannot be used by a thief: DPoP, certificate-bound tokens |
+//! | [`operating`] | health checks, logs, events, metrics, alerts with instructions |
+//! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight example tests |
+//! | [`cookbook`] | passing the token to nineteen client libraries, from async-nats to ureq |
+//! | [`performance`] | what a token costs, and how it was measured |
 
 // Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
 #[cfg_attr(
@@ -142,6 +142,8 @@ pub mod cookbook {}
 [`RedisStore`]: crate::RedisStore
 [`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
 [`RedisStore::password`]: crate::RedisStore::password
+[`RedisStore::client_certificate`]: crate::RedisStore::client_certificate
+[`RedisStore::sentinels`]: crate::RedisStore::sentinels
 [`SealedStore::invalid_records`]: crate::SealedStore::invalid_records
 [`SealedStore::timeout`]: crate::SealedStore::timeout
 [`Shared`]: crate::Shared
@@ -154,6 +156,8 @@ pub mod cookbook {}
 [`RedisStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html
 [`RedisStore::root_certificates`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.root_certificates
 [`RedisStore::password`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.password
+[`RedisStore::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.client_certificate
+[`RedisStore::sentinels`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.sentinels
 [`SealedStore::invalid_records`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.invalid_records
 [`SealedStore::timeout`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.timeout
 [`Shared`]: https://docs.rs/client-credentials/latest/client_credentials/struct.Shared.html

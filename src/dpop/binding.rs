@@ -1,4 +1,4 @@
-//! What a token is bound to: a key that signs a proof for each request (RFC 9449 section 4).
+//! The key that a token is bound to, which signs a proof for each request (RFC 9449 section 4).
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ enum Key {
 }
 
 impl Binding {
-    /// To a key that is at hand.
+    /// Binds to a key in memory.
     pub(super) fn to(key: SigningKey, nonces: &Arc<Nonces>) -> Result<Self, String> {
         let Some(public) = key.public_jwk() else {
             return Err("is an RSA key: give one on P-256, P-384 or P-521, or of Ed25519".into());
@@ -43,7 +43,7 @@ impl Binding {
         Ok(Binding::new(Key::Here(key), algorithm, &public, nonces))
     }
 
-    /// To a key that stays where it is; `public` is its public part.
+    /// Binds to a key in a KMS or HSM; `public` is its public part.
     pub(super) fn to_signer(signer: Arc<dyn Signer>, public: &str, nonces: &Arc<Nonces>) -> Result<Self, String> {
         let public = PublicJwk::parse(public)?;
         let algorithm = signer.algorithm();
@@ -127,7 +127,7 @@ impl Binding {
 /// 10 s: as long as a whole attempt at the token endpoint may take.
 const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 
-/// Before a request to an API there is no fetch around the signer: neither its silence nor its panic is the request's.
+/// Outside a fetch, the signer has its own timeout and panic fence.
 async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
     let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
     let signature = contained_future(signature);
@@ -143,7 +143,7 @@ async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Res
     }
 }
 
-/// `htu` (RFC 9449 section 4.2): without query and fragment; and what stands before the host is nobody's business.
+/// `htu` (RFC 9449 section 4.2): without query and fragment, and without user information, which is private.
 fn bare(url: &Url) -> Url {
     let mut bare = url.clone();
     bare.set_query(None);

@@ -1,4 +1,4 @@
-//! The nonces that servers hand out (RFC 9449 sections 8 and 9): the last one of each, from any response.
+//! The last nonce of each server, from any response (RFC 9449 sections 8 and 9).
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::possession::Role;
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 /// 1 KiB: real ones have less than 200 bytes, and each proof carries one.
 const LONGEST: usize = 1024;
-/// As many origins as one client talks to, many times over; beyond it one is forgotten, which costs one repetition.
+/// Many more origins than one client talks to; beyond it one is dropped, which costs one repetition.
 const MOST: usize = 256;
 
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Nonces {
         self.0.lock().get(&place(role, url)).cloned()
     }
 
-    /// Remembers the nonce of a response from `url`, and tells it.
+    /// Stores the nonce of a response from `url`, and returns it.
     pub(crate) fn hear<'a>(&self, role: Role, url: &Url, headers: &'a HeaderMap) -> Option<&'a str> {
         let nonce = headers.get(DPOP_NONCE)?;
         // RFC 9449 section 8.1: 1*NQCHAR, of RFC 6749 appendix A.
@@ -31,7 +31,7 @@ impl Nonces {
         let bytes = nonce.as_bytes();
         let fine = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(nqchar);
         let nonce = nonce.to_str().ok().filter(|_| fine)?;
-        // The one that was heard longest ago is forgotten first, whosever it is.
+        // The oldest one is dropped first.
         self.0.lock().insert(place(role, url), nonce.to_owned());
         Some(nonce)
     }

@@ -1,4 +1,4 @@
-//! A token that is bound to a key, without an integration: the headers of one request, and what its answer says.
+//! Tokens that are bound to a key, without an integration: the headers of a request, and its response.
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Method};
@@ -12,20 +12,20 @@ use crate::token::AccessToken;
 
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 
-/// Whether a request is worth sending once more, as [`AccessToken::observe`] says.
+/// Whether to repeat a request, as returned by [`AccessToken::observe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retry {
-    /// The response is the answer.
+    /// Do not repeat the request.
     No,
-    /// The request was refused for want of the nonce that this response brought: send it again with new headers. The token itself
-    /// was not refused.
+    /// Send the request again with new headers: the API refused it because its proof lacked the nonce that this response
+    /// contains. The token itself was not rejected.
     WithNonce,
 }
 
 /// # DPoP (feature `dpop`)
 ///
-/// For clients without an integration of their own; [`BearerAuth`](crate::BearerAuth) does all of this.
+/// For clients without an integration. [`BearerAuth`](crate::BearerAuth) does all of this itself.
 ///
 /// ```no_run
 /// # use client_credentials::{ClientCredentials, Retry};
@@ -43,19 +43,19 @@ pub enum Retry {
 /// # Ok(()) }
 /// ```
 impl AccessToken {
-    /// `Authorization`, and for a DPoP token a `DPoP` proof that is good for this one request (RFC 9449 section 7.1). Both are
-    /// marked sensitive.
+    /// Returns the `Authorization` header and, for a DPoP token, a `DPoP` proof for this request only (RFC 9449 section 7.1).
+    /// Both are marked sensitive.
     ///
-    /// The client must not follow redirects: a proof is for one URL.
+    /// The client must not follow redirects: a proof is valid for one URL.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if `url` is not an absolute URL. [`ErrorKind::Credential`] if the proof cannot be signed, or
-    /// not within 10 s.
+    /// [`ErrorKind::Configuration`] if `url` is not an absolute URL; [`ErrorKind::Credential`] if the proof cannot be signed
+    /// within 10 s.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing.
+    /// The future may be dropped at any time without losing state.
     pub async fn request_headers(&self, method: &Method, url: &str) -> Result<HeaderMap, Error> {
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(AUTHORIZATION, self.authorization());
@@ -76,8 +76,8 @@ impl AccessToken {
         Ok(headers)
     }
 
-    /// Remembers the nonce of a response from `url`, of whatever status, for the proofs to come (RFC 9449 section 8.2), and says
-    /// whether the request is worth sending once more. Does nothing for a bearer token.
+    /// Stores the nonce of a response from `url` for later proofs, whatever its status (RFC 9449 section 8.2), and returns
+    /// whether to repeat the request. Has no effect for a bearer token.
     pub fn observe(&self, url: &str, headers: &HeaderMap) -> Retry {
         let (Some(key), Ok(url)) = (self.possession(), parsed(url)) else {
             return Retry::No;

@@ -106,7 +106,7 @@ impl ClientFactory {
     }
 }
 
-/// The clients of one source: the shared ones, and its own for certificates and hosts that nobody else has.
+/// The clients of one source: the shared ones, and its own for its certificates and hosts.
 pub(super) struct Clients {
     factory: ClientFactory,
     /// 4: a certificate in use and the one before, for one or two hosts.

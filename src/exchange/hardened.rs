@@ -14,7 +14,7 @@ use crate::address::is_loopback;
 pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &Reach) -> reqwest::ClientBuilder {
     let https = endpoint.scheme() == "https";
     let mut builder = builder
-        // A redirect would replay the secret to whoever is named there.
+        // A redirect would replay the secret to another server.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         // Our own retries are counted; theirs would be hidden.
@@ -29,12 +29,12 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         // It would log what is sent.
         .connection_verbose(false)
         .connect_timeout(reach.limits.connect_timeout.min(LONGEST_TIMEOUT))
-        // A net beneath our own deadline, which tells more when it passes.
+        // A safety net for our own deadline, whose error says more.
         .read_timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .https_only(https);
-    // A proxy of the environment would see a plain request with its secret, and nobody means one for loopback. One that the
-    // closure names is meant, except where the only excuse for plain http is that it does not leave this machine.
+    // A proxy of the environment would see a plain request with its secret, and is never intended for loopback. One that the
+    // closure sets is intended, except for plain http that is allowed only because it does not leave this machine.
     let is_meant = names_proxies(&builder) && (https || !is_loopback(endpoint));
     if !is_meant && (!https || is_loopback(endpoint)) {
         builder = builder.no_proxy();

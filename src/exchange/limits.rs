@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// How long one token request may take, and how much of a response is read.
 ///
-/// Given to [`ClientCredentialsBuilder::limits`](crate::ClientCredentialsBuilder::limits). The limits of a whole fetch, with
-/// its retries, are in [`CachePolicy`](crate::CachePolicy) and [`RetryPolicy`](crate::RetryPolicy).
+/// For [`ClientCredentialsBuilder::limits`](crate::ClientCredentialsBuilder::limits). [`CachePolicy`](crate::CachePolicy) and
+/// [`RetryPolicy`](crate::RetryPolicy) limit a whole fetch with its retries.
 ///
 /// ```
 /// use client_credentials::Limits;
@@ -20,16 +20,16 @@ pub struct Limits {
     pub(crate) connect_timeout: Duration,
     /// 10 s for everything: name, connection, TLS, request, response to its last byte.
     pub(crate) attempt_timeout: Duration,
-    /// 256 KiB: the largest token with its surroundings, several times over.
+    /// 256 KiB: several times the largest token with the rest of its response.
     pub(crate) max_response_bytes: usize,
-    /// 64 KiB: four times the longest seen; what is longer fits into no server's header limit.
+    /// 64 KiB: four times the longest token seen; a longer one exceeds the header limits of servers.
     pub(crate) max_token_bytes: usize,
     /// 1024 characters: Entra's descriptions have up to 457, with the ids that its support asks for at their end.
     pub(crate) max_error_text: usize,
 }
 
 impl Limits {
-    /// The defaults.
+    /// Returns the default limits.
     pub const fn new() -> Self {
         Limits {
             connect_timeout: Duration::from_secs(5),
@@ -40,34 +40,35 @@ impl Limits {
         }
     }
 
-    /// How long connecting may take, TLS included. Default: 5 s.
+    /// Sets how long connecting may take, including TLS. Default: 5 s.
     pub const fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
         self
     }
 
-    /// How long one attempt may take as a whole: name, connection, TLS, request, response. Default: 10 s.
+    /// Sets how long one attempt may take, including name resolution, connection, TLS, request and response. Default: 10 s.
     ///
-    /// Of several addresses of the server the next one is tried when a connection is not established. One that accepts it and
-    /// stays silent uses up the attempt, and the next attempt begins at the first address again.
+    /// If the server has several addresses, the next one is tried when a connection cannot be established. An address that
+    /// accepts the connection but does not respond uses up the attempt, and the next attempt starts with the first address
+    /// again.
     pub const fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.attempt_timeout = limit;
         self
     }
 
-    /// The largest response that is read. Default: 256 KiB.
+    /// Sets the largest response that is read. Default: 256 KiB.
     pub const fn max_response_bytes(mut self, bytes: usize) -> Self {
         self.max_response_bytes = bytes;
         self
     }
 
-    /// The longest access token. Default: 64 KiB.
+    /// Sets the longest access token that is accepted. Default: 64 KiB.
     pub const fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
     }
 
-    /// How much of a server's error text is kept. Default: 1024 characters.
+    /// Sets how many characters of a server's error text are kept. Default: 1024.
     pub const fn max_error_text(mut self, characters: usize) -> Self {
         self.max_error_text = characters;
         self

@@ -31,8 +31,8 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
 /// How long the server asks to wait, at most a day.
 ///
 /// `Retry-After` (RFC 9110 section 10.2.3) is seconds or a date. Servers also send instants there, and spans where an instant
-/// belongs; the two are told apart by their size. An instant counts from the server's own `Date`, so that its clock and ours
-/// need not agree.
+/// belongs; the two are distinguished by their size. An instant counts from the server's own `Date`, so that its clock and
+/// ours need not agree.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let servers_now = text(DATE.as_str()).and_then(date).unwrap_or(now.wall());

@@ -31,34 +31,34 @@ pub(crate) use message::{Request, Response, foreign_encoding, retry_after};
 use proxy::Via;
 use unpack::{append, unpacked};
 
-/// Turns one request into one bounded response, or says why not.
+/// Turns one request into one bounded response, or an error.
 pub(crate) struct Exchange {
     clients: Clients,
-    /// The user's. Not in a map, which takes more memory than a source that has none is worth.
+    /// The user's. Not in a map, which takes more memory even if it is empty.
     headers: Box<[(HeaderName, HeaderValue)]>,
     reach: Reach,
     clock: Clock,
 }
 
-/// How far an exchange may go.
+/// The limits of an exchange.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reach {
     pub(crate) limits: Limits,
-    /// Other hosts than these have to be at public addresses. `None`: any host may be anywhere.
+    /// Hosts other than these must have public addresses. `None`: no restriction.
     pub(crate) named_hosts: Option<NamedHosts>,
 }
 
-/// Whom to ask.
+/// The server of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer<'a> {
-    /// What it is called in errors.
+    /// Its name in errors.
     pub(crate) name: &'static str,
     pub(crate) url: &'a Url,
-    /// Our certificate, where it is the proof.
+    /// The client certificate, if it authenticates the client.
     pub(crate) identity: Option<&'a Arc<TlsIdentity>>,
 }
 
-/// What a bare `User-Agent` of a library would be blocked for by some servers (Reddit, firewalls).
+/// Some servers block the default `User-Agent` of a library (Reddit, firewalls).
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
@@ -103,7 +103,7 @@ impl Exchange {
         self.within_time(peer, outgoing).await
     }
 
-    /// Gets a document that is there for everybody: without the headers that are for the token request alone.
+    /// Gets a public document, without the headers that are only for the token request.
     ///
     /// # Cancel safety
     ///
@@ -112,7 +112,7 @@ impl Exchange {
         self.fetch_with(peer, HeaderMap::new()).await
     }
 
-    /// The same with headers of the caller's.
+    /// The same with the caller's headers.
     pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
         let headers = outgoing.headers_mut();
@@ -159,11 +159,11 @@ impl Exchange {
         let failed = |what: &str, e| peer.failed(what, via, e);
         let mut incoming = client.execute(outgoing).await.map_err(|e| failed("could not be reached", e))?;
         let status = incoming.status();
-        // A bare body, of which nobody can tell whether it is complete.
+        // A body without a length, whose completeness cannot be checked.
         if incoming.version() == Version::HTTP_09 {
             return Err(peer.transport("does not speak HTTP"));
         }
-        // Which of the two ends the body is a matter of opinion, and a proxy may hold another one.
+        // With both headers, the end of the body is ambiguous, and a proxy may see another one.
         let headers = incoming.headers();
         if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
             return Err(peer.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)"));

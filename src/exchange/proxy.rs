@@ -1,4 +1,4 @@
-//! Which proxy stands between us and the server: for the text of an error, which would blame the wrong host otherwise.
+//! Which proxy a request uses: for error texts, which would blame the wrong host otherwise.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -32,7 +32,7 @@ impl Proxies {
         Proxies { named: named.filter(|_| has_some), environment }
     }
 
-    /// Whoever stands before `url`.
+    /// The proxy for `url`.
     pub(super) fn before(&self, url: &Url) -> Option<Via> {
         if let Some(named) = &self.named {
             let places = if url.scheme() == "https" { &named.https } else { &named.http };
@@ -102,7 +102,7 @@ fn place(uri: &Uri) -> String {
     port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// A proxy, and who says that it is to be used.
+/// A proxy, and where it is configured.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Via {
     place: String,

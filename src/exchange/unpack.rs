@@ -1,4 +1,4 @@
-//! Bodies that a CDN compressed although nobody asked for it (RFC 9110 section 12.5.3 allows that): unpacked, under a cap.
+//! Decompresses bodies that a CDN compressed without being asked (RFC 9110 section 12.5.3 allows that), under a size limit.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, HeaderValue};
@@ -28,8 +28,8 @@ enum Coding {
 /// 2: once by the server and once by what stands before it.
 const MOST_CODINGS: usize = 2;
 
-/// The body as it was before it was compressed, and the headers without that. A coding that is not read here stays, and is told
-/// by `foreign_encoding`.
+/// The decompressed body, and the headers without the coding. A coding that is not supported stays, and is reported by
+/// `foreign_encoding`.
 pub(super) fn unpacked(
     headers: &mut HeaderMap,
     body: Zeroizing<Vec<u8>>,
@@ -85,7 +85,7 @@ fn gunzip(packed: &[u8], plain: &mut [u8]) -> Result<usize, Flaw> {
         let [_, _, _, _, size @ ..] = trailer.0 else {
             return Err(Flaw::Broken);
         };
-        // Modulo 2^32. The checksum before it is left alone: TLS has one, and cut or changed JSON is found out.
+        // Modulo 2^32. The checksum before it is not verified: TLS has one, and cut or changed JSON is detected.
         if !written.to_le_bytes().starts_with(size) {
             return Err(Flaw::Broken);
         }

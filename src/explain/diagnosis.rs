@@ -1,30 +1,30 @@
-//! What a diagnosis tells: the steps, and the verdict.
+//! The result of a diagnosis: the steps and the verdict.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What [`ClientCredentialsBuilder::diagnose`](crate::ClientCredentialsBuilder::diagnose) found: each step with its time, the
-/// cause, and what to change.
+/// The result of [`ClientCredentialsBuilder::diagnose`](crate::ClientCredentialsBuilder::diagnose): each step with its
+/// duration, the cause, and what to change.
 ///
-/// `Display` is for people; with the feature `serde` it is `Serialize`. Neither contains a secret or a token.
+/// `Display` prints it for people; with the feature `serde` it implements `Serialize`. Neither contains a secret or a token.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Diagnosis {
-    /// In the order in which they were taken.
+    /// The steps, in order.
     pub steps: Vec<Step>,
-    /// What is wrong, or [`Cause::Works`].
+    /// The cause of the failure, or [`Cause::Works`].
     pub cause: Cause,
-    /// The verdict, in a sentence.
+    /// The verdict, in one sentence.
     pub summary: String,
-    /// What to change, the likeliest first.
+    /// What to change, the most likely first.
     pub advice: Vec<String>,
-    /// How many token requests were sent: none or one, and one more if the server demanded a DPoP nonce.
+    /// The number of token requests sent: none or one, and one more if the server required a DPoP nonce.
     pub token_requests: u64,
 }
 
 impl Diagnosis {
-    /// Whether a token was issued and, if one was asked, the API accepted it.
+    /// Returns whether a token was issued and, if an API was set, the API accepted it.
     pub fn works(&self) -> bool {
         self.cause == Cause::Works
     }
@@ -35,51 +35,51 @@ impl Diagnosis {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Step {
-    /// What was looked at: `name`, `connection`, `TLS`, ..
+    /// What was examined: `name`, `connection`, `TLS`, ..
     pub name: &'static str,
-    /// How it went.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was seen.
+    /// What was found.
     pub details: Vec<String>,
     /// How long it took.
     pub duration: Duration,
 }
 
-/// How a [`Step`] went.
+/// The outcome of a [`Step`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Outcome {
-    /// As it should be.
+    /// The step succeeded.
     Fine,
-    /// It may be a reason.
+    /// The finding may be a cause.
     Suspicious,
-    /// It failed.
+    /// The step failed.
     Failed,
-    /// It does not apply, or an earlier step prevents it.
+    /// The step does not apply, or an earlier step prevents it.
     Skipped,
 }
 
-/// What prevents a token, or its use.
+/// The reason why there is no token, or why the API refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Cause {
-    /// Nothing: a token was issued.
+    /// No failure: a token was issued.
     Works,
     /// `build()` refuses the configuration.
     Configuration,
     /// The credential cannot be read.
     CredentialUnreadable,
-    /// The credential begins or ends with a line break, a blank, a byte order mark or quotes.
+    /// The credential begins or ends with a line break, a space, a byte order mark or quotes.
     CredentialEdges,
-    /// The assertion or certificate that is the credential has expired.
+    /// The assertion or certificate used as the credential has expired.
     CredentialExpired,
     /// The server does not accept the client with this credential.
     ClientRefused,
     /// The secret is a UUID at Entra ID: the id of the secret instead of its value.
     SecretId,
-    /// The secret or id has characters that are encoded under Basic, and the server may not decode them.
+    /// The secret or id has characters that Basic authentication encodes, and the server may not decode them.
     BasicEncoding,
     /// The server does not support the client authentication method.
     MethodNotSupported,
@@ -89,39 +89,39 @@ pub enum Cause {
     NotATokenEndpoint,
     /// The metadata cannot be used.
     Metadata,
-    /// The scope is refused, or narrower than the one asked for.
+    /// The scope is refused, or the granted scope is narrower than the requested one.
     Scope,
     /// `audience` or `resource` is missing, unknown or not granted.
     AudienceOrResource,
-    /// The certificate of the server is not trusted: an unknown issuer, an intercepting proxy, a name or date that does not fit.
+    /// The certificate of the server is not trusted: an unknown issuer, an intercepting proxy, a wrong name or a wrong date.
     Tls,
-    /// The name of the host cannot be resolved.
+    /// The host name cannot be resolved.
     Dns,
-    /// Nothing accepts connections there.
+    /// The connection is refused.
     ConnectionRefused,
-    /// A proxy is in the way.
+    /// A proxy prevents the request.
     Proxy,
-    /// There was no answer in time.
+    /// There was no response in time.
     Timeout,
-    /// The connection broke, or the server cannot answer now.
+    /// The connection broke, or the server is temporarily unavailable.
     Outage,
-    /// Our clock differs from the server's.
+    /// The local clock differs from the server's.
     Clock,
     /// The signed assertion is refused: audience, key id or algorithm.
     Assertion,
-    /// The server demands tokens that are bound to a key (DPoP).
+    /// The server requires tokens that are bound to a key (DPoP).
     DpopRequired,
-    /// Too many requests.
+    /// The server limits the request rate.
     Quota,
     /// The API refuses the new token for its audience or issuer.
     ApiAudience,
-    /// The API demands a proof of possession (DPoP).
+    /// The API requires a proof of possession (DPoP).
     ApiDpop,
-    /// The API demands another scope.
+    /// The API requires another scope.
     ApiScope,
-    /// The API cannot be reached, or answers with another error.
+    /// The API cannot be reached, or returns another error.
     Api,
-    /// Something else: the summary has the error.
+    /// Another cause: the summary contains the error.
     Other,
 }
 

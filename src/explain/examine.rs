@@ -27,7 +27,7 @@ use crate::exchange::Peer;
 use crate::server_text::Masks;
 use crate::token::AccessToken;
 
-/// What [`ClientCredentialsBuilder::diagnose`] returns: await it.
+/// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.
 #[must_use = "a diagnosis does nothing before it is awaited"]
 pub struct Diagnose {
     builder: ClientCredentialsBuilder,
@@ -39,13 +39,13 @@ pub struct Diagnose {
 type Progress = dyn Fn(&str) + Send + Sync;
 
 impl ClientCredentialsBuilder {
-    /// Finds out why there is no token, or why the API refuses it: looks at the configuration, the credential, the proxy, the
-    /// name, the connection, the certificate, the metadata and the clock, sends one token request, and says what to change.
+    /// Finds out why there is no token, or why the API refuses it. Examines the configuration, credential, proxy, name,
+    /// connection, certificate, metadata and clock, sends one token request, and reports what to change.
     ///
-    /// It does not fail: what it finds is the [`Diagnosis`]. Nothing is retried, cached or shared, and at most one token request is
-    /// sent (if the server demands a DPoP nonce, it is sent once more with it). Of several credentials ([`Credential::or`]) all are
-    /// looked at, and the first is sent. A method that signs makes one assertion more than it sends. Up to six `GET` requests ask
-    /// for metadata. The credential, the token and the query of a URL are not part of the result.
+    /// It returns a [`Diagnosis`], never an error. Nothing is retried, cached or shared. At most one token request is sent,
+    /// plus one if the server requires a DPoP nonce. If there are several credentials ([`Credential::or`]), all are examined
+    /// and the first is sent. A method that signs creates one assertion more than it sends. Up to six `GET` requests fetch
+    /// metadata. The result does not contain the credential, the token or the query of a URL.
     ///
     /// ```no_run
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -61,7 +61,7 @@ impl ClientCredentialsBuilder {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the examination. A token that was issued is lost.
+    /// Dropping the future ends the examination. A token that was already issued is lost.
     ///
     /// [`Credential::or`]: crate::Credential::or
     /// [`Diagnosis`]: crate::Diagnosis
@@ -71,13 +71,13 @@ impl ClientCredentialsBuilder {
 }
 
 impl Diagnose {
-    /// Sends one `GET` request with the token to this URL of the API, and explains a 401 or 403.
+    /// Also sends one `GET` request with the token to this URL of the API, and explains a 401 or 403.
     pub fn api(mut self, url: impl Into<String>) -> Self {
         self.api = Some(url.into());
         self
     }
 
-    /// Whether to send the token request. Default: true.
+    /// Sets whether to send the token request. Default: true.
     pub fn token_request(mut self, send: bool) -> Self {
         self.requests_token = send;
         self
@@ -227,7 +227,7 @@ impl Diagnose {
                 findings.claims = Claims::of(token.expose_secret());
                 let lines = match &findings.claims {
                     Some(claims) => claims.lines(now),
-                    None => vec!["opaque: not a JWT, only the server can tell what it says".to_owned()],
+                    None => vec!["opaque (not a JWT): only the server can read it".to_owned()],
                 };
                 steps.add("token", Outcome::Fine, lines);
             }
@@ -372,7 +372,7 @@ async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
     }
     findings.no_credential = !readable;
     if credentials.is_empty() {
-        lines.push("the method has none that could be looked at".to_owned());
+        lines.push("the method has no credential to examine".to_owned());
     }
     let outcome = match (readable, is_flawed || findings.expired.is_some()) {
         (false, _) => Outcome::Failed,

@@ -1,4 +1,4 @@
-//! The token request as it would go out, and the rules that hold.
+//! The token request as it would be sent, and the settings that apply.
 
 use std::fmt;
 
@@ -7,41 +7,41 @@ use http::header::CONTENT_TYPE;
 use crate::address::Shown;
 use crate::client_credentials::{ClientCredentialsBuilder, Draft, Start};
 
-/// What [`ClientCredentialsBuilder::explain`] returns: the token request as it would be sent, where its values come from, and
-/// what holds for the token.
+/// The result of [`ClientCredentialsBuilder::explain`]: the token request as it would be sent, the origin of its values, and
+/// the settings that apply to the token.
 ///
-/// `Display` is for people; with the feature `serde` it is `Serialize`. Neither contains a secret: of those there are the length,
-/// the shape and the place that they are read from.
+/// `Display` prints it for people; with the feature `serde` it implements `Serialize`. Neither contains a secret, only its
+/// length, its format and the place that it is read from.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Explanation {
-    /// Everything that `build()` would refuse; empty if it builds.
+    /// All faults that `build()` would report; empty if it succeeds.
     pub faults: Vec<String>,
-    /// Method and URL, without the query, or how the URL is found.
+    /// The method and the URL without its query, or how the URL is found.
     pub request: String,
-    /// Headers of the token request.
+    /// The headers of the token request.
     pub headers: Vec<Item>,
-    /// Parameters of the token request.
+    /// The parameters of the token request.
     pub body: Vec<Item>,
-    /// `form` or `json`.
+    /// The format of the body: `form` or `json`.
     pub encoding: &'static str,
-    /// What holds for responses, attempts and the cache.
+    /// The settings for responses, attempts and the cache.
     pub policies: Vec<Item>,
-    /// What most configurations do not have, and why it matters.
+    /// Unusual settings, and why they matter.
     pub unusual: Vec<String>,
 }
 
-/// A name, its value, and where the value comes from.
+/// A name, its value, and the origin of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Item {
     /// The name of a header, parameter or setter.
     pub name: String,
-    /// The value; of a secret what it looks like.
+    /// The value; for a secret, only its length and format.
     pub value: String,
-    /// The setter, method or default that it comes from.
+    /// The setter, method or default that set it.
     pub origin: String,
 }
 
@@ -50,9 +50,9 @@ fn item(name: impl Into<String>, value: impl fmt::Display, origin: impl Into<Str
 }
 
 impl ClientCredentialsBuilder {
-    /// Tells what would be sent, without sending it: no I/O, no credential file is read.
+    /// Describes the token request without sending it. Does no I/O and reads no credential file.
     ///
-    /// It does not fail: what `build()` would refuse is in [`Explanation::faults`], all at once.
+    /// It never fails: [`Explanation::faults`] lists everything that `build()` would refuse.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -192,7 +192,7 @@ fn policies(draft: &Draft) -> Vec<Item> {
     }
     if draft.auth.is_mutual_tls() {
         let certificate = draft.auth.credential().map(|one| one.outline()).unwrap_or_default();
-        all.push(item("client certificate", certificate, "mutual_tls, shown in the TLS handshake"));
+        all.push(item("client certificate", certificate, "mutual_tls, presented in the TLS handshake"));
     }
     all
 }
@@ -205,11 +205,11 @@ fn unusual(draft: &Draft) -> Vec<String> {
         Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
     };
     let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
-    note(start.is_some_and(|url| url.scheme() == "http"), "plain http: secret and token are readable on the way");
+    note(start.is_some_and(|url| url.scheme() == "http"), "plain http: secret and token can be read on the network");
     note(!draft.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
     let in_program = draft.auth.credential().is_some_and(|one| one.is_in_program());
     note(in_program, "the credential is a value in the program: a file or variable can be rotated without a restart");
-    note(draft.auth.name() == "none", "method none: nothing proves who the client is");
+    note(draft.auth.name() == "none", "method none: the client does not authenticate");
     note(draft.auth.name() == "anonymous", "anonymous: the request does not name a client");
     note(
         param("grant_type") != Some("client_credentials"),
@@ -220,8 +220,8 @@ fn unusual(draft: &Draft) -> Vec<String> {
         "neither scope, audience nor resource: the authorization server decides what the token is for",
     );
     let is_default = param("scope").is_some_and(|scope| scope.ends_with("/.default"));
-    note(is_entra && !is_default, "Entra ID wants one scope that ends in /.default for this grant");
-    note(draft.json_body, "json_body: RFC 6749 wants a form");
+    note(is_entra && !is_default, "Entra ID requires one scope that ends in /.default for this grant");
+    note(draft.json_body, "json_body: RFC 6749 requires a form");
     note(
         draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post",
         "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",

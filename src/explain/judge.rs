@@ -51,7 +51,7 @@ impl Answer {
         lines.extend(self.flaw.clone());
         lines.extend(self.error.as_ref().map(|error| format!("error {error}")));
         lines.extend(self.description.clone());
-        lines.extend(self.scope.as_ref().map(|scope| format!("it demands the scope {scope}")));
+        lines.extend(self.scope.as_ref().map(|scope| format!("it requires the scope {scope}")));
         lines
     }
 }
@@ -192,7 +192,7 @@ fn unreadable(findings: &Findings) -> Verdict {
     }
     let why = findings.unreadable.join("; ");
     let advice = [
-        "put the credential where the configuration says, readable for this user",
+        "provide the credential in the configured place, readable for this user",
         "or correct the path or the name of the variable",
     ];
     told(Cause::CredentialUnreadable, format!("The credential cannot be read: {why}."), &advice)
@@ -233,7 +233,7 @@ fn with_token(findings: &Findings, token: &AccessToken) -> Verdict {
         let summary = format!("A token was issued, but without the scope {}.", missing.join(" "));
         let advice = [
             "have the scope granted to the client at the authorization server",
-            "or ask for less: what is granted is in AccessToken::scope",
+            "or request less: AccessToken::scope returns what is granted",
         ];
         return told(Cause::Scope, summary, &advice);
     }
@@ -249,7 +249,7 @@ fn of_api(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<V
         Some(200..=399) => None,
         Some(401 | 400) if answer.wants_dpop && !is_bound => Some(told(
             Cause::ApiDpop,
-            format!("The API demands tokens that are bound to a key ({said})."),
+            format!("The API requires tokens that are bound to a key ({said})."),
             &[
                 "add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration",
                 "register the client for DPoP at the authorization server",
@@ -262,7 +262,7 @@ fn of_api(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<V
             advice.push("have it granted to the client at the authorization server".to_owned());
             Some(told(
                 Cause::ApiScope,
-                format!("The API demands another scope; granted was {granted} ({said})."),
+                format!("The API requires another scope; the granted scope is {granted} ({said})."),
                 &advice,
             ))
         }
@@ -278,26 +278,26 @@ fn of_api(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<V
                     "the token is opaque: an API that expects a JWT needs audience or resource in the request"
                         .to_owned(),
                 ),
-                None => advice.push("the token has no audience: ask for one with audience or resource".to_owned()),
+                None => advice.push("the token has no audience: request one with audience or resource".to_owned()),
             }
             let issuer = findings.claims.as_ref().and_then(|claims| claims.issuer.as_ref());
-            advice.extend(issuer.map(|issuer| format!("the API has to trust the issuer {issuer}")));
+            advice.extend(issuer.map(|issuer| format!("the API must trust the issuer {issuer}")));
             Some(told(Cause::ApiAudience, format!("The API refuses the new token ({said})."), &advice))
         }
         Some(403) => {
             let advice = [
-                "the token is accepted, and does not allow this: scopes, roles or permissions of the client at the API",
+                "the token is accepted but does not allow this request: check scopes, roles and permissions of the client at the API",
             ];
             Some(told(Cause::ApiScope, format!("The API forbids the request ({said})."), &advice))
         }
         Some(429) => Some(told(
             Cause::Quota,
             format!("The API asks for fewer requests ({said})."),
-            &["wait, or ask for a larger quota"],
+            &["wait, or request a larger quota"],
         )),
         _ => Some(told(
             Cause::Api,
-            format!("A token was issued, but the API does not answer as it should ({said})."),
+            format!("A token was issued, but the API returned an unexpected response ({said})."),
             &["check the URL of the API"],
         )),
     }
@@ -310,9 +310,11 @@ fn refused(findings: &Findings, error: &Error) -> Verdict {
         // It is not sent once it has expired.
         ErrorKind::Credential => {
             expired(findings, &text).or_else(|| edges(findings)).unwrap_or_else(|| match &findings.unreadable {
-                all if all.is_empty() => {
-                    told(Cause::CredentialUnreadable, text, &["put the credential where the text says"])
-                }
+                all if all.is_empty() => told(
+                    Cause::CredentialUnreadable,
+                    text,
+                    &["provide the credential in the place that the text names"],
+                ),
                 _ => unreadable(findings),
             })
         }
@@ -322,7 +324,7 @@ fn refused(findings: &Findings, error: &Error) -> Verdict {
             advice.push(
                 "share one source between all tasks, and one store between all processes (feature shared)".to_owned(),
             );
-            advice.push("ask for a larger quota".to_owned());
+            advice.push("request a larger quota".to_owned());
             told(Cause::Quota, text, &advice)
         }
         ErrorKind::Transport | ErrorKind::Tls => transport_or_tls(findings, error),
@@ -353,7 +355,7 @@ fn unreached(findings: &Findings) -> Option<Verdict> {
     let flaw = findings.connect.as_ref()?;
     if flaw.timeout {
         let advice = [
-            "a firewall drops the packets: have the way to this host and port opened",
+            "a firewall drops the packets: allow connections to this host and port",
             "or a proxy is needed: set HTTPS_PROXY",
         ];
         return Some(told(Cause::Timeout, format!("No connection to {host} in time: {}.", flaw.text), &advice));
@@ -384,7 +386,7 @@ fn transport_or_tls(findings: &Findings, error: &Error) -> Verdict {
     }
     if text.contains("no complete response within") || text.contains("timed out") {
         let advice = [
-            "the server is connected and does not answer: is it overloaded, or is something else listening there?",
+            "the server accepts the connection but does not respond: is it overloaded, or is something else listening there?",
             "raise Limits::attempt_timeout if it is known to be slow",
         ];
         return told(Cause::Timeout, text, &advice);
@@ -393,7 +395,7 @@ fn transport_or_tls(findings: &Findings, error: &Error) -> Verdict {
         let advice = ["the port does not speak TLS: check scheme and port"];
         return told(Cause::Tls, format!("The TLS handshake fails: {flaw}."), &advice);
     }
-    told(Cause::Outage, text, &["the connection broke: look at the server's log and at what is between"])
+    told(Cause::Outage, text, &["the connection broke: check the server's log and any proxies or firewalls in between"])
 }
 
 fn of_tls(findings: &Findings, text: String) -> Verdict {
@@ -446,7 +448,7 @@ fn of_metadata(findings: &Findings, text: String) -> Verdict {
     if let (Start::Resource { allowed, .. }, Some(names)) = (&findings.draft.start, &findings.seen.api_names) {
         advice.push(format!("the API names {}; allowed are {}", names.join(", "), allowed.join(", ")));
     }
-    advice.push("or give the token endpoint itself".to_owned());
+    advice.push("or configure the token endpoint itself".to_owned());
     told(Cause::Metadata, text, &advice)
 }
 
@@ -473,7 +475,7 @@ fn without_oauth(findings: &Findings, error: &Error) -> Verdict {
                 return verdict;
             }
             let mut advice = vec!["compare client id and secret with the registration".to_owned()];
-            advice.push("a proxy or firewall before the server answers like this, too".to_owned());
+            advice.push("a proxy or firewall in front of the server may also respond like this".to_owned());
             told(Cause::ClientRefused, text, &advice)
         }
         500.. => told(
@@ -518,7 +520,7 @@ fn of_oauth(findings: &Findings, error: &Error, code: &str, description: &str) -
     if is_timed && (is_client || code == "invalid_dpop_proof") && skew.unsigned_abs() >= 60 {
         let direction = if skew > 0 { "ahead of" } else { "behind" };
         let summary = format!(
-            "The clock of this machine is {} {direction} the server's, and what is signed has a time in it. {text}",
+            "The clock of this machine is {} {direction} the server's, and signed assertions and proofs contain the time. {text}",
             span(skew.unsigned_abs())
         );
         return told(
@@ -550,7 +552,7 @@ fn of_oauth(findings: &Findings, error: &Error, code: &str, description: &str) -
         _ if !findings.lacks(&findings.seen).is_empty() => {
             told(Cause::MethodNotSupported, text, &findings.lacks(&findings.seen))
         }
-        _ => told(Cause::Other, text, &["look the error up in the server's documentation, with the ids that it has"]),
+        _ => told(Cause::Other, text, &["look up the error and its ids in the server's documentation"]),
     }
 }
 
@@ -597,12 +599,12 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
         let mut advice = Vec::new();
         if let Some(claims) = &findings.credential_claims {
             let audience = claims.audience.join(", ");
-            advice.push(format!("its audience is {audience}: it has to be what the server expects, usually its issuer (Entra ID: api://AzureADTokenExchange)"));
+            advice.push(format!("its audience is {audience}: it must be what the server expects, usually its issuer (Entra ID: api://AzureADTokenExchange)"));
             advice.extend(
                 claims
                     .issuer
                     .as_ref()
-                    .map(|issuer| format!("the server has to trust its issuer {issuer}, and its subject")),
+                    .map(|issuer| format!("the server must trust its issuer {issuer}, and its subject")),
             );
         }
         return told(Cause::Assertion, text, &advice);
@@ -620,7 +622,7 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
     let mut advice = vec!["compare client id and secret with the registration: of the same realm or tenant, not expired, not of another environment".to_owned()];
     match auth.name() {
         used @ ("client_secret_basic" | "client_secret_post") => advice.push(another_method(findings, used)),
-        "none" => advice.push("the client has to prove itself: give a secret or a key".to_owned()),
+        "none" => advice.push("the client must authenticate: configure a secret or a key".to_owned()),
         _ => {}
     }
     advice.push("a new secret may take up to a minute to become active".to_owned());
@@ -643,10 +645,9 @@ fn another_method(findings: &Findings, used: &str) -> String {
 fn of_method(findings: &Findings, text: String) -> Verdict {
     let methods = findings.seen.document.as_ref().and_then(|document| document.methods.as_ref());
     let mut advice = Vec::new();
-    advice
-        .extend(methods.map(|methods| {
-            format!("the server lists {}; used was {}", methods.join(", "), findings.draft.auth.name())
-        }));
+    advice.extend(methods.map(|methods| {
+        format!("the server lists {}; the client uses {}", methods.join(", "), findings.draft.auth.name())
+    }));
     advice.push("use the method that the client is registered for".to_owned());
     told(Cause::MethodNotSupported, text, &advice)
 }
@@ -670,7 +671,7 @@ fn of_assertion(findings: &Findings, text: String) -> Verdict {
                 claims.audience.join(", ")
             )),
             None => advice.push(format!(
-                "aud is {}: some servers (Entra ID, Okta) want the token endpoint",
+                "aud is {}: some servers (Entra ID, Okta) require the token endpoint",
                 claims.audience.join(", ")
             )),
         }
@@ -681,7 +682,7 @@ fn of_assertion(findings: &Findings, text: String) -> Verdict {
             Some(kid) => advice.push(format!("kid is {kid}: is the public key registered under that id?")),
         }
         if header.typ.as_deref() == Some("client-authentication+jwt") {
-            advice.push("typ is client-authentication+jwt: older servers want .typ(\"JWT\")".to_owned());
+            advice.push("typ is client-authentication+jwt: older servers require .typ(\"JWT\")".to_owned());
         }
     }
     advice.push("is the public key, or the secret, that of this client?".to_owned());
@@ -701,13 +702,15 @@ fn of_scope(findings: &Findings, text: String) -> Verdict {
     let asked = findings.draft.params.scope();
     let entra = findings.is_entra() || text.contains("AADSTS") || text.contains(".default");
     if entra && !asked.is_some_and(|scope| scope.ends_with("/.default")) {
-        advice.push("Entra ID: ask for one scope, that of the API with /.default at its end: https://graph.microsoft.com/.default".to_owned());
+        advice.push(
+            "Entra ID: request one scope, that of the API followed by /.default: https://graph.microsoft.com/.default"
+                .to_owned(),
+        );
     }
     match asked {
-        Some(asked) => {
-            advice.push(format!("asked for was {asked}: have it assigned to the client, or ask for another one"))
-        }
-        None => advice.push("none was asked for: this server wants one, .scope(..)".to_owned()),
+        Some(asked) => advice
+            .push(format!("the requested scope is {asked}: have it assigned to the client, or request another one")),
+        None => advice.push("no scope was requested: this server requires one, .scope(..)".to_owned()),
     }
     let listed = findings.seen.document.as_ref().and_then(|document| document.scopes.as_ref());
     advice.extend(listed.map(|scopes| format!("the server lists {}", scopes.join(" "))));
@@ -718,8 +721,8 @@ fn of_audience(findings: &Findings, text: String) -> Verdict {
     let mut advice = Vec::new();
     match (findings.asks_for("audience"), findings.asks_for("resource")) {
         (false, false) => advice.push("name the API: .audience(..) at Auth0, Ory Hydra and Kinde; .resource(..) at AD FS, Entra ID version 1 and RFC 8707 servers".to_owned()),
-        (true, _) => advice.push("the audience is unknown, or the client is not authorized for it: Auth0 wants the API's identifier, and a client grant for it".to_owned()),
-        (false, true) => advice.push("the resource is unknown or refused; Entra ID version 2 wants the scope RESOURCE/.default instead".to_owned()),
+        (true, _) => advice.push("the audience is unknown, or the client is not authorized for it: Auth0 requires the API's identifier, and a client grant for it".to_owned()),
+        (false, true) => advice.push("the resource is unknown or refused; Entra ID version 2 requires the scope RESOURCE/.default instead".to_owned()),
     }
     told(Cause::AudienceOrResource, text, &advice)
 }

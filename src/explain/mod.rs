@@ -1,4 +1,4 @@
-//! What a configuration will do, without doing it, and why it does not work: for the first hour, and for a bad night.
+//! `explain()`, which describes a configuration without I/O, and `diagnose()`, which finds out why it does not work.
 
 mod claims;
 mod diagnosis;

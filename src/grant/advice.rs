@@ -33,8 +33,8 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
             known.grant_type
         )),
         "invalid_scope" | "scope_invalid" => Some(match known.scope {
-            Some(scope) => format!("asked for: {scope}; are these scopes registered for this client?"),
-            None => "no scope was asked for: the server may demand one (scope)".to_owned(),
+            Some(scope) => format!("requested: {scope}; are these scopes registered for this client?"),
+            None => "no scope was requested: the server may require one (scope)".to_owned(),
         }),
         "invalid_grant" => Some(if known.is_bound {
             "does the server take the grant's parameters, and this client's key?".to_owned()
@@ -46,7 +46,7 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
             Some("is the resource or audience known to the server, and allowed for this client?".to_owned())
         }
         "invalid_request" => {
-            Some("does the server demand a parameter more (audience, resource, scope, client_id_in_body)?".to_owned())
+            Some("does the server require another parameter (audience, resource, scope, client_id_in_body)?".to_owned())
         }
         "access_denied" if !is_of_the_credential(error) => {
             Some("is this client allowed to use this API, at the authorization server?".to_owned())
@@ -115,8 +115,8 @@ mod tests {
         for (code, words) in [
             ("invalid_grant", "bound token (dpop, or mutual_tls)"),
             ("unsupported_grant_type", "does not know the grant client_credentials"),
-            ("invalid_scope", "asked for: a b"),
-            ("scope_invalid", "asked for: a b"),
+            ("invalid_scope", "requested: a b"),
+            ("scope_invalid", "requested: a b"),
             ("unauthorized_client", "is the grant client_credentials allowed"),
             ("invalid_target", "resource or audience"),
             ("invalid_request", "audience"),
@@ -128,7 +128,7 @@ mod tests {
             assert!(text.contains(words), "{code}: {text}");
         }
         let unscoped = advice(&refusal(400, "invalid_scope"), &Known { scope: None, ..known() });
-        assert!(unscoped.contains("no scope was asked for"), "{unscoped}");
+        assert!(unscoped.contains("no scope was requested"), "{unscoped}");
         let bound = advice(&refusal(400, "invalid_grant"), &Known { is_bound: true, ..known() });
         assert!(!bound.contains("may demand a bound token"), "{bound}");
     }

@@ -62,11 +62,11 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
-    /// been rotated, and one of two may not be active yet, or not any more.
+    /// Tries one credential after the other while the client is refused, none twice: a credential may have been rotated, and
+    /// one of two may not be active yet or any more.
     async fn attempt(&self) -> Result<AccessToken, Error> {
         let found = self.endpoint.find(&self.exchange, &self.clock).await?;
-        // Real lists are wrong, and a weaker method would be a gift to whoever forges one.
+        // Real lists are wrong, and a forged list must not cause a weaker method.
         if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
             event!(
                 warn,
@@ -80,7 +80,7 @@ impl Grant {
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
         for (n, place) in places.iter().enumerate() {
-            // Nothing was refused, so that reading again would only hurry a vault.
+            // Nothing was refused, so reading the credential again is useless.
             if n > 0 && n + 1 == places.len() && tried.is_empty() {
                 break;
             }
@@ -106,7 +106,7 @@ impl Grant {
                 }
                 Err(error) => {
                     self.endpoint.failed(&error, self.clock.now());
-                    // A refusal weighs more: it is not to be repeated with every attempt of this fetch.
+                    // A refusal takes precedence: it must not be repeated with every attempt of this fetch.
                     return Err(refused.unwrap_or(error));
                 }
             }
@@ -115,15 +115,15 @@ impl Grant {
         Err(refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential")))
     }
 
-    /// Asks with one assertion after the other while it is refused, with none twice: the platform may have renewed it
-    /// meanwhile, and one of two may not be active yet, or not any more.
+    /// Tries one assertion after the other while it is refused, none twice: the platform may have renewed it meanwhile, and
+    /// one of two may not be active yet or any more.
     async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
         let mut tried: Vec<Secrets> = Vec::new();
         let mut refused = None;
         for turn in self.secrets.turns() {
             let (secrets, places) = match self.secrets.read(turn, self.clock.now()).await {
                 Ok(read) => read,
-                // What cannot be read now says less than the refusal.
+                // The refusal says more than the read error.
                 Err(error) => return Err(refused.unwrap_or(error)),
             };
             if tried.iter().any(|one| same(one, &secrets)) {
@@ -147,7 +147,7 @@ impl Grant {
         let mut nonce = None;
         let evidence = (evidence, secrets);
         match self.ask_once(found, evidence, key.as_ref(), &mut nonce).await {
-            // RFC 9449 section 8: once more, with the nonce of that answer, a new assertion and a new proof.
+            // RFC 9449 section 8: repeated once, with the nonce of that response, a new assertion and a new proof.
             Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
                 self.observers.emit(&Event::NonceRetry);
                 self.ask_once(found, evidence, key.as_ref(), &mut nonce).await
@@ -156,7 +156,7 @@ impl Grant {
         }
     }
 
-    /// The key that the token is to be bound to.
+    /// The key to bind the token to.
     #[cfg(feature = "dpop")]
     async fn key(&self) -> Result<Option<Arc<dyn Possession>>, Error> {
         match &self.dpop {
@@ -187,7 +187,7 @@ impl Grant {
         result
     }
 
-    /// `nonce` is the one that is demanded, and then that of the answer.
+    /// `nonce` is the required one, and then that of the response.
     async fn request(
         &self,
         found: &Found,
@@ -232,7 +232,7 @@ impl Grant {
         response::decode(response, &self.rules, &masks, holder, sent, self.clock.now(), &self.clock)
     }
 
-    /// What to do, and of which server and whose request it is: there may be several.
+    /// Adds advice, server and client to the error: there may be several of each.
     fn explained(&self, error: Error, found: &Found, evidence: &Evidence) -> Error {
         let known = Known {
             method: self.auth.name(),
@@ -270,7 +270,7 @@ impl Grant {
         self.auth.is_mutual_tls()
     }
 
-    /// A mistake in the registration shows as a 403 of the API otherwise, a long way from here.
+    /// Otherwise a mistake in the registration shows only as a 403 of the API.
     fn report_narrower_scope(&self, token: &AccessToken) {
         let (Some(asked), Some(granted)) = (self.params.scope(), token.scope()) else {
             return;
@@ -281,7 +281,7 @@ impl Grant {
         }
     }
 
-    /// Looks whether the files that the client is proved with have changed since they were read.
+    /// Checks whether the files of the client's credentials have changed since they were read.
     fn look(&self) -> Option<Look> {
         credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
     }
@@ -303,7 +303,7 @@ impl TokenSource for Grant {
         })
     }
 
-    /// It remembers no token, but where it came from.
+    /// It keeps no token; the endpoint may have to be found again.
     fn reject(&self, _: &AccessToken) {
         self.endpoint.refused_by_api(self.clock.now());
     }

@@ -1,4 +1,4 @@
-//! How many requests were sent to the token endpoint, and what it says about how many more it will take.
+//! The number of requests sent to the token endpoint, and the rate limits that it reports.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use http::HeaderMap;
 use crate::lock::Lock;
 use crate::server_text::Masks;
 
-/// What the token endpoint said of its limits, in the last response that said anything: headers that begin with
-/// `RateLimit`, `X-RateLimit` or `X-Rate-Limit` (Okta, Auth0, many gateways), and Auth0's `Auth0-Client-Quota-Limit` and
+/// The rate limits of the token endpoint, from the last response that reported any: headers that begin with `RateLimit`,
+/// `X-RateLimit` or `X-Rate-Limit` (Okta, Auth0, many gateways), and Auth0's `Auth0-Client-Quota-Limit` and
 /// `Auth0-Organization-Quota-Limit`.
 ///
 /// ```
@@ -25,18 +25,18 @@ use crate::server_text::Masks;
 pub struct Quota(Arc<[(Box<str>, Box<str>)]>);
 
 impl Quota {
-    /// The value of a header, whatever its case; the first one, if it was sent several times.
+    /// Returns the value of a header, ignoring case; the first one if it was sent several times.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers();
         all.find_map(|(one, value)| one.eq_ignore_ascii_case(name).then_some(value))
     }
 
-    /// Names, in lower case, and values. Values are cut to 256 characters of printable ASCII.
+    /// Returns the names, in lower case, and the values, cut to 256 characters of printable ASCII.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// How many more requests or tokens there are, by the tightest of the limits that say so.
+    /// Returns how many more requests or tokens are allowed, by the tightest limit that states it.
     ///
     /// Read from `..-Remaining`, and from `r` in Auth0's and in `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
     pub fn remaining(&self) -> Option<u64> {
@@ -51,9 +51,9 @@ impl Quota {
             .min()
     }
 
-    /// `None`: nothing is said.
+    /// `None` if no limit is reported.
     pub(crate) fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
-        /// More are no limits but a nuisance.
+        /// More are not rate limits.
         const MOST: usize = 16;
         const LONGEST: usize = 256;
         let named = |name: &str| {
@@ -73,7 +73,7 @@ impl Quota {
     }
 }
 
-/// Counts what is asked, and remembers what was said.
+/// Counts requests, and stores the last rate limits.
 #[derive(Default)]
 pub(crate) struct Ledger {
     requests: AtomicU64,

@@ -1,11 +1,11 @@
-//! What kind of failure a refusal of the token endpoint is (RFC 6749 section 5.2; pure).
+//! Classifies a refusal of the token endpoint (RFC 6749 section 5.2; pure).
 
 use http::StatusCode;
 
 use super::said::{Said, is_known};
 use crate::error::{Error, ErrorKind};
 
-/// Classed by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
+/// Classified by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
 pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
     let kind = kind(status, &said);
     let what = match (kind, &said.oauth) {
@@ -42,16 +42,16 @@ pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
 
 #[derive(Clone, Copy)]
 enum Verdict {
-    /// The client, or what it asks for.
+    /// The client or its request was refused.
     Refused,
     Throttled,
-    /// The server says that it will be better.
+    /// The server reports a temporary error.
     Busy,
-    /// The status says so, or what answered is not the server.
+    /// The status is temporary, or another party responded.
     Passing,
-    /// What answered is no token endpoint, or says nothing of use.
+    /// Not a token endpoint, or no usable message.
     NoEndpoint,
-    /// A code that nobody knows.
+    /// An unknown code.
     Strange,
     StrangeNow,
 }
@@ -60,7 +60,7 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
     let code = said.oauth.as_ref().map(|oauth| oauth.code());
     match (status.as_u16(), code) {
         (429, _) => Verdict::Throttled,
-        // Of a firewall or proxy. A challenge is of whoever authenticates the client (RFC 9110 section 15.5.2).
+        // From a firewall or proxy. A challenge comes from the server that authenticates the client (RFC 9110 section 15.5.2).
         (400..=499, None) if said.is_page && !is_no_endpoint(status) && !(status == 401 && said.challenges) => {
             Verdict::Passing
         }
@@ -97,7 +97,7 @@ pub(super) fn is_of_the_credential(error: &Error) -> bool {
         }
 }
 
-/// `invalid_client`, and what others make of it: `bad_client_secret` (Slack), `incorrect_client_credentials` (GitHub),
+/// `invalid_client` and variants of it: `bad_client_secret` (Slack), `incorrect_client_credentials` (GitHub),
 /// `invalid_client_id` (Salesforce).
 fn is_about_the_client(code: &str) -> bool {
     ["client", "credential", "secret"].iter().any(|word| code.to_ascii_lowercase().contains(word))
@@ -118,10 +118,10 @@ fn hint(status: StatusCode, said: &Said) -> &'static str {
         404 | 405 | 410 => "; is the address of the token endpoint right?",
         415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
         407 => "; the proxy demands credentials",
-        401 | 403 if said.is_page => "; a firewall or proxy before the authorization server?",
-        400..=499 if said.is_page => "; a firewall or proxy before the authorization server?",
+        401 | 403 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
+        400..=499 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
         401 => "; it did not accept the client's credentials",
-        403 => "; it refused the client, or something before it did (a firewall, a list of allowed addresses)",
+        403 => "; it refused the client, or a firewall or address allow list did",
         _ => "",
     }
 }

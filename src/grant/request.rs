@@ -12,7 +12,7 @@ use crate::client_auth::Proof;
 use crate::exchange::Request;
 use crate::json::wipe;
 
-/// What is asked for, beside the client's proof. The order is that of the wire.
+/// The parameters of a request, without the client's authentication, in the order in which they are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Params(pub(crate) Vec<(String, String)>);
 

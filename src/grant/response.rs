@@ -1,4 +1,4 @@
-//! What the token endpoint answered (RFC 6749 sections 5.1 and 5.2; pure).
+//! Decodes the response of the token endpoint (RFC 6749 sections 5.1 and 5.2; pure).
 
 use std::time::Duration;
 
@@ -16,20 +16,20 @@ use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::token::{AccessToken, Holder, Terms};
 
-/// What is accepted.
+/// The rules for accepted responses.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
-    /// A response that breaks RFC 6749 is an error, where by default leniency is safe.
+    /// Refuses violations of RFC 6749 that are safe to accept otherwise.
     pub(crate) strict: bool,
     pub(crate) asked_scope: Option<String>,
     pub(crate) refuse_narrower_scope: bool,
-    /// 64 KiB: four times the longest seen; what is longer fits into no server's header limit.
+    /// 64 KiB: four times the longest token seen; a longer one exceeds the header limits of servers.
     pub(crate) longest_token: usize,
     /// See `Limits::max_error_text`.
     pub(crate) longest_error_text: usize,
-    /// Names of token types that are sent as `Bearer`, beside that one.
+    /// Names of token types that are sent as `Bearer`, besides `Bearer` itself.
     pub(crate) token_types: Vec<String>,
-    /// What a token exchange asked for.
+    /// The requested type of a token exchange.
     pub(crate) exchange: Option<Requested>,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn decode(
         false => Some(Text::of(&response.body)),
     };
     let body = text.as_ref().map_or(response.body.as_slice(), |text| text.as_bytes());
-    // GitHub and Slack send errors with 200: whatever else the body is, its error counts.
+    // GitHub and Slack send errors with 200: an `error` counts, whatever else the body contains.
     let salvaged = Text::marked(&response.body);
     let members = Members::parse(body);
     let refused = match &members {
@@ -101,7 +101,7 @@ pub(crate) fn decode(
     .map_err(|e| e.with_status(status))
 }
 
-/// Whether there is an `error` that says something: `null`, `0` and the like are sent beside tokens too.
+/// Whether there is a meaningful `error`: `null`, `0` and similar values are also sent with tokens.
 fn has_error(members: &Members<'_>) -> bool {
     let error = members.get("error");
     let text = error.as_ref().and_then(Value::as_str).unwrap_or_default().trim().to_ascii_lowercase();
@@ -160,7 +160,7 @@ fn granted(
     let lifetime = lifetime(&mut members, strict, sent)?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
     let scope = scope(members.take("scope")?, rules, &masks)?;
-    // Section 4.4.3: there should be no refresh token; the client itself can always ask anew.
+    // Section 4.4.3: there should be no refresh token; the client can always request a new token itself.
     for unwanted in ["refresh_token", "id_token"] {
         members.skip(unwanted)?;
     }
@@ -230,7 +230,7 @@ pub(crate) fn not_bearer(name: &str) -> Option<&'static str> {
     }
 }
 
-/// What `N_A` means.
+/// The meaning of `N_A`.
 const NO_ACCESS_TOKEN: &str = "the server issued a token that is no access token, which no API takes as Bearer (RFC 8693 \
      section 2.2.1); ask for an access token with requested_token_type";
 
@@ -266,7 +266,7 @@ fn check_issued_type(
     }
 }
 
-/// Of the types in RFC 8693 section 3, those that an API does not take. A `jwt` may be an access token.
+/// The types in RFC 8693 section 3 that APIs do not accept. A `jwt` may be an access token.
 const NO_ACCESS_TOKENS: [&str; 4] = [
     "urn:ietf:params:oauth:token-type:refresh_token",
     "urn:ietf:params:oauth:token-type:id_token",
@@ -274,7 +274,7 @@ const NO_ACCESS_TOKENS: [&str; 4] = [
     "urn:ietf:params:oauth:token-type:saml2",
 ];
 
-/// RFC 9449 section 5: whoever asked for a bound token gets no other, lest a thief could use it.
+/// RFC 9449 section 5: if a bound token was requested, no other is accepted, since a thief could use it.
 fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Result<(), Error> {
     match token_type {
         Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => Ok(()),
@@ -297,7 +297,7 @@ fn lifetime(members: &mut Members<'_>, strict: bool, sent: Moment) -> Result<Opt
             if strict && !value.is_u64() {
                 return Err(unusable("expires_in is not a whole number (strict)"));
             }
-            // Nonsense says as little as nothing.
+            // An invalid value counts as missing.
             return Ok(seconds(&value));
         }
     }
@@ -310,8 +310,8 @@ fn lifetime(members: &mut Members<'_>, strict: bool, sent: Moment) -> Result<Opt
     Ok(None)
 }
 
-/// Whole seconds from a number or a number in a string (Entra v1, PayPal, Apigee); floats (Blue Button, Reddit) are
-/// rounded down; what is negative is zero, and what is beyond all numbers (`1e400`) for ever.
+/// Whole seconds from a number or a number in a string (Entra v1, PayPal, Apigee); floats (Blue Button, Reddit) are rounded
+/// down; negative numbers count as zero, and numbers out of range (`1e400`) as unlimited.
 fn seconds(value: &Value) -> Option<Duration> {
     let text = match value {
         Value::Number(number) => number.to_string(),
@@ -328,7 +328,7 @@ fn seconds(value: &Value) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(float).unwrap_or(Duration::MAX))
 }
 
-/// As granted, else as asked for (RFC 6749 section 5.1).
+/// The granted scope, otherwise the requested one (RFC 6749 section 5.1).
 fn scope(value: Option<Value>, rules: &Rules, masks: &Masks) -> Result<Option<String>, Error> {
     let granted = match value {
         Some(Value::String(scope)) => Some(scope),
@@ -340,7 +340,7 @@ fn scope(value: Option<Value>, rules: &Rules, masks: &Masks) -> Result<Option<St
         Some(_) if rules.strict => return Err(unusable("scope is not a string (strict)")),
         Some(_) => None,
     };
-    // An echo of a secret is no scope.
+    // An echo of a secret is not a scope.
     let granted = granted.filter(|scope| !scope.trim().is_empty() && !masks.hide(scope));
     let asked = rules.asked_scope.as_deref();
     if let (Some(granted), Some(asked)) = (&granted, asked) {
@@ -352,7 +352,7 @@ fn scope(value: Option<Value>, rules: &Rules, masks: &Masks) -> Result<Option<St
     Ok(granted.or_else(|| asked.map(Into::into)))
 }
 
-/// Which of the scopes that were asked for are missing. Some servers separate them by commas.
+/// The requested scopes that are missing. Some servers separate them by commas.
 pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
     let has = |scope: &str| {
         granted.split_whitespace().any(|one| one == scope)

@@ -1,5 +1,5 @@
-//! What a server says when it refuses, in whatever shape (pure): RFC 6749 section 5.2, problem documents (RFC 9457), objects of
-//! its own, forms, plain text, pages, `WWW-Authenticate`.
+//! Reads the message of a refusal in any format (pure): RFC 6749 section 5.2, problem documents (RFC 9457), other JSON
+//! objects, forms, plain text, HTML pages, `WWW-Authenticate`.
 
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
@@ -12,15 +12,15 @@ use crate::exchange::{Response, foreign_encoding};
 use crate::json::{Members, Text};
 use crate::server_text::{MASK, Masks};
 
-/// What it says, fit to be shown.
+/// The message, safe to show.
 #[derive(Default)]
 pub(super) struct Said {
     pub(super) oauth: Option<OAuthError>,
-    /// Everything else that it says; empty if that is nothing.
+    /// The rest of the message; may be empty.
     pub(super) words: String,
-    /// A page for people.
+    /// An HTML page.
     pub(super) is_page: bool,
-    /// It demands that somebody authenticate.
+    /// It requires authentication.
     pub(super) challenges: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) const LONGEST_CODE: usize = 128;
 pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
     let speaker = Speaker { masks, most: rules.longest_error_text };
     if response.status.is_redirection() {
-        // Its body is a page about the other address, if anything.
+        // Its body, if any, is a page about the other address.
         return Said::default();
     }
     let mut said = match foreign_encoding(&response.headers) {
@@ -80,7 +80,7 @@ const KNOWN: [&str; 16] = [
     "slow_down",
 ];
 
-/// Whether it is one of OAuth's.
+/// Whether it is an OAuth code.
 pub(super) fn is_known(code: &str) -> bool {
     KNOWN.contains(&code)
 }
@@ -98,21 +98,21 @@ fn is_code(text: &str) -> bool {
     is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
-/// Whether it is no prose but one value, which may be a token: longer than the words of error messages, and not only letters.
+/// Whether it is a single value, which may be a token: longer than the words of error messages, and not only letters.
 fn is_opaque(text: &str) -> bool {
     let text = text.trim();
     let is_word = |c: char| c.is_ascii_alphabetic() || c == '_';
     text.len() > 16 && !text.contains(char::is_whitespace) && !text.chars().all(is_word)
 }
 
-/// Whether a JWT is in it, whoever's: RFC 7519 section 3. Each begins with `{"` in base64url.
+/// Whether it contains a JWT (RFC 7519 section 3). Each begins with `{"` in base64url.
 fn has_jwt(word: &str) -> bool {
     word.find("eyJ")
         .and_then(|start| word.get(start..))
         .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > 20)
 }
 
-/// Whether it is a form although nothing says so: `name=value`, and no blank.
+/// Whether it is a form without a content type: `name=value`, and no space.
 fn is_form(body: &str) -> bool {
     let name = body.split('=').next().unwrap_or_default();
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
@@ -176,7 +176,7 @@ impl Speaker<'_> {
         Some(oauth.with_extra(self.extra(members, &["error", "error_description", "error_uri"])))
     }
 
-    /// A code of OAuth under another name, or one level deeper: Okta's `errorCode`, `{"error":{"code":..}}`.
+    /// An OAuth code under another name, or one level deeper: Okta's `errorCode`, `{"error":{"code":..}}`.
     fn foreign_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
         const CODES: [&str; 6] = ["errorCode", "error_code", "errorcode", "code", "type", "error"];
         const TEXTS: [&str; 9] = [
@@ -215,7 +215,7 @@ impl Speaker<'_> {
         Some(OAuthError::new(self.code(challenge.param("error")?), text("error_description"), text("error_uri")))
     }
 
-    /// Text without a structure. A code of OAuth that stands in it is one.
+    /// Unstructured text. An OAuth code in it counts.
     fn prose(&self, text: &str) -> Said {
         let words = if is_opaque(text) { String::new() } else { self.text(text) };
         let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -237,7 +237,7 @@ impl Speaker<'_> {
         self.masks.clean(code, LONGEST_CODE)
     }
 
-    /// The members without these, fit to be read by the application.
+    /// The members without these, safe for the application.
     fn extra(&self, members: &Map<String, Value>, without: &[&str]) -> Map<String, Value> {
         let rest = members.iter().filter(|(name, _)| !without.contains(&name.as_str()) && self.is_fit(name));
         rest.take(MOST_MEMBERS).map(|(name, value)| (name.clone(), self.cleaned(value, 4))).collect()
@@ -256,8 +256,8 @@ impl Speaker<'_> {
         }
     }
 
-    /// Short, printable, no echo of ours, and no name of what may be a secret: a server may answer with a token of ours, or of
-    /// somebody else, and an error.
+    /// Short, printable, no echo of ours, and not the name of a possible secret: a server may return a token, ours or another,
+    /// with an error.
     fn is_fit(&self, name: &str) -> bool {
         const SECRETS: [&str; 9] =
             ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
@@ -291,7 +291,7 @@ impl Speaker<'_> {
         }
     }
 
-    /// What an error of OAuth has in addition to its description, where that does not repeat it.
+    /// The members of an OAuth error that its description does not repeat.
     fn beside(&self, oauth: &OAuthError) -> String {
         let line = oauth.to_string();
         let mut leaves = Vec::new();

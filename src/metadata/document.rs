@@ -1,4 +1,4 @@
-//! What an authorization server tells of itself (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3; pure).
+//! The metadata of an authorization server (RFC 8414 section 2, OpenID Connect Discovery 1.0 section 3; pure).
 
 use http::StatusCode;
 use serde_json::Value;
@@ -120,7 +120,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     };
     let mut endpoint = text(members, "token_endpoint")?;
     if rules.mutual_tls {
-        // RFC 8705 section 5: whoever shows no certificate goes on using the other one.
+        // RFC 8705 section 5: a client without a certificate uses the regular endpoint.
         if let Some(Value::Object(aliases)) = take(members, "mtls_endpoint_aliases")? {
             if let Some(alias) = aliases.get("token_endpoint").filter(|one| !one.is_null()) {
                 endpoint = alias.as_str().map(Into::into);
@@ -142,7 +142,7 @@ fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
     }
     let place = Shown(&url);
     if rules.mutual_tls && url.scheme() != "https" {
-        return Err(format!("{place} is not https, and the certificate of mutual_tls is shown in TLS"));
+        return Err(format!("{place} is not https, and mutual_tls presents the certificate in the TLS handshake"));
     }
     if let Some(flaw) = rules.named_hosts.as_ref().and_then(|hosts| hosts.flaw(&url)) {
         return Err(format!("{place} {flaw}"));

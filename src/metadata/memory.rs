@@ -119,12 +119,13 @@ impl<T: Clone + PartialEq> Memory<T> {
             if !due {
                 return Step::Use(known);
             }
-            // Before the answer, which may take longer than the fetch: one caller is told to refresh it, until the pause is over.
+            // Set before the response, which may take longer than the fetch: only one caller refreshes it until the pause is
+            // over.
             state.due = Some(now.plus(self.pause()));
             return Step::Refresh(known);
         }
         match &state.first {
-            // Neither gone, nor complete (it failed, which those who waited were told), nor waited for in vain.
+            // Neither gone, nor complete (it failed, and its waiters got the error), nor timed out.
             Some(fetch)
                 if fetch.has_changed().is_ok()
                     && fetch.borrow().is_none()

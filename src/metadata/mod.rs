@@ -74,7 +74,7 @@ impl Endpoint {
         // Nothing answered, or what answered was no token endpoint.
         let moved = match error.kind() {
             ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls => true,
-            // In nobody's protocol: whatever answers there may have moved in since.
+            // Without an OAuth error: another service may answer at this address now.
             ErrorKind::Denied | ErrorKind::Other => error.oauth().is_none(),
             _ => false,
         };

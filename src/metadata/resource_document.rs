@@ -1,4 +1,4 @@
-//! What an API tells of itself (RFC 9728 section 2; pure). `signed_metadata` is ignored, as section 2.2 allows.
+//! The metadata of an API (RFC 9728 section 2; pure). `signed_metadata` is ignored, as section 2.2 allows.
 
 use serde_json::Value;
 use url::Url;
@@ -68,9 +68,9 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
         Some(resource) => {
             let relation = match rules.enclosing {
                 true => "which does not enclose",
-                false => "and not exactly of",
+                false => "which is not identical to",
             };
-            return Err(unusable(format!("it is of the resource {} {relation} {}", shown(&resource), rules.shown())));
+            return Err(unusable(format!("it names the resource {}, {relation} {}", shown(&resource), rules.shown())));
         }
         None => return Err(unusable("it has no resource")),
     };
@@ -83,7 +83,7 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
     match named().find(is_allowed) {
         Some(issuer) => Ok(Named { resource, issuer: issuer.to_owned() }),
         None => Err(unusable(format!(
-            "of its authorization_servers ({}) none is an allowed issuer ({})",
+            "none of its authorization_servers ({}) is an allowed issuer ({})",
             list(named()),
             list(rules.allowed.iter().map(String::as_str)),
         ))),

@@ -25,7 +25,7 @@ pub(super) struct Loads<K, S> {
     load: Arc<Load<K, S>>,
     /// Locked for a few instructions and the key's own code.
     under_way: Lock<UnderWay<K, S>>,
-    /// Bounded, like the sources: whoever asks for keys that do not exist fills no memory.
+    /// Bounded, like the sources, so that keys which do not exist cannot fill the memory.
     failed: Cache<K, Failed, UnitWeighter, RandomState, DefaultLifecycle<K, Failed>>,
 }
 
@@ -47,7 +47,7 @@ struct Failed {
     until: Moment,
 }
 
-/// What a caller is to do.
+/// The next step of a caller.
 enum Step<S> {
     Done(Result<Arc<Entry<S>>, Error>),
     Wait(u64, Loading<S>),
@@ -88,7 +88,7 @@ where
                     if let Some(result) = value_of(loading, OVERDUE).await {
                         return result;
                     }
-                    // Its runtime is gone, or stands still.
+                    // Its runtime has shut down or is blocked.
                     self.finish(key, number);
                 }
             }
@@ -139,7 +139,7 @@ where
                     Err(Error::of(ErrorKind::Other, text).transient())
                 }
             };
-            // Without a handle left there is nobody to serve.
+            // Without a handle left, the result is not needed.
             let Some(pool) = Weak::upgrade(&pool) else { return };
             let Some(loads) = pool.make.loads() else { return };
             let result = loads.loaded(&pool, &key, loaded);
@@ -182,11 +182,11 @@ where
 /// 30 s, as for a fetch: a row of a database, with its retries.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longer by one attempt timeout: by then a runtime that works has said so.
+/// Longer by one attempt timeout: by then a working runtime has shown progress.
 const OVERDUE: Duration = Duration::from_secs(40);
 
 /// 1 min: after that long without a load, failures are counted from one again.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// A load that vanishes is one whose runtime is shutting down: there the next one vanishes too.
+/// A load that ends without a result has lost its runtime to a shutdown; the next one there ends the same way.
 const MOST_LOADS: u32 = 8;

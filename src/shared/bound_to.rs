@@ -1,5 +1,5 @@
-//! What a token is of no use without, beside itself: a key (RFC 9449) or a certificate (RFC 8705) of this replica. It is
-//! shared with those who have the same, by its thumbprint in the name of the record.
+//! The key (RFC 9449) or certificate (RFC 8705) of this replica to which tokens are bound. Its thumbprint is part of the
+//! record's name, so that such a token is shared only between replicas with the same key or certificate.
 
 #[cfg(feature = "mtls")]
 use crate::client_auth::ClientAuth;
@@ -8,7 +8,7 @@ use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::token::Holder;
 
-/// What this replica has. Nothing: its tokens are bearer tokens.
+/// The key and certificate of this replica; without either, its tokens are bearer tokens.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BoundTo {
     #[cfg(feature = "dpop")]
@@ -42,7 +42,7 @@ impl BoundTo {
     }
 }
 
-/// `None`: whoever has the token can use it.
+/// `None`: a bearer token.
 pub(crate) fn thumbprint(holder: &Holder) -> Option<Vec<u8>> {
     let parts: &[(&[u8], Option<&[u8]>)] = &[
         (b"jkt ", holder.key.as_ref().map(|key| key.thumbprint().as_bytes())),

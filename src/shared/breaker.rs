@@ -1,4 +1,5 @@
-//! When a store is left alone (pure): after one failure for a while, which doubles while it goes on failing.
+//! The circuit breaker of a store (pure): after a failure the store is skipped for a while, which doubles with further
+//! failures.
 
 use std::time::Duration;
 
@@ -7,24 +8,24 @@ use crate::clock::Moment;
 
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    /// Failures without a calm time between them.
+    /// Failures in a row.
     strikes: u32,
     failed: Option<Moment>,
-    /// Left alone until then; one visit is let through at a time after it.
+    /// Skipped until then; after that, one visit is let through at a time.
     closed_until: Option<Moment>,
     /// A visit was let through to see whether the store is back, and its outcome is not known.
     trial: bool,
-    /// The failure was told, and its end was not.
+    /// The failure was reported, and the recovery was not.
     told: bool,
 }
 
-/// 1 s doubling to 30 s: a visit in vain costs somebody 100 ms.
+/// 1 s doubling to 30 s: a failing visit costs a caller 100 ms.
 const PAUSE: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-/// 1 min without a failure, and the store counts as well again: one that comes and goes is visited ever more rarely, and
-/// told about once.
+/// 1 min without a failure, after which the store counts as recovered: an unstable store is visited ever more rarely, and
+/// reported once.
 const CALM: Duration = Duration::from_secs(60);
 
-/// Something to tell.
+/// Something to report.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum News {
     Failing,
@@ -32,8 +33,8 @@ pub(crate) enum News {
 }
 
 impl Breaker {
-    /// Whether to visit the store. A yes after a failure holds for one visit: until its outcome is known, or it was
-    /// given up, others are told no.
+    /// Whether to visit the store. After a failure, `true` is returned for one visit; until its outcome is known, or it was
+    /// abandoned, other callers get `false`.
     pub(crate) fn admits(&mut self, now: Moment) -> bool {
         match self.closed_until {
             Some(end) if !end.reached(now) => false,
@@ -48,7 +49,7 @@ impl Breaker {
 
     pub(crate) fn failed(&mut self, now: Moment) -> Option<News> {
         let closed = self.closed_until.is_some_and(|end| !end.reached(now));
-        // Of a thousand visits under way together the first one that fails speaks for all: it is one failure.
+        // Of a thousand concurrent visits, only the first failure counts.
         if closed && !std::mem::take(&mut self.trial) {
             return None;
         }

@@ -1,4 +1,4 @@
-//! A directory as a store: for command line tools, and for jobs that start often and end soon.
+//! A directory as a store, for command line tools and short-lived jobs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,15 +12,16 @@ use fs4::FileExt;
 use tokio::sync::Semaphore;
 
 use super::store::{Store, StoreFuture};
+use crate::clock::{Clock, Moment};
 use crate::error::Error;
 
-/// A directory of this machine as a [`Store`]: for command line tools, and for jobs that start often and end soon.
+/// A [`Store`] in a local directory, for command line tools and short-lived jobs.
 ///
-/// The directory is made when it is needed, for its owner alone (0700); one that others may write to is refused, and so is one
-/// that is reached through a symbolic link of somebody else. Each token is a file (0600) that is replaced in one step. A lease is
-/// a lock on another file, which ends with its time, or with its process. Both are small, may be deleted at any time, and are
-/// when they have expired and another token is put. Other files in the directory are left alone: a file is deleted only if its
-/// name has the form of these and its contents begin as theirs do.
+/// The directory is created on demand, with access for its owner only (0700). A directory that other users can write to, or
+/// that is reached through a symbolic link of another user, is refused. Each token is a file (0600) that is replaced
+/// atomically. A lease is a lock on another file; it ends with its time or its process. Both files are small and may be
+/// deleted at any time. Expired ones are deleted when a token is stored. Other files in the directory are not touched: a file
+/// is deleted only if its name and the beginning of its content have the format of this store.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
@@ -35,9 +36,10 @@ pub struct FileStore {
     directory: Arc<Path>,
     held: Arc<Mutex<Held>>,
     threads: Arc<Semaphore>,
+    clock: Clock,
 }
 
-/// 4: a disk that hangs takes so many of the runtime's threads for good, and leaves the others to other files.
+/// 4: a hanging disk blocks this many of the runtime's threads for good and leaves the others usable.
 const THREADS: usize = 4;
 
 /// The leases of this process, by name.
@@ -45,22 +47,31 @@ type Held = BTreeMap<String, Lease>;
 
 struct Lease {
     owner: String,
-    until: Instant,
+    /// On the monotonic clock.
+    until: Duration,
     /// Locked: dropping it ends the lease for other processes at once.
     _lock: File,
 }
 
 impl FileStore {
-    /// A store in `directory`. No I/O.
+    /// Creates a store in `directory`. Does no I/O.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         FileStore {
             directory: directory.into().into(),
             held: Arc::default(),
             threads: Arc::new(Semaphore::new(THREADS)),
+            clock: Clock::System,
         }
     }
 
-    /// Files may lie on a network: not on a thread that other tasks need.
+    /// Uses this clock instead of the system clock for leases and records (feature `test-util`). All stores of the directory
+    /// must use the same clock.
+    #[cfg(any(test, feature = "test-util"))]
+    pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
+        FileStore { clock: Clock::Manual(clock.clone()), ..self }
+    }
+
+    /// Files may be on a network mount, so they are not accessed on a thread that other tasks need.
     fn blocking<'a, T: Send + 'static>(
         &self,
         step: impl FnOnce(&Path, &Mutex<Held>) -> io::Result<T> + Send + 'static,
@@ -87,24 +98,28 @@ impl fmt::Debug for FileStore {
 impl Store for FileStore {
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
         let name = name.to_owned();
+        let clock = self.clock.clone();
         self.blocking(move |directory, _| {
             reach(directory)?;
-            open(&record_of(directory, &name), most)
+            open(&record_of(directory, &name), most, &clock)
         })
     }
 
     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
+        let clock = self.clock.clone();
         self.blocking(move |directory, _| {
             make(directory)?;
             let _guard = guard(directory)?;
-            sweep(directory)?;
+            let now = clock.now();
+            let end = end(now, expiry);
+            sweep(directory, now)?;
             // 0600, under a name of its own until it is complete. Not synced: after a crash a torn file is a miss.
             let mut file = tempfile::Builder::new().prefix(&name).suffix(RECORD).tempfile_in(directory)?;
             file.write_all(HEADER)?;
-            file.write_all(&millis(end(expiry)).to_be_bytes())?;
+            file.write_all(&millis(end).to_be_bytes())?;
             file.write_all(&value)?;
-            file.as_file().set_modified(end(expiry))?;
+            file.as_file().set_modified(end)?;
             file.persist(record_of(directory, &name))?;
             Ok(())
         })
@@ -112,15 +127,16 @@ impl Store for FileStore {
 
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
+        let clock = self.clock.clone();
         self.blocking(move |directory, _| {
             reach(directory)?;
             let path = record_of(directory, &name);
-            if open(&path, value.len())?.as_ref() != Some(&value) {
+            if open(&path, value.len(), &clock)?.as_ref() != Some(&value) {
                 return Ok(());
             }
             make(directory)?;
             let _guard = guard(directory)?;
-            match open(&path, value.len())? {
+            match open(&path, value.len(), &clock)? {
                 Some(there) if there == value => fs::remove_file(path),
                 _ => Ok(()),
             }
@@ -129,11 +145,12 @@ impl Store for FileStore {
 
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
+        let clock = self.clock.clone();
         self.blocking(move |directory, held| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            // Those of fetches that were given up.
-            held.retain(|_, lease| lease.until > now);
+            let now = clock.now();
+            // Leases of abandoned fetches.
+            held.retain(|_, lease| lease.until > now.mono());
             if let Some(lease) = held.get(&name) {
                 return Ok(lease.owner == owner);
             }
@@ -143,19 +160,21 @@ impl Store for FileStore {
             let mut lock = lock_file(&path, true)?;
             let term = Term::read(&mut lock)?;
             if !try_lock(&lock)? {
-                if term.is_none_or(|term| term.is_under_way()) {
+                if term.is_none_or(|term| term.is_under_way(clock.now())) {
                     return Ok(false);
                 }
-                // Its fetch was given up, and its process has not noticed: that keeps a file without a name.
+                // Its fetch was abandoned, and its process has not noticed: it keeps an unlinked file.
                 fs::remove_file(&path)?;
                 lock = lock_file(&path, true)?;
                 if !try_lock(&lock)? {
                     return Ok(false);
                 }
             }
-            Term::of(time).write(&mut lock)?;
-            lock.set_modified(end(time))?;
-            let until = now.checked_add(time).unwrap_or(now);
+            // Waiting for the guard took time.
+            let given = clock.now();
+            Term::of(given, time).write(&mut lock)?;
+            lock.set_modified(end(given, time))?;
+            let until = now.mono().saturating_add(time);
             let lease = Lease { owner, until, _lock: lock };
             held.insert(name, lease);
             Ok(true)
@@ -172,7 +191,7 @@ impl Store for FileStore {
     }
 }
 
-/// What ends the names of our files: the directory may have others.
+/// The suffixes of our files: the directory may contain others.
 const RECORD: &str = ".token";
 const LOCK: &str = ".lock";
 /// How their contents begin.
@@ -182,18 +201,19 @@ fn record_of(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{RECORD}"))
 }
 
-/// 1 s, ten times the patience: whoever writes for longer stands still, and the end of our runtime waits for us.
+/// 1 s, ten times the store timeout: a process that writes for longer is blocked, and the shutdown of our runtime waits for
+/// us.
 const GUARD: Duration = Duration::from_secs(1);
 /// 1 ms: several of the file operations that are waited for.
 const GUARD_LOOK: Duration = Duration::from_millis(1);
 
-/// While it lives nobody else writes: for a few file operations.
+/// While it lives, no other process writes: for a few file operations.
 fn guard(directory: &Path) -> io::Result<File> {
     let file = lock_file(&directory.join("client-credentials.lock"), false)?;
     let start = Instant::now();
     while !try_lock(&file)? {
         if start.elapsed() >= GUARD {
-            let text = format!("somebody else keeps writing to {}", directory.display());
+            let text = format!("another process keeps writing to {}", directory.display());
             return Err(io::Error::new(io::ErrorKind::WouldBlock, text));
         }
         std::thread::sleep(GUARD_LOOK);
@@ -210,15 +230,15 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// From when to when a lease is given, as its file says: whoever wants it next may have another time for his own.
+/// The period of a lease, from its file: the next owner may use another duration.
 struct Term {
     start: u64,
     end: u64,
 }
 
 impl Term {
-    fn of(time: Duration) -> Self {
-        Term { start: millis(SystemTime::now()), end: millis(end(time)) }
+    fn of(now: Moment, time: Duration) -> Self {
+        Term { start: millis(wall(now)), end: millis(end(now, time)) }
     }
 
     /// `None`: the file is new, or not ours; such a one is not written to.
@@ -229,7 +249,7 @@ impl Term {
         let Some(rest) = bytes.strip_prefix(HEADER) else {
             return match bytes.is_empty() {
                 true => Ok(None),
-                false => Err(io::Error::other("there is a file of somebody else under the name of a lease")),
+                false => Err(io::Error::other("a file that is not a lease has the name of one")),
             };
         };
         let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
@@ -245,21 +265,21 @@ impl Term {
     }
 
     /// One that has not begun was given before the clock was set back.
-    fn is_under_way(&self) -> bool {
-        let now = millis(SystemTime::now());
+    fn is_under_way(&self, now: Moment) -> bool {
+        let now = millis(wall(now));
         self.start <= now && now < self.end
     }
 }
 
 /// Deletes what has expired, under the guard: keys are rotated, and names with them.
-fn sweep(directory: &Path) -> io::Result<()> {
-    let now = SystemTime::now();
+fn sweep(directory: &Path, now: Moment) -> io::Result<()> {
+    let now = wall(now);
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if !is_named_as_ours(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        // Whoever else deletes it meanwhile does what we want.
+        // If another process has deleted it meanwhile, that is the desired result.
         let metadata = entry.metadata();
         let expired = |metadata: &fs::Metadata| metadata.is_file() && metadata.modified().is_ok_and(|end| end <= now);
         if metadata.is_ok_and(|metadata| expired(&metadata)) && begins_as_ours(&entry.path()) {
@@ -278,7 +298,7 @@ fn is_named_as_ours(name: &str) -> bool {
     })
 }
 
-/// Of the name that a `SealedStore` gives.
+/// The length of the names from `SealedStore`.
 const NAME: usize = 32;
 /// What `tempfile` adds to it.
 const UNFINISHED: usize = 6;
@@ -296,10 +316,15 @@ fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// When something that begins now ends. Files show it as the time of their last change.
-fn end(time: Duration) -> SystemTime {
-    let now = SystemTime::now();
-    // Longer than systems count is longer than anybody means.
+/// As a time of files.
+fn wall(now: Moment) -> SystemTime {
+    SystemTime::UNIX_EPOCH.checked_add(now.wall()).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The end of a period that begins now. Files store it as their modification time.
+fn end(now: Moment, time: Duration) -> SystemTime {
+    let now = wall(now);
+    // Longer than the system's time can represent: no such expiry is intended.
     now.checked_add(time.min(LONGEST)).unwrap_or(now)
 }
 
@@ -313,35 +338,36 @@ fn millis(time: SystemTime) -> u64 {
 }
 
 /// The value in a file, unless it has expired or is not there. What is not a file might keep us waiting.
-fn open(path: &Path, most: usize) -> io::Result<Option<Vec<u8>>> {
+fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}
-        Ok(_) => return Err(io::Error::other("there is something that is not a file")),
+        Ok(_) => return Err(io::Error::other("it is not a regular file")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     }
     match File::open(path) {
-        Ok(file) => read(file, most),
+        Ok(file) => read(file, most, clock.now()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
     }
 }
 
 /// The value of a file, before which its end stands.
-fn read(file: File, most: usize) -> io::Result<Option<Vec<u8>>> {
+fn read(file: File, most: usize, now: Moment) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let header = HEADER.len() + size_of::<u64>();
     let limit = most.saturating_add(header).saturating_add(1);
     file.take(limit as u64).read_to_end(&mut bytes)?;
     let Some((end, value)) = bytes.strip_prefix(HEADER).and_then(<[u8]>::split_first_chunk) else {
-        // Not ours, or torn: whatever it is, it is no record.
+        // Not ours, or truncated: not a record.
         return Ok(Some(bytes));
     };
     let end = u64::from_be_bytes(*end);
-    Ok((millis(SystemTime::now()) < end).then(|| value.to_vec()))
+    Ok((millis(wall(now)) < end).then(|| value.to_vec()))
 }
 
-/// Makes the directory, and refuses one that others may write to: they could not read a token, but keep us busy.
+/// Creates the directory, and refuses one that other users can write to: they could not read tokens, but could disturb the
+/// store.
 fn make(directory: &Path) -> io::Result<()> {
     reach(directory)?;
     let mut builder = fs::DirBuilder::new();
@@ -360,17 +386,17 @@ fn make(directory: &Path) -> io::Result<()> {
             let text = format!("others may write to {} (mode {:03o}): chmod go-w", directory.display(), mode & 0o777);
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
-        // Its owner may write to it whatever the mode says, and lead us elsewhere by links: what we make is ours.
+        // Its owner can write to it whatever the mode, and redirect us by links; a directory that we create is ours.
         if there.uid() != tempfile::tempfile_in(directory)?.metadata()?.uid() {
-            let text = format!("{} belongs to somebody else", directory.display());
+            let text = format!("{} belongs to another user", directory.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
     }
     Ok(())
 }
 
-/// Refuses a path that leads through a symbolic link of somebody else: he could lead us anywhere. Links of ours and of root
-/// are followed, and what does not exist yet is nobody's.
+/// Refuses a path through a symbolic link of another user, who could redirect it anywhere. Links of ours and of root are
+/// followed; parts that do not exist yet have no owner.
 #[cfg(unix)]
 fn reach(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;
@@ -379,7 +405,7 @@ fn reach(directory: &Path) -> io::Result<()> {
         true => Ok(()),
         false => {
             let text =
-                format!("{} leads through {}, a symbolic link of somebody else", directory.display(), link.display());
+                format!("{} leads through {}, a symbolic link of another user", directory.display(), link.display());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         }
     })
@@ -390,7 +416,7 @@ fn reach(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks about each symbolic link on the way.
+/// Checks each symbolic link on the path.
 #[cfg(unix)]
 fn follow(directory: &Path, ask: impl Fn(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
     let path = std::path::absolute(directory)?;
@@ -513,6 +539,22 @@ mod tests {
         assert!(other.lease("a", "you", HOUR).await.unwrap());
     }
 
+    #[tokio::test]
+    async fn leases_lapse_and_records_expire_by_the_clock_of_the_test() {
+        let place = TempDir::new().unwrap();
+        let clock = crate::clock::ManualClock::new();
+        let [one, other] = [(); 2].map(|()| FileStore::new(place.path()).clock(&clock));
+        one.put("a", b"value", HOUR).await.unwrap();
+        assert!(one.lease("a", "me", HOUR).await.unwrap());
+        clock.advance(HOUR - Duration::from_secs(1));
+        assert!(other.get("a", 100).await.unwrap().is_some());
+        assert!(!other.lease("a", "you", HOUR).await.unwrap());
+        clock.advance(Duration::from_secs(1));
+        assert!(other.get("a", 100).await.unwrap().is_none());
+        assert!(other.lease("a", "you", HOUR).await.unwrap());
+        assert!(!one.lease("a", "me", HOUR).await.unwrap());
+    }
+
     #[cfg(unix)]
     #[test]
     fn each_link_on_the_way_is_asked_about() {
@@ -553,7 +595,7 @@ mod tests {
         // Only root can give a link away: elsewhere the rule is tested by the test above.
         if place.path().metadata().unwrap().uid() == 0 && lchown(&link, Some(4711), None).is_ok() {
             let error = ours.get("a", 100).await.unwrap_err();
-            assert!(format!("{error:#}").contains("symbolic link of somebody else"), "{error:#}");
+            assert!(format!("{error:#}").contains("symbolic link of another user"), "{error:#}");
             assert!(ours.put("a", b"value", HOUR).await.is_err());
             assert!(ours.lease("a", "me", HOUR).await.is_err());
             assert!(ours.delete("a", b"value").await.is_err());

@@ -1,27 +1,27 @@
-//! What tells one token from another in a store that all clients share (pure): everything that went into the request,
-//! except what proves the client, which differs by replica and changes.
+//! The key of a token in a store that all clients share (pure): everything in the request except the client's credential,
+//! which differs between replicas and is rotated.
 
 use url::Url;
 
 use crate::grant::request::Params;
 use crate::grant::response::Rules;
 
-/// All of it, in one order and unambiguously. It is authenticated with the record, and its keyed hash is the record's
-/// name: neither shows it.
+/// Its parts in a fixed order, encoded unambiguously. It is authenticated with the record, and its keyed hash is the record's
+/// name: neither reveals it.
 #[derive(Clone)]
 pub(crate) struct Key(Vec<u8>);
 
-/// What of a token request decides which token comes back.
+/// The parts of a token request that decide which token is returned.
 pub(crate) struct Asked<'a> {
     /// The issuer, or the token endpoint with its query.
     pub(crate) place: Place<'a>,
     pub(crate) client_id: &'a str,
-    /// Of client authentication: a token may say how the client was authenticated.
+    /// The client authentication method: a token may state how the client was authenticated.
     pub(crate) method: &'a str,
     pub(crate) params: &'a Params,
     /// Some gateways choose the tenant by a header.
     pub(crate) headers: &'a http::HeaderMap,
-    /// What would have been refused is not taken from those who accept it.
+    /// A response that these rules refuse must not be taken from a source that accepts it.
     pub(crate) rules: &'a Rules,
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Place<'a> {
 }
 
 impl Key {
-    /// Of a source that is not ours: its user says what is peculiar to its tokens.
+    /// For a custom source, whose user provides a name for its tokens.
     pub(crate) fn named(name: &str) -> Key {
         let mut key = Key(Vec::new());
         key.add("name", name.as_bytes());
@@ -49,7 +49,7 @@ impl Key {
         }
         key.add("client_id", asked.client_id.as_bytes());
         key.add("method", asked.method.as_bytes());
-        // The order of parameters, resources and scopes says nothing (RFC 6749 section 3.3, RFC 8707 section 2).
+        // The order of parameters, resources and scopes has no meaning (RFC 6749 section 3.3, RFC 8707 section 2).
         let mut params: Vec<_> = asked
             .params
             .0
@@ -68,7 +68,7 @@ impl Key {
         let mut headers: Vec<_> = asked
             .headers
             .iter()
-            // It tells a release from the next one, not a token from another.
+            // It distinguishes releases, not tokens.
             .filter(|(name, _)| **name != http::header::USER_AGENT)
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
@@ -88,7 +88,7 @@ impl Key {
         key
     }
 
-    /// For a token that is good with this key or certificate only: whoever has another one has another name for it.
+    /// For a token that is bound to this key or certificate: replicas with another one use another record name.
     pub(crate) fn bound_to(&self, thumbprint: Option<&[u8]>) -> Key {
         let mut key = self.clone();
         if let Some(thumbprint) = thumbprint {
@@ -101,7 +101,7 @@ impl Key {
         &self.0
     }
 
-    /// Each with its length, so that no two lists read the same.
+    /// Each with its length, so that no two lists have the same encoding.
     fn add(&mut self, label: &str, value: &[u8]) {
         for part in [label.as_bytes(), value] {
             self.0.extend_from_slice(&(part.len() as u64).to_be_bytes());

@@ -1,4 +1,4 @@
-//! A token as it lies in the store: sealed, and of no use to whoever has not the keys (pure).
+//! A token as it is stored: sealed, and unreadable without the keys (pure).
 //!
 //! ```text
 //! version 1 | key id 8 | nonce 12 | AES-256-GCM of the content | tag 16
@@ -27,13 +27,13 @@ use crate::token::{Holder, Terms};
 /// Version, key id, nonce and tag.
 const OVERHEAD: usize = 1 + size_of::<KeyId>() + NONCE_LEN + 16;
 
-/// Another one for any change of the form: what we do not know is a miss.
+/// Increased with any change of the format: a record of another version is a miss.
 const VERSION: u8 = 1;
 
-/// 128 KiB: the longest token, and as much again for its further members. More is not read, and not written.
+/// 128 KiB: the longest token, and the same for its further members. Longer records are neither read nor written.
 pub(crate) const LARGEST: usize = 128 * 1024;
 
-/// The types that there are (RFC 6750, RFC 9449): a record of another one is from a later version of this crate.
+/// The known types (RFC 6750, RFC 9449): a record of another type is from a later version of this crate.
 const BEARER: &str = "Bearer";
 const DPOP: &str = "DPoP";
 
@@ -43,7 +43,7 @@ const SKEW: Duration = Duration::from_secs(30);
 /// A token that was found in the store.
 pub(crate) type Found = protocol::Found<AccessToken, Fingerprint>;
 
-/// SHA-256 of a token. Tokens cannot be guessed, so neither can they from this.
+/// SHA-256 of a token. A token cannot be guessed, so its digest does not reveal it.
 pub(crate) type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
 pub(crate) fn fingerprint(token: &AccessToken) -> Fingerprint {
@@ -61,7 +61,7 @@ pub(crate) fn seal(token: &AccessToken, key: &[u8], sealing: &SealKey) -> Result
 pub(crate) fn sealed(mut content: Zeroizing<Vec<u8>>, key: &[u8], sealing: &SealKey) -> Result<Vec<u8>, Unspecified> {
     let mut nonce = [0; NONCE_LEN];
     rand::fill(&mut nonce)?;
-    // It is encrypted where it lies, and is no secret from there on.
+    // It is encrypted in place, and is no secret from there on.
     let tag = sealing.aead.seal_in_place_separate_tag(
         Nonce::assume_unique_for_key(nonce),
         Aad::from(aad(sealing, key)),
@@ -95,7 +95,7 @@ fn aad(sealing: &SealKey, key: &[u8]) -> Vec<u8> {
     [&[VERSION], sealing.id.as_slice(), key].concat()
 }
 
-/// The token, and what the authorization server said about it.
+/// The token and its metadata from the token response.
 pub(crate) struct Content {
     secret: SecretString,
     received: Duration,
@@ -104,7 +104,7 @@ pub(crate) struct Content {
     terms: Terms,
 }
 
-/// JSON: whoever wrote it had the key, so that its form matters less than that it can be read again.
+/// JSON: its writer had the key, so a strict format is not needed.
 fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let terms = token.terms();
@@ -120,7 +120,7 @@ fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     let mut members = Value::Object(members);
     // Room for what is usual: growing would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose_secret().len() + 4096));
-    // Writing to memory does not fail, and what is empty opens as little as what is not JSON.
+    // Writing to memory does not fail; an empty record would be refused like one that is not JSON.
     let _ = serde_json::to_writer(&mut *bytes, &members);
     wipe(&mut members);
     bytes
@@ -159,7 +159,7 @@ impl Content {
         })
     }
 
-    /// The token on our own clocks, if it may be used now. `holder` is who we are: whoever put it there was the same.
+    /// The token on our own clocks, if it is usable now. `holder` is ours, and equals that of the host that stored it.
     pub(crate) fn arrive(mut self, policy: &CachePolicy, holder: &Holder, now: Moment, clock: &Clock) -> Option<Found> {
         if self.bound != holder.key.is_some() {
             return None;
@@ -185,8 +185,8 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// Its age is told by two wall clocks, another host's and ours: it is taken for older than it seems by as much as
-    /// they may differ, and one that comes from further in the future than that is none. `None`: not usable now.
+    /// Its age is measured by two wall clocks, another host's and ours. The largest accepted difference is added to its
+    /// age, and a token from further in the future is refused. `None`: it is not usable now.
     pub(super) fn on_our_clocks(
         received: Duration,
         lifetime: Option<Duration>,
@@ -200,13 +200,13 @@ impl Dates {
             return None;
         }
         let age = now.wall().saturating_sub(received);
-        // However long it says it lasts: by then somebody would have refreshed it.
+        // Whatever its lifetime: another host would have refreshed it by then.
         if age >= policy.max_age {
             return None;
         }
         let lifetime = lifetime.saturating_sub(skew);
-        // The earliest instant that a cache may draw: whoever asks first finds it due and refreshes it; those who ask
-        // later find the new one.
+        // The earliest instant that a cache may draw: the first host that reads it then finds it due and refreshes it, later
+        // ones find the new token.
         let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
         let received = now.minus(age);
         let unusable = received.plus(schedule.unusable);
@@ -215,7 +215,7 @@ impl Dates {
     }
 }
 
-/// How long a token is worth keeping for others; `None`: not at all, since it is expired on arrival or too large.
+/// How long to store a token for other hosts; `None` if it is expired on arrival or too large.
 pub(crate) fn worth(token: &AccessToken, policy: &CachePolicy, now: Moment) -> Option<Duration> {
     let left = left(token.received().wall(), token.lifetime(), token.refresh_in(), policy, now)?;
     (content(token).len() <= LARGEST - OVERHEAD).then_some(left)
@@ -234,6 +234,6 @@ pub(super) fn left(
     let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
     let usable = schedule.unusable.min(policy.max_age);
     let left = usable.saturating_sub(now.wall().saturating_sub(received));
-    // Redis counts in milliseconds, and takes no zero.
+    // Redis counts in milliseconds and refuses zero.
     (left >= Duration::from_millis(1)).then_some(left)
 }

@@ -1,4 +1,4 @@
-//! The keys that seal records and name them (pure): one secret of the user's each, from which everything is derived.
+//! The keys that seal records and name them (pure), each derived from one secret of the user.
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::hkdf::{self, KeyType};
@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-/// Which keys there are: the first one seals, all of them open.
+/// The keys: the first one seals, all of them open.
 pub(crate) struct Ring(pub(crate) Vec<SealKey>);
 
-/// 64 bits that tell keys apart, and say nothing about them.
+/// 64 bits that distinguish keys and reveal nothing about them.
 pub(crate) type KeyId = [u8; 8];
 
 pub(crate) struct SealKey {
@@ -22,7 +22,7 @@ pub(crate) struct SealKey {
 }
 
 impl SealKey {
-    /// From what `openssl rand -base64 32` prints.
+    /// Parses the output of `openssl rand -base64 32`.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         const LENGTH: usize = 32;
         let text = text.trim().as_bytes();
@@ -51,10 +51,10 @@ impl SealKey {
         Some(SealKey { id, aead: LessSafeKey::new(UnboundKey::from(aead)), names: hmac::Key::from(names) })
     }
 
-    /// What the record of `key` is called in the store: 32 characters that say nothing without the secret.
+    /// The name of the record of `key` in the store: 32 characters that reveal nothing without the secret.
     pub(crate) fn name(&self, key: &[u8]) -> String {
         let tag = hmac::sign(&self.names, key);
-        // 192 bits: names do not meet by chance, and a record under a foreign name does not open.
+        // 192 bits: names do not collide by chance, and a record under another name does not open.
         URL_SAFE_NO_PAD.encode(tag.as_ref().get(..24).unwrap_or_default())
     }
 }

@@ -1,4 +1,5 @@
-//! A store with the keys that seal what goes into it: bounded, guarded, left alone while it fails.
+//! A store with the keys that seal its records: operations are limited in time, fenced against panics, and skipped while the
+//! store fails.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,18 +22,18 @@ use crate::lock::Lock;
 use crate::once::Once;
 use crate::token::AccessToken;
 
-/// A [`Store`], and the key that seals what is put there.
+/// A [`Store`] with the key that seals its records.
 ///
-/// A handle: clones share the store and what is known of its health, so one is enough for all sources of a process.
+/// This is a handle: clones share the store and its health state, so one is enough for all sources of a process.
 ///
-/// The key is 32 random bytes in base64, the same for all who share:
+/// The key is 32 random bytes in base64, the same for all processes that share the store:
 ///
 /// ```console
 /// $ openssl rand -base64 32
 /// ```
 ///
-/// It is read anew for each fetch that comes to the store. To rotate it let two overlap ([`Credential::or`]): the first
-/// seals, all open. Whoever has the key and can reach the store has the tokens; whoever has one of the two has nothing.
+/// It is read again for each fetch that uses the store. To rotate it, let two overlap ([`Credential::or`]): the first seals,
+/// all open. Reading the tokens requires both the key and access to the store.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
@@ -58,39 +59,39 @@ struct Health {
     reported: Once,
 }
 
-/// 100 ms: a store in the same network answers within two; longer than this, and the token may as well be fetched.
+/// 100 ms: a store in the same network answers within 2 ms; after longer, fetching the token is as fast.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
 impl SealedStore {
-    /// `store`, and the key that seals what goes there. No I/O.
+    /// Creates a sealed store from `store` and its key. Does no I/O.
     pub fn new(store: impl Store + 'static, key: impl Into<Credential>) -> Self {
         SealedStore { store: Arc::new(store), key: key.into(), timeout: TIMEOUT, health: Arc::default() }
     }
 
-    /// For how long in total one fetch waits for a store that does not answer; at most a quarter of the fetch deadline.
+    /// Sets how long one fetch waits in total for a store that does not respond; at most a quarter of the fetch timeout.
     /// Default: 100 ms.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// How many records were of no use: damaged, sealed by an unknown key, put under a wrong name. They count as missing
-    /// and are overwritten.
+    /// Returns how many records were unusable: damaged, sealed with an unknown key, or stored under a wrong name. Such records
+    /// count as missing and are overwritten.
     pub fn invalid_records(&self) -> u64 {
         self.health.invalid_records.load(Ordering::Relaxed)
     }
 
-    /// What is wrong with it, as far as can be told without I/O.
+    /// Its faults that can be found without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
         self.key.fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
     }
 
-    /// One fetch's dealings with the store, which take at most so long. `None`: it is left alone.
+    /// One fetch's operations on the store, which take at most this long. `None`: the store is skipped.
     pub(crate) async fn visit(&self, clock: &Clock, most: Duration) -> Option<Visit<'_>> {
         if !self.breaker(|breaker| breaker.admits(clock.now())) {
             return None;
         }
-        // Whoever waits until the fetch's end has no token then.
+        // A caller that waits until the end of the fetch gets no token.
         let timeout = self.timeout.min(most);
         let mut visit = Visit {
             store: self,
@@ -133,7 +134,7 @@ impl SealedStore {
     fn defective(&self) {
         self.health.invalid_records.fetch_add(1, Ordering::Relaxed);
         if self.health.reported.first() {
-            event!(warn, store = ?self.store, "a record in the shared store is of no use to us: another seal key, another version, or somebody else wrote there");
+            event!(warn, store = ?self.store, "a record in the shared store cannot be opened: it has another seal key or version, or was not written by this crate");
         }
     }
 }
@@ -144,26 +145,26 @@ impl fmt::Debug for SealedStore {
     }
 }
 
-/// One fetch's dealings with the store: after the first failure there are none any more.
+/// One fetch's operations on the store; none after the first failure.
 pub(crate) struct Visit<'a> {
     store: &'a SealedStore,
     clock: Clock,
     ring: Ring,
     timeout: Duration,
-    /// Of the patience.
+    /// What is left of the timeout.
     left: Duration,
     failed: bool,
     met_defect: bool,
 }
 
-/// Where a record lies, and what it is.
+/// The place of a record, and its content.
 pub(crate) struct Sealed {
     pub(crate) name: String,
     pub(crate) bytes: Vec<u8>,
     pub(crate) content: Content,
 }
 
-/// Whether an operation that succeeds uses up patience. Not so while another host's token is waited for anyway.
+/// Whether a successful operation counts towards the timeout. It does not while the fetch waits for another host's token.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Spend {
     Time,
@@ -194,7 +195,7 @@ impl Visit<'_> {
         found
     }
 
-    /// Puts `token` there for others.
+    /// Stores `token` for other processes.
     pub(crate) async fn put(&mut self, key: &[u8], token: &AccessToken, expiry: Duration) {
         let Some(sealing) = self.ring.0.first() else {
             return;
@@ -206,7 +207,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Deletes that very record, if it is still there.
+    /// Deletes this record, if it is still stored.
     pub(crate) async fn delete(&mut self, name: &str, record: &[u8]) {
         let store = self.store;
         let delete = async { store.store.delete(name, record).await };
@@ -228,7 +229,7 @@ impl Visit<'_> {
         }
     }
 
-    /// An operation of the store, whose success says that it is well.
+    /// An operation of the store, whose success shows that it works.
     async fn operate<T>(&mut self, spend: Spend, operation: impl Future<Output = Result<T, Error>>) -> Option<T> {
         let value = self.attempt(spend, operation).await?;
         let now = self.clock.now();
@@ -238,7 +239,7 @@ impl Visit<'_> {
         Some(value)
     }
 
-    /// Bounded by what is left of the patience, and guarded against panics: a store is code of a user.
+    /// Limited to what is left of the timeout, and fenced against panics: a store is user code.
     async fn attempt<T>(&mut self, spend: Spend, operation: impl Future<Output = Result<T, Error>>) -> Option<T> {
         if self.failed {
             return None;

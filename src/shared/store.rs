@@ -1,4 +1,4 @@
-//! Where sealed records lie.
+//! The storage of sealed records.
 
 use std::fmt;
 use std::future::Future;
@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use crate::error::Error;
 
-/// A place that all replicas of a service reach: Redis, a directory, a database of yours.
+/// Storage that all replicas of a service can reach: Redis, a directory, or your own database.
 ///
-/// Names and values are opaque; what is put is [sealed](crate::SealedStore) already, so that no store sees a token.
-/// Whatever goes wrong, down to values that nobody put, costs requests for tokens and nothing else: a store needs
-/// neither to be durable nor to be trusted.
+/// Names and values are opaque. Values are already [sealed](crate::SealedStore), so no store sees a token. Any failure,
+/// including forged values, only causes additional token requests: a store need not be durable or trusted.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -19,7 +18,7 @@ use crate::error::Error;
 /// use std::time::{Duration, Instant};
 /// use client_credentials::{Store, StoreFuture};
 ///
-/// /// For one process; a real one would be a table of a database.
+/// /// For one process; a real store would use a database table.
 /// #[derive(Debug, Default)]
 /// struct Memory(Mutex<HashMap<String, (Vec<u8>, Instant)>>);
 ///
@@ -58,33 +57,33 @@ use crate::error::Error;
 ///
 /// # Errors
 ///
-/// Whatever an operation fails with ([`Error::other`]), takes too long over or panics with: the store is left alone for
-/// a while, and told about once. What it prints is yours to keep free of secrets.
+/// If an operation fails ([`Error::other`]), takes too long or panics, the store is skipped for a while and the failure is
+/// reported once. Keep secrets out of the store's `Debug` output and errors.
 ///
 /// # Cancel safety
 ///
-/// A future is dropped when its time is over; what it was about to do may happen or not.
+/// A future is dropped at its timeout; its operation may or may not take effect.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// The value of `name`, or nothing if there is none or its expiry has passed. Of a value longer than `most` bytes no
-    /// more than that and one byte needs to be read.
+    /// Returns the value of `name`; `None` if it is missing or expired. For a value longer than `most` bytes, reading
+    /// `most + 1` bytes is enough.
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>>;
 
-    /// Sets the value of `name`, whatever it was, for the time of `expiry`.
+    /// Sets the value of `name`, replacing any previous one, for the duration `expiry`.
     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()>;
 
-    /// Deletes `name` if its value is still `value`, in one step.
+    /// Deletes `name` atomically if its value is still `value`.
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()>;
 
-    /// Gives `owner` the lease of `name` if nobody has it: at most one owner has it at a time, for `time` at most. Values
-    /// and leases of one name have nothing to do with each other.
+    /// Gives `owner` the lease of `name` if it is free, and returns whether `owner` has it now. At most one owner has a lease
+    /// at a time, for at most `time`. The value and the lease of a name are independent.
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool>;
 
-    /// Ends the lease of `name` if it is `owner`'s, in one step.
+    /// Ends the lease of `name` atomically if `owner` has it.
     fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()>;
 }
 
-/// `dyn Store` must stay possible.
+/// `Store` must stay dyn-compatible.
 const _: Option<&dyn Store> = None;
 
-/// What the operations of a [`Store`] return.
+/// The future returned by the operations of a [`Store`].
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;

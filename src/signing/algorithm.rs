@@ -1,14 +1,14 @@
-//! Which algorithm signs (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2).
+//! Signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind};
 
-/// How an assertion is signed, by its name in the IANA registry "JSON Web Signature and Encryption Algorithms".
+/// A signature algorithm, by its name in the IANA registry "JSON Web Signature and Encryption Algorithms".
 ///
-/// Seldom chosen by hand: it follows from the key. The choice that remains is RS256 or PS256 for an RSA key (FAPI wants
-/// PS256), and the length of the hash.
+/// The key usually determines it. Choose one to use PS256 instead of RS256 with an RSA key (FAPI requires PS256), or another
+/// hash length.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Credential, SigningAlgorithm};
@@ -42,14 +42,14 @@ pub enum SigningAlgorithm {
     ES384,
     /// ECDSA with P-521 and SHA-512.
     ES512,
-    /// Ed25519 by the name that most servers know.
+    /// Ed25519, by the name that most servers support.
     EdDSA,
-    /// Ed25519 by the name of RFC 9864.
+    /// Ed25519, by its name in RFC 9864.
     Ed25519,
 }
 
 impl SigningAlgorithm {
-    /// The registered name, as in the member `alg` of a header.
+    /// Returns the registered name, as in the header member `alg`.
     pub fn name(self) -> &'static str {
         use SigningAlgorithm::*;
         match self {
@@ -84,7 +84,7 @@ impl SigningAlgorithm {
     }
 }
 
-/// From the registered name, as in the member `alg` of a header.
+/// Parses the registered name, as in the header member `alg`.
 ///
 /// ```
 /// use client_credentials::SigningAlgorithm;

@@ -1,4 +1,4 @@
-//! Private keys, whoever holds them, and the tokens that they sign (RFC 7515, RFC 7517, RFC 7518).
+//! Private keys, in memory or in a KMS, and the tokens that they sign (RFC 7515, RFC 7517, RFC 7518).
 
 mod algorithm;
 mod curve;

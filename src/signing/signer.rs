@@ -1,4 +1,4 @@
-//! Keys that stay where they are: in a KMS, an HSM, an agent.
+//! Keys that stay in a KMS, an HSM or an agent.
 
 use std::fmt;
 use std::future::Future;
@@ -7,12 +7,12 @@ use std::pin::Pin;
 use super::SigningAlgorithm;
 use crate::error::{Error, ErrorKind};
 
-/// Signs with a key that never leaves its place: a key management service, an HSM.
+/// Signs with a key that stays in a key management service or an HSM.
 ///
-/// [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) takes it, for assertions,
-/// and `DpopKey::from_signer` (feature `dpop`). It is asked once for each attempt to fetch a token, inside the fetch, and
-/// shares its deadline; a panic in it is an error of that fetch. With DPoP it is also asked for each request to an API:
-/// it has 10 s then, and neither silence nor a panic costs more than that request.
+/// For [`ClientAuth::private_key_jwt_with_signer`](crate::ClientAuth::private_key_jwt_with_signer) and `DpopKey::from_signer`
+/// (feature `dpop`). It is called once for each attempt to fetch a token, within the fetch and its timeout; if it panics, the
+/// fetch fails with an error. With DPoP it is also called for each request to an API, with a timeout of 10 s; if it hangs or
+/// panics, only that request fails.
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Signer, SigningAlgorithm, SigningFuture};
@@ -31,29 +31,29 @@ use crate::error::{Error, ErrorKind};
 /// let auth = ClientAuth::private_key_jwt_with_signer("billing", Kms { key: "2026-11".into() });
 /// ```
 pub trait Signer: fmt::Debug + Send + Sync {
-    /// The algorithm of [`sign`](Self::sign).
+    /// Returns the algorithm of [`sign`](Self::sign).
     fn algorithm(&self) -> SigningAlgorithm;
 
-    /// `kid` (RFC 7515 section 4.1.4): asked just before each signature, so that a rotated key can have another one.
+    /// Returns `kid` (RFC 7515 section 4.1.4). Called just before each signature, so that a rotated key can have a new one.
     fn key_id(&self) -> Option<String>;
 
-    /// Signs `message`, which is not hashed yet.
+    /// Signs `message`, which has not been hashed.
     ///
-    /// An ECDSA signature may have the form of JWS (RFC 7518 section 3.4: `r` and `s` one after the other) or DER, as
-    /// AWS KMS, Google Cloud KMS and OpenSSL give it.
+    /// An ECDSA signature may be in JWS format (RFC 7518 section 3.4: `r` and `s` concatenated) or in DER, as AWS KMS, Google
+    /// Cloud KMS and OpenSSL return it.
     ///
     /// # Errors
     ///
-    /// Whatever it fails with becomes the source of an error of kind [`ErrorKind::Credential`]: transient, so that the
-    /// fetch tries again. What it prints is yours to keep free of secrets.
+    /// An error becomes the source of a transient error of kind [`ErrorKind::Credential`], so the fetch tries again. Keep
+    /// secrets out of its text.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the fetch's deadline passes, or that of the request's proof, or with the request.
+    /// The future is dropped when the timeout of the fetch or of the proof passes, or when the request is dropped.
     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a>;
 }
 
-/// What [`Signer::sign`] returns.
+/// The future returned by [`Signer::sign`].
 pub type SigningFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>> + Send + 'a>>;
 

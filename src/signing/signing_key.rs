@@ -1,6 +1,6 @@
-//! A private key that was handed out as text: PEM (PKCS#8, PKCS#1, SEC1) or JWK.
+//! A private key in text form: PEM (PKCS#8, PKCS#1, SEC1) or JWK.
 //!
-//! Parsing tells what is wrong as text without anything of the key in it. All arithmetic is aws-lc-rs's.
+//! Parse errors are texts without any part of the key. aws-lc-rs does all arithmetic.
 
 use aws_lc_rs::rand::SystemRandom;
 #[cfg(any(feature = "dpop", feature = "test-util"))]
@@ -24,7 +24,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// `wanted` is what the user chose; a JWK's own `alg` counts less, what follows from the key least.
+    /// `wanted` is the user's choice; it takes precedence over a JWK's `alg`, which takes precedence over the key's default.
     pub(crate) fn parse(text: &str, wanted: Option<SigningAlgorithm>) -> Result<Self, String> {
         let text = mended(text);
         let (pair, alg, key_id) = if Jwk::is_meant(&text) {
@@ -40,7 +40,7 @@ impl SigningKey {
         Ok(SigningKey { pair, algorithm, key_id })
     }
 
-    /// A new one on P-256: the algorithm that every server of RFC 9449 knows. `None`: the system gives no random numbers.
+    /// Generates a key on P-256, which every server of RFC 9449 supports. `None` if the system has no random numbers.
     #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn generate() -> Option<Self> {
         let [curve, ..] = &CURVES;

@@ -1,4 +1,4 @@
-//! What the server answers, where, and when.
+//! The responses of the server, by endpoint and time.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::Response;
 use tokio::sync::watch;
 
-/// What an endpoint of [`AuthorizationServer`](super::AuthorizationServer) answers.
+/// A response of an endpoint of [`AuthorizationServer`](super::AuthorizationServer).
 ///
-/// Given to [`next`](super::AuthorizationServer::next) and [`until_changed`](super::AuthorizationServer::until_changed).
+/// For [`next`](super::AuthorizationServer::next) and [`until_changed`](super::AuthorizationServer::until_changed).
 ///
 /// ```
 /// use client_credentials::testing::{Answer, AuthorizationServer};
@@ -21,41 +21,41 @@ use tokio::sync::watch;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The ordinary answer: the request is checked, and then there is a token, or the error that it deserves. At the API, the
-    /// token of the request is checked.
+    /// The ordinary response: a token if the request is valid, otherwise an error. At the API, the token of the request is
+    /// checked.
     Token,
-    /// An error response with this code (RFC 6749 section 5.2): status 401 for `invalid_client`, otherwise 400. At the API it
-    /// is a challenge (RFC 6750 section 3.1): status 403 for `insufficient_scope`, otherwise 401.
+    /// An error response with this code (RFC 6749 section 5.2): status 401 for `invalid_client`, otherwise 400. At the API, a
+    /// challenge (RFC 6750 section 3.1): status 403 for `insufficient_scope`, otherwise 401.
     Refuse(&'static str),
-    /// This status, with a line of plain text as the body. One that HTTP has no response for ends the connection.
+    /// This status, with a line of plain text as the body. A status that is not valid in HTTP ends the connection.
     Status(u16),
     /// Status 429 with `Retry-After` in whole seconds, rounded up.
     RetryAfter(Duration),
-    /// The ordinary answer after this time, which passes for real: a [`ManualClock`](crate::ManualClock) does not shorten it.
+    /// The ordinary response after this real time: a [`ManualClock`](crate::ManualClock) does not shorten it.
     Delay(Duration),
-    /// The ordinary answer once the gate is open: a slow server without a timer.
+    /// The ordinary response once the gate is open: a slow server without a timer.
     Held(Gate),
-    /// Reads the request and never answers. The client's timeout ends it, which runs on tokio's clock.
+    /// Reads the request and never responds. The client's timeout, which uses tokio's clock, ends it.
     Hang,
     /// Reads the request and resets the connection.
     Reset,
-    /// The ordinary answer, whose body ends in the middle.
+    /// The ordinary response with a truncated body.
     Torn,
-    /// A page with status 200, as a proxy or a captive portal sends it.
+    /// An HTML page with status 200, as from a proxy or a captive portal.
     Html,
-    /// Status 200, `application/json`, and this body, whatever the request was.
+    /// Status 200, `application/json` and this body, for any request.
     Body(String),
-    /// This very response.
+    /// This response, unchanged.
     Response(Response<String>),
 }
 
-/// Which endpoint of an [`AuthorizationServer`](super::AuthorizationServer) is meant.
+/// An endpoint of an [`AuthorizationServer`](super::AuthorizationServer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// Where tokens are requested.
+    /// The token endpoint.
     Token,
-    /// The server's metadata (RFC 8414, OpenID Connect discovery), and those of the API (RFC 9728).
+    /// The metadata of the server (RFC 8414, OpenID Connect discovery) and of the API (RFC 9728).
     Metadata,
     /// The public keys of signed access tokens (RFC 7517).
     Keys,
@@ -67,7 +67,7 @@ impl Endpoint {
     pub(super) const COUNT: usize = 4;
 }
 
-/// Closed until the test opens it; a clone is the same gate.
+/// A gate for [`Answer::Held`], closed until the test opens it. Clones share the gate.
 ///
 /// ```
 /// use client_credentials::testing::{Answer, AuthorizationServer, Gate};
@@ -82,14 +82,14 @@ impl Endpoint {
 pub struct Gate(watch::Sender<bool>);
 
 impl Gate {
-    /// A gate that is closed.
+    /// Creates a closed gate.
     #[expect(clippy::new_without_default, reason = "whether a default gate is open is not obvious")]
     #[must_use]
     pub fn new() -> Self {
         Gate(watch::Sender::new(false))
     }
 
-    /// Lets everything pass, from now on.
+    /// Opens the gate permanently.
     pub fn open(&self) {
         self.0.send_replace(true);
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::message::{Incoming, Reply};
 use super::world::{State, World};
 
-/// JSON for whoever brings a good token, otherwise a challenge; and the number of the token that was presented.
+/// JSON for a request with a valid token, otherwise a challenge; and the number of the token that was presented.
 pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
     let presented = presented(request);
     let number = presented.and_then(|(_, token)| state.register.find(token)).map(|(number, _)| number);

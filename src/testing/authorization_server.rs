@@ -20,13 +20,13 @@ use crate::clock::Clock;
 use crate::clock::ManualClock;
 use crate::token::AccessToken;
 
-/// An authorization server on loopback, and an API that it protects, which answer as a test tells them.
+/// A scripted authorization server on loopback, with an API that it protects.
 ///
-/// It speaks HTTP/1.1 on two ports of 127.0.0.1, from a thread of its own: it works with every client, in every runtime, in
-/// synchronous tests, and while a test's runtime is blocked or its clock is paused. A clone is the same server; when the last one
-/// is dropped the thread ends and the ports are closed.
+/// It serves HTTP/1.1 on two ports of 127.0.0.1 from its own thread, so it works with every client and runtime, in synchronous
+/// tests, and while a test's runtime is blocked or its clock is paused. Clones share the server; when the last one is dropped,
+/// the thread ends and the ports are closed.
 ///
-/// A test that panics prints what the server has seen ([`story`](Self::story)) when the server is dropped.
+/// If a test panics, the server prints the requests it received ([`story`](Self::story)) when it is dropped.
 ///
 /// ```
 /// use client_credentials::testing::{Answer, AuthorizationServer};
@@ -54,12 +54,13 @@ use crate::token::AccessToken;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # What it checks
+/// # Checks
 ///
-/// As long as no client is registered ([`client`](Self::client)), everybody gets a token. Otherwise the client has to prove itself:
-/// `client_secret_basic`, `client_secret_post`, `client_secret_jwt` and `private_key_jwt` (feature `jwt`), `tls_client_auth` (over
-/// HTTPS), `none`. The grants are client credentials, token exchange (RFC 8693) and JWT bearer (RFC 7523 section 2.1), of which
-/// it does not judge the assertions. A proof (RFC 9449, feature `dpop`) or a certificate (RFC 8705) binds the token.
+/// While no client is registered ([`client`](Self::client)), every request gets a token. Otherwise the client must
+/// authenticate with `client_secret_basic`, `client_secret_post`, `client_secret_jwt` or `private_key_jwt` (feature `jwt`),
+/// `tls_client_auth` (over HTTPS) or `none`. The grants are client credentials, token exchange (RFC 8693) and JWT bearer (RFC
+/// 7523 section 2.1); the assertions of the latter two are not verified. A proof (RFC 9449, feature `dpop`) or a certificate
+/// (RFC 8705) binds the token.
 #[derive(Clone)]
 pub struct AuthorizationServer {
     world: Arc<World>,
@@ -69,20 +70,21 @@ pub struct AuthorizationServer {
 
 /// # Start
 impl AuthorizationServer {
-    /// Starts it, on ports that the system chooses.
+    /// Starts a server on ports that the system chooses.
     ///
     /// # Panics
     ///
-    /// If the system refuses a port of 127.0.0.1 or a thread: there is nothing that a test could do without.
+    /// Panics if the system refuses a port of 127.0.0.1 or a thread.
     #[must_use]
     pub fn start() -> Self {
         AuthorizationServer::serve(Tls::default())
     }
 
-    /// Starts it over HTTPS, with a certificate for `localhost`, `127.0.0.1` and `::1` that [`CA_PEM`](super::CA_PEM) has signed.
+    /// Starts a server over HTTPS, with a certificate for `localhost`, `127.0.0.1` and `::1` signed by
+    /// [`CA_PEM`](super::CA_PEM).
     ///
-    /// It asks for the client's certificate ([`CLIENT_CERTIFICATES`](super::CLIENT_CERTIFICATES) are such) and does without. What
-    /// was requested with one is bound to it.
+    /// It requests a client certificate, such as one of [`CLIENT_CERTIFICATES`](super::CLIENT_CERTIFICATES), but does not
+    /// require it. Tokens requested with a certificate are bound to it.
     ///
     /// ```
     /// use client_credentials::testing::{AuthorizationServer, CA_PEM};
@@ -106,7 +108,7 @@ impl AuthorizationServer {
     ///
     /// # Panics
     ///
-    /// As [`start`](Self::start).
+    /// The same as [`start`](Self::start).
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn start_https() -> Self {
@@ -137,28 +139,28 @@ fn cannot_start(error: impl fmt::Display) -> ! {
     panic!("the authorization server of the test cannot start: {error}")
 }
 
-/// # Where it is
+/// # Addresses
 impl AuthorizationServer {
-    /// The token endpoint.
+    /// Returns the URL of the token endpoint.
     pub fn token_url(&self) -> &str {
         &self.token_url
     }
 
-    /// The issuer, with metadata by RFC 8414 and by OpenID Connect discovery: scheme, host and port.
+    /// Returns the issuer (scheme, host and port), which has metadata by RFC 8414 and OpenID Connect discovery.
     pub fn issuer(&self) -> &str {
         &self.world.issuer
     }
 
-    /// Where the protected API is: scheme, host and port.
+    /// Returns the origin of the protected API: scheme, host and port.
     ///
-    /// Every path answers with JSON about the request, or with what [`serve_at`](Self::serve_at) gave it; without a good token with a
-    /// challenge. Metadata by RFC 9728 name the issuer.
+    /// Every path returns JSON about the request, or the body set with [`serve_at`](Self::serve_at); without a valid token it
+    /// returns a challenge. The metadata (RFC 9728) names the issuer.
     pub fn api_origin(&self) -> &str {
         &self.world.api
     }
 }
 
-/// # What it expects and issues
+/// # Configuration
 impl AuthorizationServer {
     /// Registers a client with a secret.
     #[must_use]
@@ -166,17 +168,17 @@ impl AuthorizationServer {
         self.register(id, Known::Secret(secret.into()))
     }
 
-    /// Registers a client without a credential (`none`), or one that shows a certificate (`tls_client_auth`).
+    /// Registers a client without a credential (`none`), or with a certificate (`tls_client_auth`).
     #[must_use]
     pub fn public_client(self, id: impl Into<String>) -> Self {
         self.register(id, Known::Public)
     }
 
-    /// Registers a client by its public key, in PEM (of an elliptic curve) or as a JWK: for `private_key_jwt`.
+    /// Registers a client with a public key, in PEM (elliptic curves only) or as a JWK, for `private_key_jwt`.
     ///
     /// # Panics
     ///
-    /// If it is not a public key.
+    /// Panics if it is not a public key.
     #[cfg(feature = "jwt")]
     #[must_use]
     #[expect(clippy::panic, reason = "documented: the test is wrong")]
@@ -196,7 +198,8 @@ impl AuthorizationServer {
         self
     }
 
-    /// The scopes that clients may have, and get if they ask for none. Without it they get what they ask for.
+    /// Sets the allowed scopes, which clients also get if they request none. By default clients get the scopes that they
+    /// request.
     #[must_use]
     pub fn scopes<I>(self, scopes: I) -> Self
     where
@@ -207,39 +210,39 @@ impl AuthorizationServer {
         self
     }
 
-    /// The lifetime of tokens, in whole seconds on the wire. Default: an hour.
+    /// Sets the lifetime of tokens, sent in whole seconds. Default: 1 h.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         self.world.state().lifetime = Some(lifetime);
         self
     }
 
-    /// Tokens do not expire, and their responses have no `expires_in`.
+    /// Issues tokens that do not expire, without `expires_in`.
     #[must_use]
     pub fn endless(self) -> Self {
         self.world.state().lifetime = None;
         self
     }
 
-    /// Goes by this clock: expiry, what is signed, the story's times and `Date`. Give it to the source as well.
+    /// Uses this clock for expiry, signed data, the times in the story, and `Date`. Pass it to the source as well.
     #[must_use]
     pub fn clock(self, clock: &ManualClock) -> Self {
         self.world.state().set_clock(Clock::Manual(clock.clone()));
         self
     }
 
-    /// Behaves as this server does.
+    /// Imitates the deviations of this server.
     #[must_use]
     pub fn quirk(self, quirk: Quirk) -> Self {
         self.world.state().quirk = Some(quirk);
         self
     }
 
-    /// Access tokens are JWTs (RFC 9068), signed with ES256 by a new key that `jwks_uri` has.
+    /// Issues access tokens as JWTs (RFC 9068), signed with ES256 by a new key that `jwks_uri` publishes.
     ///
     /// # Panics
     ///
-    /// If the system gives no random numbers.
+    /// Panics if the system has no random numbers.
     #[cfg(feature = "jwt")]
     #[must_use]
     #[expect(clippy::panic, reason = "documented: there is nothing that a test could do without")]
@@ -249,7 +252,7 @@ impl AuthorizationServer {
         self
     }
 
-    /// Proofs of possession need a nonce (RFC 9449 sections 8 and 9), at both endpoints.
+    /// Requires a nonce in DPoP proofs (RFC 9449 sections 8 and 9), at both endpoints.
     #[cfg(feature = "dpop")]
     #[must_use]
     pub fn dpop_nonces(self) -> Self {
@@ -257,21 +260,21 @@ impl AuthorizationServer {
         self
     }
 
-    /// The API takes tokens for this `audience` or `resource` only.
+    /// Makes the API accept only tokens for this `audience` or `resource`.
     #[must_use]
     pub fn api_audience(self, audience: impl Into<String>) -> Self {
         self.world.state().audience = Some(audience.into());
         self
     }
 
-    /// The API takes tokens with this scope only; others are answered with 403 and `insufficient_scope`.
+    /// Makes the API accept only tokens with this scope; others get 403 and `insufficient_scope`.
     #[must_use]
     pub fn api_scope(self, scope: impl Into<String>) -> Self {
         self.world.state().api_scope = Some(scope.into());
         self
     }
 
-    /// What the API answers to requests with a good token at this path: JSON.
+    /// Sets the JSON that the API returns at this path to requests with a valid token.
     ///
     /// ```
     /// use client_credentials::testing::AuthorizationServer;
@@ -284,36 +287,36 @@ impl AuthorizationServer {
     }
 }
 
-/// # What happens to it during a test
+/// # Events during a test
 impl AuthorizationServer {
-    /// The next token request is answered this way. Several are answered one after the other.
+    /// Sets the response to the next token request. Several calls are used in order.
     pub fn next(&self, answer: Answer) -> &Self {
         self.next_at(Endpoint::Token, answer)
     }
 
-    /// All token requests, after those of [`next`](Self::next), are answered this way.
+    /// Sets the response to all token requests after those of [`next`](Self::next).
     ///
-    /// `Answer::Status(503)` is an outage, which `Answer::Token` ends.
+    /// `Answer::Status(503)` simulates an outage, and `Answer::Token` ends it.
     pub fn until_changed(&self, answer: Answer) -> &Self {
         self.until_changed_at(Endpoint::Token, answer)
     }
 
-    /// As [`next`](Self::next), at any endpoint.
+    /// The same as [`next`](Self::next), for any endpoint.
     pub fn next_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
         self.world.state().next(endpoint, answer);
         self
     }
 
-    /// As [`until_changed`](Self::until_changed), at any endpoint.
+    /// The same as [`until_changed`](Self::until_changed), for any endpoint.
     pub fn until_changed_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
         self.world.state().until_changed(endpoint, Standing::Answer(answer));
         self
     }
 
-    /// As [`until_changed_at`](Self::until_changed_at), with an answer that depends on the request.
+    /// The same as [`until_changed_at`](Self::until_changed_at), with a response that depends on the request.
     ///
-    /// The server keeps `decide`: one that has a handle of the server keeps it running for ever. A panic in it is printed, and ends the
-    /// connection.
+    /// The server keeps `decide`, so a closure with a handle of the server keeps it running forever. If it panics, the panic
+    /// is printed and the connection ends.
     ///
     /// ```
     /// use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
@@ -332,16 +335,16 @@ impl AuthorizationServer {
         self
     }
 
-    /// The API refuses all tokens issued so far, though none has expired.
+    /// Makes the API reject all tokens issued so far.
     pub fn revoke_all(&self) {
         self.world.state().register.revoke_all();
     }
 
-    /// From now on the client has this secret. The tokens that it has stay good.
+    /// Replaces the secret of a client. Tokens already issued stay valid.
     ///
     /// # Panics
     ///
-    /// If there is no client with this id and a secret.
+    /// Panics if there is no client with this id and a secret.
     #[expect(clippy::panic, reason = "documented: the test is wrong")]
     pub fn rotate_secret(&self, id: &str, secret: impl Into<String>) {
         let mut state = self.world.state();
@@ -355,36 +358,36 @@ impl AuthorizationServer {
         }
     }
 
-    /// Proofs of possession need another nonce from now on.
+    /// Changes the nonce that DPoP proofs need.
     #[cfg(feature = "dpop")]
     pub fn change_dpop_nonce(&self) {
         self.world.state().nonce = Some(format!("{:032x}", fastrand::u128(..)));
     }
 }
 
-/// # What it has seen
+/// # Records
 impl AuthorizationServer {
-    /// All requests in order, of all endpoints; the latest 10 000 if there were more.
+    /// Returns all requests to all endpoints, in order; at most the latest 10 000.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.world.state().recorded().cloned().collect()
     }
 
-    /// How many token requests it has received, answered or not.
+    /// Returns how many token requests it has received, answered or not.
     pub fn token_requests(&self) -> usize {
         self.world.counts.borrow().received(Endpoint::Token)
     }
 
-    /// How many requests the API has received, refused ones included.
+    /// Returns how many requests the API has received, including refused ones.
     pub fn api_requests(&self) -> usize {
         self.world.counts.borrow().received(Endpoint::Api)
     }
 
-    /// How many tokens it has issued.
+    /// Returns how many tokens it has issued.
     pub fn tokens_issued(&self) -> usize {
         self.world.state().register.len() as usize
     }
 
-    /// Which of its tokens this is, counted from 1 in the order in which they were issued; `None`: it is not one of them.
+    /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it.
     ///
     /// ```
     /// use client_credentials::testing::AuthorizationServer;
@@ -408,9 +411,10 @@ impl AuthorizationServer {
         state.register.find(token.expose_secret()).map(|(number, _)| number)
     }
 
-    /// Whether the API would accept a request with these headers: for an API of the test's own.
+    /// Returns whether the API would accept a request with these headers, for use in the test's own API.
     ///
-    /// Of a bound token, method and URL of the proof and the certificate of the connection are not checked: headers do not tell them.
+    /// For a bound token, the method and URL of the proof and the certificate of the connection are not checked, because the
+    /// headers do not contain them.
     ///
     /// ```
     /// use client_credentials::testing::AuthorizationServer;
@@ -425,21 +429,21 @@ impl AuthorizationServer {
         api::check(&mut self.world.state(), &request, None).is_ok()
     }
 
-    /// Waits until so many requests were received at an endpoint since the start: they may be unanswered yet.
+    /// Waits until an endpoint has received this many requests since the start, even if it has not answered them yet.
     ///
     /// # Panics
     ///
-    /// After a minute.
+    /// Panics after one minute.
     pub async fn received(&self, endpoint: Endpoint, requests: usize) {
         self.counted(requests, |counts| counts.received(endpoint)).await;
     }
 
-    /// Waits until so many requests were answered at an endpoint since the start: for what happens in the background, such as a
-    /// refresh. The client may not have read the last answer yet.
+    /// Waits until an endpoint has answered this many requests since the start, for example those of a refresh in the
+    /// background. The client may not have read the last response yet.
     ///
     /// # Panics
     ///
-    /// After a minute.
+    /// Panics after one minute.
     pub async fn answered(&self, endpoint: Endpoint, requests: usize) {
         self.counted(requests, |counts| counts.answered(endpoint)).await;
     }
@@ -466,7 +470,7 @@ impl AuthorizationServer {
         guard.abort();
     }
 
-    /// What it has seen, a line for each of the latest 100 requests, without a secret: what a test that fails prints.
+    /// Returns one line for each of the latest 100 requests, without secrets, as a failing test prints them.
     ///
     /// ```text
     /// The authorization server http://127.0.0.1:40133 and its API http://127.0.0.1:35947 have seen:

@@ -1,11 +1,13 @@
-//! A certificate authority for tests, and what it has signed: valid until 2125, and checked in with its keys.
+//! A certificate authority for tests and the certificates that it has signed: valid until 2125, and checked in with their
+//! keys.
 
 /// The certificate authority of [`AuthorizationServer::start_https`](super::AuthorizationServer::start_https), in PEM.
 ///
-/// For the roots of the client under test, and of nothing else: the keys of what it has signed are public. Its own key was thrown away.
+/// Use it only as a root of the client under test: the keys of the certificates that it has signed are public. Its own key was
+/// discarded.
 pub const CA_PEM: &str = include_str!("certificates/ca.pem");
 
-/// Two certificates of one client, with their keys, in PEM: the present one and the one that it is renewed by.
+/// Two certificates of one client, with their keys, in PEM: the current one and its renewal.
 ///
 /// For `ClientAuth::mutual_tls` at a server of [`AuthorizationServer::start_https`](super::AuthorizationServer::start_https).
 pub const CLIENT_CERTIFICATES: [ClientCertificatePem; 2] = [
@@ -25,7 +27,7 @@ pub const CLIENT_CERTIFICATES: [ClientCertificatePem; 2] = [
 pub struct ClientCertificatePem {
     /// The certificate, signed by [`CA_PEM`].
     pub certificate: &'static str,
-    /// Its private key (PKCS#8), which everybody knows.
+    /// Its private key (PKCS#8), which is public.
     pub key: &'static str,
 }
 

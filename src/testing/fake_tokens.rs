@@ -1,4 +1,4 @@
-//! A source of tokens without any server.
+//! A source of tokens without a server.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,12 +14,12 @@ use crate::lock::Lock;
 use crate::source::TokenSource;
 use crate::token::{AccessToken, Terms};
 
-/// A token source that does as a script says, for tests of code that takes any [`TokenSource`].
+/// A scripted token source, for tests of code that takes any [`TokenSource`].
 ///
-/// A test that panics prints what happened ([`story`](Self::story)) when the fake is dropped.
+/// If a test panics, the fake prints what happened ([`story`](Self::story)) when it is dropped.
 ///
-/// It caches nothing: every call is answered by the next step, and after the last one by that again. Put
-/// [`Cached`](crate::Cached) around it to test with a cache. A clone is the same source.
+/// It does not cache: every call uses the next step, and the last step is repeated. Wrap it in [`Cached`](crate::Cached) to
+/// test with a cache. Clones share the source.
 ///
 /// ```
 /// use client_credentials::testing::{FakeStep, FakeTokens};
@@ -48,19 +48,19 @@ pub struct FakeTokens {
     state: Arc<Lock<State>>,
 }
 
-/// What [`FakeTokens`] does when a token is asked for.
+/// What [`FakeTokens`] does when a token is requested.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum FakeStep {
-    /// Makes a new token with this lifetime, obtained at that moment by the fake's clock.
+    /// Returns a new token with this lifetime, received at the current time of the fake's clock.
     Token(Duration),
-    /// Hands out this token.
+    /// Returns this token.
     This(AccessToken),
-    /// Fails.
+    /// Returns this error.
     Error(Error),
-    /// Makes a new token with this lifetime once the gate is open.
+    /// Returns a new token with this lifetime once the gate is open.
     Held(Gate, Duration),
-    /// Never answers.
+    /// Never completes.
     Hang,
     /// Panics.
     Panic,
@@ -96,8 +96,7 @@ impl State {
 const LONGEST_STORY: usize = 100;
 
 impl FakeTokens {
-    /// Does as these steps say, one after the other; the last one is for all calls that follow. Without a step it hands out new
-    /// tokens that last an hour.
+    /// Creates a source with these steps; the last one is repeated. Without a step it returns new tokens that last 1 h.
     pub fn script(steps: impl IntoIterator<Item = FakeStep>) -> Self {
         let mut script: VecDeque<_> = steps.into_iter().collect();
         if script.is_empty() {
@@ -108,41 +107,41 @@ impl FakeTokens {
         FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
-    /// Hands out new tokens with this lifetime.
+    /// Creates a source of new tokens with this lifetime.
     pub fn lasting(lifetime: Duration) -> Self {
         FakeTokens::script([FakeStep::Token(lifetime)])
     }
 
-    /// Dates tokens by this clock. Give it to [`Cached`](crate::Cached) as well.
+    /// Uses this clock for the times of tokens. Pass it to [`Cached`](crate::Cached) as well.
     #[must_use]
     pub fn clock(mut self, clock: &ManualClock) -> Self {
         self.clock = Clock::Manual(clock.clone());
         self
     }
 
-    /// From now on these steps, instead of those that are left.
+    /// Replaces the remaining steps.
     pub fn change(&self, steps: impl IntoIterator<Item = FakeStep>) {
         let next = FakeTokens::script(steps);
         std::mem::swap(&mut self.state().script, &mut next.state().script);
     }
 
-    /// How often a token was asked for: each future that was polled counts.
+    /// Returns how often a token was requested; each polled future counts.
     pub fn calls(&self) -> usize {
         self.state().calls
     }
 
-    /// The tokens that were handed out, in order.
+    /// Returns the tokens that were returned, in order.
     pub fn issued(&self) -> Vec<AccessToken> {
         self.state().issued.clone()
     }
 
-    /// The rejections in order: the number of the token, counted from 1 as in [`issued`](Self::issued). A token of another
-    /// source is 0.
+    /// Returns the rejections in order, each as the number of the token, counted from 1 as in [`issued`](Self::issued); 0 for
+    /// a token of another source.
     pub fn rejected(&self) -> Vec<usize> {
         self.state().rejected.clone()
     }
 
-    /// What happened so far, on a line, without a secret: what a test that fails prints.
+    /// Returns what happened so far, in one line without secrets, as a failing test prints it.
     pub fn story(&self) -> String {
         let state = self.state();
         format!("The fake source was asked {} times: {}\n", state.calls, state.story.join(", "))
@@ -175,7 +174,7 @@ impl FakeTokens {
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 impl FakeTokens {
-    /// The next step, without importing [`TokenSource`].
+    /// Runs the next step, without importing [`TokenSource`].
     pub fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             match self.step() {
@@ -195,7 +194,7 @@ impl FakeTokens {
         })
     }
 
-    /// Notes the rejection, without importing [`TokenSource`].
+    /// Records the rejection, without importing [`TokenSource`].
     pub fn reject(&self, token: &AccessToken) {
         let mut state = self.state();
         let number = state.issued.iter().position(|issued| issued.id() == token.id());

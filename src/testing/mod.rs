@@ -1,20 +1,21 @@
-//! For tests of programs that use this crate: a scripted authorization server, fake sources, one clock (feature `test-util`).
+//! Test utilities for programs that use this crate: a scripted authorization server, fake sources, a manual clock (feature
+//! `test-util`).
 //!
-//! | what is tested | with |
+//! | to test | use |
 //! |---|---|
-//! | a program as a whole: configuration, requests, outages, an API that refuses tokens | [`AuthorizationServer`] |
+//! | a whole program: configuration, requests, outages, an API that rejects tokens | [`AuthorizationServer`] |
 //! | code that takes any [`TokenSource`](crate::TokenSource) | [`FakeTokens`] |
-//! | what happens when time passes | [`ManualClock`](crate::ManualClock), given to source, server and fakes |
-//! | a refused connection, a TLS handshake that fails | a port of your own: the server always listens |
+//! | the passing of time | [`ManualClock`](crate::ManualClock), passed to source, server and fakes |
+//! | a refused connection, a failing TLS handshake | your own port: the server always listens |
 //!
-//! The guide [`docs::testing_your_code`](crate::docs::testing_your_code) has eight tests to start from.
+//! The guide [`docs::testing_your_code`](crate::docs::testing_your_code) has eight example tests.
 //!
 //! ```toml
 //! [dev-dependencies]
 //! client-credentials = { version = "0.1", features = ["test-util"] }
 //! ```
 //!
-//! It brings no crate that the default features do not bring.
+//! It adds no crate to the default features.
 
 mod answer;
 mod api;

@@ -1,4 +1,4 @@
-//! Authorization servers that do it their own way, by name.
+//! Deviations of well-known authorization servers, by name.
 
 use serde_json::{Map, Value, json};
 
@@ -6,8 +6,8 @@ use super::message::{Form, Reply};
 
 /// How a well-known authorization server differs from RFC 6749.
 ///
-/// Given to [`AuthorizationServer::quirk`](super::AuthorizationServer::quirk). Each was seen at a real server or in a public
-/// report; a test that runs over [`Quirk::ALL`] shows that a program gets along with all of them.
+/// For [`AuthorizationServer::quirk`](super::AuthorizationServer::quirk). Each was seen at a real server or in a public
+/// report. A test over [`Quirk::ALL`] shows that a program works with all of them.
 ///
 /// ```
 /// use client_credentials::testing::{AuthorizationServer, Quirk};
@@ -35,9 +35,9 @@ pub enum Quirk {
     BlueButton,
     /// Amazon Cognito: status 400 for a wrong secret.
     Cognito,
-    /// Doorkeeper: tokens without an end, and without `expires_in`.
+    /// Doorkeeper: tokens that never expire, without `expires_in`.
     Doorkeeper,
-    /// Entra ID, version 1: needs `resource`; times as strings, `expires_on` beside `expires_in`.
+    /// Entra ID, version 1: requires `resource`; times as strings, `expires_on` in addition to `expires_in`.
     EntraV1,
     /// Entra ID, version 2: one scope, which ends in `/.default`; `ext_expires_in`; long error descriptions.
     EntraV2,
@@ -45,7 +45,7 @@ pub enum Quirk {
     GitHub,
     /// Glewlwyd: status 403 with an empty body for a wrong secret.
     Glewlwyd,
-    /// Keycloak: `unauthorized_client` for a wrong secret, scopes that nobody asked for, `refresh_expires_in` of 0.
+    /// Keycloak: `unauthorized_client` for a wrong secret, scopes that were not requested, `refresh_expires_in` of 0.
     Keycloak,
     /// LinkedIn: no `token_type`.
     LinkedIn,
@@ -59,14 +59,14 @@ pub enum Quirk {
     Salesforce,
     /// Slack: errors with status 200 and `ok: false`; no `token_type`.
     Slack,
-    /// WSO2: hands out the same token until it ends, with ever fewer seconds left.
+    /// WSO2: returns the same token until it expires, with ever fewer seconds left.
     Wso2,
-    /// Zoom: the grant is called `account_credentials` and needs `account_id`.
+    /// Zoom: the grant is called `account_credentials` and requires `account_id`.
     Zoom,
 }
 
 impl Quirk {
-    /// All of them.
+    /// All quirks.
     pub const ALL: &'static [Quirk] = {
         use Quirk::*;
         &[
@@ -75,8 +75,8 @@ impl Quirk {
         ]
     };
 
-    /// Name and value of a parameter that token requests must have, beside `grant_type=client_credentials`; Zoom's
-    /// `grant_type` is one.
+    /// Returns names and values of the parameters that token requests must have, in addition to
+    /// `grant_type=client_credentials`. For Zoom they include `grant_type`.
     ///
     /// ```
     /// use client_credentials::testing::Quirk;

@@ -1,14 +1,15 @@
-//! Requests as the server saw them, with nothing secret to be seen.
+//! Requests that the server received, without their secrets.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::Endpoint;
 
-/// A request that an [`AuthorizationServer`](super::AuthorizationServer) has seen.
+/// A request that an [`AuthorizationServer`](super::AuthorizationServer) received.
 ///
-/// Secrets can be compared ([`sent`](Self::sent), [`sent_header`](Self::sent_header)) but not read; `Display` is a line of the
-/// story, and neither it nor `Debug` shows one.
+/// `Display` prints a line of the story; neither it nor `Debug` shows a secret. A test compares secrets
+/// ([`sent`](Self::sent), [`sent_header`](Self::sent_header)), or reads them with explicitly named functions
+/// ([`expose_params`](Self::expose_params), [`expose_headers`](Self::expose_headers)).
 ///
 /// ```
 /// use client_credentials::testing::AuthorizationServer;
@@ -109,68 +110,102 @@ pub(super) fn hidden(value: &str) -> String {
 }
 
 impl RecordedRequest {
-    /// Where it went.
+    /// Returns the endpoint.
     pub fn endpoint(&self) -> Endpoint {
         self.endpoint
     }
 
-    /// The HTTP method.
+    /// Returns the HTTP method.
     pub fn method(&self) -> &str {
         &self.method
     }
 
-    /// The path, without the query.
+    /// Returns the path, without the query.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// When it came, counted from the server's start by the server's clock.
+    /// Returns when it was received, as the time since the server's start by the server's clock.
     pub fn at(&self) -> Duration {
         self.at
     }
 
-    /// The client that sent it. `[.. characters]` instead of an id that is not registered: it may be a secret in the wrong
-    /// place.
+    /// Returns the client that sent it. An id that is not registered is shown as `[.. characters]`, since it may be a secret
+    /// in the wrong place.
     pub fn client_id(&self) -> Option<&str> {
         self.client.as_deref()
     }
 
-    /// How the client proved itself, by the name in the registry of OAuth token endpoint authentication methods:
-    /// `client_secret_basic`, `private_key_jwt`, `tls_client_auth`, `none`, ...
+    /// Returns the client authentication method, by its name in the IANA registry: `client_secret_basic`, `private_key_jwt`,
+    /// `tls_client_auth`, `none`, ...
     pub fn auth_method(&self) -> Option<&'static str> {
         self.auth_method
     }
 
-    /// What may be seen of a parameter of a token request: its value if it is never a secret, otherwise its length.
+    /// Returns the value of a parameter of a token request, or its length if it may be a secret.
     pub fn param(&self, name: &str) -> Option<&str> {
         shown(&self.params, name)
     }
 
-    /// Whether this parameter was sent with this value.
+    /// Returns whether this parameter was sent with this value.
     pub fn sent(&self, name: &str, value: &str) -> bool {
         self.params.iter().any(|field| field.name == name && field.value == value)
     }
 
-    /// What may be seen of a header, whose name is given in lower case: its value if it is never a secret, otherwise its length.
+    /// Returns the value of a header, or its length if it may be a secret. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         shown(&self.headers, name)
     }
 
-    /// Whether this header, whose name is given in lower case, was sent with this value.
+    /// Returns whether this header was sent with this value. `name` is in lower case.
     pub fn sent_header(&self, name: &str, value: &str) -> bool {
         self.headers.iter().any(|field| field.name == name && field.value == value)
     }
 
-    /// Which token it was about, counted from 1 in the order in which the server issued them: at the token endpoint the one that was
-    /// issued, at the API the one that was presented.
+    /// Returns the values of a parameter of a token request, even if secret, for example to inspect an assertion.
+    ///
+    /// ```
+    /// use client_credentials::testing::AuthorizationServer;
+    /// use client_credentials::{ClientAuth, ClientCredentials};
+    ///
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    /// # runtime.block_on(async {
+    /// let server = AuthorizationServer::start();
+    /// let auth = ClientAuth::client_assertion("header.claims.signature");
+    /// let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
+    /// tokens.token().await?;
+    ///
+    /// let requests = server.requests();
+    /// let assertions: Vec<_> = requests[0].expose_params("client_assertion").collect();
+    /// assert_eq!(assertions, ["header.claims.signature"]);
+    /// assert!(!format!("{requests:?}").contains("claims.signature"));
+    /// # Ok::<(), client_credentials::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn expose_params<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        values(&self.params, name)
+    }
+
+    /// Returns the values of a header, even if secret, for example to inspect a proof (RFC 9449). `name` is in lower case.
+    pub fn expose_headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        values(&self.headers, name)
+    }
+
+    /// Returns the number of the token that was issued (at the token endpoint) or presented (at the API), counted from 1 in
+    /// the order of issue.
     pub fn token(&self) -> Option<u32> {
         self.token
     }
 
-    /// The status of the response; `None`: there was no response, or there is none yet.
+    /// Returns the status of the response; `None` if there is none, or none yet.
     pub fn status(&self) -> Option<u16> {
         self.status
     }
+}
+
+fn values<'f>(fields: &'f [Field], name: &str) -> impl Iterator<Item = &'f str> {
+    fields.iter().filter(move |field| field.name == name).map(|field| field.value.as_str())
 }
 
 fn shown<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {

@@ -119,7 +119,7 @@ fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
     }
 }
 
-/// Who alone will be able to use the token: whoever has the key of the proof, or shows the certificate of this connection.
+/// What the token is bound to: the key of the proof, or the certificate of this connection.
 #[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
 fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
     #[cfg(feature = "dpop")]

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use super::TlsIdentity;
 
-/// The certificate, with its key, that the client showed when it asked for a token.
+/// The certificate, with its key, that the client presented in a token request.
 ///
-/// The token may be good with this certificate only (RFC 8705 section 3): the connection to the API has to show it as
-/// well. With reqwest-middleware [`SameCertificate`](crate::SameCertificate) sees to that, through rotations too;
-/// elsewhere it is put on the client's builder by [`apply_to`](Self::apply_to).
+/// The token may be bound to this certificate (RFC 8705 section 3); the connection to the API must then present it, too. With
+/// reqwest-middleware use [`SameCertificate`](crate::SameCertificate), which also handles rotations; elsewhere set it on the
+/// client's builder with [`apply_to`](Self::apply_to).
 ///
-/// A handle; equal are those that were read as one. `Debug` shows nothing of it.
+/// This is a handle. Two are equal if they come from the same read. `Debug` shows no content.
 #[derive(Clone)]
 pub struct ClientCertificate(pub(crate) Arc<TlsIdentity>);
 
 impl ClientCertificate {
-    /// Puts it on the builder of the client that calls the API, instead of an identity that it has.
+    /// Sets this certificate as the identity of the client that calls the API, replacing any other.
     ///
     /// ```
     /// # use client_credentials::ClientCredentials;

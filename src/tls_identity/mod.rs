@@ -1,4 +1,4 @@
-//! The certificate that the client shows in the TLS handshake (RFC 8705), with its key.
+//! The certificate that the client presents in the TLS handshake (RFC 8705), with its key.
 
 #[cfg(feature = "mtls")]
 mod certificate;

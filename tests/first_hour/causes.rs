@@ -146,12 +146,12 @@ async fn c06_it_is_not_the_token_endpoint() {
 async fn c07_the_scope() {
     let server = AuthorizationServer::start().scopes(["read"]);
     server.next(Answer::Refuse("invalid_scope"));
-    assert_verdict(&basic(&server).scope("write").diagnose().await, Cause::Scope, "asked for was write");
+    assert_verdict(&basic(&server).scope("write").diagnose().await, Cause::Scope, "the requested scope is write");
     let narrower = r#"{"access_token":"canary-5f3a","token_type":"Bearer","expires_in":60,"scope":"read"}"#;
     server.next(Answer::Body(narrower.to_owned()));
     assert_verdict(&basic(&server).scope("read write").diagnose().await, Cause::Scope, "granted to the client");
     let entra = AuthorizationServer::start().quirk(Quirk::EntraV2);
-    assert_verdict(&basic(&entra).scope("read").diagnose().await, Cause::Scope, "/.default at its end");
+    assert_verdict(&basic(&entra).scope("read").diagnose().await, Cause::Scope, "followed by /.default");
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn several_credentials_are_looked_at_and_one_is_sent() {
     let secret = Credential::from(CANARY).or(Credential::from(format!("{CANARY}2")));
     let auth = ClientAuth::client_secret_post("billing", secret);
     let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
-    assert_verdict(&diagnosis, Cause::ClientRefused, "registered for client_secret_basic");
+    assert_verdict(&diagnosis, Cause::ClientRefused, "the server supports client_secret_basic");
     assert_eq!(server.token_requests(), 1);
 }
 
@@ -308,7 +308,7 @@ async fn what_is_missing_is_found_before_anything_is_sent() {
     let server = AuthorizationServer::start();
     let auth = ClientAuth::client_secret_basic("billing", Credential::file("/nowhere/secret"));
     let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
-    assert_verdict(&diagnosis, Cause::CredentialUnreadable, "put the credential where");
+    assert_verdict(&diagnosis, Cause::CredentialUnreadable, "provide the credential in the configured place");
     assert_eq!(server.token_requests(), 0);
     let auth = ClientAuth::client_secret_basic("", "x");
     let diagnosis = ClientCredentials::builder("nonsense", auth).diagnose().await;

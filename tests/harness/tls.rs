@@ -26,7 +26,7 @@ macro_rules! pair {
 }
 
 pub(crate) const AUTHORITY: &str = include_str!("../certificates/authority.crt");
-const LOCALHOST: Pair = pair!("localhost");
+pub(crate) const LOCALHOST: Pair = pair!("localhost");
 /// For a server called localhost: signed by nobody but itself.
 pub(crate) const SELF_SIGNED: Pair = pair!("self_signed");
 const CLIENTS: [Pair; 2] = [pair!("client_1"), pair!("client_2")];

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, Gate};
-use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, Limits, RetryPolicy};
+use client_credentials::{
+    ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, Limits, ManualClock, RetryPolicy,
+};
 
 fn builder(server: &AuthorizationServer) -> ClientCredentialsBuilder {
     let auth = ClientAuth::client_secret_basic("billing", "a secret");
@@ -45,6 +47,18 @@ async fn retry_after_is_rounded_up() {
     server.next(Answer::RetryAfter(Duration::from_millis(29_001)));
     let error = builder(&server).build().unwrap().token().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
+}
+
+#[tokio::test]
+async fn a_delay_passes_for_real_and_the_ordinary_answer_follows() {
+    let clock = ManualClock::new();
+    let server = AuthorizationServer::start().client("billing", "another secret").clock(&clock);
+    let delay = Duration::from_millis(20);
+    server.next(Answer::Delay(delay));
+    let start = std::time::Instant::now();
+    let error = builder(&server).build().unwrap().token().await.unwrap_err();
+    assert!(start.elapsed() >= delay, "{:?}", start.elapsed());
+    assert_eq!(error.oauth().unwrap().code(), "invalid_client", "the request is checked");
 }
 
 #[tokio::test]

@@ -69,6 +69,20 @@ async fn what_was_sent_can_be_compared() {
 }
 
 #[tokio::test]
+async fn what_was_sent_is_read_only_where_the_name_says_so() {
+    let server = AuthorizationServer::start();
+    let auth = ClientAuth::client_secret_post("billing", CANARY);
+    let builder = ClientCredentials::builder(server.token_url(), auth).header("x-key", CANARY);
+    let builder = builder.resource("https://one.example").resource("https://two.example");
+    builder.build().unwrap().token().await.unwrap();
+    let request = &server.requests()[0];
+    assert!(request.expose_params("client_secret").eq([CANARY]) && request.expose_headers("x-key").eq([CANARY]));
+    assert!(request.expose_params("resource").eq(["https://one.example", "https://two.example"]));
+    assert_eq!(request.expose_params("x-key").count() + request.expose_headers("client_secret").count(), 0);
+    assert!(!format!("{request} {request:?} {request:#?}").contains(CANARY));
+}
+
+#[tokio::test]
 async fn a_fake_shows_no_token() {
     let fake = FakeTokens::lasting(Duration::from_secs(60));
     let token = fake.token().await.unwrap();

@@ -2,9 +2,9 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
-use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
 use serde_json::Value;
 
 #[derive(Clone, Debug)]
@@ -18,8 +18,12 @@ pub(crate) struct Proof {
 impl Proof {
     /// The one proof of a request, whose signature has to be right. `None`: it has none.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Proof> {
-        let mut values = headers.get_all("dpop").iter();
-        let proof = values.next()?.to_str().unwrap();
+        Proof::among(headers.get_all("dpop").iter().map(|value| value.to_str().unwrap()))
+    }
+
+    /// As [`of`](Proof::of), among the values of the header.
+    pub(crate) fn among<'v>(mut values: impl Iterator<Item = &'v str>) -> Option<Proof> {
+        let proof = values.next()?;
         assert!(values.next().is_none(), "exactly one proof");
         let parts: Vec<_> = proof.split('.').collect();
         let json = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();

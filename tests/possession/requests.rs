@@ -47,7 +47,7 @@ fn get(url: &str) -> reqwest::Request {
 
 /// An authorization server, an API and a source, for each integration anew.
 async fn all(configure: fn(&mut State)) -> (Server, Api, BearerAuth) {
-    let (server, api) = (Server::that_binds().await, Api::start(configure).await);
+    let (server, api) = (Server::that_binds(), Api::start(configure).await);
     let tokens = tokens(&server, DpopKey::generate());
     let bearer = BearerAuth::for_origin(&api.url, tokens).unwrap();
     (server, api, bearer)
@@ -83,7 +83,7 @@ async fn a_nonce_costs_one_repetition_on_first_contact_and_none_later() {
 #[tokio::test]
 async fn the_newest_nonce_is_used_whatever_answer_it_came_with() {
     for integration in INTEGRATIONS {
-        let (_, api, bearer) = all(|api| api.nonce_by_request = true).await;
+        let (_server, api, bearer) = all(|api| api.nonce_by_request = true).await;
         for _ in 0..3 {
             assert_eq!(integration.send(&bearer, get(&api.url)).await.0, 200);
         }
@@ -97,7 +97,7 @@ struct Meanwhile(Arc<dyn Fn() + Send + Sync>);
 
 #[tokio::test]
 async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_meanwhile() {
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let tokens = tokens(&server, DpopKey::generate());
     let token = tokens.token().await.unwrap();
     let url = "https://api.example.com/";
@@ -174,7 +174,7 @@ async fn a_second_refusal_is_handed_back() {
 #[tokio::test]
 async fn what_cannot_be_repeated_still_brings_the_nonce_for_the_next() {
     for integration in INTEGRATIONS {
-        let (_, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
+        let (_server, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
         let parts = stream::iter([Ok::<_, std::io::Error>("part")]);
         let streaming = reqwest::Client::new().post(&api.url).body(reqwest::Body::wrap_stream(parts));
         let answer = integration.send(&bearer, streaming.build().unwrap()).await;
@@ -187,7 +187,7 @@ async fn what_cannot_be_repeated_still_brings_the_nonce_for_the_next() {
 #[tokio::test]
 async fn each_api_has_nonces_of_its_own() {
     // M16
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let [one, other] = ["one", "other"].map(|nonce| move |api: &mut State| api.nonce = Some(nonce.to_owned()));
     let (one, other) = (Api::start(one).await, Api::start(other).await);
     let bearer =
@@ -217,7 +217,7 @@ async fn a_request_with_a_header_of_the_callers_gets_no_proof() {
 #[tokio::test]
 async fn a_kms_signs_each_proof() {
     for integration in INTEGRATIONS {
-        let (server, api) = (Server::that_binds().await, Api::start(|_| {}).await);
+        let (server, api) = (Server::that_binds(), Api::start(|_| {}).await);
         let kms = Kms::new(SigningAlgorithm::ES256);
         let public = kms.public();
         let tokens = tokens(&server, DpopKey::from_signer(kms, &public));
@@ -241,7 +241,7 @@ async fn a_thousand_requests_have_a_thousand_proofs() {
 
 #[tokio::test]
 async fn a_layer_over_any_client_writes_the_url_as_servers_read_it() {
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let origin = "https://api.example.com";
     let bearer = BearerAuth::for_origin(origin, tokens(&server, DpopKey::generate())).unwrap();
     let seen: Arc<Mutex<Vec<Proof>>> = Arc::default();
@@ -263,7 +263,7 @@ async fn a_layer_over_any_client_writes_the_url_as_servers_read_it() {
 
 #[tokio::test]
 async fn without_an_integration_the_token_has_the_headers_of_one_request() {
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let api = Api::start(|api| api.nonce = Some("n".into())).await;
     let token = tokens(&server, DpopKey::generate()).token().await.unwrap();
     let http = reqwest::Client::new();
@@ -285,7 +285,7 @@ async fn without_an_integration_the_token_has_the_headers_of_one_request() {
 
 #[tokio::test]
 async fn a_bearer_token_has_no_proof() {
-    let server = Server::start(|_| token("t", "Bearer")).await;
+    let server = Server::start(|_| token("t", "Bearer"));
     let auth = client_credentials::ClientAuth::none("me");
     let tokens = ClientCredentials::builder(&server.url, auth);
     let token = tokens.build().unwrap().token().await.unwrap();

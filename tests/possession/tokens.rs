@@ -5,16 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use client_credentials::testing::Answer;
 use client_credentials::{
     AccessToken, ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, SigningAlgorithm,
 };
 use http::Method;
-use serde_json::json;
 
 use crate::keys::{Kms, p256, pem};
 use crate::proof::Proof;
 use crate::refreshed::refreshed;
-use crate::server::{Server, answer, nth, token, use_dpop_nonce, with_nonce};
+use crate::server::{Server, nth, token, token_response, use_dpop_nonce, with_nonce};
 use crate::tokens;
 
 /// The key that a token is bound to, by the proofs that go with it.
@@ -27,7 +27,7 @@ async fn key_of(token: &AccessToken) -> String {
 #[tokio::test]
 async fn a_token_request_carries_a_proof_for_the_endpoint() {
     // M18
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let tokens = tokens(&server, DpopKey::generate());
     let token = tokens.token().await.unwrap();
     assert_eq!(token.authorization(), format!("DPoP {}", nth(0)));
@@ -51,7 +51,7 @@ async fn a_token_request_carries_a_proof_for_the_endpoint() {
 
 #[tokio::test]
 async fn every_attempt_has_a_proof_of_its_own_by_one_key() {
-    let server = Server::start(|_| answer(503, &json!({}))).await;
+    let server = Server::start(|_| Answer::Status(503));
     let failed = tokens(&server, DpopKey::generate()).token().await;
     assert_eq!(failed.unwrap_err().kind(), ErrorKind::Response);
     let asked = server.asked();
@@ -67,8 +67,7 @@ async fn a_nonce_is_taken_and_the_request_repeated_once() {
     let server = Server::start(|asked| match asked.proof().claim("nonce") {
         "n1" => token("t", "DPoP"),
         _ => use_dpop_nonce("n1"),
-    })
-    .await;
+    });
     tokens(&server, DpopKey::generate()).token().await.unwrap();
     let asked = server.asked();
     assert_eq!(asked.len(), 2);
@@ -82,8 +81,7 @@ async fn a_second_demand_is_an_error_and_its_nonce_serves_the_next_fetch() {
     let server = Server::start(|asked| match asked.proof().claim("nonce") {
         "n1" => token("t", "DPoP"),
         _ => use_dpop_nonce(&format!("n{}", asked.before)),
-    })
-    .await;
+    });
     let tokens = tokens(&server, DpopKey::generate());
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
@@ -98,7 +96,7 @@ async fn a_second_demand_is_an_error_and_its_nonce_serves_the_next_fetch() {
 #[tokio::test]
 async fn the_nonce_of_a_success_is_used_the_next_time() {
     // QUIRKS row 10
-    let server = Server::start(|asked| with_nonce(token(&format!("t{}", asked.before), "DPoP"), "n")).await;
+    let server = Server::start(|asked| with_nonce(token_response(&format!("t{}", asked.before), "DPoP"), "n"));
     let tokens = tokens(&server, DpopKey::generate());
     refreshed(&tokens).await.unwrap();
     refreshed(&tokens).await.unwrap();
@@ -111,7 +109,7 @@ async fn the_nonce_of_a_success_is_used_the_next_time() {
 async fn a_nonce_that_is_too_long_or_torn_is_not_used() {
     let too_long = "n".repeat(1025);
     for nonce in [too_long, "a b".to_owned(), "a\tb".to_owned()] {
-        let server = Server::start(move |_| use_dpop_nonce(&nonce)).await;
+        let server = Server::start(move |_| use_dpop_nonce(&nonce));
         let error = tokens(&server, DpopKey::generate()).token().await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Denied);
         assert_eq!(server.asked().len(), 1);
@@ -122,10 +120,9 @@ async fn a_nonce_that_is_too_long_or_torn_is_not_used() {
 async fn a_token_that_is_not_bound_is_refused() {
     for token_type in ["Bearer", "bearer", "", "mac"] {
         let server = Server::start(move |_| match token_type {
-            "" => answer(200, &json!({"access_token": "CANARY"})),
+            "" => Answer::Body(r#"{"access_token":"CANARY"}"#.to_owned()),
             other => token("CANARY", other),
-        })
-        .await;
+        });
         let error = tokens(&server, DpopKey::generate()).token().await;
         let error = error.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Response, "{token_type}");
@@ -137,7 +134,7 @@ async fn a_token_that_is_not_bound_is_refused() {
 
 #[tokio::test]
 async fn a_bound_token_that_nobody_asked_for_is_refused() {
-    let server = Server::start(|_| token("t", "DPoP")).await;
+    let server = Server::start(|_| token("t", "DPoP"));
     let auth = ClientAuth::none("me");
     let tokens = ClientCredentials::builder(&server.url, auth).build().unwrap();
     let error = tokens.token().await.unwrap_err();
@@ -151,7 +148,7 @@ async fn a_rotated_key_binds_the_next_token_and_the_old_one_keeps_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key.pem");
     std::fs::write(&path, p256()).unwrap();
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let tokens = tokens(&server, Credential::file(&path));
     let first = refreshed(&tokens).await.unwrap();
     std::fs::write(&path, p256()).unwrap();
@@ -169,7 +166,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key.pem");
     std::fs::write(&path, p256()).unwrap();
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let tokens = tokens(&server, Credential::file(&path));
     let first = refreshed(&tokens).await.unwrap();
     std::fs::write(&path, "half of a ke").unwrap();
@@ -180,7 +177,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
 #[tokio::test]
 async fn processes_with_one_key_are_one_client() {
     let key = p256();
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     for _ in 0..2 {
         let tokens = tokens(&server, Credential::from(key.as_str()));
         tokens.token().await.unwrap();
@@ -191,7 +188,7 @@ async fn processes_with_one_key_are_one_client() {
 
 #[tokio::test]
 async fn a_key_may_stay_in_a_kms() {
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let kms = Kms::new(SigningAlgorithm::ES256);
     let public = kms.public();
     let tokens = tokens(&server, DpopKey::from_signer(kms, &public));
@@ -224,7 +221,7 @@ fn build_refuses_a_key_that_cannot_work() {
 
 #[tokio::test]
 async fn neither_key_nor_token_nor_proof_is_ever_shown() {
-    let server = Server::that_binds().await;
+    let server = Server::that_binds();
     let pem = p256();
     let piece = &pem.lines().nth(1).unwrap()[60..90];
     let key = DpopKey::from(Credential::from(pem.as_str()));

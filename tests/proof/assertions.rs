@@ -1,11 +1,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use client_credentials::testing::Answer;
 use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, Issuer, Signer, SigningAlgorithm, SigningFuture};
 use serde_json::json;
 
 use crate::keys::Key;
-use crate::server::{Server, answer, token};
+use crate::server::{Server, token};
 use crate::{ISSUER, client};
 
 fn now() -> u64 {
@@ -17,7 +18,7 @@ fn now() -> u64 {
 async fn every_attempt_has_an_assertion_of_its_own() {
     // M13
     let key = Key::new("k");
-    let server = Server::start(|_| answer(503, &json!({}))).await;
+    let server = Server::start(|_| Answer::Status(503));
     let tokens = client(&server, ClientAuth::private_key_jwt("me", key.jwk.as_str()).audience(ISSUER));
     tokens.token().await.unwrap_err();
     let seen = server.seen();
@@ -38,7 +39,7 @@ async fn every_attempt_has_an_assertion_of_its_own() {
 async fn the_audience_is_the_issuer_as_a_string() {
     // M12
     let key = Key::new("k");
-    let server = Server::start(|_| token()).await;
+    let server = Server::start(|_| token());
     let tokens = client(&server, ClientAuth::private_key_jwt("me", key.jwk.as_str()).audience(ISSUER));
     tokens.token().await.unwrap();
     let seen = server.last();
@@ -46,23 +47,23 @@ async fn the_audience_is_the_issuer_as_a_string() {
     assert_eq!(seen.claims()["iss"], "me");
     assert_eq!(seen.claims()["sub"], "me");
     assert_eq!(seen.header(), json!({"alg": "ES256", "kid": "k", "typ": "client-authentication+jwt"}));
-    assert!(!seen.form.contains_key("client_id"), "only where it is asked for");
-    assert!(!seen.headers.contains_key("authorization"));
+    assert!(seen.param("client_id").is_none(), "only where it is asked for");
+    assert!(!seen.has_header("authorization"));
 }
 
 #[tokio::test]
 async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
-    let server = Server::start(|_| token()).await;
+    let server = Server::start(|_| token());
     let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").audience(ISSUER);
     let builder = ClientCredentials::builder(&server.url, auth);
     let tokens = builder.client_id_in_body(true).build().unwrap();
     tokens.token().await.unwrap();
-    assert_eq!(server.last().form["client_id"], "me");
+    assert_eq!(server.last().param("client_id"), Some("me"));
 }
 
 #[tokio::test]
 async fn an_explicit_audience_wins_over_the_issuer() {
-    let server = Server::start(|_| token()).await;
+    let server = Server::start(|_| token());
     let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").audience(&server.url);
     client(&server, auth).token().await.unwrap();
     assert_eq!(server.last().claims()["aud"], server.url.as_str());
@@ -116,7 +117,7 @@ impl Signer for Sealed {
 
 #[tokio::test]
 async fn a_signer_that_is_down_sends_nothing() {
-    let server = Server::start(|_| token()).await;
+    let server = Server::start(|_| token());
     let tokens = client(&server, ClientAuth::private_key_jwt_with_signer("me", Sealed).audience(ISSUER));
     let error = tokens.token().await.unwrap_err();
     let shown = format!("{error:#}");

@@ -37,8 +37,7 @@ async fn keys_secrets_and_assertions_are_never_shown() {
     let mut canaries = key.canaries();
     canaries.push(SECRET.to_owned());
     for (auth, known) in cases {
-        let server =
-            Server::start(move |seen| invalid_client(&format!("{known} refused {} !", seen.assertion()))).await;
+        let server = Server::start(move |seen| invalid_client(&format!("{known} refused {} !", seen.assertion())));
         let tokens = client(&server, auth.clone());
         let error = tokens.token().await.unwrap_err();
         let description = error.oauth().unwrap().description().unwrap();
@@ -60,7 +59,7 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
     let _guard = log.listen();
     let directory = Directory::new();
     let key = Key::new("k");
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let damaged = [
         key.pem.replace("END", "canary"),
         key.pem.replace("BEGIN", "canary"),

@@ -12,7 +12,7 @@ async fn a_secret_that_was_replaced_is_used_for_the_next_token() {
     // X01
     let directory = Directory::new();
     let path = directory.write("secret", "A\n");
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let auth = ClientAuth::client_secret_post("me", Credential::file(path));
     let tokens = client(&server, auth);
     refreshed(&tokens).await.unwrap();
@@ -33,7 +33,7 @@ async fn the_data_link_of_kubernetes_is_followed_anew() {
     }
     symlink("..1", directory.path("..data")).unwrap();
     symlink("..data/secret", directory.path("secret")).unwrap();
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let auth = ClientAuth::client_secret_post("me", Credential::file(directory.path("secret")));
     let tokens = client(&server, auth);
     refreshed(&tokens).await.unwrap();
@@ -53,8 +53,7 @@ async fn a_secret_that_was_revoked_under_way_is_read_again_at_once() {
     let server = Server::which(move |seen| {
         std::fs::write(&rotating, "B").unwrap();
         seen.secret() == "B"
-    })
-    .await;
+    });
     let auth = ClientAuth::client_secret_post("me", Credential::file(path));
     client(&server, auth).token().await.unwrap();
     assert_eq!(server.secrets(), ["A", "B"]);
@@ -64,7 +63,7 @@ async fn a_secret_that_was_revoked_under_way_is_read_again_at_once() {
 async fn a_secret_that_is_just_wrong_is_tried_once() {
     let reads = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&reads);
-    let server = Server::which(|_| false).await;
+    let server = Server::which(|_| false);
     let secret = Credential::from_fn(move || {
         count.fetch_add(1, Ordering::SeqCst);
         async { Ok::<_, std::io::Error>("wrong") }
@@ -81,7 +80,7 @@ async fn a_file_that_is_missing_for_a_while_stops_nothing() {
     // X05
     let directory = Directory::new();
     let path = directory.path("secret");
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
     let tokens = client(&server, auth);
     let error = tokens.token().await.unwrap_err();
@@ -106,7 +105,7 @@ async fn a_secret_that_is_half_written_is_tried_and_then_the_last_good_one() {
     let path = directory.write("secret", "old-secret");
     let active = Arc::new(std::sync::Mutex::new("old-secret"));
     let accepted = Arc::clone(&active);
-    let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap()).await;
+    let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap());
     let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
     let tokens = client(&server, auth);
     refreshed(&tokens).await.unwrap();
@@ -134,7 +133,7 @@ async fn a_corrected_secret_file_ends_the_backoff_of_a_denial() {
     use client_credentials::{ClientCredentials, ManualClock};
     let directory = Directory::new();
     let path = directory.write("secret", "wrong");
-    let server = Server::which(|seen| seen.secret() == "right").await;
+    let server = Server::which(|seen| seen.secret() == "right");
     let clock = ManualClock::new();
     let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
     let tokens = ClientCredentials::builder(&server.url, auth).clock(&clock).build().unwrap();
@@ -162,7 +161,7 @@ async fn a_fifo_as_a_secret_file_costs_no_thread() {
     let directory = Directory::new();
     let path = directory.path("secret");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     for _ in 0..100 {
         let auth = ClientAuth::client_secret_post("me", Credential::file(&path));
         let error = client(&server, auth).token().await.unwrap_err();
@@ -183,7 +182,7 @@ async fn a_rotated_secret_keeps_the_valid_token() {
     // X12
     let directory = Directory::new();
     let path = directory.write("secret", "A");
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let auth = ClientAuth::client_secret_post("me", Credential::file(path));
     let tokens = client(&server, auth);
     let before = tokens.token().await.unwrap();
@@ -197,7 +196,7 @@ async fn a_rotated_secret_keeps_the_valid_token() {
 async fn of_two_secrets_the_one_that_worked_is_remembered() {
     let active = Arc::new(std::sync::Mutex::new("old"));
     let accepted = Arc::clone(&active);
-    let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap()).await;
+    let server = Server::which(move |seen| seen.secret() == *accepted.lock().unwrap());
     let secret = Credential::from("new").or("old");
     let auth = ClientAuth::client_secret_post("me", secret);
     let tokens = client(&server, auth.clone());
@@ -221,7 +220,7 @@ async fn of_two_secrets_the_one_that_worked_is_remembered() {
 #[tokio::test]
 async fn of_two_secrets_one_may_be_missing() {
     let directory = Directory::new();
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let secret = Credential::file(directory.path("new")).or("old");
     let tokens = client(&server, ClientAuth::client_secret_post("me", secret));
     tokens.token().await.unwrap();
@@ -235,7 +234,7 @@ async fn a_key_is_rotated_together_with_its_kid() {
     let [one, two] = [Key::new("one"), Key::new("two")];
     let path = directory.write("key", &one.jwk);
     let registered = [one.clone(), two.clone()];
-    let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
+    let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen)));
     let auth = ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER);
     let tokens = client(&server, auth);
     for (key, kid) in [(&one, "one"), (&two, "two")] {
@@ -251,7 +250,7 @@ async fn a_key_is_rotated_together_with_its_kid() {
 async fn of_two_keys_the_registered_one_is_found() {
     let [new, old] = [Key::new("new"), Key::new("old")];
     let registered = old.clone();
-    let server = Server::which(move |seen| registered.signed(seen)).await;
+    let server = Server::which(move |seen| registered.signed(seen));
     let keys = Credential::from(new.pem).or(old.pem);
     let tokens = client(&server, ClientAuth::private_key_jwt("me", keys).audience(ISSUER));
     refreshed(&tokens).await.unwrap();
@@ -269,7 +268,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     let [one, two] = [Key::new("one"), Key::new("two")];
     let path = directory.write("key", &one.pem);
     let registered = [one.clone(), two.clone()];
-    let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen))).await;
+    let server = Server::which(move |seen| registered.iter().any(|key| key.signed(seen)));
     let auth = ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER);
     let tokens = client(&server, auth);
     refreshed(&tokens).await.unwrap();
@@ -295,7 +294,7 @@ async fn a_first_key_that_is_half_written_is_waited_for() {
     let directory = Directory::new();
     let key = Key::new("k");
     let path = directory.write("key", &key.pem[..100]);
-    let server = Server::which(|_| true).await;
+    let server = Server::which(|_| true);
     let tokens = client(&server, ClientAuth::private_key_jwt("me", Credential::file(path)).audience(ISSUER));
     let error = tokens.token().await.unwrap_err();
     assert!(error.is_transient() && error.kind() == ErrorKind::Credential);
@@ -308,7 +307,7 @@ async fn a_first_key_that_is_half_written_is_waited_for() {
 async fn an_assertion_made_elsewhere_is_read_anew() {
     let directory = Directory::new();
     let path = directory.write("token", "header.one.signature");
-    let server = Server::start(|_| server::token()).await;
+    let server = Server::start(|_| server::token());
     let auth = ClientAuth::client_assertion(Credential::file(path))
         .assertion_type("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
     let tokens = client(&server, auth);
@@ -318,8 +317,8 @@ async fn an_assertion_made_elsewhere_is_read_anew() {
     let seen = server.seen();
     assert_eq!(seen[0].assertion(), "header.one.signature");
     assert_eq!(seen[1].assertion(), "header.two.signature");
-    assert_eq!(seen[1].form["client_assertion_type"], "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe");
-    assert!(!seen[1].form.contains_key("client_id"));
+    assert_eq!(seen[1].param("client_assertion_type"), Some("urn:ietf:params:oauth:client-assertion-type:jwt-spiffe"));
+    assert!(seen[1].param("client_id").is_none());
 }
 
 /// The crate's warnings on this thread.

@@ -1,32 +1,34 @@
-//! A token endpoint that records what it is asked and answers as it is told.
+//! The authorization server of `testing`, whose tokens are canaries, and token requests with their assertions taken apart.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
-
-use axum::Router;
-use axum::body::Body;
-use axum::extract::Form;
-use axum::http::{HeaderMap, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, RecordedRequest};
 use serde_json::{Value, json};
 
 use crate::harness::canary::{TOKEN, Watched};
 
 /// One token request as it arrived.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    pub(crate) form: BTreeMap<String, String>,
-    pub(crate) headers: HeaderMap,
-}
+pub(crate) struct Seen(RecordedRequest);
 
 impl Seen {
     pub(crate) fn secret(&self) -> &str {
-        &self.form["client_secret"]
+        self.param("client_secret").unwrap()
     }
 
     pub(crate) fn assertion(&self) -> &str {
-        &self.form["client_assertion"]
+        self.param("client_assertion").unwrap()
+    }
+
+    /// A parameter, which may be sent only once.
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.expose_params(name);
+        let value = values.next();
+        assert!(values.next().is_none(), "{name} was sent twice");
+        value
+    }
+
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.0.header(name).is_some()
     }
 
     pub(crate) fn header(&self) -> Value {
@@ -51,33 +53,24 @@ impl Seen {
 
 pub(crate) struct Server {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    server: AuthorizationServer,
     _watched: Watched,
 }
 
 impl Server {
-    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}/token", listener.local_addr().unwrap());
-        let record = Arc::clone(&seen);
-        let endpoint = move |headers: HeaderMap, Form(form): Form<BTreeMap<String, String>>| async move {
-            let one = Seen { form, headers };
-            record.lock().unwrap().push(one.clone());
-            answer(&one)
-        };
-        let router = Router::new().route("/token", axum::routing::post(endpoint));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Server { url, seen, _watched: Watched::default() }
+    pub(crate) fn start(answer: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        let server = AuthorizationServer::start();
+        server.answer_by(Endpoint::Token, move |request| answer(&Seen(request.clone())));
+        Server { url: server.token_url().to_owned(), server, _watched: Watched::default() }
     }
 
     /// Issues a token to whoever `proves` the client, and says `invalid_client` to others.
-    pub(crate) async fn which(proves: impl Fn(&Seen) -> bool + Clone + Send + Sync + 'static) -> Self {
-        Server::start(move |seen| if proves(seen) { token() } else { invalid_client("") }).await
+    pub(crate) fn which(proves: impl Fn(&Seen) -> bool + Send + Sync + 'static) -> Self {
+        Server::start(move |seen| if proves(seen) { token() } else { Answer::Refuse("invalid_client") })
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.server.requests().into_iter().map(Seen).collect()
     }
 
     /// The secrets it was shown, in order.
@@ -91,23 +84,16 @@ impl Server {
     }
 }
 
-pub(crate) fn token() -> Response<Body> {
+pub(crate) fn token() -> Answer {
     use std::sync::atomic::{AtomicU64, Ordering};
     static ISSUED: AtomicU64 = AtomicU64::new(0);
     let number = ISSUED.fetch_add(1, Ordering::Relaxed);
     let body = json!({"access_token": format!("{TOKEN}-{number}"), "token_type": "Bearer", "expires_in": 3600});
-    answer(200, &body)
+    Answer::Body(body.to_string())
 }
 
-pub(crate) fn invalid_client(description: &str) -> Response<Body> {
+pub(crate) fn invalid_client(description: &str) -> Answer {
     let body = json!({"error": "invalid_client", "error_description": description});
-    answer(401, &body)
-}
-
-pub(crate) fn answer(status: u16, body: &Value) -> Response<Body> {
-    Response::builder()
-        .status(status)
-        .header("content-type", "application/json")
-        .body(Body::from(body.to_string()))
-        .unwrap()
+    let response = http::Response::builder().status(401).header("content-type", "application/json");
+    Answer::Response(response.body(body.to_string()).unwrap())
 }

@@ -1,5 +1,7 @@
 //! An authorization server that fails three times out of ten, never more than twice in a row for one client, and now
 //! and then altogether.
+//!
+//! Not the one of `testing`: that keeps every token and the last 10 000 requests, and this test measures the memory of its process.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

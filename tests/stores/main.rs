@@ -20,6 +20,7 @@ mod real;
 mod redis_server;
 mod resp;
 mod scripted;
+mod sentinel;
 
 use std::time::Duration;
 

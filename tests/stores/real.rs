@@ -8,7 +8,7 @@ use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store};
 
 use crate::harness::server::PATIENCE;
-use crate::harness::tls::{Pair, SELF_SIGNED};
+use crate::harness::tls::{AUTHORITY, Ca, LOCALHOST, Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
 use crate::{SEAL_KEY, redis, replica};
 
@@ -196,4 +196,45 @@ async fn any_node_of_a_cluster_leads_to_the_token() {
     }
     let sizes: Vec<_> = nodes.iter().map(|node| node.cli(&["DBSIZE"]).trim().to_owned()).collect();
     assert_eq!(sizes.iter().filter(|size| *size == "1").count(), 1, "{sizes:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs redis-server: .ci/stores"]
+async fn a_client_certificate_is_shown_and_read_anew_when_it_is_rotated() {
+    let real = Redis::start_mutual_tls(LOCALHOST.certificate, LOCALHOST.key, AUTHORITY);
+    let url = format!("rediss://localhost:{}", real.port);
+    let store = || RedisStore::new(&url).unwrap().root_certificates(AUTHORITY);
+    let hour = Duration::from_secs(3600);
+    assert!(store().put("a", b"value", hour).await.is_err(), "without a certificate");
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
+    let write = |pair: (&str, &str)| {
+        std::fs::write(&certificate, pair.0).unwrap();
+        std::fs::write(&key, pair.1).unwrap();
+    };
+    // A store for each, since a connection is kept for a second.
+    let shown = || store().client_certificate(Credential::file(&certificate), Credential::file(&key));
+    let error = shown().put("a", b"value", hour).await.unwrap_err().to_string();
+    assert!(error.contains("tls.crt"), "{error}");
+    // Of nobody whom the server trusts.
+    write((SELF_SIGNED.certificate, SELF_SIGNED.key));
+    let one = shown();
+    assert!(one.put("a", b"value", hour).await.is_err());
+    let ca = Ca::new();
+    let [first, second] = [ca.client(), ca.client()];
+    write((&first.certificate, &first.key));
+    one.put("a", b"value", hour).await.unwrap();
+    // All connections are closed, and half of the next pair is there: the first one stays in use.
+    write((&first.certificate, "-----BEGIN PRIVATE KEY-----"));
+    real.cli_tls(&first, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    one.put("b", b"value", hour).await.unwrap();
+    write((&second.certificate, &second.key));
+    real.cli_tls(&first, &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    one.put("c", b"value", hour).await.unwrap();
+    assert_eq!(one.get("c", 100).await.unwrap().as_deref(), Some(&b"value"[..]));
+
+    let mixed = store().client_certificate(&*first.certificate, SELF_SIGNED.key);
+    let error = mixed.put("a", b"value", hour).await.unwrap_err().to_string();
+    assert!(error.contains("do not belong together"), "{error}");
 }

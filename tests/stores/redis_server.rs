@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::harness::tls::Client;
+
 /// Killed when dropped.
 pub(crate) struct Redis {
     child: Option<Child>,
@@ -40,13 +42,22 @@ impl Redis {
 
     /// With TLS only, by this certificate and key in PEM.
     pub(crate) fn start_tls(certificate: &str, key: &str) -> Redis {
+        Redis::behind_tls(certificate, key, certificate, "no")
+    }
+
+    /// The same for clients that show a certificate of this authority.
+    pub(crate) fn start_mutual_tls(certificate: &str, key: &str, authority: &str) -> Redis {
+        Redis::behind_tls(certificate, key, authority, "yes")
+    }
+
+    fn behind_tls(certificate: &str, key: &str, authority: &str, clients: &str) -> Redis {
         let files = TempDir::new().unwrap();
         let file = |name: &str, text: &str| {
             let path = files.path().join(name);
             std::fs::write(&path, text).unwrap();
             path.display().to_string()
         };
-        let (certificate, key) = (file("crt", certificate), file("key", key));
+        let (certificate, key, authority) = (file("crt", certificate), file("key", key), file("ca", authority));
         let mut redis = Redis { child: None, port: free_port(), arguments: Vec::new(), directory: files };
         let port = redis.port.to_string();
         redis.arguments = [
@@ -57,12 +68,28 @@ impl Redis {
             "--tls-key-file",
             &key,
             "--tls-auth-clients",
-            "no",
+            clients,
             "--tls-ca-cert-file",
-            &certificate,
+            &authority,
         ]
         .map(str::to_owned)
         .to_vec();
+        redis.run();
+        redis
+    }
+
+    /// Watches over a master, which it calls `mymaster`.
+    pub(crate) fn start_sentinel(master: u16) -> Redis {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("sentinel.conf");
+        // One sentinel is a majority of one, and takes a second for an outage.
+        let lines = format!(
+            "sentinel monitor mymaster 127.0.0.1 {master} 1\nsentinel down-after-milliseconds mymaster 1000\n\
+             sentinel failover-timeout mymaster 10000\n"
+        );
+        std::fs::write(&path, lines).unwrap();
+        let arguments = vec!["--sentinel".to_owned(), path.display().to_string()];
+        let mut redis = Redis { child: None, port: free_port(), arguments, directory };
         redis.run();
         redis
     }
@@ -80,20 +107,19 @@ impl Redis {
 
     /// Starts it, again, at the same port, and with nothing in it.
     pub(crate) fn run(&mut self) {
-        let port = match self.arguments.first().map(String::as_str) {
-            Some("--tls-port") => 0,
-            _ => self.port,
-        };
         let mut command = Command::new("redis-server");
-        command
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--port")
-            .arg(port.to_string())
-            .arg("--dir")
-            .arg(self.directory.path())
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
+        match self.arguments.first().map(String::as_str) {
+            Some("--sentinel") => {
+                command.args(self.arguments.get(1)).arg("--port").arg(self.port.to_string()).arg("--sentinel");
+            }
+            first => {
+                let port = if first == Some("--tls-port") { 0 } else { self.port };
+                command.args(["--save", "", "--appendonly", "no", "--port"]).arg(port.to_string());
+                command.args(&self.arguments);
+            }
+        }
+        command.args(["--bind", "127.0.0.1", "--dir"]).arg(self.directory.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn();
         self.child = Some(child.expect("redis-server does not start (run .ci/stores)"));
         // A loaded machine takes its time.
@@ -111,6 +137,21 @@ impl Redis {
         let port = self.port.to_string();
         let mut command = Command::new("redis-cli");
         let output = command.args(["-p", &port]).args(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The same behind TLS, for somebody who shows this certificate.
+    pub(crate) fn cli_tls(&self, client: &Client, arguments: &[&str]) -> String {
+        let file = |name: &str, text: &str| {
+            let path = self.directory().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let port = self.port.to_string();
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &port, "--tls", "--insecure", "--cert"]).arg(file("cli.crt", &client.certificate));
+        let output = command.arg("--key").arg(file("cli.key", &client.key)).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 

@@ -27,6 +27,8 @@ pub(crate) enum Manner {
     Answer(Vec<u8>),
     /// The same for this command only.
     AnswerTo(&'static str, Vec<u8>),
+    /// These are the answers to this command, one after the other, and the last one for ever.
+    AnswersTo(&'static str, Vec<Vec<u8>>),
 }
 
 #[derive(Default)]
@@ -150,13 +152,13 @@ impl Inner {
             while let Some((command, length)) = parse(&unread) {
                 unread.drain(..length);
                 self.log.send_modify(|log| log.commands.push(command.clone()));
-                let manner = self.manner.lock().unwrap().clone();
+                let manner = self.manner_for(&command);
                 let answer = match manner {
                     Manner::Fin => return Ok(()),
                     Manner::Hang => std::future::pending().await,
                     Manner::Answer(bytes) => bytes,
                     Manner::AnswerTo(what, bytes) if name(&command) == what => bytes,
-                    Manner::Well | Manner::AnswerTo(..) => self.obey(&command),
+                    Manner::Well | Manner::AnswerTo(..) | Manner::AnswersTo(..) => self.obey(&command),
                 };
                 for piece in answer.chunks(16 * 1024) {
                     stream.write_all(piece).await?;
@@ -170,6 +172,20 @@ impl Inner {
             }
             unread.extend_from_slice(&piece[..n]);
             self.log.send_modify(|log| log.bytes.extend_from_slice(&piece[..n]));
+        }
+    }
+
+    fn manner_for(&self, command: &Command) -> Manner {
+        let mut manner = self.manner.lock().unwrap();
+        match &mut *manner {
+            Manner::AnswersTo(what, answers) if name(command) == *what => {
+                let next = answers[0].clone();
+                if answers.len() > 1 {
+                    answers.remove(0);
+                }
+                Manner::Answer(next)
+            }
+            other => other.clone(),
         }
     }
 
@@ -203,6 +219,7 @@ impl Inner {
                 }
                 format!(":{}\r\n", u8::from(there)).into_bytes()
             }
+            "ROLE" => b"*3\r\n$6\r\nmaster\r\n:1\r\n*0\r\n".to_vec(),
             _ => b"+OK\r\n".to_vec(),
         }
     }

@@ -153,7 +153,7 @@ async fn no_server_that_is_not_allowed_is_talked_to() {
     assert!(!error.is_transient());
     let text = error.to_string();
     let lists = format!(
-        "of its authorization_servers ({}, https://evil.example/) none is an allowed issuer ({})",
+        "none of its authorization_servers ({}, https://evil.example/) is an allowed issuer ({})",
         issuer(&evil),
         pair.issuer()
     );
@@ -176,7 +176,7 @@ async fn metadata_of_another_resource_are_refused() {
         assert_eq!(error.kind(), ErrorKind::Response);
         let text = error.to_string();
         let at = format!(
-            "at {}: it is of the resource {resource} and not exactly of {}",
+            "at {}: it names the resource {resource}, which is not identical to {}",
             pair.api.url(OF_API.trim_start_matches("GET ")),
             pair.resource()
         );
@@ -228,7 +228,7 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
     pair.api.now([of_api(&pair.api.url("/v1/other"), &[&pair.issuer()])]);
     let tokens = of(pair.api().challenge(&headers)).build();
     let error = failed(&tokens.unwrap()).await;
-    assert!(error.to_string().contains("not exactly"), "{error}");
+    assert!(error.to_string().contains("not identical"), "{error}");
 }
 
 #[test]

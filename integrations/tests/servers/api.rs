@@ -167,7 +167,7 @@ async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
 
         let almost = of_api(&format!("{issuer}/"))?.build()?;
         let error = almost.token().await.err().ok_or("a token of a server that is not allowed")?;
-        let is_told = error.to_string().contains("none is an allowed issuer");
+        let is_told = error.to_string().contains("is an allowed issuer");
         check(error.kind() == ErrorKind::Response && is_told, || full(error))?;
     }
     let tokens = server.builder(Listener::Http, auth)?.build()?;

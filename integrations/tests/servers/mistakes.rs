@@ -59,10 +59,10 @@ async fn mistakes(server: &Server) -> Result<Vec<Mistake>> {
     let (issuer, token) = (server.issuer(Listener::Http)?, format!("{}/token", server.issuer(Listener::Http)?));
 
     let wrong = client.with(client.post("another-secret"))?.diagnose().await;
-    made("The secret is that of another client", &[Cause::ClientRefused][..], wrong);
+    made("The secret belongs to another client", &[Cause::ClientRefused][..], wrong);
 
     let blank = client.with(client.post(&format!("{} ", client.secret)))?.diagnose().await;
-    made("The secret ends with a blank", &[Cause::CredentialEdges], blank);
+    made("The secret ends with a space", &[Cause::CredentialEdges], blank);
 
     let key = method("private_key_jwt").credentials("signer", &server.authority)?;
     server.register("signer", &key).await?;

@@ -149,7 +149,7 @@ impl Assertions {
             faults.extend(flaw.map(|flaw| ("certificate", flaw)));
         }
         if self.x5c && self.certificate.is_none() {
-            faults.push(("x5c", "has no certificate to send: .certificate(..) gives it".to_owned()));
+            faults.push(("x5c", "has no certificate to send: set one with .certificate(..)".to_owned()));
         }
         // What the crate decides: a second one would be a contradiction.
         for (setter, members, ours) in [

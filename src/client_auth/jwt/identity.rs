@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::pem::{looks_like, mended};
 use crate::signing::{SigningAlgorithm, SigningKey};
 
-/// What signs, and the certificate's thumbprint beside it.
+/// The signing key, and the certificate's thumbprint.
 pub(crate) struct Identity {
     /// None: a signer has it.
     pub(super) key: Option<SigningKey>,

@@ -20,17 +20,18 @@ use super::{ClientAuth, Method};
 use crate::credential::Credential;
 use crate::signing::{Signer, SigningAlgorithm};
 
-/// What [`ClientAuth::client_secret_jwt`] returns.
+/// The method `client_secret_jwt`, from [`ClientAuth::client_secret_jwt`].
 #[derive(Clone)]
 #[must_use = "a method does nothing before it is given to a builder"]
 pub struct ClientSecretJwt(Signed);
 
-/// What [`ClientAuth::private_key_jwt`] returns.
+/// The method `private_key_jwt`, from [`ClientAuth::private_key_jwt`].
 #[derive(Clone)]
 #[must_use = "a method does nothing before it is given to a builder"]
 pub struct PrivateKeyJwt(Signed);
 
-/// What [`ClientAuth::private_key_jwt_with_signer`] returns. The signer decides algorithm and key id.
+/// The method `private_key_jwt` with a [`Signer`], from [`ClientAuth::private_key_jwt_with_signer`]. The signer determines
+/// algorithm and key id.
 #[derive(Clone)]
 #[must_use = "a method does nothing before it is given to a builder"]
 pub struct SignerJwt(Signed);
@@ -43,16 +44,17 @@ struct Signed {
 
 /// # Signed assertions (feature `jwt`)
 ///
-/// What is sent instead of a secret is a JSON Web Token that says who the client is and to whom it is addressed, and is good for
-/// one attempt: `iss` and `sub` are the client id, `aud` is the issuer (as a string), `jti` is random, `iat` is now, `exp` a
-/// minute later. With a token endpoint instead of an [`Issuer`](crate::Issuer), `build()` needs the audience from the method.
+/// Instead of a secret, each attempt sends a new JSON Web Token that identifies the client and its audience: `iss` and `sub`
+/// are the client id, `aud` is the issuer (as a string), `jti` is random, `iat` is the current time, and `exp` is a minute
+/// later. If the builder is given a token endpoint instead of an [`Issuer`](crate::Issuer), the audience must be set on the
+/// method.
 impl ClientAuth {
-    /// `private_key_jwt` (OpenID Connect Core 1.0 section 9): signed with a private key that is available as text.
+    /// Uses `private_key_jwt` (OpenID Connect Core 1.0 section 9), signed with a private key in PEM or JWK format.
     ///
-    /// The key is PEM (PKCS#8, PKCS#1 or SEC1; certificates may be in the same text) or a JWK: RSA of 2048 to 8192 bits, P-256,
-    /// P-384, P-521 or Ed25519. The algorithm follows from it (RS256, ES256, ES384, ES512, EdDSA) unless the JWK has `alg`, or
-    /// [`algorithm`](PrivateKeyJwt::algorithm) says otherwise; the `kid` of a JWK is sent. A rotated key is used from the next
-    /// attempt on. While the new text is not a usable key, the previous key stays in use.
+    /// The key is PEM (PKCS#8, PKCS#1 or SEC1; the text may also contain certificates) or a JWK: RSA of 2048 to 8192 bits,
+    /// P-256, P-384, P-521 or Ed25519. The key determines the algorithm (RS256, ES256, ES384, ES512, EdDSA) unless the JWK has
+    /// `alg` or [`algorithm`](PrivateKeyJwt::algorithm) is set. The `kid` of a JWK is sent. A rotated key is used from the
+    /// next attempt on. While the new text is not a usable key, the previous key stays in use.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer};
@@ -66,20 +68,20 @@ impl ClientAuth {
     ///
     /// # Errors
     ///
-    /// A value or variable that is no key, or a key that does not fit the algorithm, is a fault that `build()` reports. In a file
-    /// it is an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
+    /// `build()` reports a value or variable that is not a key, or whose key does not fit the algorithm. In a file, either is
+    /// an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
     pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<Credential>) -> PrivateKeyJwt {
         PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), Identities::default())))
     }
 
-    /// `private_key_jwt` with a key that stays in a KMS or an HSM.
+    /// Uses `private_key_jwt` with a key that stays in a KMS or HSM.
     pub fn private_key_jwt_with_signer(client_id: impl Into<String>, signer: impl Signer + 'static) -> SignerJwt {
         SignerJwt(Signed::new(client_id, Key::Elsewhere(Arc::new(signer))))
     }
 
-    /// `client_secret_jwt` (OpenID Connect Core 1.0 section 9): signed with the client's secret, which is not sent. HS256 unless
-    /// [`algorithm`](ClientSecretJwt::algorithm) says otherwise; the secret should be as long as the hash, 32 bytes for HS256
-    /// (RFC 7518 section 3.2).
+    /// Uses `client_secret_jwt` (OpenID Connect Core 1.0 section 9), signed with the client's secret, which is not sent.
+    /// Default algorithm: HS256; [`algorithm`](ClientSecretJwt::algorithm) sets another. The secret should be as long as the
+    /// hash, 32 bytes for HS256 (RFC 7518 section 3.2).
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -101,63 +103,64 @@ impl Signed {
     }
 }
 
-/// Setters that all three have.
+/// The setters that all three have.
 macro_rules! common_setters {
     ($($method:ident),*) => {$(
         impl $method {
-            /// `aud`, instead of the issuer: the token endpoint for Entra ID and older servers; the issuer where the builder was
-            /// given a token endpoint.
+            /// Sets `aud`. Default: the issuer. Entra ID and older servers require the token endpoint. If the builder is given
+            /// a token endpoint, set the issuer here.
             pub fn audience(mut self, audience: impl Into<String>) -> Self {
                 self.0.assertions.audience = Audience::Given(audience.into());
                 self
             }
 
-            /// `aud` is the token endpoint that the request goes to, as the server's metadata name it: for servers that compare it
-            /// with that (Glewlwyd, older versions of others). Default: false, the issuer.
+            /// Sets `aud` to the token endpoint as the server's metadata names it, for servers that require that (Glewlwyd,
+            /// older versions of others). Default: false (the issuer).
             pub fn token_endpoint_as_audience(mut self, yes: bool) -> Self {
                 self.0.assertions.audience = if yes { Audience::TokenEndpoint } else { Audience::Issuer };
                 self
             }
 
-            /// A further claim. Those that RFC 7523 section 3 defines have setters of their own, and are refused here.
+            /// Adds a claim. Claims that RFC 7523 section 3 defines are refused here: they have their own setters or follow
+            /// from the client.
             pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
                 self.0.assertions.claims.insert(name.into(), value.into());
                 self
             }
 
-            /// A further member of the header: `jku`, `x5u`, `x5t`, .. (RFC 7515 section 4.1). `alg`, `kid`, `typ` and `x5t#S256`
-            /// follow from the key or have setters of their own, and are refused here.
+            /// Adds a member to the header: `jku`, `x5u`, `x5t`, .. (RFC 7515 section 4.1). `alg`, `kid`, `typ` and `x5t#S256`
+            /// are refused here: they follow from the key or have their own setters.
             pub fn header_member(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
                 self.0.assertions.header.insert(name.into(), value.into());
                 self
             }
 
-            /// How long an assertion is valid, in whole seconds up to 1 h. Default: 60 s.
+            /// Sets how long an assertion is valid, in whole seconds up to 1 h. Default: 60 s.
             pub fn lifetime(mut self, lifetime: Duration) -> Self {
                 self.0.assertions.lifetime = lifetime;
                 self
             }
 
-            /// `typ` of the header. Default: `client-authentication+jwt` (draft-ietf-oauth-rfc7523bis); Entra ID wants `JWT`.
-            /// Empty: none.
+            /// Sets `typ` in the header; an empty value omits it. Default: `client-authentication+jwt`
+            /// (draft-ietf-oauth-rfc7523bis). Entra ID requires `JWT`.
             pub fn typ(mut self, typ: impl Into<String>) -> Self {
                 self.0.assertions.typ = typ.into();
                 self
             }
 
-            /// Adds `nbf`, the same instant as `iat`. Default: false, since a server whose clock is a second behind would refuse
-            /// it.
+            /// Adds `nbf`, with the value of `iat`. Default: false, because a server whose clock is a second behind would
+            /// refuse it.
             pub fn not_before(mut self, add: bool) -> Self {
                 self.0.assertions.not_before = add;
                 self
             }
 
-            /// Corrects `iat` and `exp` by the `Date` of the server's last response, for machines whose clock is wrong. Default:
-            /// false, since a proxy or cache on the way may send an old date.
+            /// Corrects `iat` and `exp` by the `Date` of the server's last response, for machines whose clock is wrong.
+            /// Default: false, because a proxy or cache may send an old date.
             ///
-            /// The first assertion knows no date yet: if it is refused, the next fetch has the right time. A clock before the
-            /// year 2000 is not corrected from nothing: it is an error until it is set. The proofs of DPoP are not corrected:
-            /// they are also checked by APIs, whose clocks are unknown.
+            /// The first assertion cannot be corrected yet; if it is refused, the next fetch uses the right time. A clock
+            /// before the year 2000 is an error until it is set. DPoP proofs are not corrected: APIs check them, too, and
+            /// their clocks are unknown.
             pub fn server_time(mut self, correct: bool) -> Self {
                 self.0.assertions.server_clock = correct.then(Arc::<ServerClock>::default);
                 self
@@ -198,18 +201,18 @@ impl PrivateKeyJwt {
         self.forget()
     }
 
-    /// `kid`: which of the client's registered keys it is. Takes precedence over a JWK's `kid`.
+    /// Sets `kid`, which identifies the key among the client's registered keys. Takes precedence over a JWK's `kid`.
     ///
-    /// A key that is rotated together with its `kid` should be a JWK, which has both.
+    /// To rotate a key together with its `kid`, use a JWK, which contains both.
     pub fn key_id(mut self, key_id: impl Into<String>) -> Self {
         self.0.assertions.key_id = Some(key_id.into());
         self
     }
 
-    /// `x5t#S256` (RFC 7515 section 4.1.8): the thumbprint of this certificate (PEM), by which Entra ID finds the key.
+    /// Sends `x5t#S256` (RFC 7515 section 4.1.8), the thumbprint of this certificate (PEM), by which Entra ID finds the key.
     ///
-    /// It is read again together with the key, and must belong to it: of several in the text, the one that does is taken. The
-    /// text may be the same that has the key.
+    /// The certificate is read again together with the key and must belong to it; if the text has several, the matching one is
+    /// used. The key may be in the same text.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
@@ -232,8 +235,8 @@ impl PrivateKeyJwt {
         self.forget()
     }
 
-    /// Sends the [`certificate`](Self::certificate) itself as `x5c` (RFC 7515 section 4.1.6), with those that follow it in its text:
-    /// for servers that know the CA instead of the key. Default: false.
+    /// Also sends the [`certificate`](Self::certificate) itself and those that follow it in its text as `x5c` (RFC 7515
+    /// section 4.1.6), for servers that trust the CA instead of a registered key. Default: false.
     pub fn x5c(mut self, send: bool) -> Self {
         self.0.assertions.x5c = send;
         self
@@ -249,14 +252,14 @@ impl PrivateKeyJwt {
 }
 
 impl SignerJwt {
-    /// Sends the [`certificate`](Self::certificate) itself as `x5c` (RFC 7515 section 4.1.6), with those that follow it in its text:
-    /// for servers that know the CA instead of the key. Default: false.
+    /// Also sends the [`certificate`](Self::certificate) itself and those that follow it in its text as `x5c` (RFC 7515
+    /// section 4.1.6), for servers that trust the CA instead of a registered key. Default: false.
     pub fn x5c(mut self, send: bool) -> Self {
         self.0.assertions.x5c = send;
         self
     }
 
-    /// `x5t#S256` (RFC 7515 section 4.1.8): the thumbprint of this certificate (PEM).
+    /// Sends `x5t#S256` (RFC 7515 section 4.1.8), the thumbprint of this certificate (PEM).
     pub fn certificate(mut self, certificate: impl Into<Credential>) -> Self {
         self.0.assertions.certificate = Some(certificate.into());
         self
@@ -264,13 +267,13 @@ impl SignerJwt {
 }
 
 impl ClientAuth {
-    /// What FAPI 2.0 has against the assertions; section 5.4.1 of the Security Profile names the algorithms.
+    /// The violations of FAPI 2.0 in the assertions; section 5.4.1 of the Security Profile names the algorithms.
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         let Method::Jwt(all) = &self.method else { return None };
         all.fapi_flaw()
     }
 
-    /// The server answered: its `Date` is heard by those who asked for it.
+    /// The clock of the server, if `server_time` is set.
     pub(crate) fn server_clock(&self) -> Option<&ServerClock> {
         match &self.method {
             Method::Jwt(all) => all.server_clock.as_deref(),

@@ -9,7 +9,7 @@ use http::header::DATE;
 use crate::clock::Moment;
 use crate::signing::jws::CLOCK_WAS_SET;
 
-/// How far its clock is ahead of ours, in seconds. Zero until it was heard.
+/// How far its clock is ahead of ours, in seconds. Zero before the first response.
 #[derive(Debug, Default)]
 pub(crate) struct ServerClock(AtomicI64);
 

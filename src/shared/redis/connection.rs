@@ -18,8 +18,9 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use super::capped::{Allowance, Capped};
+use super::sentinel::Sentinels;
 use super::tls;
-use crate::credential::Credential;
+use crate::credential::{Credential, LastGood};
 use crate::error::{Error, ErrorKind};
 use crate::shared::record::LARGEST;
 
@@ -30,8 +31,13 @@ pub(super) struct Connections {
     tls: bool,
     pub(super) password: Option<Credential>,
     pub(super) roots: Option<Vec<u8>>,
+    /// What we show, and its key.
+    pub(super) certificate: Option<(Credential, Credential)>,
+    pub(super) sentinels: Option<Sentinels>,
+    pub(super) sentinel_password: Option<Credential>,
     connector: Arc<OnceLock<TlsConnector>>,
-    /// The node of a cluster that was found to have our names.
+    showing: LastGood<TlsConnector>,
+    /// The node that was found: of a cluster the one that has our names, behind sentinels the master.
     node: Mutex<Option<Node>>,
     kept: Mutex<Option<Arc<Connection>>>,
     /// So that a thousand fetches at once make one connection.
@@ -39,14 +45,14 @@ pub(super) struct Connections {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Node {
+pub(super) enum Node {
     Tcp(String, u16),
     #[cfg(unix)]
     Unix(std::path::PathBuf),
 }
 
-struct Connection {
-    multiplexed: MultiplexedConnection,
+pub(super) struct Connection {
+    pub(super) multiplexed: MultiplexedConnection,
     node: Node,
     /// The runtime that drives it: in another one nobody might.
     runtime: Id,
@@ -78,7 +84,11 @@ impl Connections {
             tls,
             password: None,
             roots: None,
+            certificate: None,
+            sentinels: None,
+            sentinel_password: None,
             connector: Arc::default(),
+            showing: LastGood::default(),
             node: Mutex::default(),
             kept: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
@@ -93,7 +103,7 @@ impl Connections {
             let (node, asking) = match (ask.take(), &found) {
                 (Some(node), _) => (node, true),
                 (None, Some(node)) => (node.clone(), false),
-                (None, None) => (self.first()?, false),
+                (None, None) => (self.first().await?, false),
             };
             let error = match self.connection(&node).await {
                 Ok((connection, is_new)) => {
@@ -105,6 +115,11 @@ impl Connections {
                             if !is_new && tries < MOST_TRIES {
                                 continue;
                             }
+                            said(&error)
+                        }
+                        // It was the master.
+                        Err(error) if error.code() == Some("READONLY") => {
+                            self.forget(&connection);
                             said(&error)
                         }
                         Err(error) => match redirection(&error, &node) {
@@ -167,23 +182,35 @@ impl Connections {
         if let Some(kept) = kept() {
             return Ok((kept, false));
         }
-        let connection = Arc::new(self.connect(node, here).await?);
+        let connection = self.connect(&self.info, self.tls, self.password.as_ref(), node, here).await?;
+        if self.sentinels.is_some() {
+            self.is_master(&connection).await?;
+        }
+        let connection = Arc::new(connection);
         *lock(&self.kept) = Some(Arc::clone(&connection));
         Ok((connection, true))
     }
 
     /// With one password after the other, while they are refused.
-    async fn connect(&self, node: &Node, here: Id) -> Result<Connection, Error> {
-        let settings = self.settings();
-        let Some(credential) = &self.password else {
-            return self.connect_as(&settings, node, here).await;
+    pub(super) async fn connect(
+        &self,
+        info: &ConnectionInfo,
+        tls: bool,
+        password: Option<&Credential>,
+        node: &Node,
+        here: Id,
+    ) -> Result<Connection, Error> {
+        // Less to say, and less that an ACL must allow.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let Some(credential) = password else {
+            return self.connect_as(&settings, tls, node, here).await;
         };
         let mut last = None;
         for place in credential.places() {
             let connected = match credential.read(place).await {
                 Ok(password) => {
                     let settings = settings.clone().set_password(password.expose_secret());
-                    self.connect_as(&settings, node, here).await
+                    self.connect_as(&settings, tls, node, here).await
                 }
                 Err(error) => Err(error),
             };
@@ -200,13 +227,19 @@ impl Connections {
         Err(last.unwrap_or_else(|| refused("there is no password")))
     }
 
-    async fn connect_as(&self, settings: &RedisConnectionInfo, node: &Node, here: Id) -> Result<Connection, Error> {
+    async fn connect_as(
+        &self,
+        settings: &RedisConnectionInfo,
+        tls: bool,
+        node: &Node,
+        here: Id,
+    ) -> Result<Connection, Error> {
         let unreachable = |e: std::io::Error| Error::of(ErrorKind::Transport, "it could not be reached").because(e);
         match node {
             Node::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
-                if !self.tls {
+                if !tls {
                     return talk(stream, settings, node, here).await;
                 }
                 let name = rustls::pki_types::ServerName::try_from(host.clone())
@@ -222,47 +255,88 @@ impl Connections {
         }
     }
 
-    fn settings(&self) -> RedisConnectionInfo {
-        // Less to say, and less that an ACL must allow.
-        self.info.redis_settings().clone().set_skip_set_lib_name()
-    }
-
     async fn connector(&self) -> Result<TlsConnector, Error> {
-        if let Some(connector) = self.connector.get() {
-            return Ok(connector.clone());
+        let roots = self.roots.clone();
+        let Some((certificate, key)) = &self.certificate else {
+            if let Some(connector) = self.connector.get() {
+                return Ok(connector.clone());
+            }
+            let kept = Arc::clone(&self.connector);
+            // Even if this fetch gives up, the next one finds it made. A failure is not kept: the system's authorities may
+            // be there a moment later.
+            let made = tokio::task::spawn_blocking(move || {
+                let connector = tls::connector(roots.as_deref(), None)?;
+                Ok(kept.get_or_init(|| connector).clone())
+            });
+            let made: Result<TlsConnector, String> = made.await.map_err(Error::other)?;
+            return made.map_err(|flaw| Error::of(ErrorKind::Configuration, flaw));
+        };
+        let mut last = None;
+        for (place, of_key) in certificate.places().zip(key.places()) {
+            let texts = async { Ok(vec![certificate.read_text(place).await?, key.read_text(of_key).await?]) };
+            let made = match texts.await {
+                Ok(texts) => {
+                    let (showing, roots) = (self.showing.clone(), roots.clone());
+                    let make = move |pair: &[_]| tls::connector(roots.as_deref(), Some(pair));
+                    let made = tokio::task::spawn_blocking(move || showing.made_of(texts, place, make));
+                    made.await.map_err(Error::other)?
+                }
+                Err(error) => Err(error),
+            };
+            match made {
+                Ok(connector) => return Ok(TlsConnector::clone(&connector)),
+                Err(error) => last = Some(error),
+            }
         }
-        let (kept, roots) = (Arc::clone(&self.connector), self.roots.clone());
-        // Even if this fetch gives up, the next one finds it made. A failure is not kept: the system's authorities may
-        // be there a moment later.
-        let made = tokio::task::spawn_blocking(move || {
-            let connector = tls::connector(roots.as_deref())?;
-            Ok(kept.get_or_init(|| connector).clone())
-        });
-        let made: Result<TlsConnector, String> = made.await.map_err(Error::other)?;
-        made.map_err(|flaw| Error::of(ErrorKind::Configuration, flaw))
+        Err(last.unwrap_or_else(|| refused("there is no client certificate")))
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
         lock(&self.kept).take_if(|kept| Arc::ptr_eq(kept, connection));
     }
 
-    fn first(&self) -> Result<Node, Error> {
-        match self.info.addr() {
-            ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
-            #[cfg(unix)]
-            ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
-            _ => Err(refused("its address is of an unknown kind")),
-        }
+    async fn first(&self) -> Result<Node, Error> {
+        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.info.addr()) else {
+            return node_of(&self.info);
+        };
+        let here = Handle::try_current().map_err(Error::other)?.id();
+        let master = self.master(sentinels, name, here).await?;
+        *lock(&self.node) = Some(master.clone());
+        Ok(master)
     }
 
     /// Without user and password.
     pub(super) fn address(&self) -> String {
-        let scheme = if self.tls { "rediss" } else { "redis" };
-        match self.info.addr() {
-            ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
-            ConnectionAddr::Unix(path) => format!("redis+unix://{}", path.display()),
-            _ => scheme.to_owned(),
+        let own = address(&self.info, self.tls);
+        match (&self.sentinels, self.info.addr()) {
+            (Some(sentinels), ConnectionAddr::Tcp(name, _)) => {
+                format!("the master {name} of the sentinels {}", sentinels.addresses())
+            }
+            _ => own,
         }
+    }
+
+    /// Whether the address can be the name of a master.
+    pub(super) fn has_host(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::Tcp(..))
+    }
+}
+
+pub(super) fn address(info: &ConnectionInfo, tls: bool) -> String {
+    let scheme = if tls { "rediss" } else { "redis" };
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
+        ConnectionAddr::Unix(path) => format!("redis+unix://{}", path.display()),
+        _ => scheme.to_owned(),
+    }
+}
+
+pub(super) fn node_of(info: &ConnectionInfo) -> Result<Node, Error> {
+    match info.addr() {
+        ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
+        #[cfg(unix)]
+        ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
+        _ => Err(refused("its address is of an unknown kind")),
     }
 }
 
@@ -345,7 +419,7 @@ fn redirection(error: &RedisError, node: &Node) -> Option<(Node, bool)> {
 }
 
 /// The kind of an error, and not its text: servers repeat in it what they were sent.
-fn said(error: &RedisError) -> Error {
+pub(super) fn said(error: &RedisError) -> Error {
     let code: String = error.code().unwrap_or_default().chars().filter(char::is_ascii_uppercase).take(24).collect();
     match code.as_str() {
         "" => refused(error.category().to_owned()),
@@ -353,7 +427,7 @@ fn said(error: &RedisError) -> Error {
     }
 }
 
-fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+pub(super) fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::of(ErrorKind::Other, what)
 }
 
@@ -381,8 +455,8 @@ mod tests {
         });
         let info = "redis://x".into_connection_info().unwrap();
         let connections = Connections::new(info, false);
-        let settings = connections.settings();
-        let node = connections.first().unwrap();
+        let settings = connections.info.redis_settings().clone().set_skip_set_lib_name();
+        let node = node_of(&connections.info).unwrap();
         let connection = talk(ours, &settings, &node, Handle::current().id()).await;
         let connection = Arc::new(connection.unwrap());
         let ping = redis::cmd("PING");

@@ -1,20 +1,23 @@
-//! Redis or Valkey as a store: a single node, or a cluster.
+//! Redis or Valkey as a store: a single node, a cluster, or the master that sentinels name.
 
 mod capped;
 mod connection;
+mod sentinel;
 mod tls;
 
 use std::fmt;
 use std::time::Duration;
 
-use redis::{Cmd, FromRedisValue, IntoConnectionInfo};
+use redis::{Cmd, FromRedisValue};
 
 use super::store::{Store, StoreFuture};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 use connection::Connections;
+use sentinel::{Sentinels, parsed};
 
-/// Redis or Valkey as a [`Store`] (feature `redis`): a single node, or any node of a cluster.
+/// Redis or Valkey as a [`Store`] (feature `redis`): a single node, any node of a cluster, or the master that
+/// [sentinels](Self::sentinels) name.
 ///
 /// `redis://host:port/db` or `rediss://` for TLS; `redis+unix:///path` for a socket. The connection is made within the
 /// first fetch and closed a second after the last one. All names begin with `{client-credentials}:`, which keeps them
@@ -42,13 +45,7 @@ impl RedisStore {
     ///
     /// [`ErrorKind::Configuration`] if `url` is none of Redis. It is not shown, since it may have a password.
     pub fn new(url: &str) -> Result<Self, Error> {
-        // TLS is ours, so that the system's authorities are read once, and no mark in the URL can switch it off.
-        let (tls, plain) = match url.split_once("://") {
-            _ if url.contains('#') => return Err(unusable()),
-            Some(("rediss" | "valkeys", rest)) => (true, format!("redis://{rest}")),
-            _ => (false, url.to_owned()),
-        };
-        let info = plain.into_connection_info().map_err(|_| unusable())?;
+        let (info, tls) = parsed(url).ok_or_else(unusable)?;
         Ok(RedisStore(Connections::new(info, tls)))
     }
 
@@ -63,6 +60,54 @@ impl RedisStore {
     /// system.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.0.roots = Some(pem.into());
+        self
+    }
+}
+
+/// # Client certificates and Sentinel
+impl RedisStore {
+    /// The certificate that this client shows to servers with `tls-auth-clients yes`, and its private key (PEM).
+    ///
+    /// Both are read anew for each connection, of which there is a new one for each fetch: a rotated pair needs no restart.
+    /// While the new texts are not usable, such as a certificate whose key is not there yet, the previous pair stays in use.
+    /// Of two pairs ([`Credential::or`]) the first usable one is shown. The same is shown to sentinels.
+    pub fn client_certificate(mut self, certificate: impl Into<Credential>, key: impl Into<Credential>) -> Self {
+        self.0.certificate = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// Asks Redis Sentinel which node is the master: the host in the URL of [`new`](Self::new) is the name of the master,
+    /// and its port is not used. User, database and `rediss://` of that URL are for the master.
+    ///
+    /// `urls` are those of the sentinels, usually at port 26379; a URL may have a user of its own. They are asked one after the other
+    /// within the [`timeout`](crate::SealedStore::timeout) of the store, and again when the master cannot be reached or
+    /// has become a replica. During a failover the store counts as being down. The ACL needs `+role` besides.
+    ///
+    /// ```
+    /// use client_credentials::{Credential, RedisStore};
+    ///
+    /// let redis = RedisStore::new("rediss://tokens@mymaster")?
+    ///     .sentinels(["rediss://10.0.0.1:26379", "rediss://10.0.0.2:26379"])?
+    ///     .password(Credential::file("/run/secrets/redis"));
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Configuration`] if there is no URL, if one is not that of a Redis, or if the store was created for a socket.
+    pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
+        let sentinels = Sentinels::new(urls).filter(|_| self.0.has_host());
+        self.0.sentinels = Some(sentinels.ok_or_else(|| {
+            let text = "the addresses of the sentinels are not usable: give redis://host:26379 for each, rediss:// for TLS, \
+                 and redis://user@NAME-OF-THE-MASTER/db to RedisStore::new";
+            Error::of(ErrorKind::Configuration, text)
+        })?);
+        Ok(self)
+    }
+
+    /// The password of the sentinels, read anew each time that one is asked. Default: none, or the one in its URL.
+    pub fn sentinel_password(mut self, password: impl Into<Credential>) -> Self {
+        self.0.sentinel_password = Some(password.into());
         self
     }
 }

@@ -1,16 +1,19 @@
-//! Whom to trust: the authorities of the system, or those that the user names.
+//! Whom to trust: the authorities of the system, or those that the user names; and the certificate that we show.
 
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
-/// Reads the system's authorities where none are named: some milliseconds.
-pub(super) fn connector(roots: Option<&[u8]>) -> Result<TlsConnector, String> {
+use crate::pem::{looks_like, mended};
+
+/// Reads the system's authorities where none are named: some milliseconds. `shown` is a certificate and its key, in PEM.
+pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString]>) -> Result<TlsConnector, String> {
     let provider = CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
@@ -32,5 +35,28 @@ pub(super) fn connector(roots: Option<&[u8]>) -> Result<TlsConnector, String> {
         }
         None => builder.with_platform_verifier().map_err(|e| e.to_string())?,
     };
-    Ok(TlsConnector::from(Arc::new(builder.with_no_client_auth())))
+    let config = match shown {
+        Some([certificate, key]) => {
+            let (chain, key) = pair(certificate, key)?;
+            builder.with_client_auth_cert(chain, key).map_err(
+                |_| "the client certificate and its key do not belong together, or are of a kind that is not supported",
+            )?
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+fn pair(
+    certificate: &SecretString,
+    key: &SecretString,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let (certificate, key) = (certificate.expose_secret(), key.expose_secret());
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(mended(certificate).as_bytes()).collect();
+    let chain = chain.ok().filter(|chain| !chain.is_empty());
+    let chain =
+        chain.ok_or_else(|| format!("the client certificate is not usable (PEM){}", looks_like(certificate)))?;
+    let unusable = || format!("the key of the client certificate is not usable (PEM){}", looks_like(key));
+    let key = PrivateKeyDer::from_pem_slice(mended(key).as_bytes()).map_err(|_| unusable())?;
+    Ok((chain, key))
 }
