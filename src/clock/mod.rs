@@ -13,7 +13,7 @@ use std::time::Duration;
 pub use manual::ManualClock;
 
 /// One reading of both clocks, in nanoseconds: comparing two is two comparisons of numbers, and 64 bits last 584 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Moment {
     mono: u64,
     wall: u64,

@@ -4,6 +4,7 @@ mod bound_to;
 mod breaker;
 mod file;
 pub(crate) mod key;
+mod protocol;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -17,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
@@ -36,7 +37,8 @@ pub(crate) use bound_to::BoundTo;
 use bound_to::thumbprint;
 pub use file::FileStore;
 use key::Key;
-use record::Found;
+use protocol::{Admission, Event, Memory, Step, Turn, newer};
+use record::{Fingerprint, Found, fingerprint};
 #[cfg(any(test, fuzzing))]
 pub(crate) use record::{open, sealed};
 #[cfg(feature = "redis")]
@@ -87,29 +89,9 @@ pub struct Shared<S> {
     policy: CachePolicy,
     clock: Clock,
     observers: Observers,
-    memory: Lock<Memory>,
+    memory: Lock<Memory<Fingerprint>>,
 }
 
-/// What this host remembers of tokens without remembering them.
-#[derive(Default)]
-struct Memory {
-    /// What was handed out last: whoever asks again has it already.
-    handed: Option<Fingerprint>,
-    refused: Option<Fingerprint>,
-    /// A record that is older than a refused one is not used, on the wall clocks of those who put them there.
-    watermark: Option<Duration>,
-    /// The last token that was fetched is of no use to others (`expires_in: 0`): nobody waits for the next one.
-    unshareable: bool,
-    /// Another host's token is waited for. Still so when the next fetch begins: the last one was cut short, by a
-    /// deadline that we do not know.
-    waiting: bool,
-}
-
-/// SHA-256 of a token. Tokens cannot be guessed, so neither can they from this.
-type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
-
-/// 5 s, or a quarter of the fetch deadline: a token request takes less, and one of our own fits in behind it.
-const WAIT: Duration = Duration::from_secs(5);
 /// 50 ms doubling to 500 ms: how often somebody who waits looks again.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
@@ -155,16 +137,7 @@ impl<S: TokenSource> TokenSource for Shared<S> {
 
     /// The record is not deleted here, but when a token is asked for next: this does no I/O.
     fn reject(&self, token: &AccessToken) {
-        let refused = fingerprint(token);
-        {
-            let mut memory = self.memory.lock();
-            memory.refused = Some(refused);
-            // A token of another source says nothing about our records.
-            if memory.handed == Some(refused) {
-                let received = token.received().wall();
-                memory.watermark = memory.watermark.max(Some(received));
-            }
-        }
+        self.memory.lock().refuse(fingerprint(token), token.received().wall());
         self.source.reject(token);
     }
 }
@@ -184,12 +157,12 @@ impl<S: TokenSource> Shared<S> {
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
         let token = self.shared_or_fetched().await?;
-        self.memory.lock().handed = Some(fingerprint(&token));
+        self.memory.lock().hand_out(fingerprint(&token));
         Ok(token)
     }
 
     async fn shared_or_fetched(&self) -> Result<AccessToken, Error> {
-        if self.memory.lock().unshareable {
+        if self.memory.lock().is_unshareable() {
             return self.alone().await;
         }
         // Without its key or certificate the source will say better what is wrong.
@@ -197,7 +170,7 @@ impl<S: TokenSource> Shared<S> {
             return self.source.token().await;
         };
         let quarter = self.policy.fetch_timeout / 4;
-        let cut_short = std::mem::take(&mut self.memory.lock().waiting);
+        let mut turn = Turn::new(&mut self.memory.lock(), quarter);
         let Some(mut visit) = self.store.visit(&self.clock, quarter, &self.observers).await else {
             return self.source.token().await;
         };
@@ -206,57 +179,44 @@ impl<S: TokenSource> Shared<S> {
         let Some(owner) = owner() else {
             return self.source.token().await;
         };
-        let (mut holding, mut pause, mut spend) = (false, FIRST_LOOK, Spend::Time);
+        let (mut pause, mut spend, mut fetched) = (FIRST_LOOK, Spend::Time, None);
         let start = Instant::now();
-        let wait = if cut_short { Duration::ZERO } else { WAIT.min(quarter) };
-        let mut found = self.look(&mut visit, key, &holder, spend).await;
+        let mut step = Step::Look;
         loop {
-            if found.as_ref().is_some_and(|found| found.fresh) || holding || visit.has_failed() {
-                break;
-            }
-            let lease = visit.lease(key, &owner, self.policy.fetch_timeout, spend);
-            match lease.await {
-                // Whoever had it before may have put a token there since we looked.
-                Some(true) => holding = true,
-                Some(false) if found.is_some() || start.elapsed() >= wait => break,
-                Some(false) => {
-                    self.memory.lock().waiting = true;
+            let event = match step {
+                Step::Look => Event::Looked(self.look(&mut visit, key, &holder, spend).await),
+                Step::Lease => match visit.lease(key, &owner, self.policy.fetch_timeout, spend).await {
+                    Some(granted) => Event::Leased { granted, waited: start.elapsed() },
+                    None => Event::Failed,
+                },
+                Step::Pause => {
                     // Not all at once.
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LONGEST_LOOK);
                     spend = Spend::Nothing;
+                    Event::Paused
                 }
-                None => break,
-            }
-            found = self.look(&mut visit, key, &holder, spend).await.or(found);
-        }
-        self.memory.lock().waiting = false;
-        // It is used by those who do not have to refresh it.
-        let refresh = holding || visit.has_failed();
-        if let Some(found) = found.take_if(|found| found.fresh || !refresh) {
-            if holding {
-                visit.release(key, &owner).await;
-            }
-            return Ok(found.token);
-        }
-        let fetched = self.source.token().await;
-        match fetched {
-            Ok(token) => {
-                self.share(&mut visit, key, &holder, &token).await;
-                if holding {
+                Step::Fetch => {
+                    let answer = fetched.insert(self.source.token().await);
+                    self.fetched(answer, &holder)
+                }
+                Step::Put(expiry) => {
+                    if let Some(Ok(token)) = &fetched {
+                        visit.put(key, token, expiry).await;
+                    }
+                    Event::Put
+                }
+                Step::Release => {
                     visit.release(key, &owner).await;
+                    Event::Released
                 }
-                Ok(token)
-            }
-            Err(error) => {
-                // A server that asks for fewer requests is not asked by the others either, for as long as the lease lasts.
-                if holding && error.kind() != ErrorKind::Throttled {
-                    visit.release(key, &owner).await;
+                Step::Use(token) => return Ok(token),
+                Step::Fetched => {
+                    let nothing = || Err(Error::of(ErrorKind::Other, "the source was not asked for a token"));
+                    return fetched.unwrap_or_else(nothing);
                 }
-                // Whoever has that one already wants to know the error: how long to wait, what to tell.
-                let news = |found: &Found| Some(fingerprint(&found.token)) != self.memory.lock().handed;
-                found.filter(news).map(|found| found.token).ok_or(error)
-            }
+            };
+            step = turn.next(event, visit.has_failed(), &mut self.memory.lock(), self.clock.now());
         }
     }
 
@@ -264,58 +224,39 @@ impl<S: TokenSource> Shared<S> {
     async fn alone(&self) -> Result<AccessToken, Error> {
         let token = self.source.token().await?;
         let worth = record::worth(&token, &self.policy, self.clock.now());
-        self.memory.lock().unshareable = worth.is_none();
+        self.memory.lock().note_worth(worth);
         Ok(token)
+    }
+
+    fn fetched(&self, answer: &Result<AccessToken, Error>, holder: &Holder) -> Event<AccessToken, Fingerprint> {
+        match answer {
+            Ok(token) => Event::Fetched {
+                token: fingerprint(token),
+                worth: record::worth(token, &self.policy, self.clock.now()),
+                ours: thumbprint(&token.terms().holder) == thumbprint(holder),
+            },
+            Err(error) => Event::Refused { throttled: error.kind() == ErrorKind::Throttled },
+        }
     }
 
     /// The newest of the records that may be used here. A refused one is deleted.
     async fn look(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, spend: Spend) -> Option<Found> {
-        let mut newest: Option<Found> = None;
+        let mut newest = None;
         for sealed in visit.look(key, spend).await {
-            let Some(found) = self.admit(visit, holder, sealed).await else {
-                continue;
-            };
-            if newest.as_ref().is_none_or(|newest| newest.received < found.received) {
-                newest = Some(found);
-            }
+            newest = newer(newest, self.admit(visit, holder, sealed).await);
         }
         newest
     }
 
     async fn admit(&self, visit: &mut Visit<'_>, holder: &Holder, sealed: Sealed) -> Option<Found> {
         let found = sealed.content.arrive(&self.policy, holder, self.clock.now(), &self.clock)?;
-        let (refused, old) = {
-            let memory = self.memory.lock();
-            (memory.refused == Some(fingerprint(&found.token)), memory.watermark > Some(found.received))
-        };
-        if refused {
+        let admission = self.memory.lock().admit(&found.id, found.received);
+        if admission == Admission::Delete {
             event!(debug, "a token that the API refused is deleted from the shared store");
             visit.delete(&sealed.name, &sealed.bytes).await;
         }
-        (!refused && !old).then_some(found)
+        (admission == Admission::Use).then_some(found)
     }
-
-    /// Puts a token there for the others, if it is of use to them.
-    async fn share(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, token: &AccessToken) {
-        let worth = record::worth(token, &self.policy, self.clock.now());
-        // The server insists on it, or it is bound to what was rotated meanwhile, or to something of the source's own.
-        if self.memory.lock().refused == Some(fingerprint(token))
-            || thumbprint(&token.terms().holder) != thumbprint(holder)
-        {
-            return;
-        }
-        self.memory.lock().unshareable = worth.is_none();
-        if let Some(expiry) = worth {
-            visit.put(key, token, expiry).await;
-        }
-    }
-}
-
-fn fingerprint(token: &AccessToken) -> Fingerprint {
-    let hash = digest::digest(&digest::SHA256, token.expose_secret().as_bytes());
-    let mut fingerprint = Fingerprint::default();
-    fingerprint.copy_from_slice(hash.as_ref());
-    fingerprint
 }
 
 /// 128 random bits: whose lease it is.

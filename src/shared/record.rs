@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::protocol;
 use super::ring::{KeyId, Ring, SealKey};
 use crate::cache::{CachePolicy, Schedule};
 use crate::clock::{Clock, Moment};
@@ -40,12 +41,16 @@ const DPOP: &str = "DPoP";
 const SKEW: Duration = Duration::from_secs(30);
 
 /// A token that was found in the store.
-pub(crate) struct Found {
-    pub(crate) token: AccessToken,
-    /// When it was received, on the wall clock of the host that stored it.
-    pub(crate) received: Duration,
-    /// It need not be refreshed yet.
-    pub(crate) fresh: bool,
+pub(crate) type Found = protocol::Found<AccessToken, Fingerprint>;
+
+/// SHA-256 of a token. A token cannot be guessed, so its digest does not reveal it.
+pub(crate) type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
+
+pub(crate) fn fingerprint(token: &AccessToken) -> Fingerprint {
+    let hash = digest::digest(&digest::SHA256, token.expose_secret().as_bytes());
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.copy_from_slice(hash.as_ref());
+    fingerprint
 }
 
 /// The record of `token`.
@@ -154,49 +159,81 @@ impl Content {
         })
     }
 
-    /// The token on our own clocks, if it is usable now.
-    ///
-    /// Its age is measured by two wall clocks, another host's and ours. The largest accepted difference is added to its age,
-    /// and a token from further in the future is refused. `holder` is ours, and equals that of the host that stored it.
+    /// The token on our own clocks, if it is usable now. `holder` is ours, and equals that of the host that stored it.
     pub(crate) fn arrive(mut self, policy: &CachePolicy, holder: &Holder, now: Moment, clock: &Clock) -> Option<Found> {
         if self.bound != holder.key.is_some() {
             return None;
         }
         self.terms.holder = holder.clone();
         self.terms.from_store = true;
-        let lifetime = self.terms.lifetime.unwrap_or(policy.default_lifetime);
+        let dates = Dates::on_our_clocks(self.received, self.terms.lifetime, self.terms.refresh_in, policy, now)?;
+        self.terms.lifetime = self.terms.lifetime.map(|_| dates.lifetime);
+        let token = AccessToken::issued(&self.secret, self.terms, dates.received, clock).ok()?;
+        let id = fingerprint(&token);
+        let Dates { unusable, fresh, .. } = dates;
+        Some(Found { token, id, received: self.received, unusable, fresh })
+    }
+}
+
+/// When a token was received and when it ends, for a replica that did not fetch it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dates {
+    pub(super) received: Moment,
+    pub(super) lifetime: Duration,
+    pub(super) unusable: Moment,
+    pub(super) fresh: bool,
+}
+
+impl Dates {
+    /// Its age is measured by two wall clocks, another host's and ours. The largest accepted difference is added to its
+    /// age, and a token from further in the future is refused. `None`: it is not usable now.
+    pub(super) fn on_our_clocks(
+        received: Duration,
+        lifetime: Option<Duration>,
+        refresh_in: Option<Duration>,
+        policy: &CachePolicy,
+        now: Moment,
+    ) -> Option<Dates> {
+        let lifetime = lifetime.unwrap_or(policy.default_lifetime);
         let skew = SKEW.min(lifetime / 10);
-        if self.received > now.wall().saturating_add(skew) {
+        if received > now.wall().saturating_add(skew) {
             return None;
         }
-        let age = now.wall().saturating_sub(self.received);
+        let age = now.wall().saturating_sub(received);
         // Whatever its lifetime: another host would have refreshed it by then.
         if age >= policy.max_age {
             return None;
         }
         let lifetime = lifetime.saturating_sub(skew);
-        self.terms.lifetime = self.terms.lifetime.map(|_| lifetime);
-        let refresh_in = self.terms.refresh_in;
-        let received = now.minus(age);
-        let token = AccessToken::issued(&self.secret, self.terms, received, clock).ok()?;
         // The earliest instant that a cache may draw: the first host that reads it then finds it due and refreshes it, later
         // ones find the new token.
         let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
-        if received.plus(schedule.unusable).reached(now) {
-            return None;
-        }
-        Some(Found { token, received: self.received, fresh: !received.plus(schedule.refresh).reached(now) })
+        let received = now.minus(age);
+        let unusable = received.plus(schedule.unusable);
+        let fresh = !received.plus(schedule.refresh).reached(now);
+        (!unusable.reached(now)).then_some(Dates { received, lifetime, unusable, fresh })
     }
 }
 
 /// How long to store a token for other hosts; `None` if it is expired on arrival or too large.
 pub(crate) fn worth(token: &AccessToken, policy: &CachePolicy, now: Moment) -> Option<Duration> {
-    let lifetime = token.lifetime().unwrap_or(policy.default_lifetime);
+    let left = left(token.received().wall(), token.lifetime(), token.refresh_in(), policy, now)?;
+    (content(token).len() <= LARGEST - OVERHEAD).then_some(left)
+}
+
+/// How long a token can be used by others.
+pub(super) fn left(
+    received: Duration,
+    lifetime: Option<Duration>,
+    refresh_in: Option<Duration>,
+    policy: &CachePolicy,
+    now: Moment,
+) -> Option<Duration> {
+    let lifetime = lifetime.unwrap_or(policy.default_lifetime);
     let lifetime = lifetime.saturating_sub(SKEW.min(lifetime / 10));
-    let schedule = Schedule::of(lifetime, token.refresh_in(), policy, 1.0);
+    let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
     let usable = schedule.unusable.min(policy.max_age);
-    let age = now.wall().saturating_sub(token.received().wall());
+    let left = usable.saturating_sub(now.wall().saturating_sub(received));
     // Redis counts in milliseconds and refuses zero.
-    let left = usable.saturating_sub(age);
-    (left >= Duration::from_millis(1) && content(token).len() <= LARGEST - OVERHEAD).then_some(left)
+    (left >= Duration::from_millis(1)).then_some(left)
 }

@@ -1,10 +1,13 @@
 //! Stories of shared tokens: a store in memory, hosts with clocks of their own, tokio's time paused.
 
 mod defects;
+#[cfg(model)]
+mod fleet;
 mod leases;
 mod outages;
 mod records;
 mod rejections;
+mod seeds;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -257,3 +257,18 @@ async fn debug_shows_neither_key_nor_token() {
     let shown = format!("{cached:?}");
     assert!(!shown.contains(SEAL_KEY) && !shown.contains("t1"), "{shown}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_while_the_refresh_fails_is_not_used() {
+    let fleet = Fleet::new();
+    value(&fleet.host()).await;
+    fleet.advance(3550);
+    fleet.server.takes(1000);
+    fleet.server.fail(Some(down()));
+    let host = fleet.host();
+    let asked = tokio::spawn(async move { host.token().await });
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    fleet.advance(20);
+    let error = asked.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport);
+}

@@ -129,3 +129,16 @@ async fn the_token_of_another_source_is_not_ours_to_reject() {
     assert_eq!(value(&host).await, "t1");
     assert_eq!(Memory::count(&fleet.store.deletes), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_rejected_tokens_neither_comes_back() {
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    let old = host.token().await.unwrap();
+    fleet.advance(3000);
+    let new = host.token().await.unwrap();
+    // The response to an earlier request arrives last.
+    host.reject(&new);
+    host.reject(&old);
+    assert_eq!(value(&host).await, "t3");
+}
