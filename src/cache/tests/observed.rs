@@ -217,3 +217,18 @@ async fn each_call_that_waits_is_an_event_and_a_cached_token_is_none() {
     assert!(tokens.token().await.is_err(), "at once, with the error that is remembered");
     assert_eq!(*waited.lock().unwrap(), [(0, Some(ErrorKind::Transport))]);
 }
+
+#[cfg(feature = "test-util")]
+#[tokio::test]
+async fn name_and_observer_stay_when_the_clock_is_set_afterwards() {
+    let server = Server::new([], Reply::New(3600));
+    let names: Seen = Arc::default();
+    let heard = Arc::clone(&names);
+    let observer = move |source: &str, _: &Event<'_>| heard.lock().unwrap().push(source.to_owned());
+    let tokens =
+        Cached::new(Arc::clone(&server)).observed("billing", observer).clock(&crate::clock::ManualClock::new());
+    tokens.token().await.unwrap();
+    let names = take(&names);
+    assert!(!names.is_empty() && names.iter().all(|name| name == "billing"), "{names:?}");
+    assert_eq!(tokens.status().name, "billing");
+}
