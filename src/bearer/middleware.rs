@@ -17,24 +17,28 @@ impl Middleware for BearerAuth {
         let policy = self.policy();
         let token = source.token().await.map_err(Error::middleware)?;
         let mut trip = Trip::begin(policy, place, source, token, &mut request);
-        trip.prove(&mut request).await.map_err(Error::middleware)?;
+        // What is rare is boxed: this future is allocated for each request, and should be small.
+        if trip.token().possession().is_some() {
+            Box::pin(trip.prove(&mut request)).await.map_err(Error::middleware)?;
+        }
         self.mark(extensions, &trip);
         let mut response = next.clone().run(request, extensions).await?;
         loop {
             let mut verdict = trip.judge(policy, &answer(&response));
             let looks_at = trip.looks_at(policy, &answer(&response)).filter(|_| verdict == Verdict::HandBack);
             if let Some(limit) = looks_at {
-                let (whole, body) = look(response, limit).await?;
+                let (whole, body) = Box::pin(look(response, limit)).await?;
                 response = whole;
                 verdict = trip.judge_body(policy, &answer(&response), body.as_deref());
             }
-            match trip.again(policy, verdict).await {
-                Some(again) => {
-                    self.mark(extensions, &trip);
-                    response = next.clone().run(again, extensions).await?;
-                }
-                None => return Ok(response),
+            if verdict == Verdict::HandBack {
+                return Ok(response);
             }
+            let Some(again) = Box::pin(trip.again(policy, verdict)).await else {
+                return Ok(response);
+            };
+            self.mark(extensions, &trip);
+            response = next.clone().run(again, extensions).await?;
         }
     }
 }
