@@ -71,6 +71,11 @@ pub enum ErrorKind {
     /// it. An HTML page is of kind [`Response`](Self::Response) and transient, since firewalls and proxies send such pages,
     /// unless it comes with 401 and a challenge (`WWW-Authenticate`).
     ///
+    /// `invalid_grant` means that the assertion or the token to exchange was refused ([`TokenExchange`](crate::TokenExchange),
+    /// [`JwtBearer`](crate::JwtBearer)), for instance because it has expired by the server's clock. It is read again within the
+    /// same fetch, and sent once more if it has changed. One that has expired by the local clock is not sent; that is an error of
+    /// kind [`Credential`](Self::Credential).
+    ///
     /// Retried: at once only if the credential has changed meanwhile; otherwise after 1 s, doubling to 60 s, so that the
     /// server does not lock the account. What to do: follow the text, and compare [`Error::oauth`] with the client's
     /// registration at the server.

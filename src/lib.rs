@@ -150,11 +150,13 @@ mod shared;
 #[cfg(feature = "jwt")]
 mod signing;
 mod source;
+mod step_up;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod tls_identity;
 mod token;
 mod verdict;
+mod x509;
 
 pub use backoff::Backoff;
 #[cfg(all(feature = "reqwest-middleware", feature = "mtls"))]
@@ -184,7 +186,7 @@ pub use exchange::Limits;
 pub use explain::{Cause, Diagnose, Diagnosis, Explanation, Item, Outcome, Step};
 pub use future::TokenFuture;
 pub use grant::Quota;
-pub use observer::{Event, FetchCause, Observer};
+pub use observer::{CredentialKind, Event, FetchCause, Observer};
 #[cfg(feature = "pool")]
 pub use pool::{PoolPolicy, Pooled, PooledSource, TokenPool};
 pub use reqwest;

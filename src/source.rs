@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::future::TokenFuture;
+use crate::step_up::covers;
 use crate::token::AccessToken;
 
 /// A source of access tokens.
@@ -68,6 +69,20 @@ macro_rules! forward {
     )*};
 }
 forward!(&S, Box<S>, Arc<S>);
+
+/// Another token of `source`, which was asked for with what an API [demands](AccessToken::demanded) of this one; `None` if the server
+/// refuses it, or is not there.
+pub(crate) async fn with_more_scope(
+    source: &dyn TokenSource,
+    token: &AccessToken,
+    demanded: &str,
+) -> Option<AccessToken> {
+    let asked = token.on_demand()?;
+    asked.demands.meet(token.id(), &asked.scope, demanded).await;
+    let another = source.token().await.ok()?;
+    let has_more = another.on_demand().is_some_and(|asked| covers(&asked.scope, demanded));
+    (has_more && !another.same_value(token)).then_some(another)
+}
 
 /// A constant source: always returns this token, even if it is expired or rejected.
 #[deny(clippy::missing_trait_methods)]

@@ -13,8 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
+use crate::observer::Observers;
 use crate::possession::Possession;
 use crate::server_text::Masks;
+use crate::step_up::Demands;
 use crate::tls_identity::TlsIdentity;
 
 /// A bearer token (RFC 6750) or, if requested, a DPoP token (RFC 9449), with its metadata from the token response.
@@ -58,6 +60,8 @@ struct Granted {
     received: Moment,
     clock: Clock,
     terms: Terms,
+    /// Of the source that handed it out, for what is found out about the token later.
+    observers: Option<Observers>,
 }
 
 /// The metadata of a token from the token response.
@@ -72,6 +76,15 @@ pub(crate) struct Terms {
     pub(crate) holder: Holder,
     /// It came from a shared store.
     pub(crate) from_store: bool,
+    /// Who is told of the scopes that an API demands; `None`: nobody asks for them.
+    pub(crate) demands: Option<Box<OnDemand>>,
+}
+
+/// What was asked for, which the server may have granted in part, and who can ask for more.
+#[derive(Clone)]
+pub(crate) struct OnDemand {
+    pub(crate) scope: Box<str>,
+    pub(crate) demands: Arc<Demands>,
 }
 
 /// What a token is bound to.
@@ -112,7 +125,8 @@ impl AccessToken {
         bytes.extend_from_slice(scheme.as_bytes());
         bytes.push(b' ');
         bytes.extend_from_slice(secret);
-        let grant = Granted { id: NEXT.fetch_add(1, Ordering::Relaxed), received, clock: clock.clone(), terms };
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let grant = Granted { id, received, clock: clock.clone(), terms, observers: None };
         AccessToken::assemble(bytes, Arc::new(grant))
     }
 
@@ -201,6 +215,10 @@ impl AccessToken {
         self.0.grant.terms.lifetime
     }
 
+    pub(crate) fn on_demand(&self) -> Option<&OnDemand> {
+        self.0.grant.terms.demands.as_deref()
+    }
+
     pub(crate) fn is_from_store(&self) -> bool {
         self.0.grant.terms.from_store
     }
@@ -239,13 +257,35 @@ impl AccessToken {
 
     /// The same value under the identity of `other`, with the terms of `self`.
     pub(crate) fn identified_as(&self, other: &AccessToken) -> AccessToken {
-        let grant = Granted {
-            id: other.id(),
-            received: self.received(),
-            clock: self.0.grant.clock.clone(),
-            terms: self.0.grant.terms.clone(),
-        };
-        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant: Arc::new(grant), _apart: APART }))
+        self.again(other.id(), self.0.grant.observers.clone())
+    }
+
+    /// The same token, as one of the source with these observers.
+    pub(crate) fn handed_out_by(mut self, observers: &Observers) -> AccessToken {
+        // The usual case: a source has just made it, and nobody else has a clone.
+        if let Some(grant) = Arc::get_mut(&mut self.0).and_then(|copy| Arc::get_mut(&mut copy.grant)) {
+            grant.observers = Some(observers.clone());
+            return self;
+        }
+        self.again(self.id(), Some(observers.clone()))
+    }
+
+    fn again(&self, id: u64, observers: Option<Observers>) -> AccessToken {
+        let (received, clock, terms) = (self.received(), self.0.grant.clock.clone(), self.0.grant.terms.clone());
+        let grant = Arc::new(Granted { id, received, clock, terms, observers });
+        AccessToken(Arc::new(Copy { authorization: self.authorization(), grant, _apart: APART }))
+    }
+
+    /// Those of the source that handed it out; `None`: that has none.
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn observers(&self) -> Option<&Observers> {
+        self.0.grant.observers.as_ref()
+    }
+
+    /// By the clock of its source.
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    pub(crate) fn now(&self) -> Moment {
+        self.0.grant.clock.now()
     }
 
     /// Whether the two share their memory.

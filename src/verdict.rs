@@ -10,7 +10,9 @@ use crate::token::AccessToken;
 
 /// The errors of a challenge that are surely not about the token: its scope is too narrow (RFC 6750 section 3.1), or the proof
 /// that went with it was refused (RFC 9449 sections 7.1 and 9). Without what is neither letter nor digit.
-const NOT_THE_TOKEN: [&str; 3] = ["insufficientscope", "invaliddpopproof", "usedpopnonce"];
+const NOT_THE_TOKEN: [&str; 3] = [INSUFFICIENT_SCOPE, "invaliddpopproof", "usedpopnonce"];
+
+const INSUFFICIENT_SCOPE: &str = "insufficientscope";
 
 /// Whether a challenge in `header`, of a response that refused the request, leaves open that the token itself was refused.
 ///
@@ -25,8 +27,17 @@ pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &He
 
 /// Servers differ in case, in quotes, and in what they put between words.
 fn is_not_the_token(error: &str) -> bool {
-    let code: String = error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    NOT_THE_TOKEN.contains(&&*code)
+    NOT_THE_TOKEN.contains(&&*letters(error))
+}
+
+/// Whether it says that the scope is too narrow.
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+pub(crate) fn is_insufficient_scope(error: &str) -> bool {
+    letters(error) == INSUFFICIENT_SCOPE
+}
+
+fn letters(error: &str) -> String {
+    error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// 401; and of a token in `Proxy-Authorization` 407 too (RFC 9110 section 11.7.1).
@@ -99,21 +110,35 @@ impl AccessToken {
 
     /// Returns the scope that the API requires; `None` if the response does not report an insufficient scope.
     ///
-    /// A new token of the same source has the same scope, so repeating the request with it is useless. To get a token with the
+    /// A new token of the same source has the same scope, unless the source has
+    /// [`step_up`](crate::ClientCredentialsBuilder::step_up), so repeating the request with it is useless. To get a token with the
     /// required scope, see [`BearerAuth`](crate::BearerAuth#insufficient-scope).
     pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
         let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);
-        let challenges = Challenge::in_header(headers, &WWW_AUTHENTICATE);
-        let says_so = |challenge: &&Challenge<'_>| {
-            let code = |error: &str| error.trim().eq_ignore_ascii_case("insufficient_scope");
-            challenge.is(self.scheme()) && challenge.all_params("error").any(code)
-        };
-        let challenge = challenges.iter().find(says_so)?;
+        let challenge = self.scope_challenge(headers)?;
         let text = |name| {
             let text = masks.clean(challenge.param(name)?, LONGEST);
             (!text.is_empty()).then_some(text)
         };
         Some(InsufficientScope { scope: text("scope"), description: text("error_description") })
+    }
+
+    /// The scope that an API demands, if the source of this token may ask for it in addition.
+    pub(crate) fn demanded(&self, headers: &HeaderMap) -> Option<String> {
+        let asked = self.on_demand()?;
+        let challenge = self.scope_challenge(headers)?;
+        let scope = challenge.param("scope").filter(|scope| scope.len() <= LONGEST)?;
+        // A token does not become a parameter, whoever sends it back.
+        let is_ours = !scope.contains(self.expose_secret()) && asked.demands.concerns(&asked.scope, scope);
+        is_ours.then(|| scope.to_owned())
+    }
+
+    fn scope_challenge<'h>(&self, headers: &'h HeaderMap) -> Option<Challenge<'h>> {
+        let says_so = |challenge: &Challenge<'_>| {
+            let code = |error: &str| error.trim().eq_ignore_ascii_case("insufficient_scope");
+            challenge.is(self.scheme()) && challenge.all_params("error").any(code)
+        };
+        Challenge::in_header(headers, &WWW_AUTHENTICATE).into_iter().find(says_so)
     }
 }
 

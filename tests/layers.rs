@@ -24,6 +24,8 @@ const BANDS: [&[&str]; 5] = [
         "possession",
         "runtime",
         "server_text",
+        "step_up",
+        "x509",
     ],
     // Nouns.
     &["credential", "future", "observer", "signing", "source", "tls_identity", "token", "verdict"],

@@ -8,6 +8,7 @@ use client_credentials::{
     BearerAuth, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, HttpClient, JwtBearer,
     ProtectedResource, SigningAlgorithm,
 };
+use reqwest_middleware::ClientWithMiddleware;
 use serde_json::{Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -20,14 +21,8 @@ async fn main() -> Result<()> {
     let context: Value = serde_json::from_str(&context)?;
 
     let plain = reqwest::Client::builder().no_proxy().build()?;
-    let issuers = named_issuers(&plain, &url).await?;
-    let api = ProtectedResource::new(&url, issuers);
-    let tokens = builder(&scenario, &context, api)
-        .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy()))
-        .build()?;
-    let bearer = BearerAuth::for_origin(reqwest::Url::parse(&url)?.origin().ascii_serialization(), tokens)?;
-    let client = reqwest_middleware::ClientBuilder::new(plain).with(bearer).build();
-
+    let mut client = reqwest_middleware::ClientBuilder::new(plain.clone()).build();
+    let mut is_authorized = false;
     let mut session: Option<String> = None;
     let hello = json!({
         "protocolVersion": "2025-11-25",
@@ -44,16 +39,33 @@ async fn main() -> Result<()> {
         if let Some(id) = id {
             body["id"] = json!(id);
         }
-        let mut request = client
-            .post(&url)
-            .header("content-type", "application/json")
-            .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", "2025-11-25")
-            .body(body.to_string());
-        if let Some(session) = &session {
-            request = request.header("mcp-session-id", session);
+        let request = |client: &ClientWithMiddleware| {
+            let request = client
+                .post(&url)
+                .header("content-type", "application/json")
+                .header("accept", "application/json, text/event-stream")
+                .header("mcp-protocol-version", "2025-11-25")
+                .body(body.to_string());
+            match &session {
+                Some(session) => request.header("mcp-session-id", session),
+                None => request,
+            }
+        };
+        let mut response = request(&client).send().await?;
+        if response.status() == 401 && !is_authorized {
+            // From here on with tokens, for what the API says that it needs.
+            let api = ProtectedResource::new(&url, named_issuers(&plain, &url).await?)
+                .challenge(response.headers())
+                .scopes_from_api(true);
+            let tokens = builder(&scenario, &context, api)
+                .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy()))
+                .build()?;
+            let bearer = BearerAuth::for_origin(reqwest::Url::parse(&url)?.origin().ascii_serialization(), tokens)?;
+            client = reqwest_middleware::ClientBuilder::new(plain.clone()).with(bearer).build();
+            is_authorized = true;
+            response = request(&client).send().await?;
         }
-        let response = request.send().await?.error_for_status()?;
+        let response = response.error_for_status()?;
         let given = response.headers().get("mcp-session-id").and_then(|id| id.to_str().ok());
         session = session.or(given.map(Into::into));
     }

@@ -1,7 +1,9 @@
-//! A service as its operators see it: `/healthz` and `/metrics` over an outage, and the log.
+//! A service as its operators see it: `/healthz` and `/metrics` over an outage, and the log. `/weather` is what it is for.
 //!
 //! `cargo run --package integrations --example operate`. It starts its own authorization server, moves its own clock, and ends by
-//! itself. With the argument `metrics` it prints the last metrics alone.
+//! itself. With the argument `metrics` it prints the last metrics alone. With `alerts` it prints its address, and goes on until
+//! its input ends: a minute of its life takes a second, and each line of the input says what goes wrong from then on
+//! (`.ci/prometheus`).
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
@@ -11,8 +13,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Json, Router, routing::get};
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
-use client_credentials::{ClientAuth, ClientCredentials, ManualClock, Readiness, Status};
+use client_credentials::{
+    BearerAuth, CachePolicy, ClientAuth, ClientCredentials, ManualClock, Readiness, Status, TokenState,
+};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reqwest_middleware::ClientWithMiddleware;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -26,21 +32,164 @@ async fn healthz(State(tokens): State<ClientCredentials>) -> (StatusCode, Json<S
     (code, Json(status))
 }
 
-async fn serve(tokens: ClientCredentials, metrics: PrometheusHandle) -> Result<String, Error> {
-    let app = Router::new()
-        .route("/healthz", get(healthz).with_state(tokens))
-        .route("/metrics", get(move || async move { metrics.render() }));
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    Ok(url)
+/// The weather as the API tells it, to which our token goes.
+#[derive(Clone)]
+struct Weather {
+    api: ClientWithMiddleware,
+    url: String,
+}
+
+async fn weather(State(weather): State<Weather>) -> (StatusCode, String) {
+    match weather.api.get(&weather.url).send().await {
+        Ok(response) if response.status().is_success() => (StatusCode::OK, response.text().await.unwrap_or_default()),
+        Ok(response) => (StatusCode::BAD_GATEWAY, format!("the API answers {}\n", response.status())),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no weather at present\n".to_owned()),
+    }
+}
+
+/// The service, and the world around it.
+struct World {
+    clock: ManualClock,
+    server: AuthorizationServer,
+    tokens: ClientCredentials,
+    http: reqwest::Client,
+    url: String,
+}
+
+impl World {
+    async fn start(metrics: PrometheusHandle) -> Result<Self, Error> {
+        let clock = ManualClock::new();
+        let server = AuthorizationServer::start().client("billing", "only-for-examples").clock(&clock);
+        let server = server.lifetime(Duration::from_secs(7200)).serve_at("/weather", r#"{"celsius": 21}"#);
+        let auth = ClientAuth::client_secret_basic("billing", "only-for-examples");
+        let tokens = ClientCredentials::builder(server.token_url(), auth)
+            .name("billing")
+            // A token is refreshed 10 to 20 min before it expires: so long an outage costs nothing.
+            .cache(CachePolicy::new().refresh_window(Duration::from_secs(1200)))
+            .clock(&clock)
+            .build()?;
+        // Before the first request comes in; not fatal, since the server may come up later.
+        tokens.ready(Duration::from_secs(10)).await?;
+
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let bearer = BearerAuth::for_origin(server.api_origin(), tokens.clone())?;
+        let api = reqwest_middleware::ClientBuilder::new(http.clone()).with(bearer).build();
+        let backend = Weather { api, url: format!("{}/weather", server.api_origin()) };
+        let app = Router::new()
+            .route("/healthz", get(healthz).with_state(tokens.clone()))
+            .route("/weather", get(weather).with_state(backend))
+            .route("/metrics", get(move || async move { metrics.render() }));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Ok(World { clock, server, tokens, http, url })
+    }
+
+    async fn get(&self, path: &str) -> Result<(StatusCode, String), Error> {
+        let response = self.http.get(format!("{}{path}", self.url)).send().await?;
+        Ok((response.status(), response.text().await?))
+    }
+
+    /// The API takes tokens for another audience only, as after a change at the authorization server.
+    fn api_refuses(&self) -> Result<(), Error> {
+        let challenge = r#"Bearer error="invalid_token", error_description="The audience is invalid""#;
+        let response = http::Response::builder().status(401).header("www-authenticate", challenge);
+        self.server.until_changed_at(Endpoint::Api, Answer::Response(response.body(String::new())?));
+        Ok(())
+    }
+
+    /// On to when the token is to be refreshed.
+    fn until_due(&self) {
+        while self.tokens.status().state == TokenState::Fresh {
+            self.clock.advance(Duration::from_secs(60));
+        }
+    }
+
+    /// What the log and `/healthz` say in an outage that outlasts the token, and when an API refuses tokens.
+    async fn story(&self, quiet: bool) -> Result<(), Error> {
+        let show = async |what: &str| -> Result<(), Error> {
+            let (code, body) = self.get("/healthz").await?;
+            if !quiet {
+                println!("{what}: /healthz {code}: {body}");
+            }
+            Ok(())
+        };
+        let (code, _) = self.get("/weather").await?;
+        show(&format!("a token, and the weather ({code})")).await?;
+
+        self.server.until_changed(Answer::Status(503));
+        self.until_due();
+        let (code, _) = self.get("/weather").await?;
+        self.tokens.settled().await;
+        show(&format!("an outage, and a token that is still good ({code})")).await?;
+        self.clock.advance(Duration::from_secs(1200));
+        let (code, _) = self.get("/weather").await?;
+        show(&format!("longer than the token ({code})")).await?;
+
+        self.server.until_changed(Answer::Token);
+        self.clock.advance(Duration::from_secs(60));
+        let (code, _) = self.get("/weather").await?;
+        show(&format!("after the outage ({code})")).await?;
+
+        self.api_refuses()?;
+        let (code, _) = self.get("/weather").await?;
+        show(&format!("a wrong audience ({code})")).await
+    }
+
+    /// A minute in a second, with `requests` in it.
+    async fn minute(&self, requests: u32) -> Result<(), Error> {
+        self.clock.advance(Duration::from_secs(60));
+        for _ in 0..requests {
+            self.get("/weather").await?;
+        }
+        // To a clock that advances, a fetch under way would look like one that nobody drives.
+        self.tokens.settled().await;
+        Ok(())
+    }
+
+    /// What goes wrong from now on.
+    fn change(&self, what: &str) -> Result<(), Error> {
+        self.server.until_changed(Answer::Token).until_changed_at(Endpoint::Api, Answer::Token);
+        match what {
+            "nothing" => return Ok(()),
+            "the API" => return self.api_refuses(),
+            "an outage" => self.server.until_changed(Answer::Status(503)),
+            "the client" => self.server.until_changed(Answer::Refuse("invalid_client")),
+            "the quota" => self.server.until_changed(Answer::Status(429)),
+            "the speed" => self.server.until_changed(Answer::Delay(Duration::from_secs(6))),
+            other => return Err(format!("{other:?} is nothing that goes wrong here").into()),
+        };
+        self.until_due();
+        Ok(())
+    }
+
+    async fn until_input_ends(&self) -> Result<(), Error> {
+        println!("{}", self.url);
+        let mut lines = BufReader::new(tokio::io::stdin()).lines();
+        let mut minutes = tokio::time::interval(Duration::from_secs(1));
+        minutes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                line = lines.next_line() => match line? {
+                    Some(what) => self.change(&what)?,
+                    None => return Ok(()),
+                },
+                _ = minutes.tick() => self.minute(2).await?,
+            }
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let only_metrics = std::env::args().nth(1).is_some_and(|argument| argument == "metrics");
-    if !only_metrics {
-        tracing_subscriber::fmt().without_time().with_max_level(tracing::Level::INFO).init();
+    let argument = std::env::args().nth(1).unwrap_or_default();
+    let quiet = argument == "metrics";
+    if !quiet {
+        let answers = argument == "alerts";
+        let output = move || -> Box<dyn std::io::Write> {
+            if answers { Box::new(std::io::stderr()) } else { Box::new(std::io::stdout()) }
+        };
+        tracing_subscriber::fmt().with_writer(output).without_time().with_max_level(tracing::Level::INFO).init();
     }
     let buckets = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
     let metrics = PrometheusBuilder::new()
@@ -48,44 +197,11 @@ async fn main() -> Result<(), Error> {
         .with_recommended_naming(true)
         .set_buckets(&buckets)?
         .install_recorder()?;
-
-    let clock = ManualClock::new();
-    let server = AuthorizationServer::start().client("billing", "only-for-examples").clock(&clock);
-    let auth = ClientAuth::client_secret_basic("billing", "only-for-examples");
-    let tokens = ClientCredentials::builder(server.token_url(), auth).name("billing").clock(&clock).build()?;
-    // Before the first request comes in; not fatal, since the server may come up later.
-    tokens.ready(Duration::from_secs(10)).await?;
-
-    let url = serve(tokens.clone(), metrics).await?;
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let show = async |what: &str| -> Result<(), Error> {
-        let response = http.get(format!("{url}/healthz")).send().await?;
-        if !only_metrics {
-            println!("{what}: /healthz {}: {}", response.status(), response.text().await?);
-        }
-        Ok(())
-    };
-    show("a token").await?;
-
-    server.until_changed_at(Endpoint::Token, Answer::Status(503));
-    clock.advance(Duration::from_secs(3000));
-    tokens.token().await?;
-    tokens.settled().await;
-    show("an outage, and a token that is still good").await?;
-    clock.advance(Duration::from_secs(600));
-    if let Err(error) = tokens.token().await {
-        show(&format!("longer than the token ({:?})", error.kind())).await?;
+    let world = World::start(metrics).await?;
+    if argument == "alerts" {
+        return world.until_input_ends().await;
     }
-
-    server.until_changed_at(Endpoint::Token, Answer::Token);
-    clock.advance(Duration::from_secs(60));
-    tokens.token().await?;
-    show("after the outage").await?;
-    // An API answers 401: what `BearerAuth` does then.
-    tokens.reject(&tokens.token().await?);
-    tokens.token().await?;
-    show("after a 401").await?;
-    let response = http.get(format!("{url}/metrics")).send().await?;
-    print!("{}", response.text().await?);
+    world.story(quiet).await?;
+    print!("{}", world.get("/metrics").await?.1);
     Ok(())
 }

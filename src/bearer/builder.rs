@@ -13,10 +13,10 @@ use super::BearerAuth;
 use super::buffered::{BufferedBody, Buffering};
 use super::origin::Origin;
 use super::policy::{BodyPredicate, Carrier, Policy, Predicate};
+use super::refusals::Refusals;
 use super::tokens::Tokens;
 use crate::address::host_flaw;
 use crate::error::{Error, ErrorKind};
-use crate::lock::Lock;
 use crate::once::Once;
 
 /// Builds a [`BearerAuth`].
@@ -269,7 +269,7 @@ impl BearerAuthBuilder {
             replacement_timeout: self.replacement_timeout,
             copies: self.copies,
             unrepeated: Once::default(),
-            refused_again: Lock::default(),
+            refusals: Refusals::default(),
         };
         Ok(BearerAuth::assemble(policy, self.tokens))
     }

@@ -83,7 +83,7 @@ where
             if let Some(limit) = looks_at {
                 let (whole, body) = (stack.look)(response, limit).await?;
                 response = whole;
-                verdict = Trip::<Q>::judge_body(policy, &(stack.answer)(&response), body.as_deref());
+                verdict = self.trip.judge_body(policy, &(stack.answer)(&response), body.as_deref());
             }
             let Some(again) = self.trip.again(policy, verdict).await else {
                 return Ok(response);

@@ -26,7 +26,7 @@ impl Middleware for BearerAuth {
             if let Some(limit) = looks_at {
                 let (whole, body) = look(response, limit).await?;
                 response = whole;
-                verdict = Trip::<Request>::judge_body(policy, &answer(&response), body.as_deref());
+                verdict = trip.judge_body(policy, &answer(&response), body.as_deref());
             }
             match trip.again(policy, verdict).await {
                 Some(again) => {

@@ -13,6 +13,7 @@ mod layer;
 mod middleware;
 mod origin;
 mod policy;
+mod refusals;
 #[cfg(feature = "tower")]
 mod request;
 mod reqwest;
@@ -99,6 +100,7 @@ use trip::Outgoing;
 /// | 401 with `insufficient_scope`, `invalid_dpop_proof` or `use_dpop_nonce`, and no other error | is kept | the response is returned |
 /// | 401 with `use_dpop_nonce` and a nonce, for a DPoP token (RFC 9449 section 9) | is kept | is repeated once, with the nonce |
 /// | 200 with `grpc-status: 16` in the headers, for a POST (every gRPC call is one) | is rejected | is repeated once, with a new token |
+/// | 403 or 401 with `insufficient_scope`, if the source has [`step_up`](crate::ClientCredentialsBuilder::step_up) for that scope | is kept until a new one arrives | is repeated once, with a token of the wider scope |
 /// | 407, for a token in `Proxy-Authorization` | same as 401 | same as 401 |
 /// | 401 from another origin, after a redirect | is kept | the response is returned |
 /// | a response that matches [`rejected_when`](BearerAuthBuilder::rejected_when) or [`rejected_when_body`](BearerAuthBuilder::rejected_when_body) | is rejected | is repeated once, with a new token |
@@ -121,9 +123,12 @@ use trip::Outgoing;
 ///
 /// # Insufficient scope
 ///
-/// A new token of the same source would have the same scope, so a response with `insufficient_scope` is returned.
-/// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) returns the scope that the request needs. A
-/// pool (feature `pool`) keyed by scopes provides a source for it, whose cached token serves later requests of that kind.
+/// A new token of the same source has the same scope, so a response with `insufficient_scope` is returned, unless the source
+/// lists the scope in [`step_up`](crate::ClientCredentialsBuilder::step_up) or accepts the API's choice with
+/// [`scopes_from_api`](crate::ProtectedResource::scopes_from_api). The source then requests the union, for all of its callers,
+/// from then on. If only some requests may carry the wider token, use a pool (feature `pool`) keyed by scopes:
+/// [`AccessToken::insufficient_scope`](crate::AccessToken::insufficient_scope) returns the scope that the request needs, and the
+/// pool's source for it caches its token for later requests of that kind.
 ///
 #[cfg_attr(all(feature = "reqwest-middleware", feature = "pool"), doc = "```no_run")]
 #[cfg_attr(not(all(feature = "reqwest-middleware", feature = "pool")), doc = "```ignore")]

@@ -9,11 +9,10 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZAT
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::origin::{Origin, Target};
-use crate::clock::Moment;
+use super::refusals::{Refusals, Said};
 use crate::contained::contained;
 use crate::error::{Error, ErrorKind};
 use crate::event::event;
-use crate::lock::Lock;
 use crate::once::Once;
 use crate::token::AccessToken;
 use crate::verdict::{is_grpc_unauthenticated, refuses};
@@ -35,12 +34,8 @@ pub(super) struct Policy {
     pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
     /// It was reported that a request is not repeated.
     pub(super) unrepeated: Once,
-    /// When it was reported that a new token was refused, too.
-    pub(super) refused_again: Lock<Option<Moment>>,
+    pub(super) refusals: Refusals,
 }
-
-/// 1 min: an API that refuses every token refuses each request.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// Another header than `Authorization: Bearer`.
 #[derive(Clone)]
@@ -71,20 +66,40 @@ impl Policy {
         }
     }
 
-    /// A token that was fetched for this request was refused as well.
-    pub(super) fn note_refused_again(&self, place: &Place, now: Moment) {
-        let mut last = self.refused_again.lock();
-        if last.is_some_and(|last| !last.plus(PAUSE).reached(now)) {
-            return;
+    /// An API refused `token`, and said so; `again`: nothing better is to be had for this request.
+    pub(super) fn note_refused(&self, place: &Place, token: &AccessToken, said: &Said, again: bool) {
+        if self.refusals.refused(place.origin, token, again) {
+            self.report(place, token, said);
         }
-        *last = Some(now);
-        drop(last);
-        let _origin = self.origins.get(place.origin);
-        event!(
-            warn,
-            api = _origin.map(tracing::field::debug),
-            "the API refuses a new access token, too: are its audience, scope and authorization server what this API wants?"
-        );
+    }
+
+    /// If the answer says that the scope of `token` does not suffice, that is reported: no other token will do.
+    #[cold]
+    pub(super) fn note_scope(&self, place: &Place, token: &AccessToken, status: StatusCode, headers: &HeaderMap) {
+        let said = self.said(token, None, status, headers);
+        if said.lacks_scope() && self.refusals.lacks_scope(place.origin, token) {
+            self.report(place, token, &said);
+        }
+    }
+
+    fn report(&self, place: &Place, token: &AccessToken, said: &Said) {
+        let api = self.origins.get(place.origin).map(|origin| format!("{origin:?}"));
+        said.emit(api.as_deref().unwrap_or_default(), token);
+    }
+
+    /// What an answer says of `token`, and perhaps of the one before it.
+    pub(super) fn said(
+        &self,
+        token: &AccessToken,
+        before: Option<&AccessToken>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Said {
+        let schemes: &[&str] = match &self.carrier {
+            None => &[token.scheme()],
+            Some(carrier) => &[token.scheme(), &carrier.scheme],
+        };
+        Said::read(schemes, status, headers, [token].into_iter().chain(before))
     }
 
     /// Where the request goes with a token of ours; `None`: without one, and whatever the answer, that is none of our business.
@@ -299,23 +314,6 @@ mod tests {
         assert!(says("Zoho-oauthtoken error=invalid_token"));
         assert!(!says("Zoho-oauthtoken error=insufficient_scope"));
         assert!(!says("Bearer error=insufficient_scope"));
-    }
-
-    #[test]
-    fn that_new_tokens_are_refused_is_said_once_a_minute() {
-        let bearer = BearerAuth::for_origin("https://api.example.com", token()).unwrap();
-        let policy = bearer.policy();
-        let place = Place { origin: 0, host: None };
-        let first = crate::clock::Clock::System.now();
-        let said_at = |after| {
-            policy.note_refused_again(&place, first.plus(Duration::from_secs(after)));
-            *policy.refused_again.lock()
-        };
-        assert_eq!(said_at(0), Some(first));
-        assert_eq!(said_at(59), Some(first));
-        let second = Some(first.plus(Duration::from_secs(60)));
-        assert_eq!(said_at(60), second);
-        assert_eq!(said_at(61), second);
     }
 
     #[test]

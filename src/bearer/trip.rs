@@ -9,11 +9,12 @@ use url::Url;
 
 use super::origin::Target;
 use super::policy::{Place, Policy};
+use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
 use crate::runtime::Runtime;
-use crate::source::TokenSource;
+use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 
 /// A request of one of the HTTP stacks.
@@ -44,10 +45,12 @@ pub(super) struct Answer<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     HandBack,
-    /// The token was refused.
-    AnotherToken,
+    /// The token was refused, with these words.
+    AnotherToken(Box<Said>),
     /// The proof was refused for want of this nonce (RFC 9449 section 9).
     AnotherProof(String),
+    /// The API demands this scope, which the source may ask for (RFC 6750 section 3.1).
+    MoreScope(String),
 }
 
 /// The state of a request with our token until its response arrives.
@@ -57,8 +60,8 @@ pub(super) struct Trip<Q: Outgoing> {
     /// The request without our headers; `None` if it cannot be repeated.
     kept: Option<Q::Kept>,
     place: Place,
-    /// The token was replaced: a second refusal is returned to the caller.
-    replaced: bool,
+    /// The token that was replaced: a second refusal is returned to the caller.
+    before: Option<AccessToken>,
     /// Every gRPC call is a POST ("gRPC over HTTP2", Requests): `grpc-status` is read only in responses to a POST.
     is_post: bool,
     proved: Option<Box<Proved>>,
@@ -87,7 +90,7 @@ impl<Q: Outgoing> Trip<Q> {
         let kept = if policy.repeat { request.keep(policy) } else { None };
         request.headers_mut().insert(policy.header(), policy.value(&token));
         let is_post = request.method() == Method::POST;
-        Trip { source, token, kept, place, replaced: false, is_post, proved: None }
+        Trip { source, token, kept, place, before: None, is_post, proved: None }
     }
 
     /// The one that is on the request now.
@@ -150,26 +153,40 @@ impl<Q: Outgoing> Trip<Q> {
             }
         }
         let rejected = policy.says_rejected(&self.token, self.is_post, answer.status, answer.headers);
-        match rejected && self.is_ours(policy, answer) {
-            true if self.replaced => {
-                policy.note_refused_again(&self.place, Clock::System.now());
-                Verdict::HandBack
-            }
-            true => Verdict::AnotherToken,
+        let may_be_scope = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        match (rejected || may_be_scope) && self.is_ours(policy, answer) {
+            true if rejected => Verdict::AnotherToken(self.said(policy, answer)),
+            true => match self.scope_demanded(answer) {
+                Some(scope) => Verdict::MoreScope(scope),
+                None => {
+                    policy.note_scope(&self.place, &self.token, answer.status, answer.headers);
+                    Verdict::HandBack
+                }
+            },
             false => Verdict::HandBack,
         }
+    }
+
+    /// A scope that the source may request in addition.
+    fn scope_demanded(&self, answer: &Answer<'_>) -> Option<String> {
+        (self.before.is_none() && self.token.on_demand().is_some()).then(|| self.token.demanded(answer.headers))?
+    }
+
+    #[cold]
+    fn said(&self, policy: &Policy, answer: &Answer<'_>) -> Box<Said> {
+        Box::new(policy.said(&self.token, self.before.as_ref(), answer.status, answer.headers))
     }
 
     /// How much of the body must be inspected, if status and headers require nothing.
     pub(super) fn looks_at(&self, policy: &Policy, answer: &Answer<'_>) -> Option<usize> {
         let limit = policy.looks_at(answer.headers)?;
-        (!self.replaced && self.is_ours(policy, answer)).then_some(limit)
+        self.is_ours(policy, answer).then_some(limit)
     }
 
     /// What the body requires, which was inspected because of [`looks_at`](Self::looks_at).
-    pub(super) fn judge_body(policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
+    pub(super) fn judge_body(&self, policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
         match body.is_some_and(|body| policy.body_says_rejected(answer.status, answer.headers, body)) {
-            true => Verdict::AnotherToken,
+            true => Verdict::AnotherToken(self.said(policy, answer)),
             false => Verdict::HandBack,
         }
     }
@@ -178,18 +195,35 @@ impl<Q: Outgoing> Trip<Q> {
     pub(super) async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
         match verdict {
             Verdict::HandBack => return None,
-            Verdict::AnotherToken => {
+            Verdict::AnotherToken(said) if self.before.is_some() => {
+                policy.note_refused(&self.place, &self.token, &said, true);
+                return None;
+            }
+            Verdict::AnotherToken(said) => {
+                policy.note_refused(&self.place, &self.token, &said, false);
                 self.source.reject(&self.token);
                 if self.kept.is_none() {
                     policy.note_unrepeated();
                     return None;
                 }
-                let another = within(policy.replacement_timeout, &*self.source).await?;
+                let another = within(policy.replacement_timeout, async { self.source.token().await.ok() }).await?;
                 // Compared by value: a custom source may give its only token a new identity each time.
                 if another.same_value(&self.token) {
+                    policy.note_refused(&self.place, &self.token, &said, true);
                     return None;
                 }
-                (self.token, self.replaced) = (another, true);
+                self.before = Some(std::mem::replace(&mut self.token, another));
+            }
+            Verdict::MoreScope(scope) => {
+                if self.kept.is_none() {
+                    let asked = self.token.on_demand()?;
+                    asked.demands.meet_later(self.token.id(), &asked.scope, &scope);
+                    policy.note_unrepeated();
+                    return None;
+                }
+                let more = with_more_scope(&*self.source, &self.token, &scope);
+                let more = within(policy.replacement_timeout, more).await?;
+                self.before = Some(std::mem::replace(&mut self.token, more));
             }
             Verdict::AnotherProof(nonce) => {
                 if let Some(proved) = &mut self.proved {
@@ -209,10 +243,10 @@ impl<Q: Outgoing> Trip<Q> {
 }
 
 /// A new token, if it arrives in time; otherwise the caller gets the response. The fetch continues.
-async fn within(limit: Duration, source: &dyn TokenSource) -> Option<AccessToken> {
+async fn within(limit: Duration, another: impl Future<Output = Option<AccessToken>>) -> Option<AccessToken> {
     match Runtime::current() {
-        Runtime::Ready(_) => tokio::time::timeout(limit, source.token()).await.ok()?.ok(),
+        Runtime::Ready(_) => tokio::time::timeout(limit, another).await.ok()?,
         // Without timers only the caller's own deadline is left.
-        Runtime::Unfit(_) => source.token().await.ok(),
+        Runtime::Unfit(_) => another.await,
     }
 }

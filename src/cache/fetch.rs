@@ -15,7 +15,7 @@ use crate::clock::{Clock, Moment};
 use crate::contained::{Panicked, contained};
 use crate::error::{Error, ErrorKind};
 use crate::future::TokenFuture;
-use crate::observer::FetchCause;
+use crate::observer::{FetchCause, FetchSpan};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
@@ -45,6 +45,8 @@ pub(crate) type Completed = Option<Result<AccessToken, Error>>;
 pub(crate) struct Fetch {
     pub(crate) number: u64,
     pub(crate) completion: Completion,
+    /// Linked to the callers that wait.
+    pub(crate) span: FetchSpan,
     pub(crate) heartbeat: Arc<Heartbeat>,
     /// The runtime that drives it.
     pub(crate) runtime: Id,
@@ -130,6 +132,15 @@ impl Heartbeat {
 pub(crate) enum Outcome {
     Token(AccessToken),
     Failed(Error),
+}
+
+impl Outcome {
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        match self {
+            Outcome::Token(_) => None,
+            Outcome::Failed(error) => Some(error),
+        }
+    }
 }
 
 /// What a fetch needs to know.

@@ -24,12 +24,13 @@ use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind, Look};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
-use crate::observer::{Observer, Observers};
+use crate::observer::{Event, FetchSpan, Observer, Observers};
 use crate::runtime::{Runtime, value_of};
 use crate::source::TokenSource;
+use crate::step_up::{Renew, Renewal};
 use crate::token::AccessToken;
 pub use fetch::Fetches;
-use fetch::{Completed, Completion, Fetch, Heartbeat, Plan};
+use fetch::{Completed, Completion, Fetch, Heartbeat, Outcome, Plan};
 pub(crate) use kept::Kept;
 pub use policy::CachePolicy;
 #[cfg(feature = "shared")]
@@ -123,7 +124,8 @@ impl<S: TokenSource + 'static> Cached<S> {
     #[cfg(any(test, feature = "test-util"))]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         let policy = self.0.state.lock().policy().clone();
-        Cached::assemble(Arc::clone(&self.0.source), policy, Clock::Manual(clock.clone()), fastrand::Rng::new())
+        let (source, observers) = (Arc::clone(&self.0.source), self.0.observers.clone());
+        Cached::watched(source, policy, Clock::Manual(clock.clone()), fastrand::Rng::new(), observers)
     }
 
     /// Returns a usable token; see the table [above](Self).
@@ -289,14 +291,21 @@ impl<S: TokenSource + 'static> Cached<S> {
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
         let mut progress = Progress::default();
+        let result = self.wait(&mut progress).await;
+        if let Some(since) = progress.waits_since {
+            let (duration, error) = (self.0.clock.now().mono().saturating_sub(since), result.as_ref().err());
+            self.0.observers.emit(&Event::Waited { duration, error });
+        }
+        if result.is_err() {
+            self.0.fails();
+        }
+        result
+    }
+
+    async fn wait(&self, progress: &mut Progress) -> Result<AccessToken, Error> {
         loop {
-            match self.step(&mut progress) {
-                Step::Done(result) => {
-                    if result.is_err() {
-                        self.0.fails();
-                    }
-                    return result;
-                }
+            match self.step(progress) {
+                Step::Done(result) => return result,
                 Step::Yield => tokio::task::yield_now().await,
                 Step::Look(look, error) => {
                     if look().await {
@@ -306,9 +315,6 @@ impl<S: TokenSource + 'static> Cached<S> {
                 Step::Wait(completion, limit) => {
                     progress.yielded = false;
                     if let Some(result) = value_of(completion, limit).await {
-                        if result.is_err() {
-                            self.0.fails();
-                        }
                         return result;
                     }
                 }
@@ -331,37 +337,46 @@ impl<S: TokenSource + 'static> Cached<S> {
             Ok(runtime) => runtime,
             Err(why) => return Step::Done(self.without_runtime(now, why)),
         };
-        self.0.with_state(|state| match self.0.ask(state, now, Some(runtime.id())) {
-            Answer::Use(token, _) => Step::Done(Ok(token)),
-            Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
-            Answer::Fail(error) => match state.looks(now) {
-                Some(look) => {
-                    progress.looked = true;
-                    Step::Look(look, error)
+        let (step, span) = self.0.with_state(|state| {
+            let step = match self.0.ask(state, now, Some(runtime.id())) {
+                Answer::Use(token, _) => Step::Done(Ok(token)),
+                Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
+                Answer::Fail(error) => match state.looks(now) {
+                    Some(look) => {
+                        progress.looked = true;
+                        Step::Look(look, error)
+                    }
+                    None => Step::Done(Err(error)),
+                },
+                Answer::UseAndRefresh(token) => {
+                    self.start(state, &runtime, now);
+                    Step::Done(Ok(token))
                 }
-                None => Step::Done(Err(error)),
-            },
-            Answer::UseAndRefresh(token) => {
-                self.start(state, &runtime, now);
-                Step::Done(Ok(token))
-            }
-            Answer::Drive(token, _) if progress.drove => Step::Done(Ok(token)),
-            Answer::Drive(_, limit) => Step::Drive(self.start(state, &runtime, now), limit),
-            Answer::Wait(completion, limit) => Step::Wait(completion, limit),
-            Answer::Fetch if !progress.yielded && state.has_silent_fetch(runtime.id()) => {
-                progress.yielded = true;
-                Step::Yield
-            }
-            Answer::Fetch if progress.starts == MOST_STARTS => {
-                let text = "no fetch completes: the tokio runtime is shutting down";
-                Step::Done(Err(Error::of(ErrorKind::Other, text)))
-            }
-            Answer::Fetch => {
-                progress.starts += 1;
-                let completion = self.start(state, &runtime, now);
-                Step::Wait(completion, state.policy().takeover())
-            }
-        })
+                Answer::Drive(token, _) if progress.drove => Step::Done(Ok(token)),
+                Answer::Drive(_, limit) => Step::Drive(self.start(state, &runtime, now), limit),
+                Answer::Wait(completion, limit) => Step::Wait(completion, limit),
+                Answer::Fetch if !progress.yielded && state.has_silent_fetch(runtime.id()) => {
+                    progress.yielded = true;
+                    Step::Yield
+                }
+                Answer::Fetch if progress.starts == MOST_STARTS => {
+                    let text = "no fetch completes: the tokio runtime is shutting down";
+                    Step::Done(Err(Error::of(ErrorKind::Other, text)))
+                }
+                Answer::Fetch => {
+                    progress.starts += 1;
+                    let completion = self.start(state, &runtime, now);
+                    Step::Wait(completion, state.policy().takeover())
+                }
+            };
+            let waits = matches!(step, Step::Wait(..) | Step::Drive(..));
+            (step, waits.then(|| state.span()).flatten())
+        });
+        if let Some(span) = span {
+            progress.waits_since.get_or_insert(now.mono());
+            span.awaited();
+        }
+        step
     }
 
     /// The runtime to start a fetch on. One without timers is not probed again for a while: that costs a caught panic.
@@ -391,6 +406,37 @@ impl<S: TokenSource + 'static> Cached<S> {
         })
     }
 
+    /// For tokens with more scope: to be told of demands.
+    pub(crate) fn renewer(&self) -> Weak<dyn Renew> {
+        let core: Weak<Core<S>> = Arc::downgrade(&self.0);
+        core
+    }
+
+    /// Refreshes the token of this identity now, if it is the current one, or joins the fetch that is under way.
+    async fn renew(&self, id: u64) -> Option<u64> {
+        let now = self.0.clock.now();
+        // Without timers the next caller starts the refresh.
+        let runtime = self.runtime(now);
+        let completion = self.0.with_state(|state| {
+            if state.current(now)?.id() != id {
+                return None;
+            }
+            match (state.completion(), &runtime) {
+                (Some(completion), _) => Some((completion, state.policy().fetch_timeout)),
+                (None, Ok(runtime)) if state.make_due(id, now) => {
+                    Some((self.start(state, runtime, now), state.policy().fetch_timeout))
+                }
+                (None, _) => None,
+            }
+        });
+        if let Some((completion, limit)) = completion {
+            // An error of this fetch is nobody's: the token is still usable.
+            let _ = value_of(completion, limit).await;
+        }
+        let now = self.0.clock.now();
+        self.0.state.lock().current(now).map(|token| token.id())
+    }
+
     /// Spawns the fetch while the state is locked, so that there is one. A spawned task does not run before we let
     /// go of the lock, except on another thread, where it does not touch the state before it completes.
     fn start(&self, state: &mut State, runtime: &Handle, now: Moment) -> Completion {
@@ -404,13 +450,14 @@ impl<S: TokenSource + 'static> Cached<S> {
             timeout: state.policy().fetch_timeout,
             refused: state.refused().cloned(),
         };
-        let (beat_every, cause) = (plan.beat_every, state.cause(now));
+        let (beat_every, cause, span) = (plan.beat_every, state.cause(now), FetchSpan::default());
         state.start(now, |number| {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
-            let observers = self.0.observers.clone();
+            let (observers, own_span) = (self.0.observers.clone(), span.clone());
             let task = runtime.spawn(async move {
                 // Here, not under the lock: a subscriber is user code.
-                let outcome = observers.in_span(cause, fetch::fetch(&*source, &plan)).await;
+                let outcome =
+                    observers.in_span(&own_span, cause, fetch::fetch(&*source, &plan), Outcome::failure).await;
                 // Without a handle left, the result is not needed.
                 if let Some(result) = Weak::upgrade(&core).and_then(|core| core.complete(number, outcome)) {
                     // An error means that no caller waits any more.
@@ -420,6 +467,7 @@ impl<S: TokenSource + 'static> Cached<S> {
             Fetch {
                 number,
                 completion: completion.clone(),
+                span,
                 heartbeat,
                 runtime: runtime.id(),
                 task: task.abort_handle(),
@@ -443,6 +491,8 @@ struct Progress {
     drove: bool,
     /// It has already checked whether the cause of the error has changed.
     looked: bool,
+    /// On the monotonic clock.
+    waits_since: Option<Duration>,
 }
 
 enum Step {
@@ -488,8 +538,12 @@ impl<S> Core<S> {
         answer
     }
 
-    fn complete(&self, number: u64, outcome: fetch::Outcome) -> Completed {
+    fn complete(&self, number: u64, outcome: Outcome) -> Completed {
         let now = self.clock.now();
+        let outcome = match outcome {
+            Outcome::Token(token) => Outcome::Token(token.handed_out_by(&self.observers)),
+            failed => failed,
+        };
         let completed = self.with_state(|state| {
             let result = state.complete(number, outcome, now);
             // The leases may be outdated by the completed fetch.
@@ -498,6 +552,23 @@ impl<S> Core<S> {
         });
         self.news.notify_waiters();
         completed
+    }
+}
+
+impl<S: TokenSource + 'static> Renew for Core<S> {
+    fn renew(self: Arc<Self>, id: u64) -> Renewal {
+        Box::pin(async move { Cached(self).renew(id).await })
+    }
+
+    fn make_due(&self, id: u64) {
+        let now = self.clock.now();
+        self.with_state(|state| {
+            if state.make_due(id, now) {
+                // Under the lock: no lease on it can be given in between.
+                self.slots.revoke();
+            }
+        });
+        self.news.notify_waiters();
     }
 }
 

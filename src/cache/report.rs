@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::observer::{Event, FetchCause, Observers};
+use crate::observer::{Event, FetchCause, FetchSpan, Observers};
 
 #[derive(Debug)]
 pub(crate) enum Report {
@@ -35,6 +35,8 @@ pub(crate) enum Report {
     UnusualLifetime {
         assumed: Option<Duration>,
     },
+    /// Nothing to report: it may hold spans of callers, and a subscriber is user code.
+    Unlinked(#[cfg_attr(feature = "tracing", expect(dead_code, reason = "dropped with the report"))] FetchSpan),
     /// Nothing to report: an error may hold a value of the user, whose `Drop` is user code.
     Forgotten(#[expect(dead_code, reason = "dropped with the report")] Error),
 }
@@ -59,7 +61,7 @@ impl Report {
             }
             Report::Rejected { honored } => observers.emit(&Event::Rejected { honored }),
             Report::UnusualLifetime { assumed } => observers.emit(&Event::UnusualLifetime { assumed }),
-            Report::Forgotten(_) => {}
+            Report::Unlinked(_) | Report::Forgotten(_) => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use super::status::{Status, TokenState};
 use crate::backoff::{Backoff, SHORTEST, early};
 use crate::clock::Moment;
 use crate::error::{Error, Look};
-use crate::observer::FetchCause;
+use crate::observer::{FetchCause, FetchSpan};
 use crate::token::AccessToken;
 
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct State {
     taken_over: Vec<AbortHandle>,
     setback: Option<Setback>,
     allowance: Allowance,
+    /// Apart from those of rejections: an API that demands ever more must not use up what expired tokens need.
+    step_ups: Allowance,
     /// How many have started: the number of the last one.
     fetches: u64,
     counts: Fetches,
@@ -120,6 +122,7 @@ impl State {
     pub(crate) fn new(policy: CachePolicy, random: fastrand::Rng) -> Self {
         State {
             allowance: Allowance { left: policy.forced_refreshes, since: None },
+            step_ups: Allowance { left: policy.forced_refreshes, since: None },
             policy,
             current: None,
             refused: None,
@@ -270,16 +273,22 @@ impl State {
         self.fetches += 1;
         let fetch = fetch(self.fetches);
         self.taken_over.retain(|task| !task.is_finished());
-        match self.fetch.replace(fetch) {
-            Some(old) if old.heartbeat.has_started() => self.taken_over.push(old.task),
-            Some(old) => old.task.abort(),
-            None => {}
+        if let Some(Fetch { task, heartbeat, span, .. }) = self.fetch.replace(fetch) {
+            match heartbeat.has_started() {
+                true => self.taken_over.push(task),
+                false => task.abort(),
+            }
+            self.reports.push(Report::Unlinked(span));
         }
         self.reports.push(Report::Started(cause));
     }
 
     /// Of the fetch under way.
-    #[cfg(feature = "test-util")]
+    pub(crate) fn span(&self) -> Option<FetchSpan> {
+        self.fetch.as_ref().map(|fetch| fetch.span.clone())
+    }
+
+    /// Of the fetch under way.
     pub(crate) fn completion(&self) -> Option<Completion> {
         self.fetch.as_ref().map(|fetch| fetch.completion.clone())
     }
@@ -382,6 +391,19 @@ impl State {
         true
     }
 
+    /// "A token with more scope is wanted." The current one stays in use, and is due; whether it is.
+    pub(crate) fn make_due(&mut self, id: u64, now: Moment) -> bool {
+        let is_current = self.usable(now).is_some_and(|current| current.token.id() == id);
+        let may_refresh = self.fetch.is_none() && self.pause(true).is_none_or(|end| end.reached(now));
+        if !is_current || !may_refresh || !self.step_ups.take(&self.policy, now) {
+            return false;
+        }
+        if let Some(current) = &mut self.current {
+            current.refresh_at = now;
+        }
+        true
+    }
+
     pub(crate) fn counts(&self) -> Fetches {
         self.counts
     }
@@ -425,7 +447,10 @@ impl State {
             last_error: failure.and_then(|failure| failure.error.clone()),
             next_attempt: failure.and_then(|_| at(self.pause(usable.is_some())?)),
             rejections: self.rejections,
-            now: at(now).unwrap_or(std::time::SystemTime::UNIX_EPOCH),
+            quota: None,
+            expires_in: current
+                .and_then(|current| Some(current.token.received().plus(current.token.lifetime()?).left(now))),
+            failing_for: failure.map_or(Duration::ZERO, |failure| now.mono().saturating_sub(failure.first.mono())),
         }
     }
 
@@ -550,7 +575,7 @@ const BRIEF: Duration = Duration::from_millis(500);
 /// 10 ms: the tick of a coarse clock.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
 
-/// How many refreshes rejections may still force.
+/// How many refreshes rejections, or demands for more scope, may still force.
 #[derive(Debug)]
 struct Allowance {
     left: u32,

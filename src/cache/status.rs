@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::Error;
+use crate::grant::Quota;
 use crate::observer::FetchCause;
 
 /// The state of a token source at one moment, from [`ClientCredentials::status`](crate::ClientCredentials::status) or
@@ -41,9 +42,14 @@ pub struct Status {
     pub next_attempt: Option<SystemTime>,
     /// How many tokens were replaced because an API rejected them.
     pub rejections: u64,
-    /// When this status was taken.
+    /// The limits that the token endpoint reported last; `None` if it reported none, and for custom sources.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "limits"))]
+    pub quota: Option<Quota>,
+    /// Counted by the clocks of the source, not from the times above: the wall clock may be set meanwhile.
     #[cfg_attr(feature = "serde", serde(skip))]
-    pub(super) now: SystemTime,
+    pub(super) expires_in: Option<Duration>,
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) failing_for: Duration,
 }
 
 /// The state of a source's token.
@@ -106,14 +112,16 @@ impl Status {
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.state.as_str())?;
-        let until = |at: SystemTime| at.duration_since(self.now).map(|left| Duration::from_secs(left.as_secs())).ok();
-        if let Some(left) = self.expires_at.and_then(until) {
-            write!(f, ", expires in {left:?}")?;
+        match self.expires_in {
+            Some(Duration::ZERO) | None => {}
+            Some(left) => write!(f, ", expires in {}s", left.as_secs())?,
+        }
+        if let Some(left) = self.quota.as_ref().and_then(Quota::remaining) {
+            write!(f, ", quota: {left} left")?;
         }
         if let Some(error) = &self.last_error {
-            let since = self.failing_since.and_then(|since| self.now.duration_since(since).ok()).unwrap_or_default();
-            let (since, count) = (Duration::from_secs(since.as_secs()), self.consecutive_failures);
-            write!(f, ", failing for {since:?} ({count} in a row): {error}")?;
+            let (since, count) = (self.failing_for.as_secs(), self.consecutive_failures);
+            write!(f, ", failing for {since}s ({count} in a row): {error}")?;
         }
         Ok(())
     }
@@ -139,4 +147,24 @@ fn text<S: serde::Serializer>(error: &Option<Error>, serializer: S) -> Result<S:
         Some(error) => serializer.collect_str(&format_args!("{error:#}")),
         None => serializer.serialize_none(),
     }
+}
+
+/// The headers as they came, and what they say is left.
+#[cfg(feature = "serde")]
+fn limits<S: serde::Serializer>(quota: &Option<Quota>, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct;
+
+    struct Headers<'q>(&'q Quota);
+
+    impl serde::Serialize for Headers<'_> {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(self.0.headers())
+        }
+    }
+
+    let Some(quota) = quota else { return serializer.serialize_none() };
+    let mut shown = serializer.serialize_struct("Quota", 2)?;
+    shown.serialize_field("remaining", &quota.remaining())?;
+    shown.serialize_field("headers", &Headers(quota))?;
+    shown.end()
 }

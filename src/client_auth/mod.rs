@@ -10,6 +10,7 @@ mod mutual_tls;
 mod proof;
 
 use std::fmt;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
@@ -17,11 +18,11 @@ use zeroize::Zeroizing;
 use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::Error;
+use crate::observer::CredentialKind;
 pub use assertion::ClientAssertion;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
-use proof::echoes;
-pub(crate) use proof::{Evidence, Proof, Recipient};
+pub(crate) use proof::{Evidence, Proof, Recipient, echoes};
 
 /// The client authentication method: exactly one, as RFC 6749 section 2.3 requires.
 ///
@@ -319,6 +320,20 @@ impl ClientAuth {
             (_, _) => proof.params.extend(id),
         }
         Ok(proof)
+    }
+
+    /// When what was read expires, since the epoch, and what it is; `None`: it does not say, or does not expire.
+    pub(crate) fn expiry(&self, evidence: &Evidence) -> Option<(CredentialKind, Duration)> {
+        match (&self.method, evidence) {
+            (Method::Assertion { .. }, Evidence::Secret(assertion)) => {
+                Some((CredentialKind::Assertion, Credential::expiry(assertion)?))
+            }
+            #[cfg(feature = "jwt")]
+            (_, Evidence::Identity(identity)) => Some((CredentialKind::Certificate, identity.not_after()?)),
+            #[cfg(feature = "mtls")]
+            (_, Evidence::Tls(identity)) => Some((CredentialKind::Certificate, identity.not_after()?)),
+            (_, _) => None,
+        }
     }
 
     /// All credentials of the method.

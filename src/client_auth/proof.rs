@@ -88,7 +88,7 @@ impl Proof {
 }
 
 /// A secret as it is, and as headers and forms encode it.
-pub(super) fn echoes(secret: &SecretString) -> Vec<SecretString> {
+pub(crate) fn echoes(secret: &SecretString) -> Vec<SecretString> {
     let plain = secret.expose_secret();
     // Room for the worst case: growing would leave copies behind.
     let mut form = Zeroizing::new(String::with_capacity(plain.len().saturating_mul(3)));

@@ -185,3 +185,32 @@ fn a_certificate_is_called_by_no_name_that_is_a_guess() {
     assert_eq!(auth.name(), "mutual TLS");
     assert_eq!(auth.registered_names(), ["tls_client_auth", "self_signed_tls_client_auth"]);
 }
+
+#[test]
+fn when_a_credential_expires_is_known_of_certificates_and_of_assertions_that_say_so() {
+    fn expiry(auth: impl Into<ClientAuth>) -> Option<(CredentialKind, u64)> {
+        let auth = auth.into();
+        let evidence = futures_now(auth.read(0, manual::clock().0.now())).unwrap().unwrap();
+        auth.expiry(&evidence).map(|(kind, at)| (kind, at.as_secs()))
+    }
+    // Ends in 2100.
+    let jwt = "e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln";
+    assert_eq!(expiry(ClientAuth::client_assertion(jwt)), Some((CredentialKind::Assertion, 4_102_444_800)));
+    assert_eq!(expiry(ClientAuth::client_assertion("opaque")), None);
+    assert_eq!(expiry(ClientAuth::client_secret_post("me", jwt)), None, "a secret, whatever it looks like");
+    assert_eq!(expiry(ClientAuth::none("me")), None);
+    #[cfg(any(feature = "jwt", feature = "mtls"))]
+    let (certificate, key) = (
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt")),
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key")),
+    );
+    #[cfg(any(feature = "jwt", feature = "mtls"))]
+    let in_2120 = Some((CredentialKind::Certificate, 4_733_510_400));
+    #[cfg(feature = "jwt")]
+    {
+        assert_eq!(expiry(ClientAuth::private_key_jwt("me", key).certificate(certificate)), in_2120);
+        assert_eq!(expiry(ClientAuth::private_key_jwt("me", key)), None);
+    }
+    #[cfg(feature = "mtls")]
+    assert_eq!(expiry(ClientAuth::mutual_tls("me", certificate, key)), in_2120);
+}

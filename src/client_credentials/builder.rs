@@ -9,9 +9,7 @@ use super::ClientCredentials;
 use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
 use super::faults::Faults;
 use super::http_client::HttpClient;
-#[cfg(feature = "shared")]
-use super::server::Known;
-use super::server::Server;
+use super::server::{Known, Server};
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
 use crate::address::{host_flaw, is_loopback};
@@ -32,6 +30,7 @@ use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
 use crate::shared::SealedStore;
 use crate::source::TokenSource;
+use crate::step_up::{Demands, is_scope};
 
 /// Builds [`ClientCredentials`]. Every setter is optional, and [`build`](Self::build) checks the whole configuration.
 #[must_use = "a builder does nothing before `build()`"]
@@ -43,6 +42,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) dpop: Option<DpopKey>,
     pub(super) grant_type: String,
     pub(super) scopes: Vec<String>,
+    pub(super) step_up: Option<Vec<String>>,
     pub(super) audience: Option<String>,
     pub(super) resources: Vec<String>,
     pub(super) authorization_details: Option<serde_json::Value>,
@@ -76,6 +76,7 @@ impl ClientCredentialsBuilder {
             dpop: None,
             grant_type: "client_credentials".to_owned(),
             scopes: Vec::new(),
+            step_up: None,
             audience: None,
             resources: Vec::new(),
             authorization_details: None,
@@ -117,6 +118,33 @@ impl ClientCredentialsBuilder {
         I::Item: Into<String>,
     {
         self.scopes.extend(scopes.into_iter().map(Into::into));
+        self
+    }
+
+    /// Lists scopes that are requested in addition once the API requires them.
+    ///
+    /// When an API responds to a request of [`BearerAuth`](crate::BearerAuth) with 403 (or 401) and `insufficient_scope` (RFC 6750
+    /// section 3.1), and every scope that it names is listed here, a token for the union is fetched and the request is repeated once
+    /// with it. The union is requested from then on; the current token is used until there is a new one. At most
+    /// [`forced_refreshes`](crate::CachePolicy::forced_refreshes) such fetches are started, counted apart from rejections. A scope
+    /// that the authorization server refuses is left out, and requested again after the next refresh at the earliest. Cannot be
+    /// combined with [`shared`](Self::shared). Default: none; the response is returned.
+    ///
+    /// ```
+    /// # use client_credentials::{ClientAuth, ClientCredentials};
+    /// # let auth = ClientAuth::none("billing");
+    /// ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .scope("files:read")
+    ///     .step_up(["files:write"])
+    ///     .build()?;
+    /// # Ok::<(), client_credentials::Error>(())
+    /// ```
+    pub fn step_up<I>(mut self, scopes: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.step_up.get_or_insert_default().extend(scopes.into_iter().map(Into::into));
         self
     }
 
@@ -206,7 +234,7 @@ impl ClientCredentialsBuilder {
     /// ```
     #[cfg(feature = "dpop")]
     pub fn dpop(mut self, key: impl Into<DpopKey>) -> Self {
-        self.dpop = Some(key.into());
+        self.dpop = Some(key.into().with_fapi(self.fapi));
         self
     }
 
@@ -246,10 +274,20 @@ impl ClientCredentialsBuilder {
     }
 
     /// Enforces what the FAPI 2.0 Security Profile requires of a confidential client: [strict](Self::strict) responses,
-    /// authentication by `private_key_jwt` (PS256, ES256 or EdDSA) or mutual TLS, sender-constrained tokens (DPoP or mutual
-    /// TLS), and the issuer as the audience of assertions. `build()` reports what is missing. Default: false.
+    /// authentication by `private_key_jwt` or mutual TLS, sender-constrained tokens (DPoP or mutual TLS), the issuer as the
+    /// audience of assertions, and PS256, ES256 or EdDSA for assertions and proofs. An RSA key signs with PS256 unless another
+    /// algorithm is set; a key for an algorithm outside the profile is refused. `build()` reports what is missing; for a key in a
+    /// file, the first fetch does. Default: false.
     pub fn fapi(mut self, fapi: bool) -> Self {
         self.fapi = fapi;
+        #[cfg(feature = "jwt")]
+        {
+            self.auth = self.auth.with_fapi(fapi);
+        }
+        #[cfg(feature = "dpop")]
+        {
+            self.dpop = self.dpop.map(|key| key.with_fapi(fapi));
+        }
         self
     }
 
@@ -414,6 +452,7 @@ impl ClientCredentialsBuilder {
             refuse_narrower_scope: self.refuse_narrower_scope,
             longest_token: self.limits.max_token_bytes,
             longest_error_text: self.limits.max_error_text,
+            demands: self.demands(),
             token_types: std::mem::take(&mut self.token_types),
             // Whether it was requested by `grant` or parameter by parameter.
             exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
@@ -450,15 +489,26 @@ impl ClientCredentialsBuilder {
             narrower: Once::default(),
             unlisted: Once::default(),
         };
+        let demands = grant.rules.demands.clone();
         let source = Retrying { source: grant, policy: self.retry, deadline: self.cache.fetch_timeout };
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
         let source = match sharing {
-            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone()),
+            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone(), observers.clone()),
             None => source,
         };
         let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
+        if let Some(demands) = demands {
+            demands.bind(cached.renewer());
+        }
         Ok(ClientCredentials::new(cached, ledger))
+    }
+
+    /// Collects the scopes that the API requires; `None` without step-up.
+    fn demands(&self) -> Option<Arc<Demands>> {
+        let is_any = matches!(&self.server.0, Known::Resource(api) if api.scoped);
+        let allowed = self.step_up.clone().filter(|_| !is_any);
+        (is_any || allowed.is_some()).then(|| Arc::new(Demands::new(allowed)))
     }
 
     /// The checks of single fields.
@@ -472,6 +522,9 @@ impl ClientCredentialsBuilder {
             faults.add("dpop", flaw);
         }
         faults.extend(self.plain_hosts.iter().filter_map(|host| Some(("dangerously_allow_http", host_flaw(host)?))));
+        for scope in self.step_up.iter().flatten().filter(|scope| !is_scope(scope)) {
+            faults.add("step_up", format!("{scope:?} is not one scope of RFC 6749 section 3.3"));
+        }
         for name in &self.token_types {
             if name.trim().is_empty() {
                 faults.add("token_type", "is empty");
@@ -484,6 +537,12 @@ impl ClientCredentialsBuilder {
         faults.extend(self.retry.faults());
         #[cfg(feature = "shared")]
         if let Some(store) = &self.shared {
+            if self.demands().is_some() {
+                faults.add(
+                    "shared",
+                    "does not go with step_up or scopes_from_api: each process would have scopes of its own",
+                );
+            }
             faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));
             // Two clients that differ only in their assertions would receive each other's tokens.
             if self.auth.id().is_empty() {

@@ -42,7 +42,7 @@ pub(crate) struct Draft {
 pub(crate) enum Start {
     TokenEndpoint(Option<Url>),
     Issuer { issuer: String, url: Option<Url>, pinned: bool },
-    Resource { resource: String, url: Option<Url>, allowed: Vec<String>, sent: bool },
+    Resource { resource: String, url: Option<Url>, allowed: Vec<String>, sent: bool, scoped: bool },
 }
 
 impl ClientCredentialsBuilder {
@@ -66,6 +66,7 @@ impl ClientCredentialsBuilder {
                 url: url(&api.resource),
                 allowed: api.allowed.clone(),
                 sent: !api.omitted && !self.names_resource(),
+                scoped: api.scoped,
             },
         };
         Draft {

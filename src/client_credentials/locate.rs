@@ -99,7 +99,12 @@ impl ClientCredentialsBuilder {
         };
         let sent = !api.omitted && !self.names_resource();
         let lifetime = api.metadata.lifetime.unwrap_or(metadata::LIFETIME);
-        let resource = Resource::new(rules, places, servers, sent, lifetime);
+        if api.scoped && !sent {
+            let flaw = "lets the API choose the scope of tokens that are not for it alone: leave out omit_resource and resource, or \
+                        name the scopes by step_up";
+            faults.add("scopes_from_api", flaw);
+        }
+        let resource = Resource::new(rules, places, servers, (sent, api.scoped), lifetime);
         let endpoint = Endpoint::OfResource(Box::new(resource));
         Some(Located { endpoint, first, plain, named_hosts: Some(named) })
     }

@@ -16,12 +16,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use crate::cache::{Cached, Fetches, Status};
 use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::grant::{Ledger, Quota};
-use crate::source::TokenSource;
+use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
@@ -97,6 +99,20 @@ impl ClientCredentials {
         self.tokens.reject(token);
     }
 
+    /// Returns a token with the scope that an API requires, for requests without an integration: repeat the request once with it.
+    ///
+    /// `headers` are those of the API's response to a request with `token`. Returns `None` if they do not require a scope that
+    /// [`step_up`](ClientCredentialsBuilder::step_up) lists, or if there is no such token: use the API's response.
+    /// [`BearerAuth`](crate::BearerAuth) does this by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`token`](Self::token).
+    pub async fn step_up(&self, token: &AccessToken, headers: &HeaderMap) -> Option<AccessToken> {
+        let demanded = token.demanded(headers)?;
+        with_more_scope(&self.tokens, token, &demanded).await
+    }
+
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
     ///
     /// ```
@@ -110,7 +126,9 @@ impl ClientCredentials {
     /// # }
     /// ```
     pub fn status(&self) -> Status {
-        self.tokens.status()
+        let mut status = self.tokens.status();
+        status.quota = self.quota();
+        status
     }
 
     /// Waits at most `timeout` for a token, for use at startup before a service reports that it is ready.

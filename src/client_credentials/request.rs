@@ -12,8 +12,10 @@ use url::Url;
 use super::ClientCredentialsBuilder;
 use super::faults::Faults;
 use super::locate::Located;
+use super::server::Known;
 use crate::grant::request::Params;
 use crate::metadata::Endpoint;
+use crate::step_up::is_scope;
 
 impl ClientCredentialsBuilder {
     /// In the order of the RFCs.
@@ -52,11 +54,18 @@ impl ClientCredentialsBuilder {
 
     /// Each once, in the order given.
     fn wire_scopes(&self, faults: &mut Faults) -> Vec<&str> {
-        // scope-token, RFC 6749 section 3.3.
-        let allowed = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+        let of_challenge = match &self.server.0 {
+            Known::Resource(api) if api.scoped && !self.names_scope() => api.scope.as_deref(),
+            _ => None,
+        };
         let mut scopes: Vec<&str> = Vec::new();
+        for scope in of_challenge.into_iter().flat_map(|scope| scope.split(' ')).filter(|one| is_scope(one)) {
+            if !scopes.contains(&scope) {
+                scopes.push(scope);
+            }
+        }
         for scope in self.scopes.iter().flat_map(|scope| scope.split(' ')).filter(|one| !one.is_empty()) {
-            if !scope.chars().all(allowed) {
+            if !is_scope(scope) {
                 faults.add("scope", format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"));
             }
             if !scopes.contains(&scope) {
@@ -95,6 +104,10 @@ impl ClientCredentialsBuilder {
             "authorization_details" => self.authorization_details.is_some(),
             _ => false,
         }
+    }
+
+    fn names_scope(&self) -> bool {
+        self.is_set("scope") || self.params.iter().any(|(name, _)| name == "scope")
     }
 
     /// Whether the user named a resource, so that the API's own identifier is not sent.

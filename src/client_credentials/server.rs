@@ -182,6 +182,10 @@ pub struct ProtectedResource {
     pub(super) allowed: Vec<String>,
     pub(super) enclosing: bool,
     pub(super) omitted: bool,
+    /// Its scopes are asked for.
+    pub(super) scoped: bool,
+    /// `scope` of a challenge.
+    pub(super) scope: Option<String>,
     /// `resource_metadata` of a challenge.
     pub(super) location: Option<String>,
     pub(super) metadata: Metadata,
@@ -203,6 +207,8 @@ impl ProtectedResource {
             allowed: allowed_issuers.into_iter().map(Into::into).collect(),
             enclosing: false,
             omitted: false,
+            scoped: false,
+            scope: None,
             location: None,
             metadata: Metadata::default(),
         }
@@ -222,7 +228,8 @@ impl ProtectedResource {
     }
 
     /// Takes the URL of the API's metadata from the headers of its 401: `resource_metadata` of the `Bearer` or `DPoP`
-    /// challenge (RFC 9728 section 5.1). Without such a parameter the well-known URL is used.
+    /// challenge (RFC 9728 section 5.1). Without such a parameter the well-known URL is used. Its `scope` is used by
+    /// [`scopes_from_api`](Self::scopes_from_api).
     ///
     /// This is never done automatically, because the sender of such a response chooses where the metadata comes from. The URL
     /// must be `https` or at the API's own origin, and the metadata must still be for this resource.
@@ -237,10 +244,25 @@ impl ProtectedResource {
     ///     .challenge(response.headers());
     /// ```
     pub fn challenge(mut self, headers: &HeaderMap) -> Self {
-        self.location = Challenge::all(headers).iter().find_map(|challenge| {
-            let is_ours = challenge.is("Bearer") || challenge.is("DPoP");
-            challenge.param("resource_metadata").filter(|_| is_ours).map(Into::into)
-        });
+        let challenges = Challenge::all(headers);
+        let param = |name| {
+            let ours = challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
+            ours.filter_map(|challenge| challenge.param(name)).map(Into::into).next()
+        };
+        (self.location, self.scope) = (param("resource_metadata"), param("scope"));
+        self
+    }
+
+    /// Lets the API say which scopes its tokens have. Default: false, what the builder's
+    /// [`scope`](crate::ClientCredentialsBuilder::scope) says.
+    ///
+    /// If the builder names none, they are those of the [`challenge`](Self::challenge), else all `scopes_supported` of its metadata
+    /// (RFC 9728 section 2). What the API demands beyond that (403 with `insufficient_scope`) is asked for in addition, as
+    /// [`step_up`](crate::ClientCredentialsBuilder::step_up) describes, without a list: the authorization server decides, and a
+    /// token that is for this `resource` is of no use elsewhere. So it goes with neither [`omit_resource`](Self::omit_resource) nor
+    /// another [`resource`](crate::ClientCredentialsBuilder::resource).
+    pub fn scopes_from_api(mut self, adopt: bool) -> Self {
+        self.scoped = adopt;
         self
     }
 

@@ -2,6 +2,7 @@
 
 use crate::cache::CachePolicy;
 use crate::clock::Clock;
+use crate::observer::Observers;
 use crate::shared::key::Key;
 use crate::shared::{BoundTo, SealedStore, Shared};
 use crate::source::TokenSource;
@@ -18,7 +19,8 @@ impl Sharing {
         source: Box<dyn TokenSource>,
         policy: CachePolicy,
         clock: Clock,
+        observers: Observers,
     ) -> Box<dyn TokenSource> {
-        Box::new(Shared::assemble(source, self.store, self.key, self.bound_to, policy, clock))
+        Box::new(Shared::assemble(source, self.store, self.key, self.bound_to, policy, clock, observers))
     }
 }

@@ -52,6 +52,7 @@ fn path_of(field: &str) -> &str {
         "lifetime" => "auth.lifetime",
         "scope" => "scopes",
         "allowed_issuers" => "protected_resource.allowed_issuers",
+        "scopes_from_api" => "protected_resource.scopes_from_api",
         "param" => "params",
         "header" => "headers",
         "shared" => "store",
@@ -74,6 +75,10 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     let auth = auth.unwrap_or_else(|| ClientAuth::none("missing"));
     let mut builder = ClientCredentials::builder(server, auth).limits(limits).retry(retry).cache(cache);
     builder = builder.scopes(reader.list("scopes"));
+    let step_up = reader.list("step_up");
+    if !step_up.is_empty() {
+        builder = builder.step_up(step_up);
+    }
     let flag = |path| reader.flag(path).unwrap_or_default();
     builder = builder
         .json_body(flag("json_body"))
@@ -148,7 +153,8 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
     let flag = |path| reader.flag(path).unwrap_or_default();
     let mut api = ProtectedResource::new(url, reader.list("protected_resource.allowed_issuers"))
         .accept_enclosing(flag("protected_resource.accept_enclosing"))
-        .omit_resource(flag("protected_resource.omit_resource"));
+        .omit_resource(flag("protected_resource.omit_resource"))
+        .scopes_from_api(flag("protected_resource.scopes_from_api"));
     if let Some(lifetime) = lifetime {
         api = api.metadata_lifetime(lifetime);
     }

@@ -14,7 +14,7 @@ pub(super) fn expired_for(text: &str, now: Duration) -> Option<Duration> {
 }
 
 /// `exp` of a signed JWT (RFC 7515 section 7.1), since the epoch.
-fn expiry(text: &str) -> Option<Duration> {
+pub(super) fn expiry(text: &str) -> Option<Duration> {
     let mut parts = text.trim().split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {

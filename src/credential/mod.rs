@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
@@ -133,6 +134,10 @@ impl Credential {
     /// (`invalid_client`) with any status. HTML pages do not count, because firewalls and proxies send them, nor do other
     /// codes such as `invalid_scope`. See [`ErrorKind::Denied`].
     ///
+    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts: the assertion has
+    /// expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
+    /// platform has renewed it meanwhile. One whose `exp` is past is passed over and not sent.
+    ///
     /// ```
     /// use client_credentials::Credential;
     /// // Either may be active already, or still.
@@ -212,6 +217,11 @@ impl Credential {
             ))),
             (_, _) => Ok(secret),
         }
+    }
+
+    /// When an assertion expires, since the epoch; `None`: it is no JWT, or does not say.
+    pub(crate) fn expiry(assertion: &SecretString) -> Option<Duration> {
+        expiry::expiry(assertion.expose_secret())
     }
 
     /// Reads a key or certificate, which has lines.

@@ -85,6 +85,13 @@ impl Possession for Binding {
 }
 
 impl Binding {
+    pub(super) fn algorithm(&self) -> SigningAlgorithm {
+        match &self.key {
+            Key::Here(key) => key.algorithm(),
+            Key::Elsewhere(signer) => signer.algorithm(),
+        }
+    }
+
     /// The value of the header `DPoP` for one request.
     async fn proof(&self, request: Proving<'_>) -> Result<HeaderValue, Error> {
         let mut claims = json!({

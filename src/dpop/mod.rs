@@ -13,7 +13,7 @@ use crate::credential::{Credential, LastGood, unusable};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::possession::Possession;
-use crate::signing::{Signer, SigningKey};
+use crate::signing::{Choice, Signer, SigningKey};
 pub(crate) use binding::Binding;
 pub(crate) use nonces::Nonces;
 pub use request::Retry;
@@ -52,6 +52,8 @@ pub(crate) use request::demands_nonce;
 pub struct DpopKey {
     place: Place,
     nonces: Arc<Nonces>,
+    /// It signs with an algorithm of FAPI 2.0, or not at all.
+    fapi: bool,
 }
 
 #[derive(Clone)]
@@ -93,11 +95,22 @@ impl DpopKey {
         let nonces = Arc::default();
         let binding = Binding::to_signer(Arc::new(signer), public_key, &nonces);
         let place = Place::Elsewhere(binding.map(Arc::new));
-        DpopKey { place, nonces }
+        DpopKey { place, nonces, fapi: false }
+    }
+
+    pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
+        if let Place::Credential(_, known) = &mut self.place {
+            // What clones have parsed was parsed for their settings.
+            if self.fapi != fapi {
+                *known = LastGood::default();
+            }
+        }
+        self.fapi = fapi;
+        self
     }
 
     fn at(place: Place) -> Self {
-        DpopKey { place, nonces: Arc::default() }
+        DpopKey { place, nonces: Arc::default(), fapi: false }
     }
 
     /// Its faults that can be found without I/O.
@@ -105,9 +118,10 @@ impl DpopKey {
         match &self.place {
             Place::Here(_) => None,
             Place::Credential(credential, _) => credential.fault_by(|text| self.bind(text).err()),
-            Place::Elsewhere(binding) => {
-                let flaw = binding.as_ref().err()?;
-                Some(format!("has a public key that {flaw}"))
+            Place::Elsewhere(Err(flaw)) => Some(format!("has a public key that {flaw}")),
+            Place::Elsewhere(Ok(binding)) => {
+                let algorithm = Some(binding.algorithm()).filter(|one| self.fapi && !one.is_of_fapi())?;
+                Some(format!("has a signer for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"))
             }
         }
     }
@@ -155,7 +169,7 @@ impl DpopKey {
     }
 
     fn bind(&self, text: &str) -> Result<Binding, String> {
-        Binding::to(SigningKey::parse(text, None)?, &self.nonces)
+        Binding::to(SigningKey::parse(text, Choice { wanted: None, fapi: self.fapi })?, &self.nonces)
     }
 }
 

@@ -15,7 +15,6 @@ use super::diagnosis::{Diagnosis, Outcome, Step};
 use super::judge::{Answer, Findings, judge};
 use super::metadata::{date, look};
 use super::network::{connect, env_proxy, resolve};
-use super::x509;
 use crate::address;
 use crate::challenge::Challenge;
 use crate::client_auth::Recipient;
@@ -26,6 +25,7 @@ use crate::error::Error;
 use crate::exchange::Peer;
 use crate::server_text::Masks;
 use crate::token::AccessToken;
+use crate::x509;
 
 /// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.
 #[must_use = "a diagnosis does nothing before it is awaited"]

@@ -140,6 +140,9 @@ fn body(draft: &Draft) -> Vec<Item> {
             origin => item(name, value, origin),
         })
         .collect();
+    if matches!(draft.start, Start::Resource { scoped: true, .. }) && draft.params.scope().is_none() {
+        body.push(item("scope", "scopes_supported of the API's metadata", "scopes_from_api"));
+    }
     if let Start::Resource { resource, sent: true, .. } = &draft.start {
         body.push(item("resource", resource, "ProtectedResource, RFC 8707"));
     }
@@ -226,6 +229,8 @@ fn unusual(draft: &Draft) -> Vec<String> {
         draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post",
         "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",
     );
+    let is_scoped = matches!(draft.start, Start::Resource { scoped: true, .. });
+    note(is_scoped, "scopes_from_api: which scopes are asked for is the API's to say");
     let is_pinned = matches!(draft.start, Start::Issuer { pinned: true, .. });
     note(is_pinned, "pin_token_endpoint_origin: metadata that names another origin is refused");
     note(

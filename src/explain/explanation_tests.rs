@@ -1,5 +1,5 @@
 use crate::client_auth::ClientAuth;
-use crate::client_credentials::{ClientCredentials, Issuer};
+use crate::client_credentials::{ClientCredentials, Issuer, ProtectedResource};
 use crate::credential::Credential;
 
 #[test]
@@ -37,6 +37,17 @@ fn faults_are_told_all_at_once_instead_of_failing() {
         assert!(explained.faults.iter().any(|fault| fault.contains(expected)), "{expected}: {text}");
     }
     assert!(text.contains("build() refuses this") && !text.contains("cret\n"), "{text}");
+}
+
+#[test]
+fn whose_scopes_are_asked_for_is_told() {
+    let auth = || ClientAuth::client_secret_basic("agent", Credential::file("/nowhere/secret"));
+    let api = ProtectedResource::new("https://mcp.example.com", ["https://auth.example.com"]).scopes_from_api(true);
+    let text = ClientCredentials::builder(api.clone(), auth()).explain().to_string();
+    assert!(text.contains("scope: scopes_supported of the API's metadata  [scopes_from_api]"), "{text}");
+    assert!(text.contains("- scopes_from_api: "), "{text}");
+    let text = ClientCredentials::builder(api, auth()).scope("read").explain().to_string();
+    assert!(text.contains("scope: read  [scope(..)]") && !text.contains("scopes_supported"), "{text}");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use super::claims::{Claims, Header, span};
 use super::diagnosis::{Cause, Diagnosis, Step};
 use super::metadata::Seen;
 use super::network::{ConnectFlaw, EnvProxy};
-use super::x509::Facts;
 use crate::client_credentials::{Draft, Start};
 use crate::credential::{Kind, Shape};
 use crate::error::{Error, ErrorKind};
 use crate::token::AccessToken;
+use crate::x509::Facts;
 
 /// Everything that the steps have found.
 pub(super) struct Findings {

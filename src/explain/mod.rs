@@ -9,7 +9,6 @@ mod metadata;
 mod network;
 #[cfg(feature = "rustls")]
 mod tls;
-mod x509;
 
 pub use diagnosis::{Cause, Diagnosis, Outcome, Step};
 pub use examine::Diagnose;

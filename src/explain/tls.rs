@@ -1,5 +1,6 @@
 //! The certificate that the server shows, trusted or not. Nothing is sent on this connection.
 
+use crate::x509::{Facts, facts};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use url::Url;
 
 use super::claims::shown;
 use super::network::bare_host;
-use super::x509::{Facts, facts};
 
 pub(super) struct Shown {
     pub(super) protocol: String,

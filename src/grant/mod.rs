@@ -8,15 +8,17 @@ pub(crate) mod response;
 mod said;
 mod secret_params;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use url::Url;
 
 use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence, Recipient};
 use crate::clock::Clock;
-use crate::credential;
+use crate::credential::{self, Credential};
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
 use crate::error::{Error, ErrorKind, Look};
@@ -24,7 +26,7 @@ use crate::event::event;
 use crate::exchange::{Exchange, Peer};
 use crate::future::TokenFuture;
 use crate::metadata::{Endpoint, Found};
-use crate::observer::{Event, Observers};
+use crate::observer::{CredentialKind, Event, Observers};
 use crate::once::Once;
 use crate::possession::{Possession, Proving, Role};
 use crate::server_text::Masks;
@@ -61,9 +63,16 @@ pub(crate) struct Grant {
     pub(crate) unlisted: Once,
 }
 
+/// What one attempt asks for, and where.
+struct Asking<'a> {
+    found: &'a Found,
+    params: Cow<'a, Params>,
+    rules: Cow<'a, Rules>,
+}
+
 impl Grant {
-    /// Tries one credential after the other while the client is refused, none twice: a credential may have been rotated, and
-    /// one of two may not be active yet or any more.
+    /// Requests the scopes that the API requires by now, and leaves out those that the server refuses: a requirement does not cost
+    /// what was granted before.
     async fn attempt(&self) -> Result<AccessToken, Error> {
         let found = self.endpoint.find(&self.exchange, &self.clock).await?;
         // Real lists are wrong, and a forged list must not cause a weaker method.
@@ -76,6 +85,45 @@ impl Grant {
                 "the authorization server's metadata does not list the client's authentication method: it is used all the same"
             );
         }
+        let Some(demands) = &self.rules.demands else {
+            return self.attempt_for(&self.asking(&found, &[])).await;
+        };
+        let additions = demands.additions();
+        let mut rest = additions.list.iter().peekable();
+        let mut at_once = true;
+        while let Some(added) = rest.next() {
+            match (self.attempt_for(&self.asking(&found, added)).await, rest.peek()) {
+                (Ok(token), _) => {
+                    demands.accepted(added, at_once);
+                    return Ok(token);
+                }
+                (Err(error), Some(left)) if self.may_be_of_the_scope(&error) => {
+                    let _scope = demands.refused(added, left);
+                    at_once = false;
+                    event!(warn, source = self.observers.name(), scope = %_scope, %error, "the authorization server refuses the scope that the API demands: tokens go on without it");
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Err(Error::other("there is nothing to ask for"))
+    }
+
+    /// What this attempt asks for: what was configured, or else what the API names; and what it has demanded since.
+    fn asking<'a>(&'a self, found: &'a Found, added: &[String]) -> Asking<'a> {
+        let base = self.params.scope().or(found.scope.as_deref());
+        if added.is_empty() && base == self.params.scope() {
+            return Asking { found, params: Cow::Borrowed(&self.params), rules: Cow::Borrowed(&self.rules) };
+        }
+        let scope = base.into_iter().chain(added.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
+        let params = self.params.with_scope(&scope);
+        let rules = Rules { asked_scope: Some(scope), ..self.rules.clone() };
+        Asking { found, params: Cow::Owned(params), rules: Cow::Owned(rules) }
+    }
+
+    /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
+    /// been rotated, and one of two may not be active yet, or not any more.
+    async fn attempt_for(&self, asking: &Asking<'_>) -> Result<AccessToken, Error> {
+        let found = asking.found;
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
@@ -94,10 +142,13 @@ impl Grant {
             if tried.iter().any(|one| one.is(&evidence)) {
                 continue;
             }
-            match self.ask(&found, &evidence).await.map_err(|error| self.explained(error, &found, &evidence)) {
+            if let Some((credential, expiry)) = self.auth.expiry(&evidence) {
+                self.report_expiry(credential, expiry);
+            }
+            match self.ask(asking, &evidence).await.map_err(|error| self.explained(error, asking, &evidence)) {
                 Ok(token) => {
                     self.auth.accept(*place, &evidence);
-                    self.report_narrower_scope(&token);
+                    self.report_narrower_scope(asking, &token);
                     return Ok(token);
                 }
                 Err(error) if self.is_refused(&error) => {
@@ -117,7 +168,7 @@ impl Grant {
 
     /// Tries one assertion after the other while it is refused, none twice: the platform may have renewed it meanwhile, and
     /// one of two may not be active yet or any more.
-    async fn ask(&self, found: &Found, evidence: &Evidence) -> Result<AccessToken, Error> {
+    async fn ask(&self, asking: &Asking<'_>, evidence: &Evidence) -> Result<AccessToken, Error> {
         let mut tried: Vec<Secrets> = Vec::new();
         let mut refused = None;
         for turn in self.secrets.turns() {
@@ -129,7 +180,11 @@ impl Grant {
             if tried.iter().any(|one| same(one, &secrets)) {
                 continue;
             }
-            match self.ask_with(found, evidence, &secrets).await {
+            let expiries = secrets.iter().filter_map(|(_, secret)| Credential::expiry(secret));
+            if let Some(expiry) = expiries.min() {
+                self.report_expiry(CredentialKind::Assertion, expiry);
+            }
+            match self.ask_with(asking, evidence, &secrets).await {
                 Err(error) if error.is_oauth("invalid_grant") => refused = Some(error),
                 Err(error) => return Err(error),
                 Ok(token) => {
@@ -142,15 +197,20 @@ impl Grant {
         Err(refused.unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no assertion")))
     }
 
-    async fn ask_with(&self, found: &Found, evidence: &Evidence, secrets: &Secrets) -> Result<AccessToken, Error> {
+    async fn ask_with(
+        &self,
+        asking: &Asking<'_>,
+        evidence: &Evidence,
+        secrets: &Secrets,
+    ) -> Result<AccessToken, Error> {
         let key = self.key().await?;
         let mut nonce = None;
         let evidence = (evidence, secrets);
-        match self.ask_once(found, evidence, key.as_ref(), &mut nonce).await {
+        match self.ask_once(asking, evidence, key.as_ref(), &mut nonce).await {
             // RFC 9449 section 8: repeated once, with the nonce of that response, a new assertion and a new proof.
             Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
                 self.observers.emit(&Event::NonceRetry);
-                self.ask_once(found, evidence, key.as_ref(), &mut nonce).await
+                self.ask_once(asking, evidence, key.as_ref(), &mut nonce).await
             }
             other => other,
         }
@@ -173,29 +233,33 @@ impl Grant {
 
     async fn ask_once(
         &self,
-        found: &Found,
+        asking: &Asking<'_>,
         evidence: (&Evidence, &Secrets),
         key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
     ) -> Result<AccessToken, Error> {
         let start = std::time::Instant::now();
         let mut status = None;
-        let result = self.request(found, evidence, key, nonce, &mut status).await;
-        let server = found.token_endpoint.host_str().unwrap_or_default();
+        let server = asking.found.token_endpoint.host_str().unwrap_or_default();
+        let attempt = self.observers.attempt(server);
+        let result = attempt.around(self.request(asking, evidence, key, nonce, &mut status)).await;
         let (error, duration) = (result.as_ref().err(), start.elapsed());
-        self.observers.emit(&Event::TokenRequest { server, status, error, duration });
+        attempt.end(status, error);
+        let cause = self.observers.cause();
+        self.observers.emit(&Event::TokenRequest { cause, server, status, error, duration });
         result
     }
 
     /// `nonce` is the required one, and then that of the response.
     async fn request(
         &self,
-        found: &Found,
+        asking: &Asking<'_>,
         evidence: (&Evidence, &Secrets),
         key: Option<&Arc<dyn Possession>>,
         nonce: &mut Option<String>,
         status: &mut Option<u16>,
     ) -> Result<AccessToken, Error> {
+        let found = asking.found;
         let endpoint = &found.token_endpoint;
         let to = Recipient { issuer: found.issuer.as_deref(), token_endpoint: endpoint.as_str() };
         let (evidence, secrets) = evidence;
@@ -204,7 +268,7 @@ impl Grant {
             proof.add_secret(name, secret);
         }
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
-        let params = self.params.with_resource(found.resource.as_deref());
+        let params = asking.params.with_resource(found.resource.as_deref());
         let endpoint = &*request::without_repetition(endpoint, &params, &proof);
         let mut request = match self.json_body {
             true => request::encode_json(&params, proof),
@@ -229,16 +293,17 @@ impl Grant {
             server_clock.hear(&response.headers, self.clock.now());
         }
         let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
-        response::decode(response, &self.rules, &masks, holder, sent, self.clock.now(), &self.clock)
+        response::decode(response, &asking.rules, &masks, holder, sent, self.clock.now(), &self.clock)
     }
 
     /// Adds advice, server and client to the error: there may be several of each.
-    fn explained(&self, error: Error, found: &Found, evidence: &Evidence) -> Error {
+    fn explained(&self, error: Error, asking: &Asking<'_>, evidence: &Evidence) -> Error {
+        let found = asking.found;
         let known = Known {
             method: self.auth.name(),
             is_encoded: self.auth.encodes(evidence),
             grant_type: self.params.get("grant_type").unwrap_or_default(),
-            scope: self.params.scope(),
+            scope: asking.params.scope(),
             is_bound: self.is_bound(),
         };
         let advice = advice(&error, &known);
@@ -270,9 +335,15 @@ impl Grant {
         self.auth.is_mutual_tls()
     }
 
+    /// `expiry` since the epoch.
+    fn report_expiry(&self, credential: CredentialKind, expiry: Duration) {
+        let expires_in = expiry.saturating_sub(self.clock.now().wall());
+        self.observers.emit(&Event::CredentialRead { credential, expires_in });
+    }
+
     /// Otherwise a mistake in the registration shows only as a 403 of the API.
-    fn report_narrower_scope(&self, token: &AccessToken) {
-        let (Some(asked), Some(granted)) = (self.params.scope(), token.scope()) else {
+    fn report_narrower_scope(&self, asking: &Asking<'_>, token: &AccessToken) {
+        let (Some(asked), Some(granted)) = (asking.params.scope(), token.scope()) else {
             return;
         };
         let missing = response::not_granted(asked, granted);
@@ -284,6 +355,12 @@ impl Grant {
     /// Checks whether the files of the client's credentials have changed since they were read.
     fn look(&self) -> Option<Look> {
         credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
+    }
+
+    /// Whether the request might succeed with less scope. Servers have codes of their own for that.
+    fn may_be_of_the_scope(&self, error: &Error) -> bool {
+        let is_answer = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Response | ErrorKind::Other);
+        is_answer && !error.is_transient() && !self.is_refused(error)
     }
 
     /// Whether it was the credential, or a handshake that failed by a certificate, which may be ours.

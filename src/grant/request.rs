@@ -26,6 +26,16 @@ impl Params {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// These, with another scope.
+    pub(crate) fn with_scope(&self, scope: &str) -> Params {
+        let mut params = self.clone();
+        match params.0.iter_mut().find(|(name, _)| name == "scope") {
+            Some((_, value)) => scope.clone_into(value),
+            None => params.0.push(("scope".to_owned(), scope.to_owned())),
+        }
+        params
+    }
+
     /// These, and the resource that metadata named (RFC 8707).
     pub(crate) fn with_resource(&self, resource: Option<&str>) -> Cow<'_, Params> {
         let mut params = Cow::Borrowed(self);

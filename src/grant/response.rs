@@ -1,5 +1,6 @@
 //! Decodes the response of the token endpoint (RFC 6749 sections 5.1 and 5.2; pure).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -14,7 +15,8 @@ use crate::error::{Error, ErrorKind};
 use crate::exchange::{Response, foreign_encoding, retry_after};
 use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
-use crate::token::{AccessToken, Holder, Terms};
+use crate::step_up::Demands;
+use crate::token::{AccessToken, Holder, OnDemand, Terms};
 
 /// The rules for accepted responses.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub(crate) struct Rules {
     pub(crate) token_types: Vec<String>,
     /// The requested type of a token exchange.
     pub(crate) exchange: Option<Requested>,
+    /// Who is told of the scopes that an API demands of a token.
+    pub(crate) demands: Option<Arc<Demands>>,
 }
 
 /// `requested_token_type` of a token exchange (RFC 8693 section 2.1); `None`: the server decides.
@@ -47,6 +51,7 @@ impl Default for Rules {
             longest_error_text: 1024,
             token_types: Vec::new(),
             exchange: None,
+            demands: None,
         }
     }
 }
@@ -167,7 +172,12 @@ fn granted(
     let mut extra = members.rest();
     // `Debug` of the token shows the names.
     extra.retain(|name, _| name.len() <= LONGEST_CODE && !masks.hide(name));
-    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder, from_store: false };
+    let asked = |demands: &Arc<Demands>| {
+        let scope = rules.asked_scope.as_deref().unwrap_or_default().into();
+        Box::new(OnDemand { scope, demands: Arc::clone(demands) })
+    };
+    let demands = rules.demands.as_ref().map(asked);
+    let terms = Terms { lifetime, refresh_in, scope: scope.map(Into::into), extra, holder, from_store: false, demands };
     AccessToken::issued(&secret, terms, sent, clock)
 }
 

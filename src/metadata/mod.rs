@@ -38,6 +38,8 @@ pub(crate) struct Found {
     pub(crate) issuer: Option<String>,
     /// `resource` to ask for (RFC 8707), in addition to what the user asks for.
     pub(crate) resource: Option<String>,
+    /// `scope` to ask for if the user names none: what the API supports.
+    pub(crate) scope: Option<String>,
     document: Option<Arc<Document>>,
 }
 
@@ -47,6 +49,7 @@ impl Found {
             token_endpoint: document.token_endpoint.clone(),
             issuer: Some(server.issuer().to_owned()),
             resource: None,
+            scope: None,
             document: Some(document),
         }
     }
@@ -62,7 +65,7 @@ impl Endpoint {
     pub(crate) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
         match self {
             Endpoint::Fixed(url) => {
-                Ok(Found { token_endpoint: url.clone(), issuer: None, resource: None, document: None })
+                Ok(Found { token_endpoint: url.clone(), issuer: None, resource: None, scope: None, document: None })
             }
             Endpoint::OfServer(server) => Ok(Found::at(server, server.document(exchange, clock).await?)),
             Endpoint::OfResource(resource) => resource.find(exchange, clock).await,

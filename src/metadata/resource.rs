@@ -23,6 +23,8 @@ pub(crate) struct Resource {
     servers: Vec<Arc<Server>>,
     /// Whether `resource` is sent along.
     sent: bool,
+    /// Whether its scopes are asked for.
+    scoped: bool,
     named: Memory<Named>,
 }
 
@@ -31,10 +33,10 @@ impl Resource {
         rules: ResourceRules,
         places: Vec<Url>,
         servers: Vec<Arc<Server>>,
-        sent: bool,
+        (sent, scoped): (bool, bool),
         lifetime: Duration,
     ) -> Self {
-        Resource { rules, places, servers, sent, named: Memory::new(lifetime) }
+        Resource { rules, places, servers, sent, scoped, named: Memory::new(lifetime) }
     }
 
     /// What is newly named counts once its server's metadata is good, too.
@@ -83,7 +85,8 @@ impl Resource {
         };
         let document = server.document(exchange, clock).await?;
         let resource = self.sent.then(|| named.resource.clone());
-        Ok(Found { resource, ..Found::at(server, document) })
+        let scope = named.scope.clone().filter(|_| self.scoped);
+        Ok(Found { resource, scope, ..Found::at(server, document) })
     }
 
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Named, Error> {

@@ -6,6 +6,7 @@ use url::Url;
 use super::document::{Unusable, members, shown, take, text, unusable};
 use crate::exchange::Response;
 use crate::json::Text;
+use crate::step_up::is_scope;
 
 /// What of it is of use here.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub(crate) struct Named {
     pub(crate) resource: String,
     /// Its authorization server, one of those that are allowed.
     pub(crate) issuer: String,
+    /// `scopes_supported`.
+    pub(crate) scope: Option<String>,
 }
 
 /// What a document must be to be believed.
@@ -74,6 +77,10 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
         }
         None => return Err(unusable("it has no resource")),
     };
+    let scope = match take(&mut members, "scopes_supported")? {
+        Some(Value::Array(scopes)) => scope(&scopes),
+        _ => None,
+    };
     let servers = match take(&mut members, "authorization_servers")? {
         Some(Value::Array(servers)) => servers,
         _ => return Err(unusable("it names no authorization_servers")),
@@ -81,13 +88,20 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
     let named = || servers.iter().filter_map(Value::as_str);
     let is_allowed = |issuer: &&str| rules.allowed.iter().any(|allowed| allowed == issuer);
     match named().find(is_allowed) {
-        Some(issuer) => Ok(Named { resource, issuer: issuer.to_owned() }),
+        Some(issuer) => Ok(Named { resource, issuer: issuer.to_owned(), scope }),
         None => Err(unusable(format!(
             "none of its authorization_servers ({}) is an allowed issuer ({})",
             list(named()),
             list(rules.allowed.iter().map(String::as_str)),
         ))),
     }
+}
+
+/// Those that a request can name.
+fn scope(scopes: &[Value]) -> Option<String> {
+    const MOST: usize = 64; // real lists have tens
+    let scopes: Vec<_> = scopes.iter().filter_map(Value::as_str).filter(|scope| is_scope(scope)).take(MOST).collect();
+    (!scopes.is_empty()).then(|| scopes.join(" "))
 }
 
 /// Same origin, and its path a prefix by whole segments (draft-mcguinness-oauth-rfc9728bis).

@@ -2,20 +2,23 @@
 //! documented in `docs::operating`. Labels have few values each: the name of the source, the cause, the kind of an error, the
 //! status, the host of the token endpoint.
 
+use std::time::{Duration, SystemTime};
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::Event;
-use crate::error::ErrorKind;
+use crate::error::Error;
 
 pub(super) fn emit(source: &str, event: &Event<'_>) {
     let name = || ("oauth2.client.name", source.to_owned());
     match event {
-        Event::TokenRequest { server, status, error, duration } => {
+        Event::TokenRequest { cause, server, status, error, duration } => {
             let labels = [
                 name(),
+                ("cause", cause.as_str().to_owned()),
                 ("server.address", (*server).to_owned()),
-                ("http.response.status_code", status.map_or_else(|| "none".to_owned(), |status| status.to_string())),
-                ("error.type", error.map_or("none", |error| kind(error.kind())).to_owned()),
+                ("http.response.status_code", status.map_or_else(|| "none".to_owned(), status_code)),
+                error_type(*error),
             ];
             histogram!("oauth2.client.token_request.duration", &labels).record(duration.as_secs_f64());
         }
@@ -24,16 +27,14 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
                 name(),
                 ("cause", cause.as_str().to_owned()),
                 ("from_store", from_store.to_string()),
-                ("error.type", "none".to_owned()),
+                error_type(None),
             ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
             gauge!("oauth2.client.token.usable", &[name()]).set(1.0);
             if let Some(left) = expires_in {
                 gauge!("oauth2.client.token.remaining", &[name()]).set(left.as_secs_f64());
-                let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-                let expires = now.unwrap_or_default().saturating_add(*left);
-                gauge!("oauth2.client.token.expires_at", &[name()]).set(expires.as_secs_f64());
+                gauge!("oauth2.client.token.expires_at", &[name()]).set(epoch_after(*left));
             }
         }
         Event::FetchFailed { cause, duration, error, consecutive } => {
@@ -41,11 +42,11 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
                 name(),
                 ("cause", cause.as_str().to_owned()),
                 ("from_store", "false".to_owned()),
-                ("error.type", kind(error.kind()).to_owned()),
+                error_type(Some(error)),
             ];
             histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(f64::from(*consecutive));
-            counter!("oauth2.client.failures", &[name(), ("error.type", kind(error.kind()).to_owned())]).increment(1);
+            counter!("oauth2.client.failures", &[name(), error_type(Some(error))]).increment(1);
         }
         Event::Failing { token_usable, .. } => {
             gauge!("oauth2.client.token.usable", &[name()]).set(f64::from(u8::from(*token_usable)));
@@ -54,12 +55,25 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             let outcome = if *honored { "honored" } else { "ignored" };
             counter!("oauth2.client.rejections", &[name(), ("outcome", outcome.to_owned())]).increment(1);
         }
+        Event::CredentialRead { credential, expires_in } => {
+            let labels = [name(), ("credential", credential.as_str().to_owned())];
+            gauge!("oauth2.client.credential.remaining", &labels).set(expires_in.as_secs_f64());
+            gauge!("oauth2.client.credential.expires_at", &labels).set(epoch_after(*expires_in));
+        }
+        Event::Waited { duration, error } => {
+            histogram!("oauth2.client.wait.duration", &[name(), error_type(*error)]).record(duration.as_secs_f64());
+        }
+        Event::StoreOperation { operation, duration, error } => {
+            let outcome = if error.is_some() { "failed" } else { "ok" };
+            let labels = [name(), ("operation", (*operation).to_owned()), ("outcome", outcome.to_owned())];
+            histogram!("oauth2.client.store.operation.duration", &labels).record(duration.as_secs_f64());
+        }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
         Event::FetchStarted { .. } => {
             // Each time: a recorder may be installed late, and without the units an exporter makes other names.
             describe();
         }
-        Event::Recovered { .. } | Event::UnusualLifetime { .. } => {}
+        Event::Recovered { .. } | Event::UnusualLifetime { .. } | Event::ApiRefuses { .. } => {}
     }
 }
 
@@ -88,19 +102,161 @@ fn describe() {
     describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row");
     describe_counter!("oauth2.client.failures", "Fetches that failed");
     describe_counter!("oauth2.client.rejections", "Access tokens that an API refused");
+    describe_histogram!(
+        "oauth2.client.wait.duration",
+        Unit::Seconds,
+        "How long calls waited for a fetch, of those that did"
+    );
+    describe_gauge!(
+        "oauth2.client.credential.remaining",
+        Unit::Seconds,
+        "Lifetime of the client's certificate or assertion when it was last used"
+    );
+    describe_gauge!(
+        "oauth2.client.credential.expires_at",
+        Unit::Seconds,
+        "Unix time at which the client's certificate or assertion expires"
+    );
+    describe_histogram!(
+        "oauth2.client.store.operation.duration",
+        Unit::Seconds,
+        "Duration of an operation of the shared store"
+    );
     describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests repeated with a DPoP nonce");
 }
 
-/// A label of few values.
-fn kind(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Configuration => "configuration",
-        ErrorKind::Credential => "credential",
-        ErrorKind::Denied => "denied",
-        ErrorKind::Throttled => "throttled",
-        ErrorKind::Transport => "transport",
-        ErrorKind::Tls => "tls",
-        ErrorKind::Response => "response",
-        ErrorKind::Other => "other",
+/// Now and so much, since the epoch.
+fn epoch_after(left: Duration) -> f64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_add(left).as_secs_f64()
+}
+
+/// A server may answer with any number of three digits. Those without a class (RFC 9110 section 15) are one value.
+fn status_code(status: u16) -> String {
+    match status {
+        100..=599 => status.to_string(),
+        _ => "other".to_owned(),
+    }
+}
+
+fn error_type(error: Option<&Error>) -> (&'static str, String) {
+    ("error.type", error.map_or("none", |error| super::error_type(error.kind())).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString};
+
+    use super::super::samples;
+    use super::*;
+    use crate::lock::Lock;
+
+    /// What is registered: kind and labels of each series, and the units.
+    #[derive(Default)]
+    struct Registry {
+        series: Lock<BTreeMap<String, (&'static str, BTreeSet<String>)>>,
+        labels: Lock<BTreeMap<String, BTreeSet<String>>>,
+        units: Lock<BTreeMap<String, Option<Unit>>>,
+    }
+
+    impl Registry {
+        fn register(&self, kind: &'static str, key: &Key) {
+            let labels: Vec<_> = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
+            let mut series = self.series.lock();
+            let (_, all) = series.entry(key.name().to_owned()).or_insert_with(|| (kind, BTreeSet::new()));
+            all.insert(format!("{labels:?}"));
+            let keys = labels.into_iter().map(|(key, _)| key).collect();
+            self.labels.lock().insert(key.name().to_owned(), keys);
+        }
+    }
+
+    impl Recorder for Registry {
+        fn describe_counter(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.units.lock().insert(key.as_str().to_owned(), unit);
+        }
+        fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.units.lock().insert(key.as_str().to_owned(), unit);
+        }
+        fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, _: SharedString) {
+            self.units.lock().insert(key.as_str().to_owned(), unit);
+        }
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            self.register("counter", key);
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            self.register("gauge", key);
+            Gauge::noop()
+        }
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            self.register("histogram", key);
+            Histogram::from_arc(Arc::new(Noop))
+        }
+    }
+
+    struct Noop;
+
+    impl metrics::HistogramFn for Noop {
+        fn record(&self, _: f64) {}
+    }
+
+    fn recorded(emit: impl FnOnce()) -> Registry {
+        let registry = Registry::default();
+        metrics::with_local_recorder(&registry, emit);
+        registry
+    }
+
+    #[test]
+    fn the_metrics_are_those_in_the_table_of_the_guide() {
+        let registry = recorded(|| samples::each(|event| emit("billing", event)));
+        let mut built = BTreeSet::new();
+        for (name, (kind, _)) in registry.series.lock().iter() {
+            let labels = registry.labels.lock()[name].clone();
+            assert!(labels.contains("oauth2.client.name"), "{name}");
+            let unit = match registry.units.lock().get(name) {
+                Some(Some(Unit::Seconds)) => ", s",
+                Some(None) => "",
+                other => panic!("{name} is described as {other:?}"),
+            };
+            let further: BTreeSet<_> = labels.into_iter().filter(|label| label != "oauth2.client.name").collect();
+            built.insert((name.clone(), format!("{kind}{unit}"), further));
+        }
+        let guide = include_str!("../docs/operating.md");
+        let ticked = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+        let rows = guide.lines().filter(|line| line.starts_with("| `oauth2.client."));
+        let told: BTreeSet<_> = rows
+            .map(|row| {
+                let cells: Vec<_> = row.split('|').map(str::trim).collect();
+                (cells[1].trim_matches('`').to_owned(), cells[2].to_owned(), ticked(cells[3]))
+            })
+            .collect();
+        assert_eq!(built, told);
+    }
+
+    #[test]
+    fn no_label_takes_more_values_than_a_source_can_have() {
+        let registry = recorded(|| {
+            for number in 0..2_000_u16 {
+                samples::with(number, |event| emit("billing", event));
+            }
+        });
+        for (name, (_, series)) in registry.series.lock().iter() {
+            // Causes, kinds of errors and statuses of three digits: what a server says makes no further series.
+            let most = if name == "oauth2.client.token_request.duration" { 3 * 9 * 501 } else { 3 * 9 * 2 };
+            assert!(series.len() <= most, "{name} has {} series", series.len());
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_class_is_one_value() {
+        let statuses: BTreeSet<_> = (0..=u16::MAX).map(status_code).collect();
+        assert_eq!(statuses.len(), 501);
+        assert_eq!(
+            (status_code(429), status_code(600), status_code(99)),
+            ("429".into(), "other".into(), "other".into())
+        );
     }
 }

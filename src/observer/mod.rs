@@ -2,16 +2,23 @@
 
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(all(test, any(feature = "metrics", feature = "tracing")))]
+mod samples;
+#[cfg_attr(not(feature = "tracing"), path = "no_spans.rs")]
+mod spans;
 #[cfg(feature = "tracing")]
 mod tracing;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::contained::contained;
 use crate::error::Error;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+use crate::error::ErrorKind;
+pub(crate) use spans::{AttemptSpan, FetchSpan};
 
 /// Gets the events of token sources, for logs, metrics and alerts of your own.
 ///
@@ -77,6 +84,26 @@ impl fmt::Display for FetchCause {
     }
 }
 
+/// What a client is proved with, if it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CredentialKind {
+    /// The client's certificate: of mutual TLS, or in the header of the assertions that it signs.
+    Certificate,
+    /// A JWT of a platform: a client assertion that is made elsewhere, or the token that is exchanged.
+    Assertion,
+}
+
+impl CredentialKind {
+    /// `certificate` or `assertion`: the label of metrics and events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CredentialKind::Certificate => "certificate",
+            CredentialKind::Assertion => "assertion",
+        }
+    }
+}
+
 /// Something that happened at a token source.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -139,9 +166,30 @@ pub enum Event<'a> {
         /// Whether the token was given up.
         honored: bool,
     },
+    /// An API goes on refusing access tokens: one that was fetched because of a refusal was refused as well, or there was none to
+    /// take its place; or it demands a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at most once a
+    /// minute for each of its origins, each source, and each of the two reasons.
+    ///
+    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token: without control
+    /// characters, quotes and the token, and cut.
+    #[non_exhaustive]
+    ApiRefuses {
+        /// The origin of the API, as it was configured.
+        api: &'a str,
+        /// The status of its answer.
+        status: u16,
+        /// Its `error` code, such as `invalid_token` or `insufficient_scope` (RFC 6750 section 3.1).
+        error: Option<&'a str>,
+        /// Its `error_description`; of a gRPC service its `grpc-message`.
+        description: Option<&'a str>,
+        /// The `scope` that it demands.
+        scope: Option<&'a str>,
+    },
     /// A token request got its response, or failed.
     #[non_exhaustive]
     TokenRequest {
+        /// Why its fetch was started.
+        cause: FetchCause,
         /// The host of the token endpoint.
         server: &'a str,
         /// The status of the response, if there was one.
@@ -150,6 +198,32 @@ pub enum Event<'a> {
         error: Option<&'a Error>,
         /// Of the whole attempt.
         duration: Duration,
+    },
+    /// A credential that says when it expires was read for a token request: a certificate, or a JWT that another program renews.
+    #[non_exhaustive]
+    CredentialRead {
+        /// What it is.
+        credential: CredentialKind,
+        /// How long it is still valid; zero once it has expired.
+        expires_in: Duration,
+    },
+    /// A call of `token()` had to wait for a fetch, and has a token or an error now. What is answered from the cache is no event.
+    #[non_exhaustive]
+    Waited {
+        /// From the call until now.
+        duration: Duration,
+        /// What the caller got; `None`: a token.
+        error: Option<&'a Error>,
+    },
+    /// An operation of the shared store ended.
+    #[non_exhaustive]
+    StoreOperation {
+        /// `get`, `put`, `delete`, `lease` or `release`.
+        operation: &'static str,
+        /// Of the operation alone.
+        duration: Duration,
+        /// What went wrong, if anything did: the store failed, or did not answer in time.
+        error: Option<&'a Error>,
     },
     /// A token request was repeated because the server demanded a DPoP nonce (RFC 9449 section 8).
     NonceRetry,
@@ -169,11 +243,13 @@ pub(crate) struct Observers(Arc<Inner>);
 struct Inner {
     name: String,
     observers: Vec<Arc<dyn Observer>>,
+    /// That of the fetch which started last, as a number: sources know nothing of fetches.
+    cause: AtomicU8,
 }
 
 impl Observers {
     pub(crate) fn new(name: String, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Observers(Arc::new(Inner { name, observers }))
+        Observers(Arc::new(Inner { name, observers, cause: AtomicU8::new(0) }))
     }
 
     /// Of a source without a name: numbered, and with what is known of it.
@@ -191,19 +267,34 @@ impl Observers {
         &self.0.name
     }
 
-    /// `fetch` in a span of its own. It is a root: many may wait for a fetch, and it outlives them.
-    pub(crate) fn in_span<F: Future>(&self, cause: FetchCause, fetch: F) -> impl Future<Output = F::Output> + use<F> {
-        #[cfg(feature = "tracing")]
-        let fetch = tracing::in_span(self.name(), cause, fetch);
-        #[cfg(not(feature = "tracing"))]
-        let _ = cause;
-        fetch
+    /// `fetch` in a span of its own, to which those who wait for it can be linked by `span`.
+    pub(crate) fn in_span<F: Future>(
+        &self,
+        span: &FetchSpan,
+        cause: FetchCause,
+        fetch: F,
+        failure: fn(&F::Output) -> Option<&Error>,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        self.0.cause.store(cause as u8, Ordering::Relaxed);
+        span.around(self.name(), cause, fetch, failure)
+    }
+
+    /// The span of a token request to the host `server`: within that of its fetch.
+    pub(crate) fn attempt(&self, server: &str) -> AttemptSpan {
+        AttemptSpan::new(self.name(), server)
+    }
+
+    /// Of the fetch under way: there is one at a time, and one that was taken over counts with that which took over.
+    pub(crate) fn cause(&self) -> FetchCause {
+        let number = self.0.cause.load(Ordering::Relaxed);
+        let all = [FetchCause::Cold, FetchCause::Refresh, FetchCause::Rejection];
+        all.into_iter().find(|cause| *cause as u8 == number).unwrap_or(FetchCause::Cold)
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {
         let name = self.name();
         #[cfg(feature = "tracing")]
-        tracing::emit(name, event);
+        tracing::emit(Some(name), event);
         #[cfg(feature = "metrics")]
         metrics::emit(name, event);
         for observer in &self.0.observers {
@@ -211,6 +302,29 @@ impl Observers {
             let _ = contained(|| observer.observe(name, event));
         }
     }
+}
+
+/// A label of few values.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+fn error_type(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Configuration => "configuration",
+        ErrorKind::Credential => "credential",
+        ErrorKind::Denied => "denied",
+        ErrorKind::Throttled => "throttled",
+        ErrorKind::Transport => "transport",
+        ErrorKind::Tls => "tls",
+        ErrorKind::Response => "response",
+        ErrorKind::Other => "other",
+    }
+}
+
+/// An event of a source that has no name: a token of the user's own, say.
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+#[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "for tracing"))]
+pub(crate) fn emit_unnamed(event: &Event<'_>) {
+    #[cfg(feature = "tracing")]
+    tracing::emit(None, event);
 }
 
 impl fmt::Debug for Observers {

@@ -15,6 +15,7 @@ mod store;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -28,6 +29,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::event;
 use crate::future::TokenFuture;
 use crate::lock::Lock;
+use crate::observer::{Observer, Observers};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 use crate::token::Holder;
@@ -86,6 +88,7 @@ pub struct Shared<S> {
     bound_to: BoundTo,
     policy: CachePolicy,
     clock: Clock,
+    observers: Observers,
     memory: Lock<Memory<Fingerprint>>,
 }
 
@@ -110,7 +113,13 @@ impl<S: TokenSource> Shared<S> {
             BoundTo::default(),
             CachePolicy::new(),
             Clock::System,
+            Observers::unnamed("shared"),
         )
+    }
+
+    /// Names the source in the events and metrics of its store, and sends these to `observer`, too. Without a name it is numbered.
+    pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
+        Shared { observers: Observers::new(name.into(), vec![Arc::new(observer)]), ..self }
     }
 
     /// Goes by another clock than the system's (feature `test-util`).
@@ -141,8 +150,9 @@ impl<S: TokenSource> Shared<S> {
         bound_to: BoundTo,
         policy: CachePolicy,
         clock: Clock,
+        observers: Observers,
     ) -> Self {
-        Shared { source, store, key, bound_to, policy, clock, memory: Lock::default() }
+        Shared { source, store, key, bound_to, policy, clock, observers, memory: Lock::default() }
     }
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
@@ -161,7 +171,7 @@ impl<S: TokenSource> Shared<S> {
         };
         let quarter = self.policy.fetch_timeout / 4;
         let mut turn = Turn::new(&mut self.memory.lock(), quarter);
-        let Some(mut visit) = self.store.visit(&self.clock, quarter).await else {
+        let Some(mut visit) = self.store.visit(&self.clock, quarter, &self.observers).await else {
             return self.source.token().await;
         };
         let key = self.key.bound_to(thumbprint(&holder).as_deref());

@@ -19,6 +19,7 @@ use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 use crate::event::event;
 use crate::lock::Lock;
+use crate::observer::{Event, Observers};
 use crate::once::Once;
 use crate::token::AccessToken;
 
@@ -87,7 +88,12 @@ impl SealedStore {
     }
 
     /// One fetch's operations on the store, which take at most this long. `None`: the store is skipped.
-    pub(crate) async fn visit(&self, clock: &Clock, most: Duration) -> Option<Visit<'_>> {
+    pub(crate) async fn visit<'v>(
+        &'v self,
+        clock: &Clock,
+        most: Duration,
+        observers: &'v Observers,
+    ) -> Option<Visit<'v>> {
         if !self.breaker(|breaker| breaker.admits(clock.now())) {
             return None;
         }
@@ -95,6 +101,7 @@ impl SealedStore {
         let timeout = self.timeout.min(most);
         let mut visit = Visit {
             store: self,
+            observers,
             clock: clock.clone(),
             ring: Ring(Vec::new()),
             timeout,
@@ -102,7 +109,7 @@ impl SealedStore {
             failed: false,
             met_defect: false,
         };
-        let ring = visit.attempt(Spend::Time, self.ring()).await?;
+        let ring = visit.attempt(None, Spend::Time, self.ring()).await?;
         visit.ring = ring;
         Some(visit)
     }
@@ -148,6 +155,7 @@ impl fmt::Debug for SealedStore {
 /// One fetch's operations on the store; none after the first failure.
 pub(crate) struct Visit<'a> {
     store: &'a SealedStore,
+    observers: &'a Observers,
     clock: Clock,
     ring: Ring,
     timeout: Duration,
@@ -183,7 +191,7 @@ impl Visit<'_> {
         let mut found = Vec::new();
         for name in names {
             let get = async { store.store.get(&name, LARGEST).await };
-            if let Some(Some(bytes)) = self.operate(spend, get).await {
+            if let Some(Some(bytes)) = self.operate("get", spend, get).await {
                 match record::open(&bytes, key, &self.ring) {
                     Some(content) => found.push(Sealed { name, bytes, content }),
                     // Once, however often it is looked at.
@@ -203,7 +211,7 @@ impl Visit<'_> {
         let (name, store) = (sealing.name(key), self.store);
         if let Ok(record) = record::seal(token, key, sealing) {
             let put = async { store.store.put(&name, &record, expiry).await };
-            self.operate(Spend::Time, put).await;
+            self.operate("put", Spend::Time, put).await;
         }
     }
 
@@ -211,27 +219,32 @@ impl Visit<'_> {
     pub(crate) async fn delete(&mut self, name: &str, record: &[u8]) {
         let store = self.store;
         let delete = async { store.store.delete(name, record).await };
-        self.operate(Spend::Time, delete).await;
+        self.operate("delete", Spend::Time, delete).await;
     }
 
     /// Whether `owner` has the lease now. `None`: the store failed.
     pub(crate) async fn lease(&mut self, key: &[u8], owner: &str, time: Duration, spend: Spend) -> Option<bool> {
         let (name, store) = (self.ring.0.first()?.name(key), self.store);
         let lease = async { store.store.lease(&name, owner, time).await };
-        self.operate(spend, lease).await
+        self.operate("lease", spend, lease).await
     }
 
     pub(crate) async fn release(&mut self, key: &[u8], owner: &str) {
         if let Some(name) = self.ring.0.first().map(|one| one.name(key)) {
             let store = self.store;
             let release = async { store.store.release(&name, owner).await };
-            self.operate(Spend::Time, release).await;
+            self.operate("release", Spend::Time, release).await;
         }
     }
 
     /// An operation of the store, whose success shows that it works.
-    async fn operate<T>(&mut self, spend: Spend, operation: impl Future<Output = Result<T, Error>>) -> Option<T> {
-        let value = self.attempt(spend, operation).await?;
+    async fn operate<T>(
+        &mut self,
+        name: &'static str,
+        spend: Spend,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Option<T> {
+        let value = self.attempt(Some(name), spend, operation).await?;
         let now = self.clock.now();
         if self.store.breaker(|breaker| breaker.succeeded(now)) == Some(News::Recovered) {
             event!(info, store = ?self.store.store, "the shared store is used again");
@@ -239,21 +252,35 @@ impl Visit<'_> {
         Some(value)
     }
 
-    /// Limited to what is left of the timeout, and fenced against panics: a store is user code.
-    async fn attempt<T>(&mut self, spend: Spend, operation: impl Future<Output = Result<T, Error>>) -> Option<T> {
+    /// Limited to what is left of the timeout, and fenced against panics: a store is user code. `name` is that of the
+    /// operation in an event.
+    async fn attempt<T>(
+        &mut self,
+        name: Option<&'static str>,
+        spend: Spend,
+        operation: impl Future<Output = Result<T, Error>>,
+    ) -> Option<T> {
         if self.failed {
             return None;
         }
         let start = Instant::now();
         let outcome = tokio::time::timeout(self.left, contained_future(operation)).await;
+        let duration = start.elapsed();
         if spend == Spend::Time {
-            self.left = self.left.saturating_sub(start.elapsed());
+            self.left = self.left.saturating_sub(duration);
+        }
+        let outcome = match outcome {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(Panicked)) => Err(Error::of(ErrorKind::Other, Panicked::text("the store"))),
+            Err(_) => Err(Error::of(ErrorKind::Other, format!("no answer within {:?}", self.timeout))),
+        };
+        if let Some(operation) = name {
+            let error = outcome.as_ref().err();
+            self.observers.emit(&Event::StoreOperation { operation, duration, error });
         }
         let _error = match outcome {
-            Ok(Ok(Ok(value))) => return Some(value),
-            Ok(Ok(Err(error))) => error,
-            Ok(Err(Panicked)) => Error::of(ErrorKind::Other, Panicked::text("the store")),
-            Err(_) => Error::of(ErrorKind::Other, format!("no answer within {:?}", self.timeout)),
+            Ok(value) => return Some(value),
+            Err(error) => error,
         };
         self.failed = true;
         let now = self.clock.now();

@@ -77,10 +77,31 @@ impl SigningAlgorithm {
         all.into_iter().find(|one| one.name() == name)
     }
 
+    /// Whether FAPI 2.0 has it (Security Profile section 5.4.1).
+    pub(crate) fn is_of_fapi(self) -> bool {
+        use SigningAlgorithm::*;
+        matches!(self, PS256 | ES256 | EdDSA | Ed25519)
+    }
+
     /// Whether both sides share the key.
     pub(crate) fn is_symmetric(self) -> bool {
         use SigningAlgorithm::*;
         matches!(self, HS256 | HS384 | HS512)
+    }
+}
+
+/// What decides which algorithm a private key signs with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Choice {
+    /// The user's.
+    pub(crate) wanted: Option<SigningAlgorithm>,
+    /// Only those of FAPI 2.0.
+    pub(crate) fapi: bool,
+}
+
+impl From<Option<SigningAlgorithm>> for Choice {
+    fn from(wanted: Option<SigningAlgorithm>) -> Self {
+        Choice { wanted, fapi: false }
     }
 }
 

@@ -61,8 +61,10 @@ impl Pair {
         }
     }
 
-    pub(super) fn algorithm(&self) -> SigningAlgorithm {
+    /// The one that follows from the key.
+    pub(super) fn algorithm(&self, fapi: bool) -> SigningAlgorithm {
         match self {
+            Pair::Rsa(_) if fapi => SigningAlgorithm::PS256,
             Pair::Rsa(_) => SigningAlgorithm::RS256,
             Pair::Ec(curve, _) => curve.algorithm,
             Pair::Ed25519(_) => SigningAlgorithm::EdDSA,

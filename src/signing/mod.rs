@@ -9,6 +9,7 @@ mod public_jwk;
 mod signer;
 mod signing_key;
 
+pub(crate) use algorithm::Choice;
 pub use algorithm::SigningAlgorithm;
 #[cfg(any(feature = "dpop", feature = "test-util"))]
 pub(crate) use public_jwk::PublicJwk;

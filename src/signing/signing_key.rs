@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 #[cfg(any(feature = "dpop", feature = "test-util"))]
 use super::PublicJwk;
-use super::SigningAlgorithm;
 use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
+use super::{Choice, SigningAlgorithm};
 use crate::pem::{looks_like, mended};
 
 pub(crate) struct SigningKey {
@@ -24,8 +24,9 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// `wanted` is the user's choice; it takes precedence over a JWK's `alg`, which takes precedence over the key's default.
-    pub(crate) fn parse(text: &str, wanted: Option<SigningAlgorithm>) -> Result<Self, String> {
+    /// The user's choice takes precedence over a JWK's `alg`, which takes precedence over the key's default.
+    pub(crate) fn parse(text: &str, choice: impl Into<Choice>) -> Result<Self, String> {
+        let Choice { wanted, fapi } = choice.into();
         let text = mended(text);
         let (pair, alg, key_id) = if Jwk::is_meant(&text) {
             let jwk = Jwk::parse(&text, Jwk::is_private)?;
@@ -33,9 +34,13 @@ impl SigningKey {
         } else {
             (from_pem(&text)?, None, None)
         };
-        let algorithm = wanted.or(alg).unwrap_or(pair.algorithm());
+        let algorithm = wanted.or(alg).unwrap_or(pair.algorithm(fapi));
         if !pair.fits(algorithm) {
             return Err(format!("is {}, which the algorithm {algorithm} does not fit", pair.name()));
+        }
+        if fapi && !algorithm.is_of_fapi() {
+            let name = pair.name();
+            return Err(format!("is {name} for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"));
         }
         Ok(SigningKey { pair, algorithm, key_id })
     }

@@ -1,11 +1,13 @@
 //! A certificate with its key, from PEM.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use crate::contained::contained;
 use crate::pem::{looks_like, mended};
+use crate::x509;
 
 /// A certificate and the key that belongs to it.
 pub(crate) struct TlsIdentity {
@@ -13,12 +15,19 @@ pub(crate) struct TlsIdentity {
     /// `x5t#S256` of the certificate (RFC 8705 section 3.1).
     #[cfg(feature = "shared")]
     thumbprint: Vec<u8>,
+    /// Of the client's certificate, since the epoch.
+    not_after: Option<Duration>,
 }
 
 impl TlsIdentity {
     #[cfg(feature = "shared")]
     pub(crate) fn thumbprint(&self) -> &[u8] {
         &self.thumbprint
+    }
+
+    /// When the certificate expires, since the epoch, as far as it can be read.
+    pub(crate) fn not_after(&self) -> Option<Duration> {
+        self.not_after
     }
 
     pub(crate) fn apply_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
@@ -43,6 +52,7 @@ impl TlsIdentity {
                 identity,
                 #[cfg(feature = "shared")]
                 thumbprint: thumbprint(&certificate).ok_or(Flaw::Pair(DAMAGED))?,
+                not_after: x509::of_pem(&certificate).map(|facts| facts.not_after),
             }),
             Ok(Err(e)) if is_mismatch(&e) => Err(Flaw::Pair(MISMATCH)),
             Ok(Err(_)) | Err(_) => Err(Flaw::Pair(DAMAGED)),

@@ -1,20 +1,22 @@
 //! A JWT that has expired is not sent.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
 use client_credentials::{
-    ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, JwtBearer, ManualClock, RetryPolicy, TokenExchange,
+    ClientAuth, ClientCredentialsBuilder, Credential, CredentialKind, ErrorKind, Event, JwtBearer, ManualClock,
+    RetryPolicy, TokenExchange,
 };
 
 use crate::harness::canary::{SECRET, Watched, assert_no_canary};
 use crate::{JWT_TYPE, builder, rotating, server};
 
 /// The wall clock of a new `ManualClock`, in seconds.
-fn wall(clock: &ManualClock) -> u64 {
+pub(crate) fn wall(clock: &ManualClock) -> u64 {
     let mut now = Duration::ZERO;
     clock.set_wall(|wall| {
         now = wall;
@@ -24,7 +26,7 @@ fn wall(clock: &ManualClock) -> u64 {
 }
 
 /// A JWT with a canary in it, which ends then.
-fn jwt(exp: u64) -> String {
+pub(crate) fn jwt(exp: u64) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let claims = format!(r#"{{"sub":"{SECRET}","exp":{exp}}}"#);
     format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(&claims), part("signature"))
@@ -63,6 +65,23 @@ async fn an_expired_jwt_is_not_sent_and_the_error_says_when_it_expired_and_where
         assert_no_canary([text, format!("{error:?}"), format!("{error:#}"), format!("{tokens:?}")]);
     }
     assert_eq!(server.token_requests(), 0);
+}
+
+#[tokio::test]
+async fn when_a_jwt_expires_is_an_event_wherever_it_is_sent() {
+    let server = server();
+    let clock = ManualClock::new();
+    for (name, builder) in places(&server, &Credential::from(jwt(wall(&clock) + 60).as_str())) {
+        let seen: Arc<Mutex<Vec<_>>> = Arc::default();
+        let heard = Arc::clone(&seen);
+        let builder = builder.observe(move |_: &str, event: &Event<'_>| {
+            if let Event::CredentialRead { credential, expires_in, .. } = event {
+                heard.lock().unwrap().push((*credential, expires_in.as_secs()));
+            }
+        });
+        builder.clock(&clock).build().unwrap().token().await.unwrap();
+        assert_eq!(*seen.lock().unwrap(), [(CredentialKind::Assertion, 60)], "{name}");
+    }
 }
 
 #[tokio::test]
@@ -139,7 +158,8 @@ async fn the_secret_of_a_client_is_not_judged_whatever_it_looks_like() {
 
 #[tokio::test]
 async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short_tokens() {
-    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; a call every second.
+    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; ten calls at once every
+    // second.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     let clock = ManualClock::new();
@@ -152,16 +172,19 @@ async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short
     let tokens = builder(&server, ClientAuth::anonymous()).grant(exchange).clock(&clock).build().unwrap();
     // What was sent, against the time when it was sent.
     let mut written = Vec::new();
+    let calls = std::sync::atomic::AtomicUsize::new(0);
     for second in 0..3_600_u64 {
         if second % 480 == 0 {
             let end = start + second + 600;
             std::fs::write(&path, jwt(end)).unwrap();
             written.push((second, end));
         }
-        tokens.token().await.unwrap();
+        let calls = (0..10).map(|_| async { tokens.token().await.map(|_| calls.fetch_add(1, Ordering::Relaxed)) });
+        futures_util::future::try_join_all(calls).await.unwrap();
         tokens.settled().await;
         clock.advance(Duration::from_secs(1));
     }
+    assert_eq!(calls.into_inner(), 36_000, "and none failed");
     let requests = server.requests();
     assert!((12..=24).contains(&requests.len()), "one for each API token: {}", requests.len());
     for request in &requests {

@@ -13,7 +13,10 @@
 mod harness;
 
 mod expired;
+mod fapi;
 mod issued_types;
+mod on_demand;
+mod platforms;
 mod recipes;
 mod step_up;
 mod wire;

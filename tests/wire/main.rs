@@ -32,6 +32,8 @@ mod reach;
 mod refreshed;
 mod refusals;
 mod resource;
+#[cfg(feature = "tracing")]
+mod spans;
 mod status;
 mod tenants;
 mod transport;

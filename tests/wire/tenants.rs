@@ -238,7 +238,7 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
         )
         .build()
         .unwrap();
-    assert_eq!(tokens.quota(), None);
+    assert_eq!((tokens.quota(), tokens.status().quota), (None, None));
     assert_eq!(tokens.token().await.unwrap_err().kind(), ErrorKind::Throttled);
     assert_eq!(tokens.quota().unwrap().remaining(), Some(0));
     tokio::time::sleep(20 * MOMENT).await;
@@ -249,4 +249,16 @@ async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_
     tokio::time::sleep(20 * MOMENT).await;
     tokens.token().await.unwrap();
     assert_eq!(tokens.quota().unwrap().remaining(), Some(9));
+
+    // The status has it, too.
+    let status = tokens.status();
+    assert_eq!(status.quota, tokens.quota());
+    assert!(status.to_string().ends_with("quota: 9 left"), "{status}");
+    #[cfg(feature = "serde")]
+    {
+        let status = serde_json::to_value(status).unwrap();
+        assert_eq!(status["quota"]["remaining"], 9);
+        let limit = status["quota"]["headers"]["auth0-client-quota-limit"].as_str().unwrap();
+        assert!(limit.starts_with("b=per_hour;q=10;r=9;"), "{limit}");
+    }
 }

@@ -73,7 +73,7 @@ pub(crate) fn signing_key() -> Result<(String, Value)> {
 }
 
 /// RFC 7518 section 6.2.1, of an uncompressed point on P-256, rcgen's default.
-fn public_jwk(key: &KeyPair) -> Value {
+pub(crate) fn public_jwk(key: &KeyPair) -> Value {
     let (x, y) = match key.public_key_raw() {
         [4, point @ ..] => point.split_at(point.len() / 2),
         _ => Default::default(),

@@ -7,6 +7,7 @@
 
 mod api;
 mod certificates;
+mod grants;
 mod methods;
 mod mistakes;
 mod possession;

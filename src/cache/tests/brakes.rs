@@ -131,8 +131,14 @@ proptest! {
         let retry = RetryPolicy::new().attempts(attempts).backoff(between);
         let asked = requests(&turns, &policy, retry, &incidents, seconds(TIME));
         // After each fetch, whatever it brought, nothing is asked for the shortest of these, less the jitter of a tenth. A jump of
-        // the wall clock ends one wait, and a rejection within its allowance one.
-        let shortest = [due.first, expired.first, denied.first, seconds(1)].into_iter().min().unwrap().mul_f64(0.9);
+        // the wall clock ends one wait, and a rejection within its allowance one. A token that lasts is refreshed in the second half
+        // of its lifetime.
+        let waits = [due.first, expired.first, denied.first, seconds(1)].map(|wait| wait.mul_f64(0.9));
+        let halves = turns.iter().filter_map(|turn| match turn.brings {
+            Brings::Token { lifetime, .. } if lifetime >= millis(500) => Some(lifetime / 2),
+            _ => None,
+        });
+        let shortest = waits.into_iter().chain(halves).min().unwrap();
         let fetches = TIME * 1000 / u64::try_from(shortest.as_millis()).unwrap() + 2 + incidents.len() as u64;
         let bound = fetches * u64::from(attempts);
         prop_assert!(asked <= bound, "{asked} requests, at most {bound}");

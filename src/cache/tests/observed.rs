@@ -159,3 +159,61 @@ async fn a_start_waits_for_the_first_token_and_not_for_ever() {
     let server = Server::new([], Reply::New(60));
     assert!(cached(&server).ready(seconds(3)).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_status_is_a_line_by_the_clock_of_the_source() {
+    let server = Server::new([Reply::New(3600)], down());
+    let tokens = cached(&server);
+    let unnamed = |status: String| status.split_once(": ").map(|(_, rest)| rest.to_owned()).unwrap();
+    let line = || unnamed(tokens.status().to_string());
+    assert_eq!(line(), "empty");
+    tokens.token().await.unwrap();
+    assert_eq!(line(), "fresh, expires in 3600s");
+    server.advance(seconds(3400));
+    value(&tokens);
+    settle().await;
+    assert_eq!(line(), "failing, expires in 200s, failing for 0s (1 in a row): connection refused");
+    server.advance(seconds(60));
+    // The wall clock is put right: that is no time in which anything fails.
+    server.hands.set_wall(|wall| wall - seconds(1000));
+    assert_eq!(line(), "failing, expires in 140s, failing for 60s (1 in a row): connection refused");
+    server.advance(seconds(1140));
+    assert_eq!(line(), "expired, failing for 1200s (1 in a row): connection refused");
+}
+
+#[tokio::test]
+async fn each_call_that_waits_is_an_event_and_a_cached_token_is_none() {
+    let server = Server::new([], Reply::New(3600));
+    type Waits = Arc<Mutex<Vec<(u64, Option<ErrorKind>)>>>;
+    let waited = Waits::default();
+    let heard = Arc::clone(&waited);
+    let tokens = cached(&server).observed("billing", move |_: &str, event: &Event<'_>| {
+        if let Event::Waited { duration, error } = event {
+            heard.lock().unwrap().push((duration.as_secs(), error.map(Error::kind)));
+        }
+    });
+    server.close();
+    let both = async { tokio::join!(tokens.token(), tokens.token()) };
+    let opened = async {
+        settle().await;
+        server.advance(seconds(2));
+        server.open(1);
+    };
+    let ((one, other), ()) = tokio::join!(both, opened);
+    assert!(one.is_ok() && other.is_ok());
+    for _ in 0..3 {
+        tokens.token().await.unwrap();
+    }
+    assert_eq!(std::mem::take(&mut *waited.lock().unwrap()), [(2, None), (2, None)]);
+
+    let server = Server::new([], down());
+    let heard = Arc::clone(&waited);
+    let tokens = cached(&server).observed("billing", move |_: &str, event: &Event<'_>| {
+        if let Event::Waited { duration, error } = event {
+            heard.lock().unwrap().push((duration.as_secs(), error.map(Error::kind)));
+        }
+    });
+    assert!(tokens.token().await.is_err());
+    assert!(tokens.token().await.is_err(), "at once, with the error that is remembered");
+    assert_eq!(*waited.lock().unwrap(), [(0, Some(ErrorKind::Transport))]);
+}

@@ -179,6 +179,7 @@ impl Stage {
             Fetch {
                 number,
                 completion,
+                span: FetchSpan::default(),
                 heartbeat: Arc::clone(&heartbeat),
                 runtime: id,
                 task,
@@ -207,7 +208,7 @@ impl Stage {
             let terms = Terms { lifetime: Some(held.lifetime), ..Terms::default() };
             let token = AccessToken::issued(&held.value.as_str().into(), terms, held.received, &Clock::System).unwrap();
             self.model.complete(fetch.number, late, held, self.now);
-            fetch::Outcome::Token(token)
+            Outcome::Token(token)
         };
         let outcome = match brings {
             Brings::New(lifetime) => {
@@ -225,7 +226,7 @@ impl Stage {
                 if !late {
                     self.model.set_back(self.now, Some(error.clone()));
                 }
-                fetch::Outcome::Failed(error)
+                Outcome::Failed(error)
             }
         };
         self.state.complete(fetch.number, outcome, self.now);

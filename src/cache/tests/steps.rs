@@ -37,6 +37,7 @@ fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<C
         Fetch {
             number,
             completion,
+            span: FetchSpan::default(),
             heartbeat,
             runtime: Handle::current().id(),
             task: task.clone(),

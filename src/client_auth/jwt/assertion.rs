@@ -15,13 +15,13 @@ use crate::client_auth::{Evidence, Recipient};
 use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
-use crate::signing::{Signer, SigningAlgorithm, SigningKey, jws, signature};
+use crate::signing::{Choice, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 /// How assertions are made.
 #[derive(Clone)]
 pub(crate) struct Assertions {
     pub(super) key: Key,
-    pub(super) algorithm: Option<SigningAlgorithm>,
+    pub(super) choice: Choice,
     pub(super) key_id: Option<String>,
     pub(super) certificate: Option<Credential>,
     pub(super) audience: Audience,
@@ -60,7 +60,7 @@ impl Assertions {
     pub(super) fn new(key: Key) -> Self {
         Assertions {
             key,
-            algorithm: None,
+            choice: Choice::default(),
             key_id: None,
             certificate: None,
             audience: Audience::Issuer,
@@ -71,6 +71,13 @@ impl Assertions {
             header: Map::new(),
             x5c: false,
             server_clock: None,
+        }
+    }
+
+    /// What clones have parsed was parsed for their settings.
+    pub(super) fn forget(&mut self) {
+        if let Key::Private(_, identities) = &mut self.key {
+            *identities = Identities::default();
         }
     }
 
@@ -122,7 +129,7 @@ impl Assertions {
             )),
             _ => {}
         }
-        match (&self.key, self.algorithm) {
+        match (&self.key, self.choice.wanted) {
             (Key::Shared(_), Some(algorithm)) if !algorithm.is_symmetric() => faults.push((
                 "algorithm",
                 format!("{algorithm} needs a private key, and client_secret_jwt has a shared secret: HS256, HS384 or HS512"),
@@ -134,8 +141,8 @@ impl Assertions {
             (Key::Shared(secret), _) => {
                 faults.extend(secret.fault_or_empty().map(|flaw| ("client_secret", flaw)));
             }
-            (Key::Private(key, _), algorithm) => {
-                let flaw = key.fault_by(|text| SigningKey::parse(text, algorithm).err());
+            (Key::Private(key, _), _) => {
+                let flaw = key.fault_by(|text| SigningKey::parse(text, self.choice).err());
                 faults.extend(flaw.map(|flaw| ("key", flaw)));
             }
             (Key::Elsewhere(signer), _) if signer.algorithm().is_symmetric() => faults.push((
@@ -177,21 +184,19 @@ impl Assertions {
     }
 
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
-        use SigningAlgorithm::{ES256, Ed25519, EdDSA, PS256};
         if !matches!(self.audience, Audience::Issuer) {
             return Some(
                 "demands the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
             );
         }
+        // Of a key that follows from its text, parsing says it.
         let algorithm = match &self.key {
             Key::Elsewhere(signer) => Some(signer.algorithm()),
-            Key::Private(..) => self.algorithm,
+            Key::Private(..) => self.choice.wanted,
             Key::Shared(_) => None,
         };
-        match algorithm {
-            Some(PS256 | ES256 | EdDSA | Ed25519) | None => None,
-            Some(other) => Some(format!("demands PS256, ES256 or EdDSA instead of {other}")),
-        }
+        let other = algorithm.filter(|algorithm| !algorithm.is_of_fapi())?;
+        Some(format!("demands PS256, ES256 or EdDSA instead of {other}"))
     }
 
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
@@ -199,7 +204,7 @@ impl Assertions {
         match &self.key {
             Key::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
             Key::Private(key, identities) => {
-                identities.read(key, place, certificate, self.algorithm).await.map(Evidence::Identity)
+                identities.read(key, place, certificate, self.choice).await.map(Evidence::Identity)
             }
             Key::Elsewhere(_) => {
                 let identity = identity::without_key(certificate, place).await?;
@@ -219,7 +224,7 @@ impl Assertions {
         let claims = self.claims(client_id, to, now, &jws::jti()?)?;
         match (&self.key, evidence) {
             (Key::Shared(_), Evidence::Secret(secret)) => {
-                let algorithm = self.algorithm.unwrap_or(SigningAlgorithm::HS256);
+                let algorithm = self.choice.wanted.unwrap_or(SigningAlgorithm::HS256);
                 let message = self.message(algorithm, None, None, &claims);
                 let key = hmac::Key::new(hmac(algorithm), secret.expose_secret().as_bytes());
                 let tag = hmac::sign(&key, message.as_bytes());

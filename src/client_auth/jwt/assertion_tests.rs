@@ -10,7 +10,7 @@ use super::*;
 use crate::client_auth::ClientAuth;
 use crate::client_auth::{Method, Proof};
 use crate::clock::manual;
-use crate::signing::tests::{p256, pem, verifies};
+use crate::signing::tests::{ED25519_JWK, RSA_JWK, p256, pem, verifies};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 
 const ISSUER: &str = "https://auth.example.com/";
@@ -92,6 +92,45 @@ fn a_shared_secret_signs_by_hmac() {
         assert!(hmac::verify(&key, message.as_bytes(), &tag).is_ok());
     }
 }
+
+#[test]
+fn with_fapi_an_rsa_key_signs_with_ps256() {
+    for (key, algorithm) in [(RSA_JWK, "PS256"), (&p256(), "ES256"), (ED25519_JWK, "EdDSA")] {
+        let auth = ClientAuth::from(ClientAuth::private_key_jwt("me", key)).with_fapi(true);
+        // Parsed before, for other settings.
+        let before = auth.clone().with_fapi(false);
+        assert!(proof(&before).is_ok());
+        for auth in [auth, before.with_fapi(true)] {
+            let (header, _, message, signature) = sent(&faultless(auth));
+            assert_eq!(header["alg"], algorithm);
+            let key = SigningKey::parse(key, Choice { wanted: None, fapi: true }).ok().unwrap();
+            assert!(verifies(&key, message.as_bytes(), &signature));
+        }
+    }
+}
+
+#[test]
+fn with_fapi_a_key_for_another_algorithm_is_refused_wherever_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let for_rs256 = RSA_JWK.replace("\"kty\"", "\"alg\":\"RS256\",\"kty\"");
+    for (key, name) in [(&*for_rs256, "RS256"), (P384_JWK, "ES384")] {
+        let auth = |key: Credential| ClientAuth::from(ClientAuth::private_key_jwt("me", key)).with_fapi(true);
+        let [(setter, flaw)] = auth(key.into()).faults(true).try_into().unwrap();
+        assert_eq!(setter, "key");
+        assert!(flaw.contains(name) && flaw.contains("PS256, ES256 or EdDSA"), "{flaw}");
+        std::fs::write(&path, key).unwrap();
+        let in_file = faultless(auth(Credential::file(&path)));
+        let error = proof(&in_file).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Credential);
+        assert!(error.to_string().contains("PS256, ES256 or EdDSA"), "{error}");
+    }
+}
+
+/// Of no use elsewhere.
+const P384_JWK: &str = r#"{"kty":"EC","crv":"P-384",
+"x":"1hWkN78LBQfEVcLXYZpE61NQpmn4SYILEqrpxa4LEykrbt9mpOiFfhcZFpc0uMoI","y":"YmWbdSERWyUHHAMV9rmEiNj0L6gW-50UC5xZ7JxnffwhL_icTTsQ2QMgOLZzEjd4",
+"d":"hoCGlNQf17w6kcSEEciaBFaENlafVyMf_Jl_FhfJzwD1O3g3CjHUYnh4HbtA-b6Y"}"#;
 
 const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
 const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));

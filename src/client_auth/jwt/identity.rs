@@ -1,6 +1,7 @@
 //! Key and certificate as they were read last, and the last ones that were good.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::Engine;
@@ -13,7 +14,8 @@ use crate::credential::Credential;
 use crate::credential::{LastGood, unusable};
 use crate::error::Error;
 use crate::pem::{looks_like, mended};
-use crate::signing::{SigningAlgorithm, SigningKey};
+use crate::signing::{Choice, SigningKey};
+use crate::x509;
 
 /// The signing key, and the certificate's thumbprint.
 pub(crate) struct Identity {
@@ -29,6 +31,8 @@ pub(crate) struct Certificate {
     pub(super) thumbprint: String,
     /// `x5c` (RFC 7515 section 4.1.6): the certificate, and those that follow it in its text.
     pub(super) chain: Vec<String>,
+    /// Since the epoch, as far as it can be read.
+    not_after: Option<Duration>,
 }
 
 impl Identity {
@@ -37,6 +41,11 @@ impl Identity {
         // A signer's key is one key.
         std::ptr::eq(self, other)
             || (self.key.is_none() && other.key.is_none() && self.certificate == other.certificate)
+    }
+
+    /// When the certificate expires, since the epoch.
+    pub(crate) fn not_after(&self) -> Option<Duration> {
+        self.certificate.as_ref()?.not_after
     }
 
     /// `certificates`: texts of which one has the certificate that belongs to the key.
@@ -57,10 +66,10 @@ impl Identity {
     fn parse(
         key: (&Credential, &SecretString),
         certificate: (Option<&Credential>, &[SecretString]),
-        algorithm: Option<SigningAlgorithm>,
+        choice: Choice,
     ) -> Result<Self, String> {
-        let parsed = SigningKey::parse(key.1.expose_secret(), algorithm)
-            .map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
+        let parsed =
+            SigningKey::parse(key.1.expose_secret(), choice).map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
         Identity::new(Some(parsed), certificate.1).map_err(|flaw| of(certificate.0, &flaw))
     }
 }
@@ -70,8 +79,9 @@ impl Certificate {
     fn of(key: Option<&SigningKey>, ders: &[CertificateDer<'_>]) -> Option<Self> {
         let at = ders.iter().position(|der| key.is_none_or(|key| key.is_in(der)))?;
         let chain = ders.get(at..)?;
-        let thumbprint = thumbprint(chain.first()?);
-        Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect() })
+        let first = chain.first()?;
+        let (thumbprint, not_after) = (thumbprint(first), x509::facts(first).map(|facts| facts.not_after));
+        Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect(), not_after })
     }
 }
 
@@ -135,14 +145,14 @@ impl Identities {
         key: &Credential,
         place: usize,
         certificate: Option<&Credential>,
-        algorithm: Option<SigningAlgorithm>,
+        choice: Choice,
     ) -> Result<Arc<Identity>, Error> {
         // One key may have several certificates.
         let key_place = place.min(key.places().count().saturating_sub(1));
         let mut texts = vec![key.read_text(key_place).await?];
         texts.extend(read_all(certificate, place).await?);
         self.0.made_of(texts, place, |texts| match texts {
-            [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), algorithm),
+            [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), choice),
             [] => Err("there is no key".to_owned()),
         })
     }

@@ -189,7 +189,7 @@ common_setters!(ClientSecretJwt, PrivateKeyJwt, SignerJwt);
 impl ClientSecretJwt {
     /// Signs with this algorithm instead of HS256.
     pub fn algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
-        self.0.assertions.algorithm = Some(algorithm);
+        self.0.assertions.choice.wanted = Some(algorithm);
         self
     }
 }
@@ -197,7 +197,7 @@ impl ClientSecretJwt {
 impl PrivateKeyJwt {
     /// Signs with this algorithm instead of the one that follows from the key.
     pub fn algorithm(mut self, algorithm: SigningAlgorithm) -> Self {
-        self.0.assertions.algorithm = Some(algorithm);
+        self.0.assertions.choice.wanted = Some(algorithm);
         self.forget()
     }
 
@@ -242,11 +242,8 @@ impl PrivateKeyJwt {
         self
     }
 
-    /// What clones have parsed was parsed for their settings.
     fn forget(mut self) -> Self {
-        if let Key::Private(_, identities) = &mut self.0.assertions.key {
-            *identities = Identities::default();
-        }
+        self.0.assertions.forget();
         self
     }
 }
@@ -271,6 +268,15 @@ impl ClientAuth {
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         let Method::Jwt(all) = &self.method else { return None };
         all.fapi_flaw()
+    }
+
+    /// Restricts keys to the algorithms of FAPI 2.0.
+    pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
+        if let Method::Jwt(all) = &mut self.method {
+            all.choice.fapi = fapi;
+            all.forget();
+        }
+        self
     }
 
     /// The clock of the server, if `server_time` is set.

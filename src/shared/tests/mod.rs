@@ -275,7 +275,7 @@ impl Fleet {
         let source = Client { server: Arc::clone(&self.server), clock: clock.clone(), possession: possession.clone() };
         let store = SealedStore::new(Arc::clone(&self.store), key);
         let settings = CachePolicy::new();
-        Shared::assemble(source, store, Key::named(name), possession, settings, clock)
+        Shared::assemble(source, store, Key::named(name), possession, settings, clock, Observers::unnamed("test"))
     }
 
     /// The same with a cache before it.

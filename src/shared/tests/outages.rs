@@ -1,6 +1,7 @@
 //! A store that is down, slow or mad costs a bounded wait now and then, and never a token.
 
 use super::*;
+use crate::observer::Event;
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_down_at_the_start_is_as_none() {
@@ -108,7 +109,7 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
             Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: BoundTo::default() };
         let clock = fleet.clock.clone();
         let (key, settings) = (Key::named("x"), CachePolicy::new());
-        Shared::assemble(client, store.clone(), key, BoundTo::default(), settings, clock)
+        Shared::assemble(client, store.clone(), key, BoundTo::default(), settings, clock, Observers::unnamed("test"))
     };
     // A thousand tenants of one process share what is known of the store.
     let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
@@ -118,6 +119,31 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
     fleet.store.fail(Fault::Hanging);
     futures_util::future::join_all(tenants.iter().map(value)).await;
     assert_eq!(fleet.store.operations(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_of_the_store_are_events_with_their_duration_and_outcome() {
+    let fleet = Fleet::new();
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&seen);
+    let host = fleet.host().observed("billing", move |source: &str, event: &Event<'_>| {
+        if let Event::StoreOperation { operation, duration, error } = event {
+            let error = error.map(ToString::to_string).unwrap_or_default();
+            heard.lock().unwrap().push(format!("{source} {operation} {} {error}", duration.as_millis()));
+        }
+    });
+    let take = || std::mem::take(&mut *seen.lock().unwrap());
+    fleet.store.fail(Fault::Slow(10));
+    value(&host).await;
+    let all = ["get", "lease", "get", "put", "release"].map(|operation| format!("billing {operation} 10 "));
+    assert_eq!(take(), all);
+    fleet.store.fail(Fault::Hanging);
+    value(&host).await;
+    assert_eq!(take(), ["billing get 100 no answer within 100ms"]);
+    fleet.advance(1);
+    fleet.store.fail(Fault::Panicking);
+    value(&host).await;
+    assert!(take()[0].starts_with("billing get 0 the store"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,7 +194,7 @@ async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::credential::Credential::file("/nonexistent/seal-key");
     let host = fleet.host_with(missing, "name", BoundTo::default(), fleet.clock.clone());
-    assert!(host.store.visit(&fleet.clock, Duration::MAX).await.is_none());
+    assert!(host.store.visit(&fleet.clock, Duration::MAX, &Observers::unnamed("test")).await.is_none());
     assert_eq!(value(&host).await, "t1");
     assert_eq!(fleet.store.operations(), 0);
     let hanging = crate::credential::Credential::from_fn(std::future::pending::<Result<String, Error>>);

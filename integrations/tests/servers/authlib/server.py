@@ -17,7 +17,7 @@ from pathlib import Path
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer
 from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin, grants, list_to_scope, scope_to_list
-from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion, JWTBearerGrant
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from flask import Flask, request
@@ -88,6 +88,25 @@ class Token(TokenMixin):
 
 class ClientCredentialsGrant(grants.ClientCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
+
+
+class PlatformGrant(JWTBearerGrant):
+    """RFC 7523 section 2.1: Authlib's own, told where to look. The client is the issuer of the assertion."""
+
+    def get_audiences(self):
+        return [issuer()]
+
+    def resolve_issuer_client(self, issuer):
+        return clients.get(issuer)
+
+    def resolve_client_public_key(self, client):
+        return KeySet.import_key_set(client.metadata["jwks"])
+
+    def authenticate_user(self, subject):
+        return subject
+
+    def has_granted_permission(self, client, user):
+        return True
 
 
 class Introspection(IntrospectionEndpoint):
@@ -161,6 +180,7 @@ app = Flask(__name__)
 app.config["OAUTH2_TOKEN_EXPIRES_IN"] = "__main__.lifetime"
 server = AuthorizationServer(app, query_client=clients.get, save_token=save_token)
 server.register_grant(ClientCredentialsGrant)
+server.register_grant(PlatformGrant)
 server.register_endpoint(Introspection)
 for name in ["client_secret_jwt", "private_key_jwt"]:
     server.register_client_auth_method(name, Assertion(name))
@@ -184,7 +204,7 @@ def metadata():
             "token_endpoint": f"{issuer()}/token",
             "introspection_endpoint": f"{issuer()}/token/introspection",
             "response_types_supported": ["none"],  # Authlib takes an empty list for none given
-            "grant_types_supported": ["client_credentials"],
+            "grant_types_supported": ["client_credentials", JWTBearerGrant.GRANT_TYPE],
             "scopes_supported": scope_to_list(SCOPE),
             "token_endpoint_auth_methods_supported": METHODS,
             "token_endpoint_auth_signing_alg_values_supported": list(JWSRegistry.recommended),

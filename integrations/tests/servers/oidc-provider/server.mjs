@@ -10,12 +10,16 @@
 // id ends with `nonce` must bring a nonce in it (section 8). A client with `tls_client_certificate_bound_access_tokens`
 // gets tokens that are bound to the certificate it shows at `mtls` (RFC 8705 section 3.4). A `resource` at
 // `http(s)://localhost:PORT` has tokens of the form JWT, with itself as the audience.
+//
+// oidc-provider has neither token exchange (RFC 8693) nor the JWT bearer grant (RFC 7523 section 2.1): both are registered here
+// by its `registerGrantType`. What verifies the platform's token is jose; clients, scopes, tokens and errors are oidc-provider's.
 
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import { join } from 'node:path';
 
+import { createLocalJWKSet, jwtVerify } from 'jose';
 import Provider, { errors } from 'oidc-provider';
 
 const directory = process.argv[2];
@@ -127,6 +131,59 @@ function configuration(mtls) {
   };
 }
 
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+
+/** RFC 7523 section 3: who signed it (a key of the client's `jwks`), for whom, and until when. */
+async function verify(ctx, jwt) {
+  if (!jwt) {
+    throw new errors.InvalidRequest('there is no token of the platform');
+  }
+  try {
+    await jwtVerify(jwt, createLocalJWKSet(ctx.oidc.client.jwks), {
+      audience: ctx.oidc.provider.issuer, requiredClaims: ['iss', 'sub', 'exp'],
+    });
+  } catch (error) {
+    throw new errors.InvalidGrant(error.message);
+  }
+}
+
+/** Answers with a token of the client's, for what it asks, as oidc-provider's client credentials do. */
+async function issue(ctx, members) {
+  const { client, params, provider } = ctx.oidc;
+  const known = scope.split(' ');
+  const granted = (params.scope ?? '').split(' ').filter((one) => known.includes(one)).join(' ');
+  const token = new provider.ClientCredentials({ client, scope: granted || undefined });
+  const resource = params.resource ?? WEATHER;
+  if (!Object.hasOwn(resources, resource)) {
+    throw new errors.InvalidTarget();
+  }
+  token.resourceServer = new provider.ResourceServer(resource, { scope, ...resources[resource] });
+  ctx.oidc.entity('ClientCredentials', token);
+  const value = await token.save();
+  ctx.body = {
+    access_token: value, expires_in: token.expiration, scope: token.scope, token_type: token.tokenType, ...members,
+  };
+}
+
+function registerGrants(provider) {
+  provider.registerGrantType(JWT_BEARER, async (ctx) => {
+    await verify(ctx, ctx.oidc.params.assertion);
+    await issue(ctx, {});
+  }, ['assertion', 'scope', 'resource']);
+  const params = ['subject_token', 'subject_token_type', 'requested_token_type', 'scope', 'resource'];
+  provider.registerGrantType(EXCHANGE, async (ctx) => {
+    const { subject_token: subject, subject_token_type: type, requested_token_type: wanted = ACCESS_TOKEN } = ctx.oidc.params;
+    if (type !== JWT || wanted !== ACCESS_TOKEN) {
+      throw new errors.InvalidRequest('a JWT is exchanged for an access token, and nothing else');
+    }
+    await verify(ctx, subject);
+    await issue(ctx, { issued_token_type: ACCESS_TOKEN });
+  }, params);
+}
+
 async function administer(request, response) {
   let body = '';
   for await (const chunk of request) {
@@ -154,6 +211,7 @@ for (const [name, server] of Object.entries(servers)) {
 const origin = (name) => `${name === 'http' ? 'http' : 'https'}://localhost:${ports[name]}`;
 for (const [name, server] of Object.entries(servers)) {
   const provider = new Provider(origin(name), configuration(origin('mtls')));
+  registerGrants(provider);
   provider.on('server_error', (ctx, error) => console.error(error));
   provider.on('grant.error', (ctx, error) => console.error(name, error.message, error.error_description, error.error_detail ?? ''));
   const handle = provider.callback();

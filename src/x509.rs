@@ -5,15 +5,15 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::claims::shown;
+use crate::server_text::Masks;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    pub(super) issuer: String,
-    pub(super) subject: String,
+pub(crate) struct Facts {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
     /// Since the epoch.
-    pub(super) not_before: Duration,
-    pub(super) not_after: Duration,
+    pub(crate) not_before: Duration,
+    pub(crate) not_after: Duration,
 }
 
 const SEQUENCE: u8 = 0x30;
@@ -25,7 +25,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
 /// `None`: it is no certificate that can be read.
-pub(super) fn facts(der: &[u8]) -> Option<Facts> {
+pub(crate) fn facts(der: &[u8]) -> Option<Facts> {
     let (certificate, _) = element(der, SEQUENCE)?;
     let (body, _) = element(certificate, SEQUENCE)?;
     let body = element(body, VERSION).map_or(body, |(_, rest)| rest);
@@ -40,7 +40,7 @@ pub(super) fn facts(der: &[u8]) -> Option<Facts> {
 }
 
 /// The first certificate of a PEM text.
-pub(super) fn of_pem(text: &str) -> Option<Facts> {
+pub(crate) fn of_pem(text: &str) -> Option<Facts> {
     let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----")?;
     let (base64, _) = rest.split_once("-----END CERTIFICATE-----")?;
     let base64: String = base64.chars().filter(|c| !c.is_whitespace()).collect();
@@ -82,6 +82,11 @@ fn name(mut parts: &[u8]) -> String {
     }
 }
 
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 256; // as much as of other texts of a server
+    Masks::new(Vec::new()).clean(text, LONGEST)
+}
+
 fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
     let (digits, rest, century) = match element(bytes, UTC_TIME) {
         Some((digits, rest)) => (digits, rest, None),
@@ -111,7 +116,7 @@ fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
 mod tests {
     use super::*;
 
-    const SERVER: &str = include_str!("../testing/certificates/server.pem");
+    const SERVER: &str = include_str!("testing/certificates/server.pem");
 
     #[test]
     fn the_facts_of_a_certificate_are_read() {

@@ -1,0 +1,254 @@
+//! Scopes that a source asks for in addition once an API has demanded them (RFC 6750 section 3.1): which, and for how long.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::lock::Lock;
+
+/// What a source knows of the demands of its API. Those who carry its tokens report demands, its grant meets them.
+pub(crate) struct Demands {
+    /// `None`: any, since its tokens are for this API only.
+    allowed: Option<Vec<String>>,
+    scopes: Lock<Scopes>,
+    cache: OnceLock<Weak<dyn Renew>>,
+}
+
+#[derive(Debug, Default)]
+struct Scopes {
+    /// Part of each request, since the server has granted them.
+    kept: Vec<String>,
+    /// Part of the next request.
+    next: Vec<String>,
+    /// Part of the request under way.
+    asking: Vec<String>,
+    /// The server has refused them since the last refresh.
+    refused: Vec<String>,
+}
+
+/// The cache of the source.
+pub(crate) trait Renew: Send + Sync {
+    /// Replaces the token of this identity, if it is the current one, by a refresh that begins now; it stays in use meanwhile. The
+    /// identity of the token that is current in the end.
+    fn renew(self: Arc<Self>, id: u64) -> Renewal;
+
+    /// The same without waiting: the next call starts the refresh.
+    fn make_due(&self, id: u64);
+}
+
+pub(crate) type Renewal = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;
+
+/// 64: APIs name tens of scopes; one that demands another with each response is not followed for ever.
+const MOST: usize = 64;
+
+/// Whether that is a `scope-token` (RFC 6749 section 3.3).
+pub(crate) fn is_scope(text: &str) -> bool {
+    let allowed = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
+    !text.is_empty() && text.chars().all(allowed)
+}
+
+/// Whether a token that was asked for with the scope `asked` should have all that is `demanded`.
+pub(crate) fn covers(asked: &str, demanded: &str) -> bool {
+    of(demanded).all(|scope| of(asked).any(|one| one == scope))
+}
+
+fn of(scope: &str) -> impl Iterator<Item = &str> {
+    scope.split(' ').filter(|one| !one.is_empty())
+}
+
+fn has(scopes: &[String], scope: &str) -> bool {
+    scopes.iter().any(|one| one == scope)
+}
+
+impl Demands {
+    pub(crate) fn new(allowed: Option<Vec<String>>) -> Self {
+        Demands { allowed, scopes: Lock::default(), cache: OnceLock::new() }
+    }
+
+    /// The cache that holds the tokens which these are about.
+    pub(crate) fn bind(&self, cache: Weak<dyn Renew>) {
+        // It is bound once, where the source is assembled.
+        let _ = self.cache.set(cache);
+    }
+
+    /// Of what an API demands, what was not `asked` for; `None` if there is nothing, or if it is not all to be asked for.
+    fn missing<'a>(&self, asked: &str, demanded: &'a str, scopes: &Scopes) -> Option<Vec<&'a str>> {
+        let missing: Vec<_> = of(demanded).filter(|scope| !of(asked).any(|one| one == *scope)).collect();
+        let is_allowed = |scope: &str| self.allowed.as_ref().is_none_or(|allowed| has(allowed, scope));
+        let may_be_asked = |scope: &&str| is_scope(scope) && is_allowed(scope) && !has(&scopes.refused, scope);
+        (!missing.is_empty() && missing.iter().all(may_be_asked)).then_some(missing)
+    }
+
+    /// Whether a token for `asked` is worth replacing by one that has what is `demanded` too.
+    pub(crate) fn concerns(&self, asked: &str, demanded: &str) -> bool {
+        self.missing(asked, demanded, &self.scopes.lock()).is_some()
+    }
+
+    /// Sees to it that the next request asks for it; or another one has, since that token.
+    fn note(&self, asked: &str, demanded: &str) -> bool {
+        let mut scopes = self.scopes.lock();
+        let Some(missing) = self.missing(asked, demanded, &scopes) else {
+            return false;
+        };
+        for scope in missing {
+            let is_known = [&scopes.kept, &scopes.next, &scopes.asking].iter().any(|known| has(known, scope));
+            if !is_known && scopes.kept.len() + scopes.next.len() + scopes.asking.len() >= MOST {
+                return false;
+            }
+            if !is_known {
+                scopes.next.push(scope.to_owned());
+            }
+        }
+        true
+    }
+
+    /// Replaces the token `id`, which was asked for with the scope `asked`, unless another caller has already.
+    pub(crate) async fn meet(&self, id: u64, asked: &str, demanded: &str) {
+        let mut id = id;
+        // Twice: a refresh that was under way has asked for the scope before.
+        for _ in 0..2 {
+            let cache = self.cache.get().and_then(Weak::upgrade);
+            let (Some(cache), true) = (cache, self.note(asked, demanded)) else {
+                return;
+            };
+            match cache.renew(id).await {
+                Some(now) if !self.scopes.lock().next.is_empty() => id = now,
+                _ => return,
+            }
+        }
+    }
+
+    /// As [`meet`](Self::meet), for the requests that follow.
+    #[cfg_attr(
+        not(any(feature = "reqwest-middleware", feature = "tower")),
+        expect(dead_code, reason = "for a request that is not repeated")
+    )]
+    pub(crate) fn meet_later(&self, id: u64, asked: &str, demanded: &str) {
+        let cache = self.cache.get().and_then(Weak::upgrade);
+        if let (Some(cache), true) = (cache, self.note(asked, demanded)) {
+            cache.make_due(id);
+        }
+    }
+
+    /// What a request asks for in addition, and if that is refused the next one. What is new is asked for once, however that ends.
+    pub(crate) fn additions(&self) -> Additions<'_> {
+        let mut scopes = self.scopes.lock();
+        let next = std::mem::take(&mut scopes.next);
+        scopes.asking.clone_from(&next);
+        let mut list = vec![[scopes.kept.clone(), next].concat(), scopes.kept.clone(), Vec::new()];
+        list.dedup();
+        Additions { demands: self, list }
+    }
+
+    /// The server issued a token for these; `at_once`: it refused nothing before.
+    pub(crate) fn accepted(&self, added: &[String], at_once: bool) {
+        let mut scopes = self.scopes.lock();
+        scopes.kept = added.to_vec();
+        if at_once {
+            scopes.refused.clear();
+        }
+    }
+
+    /// The server refused what is in `added` and not in `left`.
+    pub(crate) fn refused(&self, added: &[String], left: &[String]) -> String {
+        let refused: Vec<_> = added.iter().filter(|scope| !has(left, scope)).cloned().collect();
+        let shown = refused.join(" ");
+        self.scopes.lock().refused.extend(refused);
+        shown
+    }
+}
+
+/// As long as they are asked for, another demand of the same is met by this request.
+pub(crate) struct Additions<'a> {
+    demands: &'a Demands,
+    pub(crate) list: Vec<Vec<String>>,
+}
+
+impl Drop for Additions<'_> {
+    fn drop(&mut self) {
+        self.demands.scopes.lock().asking.clear();
+    }
+}
+
+impl fmt::Debug for Demands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Demands").field("allowed", &self.allowed).field("scopes", &self.scopes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only(allowed: &[&str]) -> Demands {
+        Demands::new(Some(allowed.iter().map(|scope| (*scope).to_owned()).collect()))
+    }
+
+    #[test]
+    fn only_scopes_that_are_missing_allowed_and_well_formed_are_asked_for() {
+        let demands = only(&["read", "write"]);
+        for (asked, demanded, concerned) in [
+            ("read", "write", true),
+            ("", "read write", true),
+            ("read", " read  write ", true),
+            ("read", "read", false),
+            ("read", "", false),
+            ("read", "admin", false),
+            ("read", "write admin", false),
+            ("read", "Write", false),
+            ("read", "wr\"ite", false),
+            ("read", "write\t", false),
+        ] {
+            assert_eq!(demands.concerns(asked, demanded), concerned, "{asked:?} {demanded:?}");
+            assert_eq!(demands.note(asked, demanded), concerned, "{asked:?} {demanded:?}");
+        }
+        let any = Demands::new(None);
+        assert!(any.concerns("", "https://api.example.com/a!#[]~"));
+        for demanded in ["a\\", "\u{e4}", "a\u{7f}", "a\nb", "\""] {
+            assert!(!any.concerns("", demanded), "{demanded:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_granted_is_kept_and_what_is_refused_is_not_asked_for_before_the_next_refresh() {
+        let demands = only(&["a", "b"]);
+        assert_eq!(demands.additions().list, [[""; 0]]);
+        assert!(demands.note("", "a"));
+        assert_eq!(demands.additions().list, [vec!["a"], vec![]]);
+        assert_eq!(demands.additions().list, [[""; 0]], "once, however that ended");
+        demands.accepted(&["a".to_owned()], true);
+        assert!(demands.note("a", "b"));
+        let all = demands.additions().list.clone();
+        assert_eq!(all, [vec!["a", "b"], vec!["a"], vec![]]);
+        assert_eq!(demands.refused(&all[0], &all[1]), "b");
+        demands.accepted(&all[1], false);
+        assert!(!demands.note("a", "b"), "refused");
+        demands.accepted(&demands.additions().list[0], true);
+        assert!(demands.note("a", "b"), "after a refresh");
+    }
+
+    #[test]
+    fn a_demand_of_what_is_being_asked_for_is_met_by_that_request() {
+        let demands = only(&["a"]);
+        assert!(demands.note("", "a"));
+        let additions = demands.additions();
+        assert!(demands.note("", "a"), "worth waiting for");
+        demands.accepted(&additions.list[0], true);
+        drop(additions);
+        assert_eq!(demands.additions().list, [vec!["a"], vec![]], "and not asked for twice");
+        // After a failure, and not before, it is asked for again.
+        let demands = only(&["a"]);
+        demands.note("", "a");
+        drop(demands.additions());
+        assert_eq!(demands.additions().list, [[""; 0]]);
+        demands.note("", "a");
+        assert_eq!(demands.additions().list, [vec!["a"], vec![]]);
+    }
+
+    #[test]
+    fn an_api_that_demands_ever_new_scopes_is_not_followed_for_ever() {
+        let any = Demands::new(None);
+        let noted = (0..1000).filter(|n| any.note("", &format!("scope-{n}"))).count();
+        assert_eq!((noted, any.additions().list[0].len()), (MOST, MOST));
+    }
+}
