@@ -225,8 +225,7 @@ async fn name_and_observer_stay_when_the_clock_is_set_afterwards() {
     let names: Seen = Arc::default();
     let heard = Arc::clone(&names);
     let observer = move |source: &str, _: &Event<'_>| heard.lock().unwrap().push(source.to_owned());
-    let tokens =
-        Cached::new(Arc::clone(&server)).observed("billing", observer).clock(&crate::clock::ManualClock::new());
+    let tokens = Cached::new(Arc::clone(&server)).observed("billing", observer).clock(&ManualClock::new());
     tokens.token().await.unwrap();
     let names = take(&names);
     assert!(!names.is_empty() && names.iter().all(|name| name == "billing"), "{names:?}");

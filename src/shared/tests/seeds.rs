@@ -398,16 +398,11 @@ impl Sim {
                 let name = if self.lie == Some(Lie::NamesWithoutTenants) { NAMES[0] } else { NAMES[tenant] };
                 let store = if self.lie == Some(Lie::NothingShared) { &alone } else { &store };
                 let (key, policy) = (Key::named(name), policy.clone());
-                let shared = Shared::assemble(
-                    line,
-                    store.clone(),
-                    key,
-                    BoundTo::default(),
-                    policy.clone(),
-                    clock.clone(),
-                    Observers::unnamed("source"),
-                );
-                Cached::assemble(Arc::new(shared), policy, clock.clone(), self.random.fork())
+                let (bound_to, observers) = (BoundTo::default(), Observers::unnamed("seed"));
+                let (shared_policy, clock) = (policy.clone(), clock.clone());
+                let shared =
+                    Shared::assemble(line, store.clone(), key, bound_to, shared_policy, clock.clone(), observers);
+                Cached::assemble(Arc::new(shared), policy, clock, self.random.fork())
             })
             .collect();
         process.last.fill(None);
