@@ -40,14 +40,17 @@ use crate::token::AccessToken;
 ///
 /// - While this value exists, a task of its own refreshes the token before it expires, whether or not [`next`](Self::next) is
 ///   called and whether or not there are other callers.
-/// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit.
-///   [`next`](Self::next) waits meanwhile; [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
+/// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit, and within a second
+///   after a credential file that was refused has changed. [`next`](Self::next) waits meanwhile; [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
 /// - A [rejected](ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
 /// - Tokens are not queued: a slow reader gets the latest one, never one that has expired or was rejected. A token with the
 ///   same value as before does not count as new.
 /// - If tokens are expired on arrival (`expires_in: 0`), they are not returned, and the next fetch starts after 1 s, doubling
 ///   to 60 s.
 /// - Dropping this value ends the task. A fetch that other handles may still use continues.
+///
+/// For a tenant of a [`TokenPool`](crate::TokenPool) (feature `pool`), once its source exists:
+/// `tenant.inspect(ClientCredentials::changes)`. The source then stays as it is while the pool may drop its own handle.
 ///
 /// To get a `Stream`, use `futures_util::stream::unfold`.
 #[must_use = "dropped at once, it keeps no token fresh"]
@@ -143,6 +146,7 @@ async fn keep(tokens: Arc<dyn Kept>, runtime: Handle, _lives: watch::Sender<()>)
     loop {
         let mut news = pin!(tokens.news().notified());
         news.as_mut().enable();
+        tokens.look(runtime.id()).await;
         let look = tokens.keep(&runtime);
         let mut wait = pin!(tokens.clock().wait_towards(look));
         poll_fn(|cx| match (news.as_mut().poll(cx), wait.as_mut().poll(cx)) {

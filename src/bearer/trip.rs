@@ -94,10 +94,7 @@ impl<Q: Outgoing> Trip<Q> {
     }
 
     /// The one that is on the request now.
-    #[cfg_attr(
-        not(all(feature = "reqwest-middleware", feature = "mtls")),
-        expect(dead_code, reason = "for SameCertificate")
-    )]
+    #[cfg(feature = "reqwest-middleware")]
     pub(super) fn token(&self) -> &AccessToken {
         &self.token
     }

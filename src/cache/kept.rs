@@ -1,8 +1,9 @@
 //! What keeps a token fresh without callers: the part of the cache that [`Changes`](crate::Changes) drives.
 
 use std::fmt;
+use std::pin::Pin;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
 use super::{Cached, Status};
@@ -14,6 +15,9 @@ use crate::token::AccessToken;
 pub(crate) trait Kept: fmt::Debug + Send + Sync {
     /// Starts a fetch on `runtime` if one is due. Returns when to call again, unless there is [`news`](Self::news) before.
     fn keep(&self, runtime: &Handle) -> Moment;
+
+    /// Looks whether the cause of a failure, such as a file, has changed, once a second at most: then nothing is waited for.
+    fn look(&self, here: Id) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// The token that may be used now, without waiting.
     fn current(&self) -> Option<AccessToken>;
@@ -34,6 +38,17 @@ impl<S: TokenSource + 'static> Kept for Cached<S> {
                 self.start(state, runtime, now);
                 now.plus(state.policy().takeover())
             })
+        })
+    }
+
+    fn look(&self, here: Id) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async move {
+            let found = self.0.with_state(|state| state.looks_for(self.0.clock.now(), here));
+            if let Some((look, error)) = found {
+                if look().await {
+                    self.0.with_state(|state| state.has_changed(&error));
+                }
+            }
         })
     }
 

@@ -184,10 +184,14 @@ impl State {
     /// Whether a caller who is to fail may look first whether what led to the error has changed: one does each second. What
     /// the server asked to wait is waited.
     pub(crate) fn may_look(&self, now: Moment) -> bool {
-        self.setback.as_ref().is_some_and(|setback| {
-            let error = setback.error.as_ref().filter(|error| error.retry_after().is_none());
-            error.is_some_and(|error| error.look().is_some()) && setback.looked.plus(SECOND).reached(now)
-        })
+        self.next_sight().is_some_and(|sight| sight.reached(now))
+    }
+
+    /// When the next caller may look.
+    fn next_sight(&self) -> Option<Moment> {
+        let setback = self.setback.as_ref()?;
+        let error = setback.error.as_ref().filter(|error| error.retry_after().is_none() && error.look().is_some());
+        error.map(|_| setback.looked.plus(SECOND))
     }
 
     /// This caller looks.
@@ -205,13 +209,22 @@ impl State {
         }
     }
 
+    /// For the task that keeps the token fresh without callers: the error that a caller would get now, and how to look whether
+    /// its cause has changed, if it is time to.
+    pub(crate) fn looks_for(&mut self, now: Moment, here: Id) -> Option<(Look, Error)> {
+        match self.ask(now, Some(here)) {
+            Answer::Fail(error) => Some((self.looks(now)?, error)),
+            _ => None,
+        }
+    }
+
     /// For the task that keeps the token fresh without callers: when to look again, if nothing happens before; `None`: a fetch has
     /// to start now.
     pub(crate) fn next_look(&self, now: Moment, here: Id) -> Option<Moment> {
         match self.ask(now, Some(here)) {
             Answer::Use(_, until) => Some(until),
             Answer::Wait(_, limit) => Some(now.plus(limit)),
-            Answer::Fail(_) => self.pause(false),
+            Answer::Fail(_) => self.pause(false).map(|end| self.next_sight().map_or(end, |sight| end.earlier(sight))),
             Answer::Fetch => self.useless_until().filter(|end| !end.reached(now)),
             Answer::UseAndRefresh(_) | Answer::Drive(..) => None,
         }

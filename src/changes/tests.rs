@@ -241,3 +241,52 @@ fn it_outlives_the_runtime_that_it_was_made_on() {
     let second = runtime();
     assert_eq!(second.block_on(changes.next()).unwrap().expose_secret(), "t2");
 }
+
+#[tokio::test]
+async fn a_corrected_file_is_noticed_within_a_second_without_callers() {
+    // FB6
+    type Flag = Arc<AtomicBool>;
+    let (clock, corrected, looks) = (ManualClock::new(), Flag::default(), Arc::new(AtomicU32::new(0)));
+    let asked = Arc::new(AtomicU32::new(0));
+    let source = {
+        let (corrected, looks, asked) = (Arc::clone(&corrected), Arc::clone(&looks), Arc::clone(&asked));
+        let clock = clock.clone();
+        crate::source::source_fn(move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let (corrected, looks, clock) = (Arc::clone(&corrected), Arc::clone(&looks), clock.clone());
+            async move {
+                if corrected.load(Ordering::SeqCst) {
+                    return AccessToken::builder("t").lifetime(seconds(3600)).clock(&clock).build();
+                }
+                let look: crate::error::Look = Arc::new(move || {
+                    looks.fetch_add(1, Ordering::SeqCst);
+                    let corrected = corrected.load(Ordering::SeqCst);
+                    Box::pin(async move { corrected })
+                });
+                Err(Error::new(ErrorKind::Denied, "invalid_client").until(Some(look)))
+            }
+        })
+    };
+    let tokens = Cached::new(source).clock(&clock);
+    let mut changes = tokens.changes();
+    // Denied so often that the next fetch is many seconds away.
+    let mut waited = 0;
+    while asked.load(Ordering::SeqCst) < 6 {
+        settle().await;
+        clock.advance(seconds(1));
+        waited += 1;
+        assert!(waited < 100, "{} {}", asked.load(Ordering::SeqCst), looks.load(Ordering::SeqCst));
+    }
+    settle().await;
+    let (requests, before) = (asked.load(Ordering::SeqCst), looks.load(Ordering::SeqCst));
+    for _ in 0..3 {
+        clock.advance(seconds(1));
+        settle().await;
+    }
+    assert_eq!((asked.load(Ordering::SeqCst), looks.load(Ordering::SeqCst)), (requests, before + 3), "once a second");
+    corrected.store(true, Ordering::SeqCst);
+    clock.advance(seconds(1));
+    settle().await;
+    assert_eq!(asked.load(Ordering::SeqCst), requests + 1, "it was noticed");
+    assert_eq!(changes.next().await.unwrap().expose_secret(), "t");
+}
