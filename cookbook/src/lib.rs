@@ -19,6 +19,7 @@ pub mod kubernetes;
 pub mod mqtt;
 pub mod nats;
 pub mod object_store;
+pub mod opentelemetry_metrics;
 pub mod otlp;
 pub mod redis;
 pub mod reqwest_alone;

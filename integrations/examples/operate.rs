@@ -1,7 +1,8 @@
 //! A service as its operators see it: `/healthz` and `/metrics` over an outage, and the log. `/weather` is what it is for.
 //!
 //! `cargo run --package integrations --example operate`. It starts its own authorization server, moves its own clock, and ends by
-//! itself. With the argument `metrics` it prints the last metrics alone. With `alerts` it prints its address, and goes on until
+//! itself. With the argument `metrics` it prints the last metrics alone, with `picture` three hours with an outage as SVG (the
+//! guide `docs::operating` shows it). With `alerts` it prints its address, and goes on until
 //! its input ends: a minute of its life takes a second, and each line of the input says what goes wrong from then on
 //! (`.ci/prometheus`).
 
@@ -163,6 +164,64 @@ impl World {
         Ok(())
     }
 
+    /// Three hours with an outage of an hour in them, minute by minute, as SVG.
+    async fn picture(&self) -> Result<String, Error> {
+        const FROM: u64 = 80;
+        const UNTIL: u64 = 140;
+        const END: u64 = 180;
+        let start = self.tokens.status().expires_at.ok_or("there is no token")? - Duration::from_secs(7200);
+        let (x, bottom) = (|minute: u64| 90 + 3 * minute, 220);
+        let (mut states, mut remaining, mut failures) = (String::new(), String::new(), String::new());
+        for minute in 0..END {
+            match minute {
+                FROM => drop(self.server.until_changed(Answer::Status(503))),
+                UNTIL => drop(self.server.until_changed(Answer::Token)),
+                _ => {}
+            }
+            self.minute(1).await?;
+            let status = self.tokens.status();
+            let color = match status.state {
+                TokenState::Fresh => "#9ecae1",
+                TokenState::Failing => "#fdae6b",
+                TokenState::Empty | TokenState::Expired => "#d94801",
+                _ => "#3182bd",
+            };
+            states += &format!(r#"<rect x="{}" y="40" width="3" height="14" fill="{color}"/>"#, x(minute));
+            let now = start + Duration::from_secs(60 * (minute + 1));
+            let left =
+                status.expires_at.and_then(|end| end.duration_since(now).ok()).unwrap_or_default().as_secs() / 60;
+            remaining += &format!("{},{} ", x(minute), bottom - left);
+            failures += &format!("{},{} ", x(minute), bottom - 3 * u64::from(status.consecutive_failures).min(40));
+        }
+        let hours: String = (0..=3)
+            .map(|hour| format!(r#"<text x="{}" y="240" text-anchor="middle">{hour} h</text>"#, x(60 * hour)))
+            .collect();
+        let legend = [
+            ("#9ecae1", "fresh"),
+            ("#fdae6b", "failing, usable"),
+            ("#d94801", "expired"),
+            ("black", "minutes left"),
+            ("#a63603", "failures in a row (dashed)"),
+        ];
+        let mut at = 90;
+        let mut legends = String::new();
+        for (color, text) in legend {
+            legends += &format!(
+                r#"<rect x="{at}" y="254" width="12" height="12" fill="{color}"/><text x="{}" y="265">{text}</text>"#,
+                at + 16
+            );
+            at += 34 + 6 * text.len();
+        }
+        Ok(format!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 280" font-family="sans-serif" font-size="12"><rect width="720" height="280" fill="white"/><text x="90" y="24">the authorization server is down in the grey hour</text><rect x="{}" y="34" width="{}" height="{}" fill="#eee"/><text x="84" y="52" text-anchor="end">state</text>{states}<text x="84" y="104" text-anchor="end">120 min, 40</text><text x="84" y="{bottom}" text-anchor="end">0</text><polyline fill="none" stroke="black" stroke-width="1.5" points="{}"/><polyline fill="none" stroke="#a63603" stroke-width="1.5" stroke-dasharray="4 2" points="{}"/>{hours}{legends}</svg>"##,
+            x(FROM),
+            3 * (UNTIL - FROM),
+            bottom - 34,
+            remaining.trim_end(),
+            failures.trim_end()
+        ))
+    }
+
     async fn until_input_ends(&self) -> Result<(), Error> {
         println!("{}", self.url);
         let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -183,7 +242,7 @@ impl World {
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let argument = std::env::args().nth(1).unwrap_or_default();
-    let quiet = argument == "metrics";
+    let quiet = argument == "metrics" || argument == "picture";
     if !quiet {
         let answers = argument == "alerts";
         let output = move || -> Box<dyn std::io::Write> {
@@ -200,6 +259,10 @@ async fn main() -> Result<(), Error> {
     let world = World::start(metrics).await?;
     if argument == "alerts" {
         return world.until_input_ends().await;
+    }
+    if argument == "picture" {
+        println!("{}", world.picture().await?);
+        return Ok(());
     }
     world.story(quiet).await?;
     print!("{}", world.get("/metrics").await?.1);
