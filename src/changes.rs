@@ -49,7 +49,7 @@ use crate::token::AccessToken;
 ///   to 60 s.
 /// - Dropping this value ends the task. A fetch that other handles may still use continues.
 ///
-/// For a tenant of a [`TokenPool`](crate::TokenPool) (feature `pool`), once its source exists:
+/// For a tenant of a `TokenPool` (feature `pool`), once its source exists:
 /// `tenant.inspect(ClientCredentials::changes)`. The source then stays as it is while the pool may drop its own handle.
 ///
 /// To get a `Stream`, use `futures_util::stream::unfold`.

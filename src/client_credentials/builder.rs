@@ -128,7 +128,7 @@ impl ClientCredentialsBuilder {
     /// with it. The union is requested from then on; the current token is used until there is a new one. At most
     /// [`forced_refreshes`](crate::CachePolicy::forced_refreshes) such fetches are started, counted apart from rejections. A scope
     /// that the authorization server refuses is left out, and requested again after the next refresh at the earliest. Cannot be
-    /// combined with [`shared`](Self::shared). Default: none; the response is returned.
+    /// combined with `shared`. Default: none; the response is returned.
     ///
     /// ```
     /// # use client_credentials::{ClientAuth, ClientCredentials};
