@@ -14,13 +14,16 @@
     )
 )]
 
+pub mod github;
 pub mod grpc;
 pub mod kubernetes;
+pub mod mcp;
 pub mod mqtt;
 pub mod nats;
 pub mod object_store;
 pub mod opentelemetry_metrics;
 pub mod otlp;
+pub mod otlp_grpc;
 pub mod redis;
 pub mod reqwest_alone;
 pub mod reqwest_blocking;
