@@ -32,6 +32,7 @@ pub mod schema_registry;
 pub mod smtp;
 pub mod sql;
 pub mod sse;
+pub mod temporal;
 pub mod token_file;
 pub mod token_source;
 pub mod ureq;

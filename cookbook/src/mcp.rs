@@ -54,33 +54,27 @@ mod tests {
     use http::{Request, Response};
     use http_body_util::{BodyExt, Empty};
     use hyper::body::Incoming;
-    use hyper_util::rt::{TokioExecutor, TokioIo};
-    use hyper_util::server::conn::auto::Builder;
-    use hyper_util::service::TowerToHyperService;
-    use rmcp::model::{ServerCapabilities, ServerInfo};
+    use rmcp::model::{ServerCapabilities, ServerConfig};
     use rmcp::transport::streamable_http_client::{StreamableHttpClientTransport, StreamableHttpClientTransportConfig};
     use rmcp::transport::streamable_http_server::StreamableHttpService;
     use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
     use rmcp::{ServerHandler, ServiceExt};
-    use tokio::net::TcpListener;
     use tower::Service;
 
     use super::*;
-    use crate::support::start;
+    use crate::support::{self, start};
 
     #[derive(Clone)]
     struct NoTools;
 
     impl ServerHandler for NoTools {
-        fn get_info(&self) -> ServerInfo {
-            ServerInfo::new(ServerCapabilities::builder().enable_tools().build())
+        fn get_info(&self) -> ServerConfig {
+            ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
         }
     }
 
     /// An MCP server without tools, for the tokens of this server. Returns its URL.
     async fn serve(issuer: &AuthorizationServer) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let sessions = Arc::<LocalSessionManager>::default();
         let mcp = StreamableHttpService::new(|| Ok(NoTools), sessions, Default::default());
         let issuer = issuer.clone();
@@ -96,15 +90,7 @@ mod tests {
                 }
             }
         });
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = TowerToHyperService::new(service.clone());
-                tokio::spawn(async move {
-                    Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await.is_ok()
-                });
-            }
-        });
-        url
+        format!("{}/mcp", support::serve(service).await)
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! What the tests have in common.
 
+use std::convert::Infallible;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -7,6 +8,11 @@ use std::time::{Duration, Instant};
 
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{AccessToken, ClientAuth, ClientCredentials};
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
 
 /// Guards against hanging only.
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
@@ -22,6 +28,27 @@ pub(crate) fn start() -> (AuthorizationServer, ClientCredentials) {
 pub(crate) async fn next_after(tokens: &ClientCredentials, old: &AccessToken) -> AccessToken {
     tokens.reject(old);
     tokens.token().await.unwrap()
+}
+
+/// Serves HTTP/1 and HTTP/2. Returns the origin.
+pub(crate) async fn serve<S, B>(service: S) -> String
+where
+    S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Error = Infallible> + Send + 'static,
+    B::Data: Send,
+{
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = TowerToHyperService::new(service.clone());
+            tokio::spawn(async move {
+                Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await.is_ok()
+            });
+        }
+    });
+    origin
 }
 
 /// A port that was free a moment ago.
