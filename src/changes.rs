@@ -50,7 +50,8 @@ use crate::token::AccessToken;
 /// - Dropping this value ends the task. A fetch that other handles may still use continues.
 ///
 /// For a tenant of a `TokenPool` (feature `pool`), once its source exists:
-/// `tenant.inspect(ClientCredentials::changes)`. The source then stays as it is while the pool may drop its own handle.
+/// `tenant.inspect(ClientCredentials::changes)`. The pool may drop its own handle of the source meanwhile; this value keeps the
+/// source, and a later use of the key makes another one, with a token request of its own.
 ///
 /// To get a `Stream`, use `futures_util::stream::unfold`.
 #[must_use = "dropped at once, it keeps no token fresh"]

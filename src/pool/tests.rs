@@ -265,6 +265,31 @@ async fn what_is_not_used_for_a_while_is_dropped_and_what_is_used_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_of_a_tenant_go_on_when_the_pool_drops_its_source_and_the_key_gets_another_one() {
+    let server = Server::start();
+    let pool = server.pool(1);
+    let a = pool.source(&"a");
+    assert!(a.inspect(Cached::changes).is_none(), "nothing is made by looking");
+    let first = a.token().await.unwrap();
+    let mut changes = a.inspect(Cached::changes).unwrap();
+    assert_eq!(changes.next().await.unwrap().expose_secret(), first.expose_secret());
+    value(&pool.source(&"open")).await;
+    value(&pool.source(&"open")).await;
+    assert!(a.inspect(|_| ()).is_none(), "it made room");
+    server.hands.advance(HOUR);
+    let next = changes.next().await.unwrap();
+    assert_ne!(next.expose_secret(), first.expose_secret());
+    assert_eq!(server.asked("a"), 2);
+    assert_ne!(value(&a).await, next.expose_secret());
+    assert_eq!(server.asked("a"), 3);
+    drop((changes, a));
+    settle().await;
+    value(&pool.source(&"open")).await;
+    value(&pool.source(&"open")).await;
+    assert_eq!(server.clients(), 1, "nothing is kept once it is dropped");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_number_of_sources_is_bounded() {
     let server = Server::start();
     let pool = server.pool(100);
