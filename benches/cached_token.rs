@@ -142,5 +142,11 @@ fn cached_token(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, cached_token);
+/// What a health check asks for.
+fn status(c: &mut Criterion) {
+    let tokens = fresh();
+    c.bench_function("status of a cached token", |b| b.iter(|| tokens.status()));
+}
+
+criterion_group!(benches, cached_token, status);
 criterion_main!(benches);
