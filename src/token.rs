@@ -76,7 +76,7 @@ pub(crate) struct Terms {
     pub(crate) holder: Holder,
     /// It came from a shared store.
     pub(crate) from_store: bool,
-    /// Who is told of the scopes that an API demands; `None`: nobody asks for them.
+    /// Collects the scopes that an API requires; `None` without step-up.
     pub(crate) demands: Option<Box<OnDemand>>,
 }
 

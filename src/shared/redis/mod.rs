@@ -68,7 +68,7 @@ impl RedisStore {
 impl RedisStore {
     /// The certificate that this client shows to servers with `tls-auth-clients yes`, and its private key (PEM).
     ///
-    /// Both are read anew for each connection, of which there is a new one for each fetch: a rotated pair needs no restart.
+    /// Both are read for each new connection, so a rotated pair needs no restart.
     /// While the new texts are not usable, such as a certificate whose key is not there yet, the previous pair stays in use.
     /// Of two pairs ([`Credential::or`]) the first usable one is shown. The same is shown to sentinels.
     pub fn client_certificate(mut self, certificate: impl Into<Credential>, key: impl Into<Credential>) -> Self {
@@ -105,7 +105,7 @@ impl RedisStore {
         Ok(self)
     }
 
-    /// The password of the sentinels, read anew each time that one is asked. Default: none, or the one in its URL.
+    /// The password of the sentinels, read for each connection to one. Default: none, or the one in its URL.
     pub fn sentinel_password(mut self, password: impl Into<Credential>) -> Self {
         self.0.sentinel_password = Some(password.into());
         self
