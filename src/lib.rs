@@ -204,7 +204,7 @@ pub use token::{AccessToken, AccessTokenBuilder};
 pub use verdict::InsufficientScope;
 
 /// The code of the README compiles.
-#[cfg(all(doctest, feature = "reqwest-middleware"))]
+#[cfg(all(doctest, feature = "pool", feature = "redis", feature = "reqwest-middleware", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
