@@ -227,6 +227,7 @@ fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
         return None;
     };
     let own = own_members(method);
+    let is_method = super::members::METHODS.contains(&method);
     let given: Vec<String> = match reader.value("auth") {
         Some(Value::Object(table)) => table.keys().cloned().collect(),
         _ => Vec::new(),
@@ -234,7 +235,7 @@ fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     for name in &given {
         let is_known = super::members::MEMBERS.iter().any(|member| member.path.strip_prefix("auth.") == Some(name));
         let is_named = name == "method" || name == "client_id" && method != "anonymous";
-        if is_known && !is_named && !own.contains(&name.as_str()) {
+        if is_method && is_known && !is_named && !own.contains(&name.as_str()) {
             reader.fault(format!("auth.{name} is no member of the method {method}"));
         }
     }

@@ -36,7 +36,7 @@ pub enum MemberKind {
 
 use MemberKind::{Duration, Flag, Json, List, Number, OneOf, Table, Text};
 
-const METHODS: &[&str] = &[
+pub(super) const METHODS: &[&str] = &[
     "client_secret_basic",
     "client_secret_basic_raw",
     "client_secret_post",

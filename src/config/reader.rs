@@ -163,7 +163,7 @@ fn duration(value: &Value) -> Result<Duration, &'static str> {
 }
 
 /// How many letters have to be changed, added or taken away.
-fn distance(one: &str, other: &str) -> usize {
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (n, a) in one.chars().take(64).enumerate() {
         let mut diagonal = n;

@@ -45,7 +45,7 @@ fn a_file_becomes_a_builder() {
 #[test]
 fn everything_that_is_wrong_is_told_at_once_with_its_path() {
     let error = read(&json!({
-        "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x"},
+        "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x", "key_file": "x"},
         "cache": {"max_age": "long"}, "retry": {"attempts": -1}, "params": {"a": 1}, "limits": 7,
     }));
     let error = error.unwrap_err();
@@ -64,6 +64,7 @@ fn everything_that_is_wrong_is_told_at_once_with_its_path() {
         assert!(error.contains(expected), "{expected}: {error}");
     }
     assert!(!error.contains("canary"), "{error}");
+    assert!(!error.contains("auth.key_file"), "a method that does not exist has no members: {error}");
 
     let error = read(&json!({
         "token_endpoint": "http://a.example/token", "issuer": "https://a.example",

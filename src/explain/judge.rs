@@ -295,7 +295,12 @@ fn of_api(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<V
             format!("The API asks for fewer requests ({said})."),
             &["wait, or request a larger quota"],
         )),
-        _ => Some(told(
+        None => Some(told(
+            Cause::Api,
+            format!("A token was issued, but the API could not be reached ({said})."),
+            &["check host and port of the API's URL, and whether the API is up"],
+        )),
+        Some(_) => Some(told(
             Cause::Api,
             format!("A token was issued, but the API returned an unexpected response ({said})."),
             &["check the URL of the API"],
