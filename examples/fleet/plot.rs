@@ -31,7 +31,7 @@ fn y(requests: f64) -> f64 {
 
 pub(crate) fn svg(days: &[Day], faults: &Faults) -> String {
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests per five minutes (none is drawn as 1); grey: no authorization server; yellow: no store</text>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" style="min-width:40rem" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests per five minutes (none is drawn as 1); grey: no authorization server; yellow: no store</text>"#
     );
     for (outage, colour) in [(&faults.server, "#ccc"), (&faults.store, "#fec")] {
         let [begin, end] = [outage.start, outage.end].map(|at| x(at.as_secs_f64()));
