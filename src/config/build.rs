@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Config;
+use super::env::variable;
 use super::reader::Reader;
 use crate::backoff::Backoff;
 use crate::cache::CachePolicy;
@@ -31,7 +32,11 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     match faults.is_empty() {
         true => Ok(builder),
         false => {
-            let text = format!("the configuration is not usable: {}", faults.join("; "));
+            let mut text = format!("the configuration is not usable: {}", faults.join("; "));
+            if let Some(prefix) = &config.prefix {
+                let example = variable(prefix, "auth.client_id");
+                text.push_str(&format!(" (variables are named like {example} for auth.client_id)"));
+            }
             Err(Error::of(ErrorKind::Configuration, text))
         }
     }

@@ -14,6 +14,7 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
         config.faults.push("the prefix of the variables is empty: give one, such as \"BILLING_\"".to_owned());
         return config;
     }
+    config.prefix = Some(prefix.to_owned());
     for (name, value) in vars {
         let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(prefix)?))) else {
             continue;
@@ -26,7 +27,7 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
                 let near = names.map(|known| (distance(rest, &known), known)).min();
                 let near = near.filter(|(distance, known)| *distance <= 1 + known.len() / 4);
                 let hint = near.map(|(_, near)| format!(": is {prefix}{near} meant?")).unwrap_or_default();
-                config.faults.push(format!("the variable {name} is none of the configuration{hint}"));
+                config.faults.push(format!("unknown variable: {name}{hint}"));
             }
             continue;
         };
@@ -70,7 +71,7 @@ fn starts_with_table(rest: &str, table: &str) -> bool {
     rest.strip_prefix(&table.to_ascii_uppercase()).is_some_and(|rest| rest.starts_with('_'))
 }
 
-fn variable(prefix: &str, path: &str) -> String {
+pub(super) fn variable(prefix: &str, path: &str) -> String {
     format!("{prefix}{}", path.replace('.', "_").to_ascii_uppercase())
 }
 

@@ -242,6 +242,8 @@ pub(crate) struct Observers(Arc<Inner>);
 
 struct Inner {
     name: String,
+    /// The name was given, and is not a number.
+    is_named: bool,
     observers: Vec<Arc<dyn Observer>>,
     /// That of the fetch which started last, as a number: sources know nothing of fetches.
     cause: AtomicU8,
@@ -249,22 +251,31 @@ struct Inner {
 
 impl Observers {
     pub(crate) fn new(name: String, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Observers(Arc::new(Inner { name, observers, cause: AtomicU8::new(0) }))
+        Observers::of(name, true, observers)
     }
 
     /// Of a source without a name: numbered, and with what is known of it.
     pub(crate) fn unnamed(of: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Observers::new(format!("{of}#{number}"), Vec::new())
+        Observers::of(format!("{of}#{number}"), false, Vec::new())
     }
 
     pub(crate) fn with(self, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Observers::new(self.0.name.clone(), observers)
+        Observers::of(self.0.name.clone(), self.0.is_named, observers)
+    }
+
+    fn of(name: String, is_named: bool, observers: Vec<Arc<dyn Observer>>) -> Self {
+        Observers(Arc::new(Inner { name, is_named, observers, cause: AtomicU8::new(0) }))
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// The error with the name that the source was given.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        if self.0.is_named { error.at(&format!("source {:?}", self.name())) } else { error }
     }
 
     /// `fetch` in a span of its own, to which those who wait for it can be linked by `span`.

@@ -82,6 +82,31 @@ async fn a_client_that_is_refused_says_so_and_is_quiet_for_a_while() {
 }
 
 #[tokio::test]
+async fn the_name_of_a_source_is_in_its_errors_and_its_debug_form() {
+    let named = async |name: Option<&str>| {
+        let server = Server::start([answer(403, &[], "")]);
+        let builder = of(&server, SECRET);
+        let tokens = match name {
+            Some(name) => builder.name(name),
+            None => builder,
+        }
+        .build()
+        .unwrap();
+        let error = tokens.token().await.unwrap_err();
+        let again = tokens.token().await.unwrap_err();
+        (format!("{tokens:?}"), [error.to_string(), format!("{error:?}"), again.to_string()])
+    };
+    let (tokens, errors) = named(Some("invoices of A")).await;
+    assert!(tokens.contains("name: \"invoices of A\""), "{tokens}");
+    for error in errors {
+        assert!(error.replace('\\', "").contains("Credential(value), source \"invoices of A\")"), "{error}");
+    }
+    let (tokens, errors) = named(None).await;
+    assert!(tokens.contains("name: \"127.0.0.1#"), "{tokens}");
+    assert!(!errors.concat().contains("source \""), "{errors:?}");
+}
+
+#[tokio::test]
 async fn a_page_is_no_verdict_on_the_client() {
     // FB9
     for status in [400, 401, 403] {
