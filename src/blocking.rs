@@ -5,19 +5,33 @@
 //! use client_credentials::{ClientAuth, ClientCredentials, Credential};
 //!
 //! # fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
-//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).build()?;
+//! let auth = ClientAuth::client_secret_basic(
+//!     "billing",
+//!     Credential::env("CLIENT_SECRET"),
+//! );
+//! let tokens =
+//!     ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+//!         .build()?;
 //! let tokens = Tokens::new(tokens);
 //!
-//! let header = tokens.token()?.authorization(); // in any thread, with or without tokio
+//! // In any thread, with or without tokio.
+//! let header = tokens.token()?.authorization();
 //! # Ok(()) }
 //! ```
 //!
 //! With `reqwest::blocking`, repeating a request once with a new token if its token was rejected:
 //!
 //! ```ignore
-//! fn get(http: &reqwest::blocking::Client, tokens: &Tokens, url: &str) -> Result<Response, Box<dyn Error>> {
-//!     let send = |token: &AccessToken| http.get(url).header("authorization", token.authorization()).send();
+//! fn get(
+//!     http: &reqwest::blocking::Client,
+//!     tokens: &Tokens,
+//!     url: &str,
+//! ) -> Result<Response, Box<dyn Error>> {
+//!     let send = |token: &AccessToken| {
+//!         http.get(url)
+//!             .header("authorization", token.authorization())
+//!             .send()
+//!     };
 //!     let token = tokens.token()?;
 //!     let response = send(&token)?;
 //!     if response.status() != 401 {
@@ -39,7 +53,10 @@
 //!         mut request: Request<SendBody>,
 //!         next: MiddlewareNext,
 //!     ) -> Result<Response<Body>, ureq::Error> {
-//!         let token = self.0.token().map_err(|e| ureq::Error::Other(Box::new(e)))?;
+//!         let token = self
+//!             .0
+//!             .token()
+//!             .map_err(|e| ureq::Error::Other(Box::new(e)))?;
 //!         request.headers_mut().insert("authorization", token.authorization());
 //!         let response = next.handle(request)?;
 //!         if response.status() == 401 {

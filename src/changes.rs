@@ -27,7 +27,10 @@ use crate::token::AccessToken;
 /// use client_credentials::{ClientCredentials, Error};
 ///
 /// /// `connection` needs the current token.
-/// async fn push(tokens: ClientCredentials, connection: tokio::sync::watch::Sender<String>) -> Result<(), Error> {
+/// async fn push(
+///     tokens: ClientCredentials,
+///     connection: tokio::sync::watch::Sender<String>,
+/// ) -> Result<(), Error> {
 ///     let mut changes = tokens.changes();
 ///     loop {
 ///         let token = changes.next().await?;

@@ -24,8 +24,8 @@ use serde_json::{Map, Value};
 /// # fn log(error: &client_credentials::Error) {
 /// use client_credentials::ErrorKind;
 /// match error.kind() {
-///     ErrorKind::Denied => eprintln!("ask the administrator of the authorization server: {error:#}"),
-///     _ if error.is_transient() => eprintln!("it is retried automatically: {error:#}"),
+///     ErrorKind::Denied => eprintln!("ask the administrator: {error:#}"),
+///     _ if error.is_transient() => eprintln!("it is retried: {error:#}"),
 ///     _ => eprintln!("{error:#}"),
 /// }
 /// # }
@@ -180,11 +180,12 @@ impl Error {
     /// use client_credentials::{Error, ErrorKind};
     /// use std::time::Duration;
     ///
-    /// let error = Error::new(ErrorKind::Throttled, "the vault allows 10 requests a minute")
+    /// let cause = "the vault allows 10 requests a minute";
+    /// let error = Error::new(ErrorKind::Throttled, cause)
     ///     .transient()
     ///     .with_retry_after(Duration::from_secs(6));
     /// assert_eq!(error.retry_after(), Some(Duration::from_secs(6)));
-    /// assert!(error.to_string().ends_with("the vault allows 10 requests a minute"));
+    /// assert!(error.to_string().ends_with(cause));
     /// ```
     pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Error::of(kind, "the token source failed").because_of(cause)

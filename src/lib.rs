@@ -13,7 +13,8 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let secret = Credential::env("CLIENT_SECRET");
 //! let auth = ClientAuth::client_secret_basic("billing", secret);
-//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+//! let server = "https://auth.example.com/oauth2/token";
+//! let tokens = ClientCredentials::builder(server, auth)
 //!     .scope("invoices:read")
 //!     .build()?;
 //! let bearer = BearerAuth::for_origin("https://api.example.com", tokens)?;

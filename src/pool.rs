@@ -35,7 +35,9 @@ use loads::Loads;
 /// ```
 /// use std::collections::BTreeSet;
 /// use std::sync::Arc;
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer, TokenPool};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, Issuer, TokenPool,
+/// };
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct Access { tenant: Arc<str>, scopes: BTreeSet<&'static str> }
@@ -47,8 +49,12 @@ use loads::Loads;
 ///         .scopes(access.scopes.iter().copied())
 ///         .build()
 /// });
-/// let access = Access { tenant: "red".into(), scopes: BTreeSet::from(["invoices:read"]) };
-/// let tokens = pool.source(&access); // a `TokenSource`; nothing is made or fetched yet
+/// let access = Access {
+///     tenant: "red".into(),
+///     scopes: BTreeSet::from(["invoices:read"]),
+/// };
+/// // A `TokenSource`; nothing is made or fetched yet.
+/// let tokens = pool.source(&access);
 /// ```
 ///
 /// # Contract
@@ -107,7 +113,9 @@ impl<K, S> Making<K, S> {
 /// use client_credentials::PoolPolicy;
 /// use std::time::Duration;
 ///
-/// let policy = PoolPolicy::new().capacity(500).time_to_idle(Duration::from_secs(600));
+/// let policy = PoolPolicy::new()
+///     .capacity(500)
+///     .time_to_idle(Duration::from_secs(600));
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a policy does nothing before it is given to a pool"]
@@ -239,12 +247,15 @@ where
     /// # struct Database;
     /// # struct Row { token_url: String, client_id: String, secret: String }
     /// # impl Database { async fn tenant(&self, _: u64) -> Result<Row, std::io::Error> { Err(std::io::ErrorKind::NotFound.into()) } }
-    /// fn pool(database: std::sync::Arc<Database>) -> TokenPool<u64, ClientCredentials> {
+    /// fn pool(
+    ///     database: std::sync::Arc<Database>,
+    /// ) -> TokenPool<u64, ClientCredentials> {
     ///     TokenPool::new_async(move |tenant| {
     ///         let database = database.clone();
     ///         async move {
     ///             let row = database.tenant(tenant).await.map_err(Error::other)?;
-    ///             let auth = ClientAuth::client_secret_basic(row.client_id, row.secret);
+    ///             let auth =
+    ///                 ClientAuth::client_secret_basic(row.client_id, row.secret);
     ///             ClientCredentials::builder(row.token_url, auth).build()
     ///         }
     ///     })

@@ -101,7 +101,9 @@ impl TokenSource for AccessToken {
 ///
 /// let tokens = Cached::new(source_fn(|| async {
 ///     let secret = "from wherever your tokens come from";
-///     AccessToken::builder(secret.replace(' ', "-")).lifetime(Duration::from_secs(300)).build()
+///     AccessToken::builder(secret.replace(' ', "-"))
+///         .lifetime(Duration::from_secs(300))
+///         .build()
 /// }));
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # use client_credentials::TokenSource;

@@ -69,6 +69,49 @@ fn the_test_in_the_readme_is_one_that_runs() {
     assert!(page_text("README.md").contains(&format!("```rust\n{test}```\n")), "it should be:\n{test}");
 }
 
+#[test]
+fn code_in_the_documentation_needs_no_scroll_bar() {
+    let sources = files(Path::new("src")).into_iter().map(|path| path.to_str().unwrap().to_owned());
+    let pages = pages();
+    let guides = pages.into_iter().filter(|page| page.starts_with("src/docs") || page == "README.md");
+    let mut wide = Vec::new();
+    for file in sources.chain(guides) {
+        let (mut in_code, mut limit) = (false, 80);
+        for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let comment = line.trim_start();
+            let text = match file.ends_with(".rs") {
+                false => Some(line),
+                true => ["/// ", "//! "]
+                    .iter()
+                    .find_map(|mark| comment.strip_prefix(mark))
+                    .or(is_doc(comment).then_some("")),
+            };
+            // A fence may depend on a feature: one line for each case.
+            if comment.contains("doc = \"```") {
+                (in_code, limit) = (true, 80);
+                continue;
+            }
+            let Some(text) = text else {
+                in_code = false;
+                continue;
+            };
+            if let Some(language) = text.strip_prefix("```") {
+                in_code = !in_code;
+                // What a program prints is not wrapped by hand: 96 fit without a scroll bar on a wide screen.
+                limit = if ["text", "toml"].contains(&language) { 96 } else { 80 };
+            } else if in_code && text.chars().count() > limit && !text.starts_with("# ") {
+                wide.push(format!("{file}:{}: {text}", number + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "too wide: {wide:#?}");
+}
+
+/// An empty line of documentation, or an attribute between two.
+fn is_doc(line: &str) -> bool {
+    ["///", "//!"].contains(&line) || line.starts_with("#![cfg_attr") || line.starts_with("#[cfg_attr")
+}
+
 /// What is wrong with a cargo command: `words` stand between `cargo` and `--`.
 fn faults(command: &str, words: &[&str]) -> Vec<String> {
     let after = |flags: &[&str]| {

@@ -24,17 +24,32 @@ use crate::tls_identity::ClientCertificate;
 /// `redirect(Policy::none())` on its builder to prevent that.
 ///
 /// ```no_run
-/// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate};
+/// use client_credentials::{
+///     BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate,
+/// };
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let certificate = Credential::file("/run/secrets/tls/tls.crt");
-/// let auth = ClientAuth::mutual_tls("billing", certificate, Credential::file("/run/secrets/tls/tls.key"));
-/// let tokens = ClientCredentials::builder("https://mtls.auth.example.com/oauth2/token", auth).build()?;
+/// let auth = ClientAuth::mutual_tls(
+///     "billing",
+///     certificate,
+///     Credential::file("/run/secrets/tls/tls.key"),
+/// );
+/// let tokens = ClientCredentials::builder(
+///     "https://mtls.auth.example.com/oauth2/token",
+///     auth,
+/// )
+/// .build()?;
 /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
 ///     .with(BearerAuth::for_origin("https://api.example.com", tokens)?)
 ///     .with(SameCertificate::new(reqwest::Client::builder))
 ///     .build();
-/// let invoices = client.get("https://api.example.com/invoices").send().await?.text().await?;
+/// let invoices = client
+///     .get("https://api.example.com/invoices")
+///     .send()
+///     .await?
+///     .text()
+///     .await?;
 /// # Ok(()) }
 /// ```
 ///

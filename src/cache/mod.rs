@@ -63,7 +63,11 @@ pub use status::{Readiness, Status, TokenState};
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {
-/// let tokens = Cached::new(source_fn(|| async { AccessToken::builder("abc").lifetime(Duration::from_secs(60)).build() }));
+/// let tokens = Cached::new(source_fn(|| async {
+///     AccessToken::builder("abc")
+///         .lifetime(Duration::from_secs(60))
+///         .build()
+/// }));
 /// let first = tokens.token().await?;
 /// let second = tokens.token().now_or_never().expect("it is fresh")?;
 /// assert_eq!(first.expose_secret(), second.expose_secret());

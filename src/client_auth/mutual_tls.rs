@@ -33,8 +33,16 @@ impl ClientAuth {
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
     /// let certificate = Credential::file("/run/secrets/tls/tls.crt");
-    /// let auth = ClientAuth::mutual_tls("billing", certificate, Credential::file("/run/secrets/tls/tls.key"));
-    /// let tokens = ClientCredentials::builder("https://mtls.auth.example.com/oauth2/token", auth).build()?;
+    /// let auth = ClientAuth::mutual_tls(
+    ///     "billing",
+    ///     certificate,
+    ///     Credential::file("/run/secrets/tls/tls.key"),
+    /// );
+    /// let tokens = ClientCredentials::builder(
+    ///     "https://mtls.auth.example.com/oauth2/token",
+    ///     auth,
+    /// )
+    /// .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///

@@ -141,8 +141,12 @@ impl Credential {
     /// ```
     /// use client_credentials::Credential;
     /// // Either may be active already, or still.
-    /// let secret = Credential::file("/run/secrets/new").or(Credential::file("/run/secrets/old"));
-    /// assert_eq!(format!("{secret:?}"), "Credential(file /run/secrets/new, or file /run/secrets/old)");
+    /// let secret = Credential::file("/run/secrets/new")
+    ///     .or(Credential::file("/run/secrets/old"));
+    /// assert_eq!(
+    ///     format!("{secret:?}"),
+    ///     "Credential(file /run/secrets/new, or file /run/secrets/old)"
+    /// );
     /// ```
     pub fn or(self, second: impl Into<Credential>) -> Self {
         let second = second.into();

@@ -24,12 +24,22 @@ use crate::error::Error;
 /// is deleted only if its name and the beginning of its content have the format of this store.
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, FileStore, SealedStore,
+/// };
 ///
-/// let store = SealedStore::new(FileStore::new("/home/me/.cache/reports"), Credential::file("/home/me/.config/reports/seal-key"));
-/// let auth = ClientAuth::client_secret_basic("reports", Credential::env("CLIENT_SECRET"));
+/// let store = SealedStore::new(
+///     FileStore::new("/home/me/.cache/reports"),
+///     Credential::file("/home/me/.config/reports/seal-key"),
+/// );
+/// let auth = ClientAuth::client_secret_basic(
+///     "reports",
+///     Credential::env("CLIENT_SECRET"),
+/// );
 /// # let auth = ClientAuth::none("reports");
-/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+///     .shared(store)
+///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 pub struct FileStore {

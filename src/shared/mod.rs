@@ -65,12 +65,25 @@ pub use store::{Store, StoreFuture};
 /// | not to be had: the store is down or slow | after 100 ms in total a token is fetched as if there were no store; the store is left alone for 1 s, doubling to 30 s |
 ///
 /// ```
-/// use client_credentials::{AccessToken, Cached, Credential, FileStore, SealedStore, Shared, source_fn};
+/// use client_credentials::{
+///     AccessToken, Cached, Credential, FileStore, SealedStore, Shared, source_fn,
+/// };
 /// use std::time::Duration;
 ///
-/// let source = source_fn(|| async { AccessToken::builder("abc").lifetime(Duration::from_secs(3600)).build() });
-/// let store = SealedStore::new(FileStore::new("/var/cache/reports"), Credential::file("/run/secrets/seal-key"));
-/// let tokens = Cached::new(Shared::new(source, store, "https://auth.example.com, client reports, scope read"));
+/// let source = source_fn(|| async {
+///     AccessToken::builder("abc")
+///         .lifetime(Duration::from_secs(3600))
+///         .build()
+/// });
+/// let store = SealedStore::new(
+///     FileStore::new("/var/cache/reports"),
+///     Credential::file("/run/secrets/seal-key"),
+/// );
+/// let tokens = Cached::new(Shared::new(
+///     source,
+///     store,
+///     "https://auth.example.com, client reports, scope read",
+/// ));
 /// ```
 ///
 /// # Errors

@@ -37,12 +37,20 @@ use crate::token::AccessToken;
 /// all open. Reading the tokens requires both the key and access to the store.
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, FileStore, SealedStore,
+/// };
 ///
-/// let key = Credential::file("/run/secrets/new-seal-key").or(Credential::file("/run/secrets/old-seal-key"));
+/// let key = Credential::file("/run/secrets/new-seal-key")
+///     .or(Credential::file("/run/secrets/old-seal-key"));
 /// let store = SealedStore::new(FileStore::new("/var/cache/billing"), key);
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// let auth = ClientAuth::client_secret_basic(
+///     "billing",
+///     Credential::file("/run/secrets/client-secret"),
+/// );
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+///     .shared(store)
+///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 #[derive(Clone)]

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind};
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Credential, SigningAlgorithm};
-/// let auth = ClientAuth::private_key_jwt("billing", Credential::file("/run/secrets/key.pem"))
+/// let key = Credential::file("/run/secrets/key.pem");
+/// let auth = ClientAuth::private_key_jwt("billing", key)
 ///     .algorithm(SigningAlgorithm::PS256);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

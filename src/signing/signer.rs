@@ -24,11 +24,20 @@ use crate::error::{Error, ErrorKind};
 ///     fn algorithm(&self) -> SigningAlgorithm { SigningAlgorithm::ES256 }
 ///     fn key_id(&self) -> Option<String> { Some(self.key.clone()) }
 ///     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
-///         Box::pin(async move { call_the_service(&self.key, message).await.map_err(Into::into) })
+///         Box::pin(async move {
+///             call_the_service(&self.key, message)
+///                 .await
+///                 .map_err(Into::into)
+///         })
 ///     }
 /// }
 /// # async fn call_the_service(_: &str, _: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
-/// let auth = ClientAuth::private_key_jwt_with_signer("billing", Kms { key: "2026-11".into() });
+/// let auth = ClientAuth::private_key_jwt_with_signer(
+///     "billing",
+///     Kms {
+///         key: "2026-11".into(),
+///     },
+/// );
 /// ```
 pub trait Signer: fmt::Debug + Send + Sync {
     /// Returns the algorithm of [`sign`](Self::sign).

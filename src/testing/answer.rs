@@ -15,7 +15,9 @@ use tokio::sync::watch;
 /// use std::time::Duration;
 ///
 /// let server = AuthorizationServer::start();
-/// server.next(Answer::Status(503)).next(Answer::RetryAfter(Duration::from_secs(30)));
+/// server
+///     .next(Answer::Status(503))
+///     .next(Answer::RetryAfter(Duration::from_secs(30)));
 /// server.until_changed(Answer::Refuse("invalid_client"));
 /// ```
 #[derive(Clone, Debug)]

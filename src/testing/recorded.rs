@@ -19,7 +19,9 @@ use super::Endpoint;
 /// # runtime.block_on(async {
 /// let server = AuthorizationServer::start().client("billing", "a secret");
 /// let auth = ClientAuth::client_secret_post("billing", "a secret");
-/// let tokens = ClientCredentials::builder(server.token_url(), auth).scope("invoices:read").build()?;
+/// let tokens = ClientCredentials::builder(server.token_url(), auth)
+///     .scope("invoices:read")
+///     .build()?;
 /// tokens.token().await?;
 ///
 /// let requests = server.requests();
@@ -176,7 +178,8 @@ impl RecordedRequest {
     /// tokens.token().await?;
     ///
     /// let requests = server.requests();
-    /// let assertions: Vec<_> = requests[0].expose_params("client_assertion").collect();
+    /// let assertions: Vec<_> =
+    ///     requests[0].expose_params("client_assertion").collect();
     /// assert_eq!(assertions, ["header.claims.signature"]);
     /// assert!(!format!("{requests:?}").contains("claims.signature"));
     /// # Ok::<(), client_credentials::Error>(())

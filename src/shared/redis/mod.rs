@@ -28,12 +28,20 @@ use sentinel::{Sentinels, parsed};
 /// ```
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, RedisStore, SealedStore};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, RedisStore, SealedStore,
+/// };
 ///
-/// let redis = RedisStore::new("rediss://tokens@cache.example.com")?.password(Credential::file("/run/secrets/redis"));
+/// let redis = RedisStore::new("rediss://tokens@cache.example.com")?
+///     .password(Credential::file("/run/secrets/redis"));
 /// let store = SealedStore::new(redis, Credential::file("/run/secrets/seal-key"));
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// let auth = ClientAuth::client_secret_basic(
+///     "billing",
+///     Credential::file("/run/secrets/client-secret"),
+/// );
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+///     .shared(store)
+///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 pub struct RedisStore(Connections);
