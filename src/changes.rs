@@ -14,14 +14,13 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::cache::{Cached, Kept, Status};
-use crate::client_credentials::ClientCredentials;
 use crate::error::{Error, ErrorKind};
 use crate::runtime::Runtime;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
 /// Returns the current token and then each newer one, for connections that outlive a token (MQTT, NATS, Kafka, WebSockets, SQL
-/// pools). Created by [`ClientCredentials::changes`] or [`Cached::changes`].
+/// pools). Created by [`ClientCredentials::changes`](crate::ClientCredentials::changes) or [`Cached::changes`].
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Error};
@@ -45,7 +44,7 @@ use crate::token::AccessToken;
 ///   called and whether or not there are other callers.
 /// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit, and within a second
 ///   after a credential file that was refused has changed. [`next`](Self::next) waits meanwhile; [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
-/// - A [rejected](ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
+/// - A [rejected](crate::ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
 /// - Tokens are not queued: a slow reader gets the latest one, never one that has expired or was rejected. A token with the
 ///   same value as before does not count as new.
 /// - If tokens are expired on arrival (`expires_in: 0`), they are not returned, and the next fetch starts after 1 s, doubling
@@ -70,16 +69,6 @@ struct Keeper {
     task: AbortHandle,
     /// Closed when the task has ended, which it does with its runtime.
     alive: watch::Receiver<()>,
-}
-
-impl ClientCredentials {
-    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
-    ///
-    /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
-    /// [`next`](Changes::next).
-    pub fn changes(&self) -> Changes {
-        self.cached().changes()
-    }
 }
 
 impl<S: TokenSource + 'static> Cached<S> {

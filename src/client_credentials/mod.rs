@@ -19,6 +19,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::cache::{Cached, Fetches, Status};
+use crate::changes::Changes;
 use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
@@ -112,6 +113,14 @@ impl ClientCredentials {
     pub async fn step_up(&self, token: &AccessToken, headers: &HeaderMap) -> Option<AccessToken> {
         let demanded = token.demanded(headers)?;
         with_more_scope(&self.tokens, token, &demanded).await
+    }
+
+    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
+    ///
+    /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
+    /// [`next`](Changes::next).
+    pub fn changes(&self) -> Changes {
+        self.cached().changes()
     }
 
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
