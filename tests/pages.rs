@@ -17,9 +17,8 @@ const PAGES: [&str; 7] = [
 
 /// The pages, and the guides.
 fn pages() -> Vec<String> {
-    let guides = std::fs::read_dir("src/docs").unwrap().map(|entry| entry.unwrap().path());
-    let guides = guides.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
-    PAGES.map(str::to_owned).into_iter().chain(guides.map(|path| path.to_str().unwrap().to_owned())).collect()
+    let guides = files_ending(Path::new("src/docs"), "md").into_iter().map(|path| path.to_str().unwrap().to_owned());
+    PAGES.map(str::to_owned).into_iter().chain(guides).collect()
 }
 
 #[test]
@@ -214,8 +213,12 @@ fn page_text(page: &str) -> String {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return vec![folder.with_extension("rs")] };
+    files_ending(folder, "rs")
+}
+
+fn files_ending(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return vec![folder.with_extension(end)] };
     let paths = entries.map(|entry| entry.unwrap().path());
-    let paths = paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] });
-    paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+    let paths = paths.flat_map(|path| if path.is_dir() { files_ending(&path, end) } else { vec![path] });
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == end)).collect()
 }
