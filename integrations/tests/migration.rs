@@ -1,7 +1,7 @@
 //! The code that the migration guide replaces, and what replaces it, at the same server. The README and the guide show the
 //! part between the two markers.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
