@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::super::network::EnvProxy;
 use super::*;
 use crate::client_auth::ClientAuth;
 use crate::client_credentials::ClientCredentials;
+use crate::credential::Shape;
 use crate::error::OAuthError;
+use crate::x509::Facts;
 
 fn findings(endpoint: &str, auth: ClientAuth) -> Findings {
     let mut findings = Findings::new(ClientCredentials::builder(endpoint, auth).draft());
