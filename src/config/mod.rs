@@ -1,8 +1,11 @@
 //! Configuration from files and variables, by one list of members.
 
+mod auth;
 mod build;
 mod env;
+mod http;
 mod members;
+mod policies;
 mod reader;
 
 use std::fmt;
