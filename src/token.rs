@@ -188,8 +188,7 @@ impl AccessToken {
     /// Both the wall clock and the monotonic clock are read; the shorter result is returned.
     pub fn expires_in(&self) -> Option<Duration> {
         let end = self.received().plus(self.lifetime()?);
-        let now = self.0.grant.clock.now();
-        Some(end.mono().saturating_sub(now.mono()).min(end.wall().saturating_sub(now.wall())))
+        Some(end.left(self.0.grant.clock.now()))
     }
 
     /// Returns the granted scope, or the requested one if the response has none (RFC 6749 section 5.1).

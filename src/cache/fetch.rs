@@ -59,7 +59,7 @@ pub(crate) struct Fetch {
 impl Fetch {
     /// From its start until now.
     pub(crate) fn duration(&self, now: Moment) -> Duration {
-        now.mono().saturating_sub(self.started.mono())
+        now.since(self.started)
     }
 
     /// Whether its task runs: it started a moment ago, or two heartbeats have not been missed yet.

@@ -41,6 +41,11 @@ impl Moment {
         Moment { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
+    /// The time from `earlier` until this moment, on the monotonic clock.
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.mono.saturating_sub(earlier.mono))
+    }
+
     /// On a machine that was up for less, the monotonic hand stops at its start: the wall hand is then the more
     /// pessimistic.
     #[cfg(feature = "shared")]

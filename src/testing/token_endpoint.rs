@@ -152,7 +152,7 @@ fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply,
     let current = state.register.current(&issued, now).filter(|_| again);
     let (value, left) = match current {
         Some((_, current)) => {
-            let left = current.expires.map(|end| end.mono().saturating_sub(now.mono()));
+            let left = current.expires.map(|end| end.since(now));
             (current.value.clone(), left)
         }
         None => (new_value(world, state, &issued), lifetime),

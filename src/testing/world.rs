@@ -319,7 +319,7 @@ impl State {
             endpoint,
             method: request.head.method.to_string(),
             path: self.masked(request.head.uri.path()),
-            at: self.clock.now().mono().saturating_sub(self.started.mono()),
+            at: self.clock.now().since(self.started),
             client: claim.as_ref().and_then(|claim| claim.id.as_deref()).map(shown_id),
             auth_method: claim.and_then(|claim| claim.method),
             params: form.0.iter().map(param).collect(),

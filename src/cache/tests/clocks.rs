@@ -117,7 +117,7 @@ async fn a_thousand_sources_spread_their_refreshes() {
         server.close();
         server.advance(seconds(2880));
         let mut second = 2880;
-        while tokens.0.state.lock().name(server.clock.now()) == "fresh" {
+        while tokens.status().state == TokenState::Fresh {
             server.advance(seconds(1));
             second += 1;
         }

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::error::Look;
 
 /// A file, as far as a failure knows of it: whether it was corrected, and how often somebody looked.
 #[derive(Default)]

@@ -141,7 +141,7 @@ impl Stage {
                 assert!(fetch.complete.is_none() || now.mono() >= silent, "the fetch is driven");
                 let (early, _) = held.window();
                 assert!(early.reached(now), "it is refreshed while fresh");
-                let end = held.unusable_at().mono().saturating_sub(now.mono());
+                let end = held.unusable_at().since(now);
                 assert!(left <= end.max(millis(1)), "nobody waits longer than the token lasts");
                 self.seen.push(token);
                 driven = false;
