@@ -13,7 +13,7 @@ use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
-use crate::runtime::Runtime;
+use crate::runtime;
 use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 
@@ -241,9 +241,9 @@ impl<Q: Outgoing> Trip<Q> {
 
 /// A new token, if it arrives in time; otherwise the caller gets the response. The fetch continues.
 async fn within(limit: Duration, another: impl Future<Output = Option<AccessToken>>) -> Option<AccessToken> {
-    match Runtime::current() {
-        Runtime::Ready(_) => tokio::time::timeout(limit, another).await.ok()?,
+    match runtime::current() {
+        Ok(_) => tokio::time::timeout(limit, another).await.ok()?,
         // Without timers only the caller's own deadline is left.
-        Runtime::Unfit(_) => another.await,
+        Err(_) => another.await,
     }
 }

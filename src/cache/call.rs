@@ -11,7 +11,7 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Look};
 use crate::future::TokenFuture;
 use crate::observer::Event;
-use crate::runtime::{Runtime, value_of};
+use crate::runtime::{self, value_of};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
@@ -132,15 +132,11 @@ impl<S: TokenSource + 'static> Cached<S> {
                 return Err(why);
             }
         }
-        match Runtime::current() {
-            Runtime::Ready(runtime) => Ok(runtime),
-            Runtime::Unfit(why) => {
-                if let Ok(handle) = Handle::try_current() {
-                    self.0.state.lock().note_unfit(handle.id(), why, now);
-                }
-                Err(why)
-            }
+        let current = runtime::current();
+        if let (Err(why), Ok(handle)) = (&current, Handle::try_current()) {
+            self.0.state.lock().note_unfit(handle.id(), why, now);
         }
+        current
     }
 
     /// A usable token, without a lease: other threads of this slot may have a runtime to refresh it on.

@@ -361,13 +361,11 @@ impl ClientAuth {
     /// The secret, key, assertion or certificate.
     pub(crate) fn credential(&self) -> Option<&Credential> {
         match &self.method {
-            Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
-            Method::Assertion { assertion, .. } => Some(assertion),
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.credential(),
             #[cfg(feature = "mtls")]
             Method::MutualTls(pair) => Some(pair.credential()),
-            Method::None => None,
+            _ => self.secret(),
         }
     }
 }

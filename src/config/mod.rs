@@ -127,10 +127,7 @@ impl Config {
 
     /// Returns the value of a member by its path, as it was set.
     pub fn get(&self, path: &str) -> Option<&Value> {
-        match path.split_once('.') {
-            Some((table, name)) => self.members.get(table)?.get(name),
-            None => self.members.get(path),
-        }
+        reader::member(&self.members, path)
     }
 
     /// Returns these members, with those of `other` taking precedence.

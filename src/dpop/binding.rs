@@ -16,7 +16,7 @@ use super::request::{DPOP, demands_nonce};
 use crate::contained::{Panicked, contained_future};
 use crate::error::{Error, ErrorKind};
 use crate::possession::{Possession, Proof, Proving, Role};
-use crate::runtime::Runtime;
+use crate::runtime;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 pub(crate) struct Binding {
@@ -139,9 +139,9 @@ async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Res
     let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
     let signature = contained_future(signature);
     // Without timers only the caller's own deadline is left.
-    let signed = match Runtime::current() {
-        Runtime::Ready(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
-        Runtime::Unfit(_) => Ok(signature.await),
+    let signed = match runtime::current() {
+        Ok(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
+        Err(_) => Ok(signature.await),
     };
     match signed {
         Ok(Ok(signed)) => signed,

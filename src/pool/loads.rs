@@ -17,7 +17,7 @@ use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
-use crate::runtime::{Runtime, value_of};
+use crate::runtime::{self, value_of};
 
 pub(super) type Load<K, S> = dyn Fn(K) -> Pin<Box<dyn Future<Output = Result<S, Error>> + Send>> + Send + Sync;
 
@@ -112,9 +112,9 @@ where
         if let Some(failed) = self.failed.get(key).filter(|failed| !failed.until.reached(now)) {
             return Step::Done(Err(failed.error));
         }
-        let runtime = match Runtime::current() {
-            Runtime::Ready(runtime) => runtime,
-            Runtime::Unfit(why) => return Step::Done(Err(Error::of(ErrorKind::Other, why))),
+        let runtime = match runtime::current() {
+            Ok(runtime) => runtime,
+            Err(why) => return Step::Done(Err(Error::of(ErrorKind::Other, why))),
         };
         under_way.started += 1;
         let number = under_way.started;

@@ -77,15 +77,15 @@ impl FileStore {
     /// Runs `step` on a thread that no other task needs, since files may be on a network mount.
     fn blocking<'a, T: Send + 'static>(
         &self,
-        step: impl FnOnce(&Path, &Mutex<Held>) -> io::Result<T> + Send + 'static,
+        step: impl FnOnce(&Path, &Mutex<Held>, &Clock) -> io::Result<T> + Send + 'static,
     ) -> StoreFuture<'a, T> {
-        let (directory, held) = (Arc::clone(&self.directory), Arc::clone(&self.held));
+        let (directory, held, clock) = (Arc::clone(&self.directory), Arc::clone(&self.held), self.clock.clone());
         let threads = Arc::clone(&self.threads);
         Box::pin(async move {
             let turn = threads.acquire_owned().await.map_err(Error::other)?;
             let step = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                step(&directory, &held)
+                step(&directory, &held, &clock)
             });
             step.await.map_err(Error::other)?.map_err(Error::other)
         })
@@ -101,17 +101,15 @@ impl fmt::Debug for FileStore {
 impl Store for FileStore {
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
         let name = name.to_owned();
-        let clock = self.clock.clone();
-        self.blocking(move |directory, _| {
+        self.blocking(move |directory, _, clock| {
             check_links(directory)?;
-            open(&record_of(directory, &name), most, &clock)
+            open(&record_of(directory, &name), most, clock)
         })
     }
 
     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        let clock = self.clock.clone();
-        self.blocking(move |directory, _| {
+        self.blocking(move |directory, _, clock| {
             create(directory)?;
             let _guard = guard(directory)?;
             let now = clock.now();
@@ -130,16 +128,15 @@ impl Store for FileStore {
 
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        let clock = self.clock.clone();
-        self.blocking(move |directory, _| {
+        self.blocking(move |directory, _, clock| {
             check_links(directory)?;
             let path = record_of(directory, &name);
-            if open(&path, value.len(), &clock)?.as_ref() != Some(&value) {
+            if open(&path, value.len(), clock)?.as_ref() != Some(&value) {
                 return Ok(());
             }
             create(directory)?;
             let _guard = guard(directory)?;
-            match open(&path, value.len(), &clock)? {
+            match open(&path, value.len(), clock)? {
                 Some(there) if there == value => fs::remove_file(path),
                 _ => Ok(()),
             }
@@ -148,8 +145,7 @@ impl Store for FileStore {
 
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
-        let clock = self.clock.clone();
-        self.blocking(move |directory, held| {
+        self.blocking(move |directory, held, clock| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock.now();
             // Leases of abandoned fetches.
@@ -186,7 +182,7 @@ impl Store for FileStore {
 
     fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
-        self.blocking(move |_, held| {
+        self.blocking(move |_, held, _| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             held.retain(|one, lease| *one != name || lease.owner != owner);
             Ok(())
