@@ -1,4 +1,4 @@
-//! Whom to trust: the authorities of the system, or those that the user names; and the certificate that we show.
+//! TLS to the store: the trusted roots, which are the system's or the user's, and the client certificate.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::pem::{looks_like, mended};
 
-/// Reads the system's authorities where none are named: some milliseconds. `shown` is a certificate and its key, in PEM.
+/// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its key, in PEM.
 pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString]>) -> Result<TlsConnector, String> {
     let provider = CryptoProvider::get_default()
         .cloned()
