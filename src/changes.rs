@@ -85,7 +85,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     /// For a `dyn TokenSource`, wrap it in a cache: `Cached::new(source).changes()`.
     pub fn changes(&self) -> Changes {
         let mut changes = Changes { tokens: Arc::new(self.clone()), seen: None, keeper: None };
-        // Without a runtime, `next` says so.
+        // Without a runtime, `next` returns an error.
         let _ = changes.hold();
         changes
     }
@@ -121,7 +121,7 @@ impl Changes {
         self.tokens.status()
     }
 
-    /// Starts the keeper unless it runs; again if its runtime is gone.
+    /// Starts the keeper unless it runs, and again if its runtime is gone.
     fn hold(&mut self) -> Result<watch::Receiver<()>, Error> {
         if let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.alive.has_changed().is_ok()) {
             return Ok(keeper.alive.clone());

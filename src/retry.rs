@@ -1,4 +1,4 @@
-//! Turns a transient failure into a wait, inside one fetch.
+//! Retries after transient failures, within one fetch.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl<S: TokenSource> TokenSource for Retrying<S> {
                     (Ok(Ok(token)), _) => return Ok(token),
                     (Ok(Err(error)), _) => error,
                     (Err(_), Some(last)) => return Err(last),
-                    // The fetch ends by itself in a moment.
+                    // The fetch is about to end.
                     (Err(_), None) => std::future::pending().await,
                 };
                 match self.policy.wait(number, &error, fastrand::f64()) {

@@ -1,4 +1,5 @@
-//! One call of `token()` that finds no lease for its thread: asks the state machine, and waits for a fetch if it has to.
+//! One call of `token()` that finds no lease for its thread: asks the state machine, and waits for a fetch if it has
+//! to.
 
 use std::time::Duration;
 
@@ -65,7 +66,8 @@ impl<S: TokenSource + 'static> Cached<S> {
                     }
                 }
                 Step::Drive(completion, limit) => {
-                    // An error of this fetch does not concern the caller: the token is still usable, or another fetch starts.
+                    // An error of this fetch does not concern the caller: the token is still usable, or another fetch
+                    // starts.
                     let _ = value_of(completion, limit).await;
                     progress.drove = true;
                 }
@@ -125,7 +127,8 @@ impl<S: TokenSource + 'static> Cached<S> {
         step
     }
 
-    /// The runtime to start a fetch on. One without timers is not probed again for a while, since that costs a caught panic.
+    /// The runtime to start a fetch on. One without timers is not probed again for a while, since that costs a caught
+    /// panic.
     pub(super) fn runtime(&self, now: Moment) -> Result<Handle, &'static str> {
         if let Ok(handle) = Handle::try_current() {
             if let Some(why) = self.0.state.lock().unfit(handle.id(), now) {
@@ -152,8 +155,8 @@ impl<S: TokenSource + 'static> Cached<S> {
 /// The progress of one call.
 #[derive(Default)]
 struct Progress {
-    /// It has yielded once: a silent fetch of the caller's own runtime may run before it is taken over, in case this thread was
-    /// blocked.
+    /// It has yielded once: a silent fetch of the caller's own runtime may run before it is taken over, in case this
+    /// thread was blocked.
     yielded: bool,
     starts: u32,
     /// It has driven a fetch.
@@ -175,6 +178,6 @@ enum Step {
     Drive(Completion, Duration),
 }
 
-/// A fetch that ends without completing has lost its runtime to a shutdown, and so will the next one there. The limit exceeds
-/// the number of fetches that rejections can force.
+/// A fetch that ends without completing has lost its runtime to a shutdown, and so will the next one there. The limit
+/// exceeds the number of fetches that rejections can force.
 const MOST_STARTS: u32 = 8;

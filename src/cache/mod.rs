@@ -302,8 +302,8 @@ impl<S: TokenSource + 'static> Cached<S> {
         self.0.state.lock().current(now).map(|token| token.id())
     }
 
-    /// Spawns the fetch while the state is locked, so that there is only one. The task does not run before the lock is released,
-    /// except on another thread, where it does not access the state until it completes.
+    /// Spawns the fetch while the state is locked, so that there is only one. The task does not run before the lock is
+    /// released, except on another thread, where it does not access the state until it completes.
     fn start(&self, state: &mut State, runtime: &Handle, now: Moment) -> Completion {
         let (complete, completion) = watch::channel(None);
         let heartbeat = Arc::new(Heartbeat::new(now));

@@ -61,7 +61,8 @@ struct Current {
 #[derive(Debug)]
 struct Refused {
     token: AccessToken,
-    /// The fetch that was in progress at the rejection. If it brings the rejected value, the server may still have another one.
+    /// The fetch that was in progress at the rejection. If it brings the rejected value, the server may still have
+    /// another one.
     during: Option<u64>,
 }
 
@@ -95,7 +96,8 @@ pub(crate) enum Answer {
     Use(AccessToken, Moment),
     /// Use this token, and start a fetch.
     UseAndRefresh(AccessToken),
-    /// Start a fetch and wait for it at most this long: the one that was started is not driven, and the token expires soon.
+    /// Start a fetch and wait for it at most this long: the one that was started is not driven, and the token expires
+    /// soon.
     Drive(AccessToken, Duration),
     /// Start a fetch, and ask again.
     Fetch,
@@ -142,7 +144,8 @@ impl State {
                     (Some(fetch), _) if fetch.is_driven(now) => {
                         now.plus(overdue_in(fetch)).earlier(fetch.next_beat(now))
                     }
-                    // No caller waits in the first half of the window: the runtime that started the fetch may still drive it.
+                    // No caller waits in the first half of the window: the runtime that started the fetch may still
+                    // drive it.
                     (Some(fetch), _) if !current.expires_soon(now) => fetch.next_beat(now).earlier(current.soon()),
                     (Some(_), _) => return Answer::Drive(current.token.clone(), current.left(now)),
                     (None, Some(end)) => end,
@@ -165,8 +168,8 @@ impl State {
         }
     }
 
-    /// For the task that keeps the token fresh without callers: when to ask again, unless something happens before; `None`: a fetch
-    /// has to start now.
+    /// For the task that keeps the token fresh without callers: when to ask again, unless something happens before;
+    /// `None`: a fetch has to start now.
     pub(crate) fn next_look(&self, now: Moment, here: Id) -> Option<Moment> {
         match self.ask(now, Some(here)) {
             Answer::Use(_, until) => Some(until),
@@ -182,7 +185,8 @@ impl State {
         self.usable(now).map(|current| current.token.clone())
     }
 
-    /// Whether there is a fetch of the runtime `here` that has not ended. If another one is due nevertheless, it is silent.
+    /// Whether there is a fetch of the runtime `here` that has not ended. If another one is due nevertheless, it is
+    /// silent.
     pub(crate) fn has_silent_fetch(&self, here: Id) -> bool {
         self.fetch.as_ref().is_some_and(|fetch| fetch.runtime == here && !fetch.is_gone())
     }
@@ -192,14 +196,15 @@ impl State {
         self.refused.as_ref().map(|refused| &refused.token)
     }
 
-    /// How long a fetch that starts now waits before it calls the source, because the last one brought nothing to cache.
+    /// How long a fetch that starts now waits before it calls the source, because the last one brought nothing to
+    /// cache.
     pub(crate) fn delay(&self, now: Moment) -> Duration {
         let pause = self.pause(self.usable(now).is_some()).filter(|end| !end.reached(now));
         pause.map_or(Duration::ZERO, |end| end.since(now))
     }
 
-    /// The interval between heartbeats of a fetch that starts now, short enough that a missing one is noticed before the token
-    /// expires.
+    /// The interval between heartbeats of a fetch that starts now, short enough that a missing one is noticed before
+    /// the token expires.
     pub(crate) fn beat_every(&self, now: Moment) -> Duration {
         let usual = self.policy.takeover() / 4;
         let window = self.usable(now).map(|current| current.left(now) / 8);
@@ -215,8 +220,8 @@ impl State {
         }
     }
 
-    /// A fetch starts, and takes over from one in progress. If the task of that one runs, it may still complete, late; otherwise it
-    /// is cancelled.
+    /// A fetch starts, and takes over from one in progress. If the task of that one runs, it may still complete, late;
+    /// otherwise it is cancelled.
     pub(crate) fn start(&mut self, now: Moment, fetch: impl FnOnce(u64) -> Fetch) {
         let cause = self.cause(now);
         match cause {
@@ -308,8 +313,8 @@ impl State {
             }
             return Some(Ok(arrival.token));
         }
-        // The same value again, valid hardly longer than before: the server returns a token that it has cached itself (WSO2,
-        // Marketo). It is used until it expires; another request now would bring it once more.
+        // The same value again, valid hardly longer than before: the server returns a token that it has cached itself
+        // (WSO2, Marketo). It is used until it expires; another request now would bring it once more.
         let gained = self.current.as_ref().is_none_or(|old| {
             old.token.id() != arrival.token.id()
                 || arrival.unusable_at.mono() > old.unusable_at.mono().saturating_add(SECOND)

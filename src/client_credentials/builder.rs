@@ -454,7 +454,7 @@ impl ClientCredentialsBuilder {
             longest_error_text: self.limits.max_error_text,
             demands: self.demands(),
             token_types: std::mem::take(&mut self.token_types),
-            // Whether it was requested by `grant` or parameter by parameter.
+            // Whether it was set by `grant` or by single parameters.
             exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
                 .then(|| Requested(params.get("requested_token_type").map(Into::into))),
         };

@@ -11,7 +11,7 @@ use crate::challenge::Challenge;
 #[derive(Clone, Debug)]
 pub struct Server(pub(super) Known);
 
-/// What is known of the server.
+/// How the server is identified.
 #[derive(Clone)]
 pub(super) enum Known {
     TokenEndpoint(String),
@@ -22,7 +22,7 @@ pub(super) enum Known {
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            // Not shown: the URL may have a secret in its query or user information.
+            // The URL is not shown: its query or user information may be secret.
             Known::TokenEndpoint(_) => f.write_str("TokenEndpoint"),
             Known::Issuer(issuer) => issuer.fmt(f),
             Known::Resource(resource) => resource.fmt(f),
@@ -182,7 +182,7 @@ pub struct ProtectedResource {
     pub(super) allowed: Vec<String>,
     pub(super) enclosing: bool,
     pub(super) omitted: bool,
-    /// Its scopes are asked for.
+    /// Whether the scopes of the API are requested.
     pub(super) scoped: bool,
     /// `scope` of a challenge.
     pub(super) scope: Option<String>,

@@ -38,7 +38,7 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
     })
 }
 
-/// Read again whenever a client is made: the file may have been replaced.
+/// The file is read for each new client, since it may have been replaced.
 #[cfg(feature = "rustls")]
 fn trusting(builder: reqwest::ClientBuilder, path: &str) -> reqwest::ClientBuilder {
     builder.tls_certs_merge(certificates(path).unwrap_or_default())

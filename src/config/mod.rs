@@ -56,9 +56,9 @@ use reader::Reader;
 #[derive(Clone, Default)]
 pub struct Config {
     members: Map<String, Value>,
-    /// Of the variables; those of the members are found when it is used.
+    /// The faults of variables. Those of members are found when the configuration is used.
     faults: Vec<String>,
-    /// Those that the program gives, by the path without `_file`.
+    /// Credentials set by the program, by the path without `_file`.
     credentials: Vec<(String, Credential)>,
 }
 

@@ -52,7 +52,7 @@ pub(crate) use request::demands_nonce;
 pub struct DpopKey {
     place: Place,
     nonces: Arc<Nonces>,
-    /// It signs with an algorithm of FAPI 2.0, or not at all.
+    /// Whether it signs with algorithms of FAPI 2.0 only.
     fapi: bool,
 }
 
@@ -100,7 +100,7 @@ impl DpopKey {
 
     pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
         if let Place::Credential(_, known) = &mut self.place {
-            // What clones have parsed was parsed for their settings.
+            // Clones have parsed the key for their own settings.
             if self.fapi != fapi {
                 *known = LastGood::default();
             }

@@ -129,7 +129,7 @@ impl Diagnose {
             steps.add("metadata", Outcome::Skipped, vec!["the server cannot be reached".to_owned()]);
         }
         if findings.seen.dates.is_none() && findings.seen.error.is_none() && findings.is_reachable() {
-            // Any answer has a date.
+            // Any response has a date.
             let response = exchange.fetch(Peer { name: "the server", url: &url, identity: None }).await.ok();
             findings.seen.dates = response.and_then(|response| date(&response.headers)).map(|date| (date, now()));
         }
@@ -159,7 +159,7 @@ impl Diagnose {
         judge(&findings, steps.all)
     }
 
-    /// The assertion as it would be sent, for what it says.
+    /// Examines the assertion that would be sent.
     async fn examine_assertion(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
         let auth = &findings.draft.auth;
         if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {

@@ -1,4 +1,4 @@
-//! What the steps of a diagnosis have found, and what follows from it without judging (pure).
+//! What the steps of a diagnosis have found, and facts derived from it (pure).
 
 use url::Url;
 

@@ -86,10 +86,10 @@ pub(super) struct EnvProxy {
     pub(super) shown: String,
 }
 
-/// The proxy that the environment names for this URL, by the rules of reqwest's client; one that the program configures itself is
-/// not seen here.
+/// The proxy that the environment names for this URL, by the rules of reqwest. A proxy that the program configures is
+/// not found here.
 fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>) -> Option<EnvProxy> {
-    // Our client uses none for plain http and loopback.
+    // This crate uses none for plain http and loopback.
     if url.scheme() != "https" || is_loopback(url) {
         return None;
     }
@@ -118,7 +118,7 @@ async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> 
     }
 }
 
-/// To the first address that accepts.
+/// Connects to the first address that accepts.
 async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ConnectFlaw> {
     let mut last = ConnectFlaw { text: "there is no address".to_owned(), refused: false, timeout: false };
     let all = async {

@@ -1,4 +1,4 @@
-//! The certificate that the server shows, trusted or not. Nothing is sent on this connection.
+//! The certificate of the server, trusted or not. Nothing is sent on this connection.
 
 use crate::x509::{Facts, facts};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use super::network::bare_host;
 
 pub(super) struct Shown {
     pub(super) protocol: String,
-    /// How many certificates were sent.
+    /// The number of certificates.
     pub(super) chain: usize,
     pub(super) leaf: Option<Facts>,
 }
@@ -50,7 +50,7 @@ pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> 
     }
 }
 
-/// Trusts everybody and looks: whether the certificate is good is decided by the client that sends the secret.
+/// Accepts and records any certificate. The client that sends the secret decides whether it is trusted.
 #[derive(Debug)]
 struct Onlooker {
     provider: Arc<CryptoProvider>,

@@ -1,19 +1,19 @@
-//! What to look at after a refusal (pure): by its code, and by what is known here.
+//! What to check after a refusal, by its code and by the request (pure).
 
 use http::StatusCode;
 
 use super::refusal::is_of_the_credential;
 use crate::error::{Error, ErrorKind};
 
-/// What is known of the request that was refused.
+/// The facts about the request that was refused.
 pub(super) struct Known<'a> {
     /// The method's name.
     pub(super) method: &'static str,
-    /// Id or secret have characters that were percent-encoded on the way.
+    /// Whether encoding has changed the id or the secret.
     pub(super) is_encoded: bool,
     pub(super) grant_type: &'a str,
     pub(super) scope: Option<&'a str>,
-    /// A bound token was asked for.
+    /// Whether a bound token was requested.
     pub(super) is_bound: bool,
 }
 

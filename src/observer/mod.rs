@@ -1,4 +1,4 @@
-//! What an operator may want to know: typed events, and who gets them.
+//! Typed events for operators, and their recipients.
 
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -236,14 +236,14 @@ pub enum Event<'a> {
     },
 }
 
-/// Whom the events of one source go to, and its name.
+/// The observers of one source, and its name.
 #[derive(Clone)]
 pub(crate) struct Observers(Arc<Inner>);
 
 struct Inner {
     name: String,
     observers: Vec<Arc<dyn Observer>>,
-    /// That of the fetch which started last, as a number: sources know nothing of fetches.
+    /// The cause of the fetch that started last, as a number: sources do not know of fetches.
     cause: AtomicU8,
 }
 
@@ -252,7 +252,7 @@ impl Observers {
         Observers(Arc::new(Inner { name, observers, cause: AtomicU8::new(0) }))
     }
 
-    /// Of a source without a name: numbered, and with what is known of it.
+    /// For a source without a name: a number, and `of`.
     pub(crate) fn unnamed(of: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -267,7 +267,7 @@ impl Observers {
         &self.0.name
     }
 
-    /// `fetch` in a span of its own, to which those who wait for it can be linked by `span`.
+    /// Runs `fetch` in a span of its own, to which waiting callers can be linked through `span`.
     pub(crate) fn in_span<F: Future>(
         &self,
         span: &FetchSpan,
@@ -284,7 +284,8 @@ impl Observers {
         AttemptSpan::new(self.name(), server)
     }
 
-    /// Of the fetch under way: there is one at a time, and one that was taken over counts with that which took over.
+    /// The cause of the fetch in progress. There is one at a time; one that was taken over has the cause of its
+    /// successor.
     pub(crate) fn cause(&self) -> FetchCause {
         let number = self.0.cause.load(Ordering::Relaxed);
         let all = [FetchCause::Cold, FetchCause::Refresh, FetchCause::Rejection];
@@ -298,13 +299,13 @@ impl Observers {
         #[cfg(feature = "metrics")]
         metrics::emit(name, event);
         for observer in &self.0.observers {
-            // User code: a panic in it is nobody else's.
+            // User code: a panic in it has no effect elsewhere.
             let _ = contained(|| observer.observe(name, event));
         }
     }
 }
 
-/// A label of few values.
+/// A label with few values.
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 fn error_type(kind: ErrorKind) -> &'static str {
     match kind {
@@ -319,7 +320,7 @@ fn error_type(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// An event of a source that has no name: a token of the user's own, say.
+/// Emits an event of a source without a name, for example of a user's own token.
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "for tracing"))]
 pub(crate) fn emit_unnamed(event: &Event<'_>) {

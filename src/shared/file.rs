@@ -115,7 +115,8 @@ impl Store for FileStore {
             let now = clock.now();
             let end = end(now, expiry);
             sweep(directory, now)?;
-            // 0600, under another name until it is complete. Not synced: after a crash a truncated file is not a record.
+            // 0600, under another name until it is complete. Not synced: after a crash a truncated file is not a
+            // record.
             let mut file = tempfile::Builder::new().prefix(&name).suffix(RECORD).tempfile_in(directory)?;
             file.write_all(HEADER)?;
             file.write_all(&millis(end).to_be_bytes())?;
@@ -162,7 +163,8 @@ impl Store for FileStore {
                 if term.is_none_or(|term| term.is_under_way(clock.now())) {
                     return Ok(false);
                 }
-                // Its fetch was abandoned, and its process has not noticed: the lock of that process is on an unlinked file.
+                // Its fetch was abandoned, and its process has not noticed: the lock of that process is on an unlinked
+                // file.
                 fs::remove_file(&path)?;
                 lock = lock_file(&path, true)?;
                 if !try_lock(&lock)? {
@@ -200,7 +202,8 @@ fn record_of(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{RECORD}"))
 }
 
-/// 1 s, ten times the store timeout: a process that writes for longer is blocked. The shutdown of the runtime waits for this thread.
+/// 1 s, ten times the store timeout: a process that writes for longer is blocked. The shutdown of the runtime waits for
+/// this thread.
 const GUARD: Duration = Duration::from_secs(1);
 /// 1 ms: the time of several file operations.
 const GUARD_LOOK: Duration = Duration::from_millis(1);
@@ -335,8 +338,8 @@ fn millis(time: SystemTime) -> u64 {
     u64::try_from(time.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The value in a file; `None` if it has expired or does not exist. Anything but a regular file is refused, since opening it could
-/// block.
+/// The value in a file; `None` if it has expired or does not exist. Anything but a regular file is refused, since
+/// opening it could block.
 fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}

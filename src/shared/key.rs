@@ -6,8 +6,8 @@ use url::Url;
 use crate::grant::request::Params;
 use crate::grant::response::Rules;
 
-/// The parts in a fixed order, encoded unambiguously. The key is authenticated with the record, and its keyed hash is the record's
-/// name; neither reveals it.
+/// The parts in a fixed order, encoded unambiguously. The key is authenticated with the record, and its keyed hash is
+/// the record's name; neither reveals it.
 #[derive(Clone)]
 pub(crate) struct Key(Vec<u8>);
 

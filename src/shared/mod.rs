@@ -51,8 +51,9 @@ pub use store::{Store, StoreFuture};
 
 /// Shares one token between all replicas of a service, through a [`SealedStore`] (feature `shared`).
 ///
-/// [`ClientCredentials`](crate::ClientCredentials) contains one if [`shared`](crate::ClientCredentialsBuilder::shared) is set.
-/// Use this type for a source of your own, inside a [`Cached`](crate::Cached), which calls it once for each fetch:
+/// [`ClientCredentials`](crate::ClientCredentials) contains one if [`shared`](crate::ClientCredentialsBuilder::shared)
+/// is set. Use this type for a source of your own, inside a [`Cached`](crate::Cached), which calls it once for each
+/// fetch:
 ///
 /// | the record in the store is | what happens |
 /// |---|---|
@@ -78,8 +79,8 @@ pub use store::{Store, StoreFuture};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of `token()` drops the future of the source. A lease that was held ends by itself, after the fetch
-/// timeout.
+/// Dropping the future of `token()` drops the future of the source. A lease that was held ends by itself, after the
+/// fetch timeout.
 pub struct Shared<S> {
     source: S,
     store: SealedStore,
@@ -98,12 +99,12 @@ const LONGEST_LOOK: Duration = Duration::from_millis(500);
 impl<S: TokenSource> Shared<S> {
     /// Shares the tokens of `source` between all sources with the same `store` and the same `name`.
     ///
-    /// `name` has to distinguish these tokens from all others in the store: authorization server, client, scope, audience. It is
-    /// not revealed to the store.
+    /// `name` has to distinguish these tokens from all others in the store: authorization server, client, scope,
+    /// audience. It is not revealed to the store.
     ///
     /// A token becomes due by the default [`CachePolicy`](crate::CachePolicy): a longer
-    /// [`refresh_window`](crate::CachePolicy::refresh_window) or a shorter [`max_age`](crate::CachePolicy::max_age) of the
-    /// [`Cached`](crate::Cached) around it does not refresh it earlier.
+    /// [`refresh_window`](crate::CachePolicy::refresh_window) or a shorter [`max_age`](crate::CachePolicy::max_age) of
+    /// the [`Cached`](crate::Cached) around it does not refresh it earlier.
     pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
         Shared::assemble(
             source,
@@ -116,7 +117,8 @@ impl<S: TokenSource> Shared<S> {
         )
     }
 
-    /// Sets the name of the source in the events and metrics of its store, and also sends these to `observer`. Default: a number.
+    /// Sets the name of the source in the events and metrics of its store, and also sends these to `observer`. Default:
+    /// a number.
     pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
         Shared { observers: Observers::new(name.into(), vec![Arc::new(observer)]), ..self }
     }

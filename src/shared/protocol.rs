@@ -1,12 +1,13 @@
-//! What a replica does next with the store: a step function without I/O. `Shared` carries out the steps; the model checker of
-//! `tests/fleet` runs the same function through every order of events.
+//! What a replica does next with the store: a step function without I/O. `Shared` carries out the steps; the model
+//! checker of `tests/fleet` runs the same function through every order of events.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// 5 s, at most a quarter of the fetch timeout: a token request takes less, and this replica can still make one afterwards.
+/// 5 s, at most a quarter of the fetch timeout: a token request takes less, and this replica can still make one
+/// afterwards.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
 
 /// 8: an API is not expected to reject more tokens while a record of the first one is still in transit.
@@ -19,12 +20,14 @@ pub(super) struct Memory<I> {
     pub(super) handed: Option<I>,
     /// The last rejected tokens. A record that was delayed or replayed may bring back any of them.
     pub(super) refused: VecDeque<I>,
-    /// When the newest rejected token was received, by the wall clock of the replica that stored it. Older records are not used.
+    /// When the newest rejected token was received, by the wall clock of the replica that stored it. Older records are
+    /// not used.
     pub(super) watermark: Option<Duration>,
-    /// The last token that was fetched is of no use to other replicas (`expires_in: 0`), which do not wait for the next one.
+    /// The last token that was fetched is of no use to other replicas (`expires_in: 0`), which do not wait for the next
+    /// one.
     pub(super) unshareable: bool,
-    /// This replica waits for another one's token. If that is still so when the next turn begins, a deadline that is not known here
-    /// has ended the last one.
+    /// This replica waits for another one's token. If that is still so when the next turn begins, a deadline that is
+    /// not known here has ended the last one.
     pub(super) waiting: bool,
 }
 
@@ -200,7 +203,8 @@ impl<T, I: PartialEq> Turn<T, I> {
             Event::Paused => Step::Look,
             Event::Fetched { token, worth, ours } => {
                 self.fetched = Fetch::Token;
-                // The server insists on it, or it is bound to a key that was rotated meanwhile or that only the source has.
+                // The server insists on it, or it is bound to a key that was rotated meanwhile or that only the source
+                // has.
                 if !ours || memory.refuses(&token) {
                     return self.release(memory);
                 }

@@ -4,8 +4,8 @@
 //! version 1 | key id 8 | nonce 12 | AES-256-GCM of the content | tag 16
 //! ```
 //!
-//! The version, the id of the seal key and the key of the token (see `key`) are authenticated with the content, so that a record
-//! under another name does not open, and neither does one that was tampered with.
+//! The version, the id of the seal key and the key of the token (see `key`) are authenticated with the content, so that
+//! a record under another name does not open, and neither does one that was tampered with.
 
 use std::time::Duration;
 
@@ -185,8 +185,9 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// The age of the token is measured by two wall clocks, that of another host and that of this one. The largest accepted
-    /// difference is added to it, and a token from further in the future is refused. `None`: the token is not usable now.
+    /// The age of the token is measured by two wall clocks, that of another host and that of this one. The largest
+    /// accepted difference is added to it, and a token from further in the future is refused. `None`: the token is not
+    /// usable now.
     pub(super) fn on_our_clocks(
         received: Duration,
         lifetime: Option<Duration>,
@@ -205,8 +206,8 @@ impl Dates {
             return None;
         }
         let lifetime = lifetime.saturating_sub(skew);
-        // The earliest instant that jitter allows: the first host that reads the record then refreshes the token, and later ones
-        // find the new one.
+        // The earliest instant that jitter allows: the first host that reads the record then refreshes the token, and
+        // later ones find the new one.
         let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
         let received = now.minus(age);
         let unusable = received.plus(schedule.unusable);

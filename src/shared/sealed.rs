@@ -252,8 +252,8 @@ impl Visit<'_> {
         Some(value)
     }
 
-    /// Runs an operation within the rest of the timeout. Fenced against panics, since a store is user code. `name` is that of the
-    /// operation in events.
+    /// Runs an operation within the rest of the timeout. Fenced against panics, since a store is user code. `name` is
+    /// that of the operation in events.
     async fn attempt<T>(
         &mut self,
         name: Option<&'static str>,

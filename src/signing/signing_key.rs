@@ -72,7 +72,7 @@ impl SigningKey {
         self.key_id.as_deref()
     }
 
-    /// In the form of JWS. Takes about a millisecond with RSA, which is why it needs no thread of its own.
+    /// The signature in the form of JWS. It takes about a millisecond with RSA, so it needs no thread of its own.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
@@ -86,14 +86,14 @@ impl SigningKey {
         }
     }
 
-    /// Whether a certificate (DER) is of this key: its public key stands in there, byte for byte.
+    /// Whether a certificate (DER) is that of this key: it has the bytes of the public key.
     pub(crate) fn is_in(&self, certificate: &[u8]) -> bool {
         let public = self.pair.public();
         certificate.windows(public.len()).any(|window| window == public)
     }
 }
 
-/// The first private key in the text; certificates may stand beside it.
+/// The first private key in the text, which may also have certificates.
 fn from_pem(text: &str) -> Result<Pair, String> {
     const UNUSABLE: &str = "has a private key that cannot be used: damaged, an RSA key of less than 2048 or more than 8192 bits, or of another kind than RSA, P-256, P-384, P-521, Ed25519";
     let key = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {

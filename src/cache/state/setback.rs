@@ -32,8 +32,8 @@ pub(super) struct Setback {
 }
 
 impl State {
-    /// Whether a caller that is to fail may first check whether the cause of the error has changed: one caller does each second.
-    /// A wait that the server asked for is not cut short.
+    /// Whether a caller that is to fail may first check whether the cause of the error has changed: one caller does
+    /// each second. A wait that the server asked for is not cut short.
     pub(crate) fn may_look(&self, now: Moment) -> bool {
         self.next_sight().is_some_and(|sight| sight.reached(now))
     }
@@ -60,8 +60,8 @@ impl State {
         }
     }
 
-    /// For the task that keeps the token fresh without callers: the error that a caller would get now, and how to check whether
-    /// its cause has changed, once that is due.
+    /// For the task that keeps the token fresh without callers: the error that a caller would get now, and how to check
+    /// whether its cause has changed, once that is due.
     pub(crate) fn looks_for(&mut self, now: Moment, here: Id) -> Option<(Look, Error)> {
         match self.ask(now, Some(here)) {
             Answer::Fail(error) => Some((self.looks(now)?, error)),
@@ -79,8 +79,8 @@ impl State {
         Some(setback.since.plus(wait))
     }
 
-    /// When to fetch again for the sake of keeping a token, after tokens that were expired on arrival: these serve the callers
-    /// that waited for them only.
+    /// When to fetch again for the sake of keeping a token, after tokens that were expired on arrival: these serve the
+    /// callers that waited for them only.
     pub(super) fn useless_until(&self) -> Option<Moment> {
         let setback = self.setback.as_ref().filter(|_| self.useless > 0)?;
         Some(setback.since.plus(early(USELESS.after(self.useless), setback.draw)))
@@ -141,5 +141,6 @@ impl State {
 /// 1 s: the pause after a token that cannot be cached (`expires_in: 0`), however often callers ask.
 const ZERO_LIFETIME: Duration = Duration::from_secs(1);
 
-/// 1 s doubling to 60 s, as for a server that refuses: how often a server is asked for the sake of keeping such a token.
+/// 1 s doubling to 60 s, as for a server that refuses: how often a server is asked for the sake of keeping such a
+/// token.
 const USELESS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! There is no token endpoint, or what answers there is none.
+//! No token endpoint was found, or the URL is not one.
 
 use super::super::diagnosis::Cause;
 use super::super::findings::Findings;
@@ -25,7 +25,7 @@ pub(super) fn not_found(findings: &Findings, text: String) -> Verdict {
     verdict.advise("or configure the token endpoint itself")
 }
 
-/// An answer without an OAuth error.
+/// A response without an OAuth error.
 pub(super) fn answered(findings: &Findings, error: &Error) -> Verdict {
     let text = sentence(error);
     let status = error.status().map_or(0, |status| status.as_u16());

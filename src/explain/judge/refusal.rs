@@ -1,4 +1,4 @@
-//! The authorization server answers with an OAuth error.
+//! The authorization server responds with an OAuth error.
 
 use super::super::claims::span;
 use super::super::diagnosis::Cause;
@@ -106,7 +106,7 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
         .advise("a new secret may take up to a minute to become active")
 }
 
-/// Servers refuse a client that uses another method than its own as they refuse a wrong secret.
+/// A client that uses another method than the registered one is refused like one with a wrong secret.
 fn another_method(findings: &Findings, used: &str) -> String {
     let listed = findings.seen.document.as_ref().and_then(|document| document.methods.as_ref());
     let others: Vec<_> = listed.into_iter().flatten().map(String::as_str).filter(|method| *method != used).collect();

@@ -6,8 +6,8 @@ use std::path::Path;
 #[cfg(unix)]
 use std::path::PathBuf;
 
-/// Creates the directory, and refuses one that other users can write to: they could not read tokens, but could disturb the
-/// store.
+/// Creates the directory, and refuses one that other users can write to: they could not read tokens, but could disturb
+/// the store.
 pub(super) fn create(directory: &Path) -> io::Result<()> {
     check_links(directory)?;
     let mut builder = fs::DirBuilder::new();
@@ -35,8 +35,8 @@ pub(super) fn create(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Refuses a path through a symbolic link of another user, who could redirect it anywhere. Links of ours and of root are
-/// followed; parts that do not exist yet have no owner.
+/// Refuses a path through a symbolic link of another user, who could redirect it anywhere. Links of ours and of root
+/// are followed; parts that do not exist yet have no owner.
 #[cfg(unix)]
 pub(super) fn check_links(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;

@@ -262,8 +262,8 @@ impl Connections {
                 return Ok(connector.clone());
             }
             let kept = Arc::clone(&self.connector);
-            // If this fetch is dropped, the next one finds the connector. A failure is not kept: the system's roots may become
-            // available.
+            // If this fetch is dropped, the next one finds the connector. A failure is not kept: the system's roots may
+            // become available.
             let made = tokio::task::spawn_blocking(move || {
                 let connector = tls::connector(roots.as_deref(), None)?;
                 Ok(kept.get_or_init(|| connector).clone())

@@ -19,9 +19,10 @@ use sentinel::{Sentinels, parsed};
 /// Redis or Valkey as a [`Store`] (feature `redis`): a single node, any node of a cluster, or the master that
 /// [sentinels](Self::sentinels) name.
 ///
-/// The URL is `redis://host:port/db`, `rediss://` for TLS, or `redis+unix:///path` for a socket. The connection is established
-/// within a fetch and closed a second after the last operation. All names begin with `{client-credentials}:`, so that they are on
-/// one node of a cluster. An ACL needs the following (and `+select` for a `db` other than 0):
+/// The URL is `redis://host:port/db`, `rediss://` for TLS, or `redis+unix:///path` for a socket. The connection is
+/// established within a fetch and closed a second after the last operation. All names begin with
+/// `{client-credentials}:`, so that they are on one node of a cluster. An ACL needs the following (and `+select` for a
+/// `db` other than 0):
 ///
 /// ```text
 /// ACL SETUSER tokens on >password ~{client-credentials}:* +get +getrange +set +del +eval +asking
@@ -43,7 +44,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a password.
+    /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a
+    /// password.
     pub fn new(url: &str) -> Result<Self, Error> {
         let (info, tls) = parsed(url).ok_or_else(unusable)?;
         Ok(RedisStore(Connections::new(info, tls)))
@@ -65,22 +67,23 @@ impl RedisStore {
 
 /// # Client certificates and Sentinel
 impl RedisStore {
-    /// Sets the client certificate for servers with `tls-auth-clients yes`, and its private key (PEM). Sentinels get the same.
+    /// Sets the client certificate for servers with `tls-auth-clients yes`, and its private key (PEM). Sentinels get
+    /// the same.
     ///
-    /// Both are read for each new connection, so a rotated pair needs no restart. While the new pair is not usable, for example
-    /// because the key was not written yet, the previous one stays in use. If there are several pairs ([`Credential::or`]), the
-    /// first usable one is presented.
+    /// Both are read for each new connection, so a rotated pair needs no restart. While the new pair is not usable, for
+    /// example because the key was not written yet, the previous one stays in use. If there are several pairs
+    /// ([`Credential::or`]), the first usable one is presented.
     pub fn client_certificate(mut self, certificate: impl Into<Credential>, key: impl Into<Credential>) -> Self {
         self.0.certificate = Some((certificate.into(), key.into()));
         self
     }
 
-    /// Asks Redis Sentinel which node is the master. The host in the URL of [`new`](Self::new) is then the name of the master, and
-    /// the port is not used; user, database and `rediss://` apply to the master.
+    /// Asks Redis Sentinel which node is the master. The host in the URL of [`new`](Self::new) is then the name of the
+    /// master, and the port is not used; user, database and `rediss://` apply to the master.
     ///
-    /// `urls` are those of the sentinels, usually at port 26379; each may have its own user. They are asked in order within the
-    /// [`timeout`](crate::SealedStore::timeout) of the store, and again when the master cannot be reached or has become a replica.
-    /// During a failover the store counts as unavailable. The ACL also needs `+role`.
+    /// `urls` are those of the sentinels, usually at port 26379; each may have its own user. They are asked in order
+    /// within the [`timeout`](crate::SealedStore::timeout) of the store, and again when the master cannot be reached or
+    /// has become a replica. During a failover the store counts as unavailable. The ACL also needs `+role`.
     ///
     /// ```
     /// use client_credentials::{Credential, RedisStore};
@@ -93,7 +96,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if there is no URL, if one is not a Redis URL, or if the store was created for a socket.
+    /// [`ErrorKind::Configuration`] if there is no URL, if one is not a Redis URL, or if the store was created for a
+    /// socket.
     pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let sentinels = Sentinels::new(urls).filter(|_| self.0.has_host());
         self.0.sentinels = Some(sentinels.ok_or_else(|| {

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind};
 /// The processes that monitor a master.
 pub(super) struct Sentinels {
     all: Vec<Sentinel>,
-    /// The one to ask first. While one is asked, this is the next one, so that a caller after a timeout begins with another.
+    /// The one to ask first. While one is asked, this is the next one, so that a caller after a timeout begins with
+    /// another.
     first: AtomicUsize,
 }
 
@@ -42,8 +43,8 @@ impl Sentinels {
     }
 }
 
-/// A URL, with `true` for TLS. This crate implements TLS itself, so that the system's roots are read once and no option in the URL
-/// can disable the verification.
+/// A URL, with `true` for TLS. This crate implements TLS itself, so that the system's roots are read once and no option
+/// in the URL can disable the verification.
 pub(super) fn parsed(url: &str) -> Option<(ConnectionInfo, bool)> {
     let (tls, plain) = match url.split_once("://") {
         _ if url.contains('#') => return None,

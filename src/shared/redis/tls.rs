@@ -12,7 +12,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::pem::{looks_like, mended};
 
-/// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its key, in PEM.
+/// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its
+/// key, in PEM.
 pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString]>) -> Result<TlsConnector, String> {
     let provider = CryptoProvider::get_default()
         .cloned()

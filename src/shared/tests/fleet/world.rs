@@ -176,8 +176,8 @@ impl Lease {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Begin(u8),
-    /// The store or the server carries out what a replica asked for, and the replica goes on with the answer. The latter changes
-    /// only the replica, so what others do in between may as well happen before or after.
+    /// The store or the server carries out what a replica asked for, and the replica goes on with the answer. The
+    /// latter changes only the replica, so what others do in between may as well happen before or after.
     CarryOut(u8),
     /// The same for a lease that the replica does not get, after it has waited for the longest time.
     CarryOutAfterTheWait(u8),

@@ -42,8 +42,9 @@ impl Sim {
         Ok(())
     }
 
-    /// Without faults: one request for each lifetime and tenant. With faults, in addition: one for each replica and event, those of
-    /// replicas that do not share while the store fails, and those that the pauses of the caches allow during an outage.
+    /// Without faults: one request for each lifetime and tenant. With faults, in addition: one for each replica and
+    /// event, those of replicas that do not share while the store fails, and those that the pauses of the caches allow
+    /// during an outage.
     pub(super) fn judge_requests(&self) -> Result<(), String> {
         let book = self.issuer.book.lock().unwrap();
         let policy = CachePolicy::new();

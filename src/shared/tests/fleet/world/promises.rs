@@ -64,9 +64,10 @@ impl Fleet {
         false
     }
 
-    /// The largest number of requests. Without faults, for each tenant and seal key: one for each lifetime, which is one at the
-    /// start and one each time that the token is due, and one for each token that was rejected. A fault costs at most one for each
-    /// replica, and so does a rejection if clocks differ: a token that was fetched later may seem older than the rejected one.
+    /// The largest number of requests. Without faults, for each tenant and seal key: one for each lifetime, which is
+    /// one at the start and one each time that the token is due, and one for each token that was rejected. A fault
+    /// costs at most one for each replica, and so does a rejection if clocks differ: a token that was fetched later may
+    /// seem older than the rejected one.
     fn most(&self, world: &World) -> u32 {
         let replicas = self.replicas.len() as u32;
         let names = self.replicas.iter().flat_map(|(names, _)| *names).max().map_or(1, |name| u32::from(*name) + 1);
