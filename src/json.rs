@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_there_twice_is_an_error() {
+    fn a_member_that_occurs_twice_is_an_error() {
         let mut members = Members::parse(br#"{"a":1,"a":1}"#).ok().unwrap();
         assert!(members.take("a").is_err());
     }
 
     #[test]
-    fn a_member_that_nobody_wants_is_not_read() {
+    fn a_member_that_is_not_taken_is_not_parsed() {
         // FB3
         for odd in [r#""\ud800""#, "1e400", r#""\udc00\ud800""#, &"[".repeat(300), r#"{"\ud800":{}}"#] {
             let odd = format!("{odd}{}", "]".repeat(odd.matches('[').count()));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_read_as_far_as_it_can_be() {
+    fn unusual_values_are_read_as_far_as_possible() {
         let odd = r#"{"a":"x\ud800y","b":1e400,"c":[{"d":[-1e999]}],"e":"\ud83d\ude00"}"#;
         let members = Members::parse(odd.as_bytes()).ok().unwrap();
         let a = members.get("a").unwrap();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_no_json() {
+    fn a_body_that_is_not_an_object_is_distinguished_from_one_that_is_not_json() {
         for (body, flaw) in [
             (r#"{"a":1"#, Flaw::NotJson { line: 1, column: 6 }),
             (r#"{"a":1}x"#, Flaw::NotJson { line: 1, column: 8 }),

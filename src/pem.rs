@@ -171,7 +171,7 @@ mod tests {
     const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
 
     #[test]
-    fn pem_is_read_however_it_was_handed_on() {
+    fn pem_is_read_in_every_form_of_deployment() {
         // FE9
         for pem in [KEY.to_owned(), format!("{CERTIFICATE}{KEY}")] {
             let escaped = pem.replace('\n', "\\n");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_looks_like_is_said() {
+    fn an_error_describes_the_format_of_the_text() {
         let one_line = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
         for (text, told) in [
             ("", "empty"),
@@ -243,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_what_is_mended_stays(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
+        fn no_text_causes_a_panic_and_a_corrected_one_is_unchanged(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
             let text = format!("{text}{edge}{text}\\{edge}");
             let _ = looks_like(&text);
             let _ = mended(&text);

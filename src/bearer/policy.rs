@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_of_the_server_that_was_asked() {
+    fn a_response_counts_if_it_is_from_the_server_of_the_request() {
         let bearer = BearerAuth::builder(token()).origin("https://api.example.com").domain("blob.example.com");
         let bearer = bearer.build().unwrap();
         let is_from = |asked: &str, answered: &str| {
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn only_short_bodies_are_looked_at_and_only_where_that_was_asked_for() {
+    fn only_short_bodies_are_inspected_and_only_if_that_is_set() {
         // FD4
         let asks = BearerAuth::builder(token()).origin("https://api.example.com");
         let asks = asks.rejected_when_body(100, |_, _, _| true).build().unwrap();

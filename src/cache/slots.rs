@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_on_another_token_takes_the_place_of_the_first() {
+    fn a_lease_on_another_token_replaces_the_first() {
         let (clock, hands) = clock();
         let slots = Slots::new();
         let in_seconds = |seconds| clock.now().plus(Duration::from_secs(seconds));

@@ -64,7 +64,7 @@ pub(super) fn with<B, V>(builder: B, values: impl IntoIterator<Item = V>, set: i
     values.into_iter().fold(builder, set)
 }
 
-/// A missing member is a fault, and something stands in its place, so that the others are checked, too.
+/// A missing member is a fault, and is replaced by something, so that the others are checked, too.
 fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     use ClientCredentialsBuilder as Builder;
     let (server, auth) = (server(reader), auth(reader));

@@ -359,7 +359,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_fifo_that_takes_the_place_of_a_file_is_not_waited_for() {
+    fn a_fifo_that_replaces_a_file_is_not_waited_for() {
         let place = tempfile::tempdir().unwrap();
         let fifo = place.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());

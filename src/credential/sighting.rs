@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_told_apart_by_kind_and_by_what_is_hardly_meant() {
+    fn shapes_differ_by_kind_and_by_probable_mistakes() {
         for (text, shown) in [
             ("", "0 characters, empty"),
             ("x", "1 character, letters and digits"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sighting_tells_origin_and_age_and_outlines_have_no_value() {
+    async fn a_sighting_has_origin_and_age_and_outlines_have_no_value() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "hush hush\n").unwrap();
         let credential = Credential::file(file.path()).or(Credential::from("hush-canary"));

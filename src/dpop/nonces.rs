@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_nonce_is_not_taken() {
+    fn an_invalid_nonce_is_ignored() {
         let nonces = Nonces::default();
         let api = url("https://api.example.com/");
         let heard = |headers: HeaderMap| nonces.hear(Role::Resource, &api, &headers).is_some();

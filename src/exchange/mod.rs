@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_no_http_1_is_no_response() {
+    async fn only_http_1_is_a_response() {
         // T20: a bare body, whose completeness cannot be checked.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}/token", listener.local_addr().unwrap());

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_unknown_is_not_read() {
+    fn a_damaged_or_unknown_coding_is_not_decoded() {
         let packed = gzip(b"{}");
         for end in 1..packed.len() {
             assert_eq!(read_as("gzip", packed[..end].to_vec(), 100), Err(Flaw::Broken), "cut at {end}");

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_of_a_jwt_are_told_and_nothing_else_of_it() {
+    fn only_the_facts_of_a_jwt_are_shown() {
         let token =
             jwt(r#"{"iss":"https://a","aud":["x","y"],"scp":"read","exp":7300,"sub":"hush","cnf":{"jkt":"hush"}}"#);
         let claims = Claims::of(&token).unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_jwt_has_no_claims_and_nonsense_does_no_harm() {
+    fn other_texts_than_jwts_have_no_claims_and_invalid_ones_do_no_harm() {
         for text in ["", "opaque", "a.b.c", "e30.e30", "e30.e30.x.y", "e30.W10.x"] {
             assert_eq!(Claims::of(text), None, "{text}");
         }

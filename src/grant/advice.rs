@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_says_what_to_look_at() {
+    fn every_code_has_advice() {
         // FB8
         for (code, words) in [
             ("invalid_grant", "bound token (dpop, or mutual_tls)"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_refusal_gets_no_advice() {
+    fn only_refusals_get_advice() {
         assert_eq!(advice(&Error::of(ErrorKind::Transport, "down"), &known()), "");
         assert_eq!(advice(&refusal(403, ""), &known()), "", "the text has a guess already");
         assert!(advice(&refusal(401, "unauthorized_client"), &known()).contains("credential"), "Keycloak");

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_asked_for_is_found_among_the_others() {
+    fn the_requested_scope_is_found_among_the_others() {
         let params = asked(&[("audience", "x"), ("scope", "a b"), ("y", "z")]);
         assert_eq!(params.scope(), Some("a b"));
         assert_eq!(asked(&[("audience", "x")]).scope(), None);

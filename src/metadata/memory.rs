@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_known_is_good_for_its_lifetime_and_longer_when_it_cannot_be_fetched() {
+    async fn a_document_is_used_for_its_lifetime_and_longer_when_it_cannot_be_fetched() {
         let (server, hands) = Server::new(None);
         assert_eq!((server.get().await, server.get().await, server.fetches.get()), (None, None, 2), "nothing is known");
         server.answer.set(Some(1));

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn no_label_takes_more_values_than_a_source_can_have() {
+    fn no_label_has_more_values_than_a_source_can_have() {
         let registry = recorded(|| {
             for number in 0..2_000_u16 {
                 samples::with(number, |event| emit("billing", event));

@@ -44,7 +44,7 @@ pub(crate) use spans::{AttemptSpan, FetchSpan};
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 pub trait Observer: Send + Sync {
-    /// Something happened at the source of this name.
+    /// Called for each event of the source with this name.
     fn observe(&self, source: &str, event: &Event<'_>);
 }
 
@@ -54,21 +54,21 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// Why a fetch starts.
+/// Why a fetch started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum FetchCause {
-    /// There is no usable token.
+    /// There was no usable token.
     Cold,
-    /// The token is due.
+    /// The token was due.
     Refresh,
-    /// The API refused the token.
+    /// The API had rejected the token.
     Rejection,
 }
 
 impl FetchCause {
-    /// `cold`, `refresh` or `rejection`: the label of metrics and events.
+    /// Returns `cold`, `refresh` or `rejection`, the label of metrics and events.
     pub fn as_str(self) -> &'static str {
         match self {
             FetchCause::Cold => "cold",
@@ -84,18 +84,18 @@ impl fmt::Display for FetchCause {
     }
 }
 
-/// What a client is proved with, if it expires.
+/// The kind of a credential that expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CredentialKind {
-    /// The client's certificate: of mutual TLS, or in the header of the assertions that it signs.
+    /// The client's certificate, for mutual TLS or in the header of assertions.
     Certificate,
-    /// A JWT of a platform: a client assertion that is made elsewhere, or the token that is exchanged.
+    /// A JWT of a platform: a client assertion that another program issues, or the token to exchange.
     Assertion,
 }
 
 impl CredentialKind {
-    /// `certificate` or `assertion`: the label of metrics and events.
+    /// Returns `certificate` or `assertion`, the label of metrics and events.
     pub fn as_str(self) -> &'static str {
         match self {
             CredentialKind::Certificate => "certificate",
@@ -104,115 +104,116 @@ impl CredentialKind {
     }
 }
 
-/// Something that happened at a token source.
+/// An event of a token source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A fetch started.
     #[non_exhaustive]
     FetchStarted {
-        /// Why.
+        /// The cause of the fetch.
         cause: FetchCause,
     },
-    /// A fetch brought a token.
+    /// A fetch returned a token.
     #[non_exhaustive]
     Fetched {
-        /// Why it was started.
+        /// The cause of the fetch.
         cause: FetchCause,
-        /// From its start.
+        /// The duration of the fetch.
         duration: Duration,
-        /// How long the token is valid; `None` if its source did not say.
+        /// The lifetime of the token; `None` if it is not stated.
         expires_in: Option<Duration>,
-        /// It came from a shared store, not from the authorization server.
+        /// Whether the token came from a shared store, not from the authorization server.
         from_store: bool,
     },
     /// A fetch failed.
     #[non_exhaustive]
     FetchFailed {
-        /// Why it was started.
+        /// The cause of the fetch.
         cause: FetchCause,
-        /// From its start.
+        /// The duration of the fetch.
         duration: Duration,
-        /// What went wrong.
+        /// The failure.
         error: &'a Error,
-        /// How many have failed in a row, this one included.
+        /// How many fetches have failed in a row, including this one.
         consecutive: u32,
     },
-    /// Fetches fail: the first failure, a failure of another kind, or the moment from which on there is no usable token. Once for
-    /// each of these, not for each failure.
+    /// Fetches fail. Emitted for the first failure, for a failure of another kind, and when there is no usable token
+    /// any more, but not for each failure.
     #[non_exhaustive]
     Failing {
         /// The last failure.
         error: &'a Error,
         /// Whether callers still get a token.
         token_usable: bool,
-        /// Since the first failure in a row.
+        /// The time since the first failure in a row.
         failing_for: Duration,
     },
-    /// A fetch brought a token after failures.
+    /// A fetch returned a token after failures.
     #[non_exhaustive]
     Recovered {
-        /// Since the first failure in a row.
+        /// The time since the first failure in a row.
         failing_for: Duration,
         /// How many fetches failed.
         failed_fetches: u32,
         /// How many calls of `token()` returned an error meanwhile.
         failed_calls: u64,
     },
-    /// An API refused the token, and another one is fetched when it is needed; or, if `honored` is false, refusals came too often,
-    /// and the token stays in use.
+    /// An API rejected the token, and another one is fetched on demand. If `honored` is false, there were too many
+    /// rejections, and the token stays in use.
     #[non_exhaustive]
     Rejected {
-        /// Whether the token was given up.
+        /// Whether the token is no longer used.
         honored: bool,
     },
-    /// An API goes on refusing access tokens: one that was fetched because of a refusal was refused as well, or there was none to
-    /// take its place; or it demands a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at most once a
-    /// minute for each of its origins, each source, and each of the two reasons.
+    /// An API rejects token after token: one that was fetched after a rejection was rejected, too, or there was none to
+    /// replace it; or the API requires a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at
+    /// most once a minute for each of its origins, each source, and each of the two reasons.
     ///
-    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token: without control
-    /// characters, quotes and the token, and cut.
+    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token. They
+    /// are sanitised: without control characters, quotes and the token, and truncated.
     #[non_exhaustive]
     ApiRefuses {
         /// The origin of the API, as it was configured.
         api: &'a str,
-        /// The status of its answer.
+        /// The status of its response.
         status: u16,
         /// Its `error` code, such as `invalid_token` or `insufficient_scope` (RFC 6750 section 3.1).
         error: Option<&'a str>,
-        /// Its `error_description`; of a gRPC service its `grpc-message`.
+        /// Its `error_description`, or the `grpc-message` of a gRPC service.
         description: Option<&'a str>,
-        /// The `scope` that it demands.
+        /// The `scope` that it requires.
         scope: Option<&'a str>,
     },
-    /// A token request got its response, or failed.
+    /// A token request got a response, or failed.
     #[non_exhaustive]
     TokenRequest {
-        /// Why its fetch was started.
+        /// The cause of its fetch.
         cause: FetchCause,
         /// The host of the token endpoint.
         server: &'a str,
         /// The status of the response, if there was one.
         status: Option<u16>,
-        /// What went wrong; `None`: it brought a token.
+        /// The failure; `None`: the response has a token.
         error: Option<&'a Error>,
-        /// Of the whole attempt.
+        /// The duration of the whole attempt.
         duration: Duration,
     },
-    /// A credential that says when it expires was read for a token request: a certificate, or a JWT that another program renews.
+    /// A credential that states when it expires was read for a token request: a certificate, or a JWT that another
+    /// program renews.
     #[non_exhaustive]
     CredentialRead {
-        /// What it is.
+        /// The kind of the credential.
         credential: CredentialKind,
-        /// How long it is still valid; zero once it has expired.
+        /// Its remaining lifetime; zero once it has expired.
         expires_in: Duration,
     },
-    /// A call of `token()` had to wait for a fetch, and has a token or an error now. What is answered from the cache is no event.
+    /// A call of `token()` that had to wait for a fetch has completed. Calls that return a cached token cause no event.
     #[non_exhaustive]
     Waited {
-        /// From the call until now.
+        /// The duration of the wait.
         duration: Duration,
-        /// What the caller got; `None`: a token.
+        /// The error that the caller got; `None`: a token.
         error: Option<&'a Error>,
     },
     /// An operation of the shared store ended.
@@ -220,18 +221,18 @@ pub enum Event<'a> {
     StoreOperation {
         /// `get`, `put`, `delete`, `lease` or `release`.
         operation: &'static str,
-        /// Of the operation alone.
+        /// The duration of the operation.
         duration: Duration,
-        /// What went wrong, if anything did: the store failed, or did not answer in time.
+        /// The failure, if the store failed or did not respond in time.
         error: Option<&'a Error>,
     },
-    /// A token request was repeated because the server demanded a DPoP nonce (RFC 9449 section 8).
+    /// A token request was repeated because the server required a DPoP nonce (RFC 9449 section 8).
     NonceRetry,
-    /// The tokens cannot be cached: they expire within the safety margin, or state no lifetime and `assumed` is used. Once for each
-    /// source.
+    /// The tokens have an unusual lifetime: they expire within the safety margin and cannot be cached, or the server
+    /// states none and `assumed` is used. Emitted once for each source.
     #[non_exhaustive]
     UnusualLifetime {
-        /// The lifetime that is assumed; `None`: the tokens are expired on arrival.
+        /// The assumed lifetime; `None`: the tokens are expired on arrival.
         assumed: Option<Duration>,
     },
 }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_flaps_is_visited_ever_more_rarely_and_told_about_once() {
+    fn an_unstable_store_is_visited_ever_more_rarely_and_reported_once() {
         // D04: up for one visit, down for the next, for an hour
         let mut t = Trial::new();
         let (mut visits, mut reported) = (0, Vec::new());

@@ -377,7 +377,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn no_file_of_somebody_else_is_deleted() {
+    async fn no_foreign_file_is_deleted() {
         // FA1
         let place = TempDir::new().unwrap();
         let ours = "0123456789abcdefghijABCDEFGHIJ-_";
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_somebody_else_is_not_overwritten_by_a_lease() {
+    async fn a_foreign_file_is_not_overwritten_by_a_lease() {
         let place = TempDir::new().unwrap();
         let path = place.path().join("a.lock");
         fs::write(&path, "mine").unwrap();
@@ -459,7 +459,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn the_directory_is_not_reached_through_a_link_of_somebody_else() {
+    async fn the_directory_is_not_reached_through_a_link_of_another_user() {
         use std::os::unix::fs::{MetadataExt, lchown, symlink};
         let place = TempDir::new().unwrap();
         let (real, link) = (place.path().join("real"), place.path().join("link"));

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_is_told() {
+    fn a_text_that_is_not_a_public_key_is_reported() {
         for (text, told) in [
             ("", "PEM"),
             ("{", "not valid JSON"),

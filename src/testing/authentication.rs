@@ -73,7 +73,7 @@ impl Claim {
         }
     }
 
-    /// What is wrong with the claim; nothing if no client was registered. The text is also for the log, so it has no
+    /// What is wrong with the claim; nothing if no client was registered. The text is also for the story, so it has no
     /// secret.
     pub(super) fn flaw(&self, state: &mut State) -> Option<&'static str> {
         if state.clients.is_empty() {

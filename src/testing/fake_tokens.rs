@@ -69,9 +69,9 @@ pub enum FakeStep {
 struct State {
     script: VecDeque<FakeStep>,
     calls: usize,
-    /// The log: a word for each call and each rejection.
+    /// The story: a word for each call and each rejection.
     story: Vec<String>,
-    /// Whether the log was printed.
+    /// Whether the story was printed.
     told: bool,
     /// The issued tokens, and how often each was rejected.
     issued: Vec<AccessToken>,

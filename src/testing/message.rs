@@ -95,7 +95,7 @@ fn quotable(text: &str) -> String {
     printable.flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// A response, and a note about it for the log.
+/// A response, and a note about it for the story.
 #[derive(Clone)]
 pub(super) struct Reply {
     pub(super) status: u16,

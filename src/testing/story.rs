@@ -1,4 +1,4 @@
-//! The log that a failed test prints.
+//! The story that a failed test prints.
 
 use std::fmt::Write;
 

@@ -76,7 +76,7 @@ pub(super) struct State {
     recorded: VecDeque<RecordedRequest>,
     /// How many of the first requests were dropped.
     pub(super) forgotten: usize,
-    /// Whether the log was printed.
+    /// Whether the story was printed.
     pub(super) told: bool,
 }
 

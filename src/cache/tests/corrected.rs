@@ -1,11 +1,11 @@
-//! What led to a failure is corrected before it is time for the next fetch.
+//! The cause of a failure is corrected before the next fetch is due.
 
 use std::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::error::Look;
 
-/// A file, as far as a failure knows of it: whether it was corrected, and how often somebody looked.
+/// A file: whether it was corrected, and how often it was checked.
 #[derive(Default)]
 struct File {
     corrected: AtomicBool,
@@ -89,7 +89,7 @@ async fn a_file_that_changes_all_the_time_does_not_end_the_doubling() {
 }
 
 #[tokio::test]
-async fn what_the_server_asked_to_wait_is_waited() {
+async fn a_wait_that_the_server_asked_for_is_not_cut_short() {
     let file = Arc::new(File::default());
     file.corrected.store(true, Ordering::SeqCst);
     let error = invalid_client().with_retry_after(seconds(30));

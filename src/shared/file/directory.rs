@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_link_on_the_way_is_asked_about() {
+    fn each_link_on_the_path_is_checked() {
         use std::os::unix::fs::symlink;
         let place = TempDir::new().unwrap();
         let root = place.path().canonicalize().unwrap();

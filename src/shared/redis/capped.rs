@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_no_more_is_read_than_was_asked_for(
+        fn whatever_is_sent_no_more_is_read_than_the_allowance(
             sent in prop::collection::vec(any::<u8>(), 0..9000),
             allowed in 0..9000_usize,
             pieces in prop::collection::vec(1..5000_usize, 1..8),
