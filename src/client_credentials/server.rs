@@ -253,14 +253,15 @@ impl ProtectedResource {
         self
     }
 
-    /// Requests the scopes that the API names. Default: false; the builder's [`scope`](crate::ClientCredentialsBuilder::scope) is
-    /// requested.
+    /// Requests the scopes that the API names. Default: false; the builder's
+    /// [`scope`](crate::ClientCredentialsBuilder::scope) is requested.
     ///
-    /// If the builder sets no scope, that of the [`challenge`](Self::challenge) is requested, otherwise all `scopes_supported` of the
-    /// API's metadata (RFC 9728 section 2). Scopes that the API requires later (403 with `insufficient_scope`) are requested in
-    /// addition, as with [`step_up`](crate::ClientCredentialsBuilder::step_up), but without a list: the authorization server decides
-    /// which are granted, and a token for this `resource` cannot be used elsewhere. It can therefore not be combined with
-    /// [`omit_resource`](Self::omit_resource) or another [`resource`](crate::ClientCredentialsBuilder::resource).
+    /// If the builder sets no scope, that of the [`challenge`](Self::challenge) is requested, otherwise all
+    /// `scopes_supported` of the API's metadata (RFC 9728 section 2). Scopes that the API requires later (403 with
+    /// `insufficient_scope`) are requested in addition, as with [`step_up`](crate::ClientCredentialsBuilder::step_up),
+    /// but without a list: the authorization server decides which are granted, and a token for this `resource` cannot
+    /// be used elsewhere. It can therefore not be combined with [`omit_resource`](Self::omit_resource) or another
+    /// [`resource`](crate::ClientCredentialsBuilder::resource).
     pub fn scopes_from_api(mut self, adopt: bool) -> Self {
         self.scoped = adopt;
         self

@@ -18,7 +18,7 @@ enum Op {
     Complete(usize, Brings),
     /// Its runtime is gone.
     Vanish(usize),
-    /// What was handed out last is rejected, or something older.
+    /// The token that was returned last is rejected, or an older one.
     Reject { current: bool },
 }
 
