@@ -1,5 +1,5 @@
 //! 10 000 cold callers at once, an authorization server that takes 50 ms: against a lock held over the request, which
-//! is what people write by hand.
+//! is what people write by hand, and against huskarl's cache.
 //!
 //! `cargo bench -p benches --bench cold_start`
 
@@ -7,10 +7,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use client_credentials::{AccessToken, Cached, source_fn};
 use criterion::{Criterion, criterion_group, criterion_main};
+use huskarl::cache::{InMemoryTokenCache, TokenError};
+use huskarl::core::platform::MaybeSendBoxFuture;
+use huskarl::grant::core::{RawTokenResponse, TokenResponse};
 use tokio::task::JoinSet;
 
 const CALLERS: usize = 10_000;
@@ -19,6 +22,20 @@ async fn fetch(requests: &AtomicU64) -> AccessToken {
     requests.fetch_add(1, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_millis(50)).await;
     AccessToken::builder("token").lifetime(Duration::from_secs(3600)).build().unwrap()
+}
+
+/// The same request, as huskarl's cache makes it.
+struct Peer(Arc<AtomicU64>);
+
+impl huskarl::cache::TokenSource for Peer {
+    fn token(&self) -> MaybeSendBoxFuture<'_, Result<Arc<TokenResponse>, TokenError>> {
+        Box::pin(async {
+            fetch(&self.0).await;
+            let response =
+                RawTokenResponse::builder().access_token("token").token_type("Bearer").expires_in(3600).build();
+            Ok(Arc::new(response.into_token_response(None, SystemTime::now()).unwrap()))
+        })
+    }
 }
 
 async fn all<F: Future<Output = ()> + Send + 'static>(caller: impl Fn() -> F) {
@@ -81,6 +98,19 @@ fn cold_start(c: &mut Criterion) {
                 }
             })
             .await;
+        });
+    });
+    group.bench_function("huskarl's InMemoryTokenCache", |b| {
+        b.to_async(&runtime).iter(|| async {
+            let source = Peer(Arc::default());
+            let requests = Arc::clone(&source.0);
+            let cache = Arc::new(InMemoryTokenCache::builder().source(source).build());
+            all(|| {
+                let cache = Arc::clone(&cache);
+                async move { drop(huskarl::cache::TokenSource::token(&*cache).await.unwrap()) }
+            })
+            .await;
+            assert_eq!(requests.load(Ordering::Relaxed), 1);
         });
     });
     group.finish();

@@ -14,7 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client_credentials::{AccessToken, BearerAuth, CachePolicy, Cached, TokenPool, TokenSource, source_fn};
+use client_credentials::testing::AuthorizationServer;
+use client_credentials::{
+    AccessToken, BearerAuth, CachePolicy, Cached, ClientAuth, ClientCredentials, Event, TokenPool, TokenSource,
+    source_fn,
+};
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use http_body_util::{BodyExt, Empty};
@@ -24,12 +28,13 @@ use reqwest::Request;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower::{Layer, Service, ServiceExt};
 
-const OPERATIONS: [&str; 17] = [
+const OPERATIONS: [&str; 18] = [
     "clone: shared HeaderValue",
     "cached: Cached",
     "cached: Arc<dyn TokenSource>",
     "cached: due, refresh under way",
     "cached: TokenPool",
+    "cached: with an observer and a metrics recorder",
     "hyper: static header",
     "hyper: bare header",
     "hyper: tower layer",
@@ -124,6 +129,18 @@ async fn cached(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u
             tenant.token().await.unwrap();
             for _ in 0..times {
                 drop(black_box(tenant.token().await.unwrap().authorization()));
+            }
+        }
+        "with an observer and a metrics recorder" => {
+            metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().unwrap();
+            let server = AuthorizationServer::start();
+            let auth = ClientAuth::client_secret_basic("billing", "secret");
+            let builder = ClientCredentials::builder(server.token_url(), auth);
+            let tokens =
+                builder.observe(|_: &str, event: &Event<'_>| drop(black_box(format!("{event:?}")))).build().unwrap();
+            tokens.token().await.unwrap();
+            for _ in 0..times {
+                drop(black_box(tokens.token().await.unwrap().authorization()));
             }
         }
         other => panic!("no operation {other}"),

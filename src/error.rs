@@ -36,6 +36,8 @@ pub struct Error(Arc<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    /// Server, client and credential; the name of the source. `Display` adds them in parentheses.
+    place: String,
     transient: bool,
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
@@ -218,6 +220,7 @@ impl Error {
         Error(Arc::new(Inner {
             kind,
             message: message.into(),
+            place: String::new(),
             transient: false,
             status: None,
             retry_after: None,
@@ -264,9 +267,19 @@ impl Error {
         }
     }
 
-    /// Appends where it happened.
-    pub(crate) fn at(self, place: impl fmt::Display) -> Self {
-        self.edit(|inner| inner.message = format!("{} ({place})", inner.message).into())
+    /// Adds where it happened.
+    pub(crate) fn at(self, place: &str) -> Self {
+        self.edit(|inner| {
+            if !inner.place.is_empty() && !place.is_empty() {
+                inner.place.push_str(", ");
+            }
+            inner.place.push_str(place);
+        })
+    }
+
+    fn text(&self) -> String {
+        let Inner { message, place, .. } = self.facts();
+        if place.is_empty() { message.to_string() } else { format!("{message} ({place})") }
     }
 
     pub(crate) fn because(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -303,7 +316,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = self.facts();
-        f.write_str(&facts.message)?;
+        f.write_str(&self.text())?;
         let mut next = self.source();
         while let Some(source) = next {
             next = source.source();
@@ -325,7 +338,7 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let facts = self.facts();
         let mut out = f.debug_struct("Error");
-        out.field("kind", &facts.kind).field("message", &facts.message).field("transient", &facts.transient);
+        out.field("kind", &facts.kind).field("message", &self.text()).field("transient", &facts.transient);
         if let Some(status) = facts.status {
             out.field("status", &status.as_u16());
         }

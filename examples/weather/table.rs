@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use crate::watched::Origin;
 use crate::weather_client::Answer;
 
 pub(crate) struct Table {
@@ -25,11 +24,9 @@ impl Table {
         }
     }
 
-    pub(crate) fn answer(&mut self, city: &str, answer: &Answer, origin: &Origin) -> io::Result<()> {
+    pub(crate) fn answer(&mut self, city: &str, answer: &Answer, origin: &str) -> io::Result<()> {
         match answer {
-            Answer::Reading { temperature, conditions } => {
-                self.row([city, temperature, conditions, &origin.to_string()])
-            }
+            Answer::Reading { temperature, conditions } => self.row([city, temperature, conditions, origin]),
             Answer::UnknownCity(message) => self.line(&format!("{city}: {message}")),
         }
     }

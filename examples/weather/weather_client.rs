@@ -1,20 +1,20 @@
-//! The part that a program of yours would have: asks the weather API, with a token on each request.
+//! The part that a program of yours would have: requests the weather, with a token on each request.
 
 use std::error::Error;
+use std::time::SystemTime;
 
-use client_credentials::{BearerAuth, ClientCredentials};
+use client_credentials::{BearerAuth, ClientCredentials, FetchCause};
 use reqwest::header::WWW_AUTHENTICATE;
 use reqwest::{StatusCode, Url};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use serde_json::Value;
 
-use crate::watched::{Origin, Watched};
-
 pub(crate) struct WeatherClient {
     http: ClientWithMiddleware,
     url: Url,
-    /// Only to tell where a token came from.
-    watched: Watched<ClientCredentials>,
+    /// Only for the column `token`.
+    tokens: ClientCredentials,
+    last_expiry: Option<Option<SystemTime>>,
 }
 
 /// What the API said about a city.
@@ -24,43 +24,52 @@ pub(crate) enum Answer {
 }
 
 impl WeatherClient {
-    /// All there is to do about tokens. A program that need not tell where they came from gives `tokens` itself to
-    /// `for_origin`.
     pub(crate) fn new(
         http: reqwest::Client,
         url: Url,
         tokens: ClientCredentials,
     ) -> Result<Self, client_credentials::Error> {
-        let watched = Watched::new(tokens);
-        // The tokens are for the weather API, and go nowhere else.
-        let origin = url.origin().ascii_serialization();
-        let bearer = BearerAuth::for_origin(&origin, watched.clone())?;
+        // The tokens are sent to the origin of the weather API only.
+        let bearer = BearerAuth::for_origin(url.as_str(), tokens.clone())?;
         let http = ClientBuilder::new(http).with(bearer).build();
-        Ok(WeatherClient { http, url, watched })
+        Ok(WeatherClient { http, url, tokens, last_expiry: None })
     }
 
-    /// Asks for the weather in `city`.
-    pub(crate) async fn ask(&self, city: &str) -> Result<(Answer, Origin), Box<dyn Error>> {
-        let mut url = self.url.clone();
-        // A segment, not text: a city may have a space, or a slash.
-        url.path_segments_mut()
-            .map_err(|()| "the URL of the weather API cannot have a path")?
-            .pop_if_empty()
-            .push(city);
+    /// Requests the weather in `city`.
+    pub(crate) async fn ask(&self, city: &str) -> Result<Answer, Box<dyn Error>> {
+        let url = city_url(&self.url, city)?;
         // Without the URL, which could have a key in its query.
         let without_url = reqwest_middleware::Error::without_url;
         let response = self.http.get(url).send().await.map_err(without_url)?;
-        let origin = self.watched.origin();
-
         let (status, challenge) = (response.status(), challenge(&response));
         let text = response.text().await.map_err(reqwest::Error::without_url)?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
         match status {
-            StatusCode::NOT_FOUND => Ok((Answer::UnknownCity(message(&json, &text)), origin)),
-            status if status.is_success() => Ok((reading(&json, &text), origin)),
+            StatusCode::NOT_FOUND => Ok(Answer::UnknownCity(message(&json, &text))),
+            status if status.is_success() => Ok(reading(&json, &text)),
             status => Err(format!("the weather API answered {status} {challenge}").into()),
         }
     }
+
+    /// Where the current token came from: fetched while this request waited for it, or before.
+    pub(crate) fn token_origin(&mut self) -> &'static str {
+        let status = self.tokens.status();
+        let last = self.last_expiry.replace(status.expires_at);
+        match status.cause {
+            _ if last == Some(status.expires_at) => "cached",
+            Some(FetchCause::Refresh) => "refreshed early",
+            Some(FetchCause::Rejection) => "after 401",
+            _ => "fetched",
+        }
+    }
+}
+
+/// The city is a segment of the path, and not text: it may contain a space or a slash.
+pub(crate) fn city_url(url: &Url, city: &str) -> Result<Url, &'static str> {
+    let mut url = url.clone();
+    let segments = url.path_segments_mut();
+    segments.map_err(|()| "the URL of the weather API cannot have a path")?.pop_if_empty().push(city);
+    Ok(url)
 }
 
 fn reading(json: &Value, text: &str) -> Answer {

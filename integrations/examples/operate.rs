@@ -8,14 +8,18 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Json, Router, routing::get};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
 use client_credentials::{
-    BearerAuth, CachePolicy, ClientAuth, ClientCredentials, ManualClock, Readiness, Status, TokenState,
+    BearerAuth, CachePolicy, ClientAuth, ClientCredentials, Credential, ManualClock, Readiness, Status, TokenState,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest_middleware::ClientWithMiddleware;
@@ -48,11 +52,48 @@ async fn weather(State(weather): State<Weather>) -> (StatusCode, String) {
     }
 }
 
+/// A second source, whose credential is a JWT that a platform issues.
+struct Partner {
+    _server: AuthorizationServer,
+    tokens: ClientCredentials,
+    /// For how many days the platform's next JWTs are valid.
+    days: Arc<AtomicU64>,
+}
+
+impl Partner {
+    fn new() -> Result<Self, Error> {
+        let server = AuthorizationServer::start();
+        let days = Arc::new(AtomicU64::new(90));
+        let platform = Arc::clone(&days);
+        let jwt = Credential::from_fn(move || {
+            let end = SystemTime::now() + Duration::from_secs(86_400 * platform.load(Ordering::Relaxed));
+            async move {
+                let exp = end.duration_since(UNIX_EPOCH)?.as_secs();
+                let part = |json: String| URL_SAFE_NO_PAD.encode(json);
+                let (header, claims) = (part(r#"{"alg":"none"}"#.to_owned()), part(format!(r#"{{"exp":{exp}}}"#)));
+                Ok::<_, SystemTimeError>(format!("{header}.{claims}.c2lnbmF0dXJl"))
+            }
+        });
+        let tokens = ClientCredentials::builder(server.token_url(), ClientAuth::client_assertion(jwt));
+        Ok(Partner { tokens: tokens.name("partner").build()?, _server: server, days })
+    }
+
+    /// From now on the platform issues JWTs for so many days; fetches a token with one, if that is a change.
+    async fn jwts_for(&self, days: u64) -> Result<(), Error> {
+        if self.days.swap(days, Ordering::Relaxed) != days {
+            self.tokens.reject(&self.tokens.token().await?);
+            self.tokens.token().await?;
+        }
+        Ok(())
+    }
+}
+
 /// The service, and the world around it.
 struct World {
     clock: ManualClock,
     server: AuthorizationServer,
     tokens: ClientCredentials,
+    partner: Partner,
     http: reqwest::Client,
     url: String,
 }
@@ -71,6 +112,8 @@ impl World {
             .build()?;
         // Before the first request comes in; not fatal, since the server may come up later.
         tokens.ready(Duration::from_secs(10)).await?;
+        let partner = Partner::new()?;
+        partner.tokens.ready(Duration::from_secs(10)).await?;
 
         let http = reqwest::Client::builder().no_proxy().build()?;
         let bearer = BearerAuth::for_origin(server.api_origin(), tokens.clone())?;
@@ -83,7 +126,7 @@ impl World {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Ok(World { clock, server, tokens, http, url })
+        Ok(World { clock, server, tokens, partner, http, url })
     }
 
     async fn get(&self, path: &str) -> Result<(StatusCode, String), Error> {
@@ -149,10 +192,11 @@ impl World {
     }
 
     /// What goes wrong from now on.
-    fn change(&self, what: &str) -> Result<(), Error> {
+    async fn change(&self, what: &str) -> Result<(), Error> {
         self.server.until_changed(Answer::Token).until_changed_at(Endpoint::Api, Answer::Token);
         match what {
-            "nothing" => return Ok(()),
+            "nothing" => return self.partner.jwts_for(90).await,
+            "the credential" => return self.partner.jwts_for(3).await,
             "the API" => return self.api_refuses(),
             "an outage" => self.server.until_changed(Answer::Status(503)),
             "the client" => self.server.until_changed(Answer::Refuse("invalid_client")),
@@ -230,7 +274,7 @@ impl World {
         loop {
             tokio::select! {
                 line = lines.next_line() => match line? {
-                    Some(what) => self.change(&what)?,
+                    Some(what) => self.change(&what).await?,
                     None => return Ok(()),
                 },
                 _ = minutes.tick() => self.minute(2).await?,

@@ -377,7 +377,7 @@ impl<S> Core<S> {
         let now = self.clock.now();
         let outcome = match outcome {
             Outcome::Token(token) => Outcome::Token(token.handed_out_by(&self.observers)),
-            failed => failed,
+            Outcome::Failed(error) => Outcome::Failed(self.observers.named(error)),
         };
         let completed = self.with_state(|state| {
             let result = state.complete(number, outcome, now);
@@ -421,7 +421,8 @@ impl<S> Clone for Cached<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Cached<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.state.lock().status(self.0.clock.now()).state;
-        f.debug_struct("Cached").field("state", &state.as_str()).field("source", &self.0.source).finish()
+        let state = self.0.state.lock().status(self.0.clock.now()).state.as_str();
+        let name = self.0.observers.name();
+        f.debug_struct("Cached").field("name", &name).field("state", &state).field("source", &self.0.source).finish()
     }
 }

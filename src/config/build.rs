@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::auth::auth;
+use super::env::variable;
 use super::http::http;
 use super::policies::{cache, limits, retry};
 use super::reader::Reader;
@@ -30,7 +31,11 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     match faults.is_empty() {
         true => Ok(builder),
         false => {
-            let text = format!("the configuration is not usable: {}", faults.join("; "));
+            let mut text = format!("the configuration is not usable: {}", faults.join("; "));
+            if let Some(prefix) = &config.prefix {
+                let example = variable(prefix, "auth.client_id");
+                text.push_str(&format!(" (variables are named like {example} for auth.client_id)"));
+            }
             Err(Error::of(ErrorKind::Configuration, text))
         }
     }

@@ -13,6 +13,7 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
         config.faults.push("the prefix of the variables is empty: give one, such as \"BILLING_\"".to_owned());
         return config;
     }
+    config.prefix = Some(prefix.to_owned());
     for (name, value) in vars {
         let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(prefix)?))) else {
             continue;
@@ -21,7 +22,7 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
             let is_ours =
                 |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
             if MEMBERS.iter().any(|member| is_ours(member.path)) {
-                config.faults.push(format!("the variable {name} is none of the configuration"));
+                config.faults.push(format!("unknown variable: {name}"));
             }
             continue;
         };
@@ -65,7 +66,7 @@ fn starts_with_table(rest: &str, table: &str) -> bool {
     rest.strip_prefix(&table.to_ascii_uppercase()).is_some_and(|rest| rest.starts_with('_'))
 }
 
-fn variable(prefix: &str, path: &str) -> String {
+pub(super) fn variable(prefix: &str, path: &str) -> String {
     format!("{prefix}{}", path.replace('.', "_").to_ascii_uppercase())
 }
 

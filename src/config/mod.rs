@@ -60,6 +60,8 @@ pub struct Config {
     faults: Vec<String>,
     /// Credentials set by the program, by the path without `_file`.
     credentials: Vec<(String, Credential)>,
+    /// Of the variables, if there are any.
+    prefix: Option<String>,
 }
 
 impl Config {
@@ -80,7 +82,7 @@ impl Config {
     /// `user-agent`. Other variables with the prefix are ignored, unless they begin with the name of a table, such as
     /// `BILLING_AUTH_`.
     ///
-    /// [`ClientCredentials::builder_from`] reports all faults together.
+    /// [`ClientCredentials::builder_from`] reports all faults together, and how the variables are named.
     #[must_use]
     pub fn from_env(prefix: &str) -> Self {
         env::read(prefix, std::env::vars_os())
@@ -138,6 +140,7 @@ impl Config {
     pub fn overridden_by(mut self, other: Config) -> Self {
         merge(&mut self.members, other.members);
         self.faults.extend(other.faults);
+        self.prefix = other.prefix.or(self.prefix);
         self.credentials.retain(|(path, _)| other.credentials.iter().all(|(theirs, _)| theirs != path));
         self.credentials.extend(other.credentials);
         self

@@ -136,7 +136,7 @@ impl Grant {
             let evidence = match self.auth.read(*place, self.clock.now()).await {
                 Ok(evidence) => evidence,
                 Err(error) => {
-                    unread.get_or_insert(error.at(self.context(&found.token_endpoint)));
+                    unread.get_or_insert(error.at(&self.context(&found.token_endpoint)));
                     continue;
                 }
             };

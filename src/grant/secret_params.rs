@@ -55,7 +55,7 @@ impl SecretParams {
             }
             match (read, unread) {
                 (Some(secret), _) => secrets.push((name.clone(), secret)),
-                (None, Some(error)) => return Err(error.at(format_args!("the parameter {name}"))),
+                (None, Some(error)) => return Err(error.at(&format!("the parameter {name}"))),
                 (None, None) => return Err(Error::of(ErrorKind::Credential, format!("there is no {name}"))),
             }
         }

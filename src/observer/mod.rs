@@ -243,6 +243,8 @@ pub(crate) struct Observers(Arc<Inner>);
 
 struct Inner {
     name: String,
+    /// The name was given, and is not a number.
+    is_named: bool,
     observers: Vec<Arc<dyn Observer>>,
     /// The cause of the fetch that started last, as a number: sources do not know of fetches.
     cause: AtomicU8,
@@ -250,22 +252,31 @@ struct Inner {
 
 impl Observers {
     pub(crate) fn new(name: String, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Observers(Arc::new(Inner { name, observers, cause: AtomicU8::new(0) }))
+        Observers::of(name, true, observers)
     }
 
     /// For a source without a name: a number, and `of`.
     pub(crate) fn unnamed(of: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Observers::new(format!("{of}#{number}"), Vec::new())
+        Observers::of(format!("{of}#{number}"), false, Vec::new())
     }
 
     pub(crate) fn with(self, observers: Vec<Arc<dyn Observer>>) -> Self {
-        Observers::new(self.0.name.clone(), observers)
+        Observers::of(self.0.name.clone(), self.0.is_named, observers)
+    }
+
+    fn of(name: String, is_named: bool, observers: Vec<Arc<dyn Observer>>) -> Self {
+        Observers(Arc::new(Inner { name, is_named, observers, cause: AtomicU8::new(0) }))
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// The error with the name that the source was given.
+    pub(crate) fn named(&self, error: Error) -> Error {
+        if self.0.is_named { error.at(&format!("source {:?}", self.name())) } else { error }
     }
 
     /// Runs `fetch` in a span of its own, to which waiting callers can be linked through `span`.

@@ -82,6 +82,45 @@ async fn a_client_that_is_refused_says_so_and_is_quiet_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_401_whose_body_cannot_be_used_is_a_verdict_on_the_client() {
+    // FB1
+    let large = "x".repeat(300_000);
+    for no in [answer(401, &[], &large), answer(401, &[("content-encoding", "gzip")], "damaged")] {
+        let server = Server::start([no.clone(), ok(TOKEN), no]);
+        let tokens = of(&server, Credential::from(OLD).or(SECRET)).build().unwrap();
+        assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
+        let error = of(&server, SECRET).build().unwrap().token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert_eq!(server.hits(), 3);
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_source_is_in_its_errors_and_its_debug_form() {
+    let named = async |name: Option<&str>| {
+        let server = Server::start([answer(403, &[], "")]);
+        let builder = of(&server, SECRET);
+        let tokens = match name {
+            Some(name) => builder.name(name),
+            None => builder,
+        }
+        .build()
+        .unwrap();
+        let error = tokens.token().await.unwrap_err();
+        let again = tokens.token().await.unwrap_err();
+        (format!("{tokens:?}"), [error.to_string(), format!("{error:?}"), again.to_string()])
+    };
+    let (tokens, errors) = named(Some("invoices of A")).await;
+    assert!(tokens.contains("name: \"invoices of A\""), "{tokens}");
+    for error in errors {
+        assert!(error.replace('\\', "").contains("Credential(value), source \"invoices of A\")"), "{error}");
+    }
+    let (tokens, errors) = named(None).await;
+    assert!(tokens.contains("name: \"127.0.0.1#"), "{tokens}");
+    assert!(!errors.concat().contains("source \""), "{errors:?}");
+}
+
+#[tokio::test]
 async fn a_page_is_no_verdict_on_the_client() {
     // FB9
     for status in [400, 401, 403] {

@@ -1,5 +1,7 @@
 //! Events during an outage, and the status at each moment of it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 use crate::cache::{Readiness, TokenState};
 use crate::observer::{Event, FetchCause};
@@ -91,6 +93,37 @@ async fn an_outage_that_outlasts_the_token_is_four_events() {
     let status = tokens.status();
     assert_eq!((status.state, status.readiness()), (TokenState::Fresh, Readiness::Ready));
     assert_eq!(status.cause, Some(FetchCause::Cold));
+}
+
+#[tokio::test]
+async fn an_observer_may_ask_its_own_source_since_events_are_emitted_without_locks() {
+    let server = Server::new([Reply::New(3600), down()], Reply::New(3600));
+    let own: Arc<std::sync::OnceLock<Cached<Arc<Server>>>> = Arc::default();
+    let (source, events, stuck) = (Arc::clone(&own), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (counted, hung) = (Arc::clone(&events), Arc::clone(&stuck));
+    let tokens = cached(&server).observed("billing", move |_: &str, _: &Event<'_>| {
+        let Some(tokens) = source.get().cloned() else { return };
+        counted.fetch_add(1, Ordering::Relaxed);
+        // On another thread, which a lock of this one would keep waiting for good.
+        let (done, answered) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = (tokens.status(), tokens.token().now_or_never());
+            done.send(())
+        });
+        if answered.recv_timeout(seconds(10)).is_err() {
+            hung.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    own.set(tokens.clone()).unwrap();
+    let token = tokens.token().await.unwrap();
+    server.advance(seconds(3400));
+    tokens.token().await.unwrap();
+    settle().await;
+    tokens.reject(&token);
+    server.advance(seconds(1000));
+    tokens.token().await.unwrap();
+    assert!(events.load(Ordering::Relaxed) >= 5, "start, end, failure, rejection, recovery");
+    assert_eq!(stuck.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
