@@ -6,13 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The text before it was quoted, escaped, put on one line or encoded in base64 again. Any other text is unchanged.
-pub(crate) fn mended(text: &str) -> Zeroizing<String> {
+pub(crate) fn corrected(text: &str) -> Zeroizing<String> {
     // Twice: a text may be quoted within quotes, or encoded with its quotes.
-    let mut mended = unwrapped(&unwrapped(text));
-    if mended.contains(BEGIN) {
-        mended = in_lines(&mended);
+    let mut corrected = unwrapped(&unwrapped(text));
+    if corrected.contains(BEGIN) {
+        corrected = in_lines(&corrected);
     }
-    mended
+    corrected
 }
 
 const BEGIN: &str = "-----BEGIN ";
@@ -116,7 +116,7 @@ fn in_lines(text: &str) -> Zeroizing<String> {
 
 /// What a text of another format looks like, for an error, without any part of it.
 pub(crate) fn looks_like(text: &str) -> &'static str {
-    let mut text = mended(text);
+    let mut text = corrected(text);
     let text = {
         // Only labels and names of members are searched for.
         let shown = text.trim().to_owned();
@@ -199,7 +199,7 @@ mod tests {
                 ("in base64 with line breaks", STANDARD.encode(&pem).replace("AB", "AB\n") + "\n"),
                 ("quoted and in base64", format!("\"{}\"", STANDARD.encode(&pem))),
             ] {
-                assert_eq!(mended(&text).trim(), pem.trim(), "{how}");
+                assert_eq!(corrected(&text).trim(), pem.trim(), "{how}");
             }
         }
     }
@@ -210,7 +210,7 @@ mod tests {
         let quoted = serde_json::to_string(jwk).unwrap();
         let twice = serde_json::to_string(&quoted).unwrap();
         for text in [jwk, &quoted, &twice, &format!("'{jwk}'"), &jwk.replace('"', "\\\"")] {
-            assert_eq!(&**mended(text), jwk, "{text}");
+            assert_eq!(&**corrected(text), jwk, "{text}");
         }
     }
 
@@ -246,7 +246,7 @@ mod tests {
         fn no_text_causes_a_panic_and_a_corrected_one_is_unchanged(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
             let text = format!("{text}{edge}{text}\\{edge}");
             let _ = looks_like(&text);
-            let _ = mended(&text);
+            let _ = corrected(&text);
         }
     }
 }

@@ -261,7 +261,7 @@ impl AccessToken {
     }
 
     /// The same token, as that of the source with these observers.
-    pub(crate) fn handed_out_by(mut self, observers: &Observers) -> AccessToken {
+    pub(crate) fn of_source(mut self, observers: &Observers) -> AccessToken {
         // The usual case: a source has just made it, and there is no clone.
         if let Some(grant) = Arc::get_mut(&mut self.0).and_then(|copy| Arc::get_mut(&mut copy.grant)) {
             grant.observers = Some(observers.clone());

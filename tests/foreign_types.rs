@@ -33,7 +33,7 @@ fn what_is_no_longer_there_is_not_allowed() {
         for name in types {
             let used =
                 named.iter().any(|path| path.starts_with(&format!("{home}::")) && path.ends_with(&format!("::{name}")));
-            assert!(used, "{home}'s {name} stands nowhere in the public API");
+            assert!(used, "{home}'s {name} is not in the public API");
         }
     }
 }

@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn each_origin_source_and_reason_has_a_minute_of_its_own() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
-        let of = |name: &str| token(&clock).handed_out_by(&Observers::new(name.to_owned(), Vec::new()));
+        let of = |name: &str| token(&clock).of_source(&Observers::new(name.to_owned(), Vec::new()));
         for told in [true, false] {
             assert_eq!(refusals.refused(0, &token(&clock), true), told);
             assert_eq!(refusals.refused(1, &token(&clock), true), told);
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn thousands_of_sources_cost_bounded_memory_and_reports() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
-        let of = |number: usize| token(&clock).handed_out_by(&Observers::new(number.to_string(), Vec::new()));
+        let of = |number: usize| token(&clock).of_source(&Observers::new(number.to_string(), Vec::new()));
         for minute in 0..2 {
             let told = (0..1000).filter(|number| refusals.refused(0, &of(minute * 1000 + number), true)).count();
             assert_eq!(told, MOST);

@@ -376,7 +376,7 @@ impl<S> Core<S> {
     fn complete(&self, number: u64, outcome: Outcome) -> Completed {
         let now = self.clock.now();
         let outcome = match outcome {
-            Outcome::Token(token) => Outcome::Token(token.handed_out_by(&self.observers)),
+            Outcome::Token(token) => Outcome::Token(token.of_source(&self.observers)),
             Outcome::Failed(error) => Outcome::Failed(self.observers.named(error)),
         };
         let completed = self.with_state(|state| {

@@ -81,6 +81,6 @@ mod tests {
         let auth = ClientAuth::client_secret_basic("s6BhdRkqt3", "gX1fBat3bV");
         let proof = proof(&auth);
         assert_eq!(proof.authorization.unwrap(), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW");
-        assert!(proof.params.is_empty(), "nothing of the client in the body beside Basic");
+        assert!(proof.params.is_empty(), "the body has no parameter of the client");
     }
 }

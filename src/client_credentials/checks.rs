@@ -52,7 +52,7 @@ impl ClientCredentialsBuilder {
     fn check_fapi(&self, faults: &mut Faults) {
         let (is_mutual_tls, name) = (self.auth.is_mutual_tls(), self.auth.name());
         if !is_mutual_tls && name != "private_key_jwt" {
-            faults.add("fapi", format!("demands private_key_jwt or mutual_tls instead of {name}"));
+            faults.add("fapi", format!("requires private_key_jwt or mutual_tls instead of {name}"));
         }
         #[cfg(feature = "jwt")]
         if let Some(flaw) = self.auth.fapi_flaw() {
@@ -63,7 +63,7 @@ impl ClientCredentialsBuilder {
         #[cfg(not(feature = "dpop"))]
         let is_bound = is_mutual_tls;
         if !is_bound {
-            faults.add("fapi", "demands sender-constrained tokens: .dpop(..) or mutual_tls");
+            faults.add("fapi", "requires sender-constrained tokens: .dpop(..) or mutual_tls");
         }
     }
 }

@@ -99,7 +99,7 @@ impl Shape {
         flaw(text.ends_with(line) && !has_lines, "ends with a line break");
         flaw(inner.chars().any(char::is_control) && !has_lines, "has a line break or another control character inside");
         let quoted = |quote: char| inner.len() > 1 && inner.starts_with(quote) && inner.ends_with(quote);
-        flaw(quoted('"') || quoted('\''), "stands in quotes");
+        flaw(quoted('"') || quoted('\''), "is in quotes");
         let plain = |c: char| c.is_ascii_alphanumeric() || "*-._~".contains(c);
         Shape { characters: text.chars().count(), kind, flaws, is_encoded: !inner.chars().all(plain) }
     }
@@ -161,7 +161,7 @@ mod tests {
             ("secret\n", "7 characters, letters and digits, ends with a line break"),
             (" secret", "7 characters, letters and digits, begins with a blank"),
             ("\u{feff}secret", "6 characters, letters and digits, begins with a byte order mark"),
-            ("\"secret\"", "8 characters, with special characters, stands in quotes"),
+            ("\"secret\"", "8 characters, with special characters, is in quotes"),
             ("se\ncret", "7 characters, with special characters, has a line break or another control character inside"),
             ("0123456789abcdef", "16 characters, hexadecimal"),
             ("-----BEGIN X-----\n-----END X-----\n", "34 characters, PEM"),

@@ -121,7 +121,7 @@ impl DpopKey {
             Place::Elsewhere(Err(flaw)) => Some(format!("has a public key that {flaw}")),
             Place::Elsewhere(Ok(binding)) => {
                 let algorithm = Some(binding.algorithm()).filter(|one| self.fapi && !one.is_of_fapi())?;
-                Some(format!("has a signer for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"))
+                Some(format!("has a signer for {algorithm}, and FAPI 2.0 requires PS256, ES256 or EdDSA"))
             }
         }
     }

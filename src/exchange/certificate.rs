@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 
 /// Why a handshake failed, if another attempt would fail, too.
-#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "without rustls nobody can tell"))]
+#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "unused without rustls"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TlsFailure {
     /// We did not accept the server's certificate.
@@ -47,11 +47,11 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
         Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => Some(TlsFailure::Incompatible),
         Tls::AlertReceived(alert) => match alert {
             Alert::CertificateRequired | Alert::NoCertificate => {
-                Some(TlsFailure::Refused("; it demands a client certificate (ClientAuth::mutual_tls)"))
+                Some(TlsFailure::Refused("; it requires a client certificate (ClientAuth::mutual_tls)"))
             }
             // This is the only alert of a TLS 1.2 server that requires a certificate (RFC 5246 section 7.4.6).
             Alert::HandshakeFailure => Some(TlsFailure::Refused(
-                "; it demands a client certificate (ClientAuth::mutual_tls), or there is no TLS version or cipher in common",
+                "; it requires a client certificate (ClientAuth::mutual_tls), or there is no TLS version or cipher in common",
             )),
             Alert::BadCertificate
             | Alert::UnsupportedCertificate

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::hardened::{hardened, is_stranger};
+use super::hardened::{hardened, must_be_public};
 use super::proxy::Proxies;
 use super::{Reach, cause};
 use crate::address::is_loopback;
@@ -45,7 +45,7 @@ struct Way {
     connect_timeout: Duration,
     attempt_timeout: Duration,
     /// The host that must have public addresses.
-    stranger: Option<String>,
+    public_host: Option<String>,
 }
 
 impl Way {
@@ -55,7 +55,7 @@ impl Way {
             loopback: is_loopback(url),
             connect_timeout: reach.limits.connect_timeout,
             attempt_timeout: reach.limits.attempt_timeout,
-            stranger: url.host_str().filter(|_| is_stranger(url, reach)).map(Into::into),
+            public_host: url.host_str().filter(|_| must_be_public(url, reach)).map(Into::into),
         }
     }
 }
@@ -136,7 +136,7 @@ impl Clients {
         reach: &Reach,
     ) -> Result<Client, Error> {
         let way = Way::to(url, reach);
-        if identity.is_none() && way.stranger.is_none() {
+        if identity.is_none() && way.public_host.is_none() {
             if let Some(known) = self.factory.0.clients.lock().get(&way) {
                 return Ok(known.clone());
             }

@@ -46,7 +46,7 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         builder = builder.resolve_to_addrs("localhost", &loopback.map(|address| SocketAddr::new(address, 0)));
     }
     // The user's overrides (`resolve`) take precedence: the user named these addresses.
-    if is_stranger(endpoint, reach) {
+    if must_be_public(endpoint, reach) {
         builder = builder.dns_resolver(PublicOnly::at(endpoint));
     }
     #[cfg(feature = "rustls")]
@@ -65,7 +65,7 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 
 /// Whether the host must have a public address.
-pub(super) fn is_stranger(url: &Url, reach: &Reach) -> bool {
+pub(super) fn must_be_public(url: &Url, reach: &Reach) -> bool {
     let named = reach.named_hosts.as_ref();
     named.is_some_and(|hosts| !hosts.has(url))
 }

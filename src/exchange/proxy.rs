@@ -122,7 +122,7 @@ impl Via {
         {
             format!("the proxy itself could not be reached, {self}")
         } else if says("proxy authorization required") {
-            format!("the proxy demands credentials (407), {self}: put user and password there")
+            format!("the proxy requires credentials (407), {self}: put user and password there")
         } else if says("tunnel error: unsuccessful") {
             format!("the proxy was reached, but refused to connect to {server} or could not, {self}")
         } else if says("tunnel error") || says("SOCKS error") {

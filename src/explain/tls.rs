@@ -24,7 +24,7 @@ pub(super) struct Shown {
 pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> Result<Shown, String> {
     let text = |e: &dyn std::fmt::Display| shown(&e.to_string());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let onlooker = Arc::new(Onlooker { provider: Arc::clone(&provider), seen: Mutex::default() });
+    let onlooker = Arc::new(RecordingVerifier { provider: Arc::clone(&provider), seen: Mutex::default() });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| text(&e))?
@@ -52,12 +52,12 @@ pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> 
 
 /// Accepts and records any certificate. The client that sends the secret decides whether it is trusted.
 #[derive(Debug)]
-struct Onlooker {
+struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
     seen: Mutex<Vec<Vec<u8>>>,
 }
 
-impl ServerCertVerifier for Onlooker {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

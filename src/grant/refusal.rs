@@ -118,7 +118,7 @@ fn hint(status: StatusCode, said: &Said) -> &'static str {
         300..=399 => "; redirects are not followed, give the address that it redirects to",
         404 | 405 | 410 => "; is the address of the token endpoint right?",
         415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
-        407 => "; the proxy demands credentials",
+        407 => "; the proxy requires credentials",
         401 | 403 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
         400..=499 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
         401 => "; it did not accept the client's credentials",

@@ -69,7 +69,7 @@ fn a_status_that_says_little_comes_with_a_guess_at_its_reason() {
         (415, "is the address"),
         (401, "did not accept the client's credentials"),
         (403, "a firewall"),
-        (407, "the proxy demands credentials"),
+        (407, "the proxy requires credentials"),
     ] {
         let text = with(status, &[], "", &rules()).unwrap_err().to_string();
         assert!(text.contains(guess), "{text}");

@@ -20,7 +20,7 @@ struct State<T> {
     /// When to fetch it again.
     due: Option<Moment>,
     /// When it was last fetched early.
-    hurried: Option<Moment>,
+    fetched_early: Option<Moment>,
     /// The first fetch, which other callers wait for.
     first: Option<Report<T>>,
 }
@@ -63,7 +63,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 impl<T: Clone + PartialEq> Memory<T> {
     pub(super) fn new(lifetime: Duration) -> Self {
-        Memory { lifetime, state: Lock::new(State { known: None, due: None, hurried: None, first: None }) }
+        Memory { lifetime, state: Lock::new(State { known: None, due: None, fetched_early: None, first: None }) }
     }
 
     /// Returns the document. All callers share the first fetch, and its error. They wait at most `limit`, since its
@@ -104,10 +104,10 @@ impl<T: Clone + PartialEq> Memory<T> {
     }
 
     /// The next caller fetches the document again, but early no more often than the pause allows.
-    pub(super) fn hurry(&self, now: Moment) {
+    pub(super) fn fetch_early(&self, now: Moment) {
         let mut state = self.state.lock();
-        if state.hurried.is_none_or(|last| last.plus(self.pause()).reached(now)) {
-            state.hurried = Some(now);
+        if state.fetched_early.is_none_or(|last| last.plus(self.pause()).reached(now)) {
+            state.fetched_early = Some(now);
             state.due = Some(now);
         }
     }
@@ -209,12 +209,12 @@ mod tests {
         let (server, hands) = Server::new(Some(1));
         server.get().await;
         for expected in [2, 2] {
-            server.memory.hurry(server.clock.now());
+            server.memory.fetch_early(server.clock.now());
             server.get().await;
             assert_eq!(server.fetches.get(), expected);
         }
         hands.advance(PAUSE);
-        server.memory.hurry(server.clock.now());
+        server.memory.fetch_early(server.clock.now());
         server.get().await;
         assert_eq!(server.fetches.get(), 3);
     }

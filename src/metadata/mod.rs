@@ -81,8 +81,8 @@ impl Endpoint {
             _ => false,
         };
         match self {
-            Endpoint::OfServer(server) if moved => server.hurry(now),
-            Endpoint::OfResource(resource) if moved => resource.hurry(now),
+            Endpoint::OfServer(server) if moved => server.fetch_early(now),
+            Endpoint::OfResource(resource) if moved => resource.fetch_early(now),
             _ => {}
         }
     }

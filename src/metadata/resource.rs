@@ -67,16 +67,16 @@ impl Resource {
     }
 
     /// The URL is not, or no longer, that of a token endpoint.
-    pub(super) fn hurry(&self, now: Moment) {
+    pub(super) fn fetch_early(&self, now: Moment) {
         self.refused(now);
         for server in &self.servers {
-            server.hurry(now);
+            server.fetch_early(now);
         }
     }
 
     /// The API rejected a token.
     pub(super) fn refused(&self, now: Moment) {
-        self.named.hurry(now);
+        self.named.fetch_early(now);
     }
 
     async fn found(&self, named: &Named, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {

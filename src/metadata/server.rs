@@ -45,8 +45,8 @@ impl Server {
         Ok(outcome.into_inner())
     }
 
-    pub(super) fn hurry(&self, now: Moment) {
-        self.document.hurry(now);
+    pub(super) fn fetch_early(&self, now: Moment) {
+        self.document.fetch_early(now);
     }
 
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {

@@ -261,7 +261,7 @@ async fn idle_sources_are_dropped_and_others_stay() {
     assert_eq!(pool.source(&"b").inspect(|_| ()), None);
     assert_eq!(server.asked("a"), 1);
     value(&pool.source(&"b")).await;
-    assert_eq!(server.asked("b"), 2, "made anew");
+    assert_eq!(server.asked("b"), 2, "made again");
 }
 
 #[tokio::test(start_paused = true)]

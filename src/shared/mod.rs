@@ -158,7 +158,7 @@ impl<S: TokenSource> Shared<S> {
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
         let token = self.shared_or_fetched().await?;
-        self.memory.lock().hand_out(fingerprint(&token));
+        self.memory.lock().note_returned(fingerprint(&token));
         Ok(token)
     }
 

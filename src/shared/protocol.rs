@@ -17,7 +17,7 @@ const REFUSED: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Memory<I> {
     /// The token that was returned last. A caller that asks again has it already.
-    pub(super) handed: Option<I>,
+    pub(super) returned: Option<I>,
     /// The last rejected tokens. A record that was delayed or replayed may bring back any of them.
     pub(super) refused: VecDeque<I>,
     /// When the newest rejected token was received, by the wall clock of the replica that stored it. Older records are
@@ -41,7 +41,7 @@ pub(super) enum Admission {
 
 impl<I> Default for Memory<I> {
     fn default() -> Self {
-        Memory { handed: None, refused: VecDeque::new(), watermark: None, unshareable: false, waiting: false }
+        Memory { returned: None, refused: VecDeque::new(), watermark: None, unshareable: false, waiting: false }
     }
 }
 
@@ -55,14 +55,14 @@ impl<I: PartialEq> Memory<I> {
         self.unshareable = worth.is_none();
     }
 
-    pub(super) fn hand_out(&mut self, token: I) {
-        self.handed = Some(token);
+    pub(super) fn note_returned(&mut self, token: I) {
+        self.returned = Some(token);
     }
 
     /// `received` is when the token was received, on the wall clock.
     pub(super) fn refuse(&mut self, token: I, received: Duration) {
         // A token of another source does not concern the records.
-        if self.handed.as_ref() == Some(&token) {
+        if self.returned.as_ref() == Some(&token) {
             self.watermark = self.watermark.max(Some(received));
         }
         self.refused.retain(|one| *one != token);
@@ -248,7 +248,7 @@ impl<T, I: PartialEq> Turn<T, I> {
         let found = match self.fetched {
             Fetch::Token => None,
             // A caller that has this token already needs the error, to report it and to know how long to wait.
-            Fetch::Failed => found.filter(|found| memory.handed.as_ref() != Some(&found.id)),
+            Fetch::Failed => found.filter(|found| memory.returned.as_ref() != Some(&found.id)),
             Fetch::NotYet => found,
         };
         match (found, self.fetched) {

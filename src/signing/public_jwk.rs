@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::SigningAlgorithm;
 use super::curve::CURVES;
 use super::jwk::{Jwk, Kind};
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 
 /// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub(crate) struct PublicJwk(Vec<(&'static str, String)>);
 impl PublicJwk {
     /// Parses a JWK, without its other members, or PEM (`PUBLIC KEY`; elliptic curves only).
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let text = mended(text);
+        let text = corrected(text);
         if !Jwk::is_meant(&text) {
             return from_pem(&text);
         }

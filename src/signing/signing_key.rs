@@ -15,7 +15,7 @@ use super::PublicJwk;
 use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
 use super::{Choice, SigningAlgorithm};
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 
 pub(crate) struct SigningKey {
     pair: Pair,
@@ -27,7 +27,7 @@ impl SigningKey {
     /// The user's choice takes precedence over a JWK's `alg`, which takes precedence over the key's default.
     pub(crate) fn parse(text: &str, choice: impl Into<Choice>) -> Result<Self, String> {
         let Choice { wanted, fapi } = choice.into();
-        let text = mended(text);
+        let text = corrected(text);
         let (pair, alg, key_id) = if Jwk::is_meant(&text) {
             let jwk = Jwk::parse(&text, Jwk::is_private)?;
             (jwk.pair()?, jwk.algorithm()?, jwk.key_id())
@@ -40,7 +40,7 @@ impl SigningKey {
         }
         if fapi && !algorithm.is_of_fapi() {
             let name = pair.name();
-            return Err(format!("is {name} for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"));
+            return Err(format!("is {name} for {algorithm}, and FAPI 2.0 requires PS256, ES256 or EdDSA"));
         }
         Ok(SigningKey { pair, algorithm, key_id })
     }

@@ -31,7 +31,7 @@ enum Proof {
     Nothing,
     /// The secret in each form in which it can be decoded.
     Secret(Vec<String>),
-    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody verifies it"))]
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "not verified without jwt"))]
     Assertion(String),
     Certificate,
 }

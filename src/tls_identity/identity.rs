@@ -6,7 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::contained::contained;
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 use crate::x509;
 
 /// A certificate and the key that belongs to it.
@@ -102,7 +102,7 @@ pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, String> {
 
 /// The complete sections of a PEM text whose label is wanted.
 fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
-    let text = mended(text);
+    let text = corrected(text);
     // The full size: growing would leave copies of the key in memory.
     let mut found = Zeroizing::new(String::with_capacity(text.len() + 1));
     let mut open: Option<(&str, usize)> = None;

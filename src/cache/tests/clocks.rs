@@ -15,7 +15,7 @@ async fn a_machine_that_was_suspended_for_eight_hours_fetches_a_new_token() {
     // K01
     let (server, tokens) = with_an_hour().await;
     server.hands.set_wall(|hand| hand + seconds(8 * 3600));
-    assert!(at_once(&tokens).is_none(), "the old one is not handed out");
+    assert!(at_once(&tokens).is_none(), "the old one is not returned");
     assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
 }
 

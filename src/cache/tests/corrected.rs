@@ -43,7 +43,7 @@ async fn a_corrected_file_ends_the_backoff_of_a_denial_within_a_second() {
     server.advance(seconds(1));
     assert!(tokens.token().await.is_err());
     file.corrected.store(true, Ordering::SeqCst);
-    assert!(tokens.token().await.is_err(), "nobody looks twice within a second");
+    assert!(tokens.token().await.is_err(), "no caller checks twice within a second");
     server.advance(seconds(1));
     assert!(tokens.token().await.is_ok());
     assert_eq!(server.hits(), 7);

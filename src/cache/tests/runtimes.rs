@@ -154,7 +154,7 @@ fn outside_a_runtime_a_usable_token_is_returned_and_otherwise_an_error_that_says
     runtime().block_on(tokens.token()).unwrap();
     assert_eq!(value(&tokens), "t1");
     server.advance(seconds(3400));
-    assert_eq!(value(&tokens), "t1", "due: usable, although nobody can refresh it here");
+    assert_eq!(value(&tokens), "t1", "due: usable, although it cannot be refreshed here");
     server.advance(seconds(200));
     assert!(at_once(&tokens).unwrap().is_err());
     assert!(runtime().block_on(tokens.token()).is_ok(), "and no backoff follows from that error");

@@ -142,7 +142,7 @@ impl Stage {
                 let (early, _) = held.window();
                 assert!(early.reached(now), "it is refreshed while fresh");
                 let end = held.unusable_at().since(now);
-                assert!(left <= end.max(millis(1)), "nobody waits longer than the token lasts");
+                assert!(left <= end.max(millis(1)), "no caller waits longer than the token lasts");
                 self.seen.push(token);
                 driven = false;
                 true

@@ -186,7 +186,7 @@ impl Assertions {
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         if !matches!(self.audience, Audience::Issuer) {
             return Some(
-                "demands the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
+                "requires the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
             );
         }
         // For a key that is read later, parsing reports it.
@@ -196,7 +196,7 @@ impl Assertions {
             Key::Shared(_) => None,
         };
         let other = algorithm.filter(|algorithm| !algorithm.is_of_fapi())?;
-        Some(format!("demands PS256, ES256 or EdDSA instead of {other}"))
+        Some(format!("requires PS256, ES256 or EdDSA instead of {other}"))
     }
 
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::credential::Credential;
 use crate::credential::{LastGood, unusable};
 use crate::error::Error;
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 use crate::signing::{Choice, SigningKey};
 use crate::x509;
 
@@ -99,7 +99,7 @@ fn thumbprint(der: &[u8]) -> String {
 
 /// The certificates in a PEM text, at least one.
 fn certificates_in(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(mended(text).as_bytes()).collect();
+    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(corrected(text).as_bytes()).collect();
     match ders {
         Ok(ders) if !ders.is_empty() => Ok(ders),
         _ => Err(format!("has no complete certificate (PEM){}", looks_like(text))),

@@ -10,7 +10,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 
 /// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its
 /// key, in PEM.
@@ -53,11 +53,11 @@ fn pair(
     key: &SecretString,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let (certificate, key) = (certificate.expose_secret(), key.expose_secret());
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(mended(certificate).as_bytes()).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(corrected(certificate).as_bytes()).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain =
         chain.ok_or_else(|| format!("the client certificate is not usable (PEM){}", looks_like(certificate)))?;
     let unusable = || format!("the key of the client certificate is not usable (PEM){}", looks_like(key));
-    let key = PrivateKeyDer::from_pem_slice(mended(key).as_bytes()).map_err(|_| unusable())?;
+    let key = PrivateKeyDer::from_pem_slice(corrected(key).as_bytes()).map_err(|_| unusable())?;
     Ok((chain, key))
 }

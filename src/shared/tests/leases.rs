@@ -78,7 +78,7 @@ async fn a_due_token_is_refreshed_by_one_and_used_by_the_others() {
     for host in &others {
         assert_eq!(value(host).await, "t1");
     }
-    assert!(start.elapsed() < Duration::from_millis(1), "nobody waits");
+    assert!(start.elapsed() < Duration::from_millis(1), "no host waits");
     assert_eq!(refreshing.await.unwrap(), "t2");
     for host in &others {
         assert_eq!(value(host).await, "t2");

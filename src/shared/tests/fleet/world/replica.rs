@@ -153,24 +153,24 @@ impl Fleet {
                 } else if whose != tenant {
                     world.wrong = Some(Wrong::Foreign);
                 }
-                return self.hand_out(world, r, token);
+                return self.return_token(world, r, token);
             }
             Step::Fetched => {
                 return match running.fetched {
-                    Some(token) => self.hand_out(world, r, token),
+                    Some(token) => self.return_token(world, r, token),
                     None => world.end(r),
                 };
             }
         };
     }
 
-    fn hand_out(&self, world: &mut World, r: u8, token: Token) {
+    fn return_token(&self, world: &mut World, r: u8, token: Token) {
         let replica = &mut world.replicas[usize::from(r)];
         let before = replica.turn.as_ref().map_or(0, |running| running.rejected);
         if before & (1 << token.id) != 0 {
             world.wrong = Some(Wrong::Rejected);
         }
-        replica.memory.hand_out(token.id);
+        replica.memory.note_returned(token.id);
         replica.given.insert(token.id, token.received);
         // A cache does not accept a token that was rejected during the fetch.
         replica.cached = Some(token).filter(|token| replica.rejected & (1 << token.id) == 0);
