@@ -5,13 +5,14 @@ mod public;
 use std::fmt;
 use std::net::IpAddr;
 
+use idna::domain_to_unicode;
 use url::{Host, Position, Url};
 
 pub(crate) use public::{NamedHosts, NotPublic, public};
 
 /// Parses an `http` or `https` URL, which must be correct as it is written: the WHATWG parser repairs `https:///host`,
 /// blanks, backslashes, `https:host`, `127.1`, `..` or invisible characters, and a repaired URL may name another place
-/// than the intended one. RFC 9110 section 4.2.2 requires a host that is not empty, RFC 3986 only ASCII.
+/// than the intended one. RFC 9110 section 4.2.2 requires a host that is not empty.
 ///
 /// The error states what is wrong and quotes the text without user information, query and fragment.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
@@ -30,13 +31,16 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
 }
 
 /// Whether the parser left the URL as it is, but for the case of scheme and host, a default port, an empty path, and the notation
-/// of an IPv6 address.
+/// of an IPv6 address or of an internationalised name.
 fn is_as_written(text: &str, url: &Url) -> bool {
     let authority = authority(text).unwrap_or_default();
     let host = host_of(authority);
     let same_host = match url.host() {
         Some(Host::Ipv6(address)) => host.trim_matches(['[', ']']).parse() == Ok(address),
-        _ => url.host_str().is_some_and(|read| read.eq_ignore_ascii_case(host)),
+        _ => url.host_str().is_some_and(|read| {
+            // A name in another script is as written if its ASCII form (RFC 5891) says the same.
+            read.eq_ignore_ascii_case(host) || domain_to_unicode(read).0 == host.to_lowercase()
+        }),
     };
     let rest = text.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority)).unwrap_or_default();
     let read = &url[Position::BeforePath..];
@@ -227,8 +231,8 @@ mod tests {
             ("https://host/t\u{f6}ken", "would be read as \"https://host/t%C3%B6ken\""),
             ("https://ho\u{ad}st/token", "would be read as \"https://host/token\""),
             ("https://auth\u{3002}example/token", "would be read as \"https://auth.example/token\""),
-            ("https://\u{430}pple.example/token", "https://xn--pple-43d.example/token"),
-            ("https://b\u{fc}cher.example/token", "https://xn--bcher-kva.example/token"),
+            ("https://\u{ff48}ost/token", "would be read as \"https://host/token\""),
+            ("https://stra\u{2060}sse.example/token", "would be read as \"https://strasse.example/token\""),
             ("https://host/token?a=\"pass\"", "percent-encoded"),
             ("https://host/token?a=pass\u{e9}", "percent-encoded"),
             ("ftp://host/token", "https://"),
@@ -263,6 +267,8 @@ mod tests {
             "https://auth.example.com:0443/a%2Fb//c;d=1/~x?a=%20&b=1+2&c=(d)!*",
             "http://[0:0::1]/token",
             "https://[2001:DB8::1]:8443",
+            "https://b\u{fc}cher.example/token",
+            "https://B\u{dc}CHER.example/token",
             "https://xn--bcher-kva.example/token",
             "https://xn--bcher-kva.example#y",
         ] {
