@@ -490,7 +490,7 @@ impl AuthorizationServer {
     }
 }
 
-/// Only against hanging.
+/// 60 s, only so that a test does not hang.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Drop for AuthorizationServer {
