@@ -13,6 +13,7 @@
 mod apis;
 mod authorization_servers;
 mod keepers;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::exchange::Response;
 pub use apis::*;
 pub use authorization_servers::*;
 pub use keepers::*;
+pub use settings::*;
 
 /// What the server knows of us, and may echo.
 const SECRET: &str = "our-secret";
