@@ -68,6 +68,9 @@ pub fn challenge_verdict(wire: &[u8]) {
     let demanded = token.insufficient_scope(&with(r#"Bearer error="insufficient_scope", scope="a b""#));
     assert_eq!(demanded.expect("it says so").scope.as_deref(), Some("a b"));
     let Some(said) = token.insufficient_scope(&headers) else {
+        // Then it is of the token, or of its proof.
+        let of_proof = text.contains("invaliddpopproof") || text.contains("usedpopnonce");
+        assert!(status != StatusCode::UNAUTHORIZED || rejected || of_proof, "{text}");
         return;
     };
     assert!(text.contains("insufficientscope"), "{text}");
