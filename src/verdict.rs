@@ -33,7 +33,6 @@ fn is_not_the_token(error: &str) -> bool {
 }
 
 /// Whether the error says that the scope is too narrow.
-#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 pub(crate) fn is_insufficient_scope(error: &str) -> bool {
     letters(error) == INSUFFICIENT_SCOPE
 }
@@ -137,8 +136,7 @@ impl AccessToken {
 
     fn scope_challenge<'h>(&self, headers: &'h HeaderMap) -> Option<Challenge<'h>> {
         let says_so = |challenge: &Challenge<'_>| {
-            let code = |error: &str| error.trim().eq_ignore_ascii_case("insufficient_scope");
-            challenge.is(self.scheme()) && challenge.all_params("error").any(code)
+            challenge.is(self.scheme()) && challenge.all_params("error").any(is_insufficient_scope)
         };
         Challenge::in_header(headers, &WWW_AUTHENTICATE).into_iter().find(says_so)
     }
@@ -249,7 +247,18 @@ mod tests {
         let said = |value: &str| token().insufficient_scope(&challenge(value));
         assert_eq!(said(r#"Bearer error="invalid_token", scope="a""#), None);
         assert_eq!(said(r#"Basic error="insufficient_scope", scope="a""#), None);
-        assert_eq!(said("Bearer error=insufficient_scope"), Some(InsufficientScope::default()));
+        // As servers write it: what is no verdict on the token is one on its scope.
+        for value in [
+            "Bearer error=insufficient_scope",
+            "bearer ERROR=Insufficient_Scope",
+            r#"Bearer error="insufficient scope""#,
+            r#"Bearer error=" insufficient-scope.""#,
+            r#"Bearer error=\"insufficient_scope\""#,
+            r#"Basic realm="x", Bearer realm="y", error="insufficient_scope""#,
+        ] {
+            assert_eq!(said(value), Some(InsufficientScope::default()), "{value}");
+        }
+        assert_eq!(said("Bearer error=no_insufficient_scope"), None);
         let found = said(
             r#"Bearer realm="x", error="insufficient_scope"; scope="a:read b", error_description="secret-token \"needs\" more""#,
         );

@@ -190,6 +190,26 @@ fn flags_override_a_file_and_replace_what_they_exclude() {
     );
 }
 
+#[test]
+fn a_proxy_is_the_url_of_a_host_without_a_password() {
+    for (proxy, flaw) in [
+        ("http://proxy.example:3128", None),
+        ("https://proxy.example", None),
+        ("http://user@proxy.example", Some("http.proxy has a user or password")),
+        ("http://:pass@proxy.example", Some("http.proxy has a user or password")),
+        ("proxy.example:3128", Some("http.proxy is not a URL")),
+        ("", Some("http.proxy is not a URL")),
+    ] {
+        let built = read(
+            &json!({"token_endpoint": "https://a.example/t", "auth": {"method": "anonymous"}, "http": {"proxy": proxy}}),
+        );
+        match flaw {
+            None => assert!(built.is_ok(), "{proxy}: {built:?}"),
+            Some(flaw) => assert!(built.unwrap_err().contains(flaw), "{proxy}"),
+        }
+    }
+}
+
 /// The schema that the repository must have.
 fn schema() -> Value {
     let duration = json!({"oneOf": [{"type": "string", "pattern": "^[0-9]+ ?(ms|s|m|min|h|d)?$"}, {"type": "number", "minimum": 0}]});

@@ -155,3 +155,19 @@ fn real_descriptions_lead_to_their_causes() {
         );
     }
 }
+
+#[test]
+fn a_token_works_if_it_has_every_scope_that_was_asked_for() {
+    for (asked, granted, summary) in [
+        ("read write", "read", "A token was issued, but without the scope write."),
+        ("read write", "write read", "It works: a token was issued."),
+        // Entra ID grants what the application has.
+        ("api://x/.default", "read", "It works: a token was issued."),
+    ] {
+        let draft = ClientCredentials::builder("https://a.example/t", post()).scope(asked).draft();
+        let mut findings = Findings::new(draft);
+        findings.token = Some(Ok(AccessToken::builder("abc").scope(granted).build().unwrap()));
+        let diagnosis = judge(&findings, Vec::new());
+        assert!(diagnosis.to_string().contains(summary), "{asked}, {granted}: {diagnosis}");
+    }
+}

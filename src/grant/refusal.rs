@@ -119,7 +119,6 @@ fn hint(status: StatusCode, said: &Said) -> &'static str {
         404 | 405 | 410 => "; is the address of the token endpoint right?",
         415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
         407 => "; the proxy requires credentials",
-        401 | 403 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
         400..=499 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
         401 => "; it did not accept the client's credentials",
         403 => "; it refused the client, or a firewall or address allow list did",

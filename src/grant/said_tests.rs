@@ -306,3 +306,33 @@ fn an_error_beside_a_token_is_an_error() {
         assert_eq!(result.is_ok(), passes, "{error}");
     }
 }
+
+#[test]
+fn what_lies_deeper_than_four_levels_is_not_told() {
+    let masks = Masks::new(Vec::new());
+    let rules = Rules::default();
+    let words = |detail: Value| {
+        let body = serde_json::json!({"title": "no", "detail": detail}).to_string().into_bytes();
+        let response = Response {
+            status: StatusCode::BAD_REQUEST,
+            headers: HeaderMap::new(),
+            body: zeroize::Zeroizing::new(body),
+        };
+        said(&response, &rules, &masks).words
+    };
+    let wrapped = |levels, wrap: fn(Value) -> Value| (0..levels).fold(Value::from("deep"), |inner, _| wrap(inner));
+    for wrap in [|inner| Value::Array(vec![inner]), |inner| serde_json::json!({"a": inner})] {
+        assert!(words(wrapped(4, wrap)).contains("deep"));
+        assert_eq!(words(wrapped(5, wrap)), "title: no");
+    }
+}
+
+#[test]
+fn a_form_without_a_label_has_a_name_and_no_blank() {
+    for body in ["error=x", "error_description=x", "error-code=1&x=y"] {
+        assert!(is_form(body), "{body}");
+    }
+    for body in ["", "=x", "error", "a.b=c", "{a=b", "a b=c", "error=not found"] {
+        assert!(!is_form(body), "{body}");
+    }
+}

@@ -1,10 +1,13 @@
 //! Oracles for input from APIs.
 
-use http::{HeaderMap, HeaderValue};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
-use super::response;
+use super::{SECRET, response};
+use crate::exchange::Response;
 use crate::metadata::{ResourceRules, resource_document};
+use crate::token::AccessToken;
 
 /// The values of `WWW-Authenticate`, one per line.
 pub fn www_authenticate(lines: &[u8]) {
@@ -33,6 +36,55 @@ pub fn www_authenticate(lines: &[u8]) {
     let mut again = Vec::new();
     parse(&written, &mut again);
     assert_eq!(challenges, again, "{written}");
+}
+
+/// A response to a request with a token: whether it refuses the token, and which scope it demands.
+pub fn challenge_verdict(wire: &[u8]) {
+    use crate::step_up::{Demands, covers, is_scope};
+
+    let Response { status, headers, .. } = response(wire);
+    let token = AccessToken::builder(SECRET).build().expect("a token");
+    let with = |first: &'static str| {
+        let first = (WWW_AUTHENTICATE, HeaderValue::from_static(first));
+        let rest = headers.get_all(WWW_AUTHENTICATE).iter().map(|value| (WWW_AUTHENTICATE, value.clone()));
+        std::iter::once(first).chain(rest).fold(HeaderMap::new(), |mut all, (name, value)| {
+            all.append(name, value);
+            all
+        })
+    };
+    let lines = headers.get_all(WWW_AUTHENTICATE).iter();
+    let text: String = lines.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+    let text: String = text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let rejected = token.is_rejected_by(status, &headers);
+    let grpc = status == StatusCode::OK && headers.get("grpc-status").is_some_and(|code| code == "16");
+    assert!(!rejected || status == StatusCode::UNAUTHORIZED || grpc, "{status}");
+    if status == StatusCode::UNAUTHORIZED && !rejected {
+        let else_where = ["insufficientscope", "invaliddpopproof", "usedpopnonce"];
+        assert!(else_where.iter().any(|error| text.contains(error)), "{text}");
+    }
+    // Whatever else an API says, this is about the token (RFC 6750 section 3.1).
+    assert!(token.is_rejected_by(StatusCode::UNAUTHORIZED, &with(r#"Bearer error="invalid_token""#)));
+
+    let demanded = token.insufficient_scope(&with(r#"Bearer error="insufficient_scope", scope="a b""#));
+    assert_eq!(demanded.expect("it says so").scope.as_deref(), Some("a b"));
+    let Some(said) = token.insufficient_scope(&headers) else {
+        // Then it is of the token, or of its proof.
+        let of_proof = text.contains("invaliddpopproof") || text.contains("usedpopnonce");
+        assert!(status != StatusCode::UNAUTHORIZED || rejected || of_proof, "{text}");
+        return;
+    };
+    assert!(text.contains("insufficientscope"), "{text}");
+    for shown in said.scope.iter().chain(&said.description) {
+        assert!((1..=1024).contains(&shown.len()), "{shown}");
+        assert!(shown.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !shown.contains(SECRET), "{shown:?}");
+    }
+    let demanded = said.scope.unwrap_or_default();
+    let some = Demands::new(Some(vec!["a".to_owned(), "b".to_owned()]));
+    let any = Demands::new(None);
+    let missing = || demanded.split(' ').filter(|scope| !scope.is_empty() && *scope != "a");
+    assert_eq!(some.concerns("a", &demanded), missing().count() > 0 && missing().all(|scope| scope == "b"));
+    assert_eq!(any.concerns("a", &demanded), missing().count() > 0 && missing().all(is_scope));
+    assert!(!any.concerns(&demanded, &demanded) && covers(&demanded, &demanded));
 }
 
 /// A response with a DPoP nonce, from a server or an API.

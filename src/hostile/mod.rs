@@ -14,6 +14,7 @@
 mod apis;
 mod authorization_servers;
 mod keepers;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use crate::exchange::Response;
 pub use apis::*;
 pub use authorization_servers::*;
 pub use keepers::*;
+pub use settings::*;
 
 /// A secret that the server may echo.
 const SECRET: &str = "our-secret";

@@ -15,6 +15,14 @@ const ORACLES: &[(&str, Oracle)] = &[
     ("metadata", metadata),
     ("secret_file", secret_file),
     ("quota", quota),
+    ("refusal", refusal),
+    ("challenge_verdict", challenge_verdict),
+    ("url_as_written", url_as_written),
+    ("certificate", certificate),
+    #[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
+    ("key_text", key_text),
+    #[cfg(feature = "serde")]
+    ("configuration", configuration),
     ("resource_metadata", resource_metadata),
     #[cfg(feature = "dpop")]
     ("dpop_nonce", dpop_nonce),
