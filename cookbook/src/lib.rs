@@ -21,9 +21,11 @@ pub mod mcp;
 pub mod mqtt;
 pub mod nats;
 pub mod object_store;
+pub mod openapi_generator;
 pub mod opentelemetry_metrics;
 pub mod otlp;
 pub mod otlp_grpc;
+pub mod progenitor;
 pub mod redis;
 pub mod reqwest_alone;
 pub mod reqwest_blocking;
@@ -51,8 +53,9 @@ mod tests {
     #[test]
     fn every_entry_is_short() {
         let mut entries = 0;
-        for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap() {
-            let path = file.unwrap().path();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(folder.join("src")).unwrap().map(|file| file.unwrap().path());
+        for path in files.chain([folder.join("kafka/src/lib.rs")]) {
             if path.ends_with("support.rs") {
                 continue;
             }
