@@ -4,7 +4,12 @@ use client_credentials::ClientCredentials;
 use progenitor_client::{ClientHooks, ClientInfo, Error, OperationInfo};
 use reqwest::{Request, Response};
 
-progenitor::generate_api!(spec = "invoices/openapi.json", inner_type = client_credentials::ClientCredentials);
+use self::api::Client;
+
+pub mod api {
+    #![allow(clippy::all, unused_qualifications, reason = "generated")]
+    progenitor::generate_api!(spec = "invoices/openapi.json", inner_type = client_credentials::ClientCredentials);
+}
 
 impl ClientHooks<ClientCredentials> for Client {
     async fn pre<E>(&self, request: &mut Request, _: &OperationInfo) -> Result<(), Error<E>> {
