@@ -1,13 +1,16 @@
 //! Those who use tokens: through the middleware, from threads without a runtime, and as the holder of a connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use client_credentials::{BearerAuth, Error, blocking};
 use reqwest_middleware::ClientWithMiddleware;
 
 use super::source::{Judged, Source};
+
+/// Whether the callers are to end.
+pub(crate) static OVER: AtomicBool = AtomicBool::new(false);
 
 /// What became of the requests of a kind of caller.
 #[derive(Default)]
@@ -35,8 +38,8 @@ impl Outcomes {
     }
 
     /// Callers go on until the time is over and something has come of it, however slow the machine is.
-    fn more(&self, end: Instant) -> bool {
-        Instant::now() < end || self.good.load(Ordering::Relaxed) == 0
+    fn go_on(&self) -> bool {
+        !OVER.load(Ordering::Relaxed) || self.good.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -55,9 +58,9 @@ pub(crate) fn client(source: &Arc<Source>) -> ClientWithMiddleware {
 }
 
 /// Sends requests as fast as it can.
-pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outcomes: Arc<Outcomes>, end: Instant) {
+pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outcomes: Arc<Outcomes>) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    while outcomes.more(end) {
+    while outcomes.go_on() {
         let path = format!("/{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let before = source.before();
         let result = client.get(format!("{}{path}", source.provider.server.api_origin())).send().await;
@@ -98,8 +101,8 @@ pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outc
 }
 
 /// Asks for tokens from a thread of its own, a thousand times a second, and shows each to the API's check.
-pub(crate) fn block(source: &Source, tokens: &blocking::Tokens, outcomes: &Outcomes, end: Instant) {
-    while outcomes.more(end) {
+pub(crate) fn block(source: &Source, tokens: &blocking::Tokens, outcomes: &Outcomes) {
+    while outcomes.go_on() {
         std::thread::sleep(Duration::from_millis(1));
         let before = source.before();
         let mut refused = None;
@@ -148,11 +151,11 @@ pub(crate) struct Pushed {
 ///
 /// To be alone on a runtime with one thread: when a fetch has brought a token, the holder runs before the next one can, so
 /// that no token may be passed over, however slow the machine is.
-pub(crate) async fn hold(source: &Source, end: Instant) -> Pushed {
+pub(crate) async fn hold(source: &Source) -> Pushed {
     let mut changes = source.tokens.changes();
     let mut pushed = Pushed::default();
     let mut last = 0;
-    while Instant::now() < end || pushed.once == 0 {
+    while !OVER.load(Ordering::Relaxed) || pushed.once == 0 {
         let asked = Instant::now();
         // The limit is against hanging.
         let next = tokio::time::timeout(Duration::from_secs(120), changes.next()).await;

@@ -48,13 +48,13 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    pub(crate) fn start(quirk: Quirk, start: Instant, rotates: bool) -> Arc<Self> {
+    pub(crate) fn start(quirk: Quirk, rotates: bool) -> Arc<Self> {
         let secret = "secret 0".to_owned();
         let server = AuthorizationServer::start().client(CLIENT, &secret).lifetime(LIFETIME).quirk(quirk);
         let provider = Arc::new(Provider {
             server,
             quirk,
-            start,
+            start: Instant::now(),
             folder: tempfile::tempdir().unwrap(),
             secret: Mutex::new(secret),
             rotates,
