@@ -29,11 +29,11 @@ pub(crate) struct Outcomes {
 }
 
 impl Outcomes {
-    fn lose(&self, complaint: String) {
+    fn lose(&self, source: &Source, complaint: String) {
         self.lost.fetch_add(1, Ordering::Relaxed);
         let mut complaints = self.complaints.lock().unwrap();
-        if complaints.len() < 20 {
-            complaints.push(complaint);
+        if complaints.len() < 5 {
+            complaints.push(format!("{complaint}, after:\n{}", source.provider.latest_token_requests()));
         }
     }
 
@@ -95,7 +95,7 @@ pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outc
             // As a caller does: not in a hot loop.
             tokio::time::sleep(Duration::from_millis(20)).await;
         } else {
-            outcomes.lose(complaint);
+            outcomes.lose(&source, complaint);
         }
     }
 }
@@ -133,7 +133,7 @@ pub(crate) fn block(source: &Source, tokens: &blocking::Tokens, outcomes: &Outco
         match complaint {
             None => {}
             Some(_) if source.had_to_fail(before) => count(&outcomes.helpless),
-            Some(complaint) => outcomes.lose(complaint),
+            Some(complaint) => outcomes.lose(source, complaint),
         }
     }
 }

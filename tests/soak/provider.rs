@@ -166,6 +166,14 @@ impl Provider {
         forgotten || first + LIFETIME <= then
     }
 
+    pub(crate) fn latest_token_requests(&self) -> String {
+        let requests = self.server.requests();
+        let mut latest: Vec<_> =
+            requests.iter().rev().filter(|one| one.endpoint() == Endpoint::Token).take(10).collect();
+        latest.reverse();
+        latest.iter().map(|request| format!("{request}\n")).collect()
+    }
+
     /// With how many different tokens the API saw this request, which is over.
     pub(crate) fn tokens_of(&self, path: &str) -> usize {
         self.presented.lock().unwrap().remove(path).unwrap_or_default().len()

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use client_credentials::{
     AccessToken, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Event, Limits,
-    TokenFuture, TokenSource,
+    RetryPolicy, TokenFuture, TokenSource,
 };
 
 use super::provider::{CLIENT, Provider};
@@ -71,7 +71,8 @@ impl Source {
             .name(name)
             .header("user-agent", name)
             .observe(move |_: &str, event: &Event<'_>| observer.observe(event))
-            // A server that hangs is one of the faults; a machine under load is none.
+            // A server that hangs is one of the faults; a machine under load is none, though it may cost two attempts more.
+            .retry(RetryPolicy::new().attempts(5))
             .limits(Limits::new().attempt_timeout(Duration::from_secs(5)))
             // Tokens are revoked all the time here.
             .cache(CachePolicy::new().forced_refreshes(1000).forced_refresh_interval(Duration::from_millis(10)));
