@@ -5,28 +5,46 @@ mod public;
 use std::fmt;
 use std::net::IpAddr;
 
-use url::{Host, Url};
+use idna::domain_to_unicode;
+use url::{Host, Position, Url};
 
 pub(crate) use public::{NamedHosts, NotPublic, public};
 
 /// Parses a URL of `http` or `https`, judged as it is written: the WHATWG parser repairs what it can (`https:///host`, blanks,
-/// backslashes, `https:host`), and a repaired URL may lead to another host than the one that was meant. RFC 9110 section 4.2.2
-/// wants a host that is not empty.
+/// backslashes, `https:host`, `127.1`, `..`, invisible characters), and a repaired URL may lead to another place than the one
+/// that was meant. RFC 9110 section 4.2.2 wants a host that is not empty.
 ///
 /// The error says what is wrong and quotes the text, without user information, query and fragment.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
-    match flaw(text) {
-        Some(flaw) => Err(format!("{} {flaw}", Quoted(text))),
-        None => Url::parse(text).map_err(|e| format!("{} is not a URL ({e})", Quoted(text))).and_then(|url| {
-            // `127.1` and `0x7f000001` become 127.0.0.1.
-            match url.host() {
-                Some(Host::Ipv4(address)) if host_of(authority(text).unwrap_or_default()) != address.to_string() => {
-                    Err(format!("{} has an IPv4 address that is not written as four decimal numbers", Quoted(text)))
-                }
-                _ => Ok(url),
-            }
-        }),
+    if let Some(flaw) = flaw(text) {
+        return Err(format!("{} {flaw}", Quoted(text)));
     }
+    let url = Url::parse(text).map_err(|e| format!("{} is not a URL ({e})", Quoted(text)))?;
+    if is_as_written(text, &url) {
+        return Ok(url);
+    }
+    let (written, read) = (Quoted(text).to_string(), Quoted(url.as_str()).to_string());
+    Err(match written == read {
+        true => format!("{written} has a character in its query or fragment that must be percent-encoded"),
+        false => format!("{written} would be read as {read}: write it that way if this is the place that you mean"),
+    })
+}
+
+/// Whether the parser left the URL as it is, but for the case of scheme and host, a default port, an empty path, and the notation
+/// of an IPv6 address or of an internationalised name.
+fn is_as_written(text: &str, url: &Url) -> bool {
+    let authority = authority(text).unwrap_or_default();
+    let host = host_of(authority);
+    let same_host = match url.host() {
+        Some(Host::Ipv6(address)) => host.trim_matches(['[', ']']).parse() == Ok(address),
+        _ => url.host_str().is_some_and(|read| {
+            // A name in another script is as written if its ASCII form (RFC 5891) says the same.
+            read.eq_ignore_ascii_case(host) || domain_to_unicode(read).0 == host.to_lowercase()
+        }),
+    };
+    let rest = text.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority)).unwrap_or_default();
+    let read = &url[Position::BeforePath..];
+    same_host && (rest == read || !rest.starts_with('/') && read.strip_prefix('/') == Some(rest))
 }
 
 /// As [`parse`], and a secret may be sent there: over `https`, or over `http` to this machine and to `plain_hosts`.
@@ -201,9 +219,21 @@ mod tests {
             ("https://api..example.com", "empty part"),
             ("https://.example.com", "empty part"),
             ("https://./", "empty part"),
-            ("https://127.1/token", "four decimal"),
-            ("https://0x7f.0.0.1/token", "four decimal"),
-            ("https://2130706433/token", "four decimal"),
+            ("https://127.1/token", "would be read as \"https://127.0.0.1/token\""),
+            ("https://0x7f.0.0.1/token", "would be read as"),
+            ("https://2130706433/token", "would be read as"),
+            ("https://host/a/../token", "would be read as \"https://host/token\""),
+            ("https://host/%2E%2e/token", "would be read as"),
+            ("https://host/./token", "would be read as"),
+            ("https://host/{tenant}/token", "https://host/%7Btenant%7D/token"),
+            ("https://host/token\u{200b}", "would be read as"),
+            ("https://host/t\u{f6}ken", "would be read as \"https://host/t%C3%B6ken\""),
+            ("https://ho\u{ad}st/token", "would be read as \"https://host/token\""),
+            ("https://auth\u{3002}example/token", "would be read as \"https://auth.example/token\""),
+            ("https://\u{ff48}ost/token", "would be read as \"https://host/token\""),
+            ("https://stra\u{2060}sse.example/token", "would be read as \"https://strasse.example/token\""),
+            ("https://host/token?a=\"pass\"", "percent-encoded"),
+            ("https://host/token?a=pass\u{e9}", "percent-encoded"),
             ("ftp://host/token", "https://"),
             ("javascript://host/token", "https://"),
             ("https://user:pass@host/token", "user information"),
@@ -231,8 +261,14 @@ mod tests {
             "https://auth.example.com./token",
             "http://127.0.0.1:8080",
             "http://[::1]:8080/token",
-            "https://b\u{fc}cher.example/token",
             "https://auth.example.com?x",
+            "https://auth.example.com:443/",
+            "https://auth.example.com:0443/a%2Fb//c;d=1/~x?a=%20&b=1+2&c=(d)!*",
+            "http://[0:0::1]/token",
+            "https://[2001:DB8::1]:8443",
+            "https://b\u{fc}cher.example/token",
+            "https://B\u{dc}CHER.example/token",
+            "https://xn--bcher-kva.example/token",
             "https://xn--bcher-kva.example#y",
         ] {
             assert!(parse(text).is_ok(), "{text}: {:?}", parse(text));

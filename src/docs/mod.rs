@@ -168,7 +168,12 @@ pub mod sharing {}
 // Its code needs `test-util`, `reqwest-middleware` and `shared`.
 #[cfg_attr(
     any(not(doctest), all(feature = "test-util", feature = "reqwest-middleware", feature = "shared")),
-    doc = include_str!("testing_your_code.md")
+    doc = include_str!("testing_your_code/introduction.md"),
+    doc = "```rust",
+    doc = include_str!("testing_your_code/functions.rs"),
+    doc = "# fn main() { let (server, clock) = start(); client(&server, tokens(&server, &clock)); }",
+    doc = "```",
+    doc = include_str!("testing_your_code/tests.md")
 )]
 #[cfg_attr(
     feature = "test-util",

@@ -171,24 +171,35 @@ impl Exchange {
         // Refused before a byte of it is read.
         let announced = incoming.content_length().unwrap_or(0);
         let Some(announced) = usize::try_from(announced).ok().filter(|n| *n <= largest) else {
-            return Err(peer.too_large(status, largest));
+            return without_body(&mut incoming, peer.too_large(status, largest));
         };
         let mut body = Zeroizing::new(Vec::with_capacity(announced));
         while let Some(chunk) = incoming.chunk().await.map_err(|e| failed("broke off its response", e))? {
             if chunk.len() > largest.saturating_sub(body.len()) {
-                return Err(peer.too_large(status, largest));
+                return without_body(&mut incoming, peer.too_large(status, largest));
             }
             append(&mut body, &chunk);
         }
-        let mut headers = std::mem::take(incoming.headers_mut());
-        let body = unpacked(&mut headers, body, largest).map_err(|flaw| match flaw {
-            unpack::Flaw::TooLarge => peer.too_large(status, largest),
-            unpack::Flaw::Broken => {
+        match unpacked(incoming.headers_mut(), body, largest) {
+            Ok(body) => Ok(Response { status, headers: std::mem::take(incoming.headers_mut()), body }),
+            Err(unpack::Flaw::TooLarge) => without_body(&mut incoming, peer.too_large(status, largest)),
+            Err(unpack::Flaw::Broken) => {
                 let text = format!("{} at {} encoded its response, which is damaged", peer.name, Shown(peer.url));
-                Error::of(ErrorKind::Response, text).transient().with_status(status)
+                let error = Error::of(ErrorKind::Response, text).transient().with_status(status);
+                without_body(&mut incoming, error)
             }
-        })?;
-        Ok(Response { status, headers, body })
+        }
+    }
+}
+
+/// A 401 is a verdict on the client (RFC 6749 section 5.2), even if its body cannot be used.
+fn without_body(incoming: &mut reqwest::Response, error: Error) -> Result<Response, Error> {
+    match incoming.status() {
+        StatusCode::UNAUTHORIZED => {
+            let headers = std::mem::take(incoming.headers_mut());
+            Ok(Response { status: StatusCode::UNAUTHORIZED, headers, body: Zeroizing::default() })
+        }
+        _ => Err(error),
     }
 }
 

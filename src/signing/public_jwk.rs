@@ -150,6 +150,7 @@ mod tests {
         .unwrap();
         assert_eq!(jwk.thumbprint(), "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
         assert!(!format!("{jwk:?}").contains("never"), "a private member stays behind");
+        #[cfg(feature = "dpop")]
         assert!(jwk.fits(SigningAlgorithm::ES256) && !jwk.fits(SigningAlgorithm::ES384));
     }
 

@@ -1,7 +1,7 @@
 //! Who may ask, in every way that the crate can ask, and what is bound to whom.
 
 use client_credentials::testing::AuthorizationServer;
-use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, Issuer, ProtectedResource, RetryPolicy};
+use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, Issuer, ProtectedResource};
 
 async fn denied(server: &AuthorizationServer, auth: ClientAuth) {
     let error = ClientCredentials::builder(server.token_url(), auth).build().unwrap().token().await.unwrap_err();
@@ -345,8 +345,8 @@ mod bound {
 
 #[cfg(feature = "mtls")]
 mod over_tls {
-    use client_credentials::HttpClient;
     use client_credentials::testing::{CA_PEM, CLIENT_CERTIFICATES};
+    use client_credentials::{HttpClient, RetryPolicy};
 
     use super::*;
 

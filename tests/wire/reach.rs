@@ -5,7 +5,9 @@ use client_credentials::{ClientAuth, ClientCredentials, Error, ErrorKind, HttpCl
 use crate::harness::canary::{SECRET, assert_no_canary};
 #[cfg(feature = "rustls")]
 use crate::harness::child;
-use crate::harness::server::{Server, Step, answer};
+use crate::harness::server::Server;
+#[cfg(feature = "rustls")]
+use crate::harness::server::{Step, answer};
 
 async fn failure(url: &str, http: Option<HttpClient>) -> Error {
     let builder = ClientCredentials::builder(url, ClientAuth::client_secret_basic("billing", SECRET));

@@ -82,6 +82,20 @@ async fn a_client_that_is_refused_says_so_and_is_quiet_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_401_whose_body_cannot_be_used_is_a_verdict_on_the_client() {
+    // FB1
+    let large = "x".repeat(300_000);
+    for no in [answer(401, &[], &large), answer(401, &[("content-encoding", "gzip")], "damaged")] {
+        let server = Server::start([no.clone(), ok(TOKEN), no]);
+        let tokens = of(&server, Credential::from(OLD).or(SECRET)).build().unwrap();
+        assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
+        let error = of(&server, SECRET).build().unwrap().token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert_eq!(server.hits(), 3);
+    }
+}
+
+#[tokio::test]
 async fn the_name_of_a_source_is_in_its_errors_and_its_debug_form() {
     let named = async |name: Option<&str>| {
         let server = Server::start([answer(403, &[], "")]);
