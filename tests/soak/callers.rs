@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use client_credentials::{BearerAuth, Error, blocking};
 use reqwest_middleware::ClientWithMiddleware;
 
-use super::source::{Judged, Source};
+use super::source::{Before, Judged, Source};
 
 /// Whether the callers are to end.
 pub(crate) static OVER: AtomicBool = AtomicBool::new(false);
@@ -28,23 +28,36 @@ pub(crate) struct Outcomes {
     pub(crate) complaints: std::sync::Mutex<Vec<String>>,
 }
 
+/// Of a request.
+enum End {
+    Good,
+    Unavailable,
+    RefusedTwice,
+    Failed(String),
+}
+
 impl Outcomes {
-    fn lose(&self, source: &Source, complaint: String) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        let mut complaints = self.complaints.lock().unwrap();
-        if complaints.len() < 5 {
-            complaints.push(format!("{complaint}, after:\n{}", source.provider.latest_token_requests()));
-        }
+    fn count(&self, end: End, source: &Source, before: Before) {
+        let which = match end {
+            End::Good => &self.good,
+            End::Unavailable => &self.unavailable,
+            End::RefusedTwice => &self.refused_twice,
+            End::Failed(_) if source.had_to_fail(before) => &self.helpless,
+            End::Failed(complaint) => {
+                let mut complaints = self.complaints.lock().unwrap();
+                if complaints.len() < 5 {
+                    complaints.push(format!("{complaint}, after:\n{}", source.provider.latest_token_requests()));
+                }
+                &self.lost
+            }
+        };
+        which.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Callers go on until the time is over and something has come of it, however slow the machine is.
     fn go_on(&self) -> bool {
         !OVER.load(Ordering::Relaxed) || self.good.load(Ordering::Relaxed) == 0
     }
-}
-
-fn count(which: &AtomicU64) {
-    which.fetch_add(1, Ordering::Relaxed);
 }
 
 pub(crate) fn client(source: &Arc<Source>) -> ClientWithMiddleware {
@@ -65,37 +78,24 @@ pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outc
         let before = source.before();
         let result = client.get(format!("{}{path}", source.provider.server.api_origin())).send().await;
         let tokens = source.provider.tokens_of(&path);
-        let complaint = match result {
+        let end = match result {
             Ok(response) => match response.status().as_u16() {
+                200 => response.bytes().await.map_or_else(|error| End::Failed(format!("{error:?}")), |_| End::Good),
+                503 => End::Unavailable,
                 // A repetition is one: two revocations are one too many for it.
-                401 if tokens > 1 => {
-                    count(&outcomes.refused_twice);
-                    continue;
-                }
-                503 => {
-                    count(&outcomes.unavailable);
-                    continue;
-                }
-                200 => match response.bytes().await {
-                    Ok(_) => {
-                        count(&outcomes.good);
-                        continue;
-                    }
-                    Err(error) => format!("{error:?}"),
-                },
-                other => format!("status {other}"),
+                401 if tokens > 1 => End::RefusedTwice,
+                other => End::Failed(format!("status {other}")),
             },
             Err(error) => match Error::find(&error) {
-                Some(ours) => format!("{ours:#}"),
-                None => format!("not ours: {error:?}"),
+                Some(ours) => End::Failed(format!("{ours:#}")),
+                None => End::Failed(format!("not ours: {error:?}")),
             },
         };
-        if source.had_to_fail(before) {
-            count(&outcomes.helpless);
+        let failed = matches!(end, End::Failed(_));
+        outcomes.count(end, &source, before);
+        if failed {
             // As a caller does: not in a hot loop.
             tokio::time::sleep(Duration::from_millis(20)).await;
-        } else {
-            outcomes.lose(&source, complaint);
         }
     }
 }
@@ -106,35 +106,26 @@ pub(crate) fn block(source: &Source, tokens: &blocking::Tokens, outcomes: &Outco
         std::thread::sleep(Duration::from_millis(1));
         let before = source.before();
         let mut refused = None;
-        let complaint = loop {
+        let end = loop {
             let asked = Instant::now();
-            match tokens.token() {
-                Ok(token) => {
-                    let number = source.judge(&token, asked, asked);
-                    let headers = [("authorization".parse().unwrap(), token.authorization())].into_iter().collect();
-                    if source.provider.server.accepts(&headers) {
-                        count(&outcomes.good);
-                        break None;
-                    }
-                    tokens.reject(&token);
-                    source.note_rejection(&token);
-                    match refused.replace(number) {
-                        None => {}
-                        Some(first) if first != number => {
-                            count(&outcomes.refused_twice);
-                            break None;
-                        }
-                        Some(_) => break Some(format!("token {number} twice")),
-                    }
-                }
-                Err(error) => break Some(format!("{error:#}")),
+            let token = match tokens.token() {
+                Ok(token) => token,
+                Err(error) => break End::Failed(format!("{error:#}")),
+            };
+            let number = source.judge(&token, asked, asked);
+            let headers = [("authorization".parse().unwrap(), token.authorization())].into_iter().collect();
+            if source.provider.server.accepts(&headers) {
+                break End::Good;
+            }
+            tokens.reject(&token);
+            source.note_rejection(&token);
+            match refused.replace(number) {
+                None => {}
+                Some(first) if first != number => break End::RefusedTwice,
+                Some(_) => break End::Failed(format!("token {number} twice")),
             }
         };
-        match complaint {
-            None => {}
-            Some(_) if source.had_to_fail(before) => count(&outcomes.helpless),
-            Some(complaint) => outcomes.lose(source, complaint),
-        }
+        outcomes.count(end, source, before);
     }
 }
 

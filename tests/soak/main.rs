@@ -188,8 +188,10 @@ fn no_request_is_lost_that_could_have_been_saved() {
     drop(sources);
     eventually("tasks that outlive their handles", || runtime.metrics().num_alive_tasks() == 0);
     drop((providers, runtime));
-    let left = || Held { kib: at_first.kib, ..Held::now(0) };
-    eventually("threads or file descriptors that outlive their handles", || left() == at_first);
+    eventually("threads or file descriptors that outlive their handles", || {
+        let left = Held::now(0);
+        left.threads <= at_first.threads && left.files <= at_first.files
+    });
     println!("  left when all handles were dropped: {}", Held::now(0));
 }
 

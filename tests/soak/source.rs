@@ -30,6 +30,13 @@ pub(crate) struct Source {
     pub(crate) bad: Mutex<Vec<String>>,
 }
 
+/// What a request has to know of the time before it, to judge its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Before {
+    failures: u64,
+    without_token: bool,
+}
+
 /// What its observer was told.
 #[derive(Default)]
 pub(crate) struct Observed {
@@ -117,16 +124,15 @@ impl Source {
         }
     }
 
-    /// What [`had_to_fail`](Self::had_to_fail) has to know of the time before a request.
-    pub(crate) fn before(&self) -> (u64, bool) {
+    pub(crate) fn before(&self) -> Before {
         let newest = self.newest.load(Ordering::SeqCst);
-        (self.provider.failures(), self.provider.gave_nothing_after(newest))
+        Before { failures: self.provider.failures(), without_token: self.provider.gave_nothing_after(newest) }
     }
 
-    /// Whether a request that began at [`before`](Self::before) could not be saved: there was no token, and the server gave
+    /// Whether a request that began `before` this could not be saved: there was no token, and the server gave
     /// none. What counts is what the server did, not how long anything took.
-    pub(crate) fn had_to_fail(&self, before: (u64, bool)) -> bool {
-        before.1 || self.provider.failures() > before.0
+    pub(crate) fn had_to_fail(&self, before: Before) -> bool {
+        before.without_token || self.provider.failures() > before.failures
     }
 }
 
