@@ -3,6 +3,7 @@
 
 mod asserted;
 mod builder;
+mod checks;
 mod draft;
 mod faults;
 mod http_client;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::cache::{Cached, Fetches, Status};
+use crate::changes::Changes;
 use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
@@ -43,7 +45,8 @@ pub use server::{Issuer, ProtectedResource, Server};
 /// # async fn run(http: reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// let secret = Credential::env("CLIENT_SECRET");
 /// let auth = ClientAuth::client_secret_basic("billing", secret);
-/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+/// let server = "https://auth.example.com/oauth2/token";
+/// let tokens = ClientCredentials::builder(server, auth)
 ///     .scope("invoices:read")
 ///     .build()?;
 ///
@@ -111,6 +114,14 @@ impl ClientCredentials {
     pub async fn step_up(&self, token: &AccessToken, headers: &HeaderMap) -> Option<AccessToken> {
         let demanded = token.demanded(headers)?;
         with_more_scope(&self.tokens, token, &demanded).await
+    }
+
+    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
+    ///
+    /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
+    /// [`next`](Changes::next).
+    pub fn changes(&self) -> Changes {
+        self.cached().changes()
     }
 
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.

@@ -1,4 +1,4 @@
-//! Of authorization servers.
+//! Oracles for input from authorization servers.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::metadata::document;
 use crate::server_text::Masks;
 use crate::token::{AccessToken, Holder};
 
-/// A response of the token endpoint, as it stands on the wire (without chunks).
+/// A response of the token endpoint, as on the wire (without chunks).
 pub fn token_response(wire: &[u8]) {
     let decoded = |cut: usize, strict: bool| {
         let mut response = response(wire);
@@ -38,7 +38,7 @@ pub fn token_response(wire: &[u8]) {
             let sent = response(wire);
             assert!(sent.status.is_success() && foreign_encoding(&sent.headers).is_none());
             fit_for_a_header(&token);
-            // Whatever ends in the middle is no token; white space at the end says nothing.
+            // A truncated body is not a token; white space at the end has no meaning.
             let cut = sent.body.len() - sent.body.trim_ascii_end().len() + 1;
             assert!(decoded(cut, false).is_err(), "cut, and a token");
         }
@@ -46,15 +46,15 @@ pub fn token_response(wire: &[u8]) {
     }
 }
 
-/// A response with `Retry-After` or one of its like.
+/// A response with `Retry-After` or a similar header.
 pub fn waiting_time(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
     for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
         let wait = retry_after(status, &headers, now());
         let asked = headers.get("retry-after").and_then(|value| value.to_str().ok());
-        // `parse` takes a sign, which RFC 9110 section 10.2.3 does not.
+        // `parse` accepts a sign, which RFC 9110 section 10.2.3 does not allow.
         let seconds = asked.filter(|asked| !asked.contains('+')).and_then(|asked| asked.trim().parse::<u32>().ok());
-        // What is larger is an instant.
+        // A larger number is an instant.
         if let Some(seconds) = seconds.filter(|seconds| *seconds < 1_000_000_000) {
             assert_eq!(wait, Some(Duration::from_secs(seconds.min(86_400).into())));
         }
@@ -67,7 +67,7 @@ pub fn waiting_time(wire: &[u8]) {
     }
 }
 
-/// A response with headers that tell what is left of a quota.
+/// A response with the headers of a quota.
 pub fn quota(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
     let masks = Masks::new(vec![SECRET.into()]);
@@ -85,12 +85,12 @@ pub fn quota(wire: &[u8]) {
             most = most.into_iter().chain(value.trim().parse().ok()).min();
         }
     }
-    // Never more than a header says that says it plainly.
+    // Never more than the smallest plain number in the headers.
     let remaining: Option<u64> = quota.remaining();
     assert!(most.is_none() || (remaining.is_some() && remaining <= most));
 }
 
-/// A response of a metadata endpoint, as it stands on the wire; its issuer is `https://auth.example.com`.
+/// A response of a metadata endpoint, as on the wire; the issuer is `https://auth.example.com`.
 pub fn metadata(wire: &[u8]) {
     let url = Url::parse("https://auth.example.com").expect("a URL");
     let elsewhere = Url::parse("https://elsewhere.example").expect("a URL");

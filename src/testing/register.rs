@@ -1,4 +1,4 @@
-//! The tokens that were issued, and what has become of them.
+//! The issued tokens and their state.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,12 +15,12 @@ pub(super) struct Issued {
     pub(super) holder: Holder,
 }
 
-/// Who alone can use a token.
+/// What a token is bound to.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Holder {
-    /// Thumbprint of a DPoP key (RFC 9449 section 6).
+    /// The thumbprint of a DPoP key (RFC 9449 section 6).
     pub(super) key: Option<String>,
-    /// A client's certificate, in DER (RFC 8705 section 3).
+    /// A client certificate, in DER (RFC 8705 section 3).
     pub(super) certificate: Option<Vec<u8>>,
 }
 
@@ -63,7 +63,7 @@ impl Register {
         Some((number, self.tokens.get(usize::try_from(place).ok()?)?))
     }
 
-    /// The latest one that is good for the same purpose.
+    /// The latest token for the same purpose.
     pub(super) fn current(&self, like: &Issued, now: Moment) -> Option<(u32, &Issued)> {
         let same = |one: &Issued| {
             let purpose = (&one.client, &one.scope, &one.audience, &one.holder);
@@ -79,7 +79,7 @@ impl Register {
 }
 
 impl Issued {
-    /// Why it is refused, whoever presents it.
+    /// Why it is rejected, from any client.
     pub(super) fn flaw(&self, now: Moment) -> Option<&'static str> {
         match self.expires {
             _ if self.revoked => Some("the token was revoked"),
