@@ -180,7 +180,7 @@ fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply,
         Some((number, _)) => number,
         None => {
             issued.value = value;
-            state.register.add(issued)
+            state.register.add(issued, now)
         }
     };
     let note = match left {
