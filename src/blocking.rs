@@ -161,7 +161,7 @@ impl Tokens {
         let source = Arc::clone(&self.source);
         runtime.spawn(async move {
             let result = contained_future(async { source.token().await }).await;
-            // The caller may have given up.
+            // The caller may no longer wait.
             let _ = answer.send(result.unwrap_or_else(|Panicked| Err(panicked())));
         });
         match answered.recv_timeout(limit) {
@@ -197,7 +197,7 @@ struct Worker(Lock<Option<Running>>);
 struct Running {
     runtime: Handle,
     thread: ThreadId,
-    /// Dropped, it ends the thread.
+    /// Dropping it ends the thread.
     _end: oneshot::Sender<()>,
 }
 
@@ -235,12 +235,12 @@ impl Running {
         };
         let (end, ended) = oneshot::channel::<()>();
         let (starting, started) = mpsc::sync_channel(1);
-        // The runtime is built, and dropped, on its own thread: dropped on a thread of another runtime it would panic.
+        // The runtime is built and dropped on its own thread: dropping it on a thread of another runtime would panic.
         let run = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let _ = starting.send(Ok(runtime.handle().clone()));
                 let _ = runtime.block_on(ended);
-                // A host name that is being looked up is not waited for.
+                // Does not wait for a name resolution in progress.
                 runtime.shutdown_background();
             }
             Err(error) => drop(starting.send(Err(error))),

@@ -5,7 +5,7 @@ mod tests;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 
 use crate::cache::{Cached, Kept, Status};
 use crate::error::{Error, ErrorKind};
-use crate::runtime::Runtime;
+use crate::runtime;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
@@ -77,7 +77,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     /// For a `dyn TokenSource`, wrap it in a cache: `Cached::new(source).changes()`.
     pub fn changes(&self) -> Changes {
         let mut changes = Changes { tokens: Arc::new(self.clone()), seen: None, keeper: None };
-        // Without a runtime, `next` says so.
+        // Without a runtime, `next` returns an error.
         let _ = changes.hold();
         changes
     }
@@ -98,18 +98,13 @@ impl Changes {
         loop {
             let mut alive = self.hold()?;
             let mut news = pin!(self.tokens.news().notified());
-            // Before the state is looked at: news after that are not missed.
+            // Before the state is read, so that later news are not missed.
             news.as_mut().enable();
             if let Some(token) = self.tokens.current().filter(|token| Some(token.id()) != self.seen) {
                 self.seen = Some(token.id());
                 return Ok(token);
             }
-            let mut ended = pin!(alive.changed());
-            poll_fn(|cx| match (news.as_mut().poll(cx), ended.as_mut().poll(cx)) {
-                (Poll::Pending, Poll::Pending) => Poll::Pending,
-                _ => Poll::Ready(()),
-            })
-            .await;
+            either(news, pin!(alive.changed())).await;
         }
     }
 
@@ -118,20 +113,26 @@ impl Changes {
         self.tokens.status()
     }
 
-    /// Starts the keeper unless it runs; again if its runtime is gone.
+    /// Starts the keeper unless it runs, and again if its runtime is gone.
     fn hold(&mut self) -> Result<watch::Receiver<()>, Error> {
         if let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.alive.has_changed().is_ok()) {
             return Ok(keeper.alive.clone());
         }
-        let runtime = match Runtime::current() {
-            Runtime::Ready(runtime) => runtime,
-            Runtime::Unfit(why) => return Err(Error::of(ErrorKind::Other, why)),
-        };
+        let runtime = runtime::current().map_err(|why| Error::of(ErrorKind::Other, why))?;
         let (lives, alive) = watch::channel(());
         let task = runtime.spawn(keep(Arc::clone(&self.tokens), runtime.clone(), lives)).abort_handle();
         self.keeper = Some(Keeper { task, alive: alive.clone() });
         Ok(alive)
     }
+}
+
+/// Waits for the first of two futures.
+async fn either(mut one: Pin<&mut impl Future>, mut other: Pin<&mut impl Future>) {
+    poll_fn(|cx| match (one.as_mut().poll(cx).is_ready(), other.as_mut().poll(cx).is_ready()) {
+        (false, false) => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await;
 }
 
 /// Starts each fetch when it is due, for ever.
@@ -141,13 +142,8 @@ async fn keep(tokens: Arc<dyn Kept>, runtime: Handle, _lives: watch::Sender<()>)
         news.as_mut().enable();
         tokens.look(runtime.id()).await;
         let look = tokens.keep(&runtime);
-        let mut wait = pin!(tokens.clock().wait_towards(look));
-        poll_fn(|cx| match (news.as_mut().poll(cx), wait.as_mut().poll(cx)) {
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
-            _ => Poll::Ready(()),
-        })
-        .await;
-        // A runtime that was blocked has stopped the heartbeat of its fetches, too: they come first.
+        either(news, pin!(tokens.clock().wait_towards(look))).await;
+        // A runtime that was blocked has missed the heartbeats of its fetches, too: their tasks run first.
         tokio::task::yield_now().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What threads share: a lock that no panic poisons, and a number for each thread.
+//! A lock that no panic poisons, and a number for each thread.
 //!
 //! Under `--cfg shuttle` the lock is that of the model checker, see `cache/tests/races.rs`.
 
@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 #[cfg(all(test, shuttle))]
 use shuttle::sync::{Mutex, MutexGuard};
 
-/// A mutex that ignores poison: no user code runs under it, and none of ours leaves anything half done.
+/// A mutex that ignores poison: no user code runs under it, and our own code does not panic halfway through an update.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(Mutex<T>);
 

@@ -70,8 +70,8 @@ macro_rules! forward {
 }
 forward!(&S, Box<S>, Arc<S>);
 
-/// Another token of `source`, which was asked for with what an API [demands](AccessToken::demanded) of this one; `None` if the server
-/// refuses it, or is not there.
+/// Another token of `source`, requested with the scope that an API [requires](AccessToken::demanded); `None` if the
+/// server refuses it or is unavailable.
 pub(crate) async fn with_more_scope(
     source: &dyn TokenSource,
     token: &AccessToken,

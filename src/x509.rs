@@ -1,4 +1,4 @@
-//! Issuer, subject and validity of a certificate (RFC 5280 section 4.1): for people, never for a decision about trust.
+//! Issuer, subject and validity of a certificate (RFC 5280 section 4.1), to be shown, never for a decision about trust.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
-/// `None`: it is no certificate that can be read.
+/// `None`: it is not a certificate, or cannot be parsed.
 pub(crate) fn facts(der: &[u8]) -> Option<Facts> {
     let (certificate, _) = element(der, SEQUENCE)?;
     let (body, _) = element(certificate, SEQUENCE)?;
@@ -47,7 +47,7 @@ pub(crate) fn of_pem(text: &str) -> Option<Facts> {
     facts(&STANDARD.decode(base64).ok()?)
 }
 
-/// One element with this tag: its content, and what follows it.
+/// One element with this tag: its content, and the rest.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let (length, mut rest) = rest.split_first()?;
@@ -61,7 +61,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// The common name, or else the organisation.
+/// The common name, otherwise the organisation.
 fn name(mut parts: &[u8]) -> String {
     // 2.5.4.3 and 2.5.4.10 (RFC 5280 appendix A.1).
     let (mut common, mut organisation) = (None, None);
@@ -104,10 +104,12 @@ fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
     let part = |at: usize| text.get(at..at + 2)?.parse::<u64>().ok();
     let (month, day) = (part(0)?, part(2)?);
     let (hour, minute, second) = (part(4)?, part(6)?, part(8)?);
+    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
+    (is_date && hour < 24 && minute < 60 && second < 60).then_some(())?;
     // Days from the civil calendar, counted in years that begin in March.
     let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
     let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = (days + day_of_year).checked_sub(719_468)?;
     Some((Duration::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second), rest))
 }
@@ -134,7 +136,12 @@ mod tests {
         assert_eq!(at("240229123456Z"), Some(1_709_210_096));
         assert_eq!(at("700101000000Z"), Some(0));
         assert_eq!(at("500101000000Z"), None, "before the epoch");
-        assert_eq!(at("2402"), None);
+        assert_eq!(at("491231235959Z"), Some(2_524_607_999), "2049");
+        for text in ["2402", "240029123456Z", "241329123456Z", "240200123456Z", "240232123456Z", "240229243456Z"] {
+            assert_eq!(at(text), None, "{text}");
+        }
+        assert_eq!(at("240229126056Z"), None, "no minute");
+        assert_eq!(at("240229123460Z"), None, "no second");
     }
 
     #[test]

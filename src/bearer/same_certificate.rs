@@ -82,7 +82,8 @@ impl SameCertificate {
     }
 
     fn client(&self, certificate: &ClientCertificate) -> std::result::Result<Client, Error> {
-        // Held while a client is made, so that it is made once: a moment, once for each rotation. A panic is contained.
+        // Locked while a client is made, so that it is made once. That takes little time, once for each rotation. A
+        // panic is contained.
         let mut clients = self.clients.lock();
         if let Some(client) = clients.get(certificate) {
             return Ok(client.clone());
@@ -99,7 +100,7 @@ impl SameCertificate {
 #[async_trait::async_trait]
 impl Middleware for SameCertificate {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        // Extensions may be older than the request: those of a redirect, or of another request of the user's.
+        // Extensions may come from before a redirect, or from another request.
         let is_on = |carried: &&Carried| request.headers().get(&carried.header) == Some(&carried.value);
         let carried = extensions.get().filter(is_on).map(|carried| carried.certificate.clone());
         match carried {

@@ -83,7 +83,7 @@ impl ClientAuth {
 }
 
 impl MutualTls {
-    /// The one whose places count.
+    /// The credential whose places are tried.
     pub(super) fn credential(&self) -> &Credential {
         if self.key.places().count() > self.certificate.places().count() { &self.key } else { &self.certificate }
     }

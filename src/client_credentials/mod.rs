@@ -3,6 +3,7 @@
 
 mod asserted;
 mod builder;
+mod checks;
 mod draft;
 mod faults;
 mod http_client;

@@ -43,7 +43,7 @@ fn a_file_becomes_a_builder() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_with_its_path() {
+fn every_fault_is_reported_at_once_with_its_path() {
     let error = read(&json!({
         "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x", "key_file": "x"},
         "cache": {"max_age": "long"}, "retry": {"attempts": -1}, "params": {"a": 1}, "limits": 7,
@@ -175,7 +175,7 @@ fn variables_have_the_names_of_the_members() {
 }
 
 #[test]
-fn flags_stand_above_a_file_and_replace_what_they_exclude() {
+fn flags_override_a_file_and_replace_what_they_exclude() {
     let file: Config = serde_json::from_value(json!({
         "issuer": "https://a.example", "auth": {"method": "none", "client_id": "a", "secret_env": "X"}, "scopes": ["a"],
     }))
@@ -190,7 +190,27 @@ fn flags_stand_above_a_file_and_replace_what_they_exclude() {
     );
 }
 
-/// What the schema in the repository has to be.
+#[test]
+fn a_proxy_is_the_url_of_a_host_without_a_password() {
+    for (proxy, flaw) in [
+        ("http://proxy.example:3128", None),
+        ("https://proxy.example", None),
+        ("http://user@proxy.example", Some("http.proxy has a user or password")),
+        ("http://:pass@proxy.example", Some("http.proxy has a user or password")),
+        ("proxy.example:3128", Some("http.proxy is not a URL")),
+        ("", Some("http.proxy is not a URL")),
+    ] {
+        let built = read(
+            &json!({"token_endpoint": "https://a.example/t", "auth": {"method": "anonymous"}, "http": {"proxy": proxy}}),
+        );
+        match flaw {
+            None => assert!(built.is_ok(), "{proxy}: {built:?}"),
+            Some(flaw) => assert!(built.unwrap_err().contains(flaw), "{proxy}"),
+        }
+    }
+}
+
+/// The schema that the repository must have.
 fn schema() -> Value {
     let duration = json!({"oneOf": [{"type": "string", "pattern": "^[0-9]+ ?(ms|s|m|min|h|d)?$"}, {"type": "number", "minimum": 0}]});
     let mut root = serde_json::Map::new();

@@ -56,7 +56,7 @@ pub(crate) use request::demands_nonce;
 pub struct DpopKey {
     place: Place,
     nonces: Arc<Nonces>,
-    /// It signs with an algorithm of FAPI 2.0, or not at all.
+    /// Whether it signs with algorithms of FAPI 2.0 only.
     fapi: bool,
 }
 
@@ -105,7 +105,7 @@ impl DpopKey {
 
     pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
         if let Place::Credential(_, known) = &mut self.place {
-            // What clones have parsed was parsed for their settings.
+            // Clones have parsed the key for their own settings.
             if self.fapi != fapi {
                 *known = LastGood::default();
             }
@@ -126,7 +126,7 @@ impl DpopKey {
             Place::Elsewhere(Err(flaw)) => Some(format!("has a public key that {flaw}")),
             Place::Elsewhere(Ok(binding)) => {
                 let algorithm = Some(binding.algorithm()).filter(|one| self.fapi && !one.is_of_fapi())?;
-                Some(format!("has a signer for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"))
+                Some(format!("has a signer for {algorithm}, and FAPI 2.0 requires PS256, ES256 or EdDSA"))
             }
         }
     }

@@ -104,7 +104,7 @@ fn headers(draft: &Draft) -> Vec<Item> {
     ];
     let mut headers = Vec::new();
     for (name, value) in ours {
-        // JSON says so whatever was set.
+        // JSON is always sent with its own type.
         if !draft.headers.contains_key(name) || draft.json_body && name == CONTENT_TYPE.as_str() {
             headers.push(item(name, value, "default"));
         }
@@ -136,7 +136,7 @@ fn body(draft: &Draft) -> Vec<Item> {
         .0
         .iter()
         .map(|(name, value)| match setter(name) {
-            // Anything may be in there, a password of another grant for instance.
+            // The value may be a secret, for example a password of another grant.
             origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
             origin => item(name, value, origin),
         })

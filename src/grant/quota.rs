@@ -57,7 +57,7 @@ impl Quota {
 
     /// `None` if no limit is reported.
     pub(crate) fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
-        /// More are not rate limits.
+        /// Further headers are ignored.
         const MOST: usize = 16;
         const LONGEST: usize = 256;
         let named = |name: &str| {

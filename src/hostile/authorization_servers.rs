@@ -1,9 +1,11 @@
-//! Of authorization servers.
+//! Oracles for input from authorization servers.
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use url::Url;
+use zeroize::Zeroizing;
 
 use super::{SECRET, now, response};
 use crate::clock::Clock;
@@ -15,7 +17,7 @@ use crate::metadata::document;
 use crate::server_text::Masks;
 use crate::token::{AccessToken, Holder};
 
-/// A response of the token endpoint, as it stands on the wire (without chunks).
+/// A response of the token endpoint, as on the wire (without chunks).
 pub fn token_response(wire: &[u8]) {
     let decoded = |cut: usize, strict: bool| {
         let mut response = response(wire);
@@ -38,7 +40,7 @@ pub fn token_response(wire: &[u8]) {
             let sent = response(wire);
             assert!(sent.status.is_success() && foreign_encoding(&sent.headers).is_none());
             fit_for_a_header(&token);
-            // Whatever ends in the middle is no token; white space at the end says nothing.
+            // A truncated body is not a token; white space at the end has no meaning.
             let cut = sent.body.len() - sent.body.trim_ascii_end().len() + 1;
             assert!(decoded(cut, false).is_err(), "cut, and a token");
         }
@@ -46,15 +48,89 @@ pub fn token_response(wire: &[u8]) {
     }
 }
 
-/// A response with `Retry-After` or one of its like.
+/// A refusal, as it stands on the wire; and what it says, in each shape that servers give it.
+pub fn refusal(wire: &[u8]) {
+    const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLWhlcmU";
+    // RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 section 5.
+    const CODES: [&str; 8] = [
+        "invalid_client",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_target",
+        "invalid_dpop_proof",
+        "unauthorized_client",
+        "access_denied",
+        "temporarily_unavailable",
+    ];
+    let refused = |response: Response| {
+        let masks = Masks::new(vec![SECRET.into()]);
+        let answer = decode(response, &Rules::default(), &masks, Holder::default(), now(), now(), &Clock::System);
+        let error = answer.expect_err("a refusal is no token");
+        fit_to_be_shown(&error);
+        if let Some(oauth) = error.oauth() {
+            assert!((1..=128).contains(&oauth.code().len()), "{}", oauth.code());
+            for (name, value) in oauth.extras() {
+                assert!(!["token", "secret", "assertion"].iter().any(|secret| name.to_lowercase().contains(secret)));
+                let value = value.to_string();
+                assert!(!value.contains(SECRET) && !value.contains(JWT), "{value}");
+            }
+        }
+        error
+    };
+    let mut sent = response(wire);
+    if sent.status.is_success() {
+        sent.status = StatusCode::BAD_REQUEST;
+    }
+    let (status, headers) = (sent.status, sent.headers.clone());
+    let body = sent.body.clone();
+    refused(sent);
+    // Of another party, and a page: whatever stands there.
+    if status.is_redirection() || foreign_encoding(&headers).is_some() {
+        return;
+    }
+    let Some(code) = CODES.get(body.len() % CODES.len()) else { return };
+    let words: String = String::from_utf8_lossy(&body).chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect();
+    // Two words, so that it is no single value, which may be a token.
+    let text = format!("it says {words} {JWT}");
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let said = |label: &'static str, body: String| {
+        let headers = [(CONTENT_TYPE, HeaderValue::from_static(label))].into_iter().collect();
+        refused(Response { status, headers, body: Zeroizing::new(body.into_bytes()) })
+    };
+    let json = |value: serde_json::Value| said("application/json", value.to_string());
+    let plain = json(serde_json::json!({"error": code, "error_description": text}));
+    let oauth = plain.oauth().expect("RFC 6749 section 5.2");
+    assert_eq!(oauth.code(), *code);
+    assert_eq!(oauth.description(), Some(&*format!("it says {words} ***")));
+    for (shape, error) in [
+        (
+            "a label that is wrong",
+            said("text/html", serde_json::json!({"error": code, "error_description": text}).to_string()),
+        ),
+        (
+            "a form",
+            said("application/x-www-form-urlencoded", format!("error={code}&error_description={}", encoded(&text))),
+        ),
+        ("Okta", json(serde_json::json!({"errorCode": code, "errorSummary": text, "errorId": "1"}))),
+        ("a level deeper", json(serde_json::json!({"error": {"code": code, "message": text}}))),
+        ("a list", json(serde_json::json!([{"error": code, "error_description": text}]))),
+        ("RFC 9457", json(serde_json::json!({"type": code, "title": "a title", "detail": text}))),
+    ] {
+        let other = error.oauth().unwrap_or_else(|| panic!("{shape}: {error}"));
+        assert_eq!((other.code(), other.description()), (oauth.code(), oauth.description()), "{shape}");
+        assert_eq!((error.kind(), error.is_transient()), (plain.kind(), plain.is_transient()), "{shape}");
+    }
+}
+
+/// A response with `Retry-After` or a similar header.
 pub fn waiting_time(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
     for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
         let wait = retry_after(status, &headers, now());
         let asked = headers.get("retry-after").and_then(|value| value.to_str().ok());
-        // `parse` takes a sign, which RFC 9110 section 10.2.3 does not.
+        // `parse` accepts a sign, which RFC 9110 section 10.2.3 does not allow.
         let seconds = asked.filter(|asked| !asked.contains('+')).and_then(|asked| asked.trim().parse::<u32>().ok());
-        // What is larger is an instant.
+        // A larger number is an instant.
         if let Some(seconds) = seconds.filter(|seconds| *seconds < 1_000_000_000) {
             assert_eq!(wait, Some(Duration::from_secs(seconds.min(86_400).into())));
         }
@@ -67,7 +143,7 @@ pub fn waiting_time(wire: &[u8]) {
     }
 }
 
-/// A response with headers that tell what is left of a quota.
+/// A response with the headers of a quota.
 pub fn quota(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
     let masks = Masks::new(vec![SECRET.into()]);
@@ -85,12 +161,12 @@ pub fn quota(wire: &[u8]) {
             most = most.into_iter().chain(value.trim().parse().ok()).min();
         }
     }
-    // Never more than a header says that says it plainly.
+    // Never more than the smallest plain number in the headers.
     let remaining: Option<u64> = quota.remaining();
     assert!(most.is_none() || (remaining.is_some() && remaining <= most));
 }
 
-/// A response of a metadata endpoint, as it stands on the wire; its issuer is `https://auth.example.com`.
+/// A response of a metadata endpoint, as on the wire; the issuer is `https://auth.example.com`.
 pub fn metadata(wire: &[u8]) {
     let url = Url::parse("https://auth.example.com").expect("a URL");
     let elsewhere = Url::parse("https://elsewhere.example").expect("a URL");

@@ -1,4 +1,4 @@
-//! Keys that stay in a KMS, an HSM or an agent.
+//! Keys in a KMS, an HSM or an agent.
 
 use std::fmt;
 use std::future::Future;
@@ -101,7 +101,7 @@ fn from_der(der: &[u8], half: usize) -> Option<Vec<u8>> {
     Some(fixed)
 }
 
-/// The contents of an element of DER, and what follows it. No signature needs more than one byte of length after 0x81.
+/// The contents of a DER element, and the rest. The length of a signature needs at most one byte after 0x81.
 fn tagged(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, contents) = match der {
         [first, 0x81, length, contents @ ..] if *first == tag => (*length, contents),

@@ -97,7 +97,7 @@ impl Gate {
     }
 
     pub(super) async fn passed(&self) {
-        // The sender is `self`: it is there while this waits.
+        // An error is impossible: the sender is `self`.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }

@@ -374,7 +374,8 @@ impl AuthorizationServer {
 
 /// # Records
 impl AuthorizationServer {
-    /// Returns all requests to all endpoints, in order; at most the latest 10 000.
+    /// Returns all requests to all endpoints, in order; at most the latest 10 000. [`token_requests`](Self::token_requests) and
+    /// [`api_requests`](Self::api_requests) count earlier ones, too.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.world.state().recorded().cloned().collect()
     }
@@ -394,7 +395,8 @@ impl AuthorizationServer {
         self.world.state().register.len() as usize
     }
 
-    /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it.
+    /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it, or if it
+    /// has expired or was revoked and 10 000 tokens were issued since.
     ///
     /// ```
     /// use client_credentials::testing::AuthorizationServer;
@@ -490,7 +492,7 @@ impl AuthorizationServer {
     }
 }
 
-/// Only against hanging.
+/// 60 s, only so that a test does not hang.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Drop for AuthorizationServer {

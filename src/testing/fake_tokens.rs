@@ -69,11 +69,11 @@ pub enum FakeStep {
 struct State {
     script: VecDeque<FakeStep>,
     calls: usize,
-    /// What happened, a word for each call and each rejection.
+    /// The story: a word for each call and each rejection.
     story: Vec<String>,
     /// Whether the story was printed.
     told: bool,
-    /// What was handed out, and how often each was rejected.
+    /// The issued tokens, and how often each was rejected.
     issued: Vec<AccessToken>,
     rejected: Vec<usize>,
 }
@@ -92,7 +92,7 @@ impl State {
     }
 }
 
-/// The beginning explains what came later; more is not read.
+/// 100: the first entries suffice to explain a failure.
 const LONGEST_STORY: usize = 100;
 
 impl FakeTokens {
@@ -170,7 +170,7 @@ impl FakeTokens {
     }
 }
 
-/// As authorization servers have it.
+/// 1 h: the usual lifetime.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 impl FakeTokens {

@@ -48,7 +48,7 @@ pub struct RecordedRequest {
     pub(super) outcome: String,
 }
 
-/// A parameter or header: what it was, and what is shown of it.
+/// A parameter or header: its value, and what is shown of it.
 #[derive(Clone)]
 pub(super) struct Field {
     name: String,
@@ -57,7 +57,7 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// `shown` is what may be seen of it if that is never a secret.
+    /// `shown`: the value as it may be shown, if it is never a secret.
     pub(super) fn param(name: &str, value: &str, shown: &str) -> Self {
         Field::new(name, value, shown, PUBLIC_PARAMS)
     }
@@ -72,7 +72,7 @@ impl Field {
     }
 }
 
-/// All others may be secrets: authorization servers give parameters any name.
+/// All others may be secrets: authorization servers use any names for parameters.
 const PUBLIC_PARAMS: &[&str] = &[
     "grant_type",
     "client_id",
@@ -87,7 +87,7 @@ const PUBLIC_PARAMS: &[&str] = &[
     "requested_token_type",
 ];
 
-/// All others may be secrets: gateways have keys under any name.
+/// All others may be secrets: gateways use any names for their keys.
 const PUBLIC_HEADERS: &[&str] = &[
     "accept",
     "accept-encoding",
@@ -99,7 +99,7 @@ const PUBLIC_HEADERS: &[&str] = &[
     "user-agent",
 ];
 
-/// Enough for a list of scopes.
+/// 200: enough for a list of scopes.
 const LONGEST_SHOWN: usize = 200;
 
 fn cut(value: &str) -> String {

@@ -46,7 +46,8 @@ fn a_connection_that_hangs_does_not_keep_it_alive() {
 async fn it_serves_beside_a_paused_clock_while_nothing_waits_for_time() {
     let server = AuthorizationServer::start();
     server.received(Endpoint::Token, 0).await;
-    // Blocking, so that tokio does not see an idle runtime and skip time: what a test with real sockets must avoid.
+    // Blocking, so that tokio does not consider the runtime idle and advance the time, which a test with real sockets
+    // must avoid.
     let url = server.token_url().to_owned();
     let address = url.strip_prefix("http://").unwrap().split_once('/').unwrap().0.to_owned();
     use std::io::{Read, Write};

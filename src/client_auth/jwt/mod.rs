@@ -104,7 +104,7 @@ impl Signed {
     }
 }
 
-/// The setters that all three have.
+/// The setters of all three methods.
 macro_rules! common_setters {
     ($($method:ident),*) => {$(
         impl $method {
@@ -266,7 +266,7 @@ impl SignerJwt {
 }
 
 impl ClientAuth {
-    /// The violations of FAPI 2.0 in the assertions; section 5.4.1 of the Security Profile names the algorithms.
+    /// How the assertions violate FAPI 2.0; section 5.4.1 of the Security Profile lists the algorithms.
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         let Method::Jwt(all) = &self.method else { return None };
         all.fapi_flaw()
