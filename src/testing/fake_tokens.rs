@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Gate;
@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::clock::ManualClock;
 use crate::error::Error;
 use crate::future::TokenFuture;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 use crate::source::TokenSource;
 use crate::token::{AccessToken, Terms};
 
@@ -165,7 +165,7 @@ impl FakeTokens {
         Ok(state.hand_out(token))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> Guard<'_, State> {
         self.state.lock()
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(feature = "jwt")]
 use std::collections::HashSet;
 use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,7 +15,7 @@ use super::recorded::{Field, RecordedRequest, hidden};
 use super::register::Register;
 use super::{Answer, Endpoint, Quirk, api, documents, token_endpoint};
 use crate::clock::{Clock, Moment};
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 
 pub(super) struct World {
     pub(super) issuer: String,
@@ -143,7 +143,7 @@ impl World {
         Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> Guard<'_, State> {
         self.state.lock()
     }
 
