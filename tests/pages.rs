@@ -197,9 +197,11 @@ fn expand(name: &str) -> Vec<String> {
     }
 }
 
-/// Rooms and their files are named without `src`; a file of the room that is spoken of is named alone.
+/// Rooms and their files are named without `src`; a file or folder of the room that is spoken of is named alone.
 fn exists(path: &str) -> bool {
-    let alone = || !path.contains('/') && files(Path::new("src")).iter().any(|file| file.ends_with(path));
+    let name = path.trim_end_matches('/');
+    let is_part = |file: &PathBuf| file.iter().any(|part| part == name);
+    let alone = || !name.contains('/') && files(Path::new("src")).iter().any(is_part);
     Path::new(path).exists() || Path::new("src").join(path).exists() || alone()
 }
 

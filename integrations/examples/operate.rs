@@ -31,7 +31,11 @@ type Error = Box<dyn std::error::Error>;
 async fn healthz(State(tokens): State<ClientCredentials>) -> (StatusCode, Json<Status>) {
     let status = tokens.status();
     let code = match status.readiness() {
-        Readiness::Down => StatusCode::SERVICE_UNAVAILABLE,
+        // Without requests nothing else would fetch the token that ends this. `status()` starts no fetch, this does.
+        Readiness::Down => {
+            let _ = tokens.token().now_or_never();
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         _ => StatusCode::OK,
     };
     (code, Json(status))

@@ -126,13 +126,19 @@ impl ClientCredentials {
 
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
     ///
+    /// It starts no fetch either: while there is no other caller, as in a service that is taken out of traffic, a health check
+    /// has to start one.
+    ///
     /// ```
     /// # fn health(tokens: &client_credentials::ClientCredentials) -> u16 {
     /// use client_credentials::Readiness;
     ///
     /// match tokens.status().readiness() {
     ///     Readiness::Ready | Readiness::Degraded => 200,
-    ///     _ => 503,
+    ///     _ => {
+    ///         let _ = tokens.token().now_or_never();
+    ///         503
+    ///     }
     /// }
     /// # }
     /// ```
