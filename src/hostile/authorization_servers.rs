@@ -90,6 +90,9 @@ pub fn refusal(wire: &[u8]) {
     }
     let Some(code) = CODES.get(body.len() % CODES.len()) else { return };
     let words: String = String::from_utf8_lossy(&body).chars().filter(|c| c.is_ascii_alphanumeric()).take(40).collect();
+    if words.is_empty() {
+        return;
+    }
     // Two words, so that it is no single value, which may be a token.
     let text = format!("it says {words} {JWT}");
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
