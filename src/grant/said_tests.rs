@@ -313,11 +313,8 @@ fn what_lies_deeper_than_four_levels_is_not_told() {
     let rules = Rules::default();
     let words = |detail: Value| {
         let body = serde_json::json!({"title": "no", "detail": detail}).to_string().into_bytes();
-        let response = Response {
-            status: StatusCode::BAD_REQUEST,
-            headers: HeaderMap::new(),
-            body: zeroize::Zeroizing::new(body),
-        };
+        let response =
+            Response { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body: Zeroizing::new(body) };
         said(&response, &rules, &masks).words
     };
     let wrapped = |levels, wrap: fn(Value) -> Value| (0..levels).fold(Value::from("deep"), |inner, _| wrap(inner));
