@@ -14,7 +14,7 @@ use client_credentials::{AccessToken, CachePolicy, Cached, TokenSource, source_f
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::HeaderValue;
 
-/// As long as an ordinary JWT.
+/// The length of an ordinary JWT.
 const TOKEN_LENGTH: usize = 900;
 
 fn secret() -> String {
@@ -25,7 +25,7 @@ fn header() -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(format!("Bearer {}", secret()))).unwrap()
 }
 
-/// Never inlined, as `AccessToken::authorization`: the value is then written straight to where it is wanted.
+/// Never inlined, like `AccessToken::authorization`, so that the value is written directly to its destination.
 #[inline(never)]
 fn clone_of(header: &HeaderValue) -> HeaderValue {
     header.clone()
@@ -49,7 +49,7 @@ fn fresh() -> Cached<impl TokenSource> {
     tokens
 }
 
-/// A token in need of refresh, while the refresh is under way.
+/// A token that is due, during its refresh.
 fn due(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> {
     let calls = AtomicU32::new(0);
     let calls: &'static AtomicU32 = Box::leak(Box::new(calls));
@@ -72,7 +72,7 @@ fn due(runtime: &tokio::runtime::Runtime) -> Cached<impl TokenSource + use<>> {
     tokens
 }
 
-/// What is written by hand: an async lock around the token and its expiry.
+/// The hand-written alternative: an async lock around the token and its expiry.
 type HandRolled = tokio::sync::RwLock<Option<(String, Instant)>>;
 
 async fn hand_rolled(cache: &HandRolled) -> HeaderValue {
@@ -122,13 +122,13 @@ fn cached_token(c: &mut Criterion) {
 
     for threads in thread_counts {
         let mut group = c.benchmark_group(format!("cached token/{threads} thread(s)"));
-        // Rounds on two threads that are shorter than 40 ms mislead.
+        // Rounds of less than 40 ms on two threads are not reliable.
         group.sample_size(10).measurement_time(Duration::from_secs(3)).sampling_mode(criterion::SamplingMode::Flat);
         let mut bench = |name: &str, operation: &(dyn Fn() -> HeaderValue + Sync)| {
             group.bench_function(name, |b| b.iter_custom(|iterations| on_threads(threads, iterations, operation)));
         };
         bench("limit: clone of a shared HeaderValue", &|| shared.clone());
-        // What a token as a value of its own, from which the header is taken, costs at least.
+        // The minimal cost of a token that is a separate value, from which the header is taken.
         bench("limit: clone of a shared Arc, and of the HeaderValue in it", &|| clone_of(&Arc::clone(&held)));
         bench("limit: copy into a new HeaderValue", &|| HeaderValue::from_bytes(shared.as_bytes()).unwrap());
         bench("by hand: format and parse", &|| {
@@ -142,7 +142,7 @@ fn cached_token(c: &mut Criterion) {
     }
 }
 
-/// What a health check asks for.
+/// The status, for a health check.
 fn status(c: &mut Criterion) {
     let tokens = fresh();
     c.bench_function("status of a cached token", |b| b.iter(|| tokens.status()));

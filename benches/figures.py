@@ -55,7 +55,7 @@ for name in order:
         y += BAR
     y += 10
 svg = (
-    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" font-family="sans-serif" font-size="12">'
+    f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" style="min-width:40rem" font-family="sans-serif" font-size="12">'
     f'<rect width="{WIDTH}" height="{y}" fill="white"/>'
     f'<text x="{LEFT}" y="20">millions of operations per second, all threads together (threads)</text>'
     + "".join(rows) + "</svg>")
@@ -66,4 +66,4 @@ with open(PAGE) as file:
     before, rest = file.read().split("| operation | 1 thread", 1)
 after = rest.split("</div>", 1)[1]
 with open(PAGE, "w") as file:
-    file.write(before + "\n".join(table) + f"\n\n<div>{svg}\n</div>" + after)
+    file.write(before + "\n".join(table) + f"\n\n<div style=\"overflow-x:auto\">{svg}\n</div>" + after)

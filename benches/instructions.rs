@@ -147,7 +147,7 @@ async fn cached(what: &str, tokens: Cached<impl TokenSource + 'static>, times: u
     }
 }
 
-/// The API, in a process of its own: only the client is counted.
+/// The API, in a process of its own, so that only the client is counted.
 struct Api(Child, String);
 
 impl Api {
@@ -193,7 +193,7 @@ impl Middleware for Nothing {
     }
 }
 
-/// What is needed at the least to repeat a request with another token.
+/// The least that is needed to repeat a request with another token.
 struct Copies(HeaderValue);
 
 #[async_trait::async_trait]

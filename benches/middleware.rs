@@ -15,7 +15,7 @@ use reqwest::{Client, Request, Response};
 use reqwest_middleware::{ClientBuilder, Middleware, Next};
 use tower::{Layer, Service, ServiceExt};
 
-/// An API that answers whoever brings a token, on a thread of its own.
+/// An API that responds to any request with a token, on a thread of its own.
 fn api() -> String {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.set_nonblocking(true).unwrap();

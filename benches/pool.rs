@@ -50,7 +50,7 @@ fn cached(c: &mut Criterion) {
     group.bench_function("a source of one's own", |b| b.iter(|| token_of(&one)));
     group.bench_function("one tenant, its handle kept", |b| b.iter(|| token_of(&handles[5])));
     group.bench_function("one tenant, by its key", |b| b.iter(|| token_of(&pool.source(&names[5]))));
-    // Every tenant once before any twice: out of the processor's caches.
+    // Every tenant in turn, so that none is in the processor's caches.
     let mut next = 0;
     let sources: Vec<_> = (0..TENANTS).map(|_| Cached::new(source_fn(|| async { Ok(token()) }))).collect();
     runtime.block_on(async {
@@ -80,7 +80,7 @@ fn resident() -> Option<usize> {
     Some(pages * 4096)
 }
 
-/// In a process of its own, without the server: what each of the tenants adds.
+/// The memory that each tenant adds, in a process of its own without the server.
 fn memory(kind: &str, endpoint: String) {
     let http = HttpClient::from_reqwest_0_13(reqwest::Client::builder);
     let own = kind.contains("own HTTP client");
@@ -98,7 +98,7 @@ fn memory(kind: &str, endpoint: String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let pool = pool_of(make);
     runtime.block_on(async {
-        // What all have in common is there already.
+        // Allocates what all tenants share.
         pool.source(&first).token().await.unwrap();
         let Some(before) = resident() else { return };
         for name in &names[..tenants] {

@@ -23,7 +23,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// An authorization server, and its API, which give everybody a new token and check nothing.
+/// An authorization server and its API, which issue a new token for each request and check nothing.
 fn server(token_type: &'static str) -> AuthorizationServer {
     let answer = move |_: &RecordedRequest| {
         static ISSUED: AtomicU64 = AtomicU64::new(0);
@@ -90,7 +90,7 @@ fn signing(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same request to the same server, by a client that proves nothing and by one that does.
+/// The same request to the same server, by a client without proofs and by one with proofs.
 fn proofs(c: &mut Criterion) {
     use client_credentials::{BearerAuth, DpopKey};
     use reqwest_middleware::ClientBuilder;

@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // Once, when the program starts. In production the secret is Credential::env("..") or Credential::file("..").
     let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
     let tokens = ClientCredentials::builder(server.token_url(), auth).scope("greetings:read").build()?;
-    // Proxies are of no use for a server on this machine.
+    // The server is on this machine, so no proxy is used.
     let http = reqwest::Client::builder().no_proxy().build()?;
 
     // For each request. Only the first one waits for the authorization server.

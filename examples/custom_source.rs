@@ -17,12 +17,12 @@ impl TokenSource for TokenFile {
             println!("reading {}", self.0.display());
             let text = tokio::fs::read_to_string(&self.0).await;
             let token = text.map_err(Error::other)?.trim_end().to_owned();
-            // After a minute at the latest the file may have a newer one.
+            // The file may have a newer token after a minute at the latest.
             AccessToken::builder(token).lifetime(Duration::from_secs(60)).build()
         })
     }
 
-    // It remembers nothing, so that there is nothing to forget: `Cached` does both.
+    // The source keeps no token: `Cached` does.
     fn reject(&self, _: &AccessToken) {}
 }
 

@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bearer = BearerAuth::for_origin(server.api_origin(), tokens.clone())?;
     let http = reqwest::Client::builder().no_proxy().build()?;
     let client = ClientBuilder::new(http.clone()).with(bearer).build();
-    // Proofs need a nonce: the first request learns it, and is repeated.
+    // The server requires a nonce: the response to the first request has it, and the request is repeated.
     for _ in 0..2 {
         let response = client.get(&url).send().await?;
         println!("with the key: {}", response.status());

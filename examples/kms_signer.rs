@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientAuth, ClientCredentials, Issuer, Signer, SigningAlgorithm, SigningFuture};
 
-/// Here would be the client of AWS KMS, Google Cloud KMS or Azure Key Vault.
+/// In a service, this is the client of AWS KMS, Google Cloud KMS or Azure Key Vault.
 #[derive(Debug)]
 struct Kms(EcdsaKeyPair);
 
 impl Kms {
-    /// What is registered with the authorization server, in PEM.
+    /// The key to register with the authorization server, in PEM.
     fn public_key(&self) -> Result<String, Box<dyn std::error::Error>> {
         let der = STANDARD.encode(self.0.public_key().as_der()?.as_ref());
         Ok(format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n"))

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Of the protocol as much as the answer to one call.
+    // The response to one call is all that this example needs of the protocol.
     let result = json!({ "content": [{ "type": "text", "text": "It is sunny in Vienna." }] });
     let answer = json!({ "jsonrpc": "2.0", "id": 1, "result": result });
     let server =
@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mcp_url = format!("{}/mcp", server.api_origin());
 
     let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
-    // Who gave us the credential. Whatever the server says, it goes to nobody else.
+    // The issuer at which the client is registered. Whatever the server's metadata says, the credential is sent to no
+    // other.
     let allowed = [server.issuer()];
     let tokens = ClientCredentials::builder(ProtectedResource::new(&mcp_url, allowed), auth).build()?;
     let bearer = BearerAuth::for_origin(server.api_origin(), tokens)?;

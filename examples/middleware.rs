@@ -13,7 +13,7 @@ fn client(server: &AuthorizationServer, secret: &str) -> Result<ClientWithMiddle
     let auth = ClientAuth::client_secret_basic("example", secret);
     let tokens = ClientCredentials::builder(server.token_url(), auth).build()?;
     let bearer = BearerAuth::for_origin(server.api_origin(), tokens)?;
-    // Proxies are of no use for a server on this machine.
+    // The server is on this machine, so no proxy is used.
     let http = reqwest::Client::builder().no_proxy().build()?;
     Ok(ClientBuilder::new(http).with(bearer).build())
 }
@@ -24,14 +24,14 @@ async fn main() -> Result<()> {
     let url = format!("{}/greeting", server.api_origin());
     let http = client(&server, "only-for-examples")?;
     println!("{}", http.get(&url).send().await?.text().await?);
-    // The token would be good for an hour. The next request finds out that it is not, and does not fail.
+    // The token would be valid for an hour. The next request is refused once, and repeated with a new token.
     server.revoke_all();
     println!("{}", http.get(&url).send().await?.text().await?);
     println!("token requests: {}", server.token_requests());
 
     let http = client(&server, "not the secret")?;
     if let Err(error) = http.get(&url).send().await {
-        // It is reqwest-middleware's error, with the token's inside.
+        // The error of reqwest-middleware contains that of the token.
         let ours = Error::find(&error).ok_or("not about tokens")?;
         println!("no token ({:?}): {ours}", ours.kind());
     }

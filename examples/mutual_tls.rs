@@ -13,7 +13,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = format!("{}/invoices", server.api_origin());
     let ca = reqwest::Certificate::from_pem(CA_PEM.as_bytes())?;
     let http = move || reqwest::Client::builder().tls_certs_only([ca.clone()]);
-    // In a service these are files: `Credential::file("/run/secrets/tls/tls.crt")`, read anew for each attempt.
+    // In a service these are files, which are read for each attempt: `Credential::file("/run/secrets/tls/tls.crt")`.
     let [ours, thief] = CLIENT_CERTIFICATES;
     let auth = ClientAuth::mutual_tls("billing", ours.certificate, ours.key);
     let builder = ClientCredentials::builder(server.token_url(), auth);

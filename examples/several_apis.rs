@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (orders, invoices) = (start(), start());
     let http = reqwest::Client::builder().no_proxy().build()?;
     let http = ClientBuilder::new(http)
-        // What is not for the first API it leaves to the next. The last one is strict: what is for none is not sent.
+        // The first one passes requests to other origins on to the second. The last one is strict: a request to no
+        // known API fails.
         .with(bearer(&orders)?.pass_through(true).build()?)
         .with(bearer(&invoices)?.build()?)
         .build();

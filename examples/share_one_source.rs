@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut tasks = JoinSet::new();
     for _ in 0..100 {
-        // A reference count. A source built anew here would ask for a token of its own.
+        // This increments a reference count. A new source here would request a token of its own.
         let tokens = tokens.clone();
         tasks.spawn(async move { tokens.token().await.map(|token| token.authorization()) });
     }

@@ -13,7 +13,7 @@ struct Tokens {
 
 impl Tokens {
     fn token(&self) -> Result<AccessToken, Error> {
-        // Inside of the runtime, so that a refresh can start there, behind the token in hand.
+        // Within the runtime, so that a refresh can start in the background while the current token is used.
         let _inside = self.runtime.enter();
         match self.source.token().now_or_never() {
             Some(at_hand) => at_hand,
@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = AuthorizationServer::start().client("example", "only-for-examples");
     let auth = ClientAuth::client_secret_basic("example", "only-for-examples");
     let source = ClientCredentials::builder(server.token_url(), auth).build()?;
-    // A thread that works by itself; `new_current_thread` moves only inside `block_on`, and refreshes nothing behind you.
+    // Its worker thread drives refreshes in the background; a runtime from `new_current_thread` runs only within
+    // `block_on`.
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).enable_all().build()?;
     let tokens = Tokens { source, runtime };

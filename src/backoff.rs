@@ -32,7 +32,7 @@ impl Backoff {
         factor.and_then(|factor| self.first.checked_mul(factor)).unwrap_or(self.max).min(self.max)
     }
 
-    /// Why it is refused.
+    /// What is wrong with it.
     pub(crate) fn fault(&self) -> Option<String> {
         if self.first < SHORTEST {
             Some(format!("starts with {:?}, a loop without waits: give at least 1 ms", self.first))
@@ -44,10 +44,10 @@ impl Backoff {
     }
 }
 
-/// The shortest wait: shorter ones are a hot loop.
+/// The shortest wait. A shorter one would be a busy loop.
 pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
-/// `wait`, shortened by up to a tenth: processes that failed or started together drift apart.
+/// `wait`, shortened by up to a tenth, so that processes that failed or started together spread their requests.
 pub(crate) fn early(wait: Duration, draw: f64) -> Duration {
     wait.saturating_sub(share(wait / 10, draw))
 }

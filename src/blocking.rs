@@ -5,19 +5,33 @@
 //! use client_credentials::{ClientAuth, ClientCredentials, Credential};
 //!
 //! # fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
-//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth).build()?;
+//! let auth = ClientAuth::client_secret_basic(
+//!     "billing",
+//!     Credential::env("CLIENT_SECRET"),
+//! );
+//! let tokens =
+//!     ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+//!         .build()?;
 //! let tokens = Tokens::new(tokens);
 //!
-//! let header = tokens.token()?.authorization(); // in any thread, with or without tokio
+//! // In any thread, with or without tokio.
+//! let header = tokens.token()?.authorization();
 //! # Ok(()) }
 //! ```
 //!
 //! With `reqwest::blocking`, repeating a request once with a new token if its token was rejected:
 //!
 //! ```ignore
-//! fn get(http: &reqwest::blocking::Client, tokens: &Tokens, url: &str) -> Result<Response, Box<dyn Error>> {
-//!     let send = |token: &AccessToken| http.get(url).header("authorization", token.authorization()).send();
+//! fn get(
+//!     http: &reqwest::blocking::Client,
+//!     tokens: &Tokens,
+//!     url: &str,
+//! ) -> Result<Response, Box<dyn Error>> {
+//!     let send = |token: &AccessToken| {
+//!         http.get(url)
+//!             .header("authorization", token.authorization())
+//!             .send()
+//!     };
 //!     let token = tokens.token()?;
 //!     let response = send(&token)?;
 //!     if response.status() != 401 {
@@ -39,7 +53,10 @@
 //!         mut request: Request<SendBody>,
 //!         next: MiddlewareNext,
 //!     ) -> Result<Response<Body>, ureq::Error> {
-//!         let token = self.0.token().map_err(|e| ureq::Error::Other(Box::new(e)))?;
+//!         let token = self
+//!             .0
+//!             .token()
+//!             .map_err(|e| ureq::Error::Other(Box::new(e)))?;
 //!         request.headers_mut().insert("authorization", token.authorization());
 //!         let response = next.handle(request)?;
 //!         if response.status() == 401 {
@@ -144,7 +161,7 @@ impl Tokens {
         let source = Arc::clone(&self.source);
         runtime.spawn(async move {
             let result = contained_future(async { source.token().await }).await;
-            // The caller may have given up.
+            // The caller may no longer wait.
             let _ = answer.send(result.unwrap_or_else(|Panicked| Err(panicked())));
         });
         match answered.recv_timeout(limit) {
@@ -180,7 +197,7 @@ struct Worker(Lock<Option<Running>>);
 struct Running {
     runtime: Handle,
     thread: ThreadId,
-    /// Dropped, it ends the thread.
+    /// Dropping it ends the thread.
     _end: oneshot::Sender<()>,
 }
 
@@ -218,12 +235,12 @@ impl Running {
         };
         let (end, ended) = oneshot::channel::<()>();
         let (starting, started) = mpsc::sync_channel(1);
-        // The runtime is built, and dropped, on its own thread: dropped on a thread of another runtime it would panic.
+        // The runtime is built and dropped on its own thread: dropping it on a thread of another runtime would panic.
         let run = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let _ = starting.send(Ok(runtime.handle().clone()));
                 let _ = runtime.block_on(ended);
-                // A host name that is being looked up is not waited for.
+                // Does not wait for a name resolution in progress.
                 runtime.shutdown_background();
             }
             Err(error) => drop(starting.send(Err(error))),

@@ -1,7 +1,7 @@
 //! A small map of bounded size.
 
-/// Keeps the last `MOST` entries: an insertion beyond that drops the one that was inserted or updated longest ago. A look-up
-/// is linear, which is what some hundred entries at most are worth.
+/// Keeps the last `MOST` entries: an insertion beyond that drops the one that was inserted or updated longest ago. A
+/// look-up is linear, which suffices for a few hundred entries.
 #[derive(Debug)]
 pub(crate) struct Bounded<K, V, const MOST: usize>(Vec<(K, V)>);
 
@@ -10,7 +10,7 @@ impl<K: PartialEq, V, const MOST: usize> Bounded<K, V, MOST> {
         self.0.iter().find(|(one, _)| one == key).map(|(_, value)| value)
     }
 
-    /// Its entry is the newest from now on.
+    /// The entry becomes the newest one.
     pub(crate) fn insert(&mut self, key: K, value: V) {
         self.0.retain(|(one, _)| *one != key);
         if self.0.len() >= MOST {

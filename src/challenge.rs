@@ -1,4 +1,4 @@
-//! `WWW-Authenticate` (RFC 9110 section 11.6.1): total on any input, and bounded.
+//! Parser for `WWW-Authenticate` (RFC 9110 section 11.6.1), which accepts any input and is bounded.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ pub(crate) struct Challenge<'a> {
     pub(crate) params: Vec<(&'a str, Cow<'a, str>)>,
 }
 
-/// Beyond these nothing is looked at. Real headers have a few challenges, in less than a kilobyte.
+/// The rest is not parsed. Real headers have a few challenges, in less than a kilobyte.
 pub(crate) const MOST_CHALLENGES: usize = 16;
 pub(crate) const MOST_PARAMS: usize = 32;
 const LONGEST_HEADER: usize = 8 * 1024;
@@ -23,13 +23,13 @@ impl<'a> Challenge<'a> {
         Challenge::in_header(headers, &WWW_AUTHENTICATE)
     }
 
-    /// As [`all`](Self::all), of the headers of this name.
+    /// Like [`all`](Self::all), for the headers of this name.
     pub(crate) fn in_header(headers: &'a HeaderMap, name: &HeaderName) -> Vec<Challenge<'a>> {
         let mut challenges = Vec::new();
         for value in headers.get_all(name) {
             let bytes = value.as_bytes();
             let bytes = bytes.get(..LONGEST_HEADER).unwrap_or(bytes);
-            // What is not ASCII can only stand in a quoted string; what follows it is not looked at.
+            // A character that is not ASCII can only be in a quoted string. The rest is not parsed.
             let text = match std::str::from_utf8(bytes) {
                 Ok(text) => text,
                 Err(e) => {
@@ -50,16 +50,16 @@ impl<'a> Challenge<'a> {
         self.all_params(name).next()
     }
 
-    /// Of a parameter that stands there twice, against the RFC.
+    /// All values of a parameter, which some servers repeat in violation of the RFC.
     pub(crate) fn all_params(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = move |(n, _): &&(&'a str, Cow<'a, str>)| n.eq_ignore_ascii_case(name);
         self.params.iter().filter(named).map(|(_, value)| value.as_ref())
     }
 }
 
-/// A list of challenges, each `scheme [ SP ( token68 / params ) ]`, in which the comma separates both the challenges and
-/// the parameters: a token before `=` is a parameter, any other one begins a challenge. Some servers write a semicolon for
-/// the comma, and single quotes: both are understood.
+/// A list of challenges, each `scheme [ SP ( token68 / params ) ]`. The comma separates both challenges and parameters:
+/// a token before `=` is a parameter, any other one begins a challenge. Semicolons instead of commas, and single
+/// quotes, are accepted, since some servers send them.
 pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
     let mut rest = Cursor(text);
     while challenges.len() <= MOST_CHALLENGES {
@@ -82,7 +82,7 @@ pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
         }
         rest = after_name;
         if rest.0.chars().next().is_some_and(|c| !is_space(c) && !is_separator(c)) {
-            // Neither a scheme nor a parameter of one.
+            // Neither a scheme nor a parameter.
             rest = before;
             rest.skip_to_comma();
             continue;
@@ -126,7 +126,7 @@ impl<'a> Cursor<'a> {
         Some(Cow::Borrowed(self.take(|c| !is_space(c) && !is_separator(c))))
     }
 
-    /// The rest of a quoted string (RFC 9110 section 5.6.4); one that never ends goes to the end.
+    /// The rest of a quoted string (RFC 9110 section 5.6.4), which ends with the input at the latest.
     fn quoted(&mut self) -> Cow<'a, str> {
         let plain = self.take(|c| !matches!(c, '"' | '\\'));
         if let Some(rest) = self.0.strip_prefix('"') {
@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
         Cow::Owned(value)
     }
 
-    /// A token68 after a scheme, such as that of `Negotiate`: it says nothing to us.
+    /// A token68 after a scheme, such as that of `Negotiate`, is ignored.
     fn skip_token68(&mut self) {
         let before = *self;
         self.skip(is_space);
@@ -158,7 +158,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Past what cannot be understood, but not into a quoted string.
+    /// Skips what cannot be parsed, but not into a quoted string.
     fn skip_to_comma(&mut self) {
         while let Some(c) = self.0.chars().next() {
             match c {
@@ -235,7 +235,7 @@ mod tests {
             ("@@@ , Bearer error=x", "Bearer(error=x)"),
             (r#""Bearer error=x", Basic"#, "Basic()"),
             ("error=x, Bearer", "Bearer()"),
-            // FD1: not by the RFC.
+            // FD1: violations of the RFC.
             (r#"Bearer; error="x"; scope=a;b=c"#, "Bearer(error=x scope=a b=c)"),
             ("Bearer error='a b', scope='c'", "Bearer(error=a b scope=c)"),
             ("Bearer error=it's, b=c", "Bearer(error=it's b=c)"),

@@ -5,7 +5,7 @@ mod tests;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -14,20 +14,22 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::cache::{Cached, Kept, Status};
-use crate::client_credentials::ClientCredentials;
 use crate::error::{Error, ErrorKind};
-use crate::runtime::Runtime;
+use crate::runtime;
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
 /// Returns the current token and then each newer one, for connections that outlive a token (MQTT, NATS, Kafka, WebSockets, SQL
-/// pools). Created by [`ClientCredentials::changes`] or [`Cached::changes`].
+/// pools). Created by [`ClientCredentials::changes`](crate::ClientCredentials::changes) or [`Cached::changes`].
 ///
 /// ```
 /// use client_credentials::{ClientCredentials, Error};
 ///
 /// /// `connection` needs the current token.
-/// async fn push(tokens: ClientCredentials, connection: tokio::sync::watch::Sender<String>) -> Result<(), Error> {
+/// async fn push(
+///     tokens: ClientCredentials,
+///     connection: tokio::sync::watch::Sender<String>,
+/// ) -> Result<(), Error> {
 ///     let mut changes = tokens.changes();
 ///     loop {
 ///         let token = changes.next().await?;
@@ -42,7 +44,7 @@ use crate::token::AccessToken;
 ///   called and whether or not there are other callers.
 /// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit, and within a second
 ///   after a credential file that was refused has changed. [`next`](Self::next) waits meanwhile; [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
-/// - A [rejected](ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
+/// - A [rejected](crate::ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
 /// - Tokens are not queued: a slow reader gets the latest one, never one that has expired or was rejected. A token with the
 ///   same value as before does not count as new.
 /// - If tokens are expired on arrival (`expires_in: 0`), they are not returned, and the next fetch starts after 1 s, doubling
@@ -69,23 +71,13 @@ struct Keeper {
     alive: watch::Receiver<()>,
 }
 
-impl ClientCredentials {
-    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
-    ///
-    /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
-    /// [`next`](Changes::next).
-    pub fn changes(&self) -> Changes {
-        self.cached().changes()
-    }
-}
-
 impl<S: TokenSource + 'static> Cached<S> {
     /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
     ///
     /// For a `dyn TokenSource`, wrap it in a cache: `Cached::new(source).changes()`.
     pub fn changes(&self) -> Changes {
         let mut changes = Changes { tokens: Arc::new(self.clone()), seen: None, keeper: None };
-        // Without a runtime, `next` says so.
+        // Without a runtime, `next` returns an error.
         let _ = changes.hold();
         changes
     }
@@ -106,18 +98,13 @@ impl Changes {
         loop {
             let mut alive = self.hold()?;
             let mut news = pin!(self.tokens.news().notified());
-            // Before the state is looked at: news after that are not missed.
+            // Before the state is read, so that later news are not missed.
             news.as_mut().enable();
             if let Some(token) = self.tokens.current().filter(|token| Some(token.id()) != self.seen) {
                 self.seen = Some(token.id());
                 return Ok(token);
             }
-            let mut ended = pin!(alive.changed());
-            poll_fn(|cx| match (news.as_mut().poll(cx), ended.as_mut().poll(cx)) {
-                (Poll::Pending, Poll::Pending) => Poll::Pending,
-                _ => Poll::Ready(()),
-            })
-            .await;
+            either(news, pin!(alive.changed())).await;
         }
     }
 
@@ -126,20 +113,26 @@ impl Changes {
         self.tokens.status()
     }
 
-    /// Starts the keeper unless it runs; again if its runtime is gone.
+    /// Starts the keeper unless it runs, and again if its runtime is gone.
     fn hold(&mut self) -> Result<watch::Receiver<()>, Error> {
         if let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.alive.has_changed().is_ok()) {
             return Ok(keeper.alive.clone());
         }
-        let runtime = match Runtime::current() {
-            Runtime::Ready(runtime) => runtime,
-            Runtime::Unfit(why) => return Err(Error::of(ErrorKind::Other, why)),
-        };
+        let runtime = runtime::current().map_err(|why| Error::of(ErrorKind::Other, why))?;
         let (lives, alive) = watch::channel(());
         let task = runtime.spawn(keep(Arc::clone(&self.tokens), runtime.clone(), lives)).abort_handle();
         self.keeper = Some(Keeper { task, alive: alive.clone() });
         Ok(alive)
     }
+}
+
+/// Waits for the first of two futures.
+async fn either(mut one: Pin<&mut impl Future>, mut other: Pin<&mut impl Future>) {
+    poll_fn(|cx| match (one.as_mut().poll(cx).is_ready(), other.as_mut().poll(cx).is_ready()) {
+        (false, false) => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await;
 }
 
 /// Starts each fetch when it is due, for ever.
@@ -149,13 +142,8 @@ async fn keep(tokens: Arc<dyn Kept>, runtime: Handle, _lives: watch::Sender<()>)
         news.as_mut().enable();
         tokens.look(runtime.id()).await;
         let look = tokens.keep(&runtime);
-        let mut wait = pin!(tokens.clock().wait_towards(look));
-        poll_fn(|cx| match (news.as_mut().poll(cx), wait.as_mut().poll(cx)) {
-            (Poll::Pending, Poll::Pending) => Poll::Pending,
-            _ => Poll::Ready(()),
-        })
-        .await;
-        // A runtime that was blocked has stopped the heartbeat of its fetches, too: they come first.
+        either(news, pin!(tokens.clock().wait_towards(look))).await;
+        // A runtime that was blocked has missed the heartbeats of its fetches, too: their tasks run first.
         tokio::task::yield_now().await;
     }
 }

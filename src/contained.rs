@@ -1,17 +1,17 @@
-//! User code behind a fence: a panic in a closure, signer, store or source is an error of one call. It ends no task of ours
-//! and poisons no state.
+//! A fence around user code: a panic in a closure, signer, store or source becomes the error of one call. It does not
+//! end a task and does not poison state.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
-/// The code panicked. The payload is dropped unseen: its text may contain anything.
+/// The code panicked. The payload is dropped and not shown, since its text may contain a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
 
 impl Panicked {
-    /// The text of an error about it; `what` begins with an article.
+    /// The text of the error; `what` begins with an article.
     pub(crate) fn text(what: &str) -> String {
         format!("{what} panicked (its message went to the panic hook)")
     }
@@ -20,7 +20,7 @@ impl Panicked {
 /// Runs `code`.
 pub(crate) fn contained<R>(code: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(code)).map_err(|payload| {
-        // Its `Drop` is user code too; a second payload is left alone.
+        // The `Drop` of the payload is user code, too. The payload of a second panic is leaked.
         if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
             std::mem::forget(second);
         }

@@ -24,8 +24,8 @@ use serde_json::{Map, Value};
 /// # fn log(error: &client_credentials::Error) {
 /// use client_credentials::ErrorKind;
 /// match error.kind() {
-///     ErrorKind::Denied => eprintln!("ask the administrator of the authorization server: {error:#}"),
-///     _ if error.is_transient() => eprintln!("it is retried automatically: {error:#}"),
+///     ErrorKind::Denied => eprintln!("ask the administrator: {error:#}"),
+///     _ if error.is_transient() => eprintln!("it is retried: {error:#}"),
 ///     _ => eprintln!("{error:#}"),
 /// }
 /// # }
@@ -180,11 +180,12 @@ impl Error {
     /// use client_credentials::{Error, ErrorKind};
     /// use std::time::Duration;
     ///
-    /// let error = Error::new(ErrorKind::Throttled, "the vault allows 10 requests a minute")
+    /// let cause = "the vault allows 10 requests a minute";
+    /// let error = Error::new(ErrorKind::Throttled, cause)
     ///     .transient()
     ///     .with_retry_after(Duration::from_secs(6));
     /// assert_eq!(error.retry_after(), Some(Duration::from_secs(6)));
-    /// assert!(error.to_string().ends_with("the vault allows 10 requests a minute"));
+    /// assert!(error.to_string().ends_with(cause));
     /// ```
     pub fn new(kind: ErrorKind, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Error::of(kind, "the token source failed").because_of(cause)
@@ -232,9 +233,9 @@ impl Error {
         }))
     }
 
-    /// The same error, handed out again `wait` before the next attempt.
+    /// The same error, returned again `wait` before the next attempt.
     pub(crate) fn remembered(&self, wait: Duration) -> Self {
-        // It shows nothing of its own: `facts` are those of the original.
+        // It has no text of its own: `facts` are those of the original.
         Error::of(self.kind(), "").edit(|inner| inner.memory = Some((self.original().clone(), wait)))
     }
 
@@ -250,7 +251,7 @@ impl Error {
         self.edit(|inner| inner.oauth = Some(oauth))
     }
 
-    /// Another attempt is worth it as soon as `look` says that something has changed.
+    /// The next attempt need not wait once `look` returns that the cause has changed.
     pub(crate) fn until(self, look: Option<Look>) -> Self {
         self.edit(|inner| inner.look = look)
     }
@@ -287,7 +288,7 @@ impl Error {
         self.edit(|inner| inner.source = Some(source))
     }
 
-    /// As [`because`](Self::because), and `Display` shows the innermost cause: most handlers print one level.
+    /// Like [`because`](Self::because), and `Display` shows the innermost cause, since most handlers print one level.
     pub(crate) fn because_of(self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.because(source).edit(|inner| inner.shows_cause = true)
     }
@@ -304,7 +305,7 @@ impl Error {
         &self.original().0
     }
 
-    /// While it is being made an error has one owner, so that the edit always happens.
+    /// An error has one owner while it is being made, so that the edit always takes effect.
     fn edit(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {
             edit(inner);

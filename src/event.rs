@@ -1,6 +1,6 @@
 //! The macro for `tracing` events; without the feature `tracing` it does nothing.
 
-/// `event!(level, field = value, .., "text")`, for what an operator wants to know once.
+/// `event!(level, field = value, .., "text")`, for something to report once to an operator.
 macro_rules! event {
     ($level:ident, $($arguments:tt)+) => {{
         #[cfg(feature = "tracing")]

@@ -26,8 +26,9 @@ pub struct TokenFuture<'a>(State<'a>);
 enum State<'a> {
     Token(AccessToken),
     Failed(Error),
-    /// Boxed twice: with a thin pointer the future is two words, which are passed in registers. Three are passed in memory,
-    /// written and read in pieces of different sizes, which stalls the processor: 17 of 42 ns for a cached token.
+    /// Boxed twice: with a thin pointer the future has two words, which are passed in registers. Three would be passed
+    /// in memory, written and read in pieces of different sizes, which stalls the processor: 17 of 42 ns for a cached
+    /// token.
     Boxed(Box<Pending<'a>>),
     Taken,
 }

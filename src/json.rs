@@ -1,8 +1,8 @@
-//! The members of a JSON object, in order, duplicates kept, each read when it is wanted (pure).
+//! The members of a JSON object, in order and with duplicates, each parsed on demand (pure).
 //!
-//! `serde_json`'s own maps keep the last of two members of a name, so that two parties can see different tokens; and they
-//! parse members that are not needed, whose errors then fail the whole object (a lone surrogate, a number beyond a float, a
-//! member nested 200 deep). Its errors quote the input, which may be a token: they are not shown.
+//! The maps of `serde_json` keep the last of two members of a name, so that two parties could see different tokens.
+//! They also parse members that are not needed, which may fail the whole object (a lone surrogate, a number out of
+//! range, a member nested 200 deep). Its errors quote the input, which may be a token, so they are not shown.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,14 +13,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use zeroize::{Zeroize, Zeroizing};
 
-/// What is not taken is never read: it stays in the text.
+/// A member that is not taken is not parsed: it remains in the text.
 #[derive(Clone)]
 pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
-/// Why a body is no JSON object.
+/// Why a body is not a JSON object.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// Not JSON, or cut, or followed by something.
+    /// Not JSON, or truncated, or followed by something.
     NotJson {
         line: usize,
         column: usize,
@@ -28,11 +28,11 @@ pub(crate) enum Flaw {
     NotAnObject,
 }
 
-/// 32: real responses nest 4 deep. What lies deeper is left out.
+/// 32: real responses are nested 4 deep. Deeper values are left out.
 const DEPTH: usize = 32;
 
 impl<'a> Members<'a> {
-    /// Those of a complete object.
+    /// The members of a complete object.
     pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Flaw> {
         serde_json::from_slice(text).map_err(|e| match e.classify() {
             serde_json::error::Category::Data => Flaw::NotAnObject,
@@ -40,14 +40,14 @@ impl<'a> Members<'a> {
         })
     }
 
-    /// Those that can be had, of an object that may be cut or followed by something.
+    /// The members that can be read, of an object that may be truncated or followed by something.
     pub(crate) fn salvage(text: &'a str) -> Self {
         let mut members = Vec::new();
         let _ = InOrder(&mut members).deserialize(&mut serde_json::Deserializer::from_str(text));
         Members(members)
     }
 
-    /// Takes the member `name` out; an error if it stands there twice.
+    /// Removes and returns the member `name`; an error if there are two.
     pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<Value>, Twice> {
         let taken = self.0.iter().position(|(n, _)| n == name).map(|at| self.0.remove(at).1);
         match self.count(name) {
@@ -56,7 +56,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Drops the member `name` unread; an error if it stands there twice.
+    /// Removes the member `name` without parsing it; an error if there are two.
     pub(crate) fn skip(&mut self, name: &'static str) -> Result<(), Twice> {
         let before = self.0.len();
         self.0.retain(|(n, _)| n != name);
@@ -71,13 +71,13 @@ impl<'a> Members<'a> {
         self.0.iter().filter(|(n, _)| n == name).count()
     }
 
-    /// What is left.
+    /// The remaining members.
     pub(crate) fn rest(self) -> serde_json::Map<String, Value> {
         self.0.into_iter().map(|(name, raw)| (name, read(raw))).collect()
     }
 }
 
-/// A member that stands there twice.
+/// A member that occurs twice.
 #[derive(Debug)]
 pub(crate) struct Twice(pub(crate) &'static str);
 
@@ -99,12 +99,12 @@ pub(crate) enum Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// UTF-8; what is none is taken for Latin-1, byte by byte.
+    /// Decodes UTF-8; other bytes are decoded as Latin-1.
     pub(crate) fn of(bytes: &'a [u8]) -> Self {
         if let Ok(text) = std::str::from_utf8(bytes) {
             return Text::Borrowed(text);
         }
-        // Room for the worst case: growing would leave copies behind.
+        // The largest size: growing would leave copies of the token in memory.
         let mut text = Zeroizing::new(String::with_capacity(bytes.len().saturating_mul(2)));
         for chunk in bytes.utf8_chunks() {
             text.push_str(chunk.valid());
@@ -113,7 +113,7 @@ impl<'a> Text<'a> {
         Text::Owned(text)
     }
 
-    /// The same, and a byte order mark decides, which is dropped.
+    /// The same, for a text that may begin with a byte order mark, which determines the encoding and is dropped.
     pub(crate) fn marked(bytes: &'a [u8]) -> Self {
         let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
             let units = bytes.chunks_exact(2).filter_map(|pair| Some(unit(pair.try_into().ok()?)));
@@ -144,7 +144,7 @@ fn read(raw: &RawValue) -> Value {
     read_to(raw, DEPTH)
 }
 
-/// The value, however it is written: half a surrogate becomes U+FFFD, a number beyond a float the largest one.
+/// The value, with corrections: a lone surrogate becomes U+FFFD, a number out of range the largest one.
 fn read_to(raw: &RawValue, depth: usize) -> Value {
     let text = raw.get();
     match text.bytes().next() {
@@ -159,13 +159,13 @@ fn read_to(raw: &RawValue, depth: usize) -> Value {
             let members = Members::salvage(text).0.into_iter();
             members.map(|(name, raw)| (name, read_to(raw, depth - 1))).collect::<serde_json::Map<_, _>>().into()
         }
-        // What follows is a number, or one of three words, which can be read.
+        // A number, or one of three words, all of which can be parsed.
         _ => serde_json::from_str(text)
             .unwrap_or_else(|_| if text.starts_with('-') { f64::MIN.into() } else { f64::MAX.into() }),
     }
 }
 
-/// A string in which not every escape has to be a character.
+/// A string whose escapes need not be characters.
 struct Lossy<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Lossy<'de> {
@@ -187,7 +187,7 @@ impl<'de> Deserialize<'de> for Lossy<'de> {
     }
 }
 
-/// Keeps what it has read when what follows cannot be read.
+/// Keeps the members before one that cannot be read.
 struct InOrder<'m, 'a>(&'m mut Vec<(String, &'a RawValue)>);
 
 impl<'de> DeserializeSeed<'de> for InOrder<'_, 'de> {
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_there_twice_is_an_error() {
+    fn a_member_that_occurs_twice_is_an_error() {
         let mut members = Members::parse(br#"{"a":1,"a":1}"#).ok().unwrap();
         assert!(members.take("a").is_err());
     }
 
     #[test]
-    fn a_member_that_nobody_wants_is_not_read() {
+    fn a_member_that_is_not_taken_is_not_parsed() {
         // FB3
         for odd in [r#""\ud800""#, "1e400", r#""\udc00\ud800""#, &"[".repeat(300), r#"{"\ud800":{}}"#] {
             let odd = format!("{odd}{}", "]".repeat(odd.matches('[').count()));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_odd_is_read_as_far_as_it_can_be() {
+    fn unusual_values_are_read_as_far_as_possible() {
         let odd = r#"{"a":"x\ud800y","b":1e400,"c":[{"d":[-1e999]}],"e":"\ud83d\ude00"}"#;
         let members = Members::parse(odd.as_bytes()).ok().unwrap();
         let a = members.get("a").unwrap();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_no_json() {
+    fn a_body_that_is_not_an_object_is_distinguished_from_one_that_is_not_json() {
         for (body, flaw) in [
             (r#"{"a":1"#, Flaw::NotJson { line: 1, column: 6 }),
             (r#"{"a":1}x"#, Flaw::NotJson { line: 1, column: 8 }),

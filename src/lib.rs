@@ -13,7 +13,8 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let secret = Credential::env("CLIENT_SECRET");
 //! let auth = ClientAuth::client_secret_basic("billing", secret);
-//! let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+//! let server = "https://auth.example.com/oauth2/token";
+//! let tokens = ClientCredentials::builder(server, auth)
 //!     .scope("invoices:read")
 //!     .build()?;
 //! let bearer = BearerAuth::for_origin("https://api.example.com", tokens)?;
@@ -204,7 +205,7 @@ pub use token::{AccessToken, AccessTokenBuilder};
 pub use verdict::InsufficientScope;
 
 /// The code of the README compiles.
-#[cfg(all(doctest, feature = "reqwest-middleware"))]
+#[cfg(all(doctest, feature = "pool", feature = "redis", feature = "reqwest-middleware", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

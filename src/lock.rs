@@ -1,16 +1,20 @@
-//! What threads share: a lock that no panic poisons, and a number for each thread.
+//! A lock that no panic poisons, and a number for each thread.
 //!
 //! Under `--cfg shuttle` the lock is that of the model checker, see `cache/tests/races.rs`.
 
+#[cfg(not(all(test, shuttle)))]
+use std::sync::Mutex;
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use std::sync::MutexGuard as Guard;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(not(all(test, shuttle)))]
-use std::sync::{Mutex, MutexGuard};
 
 #[cfg(all(test, shuttle))]
-use shuttle::sync::{Mutex, MutexGuard};
+use shuttle::sync::Mutex;
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::sync::MutexGuard as Guard;
 
-/// A mutex that ignores poison: no user code runs under it, and none of ours leaves anything half done.
+/// A mutex that ignores poison: no user code runs under it, and our own code does not panic halfway through an update.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(Mutex<T>);
 
@@ -20,7 +24,7 @@ impl<T> Lock<T> {
     }
 
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ impl Once {
         Once(AtomicBool::new(false))
     }
 
-    /// Whether this is the first call.
+    /// Returns whether this is the first call.
     pub(crate) fn first(&self) -> bool {
         !self.0.swap(true, Ordering::Relaxed)
     }

@@ -5,15 +5,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, Zeroizing};
 
-/// The text as it was before it was quoted, escaped, put on one line or encoded in base64 once more. What is neither stays as
-/// it is.
-pub(crate) fn mended(text: &str) -> Zeroizing<String> {
+/// The text before it was quoted, escaped, put on one line or encoded in base64 again. Any other text is unchanged.
+pub(crate) fn corrected(text: &str) -> Zeroizing<String> {
     // Twice: a text may be quoted within quotes, or encoded with its quotes.
-    let mut mended = unwrapped(&unwrapped(text));
-    if mended.contains(BEGIN) {
-        mended = in_lines(&mended);
+    let mut corrected = unwrapped(&unwrapped(text));
+    if corrected.contains(BEGIN) {
+        corrected = in_lines(&corrected);
     }
-    mended
+    corrected
 }
 
 const BEGIN: &str = "-----BEGIN ";
@@ -24,7 +23,7 @@ const BEGIN_IN_BASE64: &str = "LS0tLS1CRUdJT";
 /// RFC 7468 section 2.
 const LINE: usize = 64;
 
-/// Without quotes, escapes and an encoding around it.
+/// The text without quotes, escapes and an encoding around it.
 fn unwrapped(text: &str) -> Zeroizing<String> {
     let text = trimmed(text);
     if text.starts_with(BEGIN_IN_BASE64) {
@@ -36,8 +35,8 @@ fn unwrapped(text: &str) -> Zeroizing<String> {
     }
     let quoted = |quote: char| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
     let inner = quoted('"').or_else(|| quoted('\'')).map(trimmed);
-    // Only what is sure to be a key or certificate: base64 and the lines around it have no backslash, JSON begins with a
-    // quotation mark after its brace.
+    // Only if it is certainly a key or certificate: base64 and the lines around it have no backslash, JSON begins with
+    // a quotation mark after its brace.
     let bare = inner.unwrap_or(text);
     if !bare.contains(BEGIN) && !["{\\", "\\\""].iter().any(|begin| bare.starts_with(begin)) {
         return Zeroizing::new(bare.to_owned());
@@ -51,7 +50,7 @@ fn trimmed(text: &str) -> &str {
 
 /// Any number of backslashes before a letter is one escape: a text may have been escaped several times.
 fn unescaped(text: &str) -> Zeroizing<String> {
-    // Room for everything: growing would leave copies behind.
+    // The full size: growing would leave copies of the key in memory.
     let mut plain = Zeroizing::new(String::with_capacity(text.len()));
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
@@ -70,10 +69,10 @@ fn unescaped(text: &str) -> Zeroizing<String> {
     plain
 }
 
-/// Each section with its edges and its base64 on lines of their own. One that has something else inside (the headers of
-/// RFC 1421) stays as it is.
+/// Puts the boundaries and the base64 of each section on lines of their own. A section with something else inside
+/// (headers of RFC 1421) is unchanged.
 fn in_lines(text: &str) -> Zeroizing<String> {
-    // Room for everything: growing would leave copies behind.
+    // The full size: growing would leave copies of the key in memory.
     let mut lines = Zeroizing::new(String::with_capacity(text.len().saturating_mul(2)));
     let mut rest = text;
     while let Some((before, section)) = rest.split_once(BEGIN) {
@@ -115,11 +114,11 @@ fn in_lines(text: &str) -> Zeroizing<String> {
     lines
 }
 
-/// For the end of an error about a text that is not what was expected: what it looks like, without anything of it.
+/// What a text of another format looks like, for an error, without any part of it.
 pub(crate) fn looks_like(text: &str) -> &'static str {
-    let mut text = mended(text);
+    let mut text = corrected(text);
     let text = {
-        // Labels and names of members alone are looked for.
+        // Only labels and names of members are searched for.
         let shown = text.trim().to_owned();
         text.zeroize();
         Zeroizing::new(shown)
@@ -172,7 +171,7 @@ mod tests {
     const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
 
     #[test]
-    fn pem_is_read_however_it_was_handed_on() {
+    fn pem_is_read_in_every_form_of_deployment() {
         // FE9
         for pem in [KEY.to_owned(), format!("{CERTIFICATE}{KEY}")] {
             let escaped = pem.replace('\n', "\\n");
@@ -200,7 +199,7 @@ mod tests {
                 ("in base64 with line breaks", STANDARD.encode(&pem).replace("AB", "AB\n") + "\n"),
                 ("quoted and in base64", format!("\"{}\"", STANDARD.encode(&pem))),
             ] {
-                assert_eq!(mended(&text).trim(), pem.trim(), "{how}");
+                assert_eq!(corrected(&text).trim(), pem.trim(), "{how}");
             }
         }
     }
@@ -211,12 +210,12 @@ mod tests {
         let quoted = serde_json::to_string(jwk).unwrap();
         let twice = serde_json::to_string(&quoted).unwrap();
         for text in [jwk, &quoted, &twice, &format!("'{jwk}'"), &jwk.replace('"', "\\\"")] {
-            assert_eq!(&**mended(text), jwk, "{text}");
+            assert_eq!(&**corrected(text), jwk, "{text}");
         }
     }
 
     #[test]
-    fn what_it_looks_like_is_said() {
+    fn an_error_describes_the_format_of_the_text() {
         let one_line = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
         for (text, told) in [
             ("", "empty"),
@@ -244,10 +243,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_what_is_mended_stays(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
+        fn no_text_causes_a_panic_and_a_corrected_one_is_unchanged(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
             let text = format!("{text}{edge}{text}\\{edge}");
             let _ = looks_like(&text);
-            let _ = mended(&text);
+            let _ = corrected(&text);
         }
     }
 }

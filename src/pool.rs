@@ -35,7 +35,9 @@ use loads::Loads;
 /// ```
 /// use std::collections::BTreeSet;
 /// use std::sync::Arc;
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer, TokenPool};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, Issuer, TokenPool,
+/// };
 ///
 /// #[derive(Clone, PartialEq, Eq, Hash)]
 /// struct Access { tenant: Arc<str>, scopes: BTreeSet<&'static str> }
@@ -47,8 +49,12 @@ use loads::Loads;
 ///         .scopes(access.scopes.iter().copied())
 ///         .build()
 /// });
-/// let access = Access { tenant: "red".into(), scopes: BTreeSet::from(["invoices:read"]) };
-/// let tokens = pool.source(&access); // a `TokenSource`; nothing is made or fetched yet
+/// let access = Access {
+///     tenant: "red".into(),
+///     scopes: BTreeSet::from(["invoices:read"]),
+/// };
+/// // A `TokenSource`; nothing is made or fetched yet.
+/// let tokens = pool.source(&access);
 /// ```
 ///
 /// # Contract
@@ -71,7 +77,7 @@ struct Pool<K, S> {
     name: Option<Arc<Name<K>>>,
     policy: PoolPolicy,
     clock: Clock,
-    /// Bounded, and swept.
+    /// Bounded; idle sources are removed.
     kept: Cache<K, Arc<Entry<S>>, UnitWeighter, RandomState, Evictions<S>>,
     /// Evicted during a fetch, which continues.
     fetching: Arc<Lock<Vec<Arc<Entry<S>>>>>,
@@ -107,7 +113,9 @@ impl<K, S> Making<K, S> {
 /// use client_credentials::PoolPolicy;
 /// use std::time::Duration;
 ///
-/// let policy = PoolPolicy::new().capacity(500).time_to_idle(Duration::from_secs(600));
+/// let policy = PoolPolicy::new()
+///     .capacity(500)
+///     .time_to_idle(Duration::from_secs(600));
 /// ```
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a policy does nothing before it is given to a pool"]
@@ -185,7 +193,7 @@ pub(crate) mod sealed {
     }
 }
 
-/// What becomes of a source that has to make room.
+/// What happens to an evicted source.
 struct Evictions<S> {
     fetching: Arc<Lock<Vec<Arc<Entry<S>>>>>,
 }
@@ -197,7 +205,7 @@ impl<S> Clone for Evictions<S> {
 }
 
 impl<K, S: Pooled> Lifecycle<K, Arc<Entry<S>>> for Evictions<S> {
-    /// Dropped when the cache has let go of its lock: a source is user code.
+    /// Dropped after the cache has released its lock: a source is user code.
     type RequestState = Vec<Arc<Entry<S>>>;
 
     fn on_evict(&self, evicted: &mut Self::RequestState, _: K, entry: Arc<Entry<S>>) {
@@ -216,7 +224,7 @@ struct Entry<S> {
 
 struct Alive<K, S> {
     sources: HashMap<K, Weak<Entry<S>>>,
-    /// At which number of them to look for those that are gone.
+    /// The number of entries at which to remove those of dropped sources.
     crowded: usize,
 }
 
@@ -239,12 +247,15 @@ where
     /// # struct Database;
     /// # struct Row { token_url: String, client_id: String, secret: String }
     /// # impl Database { async fn tenant(&self, _: u64) -> Result<Row, std::io::Error> { Err(std::io::ErrorKind::NotFound.into()) } }
-    /// fn pool(database: std::sync::Arc<Database>) -> TokenPool<u64, ClientCredentials> {
+    /// fn pool(
+    ///     database: std::sync::Arc<Database>,
+    /// ) -> TokenPool<u64, ClientCredentials> {
     ///     TokenPool::new_async(move |tenant| {
     ///         let database = database.clone();
     ///         async move {
     ///             let row = database.tenant(tenant).await.map_err(Error::other)?;
-    ///             let auth = ClientAuth::client_secret_basic(row.client_id, row.secret);
+    ///             let auth =
+    ///                 ClientAuth::client_secret_basic(row.client_id, row.secret);
     ///             ClientCredentials::builder(row.token_url, auth).build()
     ///         }
     ///     })
@@ -408,7 +419,7 @@ where
     }
 
     fn keep(&self, key: &K, entry: Arc<Entry<S>>) -> Arc<Entry<S>> {
-        // What has to make room for it is dropped in here, without a lock of ours.
+        // An evicted source is dropped in here, without one of our locks.
         self.kept.insert(key.clone(), Arc::clone(&entry));
         entry
     }
@@ -449,7 +460,7 @@ where
         drop(done);
     }
 
-    /// Drops what was not used for a while, now and then.
+    /// Drops idle sources, from time to time.
     fn sweep(&self, now: u64) {
         let idle = self.policy.time_to_idle.as_secs();
         let swept = self.swept.load(Ordering::Relaxed);
@@ -461,7 +472,7 @@ where
         if !due || !ours() {
             return;
         }
-        // Dropped when the locks of the cache are let go of: a source is code of the user.
+        // Dropped after the cache has released its locks: a source is user code.
         let dropped = Lock::new(Vec::new());
         self.kept.retain(|_, entry| {
             let is_idle = now.saturating_sub(entry.used.load(Ordering::Relaxed)) >= idle && !entry.source.is_fetching();
@@ -480,7 +491,7 @@ impl<S> Entry<S> {
 
     #[inline]
     fn touch(&self, now: u64) {
-        // Once a second: what is not written is not contended for.
+        // At most once a second, to avoid contention for the cache line.
         if self.used.load(Ordering::Relaxed) != now {
             self.used.store(now, Ordering::Relaxed);
         }
@@ -493,7 +504,7 @@ impl<K: Eq + Hash, S> Alive<K, S> {
     }
 }
 
-/// 64: fewer than this are not worth looking through.
+/// 64: fewer entries than this are not searched.
 const FEW: usize = 64;
 
 /// A handle to the tokens of one key of a [`TokenPool`].
@@ -564,7 +575,7 @@ impl<K: Clone, S> Clone for PooledSource<K, S> {
     }
 }
 
-// Keys are not shown: nothing is known of them.
+// Keys are not shown: they may be secret.
 impl<K, S> fmt::Debug for TokenPool<K, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenPool")

@@ -1,4 +1,4 @@
-//! Turns a transient failure into a wait, inside one fetch.
+//! Retries after transient failures, within one fetch.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl<S: TokenSource> TokenSource for Retrying<S> {
                     (Ok(Ok(token)), _) => return Ok(token),
                     (Ok(Err(error)), _) => error,
                     (Err(_), Some(last)) => return Err(last),
-                    // The fetch ends by itself in a moment.
+                    // The fetch is about to end.
                     (Err(_), None) => std::future::pending().await,
                 };
                 match self.policy.wait(number, &error, fastrand::f64()) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_worth_another_attempt_ends_the_fetch() {
+    fn an_error_that_is_not_transient_ends_the_fetch() {
         let settings = RetryPolicy::new();
         let wait = |number, error: Error| settings.wait(number, &error, 1.0);
         assert_eq!(wait(1, Error::of(ErrorKind::Denied, "x")), None);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn at_the_deadline_of_the_fetch_the_last_error_is_told() {
+    async fn at_the_timeout_of_the_fetch_the_last_error_is_returned() {
         let calls = AtomicU32::new(0);
         let source = source_fn(|| {
             let call = calls.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The tokio runtime that polls us: whether there is one, whether it has timers, and waits that outlive it.
+//! The current tokio runtime: whether there is one, whether it has timers, and waits that outlive it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -10,22 +10,14 @@ use tokio::sync::watch;
 
 use crate::contained::contained;
 
-/// What polls us.
-pub(crate) enum Runtime {
-    Ready(Handle),
-    Unfit(&'static str),
-}
-
-impl Runtime {
-    pub(crate) fn current() -> Runtime {
-        let Ok(handle) = Handle::try_current() else {
-            return Runtime::Unfit("not called inside a tokio runtime: a new token has to be fetched, which needs one");
-        };
-        // tokio has no question for this; without timers the constructor panics.
-        match contained(|| drop(tokio::time::sleep(Duration::ZERO))) {
-            Ok(()) => Runtime::Ready(handle),
-            Err(_) => Runtime::Unfit("the tokio runtime has no timers: build it with `enable_all()`"),
-        }
+/// The current runtime, which has timers; otherwise the reason why it cannot drive a fetch.
+pub(crate) fn current() -> Result<Handle, &'static str> {
+    const NONE: &str = "not called inside a tokio runtime: a new token has to be fetched, which needs one";
+    let handle = Handle::try_current().map_err(|_| NONE)?;
+    // tokio has no function to ask for timers. Without them the constructor panics.
+    match contained(|| drop(tokio::time::sleep(Duration::ZERO))) {
+        Ok(()) => Ok(handle),
+        Err(_) => Err("the tokio runtime has no timers: build it with `enable_all()`"),
     }
 }
 

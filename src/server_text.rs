@@ -1,4 +1,4 @@
-//! Text that a server sent, made fit to be shown: without our secrets, without control characters, cut.
+//! Text from a server, sanitised: without our secrets and control characters, and cut.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -15,16 +15,17 @@ impl Masks {
         Masks(secrets)
     }
 
-    /// These, and another one.
+    /// These secrets and another one.
     pub(crate) fn and(&self, secret: &SecretString) -> Masks {
         Masks::new(self.0.iter().chain([secret]).cloned().collect())
     }
 
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
-    /// ASCII without `"` and `\`). Of a longer one both ends are kept: the ids that a support asks for stand at the end.
+    /// ASCII without `"` and `\`). Of a longer text both ends are kept, since ids for the server's support are at the
+    /// end.
     pub(crate) fn clean(&self, text: &str, most: usize) -> String {
-        // Filtered first: what is dropped may have stood inside an echoed secret. The secrets are filtered alike, since
-        // it may be a part of one.
+        // Filtered first, since a dropped character may be inside an echoed secret. The secrets are filtered in the
+        // same way, since it may be a part of one.
         let mut shown = fit(text);
         for secret in &self.0 {
             let secret = zeroize::Zeroizing::new(fit(secret.expose_secret()));
@@ -39,27 +40,26 @@ impl Masks {
         cut(&shown, most)
     }
 
-    /// Whether one of the secrets is shown by `text`.
+    /// Whether `text` has one of the secrets.
     pub(crate) fn hide(&self, text: &str) -> bool {
         self.clean(text, usize::MAX) != fit(text)
     }
 }
 
-/// How a secret is hidden. A mask in the middle of a known sentence reveals the secret, unless the secret is not one of its
-/// words.
+/// How a secret is hidden. A mask within a known sentence reveals the secret if it is one of its words.
 enum Guess {
-    /// It is replaced where it stands.
+    /// It is replaced.
     Hard,
     /// It may be a word, or a part of one: the whole text is replaced.
     Easy,
-    /// So short that it stands in any text: the whole text is replaced where it stands alone. Elsewhere a mask would tell what
-    /// the text does not.
+    /// So short that any text has it: the whole text is replaced if it is a word of its own. Elsewhere a mask would
+    /// reveal what the text does not.
     Trivial,
 }
 
 impl Guess {
     fn of(secret: &str) -> Self {
-        // 8: the minimum that anybody still demands of a password; 16: longer than the words of error messages.
+        // 8: the shortest minimum length of passwords; 16: longer than the words of error messages.
         match secret.len() {
             0..4 => Guess::Trivial,
             4..8 => Guess::Easy,
@@ -86,10 +86,10 @@ fn allowed(c: char) -> bool {
     matches!(c, ' '..='~') && c != '"' && c != '\\'
 }
 
-/// At most `most` characters: both ends.
+/// At most `most` characters, from both ends.
 fn cut(text: &str, most: usize) -> String {
     const GAP: &str = " .. ";
-    // A shorter tail has no id in it.
+    // A shorter tail has no complete id.
     const SHORTEST: usize = 64;
     if text.len() <= most {
         return text.to_owned();
@@ -100,7 +100,7 @@ fn cut(text: &str, most: usize) -> String {
     let room = most - GAP.len();
     let tail = room / 5 * 3;
     let (head, tail) = (room - tail, text.len() - tail);
-    // ASCII by now, so that neither end is inside a character.
+    // The text is ASCII, so neither end is within a character.
     format!("{}{GAP}{}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
 }
 

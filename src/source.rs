@@ -70,8 +70,8 @@ macro_rules! forward {
 }
 forward!(&S, Box<S>, Arc<S>);
 
-/// Another token of `source`, which was asked for with what an API [demands](AccessToken::demanded) of this one; `None` if the server
-/// refuses it, or is not there.
+/// Another token of `source`, requested with the scope that an API [requires](AccessToken::demanded); `None` if the
+/// server refuses it or is unavailable.
 pub(crate) async fn with_more_scope(
     source: &dyn TokenSource,
     token: &AccessToken,
@@ -101,7 +101,9 @@ impl TokenSource for AccessToken {
 ///
 /// let tokens = Cached::new(source_fn(|| async {
 ///     let secret = "from wherever your tokens come from";
-///     AccessToken::builder(secret.replace(' ', "-")).lifetime(Duration::from_secs(300)).build()
+///     AccessToken::builder(secret.replace(' ', "-"))
+///         .lifetime(Duration::from_secs(300))
+///         .build()
 /// }));
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # use client_credentials::TokenSource;

@@ -1,4 +1,4 @@
-//! Scopes that a source asks for in addition once an API has demanded them (RFC 6750 section 3.1): which, and for how long.
+//! Scopes that a source requests in addition after an API has required them (RFC 6750 section 3.1).
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,9 +6,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::lock::Lock;
 
-/// What a source knows of the demands of its API. Those who carry its tokens report demands, its grant meets them.
+/// The scopes that the API has required of a source. Integrations report them, and the grant requests them.
 pub(crate) struct Demands {
-    /// `None`: any, since its tokens are for this API only.
+    /// `None`: any scope, since the tokens are for this API only.
     allowed: Option<Vec<String>>,
     scopes: Lock<Scopes>,
     cache: OnceLock<Weak<dyn Renew>>,
@@ -16,11 +16,11 @@ pub(crate) struct Demands {
 
 #[derive(Debug, Default)]
 struct Scopes {
-    /// Part of each request, since the server has granted them.
+    /// Part of each request: the server has granted them.
     kept: Vec<String>,
     /// Part of the next request.
     next: Vec<String>,
-    /// Part of the request under way.
+    /// Part of the request in progress.
     asking: Vec<String>,
     /// The server has refused them since the last refresh.
     refused: Vec<String>,
@@ -28,8 +28,8 @@ struct Scopes {
 
 /// The cache of the source.
 pub(crate) trait Renew: Send + Sync {
-    /// Replaces the token of this identity, if it is the current one, by a refresh that begins now; it stays in use meanwhile. The
-    /// identity of the token that is current in the end.
+    /// Refreshes the token of this identity, if it is the current one; it stays in use meanwhile. Returns the identity
+    /// of the token that is current afterwards.
     fn renew(self: Arc<Self>, id: u64) -> Renewal;
 
     /// The same without waiting: the next call starts the refresh.
@@ -38,16 +38,16 @@ pub(crate) trait Renew: Send + Sync {
 
 pub(crate) type Renewal = Pin<Box<dyn Future<Output = Option<u64>> + Send>>;
 
-/// 64: APIs name tens of scopes; one that demands another with each response is not followed for ever.
+/// 64: APIs require tens of scopes. One that requires another with each response is ignored from then on.
 const MOST: usize = 64;
 
-/// Whether that is a `scope-token` (RFC 6749 section 3.3).
+/// Whether the text is a `scope-token` (RFC 6749 section 3.3).
 pub(crate) fn is_scope(text: &str) -> bool {
     let allowed = |c: char| matches!(c, '\x21' | '\x23'..='\x5b' | '\x5d'..='\x7e');
     !text.is_empty() && text.chars().all(allowed)
 }
 
-/// Whether a token that was asked for with the scope `asked` should have all that is `demanded`.
+/// Whether a token that was requested with the scope `asked` should have all scopes of `demanded`.
 pub(crate) fn covers(asked: &str, demanded: &str) -> bool {
     of(demanded).all(|scope| of(asked).any(|one| one == scope))
 }
@@ -65,13 +65,13 @@ impl Demands {
         Demands { allowed, scopes: Lock::default(), cache: OnceLock::new() }
     }
 
-    /// The cache that holds the tokens which these are about.
+    /// Sets the cache of the tokens.
     pub(crate) fn bind(&self, cache: Weak<dyn Renew>) {
-        // It is bound once, where the source is assembled.
+        // It is set once, when the source is assembled.
         let _ = self.cache.set(cache);
     }
 
-    /// Of what an API demands, what was not `asked` for; `None` if there is nothing, or if it is not all to be asked for.
+    /// The required scopes that were not requested; `None` if there are none, or if not all of them may be requested.
     fn missing<'a>(&self, asked: &str, demanded: &'a str, scopes: &Scopes) -> Option<Vec<&'a str>> {
         let missing: Vec<_> = of(demanded).filter(|scope| !of(asked).any(|one| one == *scope)).collect();
         let is_allowed = |scope: &str| self.allowed.as_ref().is_none_or(|allowed| has(allowed, scope));
@@ -79,12 +79,12 @@ impl Demands {
         (!missing.is_empty() && missing.iter().all(may_be_asked)).then_some(missing)
     }
 
-    /// Whether a token for `asked` is worth replacing by one that has what is `demanded` too.
+    /// Whether to replace a token for `asked` by one that also has `demanded`.
     pub(crate) fn concerns(&self, asked: &str, demanded: &str) -> bool {
         self.missing(asked, demanded, &self.scopes.lock()).is_some()
     }
 
-    /// Sees to it that the next request asks for it; or another one has, since that token.
+    /// Adds the scopes to the next request. Returns whether it, or one since that token, requests them.
     fn note(&self, asked: &str, demanded: &str) -> bool {
         let mut scopes = self.scopes.lock();
         let Some(missing) = self.missing(asked, demanded, &scopes) else {
@@ -102,10 +102,10 @@ impl Demands {
         true
     }
 
-    /// Replaces the token `id`, which was asked for with the scope `asked`, unless another caller has already.
+    /// Replaces the token `id`, which was requested with the scope `asked`, unless another caller has done so.
     pub(crate) async fn meet(&self, id: u64, asked: &str, demanded: &str) {
         let mut id = id;
-        // Twice: a refresh that was under way has asked for the scope before.
+        // Twice: a refresh that was in progress was requested without the scope.
         for _ in 0..2 {
             let cache = self.cache.get().and_then(Weak::upgrade);
             let (Some(cache), true) = (cache, self.note(asked, demanded)) else {
@@ -118,7 +118,7 @@ impl Demands {
         }
     }
 
-    /// As [`meet`](Self::meet), for the requests that follow.
+    /// Like [`meet`](Self::meet), for later requests.
     #[cfg_attr(
         not(any(feature = "reqwest-middleware", feature = "tower")),
         expect(dead_code, reason = "for a request that is not repeated")
@@ -130,7 +130,8 @@ impl Demands {
         }
     }
 
-    /// What a request asks for in addition, and if that is refused the next one. What is new is asked for once, however that ends.
+    /// The scopes to request in addition, and those to request if these are refused. A new scope is requested once,
+    /// whatever the result.
     pub(crate) fn additions(&self) -> Additions<'_> {
         let mut scopes = self.scopes.lock();
         let next = std::mem::take(&mut scopes.next);
@@ -140,7 +141,7 @@ impl Demands {
         Additions { demands: self, list }
     }
 
-    /// The server issued a token for these; `at_once`: it refused nothing before.
+    /// The server issued a token for these scopes; `at_once`: it refused none before.
     pub(crate) fn accepted(&self, added: &[String], at_once: bool) {
         let mut scopes = self.scopes.lock();
         scopes.kept = added.to_vec();
@@ -149,7 +150,7 @@ impl Demands {
         }
     }
 
-    /// The server refused what is in `added` and not in `left`.
+    /// The server refused the scopes of `added` that are not in `left`.
     pub(crate) fn refused(&self, added: &[String], left: &[String]) -> String {
         let refused: Vec<_> = added.iter().filter(|scope| !has(left, scope)).cloned().collect();
         let shown = refused.join(" ");
@@ -158,7 +159,7 @@ impl Demands {
     }
 }
 
-/// As long as they are asked for, another demand of the same is met by this request.
+/// While it exists, another response that requires the same scopes is covered by this request.
 pub(crate) struct Additions<'a> {
     demands: &'a Demands,
     pub(crate) list: Vec<Vec<String>>,
@@ -236,7 +237,7 @@ mod tests {
         demands.accepted(&additions.list[0], true);
         drop(additions);
         assert_eq!(demands.additions().list, [vec!["a"], vec![]], "and not asked for twice");
-        // After a failure, and not before, it is asked for again.
+        // It is requested again only after a failure.
         let demands = only(&["a"]);
         demands.note("", "a");
         drop(demands.additions());

@@ -39,15 +39,15 @@ use crate::tls_identity::TlsIdentity;
 #[derive(Clone)]
 pub struct AccessToken(Arc<Copy>);
 
-/// One copy of a token. Copies are independent in memory, so that threads which use different ones do not share a cache line.
-/// `reject` treats them as one token.
+/// One copy of a token. Copies are independent in memory, so that threads that use different ones do not share a cache
+/// line. `reject` treats them as one token.
 struct Copy {
     authorization: HeaderValue,
     grant: Arc<Granted>,
     _apart: Apart,
 }
 
-/// 64: a cache line between the reference count before this and whatever comes behind it in memory.
+/// 64: a cache line between the reference count in front of this and the data behind it in memory.
 struct Apart {
     _line: [u8; 64],
 }
@@ -60,7 +60,7 @@ struct Granted {
     received: Moment,
     clock: Clock,
     terms: Terms,
-    /// Of the source that handed it out, for what is found out about the token later.
+    /// The observers of its source, for later events about the token.
     observers: Option<Observers>,
 }
 
@@ -74,13 +74,13 @@ pub(crate) struct Terms {
     pub(crate) scope: Option<Box<str>>,
     pub(crate) extra: Map<String, Value>,
     pub(crate) holder: Holder,
-    /// It came from a shared store.
+    /// Whether it came from a shared store.
     pub(crate) from_store: bool,
     /// Collects the scopes that an API requires; `None` without step-up.
     pub(crate) demands: Option<Box<OnDemand>>,
 }
 
-/// What was asked for, which the server may have granted in part, and who can ask for more.
+/// The requested scope, which the server may have granted in part, and the means to request more.
 #[derive(Clone)]
 pub(crate) struct OnDemand {
     pub(crate) scope: Box<str>,
@@ -98,7 +98,7 @@ pub(crate) struct Holder {
 }
 
 impl Terms {
-    /// As it stands before the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
+    /// The scheme in front of the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
     fn scheme(&self) -> &'static str {
         self.holder.key.as_ref().map_or("Bearer", |key| key.scheme())
     }
@@ -134,8 +134,9 @@ impl AccessToken {
     ///
     /// Cheap: the value was built once and is cloned by reference count. For a DPoP token it is `DPoP ..`, and the API also
     /// requires a proof: use `BearerAuth` or `request_headers`.
-    // Never inlined, so that the value is written straight to its destination. Inlined, before a drop of the token, it was
-    // written in pieces of 8 bytes and copied in pieces of 16, which stalls the processor: 4 of the 23 ns of a cached token.
+    // Never inlined, so that the value is written directly to its destination. Inlined before a drop of the token, it
+    // was written in pieces of 8 bytes and copied in pieces of 16, which stalls the processor: 4 of the 23 ns of a
+    // cached token.
     #[inline(never)]
     pub fn authorization(&self) -> HeaderValue {
         self.0.authorization.clone()
@@ -153,7 +154,7 @@ impl AccessToken {
         bytes.extend_from_slice(scheme.as_bytes());
         bytes.extend_from_slice(if scheme.is_empty() { b"" } else { b" " });
         bytes.extend_from_slice(secret);
-        // A scheme that was checked and visible ASCII: this cannot fail.
+        // Cannot fail: the scheme was checked, and the rest is visible ASCII.
         let value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes, APART)));
         value.map_or_else(
             |_| self.authorization(),
@@ -166,7 +167,7 @@ impl AccessToken {
 
     /// Returns the token itself. Keep it out of logs, URLs and errors.
     pub fn expose_secret(&self) -> &str {
-        // The header was made from the prefix and visible ASCII: neither step can fail.
+        // Cannot fail: the header is the prefix and visible ASCII.
         self.0
             .authorization
             .to_str()
@@ -188,8 +189,7 @@ impl AccessToken {
     /// Both the wall clock and the monotonic clock are read; the shorter result is returned.
     pub fn expires_in(&self) -> Option<Duration> {
         let end = self.received().plus(self.lifetime()?);
-        let now = self.0.grant.clock.now();
-        Some(end.mono().saturating_sub(now.mono()).min(end.wall().saturating_sub(now.wall())))
+        Some(end.left(self.0.grant.clock.now()))
     }
 
     /// Returns the granted scope, or the requested one if the response has none (RFC 6749 section 5.1).
@@ -202,7 +202,7 @@ impl AccessToken {
         self.0.grant.terms.extra.get(member)
     }
 
-    /// The identity that [`TokenSource::reject`](crate::TokenSource::reject) goes by.
+    /// The identity that [`TokenSource::reject`](crate::TokenSource::reject) compares.
     pub(crate) fn id(&self) -> u64 {
         self.0.grant.id
     }
@@ -228,7 +228,7 @@ impl AccessToken {
         self.0.grant.terms.scheme()
     }
 
-    /// The key that it is bound to; `None`: it is a bearer token.
+    /// The key that the token is bound to; `None`: it is a bearer token.
     #[cfg(any(feature = "dpop", feature = "reqwest-middleware", feature = "tower"))]
     pub(crate) fn possession(&self) -> Option<&Arc<dyn Possession>> {
         self.0.grant.terms.holder.key.as_ref()
@@ -250,7 +250,7 @@ impl AccessToken {
         &self.0.grant.terms
     }
 
-    /// Whether the two carry the same value, whatever their identities.
+    /// Whether the two have the same value, whatever their identities.
     pub(crate) fn same_value(&self, other: &AccessToken) -> bool {
         self.0.authorization == other.0.authorization
     }
@@ -260,9 +260,9 @@ impl AccessToken {
         self.again(other.id(), self.0.grant.observers.clone())
     }
 
-    /// The same token, as one of the source with these observers.
-    pub(crate) fn handed_out_by(mut self, observers: &Observers) -> AccessToken {
-        // The usual case: a source has just made it, and nobody else has a clone.
+    /// The same token, as that of the source with these observers.
+    pub(crate) fn of_source(mut self, observers: &Observers) -> AccessToken {
+        // The usual case: a source has just made it, and there is no clone.
         if let Some(grant) = Arc::get_mut(&mut self.0).and_then(|copy| Arc::get_mut(&mut copy.grant)) {
             grant.observers = Some(observers.clone());
             return self;
@@ -276,24 +276,24 @@ impl AccessToken {
         AccessToken(Arc::new(Copy { authorization: self.authorization(), grant, _apart: APART }))
     }
 
-    /// Those of the source that handed it out; `None`: that has none.
+    /// The observers of its source; `None`: the source has none.
     #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
     pub(crate) fn observers(&self) -> Option<&Observers> {
         self.0.grant.observers.as_ref()
     }
 
-    /// By the clock of its source.
+    /// The current time, by the clock of its source.
     #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
     pub(crate) fn now(&self) -> Moment {
         self.0.grant.clock.now()
     }
 
-    /// Whether the two share their memory.
+    /// Whether the two share memory.
     pub(crate) fn is_same_copy(&self, other: &AccessToken) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The same token in memory of its own.
+    /// The same token in its own memory.
     pub(crate) fn copy(&self) -> AccessToken {
         let bytes = Zeroizing::new(self.0.authorization.as_bytes().to_vec());
         AccessToken::assemble(bytes, Arc::clone(&self.0.grant)).unwrap_or_else(|_| self.clone())
@@ -382,8 +382,8 @@ impl AsRef<[u8]> for Wiped {
 
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Only the names of the extra members: their values may be secrets of the application. Names and scope come from the
-        // server.
+        // Only the names of the extra members, whose values may be secrets of the application. Names and scope come
+        // from the server, so they are sanitised.
         let masks = Masks::new(vec![self.expose_secret().into()]);
         let clean = |text: &str| masks.clean(text, LONGEST_SHOWN);
         let names = self.0.grant.terms.extra.keys();
@@ -397,7 +397,7 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// For a scope or a member name. Real scopes have up to a few hundred characters.
+/// For a scope or the name of a member. Real scopes have up to a few hundred characters.
 const LONGEST_SHOWN: usize = 256;
 /// For the extra members. Real responses have up to a dozen.
 const MOST_SHOWN: usize = 32;

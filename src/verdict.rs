@@ -8,16 +8,18 @@ use crate::challenge::Challenge;
 use crate::server_text::Masks;
 use crate::token::AccessToken;
 
-/// The errors of a challenge that are surely not about the token: its scope is too narrow (RFC 6750 section 3.1), or the proof
-/// that went with it was refused (RFC 9449 sections 7.1 and 9). Without what is neither letter nor digit.
+/// The errors of a challenge that are certainly not about the token: its scope is too narrow (RFC 6750 section 3.1), or
+/// the proof was refused (RFC 9449 sections 7.1 and 9). Letters and digits only.
 const NOT_THE_TOKEN: [&str; 3] = [INSUFFICIENT_SCOPE, "invaliddpopproof", "usedpopnonce"];
 
 const INSUFFICIENT_SCOPE: &str = "insufficientscope";
 
-/// Whether a challenge in `header`, of a response that refused the request, leaves open that the token itself was refused.
+/// Whether the token itself may have been rejected, according to the challenges in `header` of a response that refused
+/// the request.
 ///
-/// It does, unless challenges for our `schemes` name errors and each of them is surely about something else. Real APIs write
-/// `expired_token`, `invalid_request` or nothing for an expired token; a mistake costs one of the few forced refreshes.
+/// It may, unless challenges for our `schemes` name errors and each of them is certainly about something else. For an
+/// expired token, real APIs send `expired_token`, `invalid_request` or nothing. A wrong result costs one of the few
+/// forced refreshes.
 pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &HeaderMap) -> bool {
     let challenges = Challenge::in_header(headers, header);
     let ours = challenges.iter().filter(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
@@ -25,12 +27,12 @@ pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &He
     errors.peek().is_none() || errors.any(|error| !is_not_the_token(error))
 }
 
-/// Servers differ in case, in quotes, and in what they put between words.
+/// Servers differ in case, in quotes, and in the characters between words.
 fn is_not_the_token(error: &str) -> bool {
     NOT_THE_TOKEN.contains(&&*letters(error))
 }
 
-/// Whether it says that the scope is too narrow.
+/// Whether the error says that the scope is too narrow.
 pub(crate) fn is_insufficient_scope(error: &str) -> bool {
     letters(error) == INSUFFICIENT_SCOPE
 }
@@ -39,7 +41,7 @@ fn letters(error: &str) -> String {
     error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// 401; and of a token in `Proxy-Authorization` 407 too (RFC 9110 section 11.7.1).
+/// 401, and for a token in `Proxy-Authorization` also 407 (RFC 9110 section 11.7.1).
 pub(crate) fn refuses(schemes: &[&str], of_proxy: bool, status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
         StatusCode::UNAUTHORIZED => is_about_token(schemes, &WWW_AUTHENTICATE, headers),
@@ -48,8 +50,8 @@ pub(crate) fn refuses(schemes: &[&str], of_proxy: bool, status: StatusCode, head
     }
 }
 
-/// gRPC says UNAUTHENTICATED in the headers of a response without messages ("gRPC over HTTP2", Trailers-Only), which has a
-/// content type.
+/// UNAUTHENTICATED of gRPC, in the headers of a response without messages ("gRPC over HTTP2", Trailers-Only), which has
+/// a content type.
 pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -> bool {
     let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"));
     status == StatusCode::OK && is_grpc() && headers.get("grpc-status").is_some_and(|code| code == "16")
@@ -122,12 +124,12 @@ impl AccessToken {
         Some(InsufficientScope { scope: text("scope"), description: text("error_description") })
     }
 
-    /// The scope that an API demands, if the source of this token may ask for it in addition.
+    /// The scope that an API requires, if the source of this token may request it in addition.
     pub(crate) fn demanded(&self, headers: &HeaderMap) -> Option<String> {
         let asked = self.on_demand()?;
         let challenge = self.scope_challenge(headers)?;
         let scope = challenge.param("scope").filter(|scope| scope.len() <= LONGEST)?;
-        // A token does not become a parameter, whoever sends it back.
+        // A token that is sent back does not become a parameter.
         let is_ours = !scope.contains(self.expose_secret()) && asked.demands.concerns(&asked.scope, scope);
         is_ours.then(|| scope.to_owned())
     }

@@ -1,4 +1,4 @@
-//! Issuer, subject and validity of a certificate (RFC 5280 section 4.1): for people, never for a decision about trust.
+//! Issuer, subject and validity of a certificate (RFC 5280 section 4.1), to be shown, never for a decision about trust.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
-/// `None`: it is no certificate that can be read.
+/// `None`: it is not a certificate, or cannot be parsed.
 pub(crate) fn facts(der: &[u8]) -> Option<Facts> {
     let (certificate, _) = element(der, SEQUENCE)?;
     let (body, _) = element(certificate, SEQUENCE)?;
@@ -47,7 +47,7 @@ pub(crate) fn of_pem(text: &str) -> Option<Facts> {
     facts(&STANDARD.decode(base64).ok()?)
 }
 
-/// One element with this tag: its content, and what follows it.
+/// One element with this tag: its content, and the rest.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let (length, mut rest) = rest.split_first()?;
@@ -61,7 +61,7 @@ fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(length)
 }
 
-/// The common name, or else the organisation.
+/// The common name, otherwise the organisation.
 fn name(mut parts: &[u8]) -> String {
     // 2.5.4.3 and 2.5.4.10 (RFC 5280 appendix A.1).
     let (mut common, mut organisation) = (None, None);

@@ -13,7 +13,7 @@ fn token() -> AccessToken {
     AccessToken::builder("a".repeat(900)).lifetime(Duration::from_secs(3600)).build().unwrap()
 }
 
-/// An allocation that happens every time is told from one that happened once, such as that of a thread-local.
+/// The least of several runs, without allocations that happen once, such as that of a thread-local.
 fn least_allocations(mut once: impl FnMut()) -> u64 {
     (0..5).map(|_| allocation_counter::measure(&mut once).count_total).min().unwrap()
 }

@@ -1,16 +1,16 @@
-//! A type of another crate in the public API binds users to that crate's major version: these may stand there, and no others.
-//! `tests/public-api.txt` is what `.ci/public-api` compares the code with.
+//! A type of another crate in the public API ties users to that crate's major version, so only these are allowed.
+//! `.ci/public-api` compares the code with `tests/public-api.txt`.
 
 #![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
 
-/// By crate, with what of it may be named.
+/// The allowed names, by crate.
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("bytes", &["Bytes"]),
     ("http", &["Extensions", "HeaderMap", "HeaderName", "HeaderValue", "Method", "Request", "Response", "StatusCode"]),
     ("http_body", &["Body", "Frame", "SizeHint"]),
-    // 0.13 is said where it is needed: `HttpClient::from_reqwest_0_13`.
+    // The version is in the name of the constructor: `HttpClient::from_reqwest_0_13`.
     ("reqwest", &["ClientBuilder", "Request", "Response"]),
     ("reqwest_middleware", &["Middleware", "Next", "Result"]),
     ("secrecy", &["SecretBox", "SecretString"]),
@@ -33,7 +33,7 @@ fn what_is_no_longer_there_is_not_allowed() {
         for name in types {
             let used =
                 named.iter().any(|path| path.starts_with(&format!("{home}::")) && path.ends_with(&format!("::{name}")));
-            assert!(used, "{home}'s {name} stands nowhere in the public API");
+            assert!(used, "{home}'s {name} is not in the public API");
         }
     }
 }
@@ -52,7 +52,7 @@ fn is_allowed(path: &str) -> bool {
     ALLOWED.iter().any(|(allowed, types)| Some(*allowed) == home && name.is_some_and(|name| types.contains(&name)))
 }
 
-/// The paths of other crates, of which each has its crate's name in front.
+/// The paths of other crates, each of which begins with the name of its crate.
 fn foreign(listing: &str) -> impl Iterator<Item = &str> {
     let of_path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let paths = listing.split(move |c: char| !of_path(c)).map(|path| path.trim_matches(':'));

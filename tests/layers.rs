@@ -1,4 +1,4 @@
-//! The rooms of `src` stand in five bands: a room imports from its own band or from one nearer to the ground, and there are
+//! The rooms of `src` form five bands: a room imports from its own band or from one nearer to the ground, and there are
 //! no circles. The bands are explained in ARCHITECTURE.md.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const BANDS: [&[&str]; 5] = [
-    // Ground: words that every room uses.
+    // Ground: used by every room.
     &[
         "address",
         "backoff",
@@ -33,7 +33,7 @@ const BANDS: [&[&str]; 5] = [
     &["client_auth", "dpop", "exchange", "grant", "metadata"],
     // Decorators: a source around a source.
     &["cache", "pool", "retry", "shared"],
-    // Edges: what users hold in their hands.
+    // Edges: what users call.
     &["bearer", "blocking", "changes", "client_credentials", "config", "explain", "testing"],
 ];
 
@@ -45,7 +45,7 @@ fn no_room_imports_upward() {
     let mut wrong = Vec::new();
     for (room, imported) in imports() {
         let Some(own) = band(&room) else {
-            wrong.push(format!("{room} stands in no band"));
+            wrong.push(format!("{room} is in no band"));
             continue;
         };
         let upward = imported.iter().filter(|other| band(other).is_none_or(|band| band > own));
@@ -57,7 +57,7 @@ fn no_room_imports_upward() {
 #[test]
 fn no_rooms_import_each_other_in_a_circle() {
     let imports = imports();
-    // Rooms that import nothing that is left go first; what is never left over is in a circle.
+    // Removes rooms that import none of the remaining ones. Those that remain in the end are in a circle, or above one.
     let mut left: BTreeSet<&String> = imports.keys().collect();
     while let Some(done) = left.iter().copied().find(|room| imports[*room].iter().all(|other| !left.contains(other))) {
         left.remove(done);
@@ -74,7 +74,7 @@ fn a_name_is_imported_from_the_room_that_defines_it() {
     assert!(through_the_root.is_empty(), "use crate::error::Error, not crate::Error: {through_the_root:?}");
 }
 
-/// For each room what follows `crate::` in its code, without tests and comments.
+/// For each room the names after `crate::` in its code, without tests and comments.
 fn imports() -> Imports {
     let mut imports = Imports::new();
     for file in files(Path::new("src")) {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) const DEFAULT_PREFIX: &str = "CLIENT_CREDENTIALS_";
+
 /// OAuth 2.0 client credentials: obtains tokens, and diagnoses failures.
 ///
 /// The configuration is read from --config FILE (TOML, or JSON by its name), then from variables with the prefix
@@ -18,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true, env = "CLIENT_CREDENTIALS_CONFIG", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Prefix of the names of variables
-    #[arg(long, global = true, default_value = "CLIENT_CREDENTIALS_", value_name = "PREFIX")]
+    #[arg(long, global = true, default_value = DEFAULT_PREFIX, value_name = "PREFIX")]
     pub(crate) env_prefix: String,
     /// Print JSON
     #[arg(long, global = true)]
@@ -131,6 +133,6 @@ Exit codes:
   3  the credential: it cannot be read, has a line break, has expired
   4  the authorization server refuses the client or what it asks for
   5  too many requests
-  6  the server cannot be reached: name, connection, proxy, TLS, time
-  7  the server answers, but not with a token
-  8  the API refuses the token or the request";
+  6  the authorization server cannot be reached: name, connection, proxy, TLS, time
+  7  the authorization server answers, but not with a token
+  8  the API cannot be reached, or refuses the token or the request";

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use client_credentials::Config;
 
-use crate::args::{Arguments, Members};
+use crate::args::{Arguments, DEFAULT_PREFIX, Members};
 use crate::exit::Failure;
 use crate::keep;
 
@@ -15,12 +15,36 @@ pub(crate) fn read(arguments: &Arguments) -> Result<Config, Failure> {
         Some(path) => from_file(path)?,
         None => Config::new(),
     };
-    let variables = Config::from_env(&arguments.env_prefix);
+    let variables = with_unknown(Config::from_env(&arguments.env_prefix), &arguments.env_prefix);
     let mut config = file.overridden_by(variables).overridden_by(flags(&arguments.members)?);
     if config.get("auth.method").is_none() {
         config = config.set("auth.method", "client_secret_basic");
     }
     Ok(config)
+}
+
+/// A library ignores variables that it does not know, since a program may have others with its prefix. Those with the prefix
+/// of this command are all meant for it: `CLIENT_CREDENTIALS_SCOPE` for `.._SCOPES` is a fault.
+fn with_unknown(mut config: Config, prefix: &str) -> Config {
+    if prefix != DEFAULT_PREFIX {
+        return config;
+    }
+    let names = std::env::vars_os().filter_map(|(name, _)| name.to_str()?.strip_prefix(prefix).map(str::to_owned));
+    for name in names.filter(|name| !is_known(name)) {
+        // Without its value, which may be a secret.
+        config = config.set(&name.to_ascii_lowercase(), "");
+    }
+    config
+}
+
+fn is_known(name: &str) -> bool {
+    // Those of a table are judged by `Config::from_env`.
+    let fits = |path: &str| match path.split_once('.') {
+        Some((table, _)) => name.starts_with(&format!("{}_", table.to_ascii_uppercase())),
+        None => path.to_ascii_uppercase() == name,
+    };
+    let of_a_table = ["PARAMS_", "HEADERS_"].iter().any(|table| name.starts_with(table));
+    ["CONFIG", "KEEP"].contains(&name) || of_a_table || Config::MEMBERS.iter().any(|member| fits(member.path))
 }
 
 fn from_file(path: &Path) -> Result<Config, Failure> {

@@ -22,7 +22,9 @@ fn main() -> ExitCode {
         // Written at once: it would panic when the reader goes away.
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Arguments::command(), "client-credentials", &mut script);
-        return exit::code(std::io::stdout().write_all(&script).map_err(Failure::output));
+        // clap issue 6421: a name with a hyphen is spelled in two ways, so that bash completes no option of a subcommand.
+        let script = String::from_utf8_lossy(&script).replace("client__subcmd__credentials", "client__credentials");
+        return exit::code(std::io::stdout().write_all(script.as_bytes()).map_err(Failure::output));
     }
     let json = arguments.json;
     let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -39,7 +41,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = configuration::read(&arguments)?;
     let is_dry = matches!(arguments.command, Command::Explain | Command::Config);
     if let Command::Config = arguments.command {
-        return output::line(&format!("{config:?}"));
+        return output::members(&config, arguments.json);
     }
     let ca_file = config.get("http.ca_file").and_then(|path| path.as_str()).map(str::to_owned);
     let config = if is_dry { config } else { configuration::complete(config, &arguments)? };

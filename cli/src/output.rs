@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use client_credentials::{AccessToken, Diagnosis, Explanation};
+use client_credentials::{AccessToken, Config, Diagnosis, Explanation};
 use serde_json::json;
 
 use crate::exit::Failure;
@@ -42,6 +42,16 @@ pub(crate) fn header(token: &AccessToken, json: bool) -> Result<(), Failure> {
 fn scheme(token: &AccessToken) -> &'static str {
     let is_bound = token.authorization().as_bytes().starts_with(b"DPoP ");
     if is_bound { "DPoP" } else { "Bearer" }
+}
+
+/// Which members are set; their values may be none of a reader's business.
+pub(crate) fn members(config: &Config, json: bool) -> Result<(), Failure> {
+    let set: Vec<_> =
+        Config::MEMBERS.iter().map(|member| member.path).filter(|path| config.get(path).is_some()).collect();
+    match json {
+        true => as_json(&set),
+        false => line(&set.join("\n")),
+    }
 }
 
 pub(crate) fn shown(explanation: &Explanation, json: bool) -> Result<(), Failure> {

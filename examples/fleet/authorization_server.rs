@@ -1,4 +1,4 @@
-//! An authorization server in a struct, which counts, and is down for a while.
+//! A simulated authorization server, which counts requests and is down for a while.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{DAY, MINUTE};
 
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// The way there, and the time it takes to sign a token.
+/// The network, and the time to sign a token.
 const RESPONSE: Duration = Duration::from_millis(50);
 
 pub(crate) struct AuthorizationServer {
@@ -22,7 +22,7 @@ pub(crate) struct AuthorizationServer {
 
 impl AuthorizationServer {
     pub(crate) fn start(clock: ManualClock, outage: Range<Duration>) -> Self {
-        // What is under way at the end of the day is counted too.
+        // Requests in progress at the end of the day are counted, too.
         let seconds = (DAY + MINUTE).as_secs() as usize;
         AuthorizationServer { clock, start: Instant::now(), outage, per_second: Mutex::new(vec![0; seconds]) }
     }

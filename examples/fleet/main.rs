@@ -37,7 +37,7 @@ const BETWEEN_CALLS: Duration = MINUTE;
 /// 32 bytes; a real one is random and secret.
 const SEAL_KEY: &str = "c2ltdWxhdGVkIGZsZWV0LCBzaW11bGF0ZWQga2V5ISE=";
 
-/// When the others are down.
+/// The outages of the day.
 #[derive(Clone)]
 pub(crate) struct Faults {
     server: Range<Duration>,
@@ -86,7 +86,7 @@ async fn process(tokens: impl TokenSource, end: Instant, calls: Arc<[AtomicU64; 
         let [all, bad] = &*calls;
         all.fetch_add(1, Ordering::Relaxed);
         bad.fetch_add(u64::from(failed), Ordering::Relaxed);
-        // An exponential distribution: calls that know nothing of each other.
+        // An exponential distribution: the calls are independent.
         let next = Instant::now() + BETWEEN_CALLS.mul_f64(-(1.0 - fastrand::f64()).ln());
         if next >= end {
             return;
@@ -96,7 +96,7 @@ async fn process(tokens: impl TokenSource, end: Instant, calls: Arc<[AtomicU64; 
 }
 
 fn simulate(fleet: usize, shared: bool, seed: u64) -> Day {
-    // The jitter of the crate is drawn from it too.
+    // The jitter of the crate is drawn from it, too.
     fastrand::seed(seed);
     let faults = Faults::of_day(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -111,7 +111,7 @@ fn simulate(fleet: usize, shared: bool, seed: u64) -> Day {
             let source = source_fn(move || Arc::clone(&server).token());
             let source: Box<dyn TokenSource> = match shared {
                 false => Box::new(source),
-                // Each process has its own view of whether the store is up.
+                // Each process has its own circuit breaker for the store.
                 true => {
                     let store = SealedStore::new(store.clone(), SEAL_KEY);
                     Box::new(Shared::new(source, store, "the fleet").clock(&clock))

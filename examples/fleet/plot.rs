@@ -12,7 +12,8 @@ const BOTTOM: f64 = 260.0;
 const STEP: usize = 300;
 /// Pixels for a factor of ten.
 const DECADE: f64 = 55.0;
-/// Of the lines, to be told apart without colours too: with `Shared` both lie at the bottom, so that the first is broad.
+/// The strokes of the lines, which differ without colours, too. With `Shared` both are at the bottom, so the first one
+/// is broad.
 const STROKES: [&str; 4] = [
     r##"stroke="#6baed6" stroke-width="1.5" stroke-dasharray="4 2""##,
     r##"stroke="#fdae6b" stroke-width="5""##,
@@ -24,14 +25,14 @@ fn x(seconds: f64) -> f64 {
     LEFT + (WIDTH - LEFT - 20.0) * seconds / DAY.as_secs_f64()
 }
 
-/// On a scale of logarithms, from 1 on.
+/// On a logarithmic scale, from 1.
 fn y(requests: f64) -> f64 {
     BOTTOM - DECADE * requests.max(1.0).log10()
 }
 
 pub(crate) fn svg(days: &[Day], faults: &Faults) -> String {
     let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests per five minutes (none is drawn as 1); grey: no authorization server; yellow: no store</text>"#
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" style="min-width:40rem" font-family="sans-serif" font-size="12"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="16">token requests per five minutes (none is drawn as 1); grey: no authorization server; yellow: no store</text>"#
     );
     for (outage, colour) in [(&faults.server, "#ccc"), (&faults.store, "#fec")] {
         let [begin, end] = [outage.start, outage.end].map(|at| x(at.as_secs_f64()));

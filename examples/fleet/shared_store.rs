@@ -1,4 +1,4 @@
-//! A store in a struct, which does not answer for a while.
+//! A simulated store, which does not respond for a while.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use client_credentials::{Store, StoreFuture};
 use tokio::time::{Instant, sleep};
 
-/// The way there and back.
+/// The network, in both directions.
 const RESPONSE: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ impl SharedStore {
         SharedStore(Arc::new(Inner { start: Instant::now(), outage, values: Mutex::default() }))
     }
 
-    /// One operation, in one step.
+    /// One atomic operation.
     fn step<'a, T: Send + 'a>(
         &'a self,
         step: impl FnOnce(&mut HashMap<String, (Vec<u8>, Instant)>) -> T + Send + 'a,

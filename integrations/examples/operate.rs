@@ -31,7 +31,11 @@ type Error = Box<dyn std::error::Error>;
 async fn healthz(State(tokens): State<ClientCredentials>) -> (StatusCode, Json<Status>) {
     let status = tokens.status();
     let code = match status.readiness() {
-        Readiness::Down => StatusCode::SERVICE_UNAVAILABLE,
+        // Without requests nothing else would fetch the token that ends this. `status()` starts no fetch, this does.
+        Readiness::Down => {
+            let _ = tokens.token().now_or_never();
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         _ => StatusCode::OK,
     };
     (code, Json(status))
@@ -257,7 +261,7 @@ impl World {
             at += 34 + 6 * text.len();
         }
         Ok(format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 280" font-family="sans-serif" font-size="12"><rect width="720" height="280" fill="white"/><text x="90" y="24">the authorization server is down in the grey hour</text><rect x="{}" y="34" width="{}" height="{}" fill="#eee"/><text x="84" y="52" text-anchor="end">state</text>{states}<text x="84" y="104" text-anchor="end">120 min, 40</text><text x="84" y="{bottom}" text-anchor="end">0</text><polyline fill="none" stroke="black" stroke-width="1.5" points="{}"/><polyline fill="none" stroke="#a63603" stroke-width="1.5" stroke-dasharray="4 2" points="{}"/>{hours}{legends}</svg>"##,
+            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 280" style="min-width:40rem" font-family="sans-serif" font-size="12"><rect width="720" height="280" fill="white"/><text x="90" y="24">the authorization server is down in the grey hour</text><rect x="{}" y="34" width="{}" height="{}" fill="#eee"/><text x="84" y="52" text-anchor="end">state</text>{states}<text x="84" y="104" text-anchor="end">120 min, 40</text><text x="84" y="{bottom}" text-anchor="end">0</text><polyline fill="none" stroke="black" stroke-width="1.5" points="{}"/><polyline fill="none" stroke="#a63603" stroke-width="1.5" stroke-dasharray="4 2" points="{}"/>{hours}{legends}</svg>"##,
             x(FROM),
             3 * (UNTIL - FROM),
             bottom - 34,

@@ -1,19 +1,20 @@
-//! Where a secret may go: URLs as they are written, hosts on this machine, hosts at public addresses.
+//! Where a secret may be sent: URLs judged as they are written, loopback hosts, hosts at public addresses.
 
 mod public;
 
 use std::fmt;
 use std::net::IpAddr;
 
+use idna::domain_to_unicode;
 use url::{Host, Position, Url};
 
 pub(crate) use public::{NamedHosts, NotPublic, public};
 
-/// Parses a URL of `http` or `https`, judged as it is written: the WHATWG parser repairs what it can (`https:///host`, blanks,
-/// backslashes, `https:host`, `127.1`, `..`, invisible characters), and a repaired URL may lead to another place than the one
-/// that was meant. RFC 9110 section 4.2.2 wants a host that is not empty, RFC 3986 ASCII throughout.
+/// Parses an `http` or `https` URL, which must be correct as it is written: the WHATWG parser repairs `https:///host`,
+/// blanks, backslashes, `https:host`, `127.1`, `..` or invisible characters, and a repaired URL may name another place
+/// than the intended one. RFC 9110 section 4.2.2 requires a host that is not empty.
 ///
-/// The error says what is wrong and quotes the text, without user information, query and fragment.
+/// The error states what is wrong and quotes the text without user information, query and fragment.
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     if let Some(flaw) = flaw(text) {
         return Err(format!("{} {flaw}", Quoted(text)));
@@ -30,20 +31,24 @@ pub(crate) fn parse(text: &str) -> Result<Url, String> {
 }
 
 /// Whether the parser left the URL as it is, but for the case of scheme and host, a default port, an empty path, and the notation
-/// of an IPv6 address.
+/// of an IPv6 address or of an internationalised name.
 fn is_as_written(text: &str, url: &Url) -> bool {
     let authority = authority(text).unwrap_or_default();
     let host = host_of(authority);
     let same_host = match url.host() {
         Some(Host::Ipv6(address)) => host.trim_matches(['[', ']']).parse() == Ok(address),
-        _ => url.host_str().is_some_and(|read| read.eq_ignore_ascii_case(host)),
+        _ => url.host_str().is_some_and(|read| {
+            // A name in another script is as written if its ASCII form (RFC 5891) says the same.
+            read.eq_ignore_ascii_case(host) || domain_to_unicode(read).0 == host.to_lowercase()
+        }),
     };
     let rest = text.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority)).unwrap_or_default();
     let read = &url[Position::BeforePath..];
     same_host && (rest == read || !rest.starts_with('/') && read.strip_prefix('/') == Some(rest))
 }
 
-/// As [`parse`], and a secret may be sent there: over `https`, or over `http` to this machine and to `plain_hosts`.
+/// Like [`parse`], for a URL to which a secret may be sent: over `https`, or over `http` to this machine and to
+/// `plain_hosts`.
 pub(crate) fn secure(text: &str, plain_hosts: &[String]) -> Result<Url, String> {
     let url = parse(text)?;
     match is_secure(&url, plain_hosts) {
@@ -58,7 +63,7 @@ pub(crate) fn secure(text: &str, plain_hosts: &[String]) -> Result<Url, String> 
     }
 }
 
-/// Whether a secret may be sent there.
+/// Whether a secret may be sent to this URL.
 pub(crate) fn is_secure(url: &Url, plain_hosts: &[String]) -> bool {
     let host = url.host_str().unwrap_or_default();
     url.scheme() == "https"
@@ -66,7 +71,7 @@ pub(crate) fn is_secure(url: &Url, plain_hosts: &[String]) -> bool {
         || plain_hosts.iter().any(|plain| plain.eq_ignore_ascii_case(host))
 }
 
-/// What is wrong with the name of a host that was given without a URL.
+/// What is wrong with a host name that was given without a URL.
 pub(crate) fn host_flaw(host: &str) -> Option<String> {
     let is_name = !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\', ' ']);
     let has_port = !host.starts_with('[') && host.contains(':');
@@ -117,7 +122,7 @@ fn flaw(text: &str) -> Option<&'static str> {
     }
 }
 
-/// What stands between `://` and the path.
+/// The part between `://` and the path.
 fn authority(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("://")?;
     rest.split(['/', '?', '#']).next()
@@ -137,7 +142,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(is_loopback_host)
 }
 
-/// The same of a host as it stands in a URL, an IPv6 address in brackets.
+/// The same for a host in the form that it has in URLs, with IPv6 addresses in brackets.
 pub(crate) fn is_loopback_host(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match address.parse::<IpAddr>() {
@@ -146,7 +151,7 @@ pub(crate) fn is_loopback_host(host: &str) -> bool {
     }
 }
 
-/// A URL without what may be secret in it: `https://host:port/path`.
+/// A URL without the parts that may be secret: `https://host:port/path`.
 pub(crate) struct Shown<'a>(pub(crate) &'a Url);
 
 impl fmt::Display for Shown<'_> {
@@ -158,18 +163,18 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Metadata can name an endless URL.
+/// A URL from metadata can have any length.
 const LONGEST: usize = 256;
 
-/// A text that should be a URL, for an error: without what may be secret in it, control characters escaped.
+/// A text that should be a URL, for an error: without the parts that may be secret, control characters escaped.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bare = self.0.split(['?', '#']).next().unwrap_or_default();
-        // What stands before the last `@` may be a password, however the rest is written.
+        // The part before the last `@` may be a password, whatever the form of the rest.
         let (before, shown) = bare.rsplit_once('@').map_or(("", bare), |(_, after)| ("..@", after));
-        // What stands where a port belongs and is no number may be a password without its `@`.
+        // A port that is not a number may be a password without its `@`.
         let authority = authority(shown).unwrap_or(shown.split('/').next().unwrap_or_default());
         let port = authority.strip_prefix(host_of(authority)).unwrap_or_default();
         let is_number = port.bytes().all(|c| c == b':' || c.is_ascii_digit());
@@ -226,8 +231,8 @@ mod tests {
             ("https://host/t\u{f6}ken", "would be read as \"https://host/t%C3%B6ken\""),
             ("https://ho\u{ad}st/token", "would be read as \"https://host/token\""),
             ("https://auth\u{3002}example/token", "would be read as \"https://auth.example/token\""),
-            ("https://\u{430}pple.example/token", "https://xn--pple-43d.example/token"),
-            ("https://b\u{fc}cher.example/token", "https://xn--bcher-kva.example/token"),
+            ("https://\u{ff48}ost/token", "would be read as \"https://host/token\""),
+            ("https://stra\u{2060}sse.example/token", "would be read as \"https://strasse.example/token\""),
             ("https://host/token?a=\"pass\"", "percent-encoded"),
             ("https://host/token?a=pass\u{e9}", "percent-encoded"),
             ("ftp://host/token", "https://"),
@@ -262,6 +267,8 @@ mod tests {
             "https://auth.example.com:0443/a%2Fb//c;d=1/~x?a=%20&b=1+2&c=(d)!*",
             "http://[0:0::1]/token",
             "https://[2001:DB8::1]:8443",
+            "https://b\u{fc}cher.example/token",
+            "https://B\u{dc}CHER.example/token",
             "https://xn--bcher-kva.example/token",
             "https://xn--bcher-kva.example#y",
         ] {

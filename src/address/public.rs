@@ -1,5 +1,5 @@
-//! Public addresses, and no others, for hosts that a document named and the user did not: what an API says of itself
-//! must not make us talk to what only we can reach (RFC 9728 section 7.7).
+//! Public addresses, for hosts that only a document names. The metadata of an API must not direct requests to servers
+//! that only this machine can reach (RFC 9728 section 7.7).
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
-/// Hosts that the user named: theirs may be any addresses.
+/// Hosts that the user named, which may have any address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NamedHosts(Arc<[String]>);
 
 impl NamedHosts {
-    /// Hosts as they stand in URLs.
+    /// Hosts in the form that they have in URLs.
     pub(crate) fn new(hosts: impl IntoIterator<Item = String>) -> Self {
         NamedHosts(hosts.into_iter().collect())
     }
 
-    /// What is wrong with the address that this URL has for its host.
+    /// What is wrong with the host of this URL, if it is an address.
     pub(crate) fn flaw(&self, url: &Url) -> Option<NotPublic> {
         let address = match url.host()? {
             Host::Ipv4(address) => IpAddr::V4(address),
@@ -41,7 +41,7 @@ pub(crate) struct NotPublic(Vec<IpAddr>);
 
 impl fmt::Display for NotPublic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A few say enough.
+        // The first few are enough.
         let shown: Vec<_> = self.0.iter().take(4).map(ToString::to_string).collect();
         write!(
             f,
@@ -54,13 +54,13 @@ impl fmt::Display for NotPublic {
 impl StdError for NotPublic {}
 
 impl NotPublic {
-    /// Whether that is why connecting failed.
+    /// Finds this error as the reason why a connection failed.
     pub(crate) fn find<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e NotPublic> {
         e.downcast_ref().or_else(|| e.source().and_then(NotPublic::find))
     }
 }
 
-/// Those that are public; an error if none of them is.
+/// Returns the public ones; an error if there are none.
 pub(crate) fn public(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, NotPublic> {
     let (kept, refused): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| is_public(one.ip()));
     if kept.is_empty() && !refused.is_empty() {
@@ -92,8 +92,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     is_in(&GLOBAL_UNICAST) && !SPECIAL_V6.iter().any(is_in)
 }
 
-/// The IANA IPv4 Special-Purpose Address Registry (RFC 6890), and addresses that are not unicast. Its few globally reachable
-/// blocks are included: no authorization server is there.
+/// The IANA IPv4 Special-Purpose Address Registry (RFC 6890), and addresses that are not unicast. The few globally
+/// reachable blocks are included, since they have no authorization servers.
 const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),          // this network, RFC 791
     (Ipv4Addr::new(10, 0, 0, 0), 8),         // private use, RFC 1918
@@ -114,11 +114,11 @@ const SPECIAL_V4: [(Ipv4Addr, u32); 17] = [
     (Ipv4Addr::new(255, 255, 255, 255), 32), // broadcast, RFC 919
 ];
 
-/// What IANA gives out (RFC 4291 section 2.4): outside are `::`, loopback, IPv4 in IPv6 clothes (`::ffff:0:0/96`),
-/// unique local (RFC 4193), link-local and multicast addresses, and what comes to be.
+/// The block that IANA assigns (RFC 4291 section 2.4). Outside are `::`, loopback, IPv4-mapped (`::ffff:0:0/96`),
+/// unique local (RFC 4193), link-local and multicast addresses, and reserved ones.
 const GLOBAL_UNICAST: (Ipv6Addr, u32) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
 
-/// IPv4 behind a translator (RFC 6052 section 2.1): the last 32 bits are what counts.
+/// IPv4 behind a translator (RFC 6052 section 2.1): the last 32 bits are the address.
 const NAT64: (Ipv6Addr, u32) = (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
 
 /// Within that, the IANA IPv6 Special-Purpose Address Registry (RFC 6890).

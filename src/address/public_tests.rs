@@ -175,7 +175,7 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 fn of_the_addresses_of_a_name_the_public_ones_are_connected_to() {
     let mixed = public(addresses(&["127.0.0.1", "8.8.8.8", "fe80::1"]));
     assert_eq!(mixed, Ok(addresses(&["8.8.8.8"])));
-    // Rebound: the next answer is judged anew.
+    // DNS rebinding: the next answer is checked again.
     let error = public(addresses(&["10.0.0.1", "::1"])).unwrap_err();
     assert_eq!(error, NotPublic(vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()]));
     let text = error.to_string();

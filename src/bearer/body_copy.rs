@@ -1,4 +1,4 @@
-//! Copies of request bodies, for a repetition.
+//! Copies of request bodies, from which a request is repeated.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use http_body_util::{Empty, Full};
 
 use super::buffered::Buffering;
 
-/// Tries the user's functions, then the body types that are cheap to clone. A body to be buffered is read for it.
+/// Tries the user's functions, then the body types that are cheap to clone. A body that is buffered is read for the
+/// copy.
 pub(super) fn copy_of<B: 'static>(body: &mut B, copies: &[Arc<dyn Any + Send + Sync>]) -> Option<B> {
     for copy in copies {
         if let Some(copy) = copy.downcast_ref::<fn(&B) -> Option<B>>() {

@@ -19,7 +19,7 @@ pub struct BufferedBody<B: Body> {
     start: VecDeque<Piece>,
     /// `None`: it has ended.
     rest: Option<B>,
-    /// It ended in this.
+    /// The error in which it ended.
     error: Option<B::Error>,
 }
 
@@ -81,7 +81,7 @@ where
                 }
                 Poll::Ready(Some(Ok(frame))) => {
                     let piece = Piece::of(frame);
-                    // A frame of no bytes counts, too: a body of nothing else has no end.
+                    // An empty frame counts, too, since a body might consist of nothing else and never end.
                     size += piece.as_ref().map_or(0, Piece::size).max(1);
                     read.start.extend(piece);
                 }
@@ -92,7 +92,7 @@ where
         read
     }
 
-    /// If all of it was read.
+    /// `None` if it was not read to its end.
     fn copy(&self) -> Option<Self> {
         let is_whole = self.rest.is_none() && self.error.is_none();
         is_whole.then(|| BufferedBody { start: self.start.clone(), ..BufferedBody::empty() })

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_told_at_once() {
+    fn every_fault_is_reported_at_once() {
         let error = builder()
             .origin("https:///x")
             .origin("http://api.internal")

@@ -27,7 +27,7 @@ pin_project! {
     enum State<I: Service<Q>, Q: Outgoing> {
         /// Refused before it was sent.
         Failed { error: Option<Error> },
-        /// On its way: the common case, in which the request is not boxed.
+        /// Sent: the common case, in which nothing is boxed.
         Sent { #[pin] sent: I::Future, ours: Option<Ours<I, Q>> },
         /// Waits for a token, before the request or before its repetition.
         Waits { waits: Pin<Box<dyn Future<Output = Result<I::Response, BoxError>> + Send>> },
@@ -45,7 +45,7 @@ pub(super) fn failed<I: Service<Q>, Q: Outgoing>(error: Error) -> BearerFuture<I
     BearerFuture { state: State::Failed { error: Some(error) } }
 }
 
-/// `ours` first and built in place, so that what is large is moved less often.
+/// Built in place, so that large values are moved less often.
 #[inline(always)]
 pub(super) fn sent<I: Service<Q>, Q: Outgoing>(
     ours: Option<Ours<I, Q>>,
@@ -89,7 +89,7 @@ where
                 return Ok(response);
             };
             drop(response);
-            // A panic in the user's `clone` has left nothing half done in there.
+            // A panic in the user's `clone` cannot leave the service in an inconsistent state.
             let spare = shared.spare.lock().map(|spare| spare.clone());
             let mut inner = spare.unwrap_or_else(|poisoned| poisoned.into_inner().clone());
             poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;

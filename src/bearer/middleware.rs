@@ -17,7 +17,7 @@ impl Middleware for BearerAuth {
         let policy = self.policy();
         let token = source.token().await.map_err(Error::middleware)?;
         let mut trip = Trip::begin(policy, place, source, token, &mut request);
-        // What is rare is boxed: this future is allocated for each request, and should be small.
+        // Rare cases are boxed: this future is allocated for each request, and should be small.
         if trip.token().possession().is_some() {
             Box::pin(trip.prove(&mut request)).await.map_err(Error::middleware)?;
         }

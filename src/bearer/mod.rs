@@ -57,7 +57,8 @@ use trip::Outgoing;
 /// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::env("CLIENT_SECRET"));
+/// let secret = Credential::env("CLIENT_SECRET");
+/// let auth = ClientAuth::client_secret_basic("billing", secret);
 /// let server = "https://auth.example.com/oauth2/token";
 /// let tokens = ClientCredentials::builder(server, auth)
 ///     .scope("invoices:read")

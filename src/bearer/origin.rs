@@ -1,4 +1,4 @@
-//! Which servers the token is for (pure).
+//! The servers that the token is sent to (pure).
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::address;
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
-    /// As the `url` crate writes it, an IPv6 address in brackets; of a domain with a dot before it.
+    /// In the form of the `url` crate, with IPv6 addresses in brackets; for a domain, with a leading dot.
     host: String,
     port: u16,
-    /// Host, and port if it is not that of the scheme: what the authority of almost every request is, to the letter.
+    /// The host, and the port unless it is the default. The authority of almost every request equals this text.
     authority: String,
     is_domain: bool,
 }
@@ -21,14 +21,14 @@ pub(super) struct Origin {
 /// Where a request goes, borrowed from it.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
-    /// Of `http` or `https`, with a host.
+    /// An `http` or `https` URL, which has a host.
     Url(&'a Url),
     #[cfg(feature = "tower")]
     Uri(&'a http::uri::Scheme, &'a http::uri::Authority),
 }
 
 impl Origin {
-    /// Scheme, host and port (RFC 6454 section 4) of `text`, a base URL. The error says what is wrong with it.
+    /// Scheme, host and port (RFC 6454 section 4) of `text`, a base URL. The error states what is wrong with it.
     pub(super) fn parse(text: &str, plain_hosts: &[String]) -> Result<Self, String> {
         if let Some((_, domain)) = text.split_once("://*.") {
             let domain = domain.split(['/', '?', '#']).next().unwrap_or_default();
@@ -43,7 +43,7 @@ impl Origin {
         Ok(Origin::of(&url, url.host_str().unwrap_or_default().to_owned(), url.authority().to_owned(), false))
     }
 
-    /// The subdomains of `text`, over `https`, at port 443 or at that which stands behind it.
+    /// The subdomains of `text`, over `https`, at port 443 or the one that `text` has.
     pub(super) fn domain(text: &str) -> Result<Self, String> {
         let fault = |flaw: &str| Err(format!("{text:?} {flaw}: give a domain such as \"blob.example.com\""));
         if text.contains(['/', '@', '?', '#', '\\', '*', '[']) || text.starts_with('.') || text.ends_with('.') {
@@ -84,13 +84,13 @@ impl Origin {
             && Some(self.port) == target.port().or_else(|| target.default_port())
     }
 
-    /// Whether it has this host, whatever scheme and port.
+    /// Whether it has this host, whatever the scheme and port.
     pub(super) fn has_host(&self, host: &str) -> bool {
         if !self.is_domain {
-            // Nearly always in lower case, as this is.
+            // The host of a request is nearly always in lower case, as this one is.
             return self.host == host || self.host.eq_ignore_ascii_case(host);
         }
-        // At the boundary of a label, since the domain begins with the dot.
+        // At a label boundary, since the domain begins with the dot.
         let Some((below, end)) = host.len().checked_sub(self.host.len()).and_then(|at| host.split_at_checked(at))
         else {
             return false;
@@ -116,7 +116,7 @@ impl<'a> Target<'a> {
         Some(Target::Uri(uri.scheme()?, uri.authority()?))
     }
 
-    /// In lower case: both crates see to that.
+    /// In lower case, which both crates ensure.
     pub(super) fn scheme(self) -> &'a str {
         match self {
             Target::Url(url) => url.scheme(),
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn an_invalid_origin_is_refused() {
         // FA2, FD3
         for (text, flaw) in [
             ("api.example.com", "not an absolute URL"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_domain_is_refused() {
+    fn an_invalid_domain_is_refused() {
         // FD3
         for text in [
             "",

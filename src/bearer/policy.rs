@@ -1,4 +1,4 @@
-//! What the user decided: which requests get the token, in which header, and which answers refuse it (no I/O).
+//! The user's settings: which requests get the token, in which header, and which responses reject it (no I/O).
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -32,30 +32,30 @@ pub(super) struct Policy {
     /// `fn(&B) -> Option<B>` for different `B`.
     #[cfg_attr(not(feature = "tower"), expect(dead_code, reason = "bodies of tower"))]
     pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
-    /// It was reported that a request is not repeated.
+    /// Whether it was reported that a request is not repeated.
     pub(super) unrepeated: Once,
     pub(super) refusals: Refusals,
 }
 
-/// Another header than `Authorization: Bearer`.
+/// A header other than `Authorization: Bearer`.
 #[derive(Clone)]
 pub(super) struct Carrier {
     pub(super) header: HeaderName,
-    /// Empty: the token alone.
+    /// If it is empty, the value is the token alone.
     pub(super) scheme: String,
 }
 
-/// Where a request with our token goes.
+/// The destination of a request with our token.
 #[derive(Debug, PartialEq)]
 pub(super) struct Place {
-    /// The number of the configured origin.
+    /// The index of the configured origin.
     origin: usize,
-    /// Which of the subdomains, if it is a domain.
+    /// The subdomain, if the origin is a domain.
     host: Option<Box<str>>,
 }
 
 impl Policy {
-    /// The token of a request was refused, of which there is no copy.
+    /// The token of a request was rejected, and there is no copy of the request.
     pub(super) fn note_unrepeated(&self) {
         if self.repeat && self.unrepeated.first() {
             event!(
@@ -66,14 +66,15 @@ impl Policy {
         }
     }
 
-    /// An API refused `token`, and said so; `again`: nothing better is to be had for this request.
+    /// An API rejected `token`; `again`: also after the request was repeated.
     pub(super) fn note_refused(&self, place: &Place, token: &AccessToken, said: &Said, again: bool) {
         if self.refusals.refused(place.origin, token, again) {
             self.report(place, token, said);
         }
     }
 
-    /// If the answer says that the scope of `token` does not suffice, that is reported: no other token will do.
+    /// Reports that the scope of `token` does not suffice, if the response says so. A new token of the source would not
+    /// help.
     #[cold]
     pub(super) fn note_scope(&self, place: &Place, token: &AccessToken, status: StatusCode, headers: &HeaderMap) {
         let said = self.said(token, None, status, headers);
@@ -87,7 +88,7 @@ impl Policy {
         said.emit(api.as_deref().unwrap_or_default(), token);
     }
 
-    /// What an answer says of `token`, and perhaps of the one before it.
+    /// What a response says about `token`, and perhaps about the one before it.
     pub(super) fn said(
         &self,
         token: &AccessToken,
@@ -102,11 +103,11 @@ impl Policy {
         Said::read(schemes, status, headers, [token].into_iter().chain(before))
     }
 
-    /// Where the request goes with a token of ours; `None`: without one, and whatever the answer, that is none of our business.
-    /// An error if it must not be sent at all.
+    /// The destination of a request that gets our token. `None`: the request is sent without it, and its response is
+    /// not inspected. An error: the request must not be sent.
     #[inline]
     pub(super) fn admits(&self, headers: &HeaderMap, target: Option<Target<'_>>) -> Result<Option<Place>, Error> {
-        // The caller's own header is never touched, and its answer never judged.
+        // The caller's own header is not changed, and the response is not about our token.
         if headers.contains_key(self.header()) {
             return Ok(None);
         }
@@ -142,8 +143,8 @@ impl Policy {
         ))
     }
 
-    /// Whether an answer from `from` is one of the server that the request went to. After a redirect to another one the token
-    /// was not on the request any more.
+    /// Whether a response from `from` comes from the server that the request was sent to. After a redirect to another
+    /// one the request had no token.
     pub(super) fn is_from(&self, from: Target<'_>, place: &Place) -> bool {
         self.origins.get(place.origin).is_some_and(|origin| origin.contains(from))
             && place.host.as_ref().is_none_or(|host| host.eq_ignore_ascii_case(from.host()))
@@ -163,7 +164,7 @@ impl Policy {
         }
     }
 
-    /// Whether status and headers of an answer refuse `token`; `is_post`: the request was one.
+    /// Whether status and headers of a response reject `token`; `is_post`: the request was a POST.
     #[inline]
     pub(super) fn says_rejected(
         &self,
@@ -172,7 +173,7 @@ impl Policy {
         status: StatusCode,
         headers: &HeaderMap,
     ) -> bool {
-        // A panic of the user's says nothing.
+        // A panic of the user's closure counts as `false`.
         if self.rejected_when.as_ref().is_some_and(|says| contained(|| says(status, headers)).unwrap_or(false)) {
             return true;
         }
@@ -188,7 +189,7 @@ impl Policy {
         }
     }
 
-    /// How much of the body of an answer is to be looked at; `None`: none of it.
+    /// How much of the body of a response to inspect; `None`: nothing.
     pub(super) fn looks_at(&self, headers: &HeaderMap) -> Option<usize> {
         let (limit, _) = self.rejected_when_body.as_ref()?;
         let number = |length: &HeaderValue| length.to_str().ok()?.parse::<u64>().ok();
@@ -222,7 +223,7 @@ mod tests {
         AccessToken::builder("abc").build().unwrap()
     }
 
-    /// At which of the origins the token goes to `url`, or the reason why not even the request does.
+    /// The index of the origin at which the token is sent to `url`, or the reason why the request is not sent.
     fn admitted(bearer: &BearerAuth, url: &str) -> Result<Option<usize>, String> {
         let url = Url::parse(url).unwrap();
         let admitted = bearer.policy().admits(&HeaderMap::new(), Target::of_url(&url));
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_of_the_server_that_was_asked() {
+    fn a_response_counts_if_it_is_from_the_server_of_the_request() {
         let bearer = BearerAuth::builder(token()).origin("https://api.example.com").domain("blob.example.com");
         let bearer = bearer.build().unwrap();
         let is_from = |asked: &str, answered: &str| {
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn only_short_bodies_are_looked_at_and_only_where_that_was_asked_for() {
+    fn only_short_bodies_are_inspected_and_only_if_that_is_set() {
         // FD4
         let asks = BearerAuth::builder(token()).origin("https://api.example.com");
         let asks = asks.rejected_when_body(100, |_, _, _| true).build().unwrap();

@@ -1,4 +1,4 @@
-//! An API that goes on refusing tokens: when that is worth a report, and what the API says.
+//! An API that rejects token after token: when to report that, and what the API says.
 
 use std::time::Duration;
 
@@ -16,23 +16,24 @@ use crate::server_text::{MASK, Masks};
 use crate::token::AccessToken;
 use crate::verdict::{is_grpc_unauthenticated, is_insufficient_scope};
 
-/// 1 min: an API that refuses every token refuses each request.
+/// 1 min: an API that rejects every token does so with each request.
 const PAUSE: Duration = Duration::from_secs(60);
-/// 64: a pool has thousands of sources, and an API may refuse the tokens of all. More are not reported within a minute.
+/// 64: an API may reject the tokens of all sources of a pool, which can be thousands. No more are reported within a
+/// minute.
 const MOST: usize = 64;
 
-/// What was refused a short while ago.
+/// The latest rejections.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Lock<Vec<Refusal>>);
 
 #[derive(Debug)]
 struct Refusal {
-    /// The number of the configured origin.
+    /// The index of the configured origin.
     origin: usize,
     /// The name of the source, if it has one.
     source: Option<String>,
     reason: Reason,
-    /// The last one of another token than before.
+    /// The last rejection of a new token.
     at: Moment,
     token: u64,
     reported: Option<Moment>,
@@ -45,13 +46,13 @@ enum Reason {
 }
 
 impl Refusals {
-    /// `token` was refused. Whether to report that: a token that came after a refusal is refused as well, or (`again`) nothing
-    /// better is to be had.
+    /// `token` was rejected. Returns whether to report that: a token that was fetched after a rejection is rejected,
+    /// too, or (`again`) so is the repeated request.
     pub(super) fn refused(&self, origin: usize, token: &AccessToken, again: bool) -> bool {
         self.note(origin, token, Reason::Token, again)
     }
 
-    /// The scope of `token` does not suffice. Whether to report that.
+    /// The scope of `token` does not suffice. Returns whether to report that.
     pub(super) fn lacks_scope(&self, origin: usize, token: &AccessToken) -> bool {
         self.note(origin, token, Reason::Scope, true)
     }
@@ -72,7 +73,7 @@ impl Refusals {
             all.push(Refusal { origin, source, reason, at: now, token: token.id(), reported });
             return again;
         };
-        // One that was revoked long after it came is ordinary, however often that happens.
+        // A token that is revoked long after it was issued is ordinary, however often that happens.
         let is_new = token.id() != refusal.token
             && refusal.at.reached(token.received())
             && !token.received().plus(PAUSE).reached(now);
@@ -85,8 +86,8 @@ impl Refusals {
     }
 }
 
-/// What an API says of a token that it refuses, in its challenge (RFC 6750 section 3) or the headers of a gRPC response: made fit
-/// to be shown.
+/// What an API says about a token that it rejects, in its challenge (RFC 6750 section 3) or in the headers of a gRPC
+/// response. Sanitised, to be shown.
 #[derive(Debug, PartialEq)]
 pub(super) struct Said {
     status: u16,
@@ -96,14 +97,14 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// `tokens` are those that the API may echo.
+    /// `tokens`: those that the API may echo, which are masked.
     pub(super) fn read<'t>(
         schemes: &[&str],
         status: StatusCode,
         headers: &HeaderMap,
         tokens: impl Iterator<Item = &'t AccessToken>,
     ) -> Self {
-        /// A code and a sentence; and the names of tens of scopes.
+        /// A code and a sentence, and the names of some tens of scopes.
         const LONGEST: usize = 256;
         const LONGEST_SCOPE: usize = 1024;
         let tokens: Vec<_> = tokens.map(|token| SecretString::from(token.expose_secret())).collect();
@@ -139,7 +140,7 @@ impl Said {
         self.error.as_deref().is_some_and(is_insufficient_scope)
     }
 
-    /// To those who observe the source of `token`.
+    /// Emits an event to the observers of the source of `token`.
     pub(super) fn emit(&self, api: &str, token: &AccessToken) {
         let error = if self.lacks_scope() { Some(INSUFFICIENT_SCOPE) } else { self.error.as_deref() };
         let (description, scope) = (self.description.as_deref(), self.scope.as_deref());
@@ -154,12 +155,12 @@ impl Said {
 /// RFC 6750 section 3.1.
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
-/// Whether `text` shows a good deal of `token`: one that was cut, by the API or by us, is not masked.
+/// Whether `text` has a long part of `token`: a token that the API or this crate has truncated is not masked.
 fn has_part_of(token: &SecretString, text: &str) -> bool {
-    /// 16: far less than a token that cannot be guessed has, and longer than most words.
+    /// 16: much shorter than a token that cannot be guessed, and longer than most words.
     const PART: usize = 16;
     let token = token.expose_secret();
-    // Of printable ASCII, so that each byte is a character.
+    // The text is printable ASCII, so that each byte is a character.
     (PART..=text.len()).any(|end| text.get(end - PART..end).is_some_and(|part| token.contains(part)))
 }
 
@@ -210,7 +211,7 @@ mod tests {
             clock.advance(seconds(60));
             assert!(!refusals.refused(0, &token, false));
         }
-        // It came before the refusal: from a shared store, or for a request that began earlier.
+        // It was issued before the rejection: from a shared store, or for a request that began earlier.
         let early = token(&clock);
         clock.advance(seconds(1));
         assert!(!refusals.refused(1, &token(&clock), false));
@@ -220,7 +221,7 @@ mod tests {
     #[test]
     fn each_origin_source_and_reason_has_a_minute_of_its_own() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
-        let of = |name: &str| token(&clock).handed_out_by(&Observers::new(name.to_owned(), Vec::new()));
+        let of = |name: &str| token(&clock).of_source(&Observers::new(name.to_owned(), Vec::new()));
         for told in [true, false] {
             assert_eq!(refusals.refused(0, &token(&clock), true), told);
             assert_eq!(refusals.refused(1, &token(&clock), true), told);
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn thousands_of_sources_cost_bounded_memory_and_reports() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
-        let of = |number: usize| token(&clock).handed_out_by(&Observers::new(number.to_string(), Vec::new()));
+        let of = |number: usize| token(&clock).of_source(&Observers::new(number.to_string(), Vec::new()));
         for minute in 0..2 {
             let told = (0..1000).filter(|number| refusals.refused(0, &of(minute * 1000 + number), true)).count();
             assert_eq!(told, MOST);

@@ -52,13 +52,13 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
         let url = self.uri().to_string().parse();
         url.ok().map(Cow::Owned)
     }
-    // `url` has repaired the path, of `/a/../b` for instance; the path goes out as it stands here.
+    // `url` has normalised the path, for example `/a/../b`. The path is sent as it is here.
     fn sent_as(&self, url: &Url) -> Option<String> {
         Some(format!("{}{}", url.origin().ascii_serialization(), self.uri().path()))
     }
 }
 
-/// The parts of a request, which is put together only if it has to be repeated. As small as can be: the future is moved about.
+/// The parts of a request, which is assembled only to be repeated. Small, since the future that has it is moved.
 pub(super) struct Kept<B> {
     method: Method,
     uri: Uri,

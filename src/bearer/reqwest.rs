@@ -70,7 +70,7 @@ pub(super) async fn look(mut response: Response, limit: usize) -> reqwest::Resul
     Ok((Response::from(http::Response::from_parts(parts, body)), seen))
 }
 
-/// A body whose start was read already.
+/// A body whose beginning was read.
 struct Rejoined {
     start: Option<Bytes>,
     rest: Body,

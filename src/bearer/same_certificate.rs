@@ -24,17 +24,32 @@ use crate::tls_identity::ClientCertificate;
 /// `redirect(Policy::none())` on its builder to prevent that.
 ///
 /// ```no_run
-/// use client_credentials::{BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate};
+/// use client_credentials::{
+///     BearerAuth, ClientAuth, ClientCredentials, Credential, SameCertificate,
+/// };
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// let certificate = Credential::file("/run/secrets/tls/tls.crt");
-/// let auth = ClientAuth::mutual_tls("billing", certificate, Credential::file("/run/secrets/tls/tls.key"));
-/// let tokens = ClientCredentials::builder("https://mtls.auth.example.com/oauth2/token", auth).build()?;
+/// let auth = ClientAuth::mutual_tls(
+///     "billing",
+///     certificate,
+///     Credential::file("/run/secrets/tls/tls.key"),
+/// );
+/// let tokens = ClientCredentials::builder(
+///     "https://mtls.auth.example.com/oauth2/token",
+///     auth,
+/// )
+/// .build()?;
 /// let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new())
 ///     .with(BearerAuth::for_origin("https://api.example.com", tokens)?)
 ///     .with(SameCertificate::new(reqwest::Client::builder))
 ///     .build();
-/// let invoices = client.get("https://api.example.com/invoices").send().await?.text().await?;
+/// let invoices = client
+///     .get("https://api.example.com/invoices")
+///     .send()
+///     .await?
+///     .text()
+///     .await?;
 /// # Ok(()) }
 /// ```
 ///
@@ -67,7 +82,8 @@ impl SameCertificate {
     }
 
     fn client(&self, certificate: &ClientCertificate) -> std::result::Result<Client, Error> {
-        // Held while a client is made, so that it is made once: a moment, once for each rotation. A panic is contained.
+        // Locked while a client is made, so that it is made once. That takes little time, once for each rotation. A
+        // panic is contained.
         let mut clients = self.clients.lock();
         if let Some(client) = clients.get(certificate) {
             return Ok(client.clone());
@@ -84,7 +100,7 @@ impl SameCertificate {
 #[async_trait::async_trait]
 impl Middleware for SameCertificate {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response> {
-        // Extensions may be older than the request: those of a redirect, or of another request of the user's.
+        // Extensions may come from before a redirect, or from another request.
         let is_on = |carried: &&Carried| request.headers().get(&carried.header) == Some(&carried.value);
         let carried = extensions.get().filter(is_on).map(|carried| carried.certificate.clone());
         match carried {

@@ -36,7 +36,7 @@ pub(super) struct Shared<I> {
 /// How the responses of one HTTP stack are inspected.
 pub(super) struct Stack<R> {
     pub(super) answer: fn(&R) -> Answer<'_>,
-    /// The body, if it ends within so many bytes, and the response with its body unread.
+    /// Returns the body, if it ends within this many bytes, and the response with its body unread.
     pub(super) look: fn(R, usize) -> Looking<R>,
 }
 
@@ -140,8 +140,8 @@ impl<I> BearerService<I> {
                     let shared = Arc::clone(&self.shared);
                     future::sent(Some(Ours { trip, shared, stack }), || self.inner.call(request))
                 }
-                // `token` is called again in there, since its future borrows from the source; a future that was not polled has
-                // done nothing. A proof may take a while, too.
+                // `token` is called again there, since its future borrows from the source. A future that was not polled
+                // has done nothing. A proof may take a while, too.
                 None | Some(Ok(_)) => future::waits(self.wait_and_send(place, source, request, stack)),
             },
         }

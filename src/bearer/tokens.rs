@@ -42,7 +42,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// A pool, whatever its key.
+/// A pool with any key.
 #[cfg(feature = "pool")]
 pub(super) trait ByKey: fmt::Debug + Send + Sync {
     fn source_of(&self, extensions: Option<&Extensions>) -> Result<Arc<dyn TokenSource>, Error>;

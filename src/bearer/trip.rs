@@ -13,7 +13,7 @@ use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
-use crate::runtime::Runtime;
+use crate::runtime;
 use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 
@@ -29,7 +29,7 @@ pub(super) trait Outgoing: Sized {
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
     fn url(&self) -> Option<Cow<'_, Url>>;
-    /// The same as it is sent, without query and fragment, where that may differ.
+    /// The URL as it is sent, without query and fragment, if that may differ.
     fn sent_as(&self, url: &Url) -> Option<String>;
 }
 
@@ -45,11 +45,11 @@ pub(super) struct Answer<'a> {
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     HandBack,
-    /// The token was refused, with these words.
+    /// The token was rejected, for this reason.
     AnotherToken(Box<Said>),
-    /// The proof was refused for want of this nonce (RFC 9449 section 9).
+    /// The proof was refused because it lacks this nonce (RFC 9449 section 9).
     AnotherProof(String),
-    /// The API demands this scope, which the source may ask for (RFC 6750 section 3.1).
+    /// The API requires this scope, which the source may request (RFC 6750 section 3.1).
     MoreScope(String),
 }
 
@@ -60,7 +60,7 @@ pub(super) struct Trip<Q: Outgoing> {
     /// The request without our headers; `None` if it cannot be repeated.
     kept: Option<Q::Kept>,
     place: Place,
-    /// The token that was replaced: a second refusal is returned to the caller.
+    /// The token that was replaced. A second rejection is returned to the caller.
     before: Option<AccessToken>,
     /// Every gRPC call is a POST ("gRPC over HTTP2", Requests): `grpc-status` is read only in responses to a POST.
     is_post: bool,
@@ -71,9 +71,9 @@ pub(super) struct Trip<Q: Outgoing> {
 struct Proved {
     url: Url,
     sent_as: Option<String>,
-    /// The nonce that the next proof has to have.
+    /// The nonce that the next proof must have.
     demanded: Option<String>,
-    /// The request was repeated with a nonce: a second `use_dpop_nonce` is returned to the caller.
+    /// Whether the request was repeated with a nonce. A second `use_dpop_nonce` is returned to the caller.
     repeated: bool,
 }
 
@@ -93,7 +93,7 @@ impl<Q: Outgoing> Trip<Q> {
         Trip { source, token, kept, place, before: None, is_post, proved: None }
     }
 
-    /// The one that is on the request now.
+    /// The token on the request.
     #[cfg(feature = "reqwest-middleware")]
     pub(super) fn token(&self) -> &AccessToken {
         &self.token
@@ -107,7 +107,7 @@ impl<Q: Outgoing> Trip<Q> {
         let proved = match &mut self.proved {
             Some(proved) => proved,
             none => {
-                // The origin rule has seen that there is one.
+                // Checked with the origin.
                 let url =
                     request.url().ok_or_else(|| Error::other("a DPoP proof is for an absolute URL"))?.into_owned();
                 let sent_as = request.sent_as(&url);
@@ -180,7 +180,7 @@ impl<Q: Outgoing> Trip<Q> {
         self.is_ours(policy, answer).then_some(limit)
     }
 
-    /// What the body requires, which was inspected because of [`looks_at`](Self::looks_at).
+    /// What the body requires, after [`looks_at`](Self::looks_at).
     pub(super) fn judge_body(&self, policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
         match body.is_some_and(|body| policy.body_says_rejected(answer.status, answer.headers, body)) {
             true => Verdict::AnotherToken(self.said(policy, answer)),
@@ -188,7 +188,7 @@ impl<Q: Outgoing> Trip<Q> {
         }
     }
 
-    /// The request as the response requires it; `None`: the response is returned to the caller.
+    /// The request to send next; `None`: the response is returned to the caller.
     pub(super) async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
         match verdict {
             Verdict::HandBack => return None,
@@ -229,7 +229,7 @@ impl<Q: Outgoing> Trip<Q> {
             }
         }
         let mut again = Q::from_kept(self.kept.take()?);
-        // Each of the two repetitions may be needed.
+        // Nonce and token may each have to be replaced.
         if self.token.possession().is_some() {
             self.kept = again.keep(policy);
         }
@@ -241,9 +241,9 @@ impl<Q: Outgoing> Trip<Q> {
 
 /// A new token, if it arrives in time; otherwise the caller gets the response. The fetch continues.
 async fn within(limit: Duration, another: impl Future<Output = Option<AccessToken>>) -> Option<AccessToken> {
-    match Runtime::current() {
-        Runtime::Ready(_) => tokio::time::timeout(limit, another).await.ok()?,
-        // Without timers only the caller's own deadline is left.
-        Runtime::Unfit(_) => another.await,
+    match runtime::current() {
+        Ok(_) => tokio::time::timeout(limit, another).await.ok()?,
+        // Without timers, only the caller can set a deadline.
+        Err(_) => another.await,
     }
 }

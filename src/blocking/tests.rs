@@ -1,4 +1,4 @@
-//! Stories of code that is not async: threads, counts, gates; no sleeps.
+//! Synchronous code: threads, counts, gates; no sleeps.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Barrier, Condvar};
@@ -8,7 +8,7 @@ use crate::cache::Cached;
 use crate::clock::ManualClock;
 use crate::future::TokenFuture;
 
-/// An authorization server that answers while its gate is open.
+/// An authorization server that responds while its gate is open.
 #[derive(Debug, Default)]
 struct Server {
     asked: AtomicU32,
@@ -18,14 +18,14 @@ struct Server {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// Guards against hanging only.
+/// Only so that a test does not hang.
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl TokenSource for Arc<Server> {
     fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
-            // It has a thread for itself, which it may block.
+            // It has its own thread, which it may block.
             let closed = self.closed.lock().unwrap();
             drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
             let token = AccessToken::builder(format!("t{number}")).lifetime(HOUR);
@@ -94,7 +94,7 @@ fn on_threads_of_a_tokio_runtime_it_blocks_and_does_not_panic() {
 }
 
 #[test]
-fn in_drop_and_while_panicking_a_token_is_to_be_had() {
+fn in_drop_and_while_panicking_a_token_is_returned() {
     struct Goodbye(Tokens, mpsc::Sender<String>);
     impl Drop for Goodbye {
         fn drop(&mut self) {
@@ -142,7 +142,7 @@ fn a_due_token_is_returned_at_once_and_refreshed_behind_it() {
     let tokens = Tokens::new(Cached::new(Arc::clone(&server)).clock(&clock));
     assert_eq!(secret(tokens.token()), "t1");
     clock.advance(Duration::from_secs(3300));
-    // Behind a closed gate, so that nobody can have waited for it.
+    // Behind a closed gate, so that no caller can have waited for it.
     server.close();
     assert_eq!(secret(tokens.token()), "t1");
     server.wait_until_asked(2);
@@ -156,7 +156,7 @@ fn a_due_token_is_returned_at_once_and_refreshed_behind_it() {
 }
 
 #[test]
-fn a_wait_has_an_end_and_the_fetch_goes_on() {
+fn a_wait_ends_at_its_timeout_and_the_fetch_continues() {
     let (server, tokens) = start();
     server.close();
     for limit in [Duration::ZERO, Duration::from_millis(1)] {
@@ -180,9 +180,9 @@ fn a_rejected_token_is_replaced() {
 }
 
 #[test]
-fn a_source_that_asks_its_own_thread_gets_an_error_instead_of_waiting_for_ever() {
+fn a_source_that_calls_its_own_thread_gets_an_error_instead_of_waiting_for_ever() {
     let (_, inner) = start();
-    // Running already, so that the thread is known.
+    // It runs already, so that the thread is known.
     let (_, other) = start();
     other.token().unwrap();
     let outer = Tokens::new(Cached::new(crate::source::source_fn(move || {

@@ -37,7 +37,7 @@ pub struct Fetches {
 /// again": the token is in the cache, the fetch's runtime is gone, or the result is not usable.
 pub(crate) type Completion = watch::Receiver<Completed>;
 
-/// `None`: not completed yet, or nothing to hand out.
+/// `None`: not completed yet, or no result for the callers.
 pub(crate) type Completed = Option<Result<AccessToken, Error>>;
 
 /// A fetch in progress, as the state machine sees it.
@@ -59,15 +59,15 @@ pub(crate) struct Fetch {
 impl Fetch {
     /// From its start until now.
     pub(crate) fn duration(&self, now: Moment) -> Duration {
-        now.mono().saturating_sub(self.started.mono())
+        now.since(self.started)
     }
 
-    /// Whether its task runs: it started a moment ago, or two heartbeats have not been missed yet.
+    /// Whether its task runs: fewer than two heartbeats were missed since it started.
     pub(crate) fn is_driven(&self, now: Moment) -> bool {
         now.mono() < self.silent_at()
     }
 
-    /// When to look again whether it is driven.
+    /// When to check again whether it is driven.
     pub(crate) fn next_beat(&self, now: Moment) -> Moment {
         now.plus(self.silent_at().saturating_sub(now.mono()).max(self.beat_every))
     }
@@ -76,9 +76,9 @@ impl Fetch {
         self.heartbeat.last().saturating_add(self.beat_every.saturating_mul(2))
     }
 
-    /// Whether a caller on the runtime `here` should wait for it. A closed channel means that its runtime is gone, a missing
-    /// heartbeat that nothing drives it; a slow fetch with heartbeats is driven. One that did not even start cannot be taken
-    /// over from its own runtime, where the next one would queue up behind it.
+    /// Whether a caller on the runtime `here` waits for it. A closed channel means that its runtime is gone, a missing
+    /// heartbeat that nothing drives it; a slow fetch has heartbeats. One that has not started is not taken over from
+    /// its own runtime, where the next one would wait in the same queue.
     pub(crate) fn is_under_way(&self, now: Moment, takeover: Duration, here: Option<Id>) -> bool {
         let overdue = now.mono() >= self.overdue_at(takeover);
         let stuck_with_us = here == Some(self.runtime) && !self.heartbeat.has_started();
@@ -89,7 +89,7 @@ impl Fetch {
         self.completion.has_changed().is_err()
     }
 
-    /// On the monotonic clock, when it has missed its heartbeat.
+    /// When it is taken over, on the monotonic clock.
     pub(crate) fn overdue_at(&self, takeover: Duration) -> Duration {
         self.heartbeat.last().saturating_add(takeover)
     }
@@ -148,15 +148,15 @@ pub(crate) struct Plan {
     pub(crate) clock: Clock,
     pub(crate) heartbeat: Arc<Heartbeat>,
     pub(crate) beat_every: Duration,
-    /// Before the source is asked.
+    /// Before the source is called.
     pub(crate) delay: Duration,
-    /// Once it is.
+    /// From then on.
     pub(crate) timeout: Duration,
-    /// The token that the API refused: the source may have a store of its own, from which it must not come again.
+    /// The token that the API rejected. The source may have a store of its own, which must not return it again.
     pub(crate) refused: Option<AccessToken>,
 }
 
-/// Asks `source` for a token until it answers, panics or the timeout passes; meanwhile sets the heartbeat.
+/// Calls `source` until it returns a result, panics or the timeout passes, and meanwhile sets the heartbeat.
 pub(crate) async fn fetch<S: TokenSource>(source: &S, plan: &Plan) -> Outcome {
     plan.heartbeat.beat(plan.clock.now());
     let mut delay = pin!(tokio::time::sleep(plan.delay));
@@ -166,7 +166,7 @@ pub(crate) async fn fetch<S: TokenSource>(source: &S, plan: &Plan) -> Outcome {
     let mut future: Option<TokenFuture<'_>> = None;
 
     let outcome = std::future::poll_fn(|cx| {
-        // Both timers first: a source that is always busy uses up tokio's budget, without which no timer fires.
+        // The timers first: a source that is always ready uses up tokio's budget, without which no timer fires.
         while ticks.poll_tick(cx).is_ready() {
             plan.heartbeat.beat(plan.clock.now());
         }
@@ -174,8 +174,8 @@ pub(crate) async fn fetch<S: TokenSource>(source: &S, plan: &Plan) -> Outcome {
             return Poll::Pending;
         }
         let too_late = timeout.as_mut().poll(cx).is_ready();
-        // All code of the source runs inside. After a panic it is not polled again, so that no broken invariant of it
-        // is seen through the reference.
+        // All code of the source runs inside. After a panic it is not polled again, so that a broken invariant has no
+        // effect.
         let polled = contained(|| {
             let future = future.get_or_insert_with(|| {
                 plan.refused.iter().for_each(|token| source.reject(token));

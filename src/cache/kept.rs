@@ -1,4 +1,4 @@
-//! What keeps a token fresh without callers: the part of the cache that [`Changes`](crate::Changes) drives.
+//! Keeping a token fresh without callers: the part of the cache that [`Changes`](crate::Changes) drives.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,12 +11,13 @@ use crate::clock::{Clock, Moment};
 use crate::source::TokenSource;
 use crate::token::AccessToken;
 
-/// A cache, whatever its source is.
+/// A cache around any source.
 pub(crate) trait Kept: fmt::Debug + Send + Sync {
     /// Starts a fetch on `runtime` if one is due. Returns when to call again, unless there is [`news`](Self::news) before.
     fn keep(&self, runtime: &Handle) -> Moment;
 
-    /// Looks whether the cause of a failure, such as a file, has changed, once a second at most: then nothing is waited for.
+    /// Checks, at most once a second, whether the cause of a failure, such as a file, has changed: the next fetch then
+    /// need not wait.
     fn look(&self, here: Id) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// The token that may be used now, without waiting.

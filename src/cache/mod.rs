@@ -1,5 +1,6 @@
 //! [`Cached`]: many calls share one fetch.
 
+mod call;
 mod fetch;
 mod kept;
 mod policy;
@@ -21,11 +22,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Moment};
-use crate::error::{Error, ErrorKind, Look};
+use crate::error::{Error, ErrorKind};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
-use crate::observer::{Event, FetchSpan, Observer, Observers};
-use crate::runtime::{Runtime, value_of};
+use crate::observer::{FetchSpan, Observer, Observers};
+use crate::runtime::value_of;
 use crate::source::TokenSource;
 use crate::step_up::{Renew, Renewal};
 use crate::token::AccessToken;
@@ -63,7 +64,11 @@ pub use status::{Readiness, Status, TokenState};
 ///
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {
-/// let tokens = Cached::new(source_fn(|| async { AccessToken::builder("abc").lifetime(Duration::from_secs(60)).build() }));
+/// let tokens = Cached::new(source_fn(|| async {
+///     AccessToken::builder("abc")
+///         .lifetime(Duration::from_secs(60))
+///         .build()
+/// }));
 /// let first = tokens.token().await?;
 /// let second = tokens.token().now_or_never().expect("it is fresh")?;
 /// assert_eq!(first.expose_secret(), second.expose_secret());
@@ -87,7 +92,7 @@ struct Core<S> {
     observers: Observers,
     /// Calls that returned an error since the last recovery.
     failed_calls: AtomicU64,
-    /// A fetch has completed, or the token was rejected: for the task that keeps the token fresh.
+    /// Notified when a fetch has completed or the token was rejected, for the task that keeps the token fresh.
     news: Notify,
 }
 
@@ -153,7 +158,7 @@ impl<S: TokenSource + 'static> Cached<S> {
         let rejected = self.0.with_state(|state| {
             let rejected = state.reject(token, now);
             if rejected {
-                // Under the lock, so that no slot gets a lease on it in between.
+                // Under the lock, so that no slot gets a lease on the token in between.
                 self.0.slots.revoke();
             }
             rejected
@@ -264,155 +269,19 @@ impl<S: TokenSource + 'static> Cached<S> {
         }
     }
 
-    /// Whether a fetch is in progress, which dropping the last handle would cancel.
+    /// Whether a fetch is in progress. Dropping the last handle would cancel it.
     #[cfg(any(feature = "pool", feature = "test-util"))]
     pub(crate) fn is_fetching(&self) -> bool {
         self.0.state.lock().tasks().any(|task| !task.is_finished())
     }
 
-    /// This thread has no lease: calls that need no fetch are answered at once.
-    #[cold]
-    fn look_up(&self) -> TokenFuture<'_> {
-        let now = self.0.clock.now();
-        let (answer, may_look) = self.0.with_state(|state| (self.0.ask(state, now, None), state.may_look(now)));
-        match answer {
-            Answer::Use(token, _) => TokenFuture::ready(Ok(token)),
-            Answer::Fail(_) if may_look => TokenFuture::new(self.obtain()),
-            Answer::Fail(error) => {
-                self.0.fails();
-                TokenFuture::ready(Err(error))
-            }
-            // The runtime is looked up when the future is polled: `block_on(source.token())` calls us outside of it.
-            Answer::UseAndRefresh(_) | Answer::Drive(..) | Answer::Fetch | Answer::Wait(..) => {
-                TokenFuture::new(self.obtain())
-            }
-        }
-    }
-
-    async fn obtain(&self) -> Result<AccessToken, Error> {
-        let mut progress = Progress::default();
-        let result = self.wait(&mut progress).await;
-        if let Some(since) = progress.waits_since {
-            let (duration, error) = (self.0.clock.now().mono().saturating_sub(since), result.as_ref().err());
-            self.0.observers.emit(&Event::Waited { duration, error });
-        }
-        if result.is_err() {
-            self.0.fails();
-        }
-        result
-    }
-
-    async fn wait(&self, progress: &mut Progress) -> Result<AccessToken, Error> {
-        loop {
-            match self.step(progress) {
-                Step::Done(result) => return result,
-                Step::Yield => tokio::task::yield_now().await,
-                Step::Look(look, error) => {
-                    if look().await {
-                        self.0.with_state(|state| state.has_changed(&error));
-                    }
-                }
-                Step::Wait(completion, limit) => {
-                    progress.yielded = false;
-                    if let Some(result) = value_of(completion, limit).await {
-                        return result;
-                    }
-                }
-                Step::Drive(completion, limit) => {
-                    // An error of this fetch is not the caller's: the current token is still usable, or another fetch starts.
-                    let _ = value_of(completion, limit).await;
-                    progress.drove = true;
-                }
-            }
-        }
-    }
-
-    fn step(&self, progress: &mut Progress) -> Step {
-        // Of the thousands of callers that a completion wakes on this thread, the first one gets the lease.
-        if let Some(token) = self.0.slots.token(&self.0.clock) {
-            return Step::Done(Ok(token));
-        }
-        let now = self.0.clock.now();
-        let runtime = match self.runtime(now) {
-            Ok(runtime) => runtime,
-            Err(why) => return Step::Done(self.without_runtime(now, why)),
-        };
-        let (step, span) = self.0.with_state(|state| {
-            let step = match self.0.ask(state, now, Some(runtime.id())) {
-                Answer::Use(token, _) => Step::Done(Ok(token)),
-                Answer::Fail(error) if progress.looked => Step::Done(Err(error)),
-                Answer::Fail(error) => match state.looks(now) {
-                    Some(look) => {
-                        progress.looked = true;
-                        Step::Look(look, error)
-                    }
-                    None => Step::Done(Err(error)),
-                },
-                Answer::UseAndRefresh(token) => {
-                    self.start(state, &runtime, now);
-                    Step::Done(Ok(token))
-                }
-                Answer::Drive(token, _) if progress.drove => Step::Done(Ok(token)),
-                Answer::Drive(_, limit) => Step::Drive(self.start(state, &runtime, now), limit),
-                Answer::Wait(completion, limit) => Step::Wait(completion, limit),
-                Answer::Fetch if !progress.yielded && state.has_silent_fetch(runtime.id()) => {
-                    progress.yielded = true;
-                    Step::Yield
-                }
-                Answer::Fetch if progress.starts == MOST_STARTS => {
-                    let text = "no fetch completes: the tokio runtime is shutting down";
-                    Step::Done(Err(Error::of(ErrorKind::Other, text)))
-                }
-                Answer::Fetch => {
-                    progress.starts += 1;
-                    let completion = self.start(state, &runtime, now);
-                    Step::Wait(completion, state.policy().takeover())
-                }
-            };
-            let waits = matches!(step, Step::Wait(..) | Step::Drive(..));
-            (step, waits.then(|| state.span()).flatten())
-        });
-        if let Some(span) = span {
-            progress.waits_since.get_or_insert(now.mono());
-            span.awaited();
-        }
-        step
-    }
-
-    /// The runtime to start a fetch on. One without timers is not probed again for a while: that costs a caught panic.
-    fn runtime(&self, now: Moment) -> Result<Handle, &'static str> {
-        if let Ok(handle) = Handle::try_current() {
-            if let Some(why) = self.0.state.lock().unfit(handle.id(), now) {
-                return Err(why);
-            }
-        }
-        match Runtime::current() {
-            Runtime::Ready(runtime) => Ok(runtime),
-            Runtime::Unfit(why) => {
-                if let Ok(handle) = Handle::try_current() {
-                    self.0.state.lock().note_unfit(handle.id(), why, now);
-                }
-                Err(why)
-            }
-        }
-    }
-
-    /// A usable token, which is not leased: other threads of this slot may have a runtime to refresh it on.
-    fn without_runtime(&self, now: Moment, why: &'static str) -> Result<AccessToken, Error> {
-        self.0.with_state(|state| match state.ask(now, None) {
-            Answer::Use(token, _) | Answer::UseAndRefresh(token) | Answer::Drive(token, _) => Ok(token),
-            Answer::Fail(error) => Err(error),
-            Answer::Fetch | Answer::Wait(..) => Err(Error::of(ErrorKind::Other, why)),
-        })
-    }
-
-    /// For tokens with more scope: to be told of demands.
+    /// How demands for more scope renew the token.
     pub(crate) fn renewer(&self) -> Weak<dyn Renew> {
         let core: Weak<Core<S>> = Arc::downgrade(&self.0);
         core
     }
 
-    /// Refreshes the token of this identity now, if it is the current one, or joins the fetch that is under way.
+    /// Refreshes the token of this identity now, if it is the current one, or waits for the fetch in progress.
     async fn renew(&self, id: u64) -> Option<u64> {
         let now = self.0.clock.now();
         // Without timers the next caller starts the refresh.
@@ -430,15 +299,15 @@ impl<S: TokenSource + 'static> Cached<S> {
             }
         });
         if let Some((completion, limit)) = completion {
-            // An error of this fetch is nobody's: the token is still usable.
+            // An error of this fetch concerns no caller: the token is still usable.
             let _ = value_of(completion, limit).await;
         }
         let now = self.0.clock.now();
         self.0.state.lock().current(now).map(|token| token.id())
     }
 
-    /// Spawns the fetch while the state is locked, so that there is one. A spawned task does not run before we let
-    /// go of the lock, except on another thread, where it does not touch the state before it completes.
+    /// Spawns the fetch while the state is locked, so that there is only one. The task does not run before the lock is
+    /// released, except on another thread, where it does not access the state until it completes.
     fn start(&self, state: &mut State, runtime: &Handle, now: Moment) -> Completion {
         let (complete, completion) = watch::channel(None);
         let heartbeat = Arc::new(Heartbeat::new(now));
@@ -455,12 +324,12 @@ impl<S: TokenSource + 'static> Cached<S> {
             let (source, core) = (Arc::clone(&self.0.source), Arc::downgrade(&self.0));
             let (observers, own_span) = (self.0.observers.clone(), span.clone());
             let task = runtime.spawn(async move {
-                // Here, not under the lock: a subscriber is user code.
+                // Not under the lock: a subscriber is user code.
                 let outcome =
                     observers.in_span(&own_span, cause, fetch::fetch(&*source, &plan), Outcome::failure).await;
                 // Without a handle left, the result is not needed.
                 if let Some(result) = Weak::upgrade(&core).and_then(|core| core.complete(number, outcome)) {
-                    // An error means that no caller waits any more.
+                    // An error means that no caller waits for it.
                     let _ = complete.send(Some(result));
                 }
             });
@@ -479,36 +348,6 @@ impl<S: TokenSource + 'static> Cached<S> {
         completion
     }
 }
-
-/// The progress of one call.
-#[derive(Default)]
-struct Progress {
-    /// A thread that was blocked has missed the fetch's heartbeat along with everything else: before a silent fetch of our
-    /// own runtime is taken over it gets a chance to run.
-    yielded: bool,
-    starts: u32,
-    /// It drove a fetch already.
-    drove: bool,
-    /// It has already checked whether the cause of the error has changed.
-    looked: bool,
-    /// On the monotonic clock.
-    waits_since: Option<Duration>,
-}
-
-enum Step {
-    Done(Result<AccessToken, Error>),
-    /// Let other tasks run, and ask again.
-    Yield,
-    Wait(Completion, Duration),
-    /// Check whether the cause of this error has changed, and ask again.
-    Look(Look, Error),
-    /// Let the runtime run the fetch, and ask again.
-    Drive(Completion, Duration),
-}
-
-/// A fetch that ends before it completes has lost its runtime to a shutdown, and the next one there ends the same way. The
-/// limit exceeds what rejections can force.
-const MOST_STARTS: u32 = 8;
 
 impl<S> Core<S> {
     fn with_state<R>(&self, step: impl FnOnce(&mut State) -> R) -> R {
@@ -529,7 +368,7 @@ impl<S> Core<S> {
         self.with_state(|state| state.note_unusable(self.clock.now()));
     }
 
-    /// Asks, and gives this thread a lease on what may be used for a while.
+    /// Asks the state machine, and gives this thread a lease on a token that may be used for a while.
     fn ask(&self, state: &State, now: Moment, here: Option<Id>) -> Answer {
         let answer = state.ask(now, here);
         if let Answer::Use(token, until) = &answer {
@@ -541,7 +380,7 @@ impl<S> Core<S> {
     fn complete(&self, number: u64, outcome: Outcome) -> Completed {
         let now = self.clock.now();
         let outcome = match outcome {
-            Outcome::Token(token) => Outcome::Token(token.handed_out_by(&self.observers)),
+            Outcome::Token(token) => Outcome::Token(token.of_source(&self.observers)),
             Outcome::Failed(error) => Outcome::Failed(self.observers.named(error)),
         };
         let completed = self.with_state(|state| {
@@ -564,7 +403,7 @@ impl<S: TokenSource + 'static> Renew for Core<S> {
         let now = self.clock.now();
         self.with_state(|state| {
             if state.make_due(id, now) {
-                // Under the lock: no lease on it can be given in between.
+                // Under the lock, so that no slot gets a lease on the token in between.
                 self.slots.revoke();
             }
         });
@@ -586,7 +425,7 @@ impl<S> Clone for Cached<S> {
 
 impl<S: fmt::Debug> fmt::Debug for Cached<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.0.state.lock().name(self.0.clock.now());
+        let state = self.0.state.lock().status(self.0.clock.now()).state.as_str();
         let name = self.0.observers.name();
         f.debug_struct("Cached").field("name", &name).field("state", &state).field("source", &self.0.source).finish()
     }

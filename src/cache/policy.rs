@@ -18,7 +18,10 @@ use crate::error::{Error, ErrorKind};
 ///
 /// let policy = CachePolicy::new()
 ///     .max_age(Duration::from_secs(8 * 3600))
-///     .expired_backoff(Backoff::new(Duration::from_millis(100), Duration::from_secs(5)));
+///     .expired_backoff(Backoff::new(
+///         Duration::from_millis(100),
+///         Duration::from_secs(5),
+///     ));
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "a policy does nothing before it is given to a source"]

@@ -1,4 +1,4 @@
-//! What the state machine has to report: collected under its lock, emitted without it, since an observer is user code.
+//! Events of the state machine: collected under its lock and emitted without it, since an observer is user code.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(crate) enum Report {
 }
 
 impl Report {
-    /// `failed_calls` takes how many calls have failed since the last recovery.
+    /// `failed_calls` returns the number of calls that have failed since the last recovery, and resets it.
     pub(crate) fn emit(self, observers: &Observers, failed_calls: impl FnOnce() -> u64) {
         match self {
             Report::Started(cause) => observers.emit(&Event::FetchStarted { cause }),

@@ -9,16 +9,16 @@ use crate::backoff::{early, share};
 /// `0 <= refresh <= unusable <= expiry` for any lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    /// From here on it is due: used, and refreshed in the background.
+    /// From then on it is due: used, and refreshed in the background.
     pub(crate) refresh: Duration,
-    /// From here on it is expired for us: no longer returned.
+    /// From then on it is expired for callers: no longer returned.
     pub(crate) unusable: Duration,
-    /// From here on it is expired for the authorization server.
+    /// From then on it is expired for the authorization server.
     pub(crate) expiry: Duration,
 }
 
 impl Schedule {
-    /// `draw`, in `0.0..1.0`, is the token's one jitter draw: 0.0 is the latest refresh, since jitter is only ever
+    /// `draw`, in `0.0..1.0`, is the token's one draw of jitter: 0.0 is the latest refresh, since jitter only makes it
     /// earlier.
     pub(crate) fn of(lifetime: Duration, refresh_in: Option<Duration>, policy: &CachePolicy, draw: f64) -> Schedule {
         let margin = policy.safety_margin.min(lifetime / 10);
@@ -26,13 +26,13 @@ impl Schedule {
 
         let window = match policy.refresh_window {
             Some(window) => window.min(lifetime / 2),
-            // The floor leaves room for retries with short tokens, half the lifetime keeps short tokens from being
-            // refreshed all the time, the cap keeps long ones from being thrown away early.
+            // The floor leaves time for retries, half the lifetime prevents permanent refreshes of short tokens, the
+            // cap prevents that much of a long lifetime is not used.
             None => (lifetime / 5).max(WINDOW_FLOOR).min(lifetime / 2).min(WINDOW_CAP),
         };
         // A `refresh_in` of zero would cause a request for every call.
         let wish = refresh_in.map(|wish| wish.max(WINDOW_FLOOR.min(lifetime / 2)));
-        // The first half of the window; the second is for the attempts after a failed one.
+        // In the first half of the window; the second is for further fetches after a failed one.
         let latest = lifetime.saturating_sub(window / 2);
         let drawn = latest.saturating_sub(share(window / 2, draw));
         let refresh = drawn
@@ -43,7 +43,7 @@ impl Schedule {
     }
 }
 
-/// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one fetch deadline.
+/// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one fetch timeout.
 const WINDOW_FLOOR: Duration = Duration::from_secs(30);
 const WINDOW_CAP: Duration = Duration::from_secs(15 * 60);
 

@@ -1,14 +1,14 @@
-//! The hot path: one copy of the token per slot, so that threads do not share a cache line. The first slot has the token
-//! itself.
+//! The hot path: one copy of the token per slot, so that threads do not share a cache line. The first slot has the
+//! token itself.
 //!
-//! A slot answers without the state machine as long as its lease runs. Leases are given and revoked only under the
-//! lock of the state machine; what runs out is asked for again there.
+//! During its lease, a slot returns its token without the state machine. Leases are given, renewed and revoked only
+//! under the lock of the state machine.
 
 use crate::clock::{Clock, Deadline, Moment};
 use crate::lock::{Lock, thread_number};
 use crate::token::AccessToken;
 
-/// The right to hand out a token without asking, until then.
+/// The right to return a token until then, without asking the state machine.
 #[derive(Debug)]
 struct Lease {
     token: AccessToken,
@@ -20,7 +20,7 @@ struct Lease {
 #[derive(Debug, Default)]
 struct Slot(Lock<Option<Lease>>);
 
-/// Their number is a power of two: about that of the cores, at most 16.
+/// Their number is a power of two: at least that of the cores, but at most 16.
 #[derive(Debug)]
 pub(crate) struct Slots(Box<[Slot]>);
 
@@ -30,8 +30,8 @@ impl Slots {
         Slots((0..cores.next_power_of_two().min(MOST)).map(|_| Slot::default()).collect())
     }
 
-    /// The token of this thread's slot, if its lease still runs.
-    // Always: by itself it is too large to be inlined, and a call costs 0.5 ns of 15.
+    /// The token of this thread's slot, during its lease.
+    // The compiler would not inline it, and a call costs 0.5 ns of 15.
     #[inline(always)]
     pub(crate) fn token(&self, clock: &Clock) -> Option<AccessToken> {
         let mut slot = self.mine()?.0.lock();
@@ -47,13 +47,13 @@ impl Slots {
             lease.until = until;
             return;
         }
-        // Besides the slot, only the state machine has it, and returns it now and then.
+        // The state machine has the same copy, and rarely returns it.
         let in_use = |slot: &Slot| slot.0.lock().as_ref().is_some_and(|lease| lease.token.is_same_copy(token));
         let token = if self.0.iter().any(in_use) { token.copy() } else { token.clone() };
         *mine.0.lock() = Some(Lease { token, until });
     }
 
-    /// Ends all leases: the token is not the one to hand out any more.
+    /// Ends all leases: the token may no longer be the one to return.
     pub(crate) fn revoke(&self) {
         for slot in &self.0 {
             *slot.0.lock() = None;
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_on_another_token_takes_the_place_of_the_first() {
+    fn a_lease_on_another_token_replaces_the_first() {
         let (clock, hands) = clock();
         let slots = Slots::new();
         let in_seconds = |seconds| clock.now().plus(Duration::from_secs(seconds));
@@ -100,7 +100,7 @@ mod tests {
         let one = token("one");
         let until = clock.now().plus(Duration::from_secs(10));
         let place = || slots.token(&clock).map(|token| token.expose_secret().as_ptr() as usize);
-        // Threads get their numbers in turn: of these, some have slots of their own.
+        // Threads are numbered in order, so some of these have slots of their own.
         let in_threads = std::thread::scope(|scope| {
             let lease = || {
                 slots.lease(&one, until);

@@ -1,5 +1,9 @@
 //! The state machine of the cache: synchronous, without I/O, every decision a function of its state and of `now`.
 
+mod allowance;
+mod setback;
+mod summary;
+
 use std::time::Duration;
 
 use tokio::runtime::Id;
@@ -9,31 +13,32 @@ use super::fetch::{Completed, Completion, Fetch, Fetches, Outcome};
 use super::policy::CachePolicy;
 use super::report::Report;
 use super::schedule::Schedule;
-use super::status::{Status, TokenState};
-use crate::backoff::{Backoff, SHORTEST, early};
+use crate::backoff::SHORTEST;
 use crate::clock::Moment;
-use crate::error::{Error, Look};
+use crate::error::Error;
 use crate::observer::{FetchCause, FetchSpan};
 use crate::token::AccessToken;
+use allowance::Allowance;
+use setback::Setback;
 
 #[derive(Debug)]
 pub(crate) struct State {
     policy: CachePolicy,
     current: Option<Current>,
-    /// The token that the API refused, kept to recognise its value when the server brings it again.
+    /// The token that the API rejected, kept to recognise its value if the server issues it again.
     refused: Option<Refused>,
     fetch: Option<Fetch>,
     /// The tasks of fetches that were taken over and may still complete.
     taken_over: Vec<AbortHandle>,
     setback: Option<Setback>,
     allowance: Allowance,
-    /// Apart from those of rejections: an API that demands ever more must not use up what expired tokens need.
+    /// Counted separately: an API that requires ever more scope must not use up the forced refreshes of rejections.
     step_ups: Allowance,
-    /// How many have started: the number of the last one.
+    /// How many have started, which is the number of the last one.
     fetches: u64,
     counts: Fetches,
     rejections: u64,
-    /// A runtime without timers, and when that was found.
+    /// A runtime without timers, and when that was noticed.
     unfit: Option<(Id, &'static str, Moment)>,
     /// How many tokens in a row were expired on arrival.
     useless: u32,
@@ -47,7 +52,7 @@ struct Current {
     token: AccessToken,
     refresh_at: Moment,
     unusable_at: Moment,
-    /// The server insisted on this value after a rejection: nothing better is to be had, and it is not rejected again.
+    /// The server issued this value again after a rejection. It has no other, so the token is not rejected again.
     insisted: bool,
     /// Why it was fetched.
     cause: FetchCause,
@@ -56,14 +61,15 @@ struct Current {
 #[derive(Debug)]
 struct Refused {
     token: AccessToken,
-    /// The fetch that was under way at the rejection: if it brings the refused value, that says nothing yet.
+    /// The fetch that was in progress at the rejection. If it brings the rejected value, the server may still have
+    /// another one.
     during: Option<u64>,
 }
 
 impl Current {
     /// The middle of the time in which it is due.
     fn soon(&self) -> Moment {
-        let window = self.unusable_at.mono().saturating_sub(self.refresh_at.mono());
+        let window = self.unusable_at.since(self.refresh_at);
         self.refresh_at.plus(window / 2)
     }
 
@@ -72,46 +78,28 @@ impl Current {
     }
 
     fn left(&self, now: Moment) -> Duration {
-        self.unusable_at.mono().saturating_sub(now.mono()).max(SHORTEST)
+        self.unusable_at.since(now).max(SHORTEST)
     }
 }
 
-/// Since when, and how often in a row, a refresh has brought nothing.
-#[derive(Debug)]
-struct Setback {
-    /// `None`: the server answered, with the token that we have (WSO2, Marketo).
-    error: Option<Error>,
-    count: u32,
-    /// The last one.
-    since: Moment,
-    /// The first one in a row.
-    first: Moment,
-    /// It was reported that there is no usable token.
-    reported_unusable: bool,
-    /// When a caller last looked whether what led to the error has changed.
-    looked: Moment,
-    /// It has: nothing is waited for.
-    changed: bool,
-    draw: f64,
-}
-
-/// What is told once.
+/// What is reported once.
 #[derive(Debug, Default)]
 struct Warned {
     lifetime: bool,
     dead_on_arrival: bool,
 }
 
-/// What a caller is to do.
+/// What a caller has to do.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// Use this token; no need to ask again until then.
+    /// Use this token, until then without asking again.
     Use(AccessToken, Moment),
-    /// Use this token, and see to it that a fetch starts.
+    /// Use this token, and start a fetch.
     UseAndRefresh(AccessToken),
-    /// Start a fetch, since the one that was started is not driven and the token expires soon; wait for it at most this long.
+    /// Start a fetch and wait for it at most this long: the one that was started is not driven, and the token expires
+    /// soon.
     Drive(AccessToken, Duration),
-    /// See to it that a fetch starts, and ask again.
+    /// Start a fetch, and ask again.
     Fetch,
     /// Wait for the fetch; ask again after this long.
     Wait(Completion, Duration),
@@ -121,8 +109,8 @@ pub(crate) enum Answer {
 impl State {
     pub(crate) fn new(policy: CachePolicy, random: fastrand::Rng) -> Self {
         State {
-            allowance: Allowance { left: policy.forced_refreshes, since: None },
-            step_ups: Allowance { left: policy.forced_refreshes, since: None },
+            allowance: Allowance::full(&policy),
+            step_ups: Allowance::full(&policy),
             policy,
             current: None,
             refused: None,
@@ -144,7 +132,7 @@ impl State {
         &self.policy
     }
 
-    /// What is to be done with a fresh, due or expired token. `here` is the runtime of the caller, if he has one.
+    /// What a caller has to do. `here` is its runtime, if it has one.
     pub(crate) fn ask(&self, now: Moment, here: Option<Id>) -> Answer {
         let takeover = self.policy.takeover();
         let fetch = self.fetch.as_ref().filter(|fetch| fetch.is_under_way(now, takeover, here));
@@ -156,11 +144,12 @@ impl State {
                     (Some(fetch), _) if fetch.is_driven(now) => {
                         now.plus(overdue_in(fetch)).earlier(fetch.next_beat(now))
                     }
-                    // Nobody waits in the first half of the window: whoever started the fetch may drive it yet.
+                    // No caller waits in the first half of the window: the runtime that started the fetch may still
+                    // drive it.
                     (Some(fetch), _) if !current.expires_soon(now) => fetch.next_beat(now).earlier(current.soon()),
                     (Some(_), _) => return Answer::Drive(current.token.clone(), current.left(now)),
                     (None, Some(end)) => end,
-                    // One was started and is gone with its runtime: the next one would go the same way.
+                    // One was started and has ended with its runtime: the next one would, too.
                     (None, None) if self.fetch.is_some() && current.expires_soon(now) => {
                         return Answer::Drive(current.token.clone(), current.left(now));
                     }
@@ -171,9 +160,7 @@ impl State {
             None => match (fetch, &self.setback) {
                 (Some(fetch), _) => Answer::Wait(fetch.completion.clone(), overdue_in(fetch)),
                 (None, Some(Setback { error: Some(error), .. })) => match self.pause(false) {
-                    Some(end) if !end.reached(now) => {
-                        Answer::Fail(error.remembered(end.mono().saturating_sub(now.mono())))
-                    }
+                    Some(end) if !end.reached(now) => Answer::Fail(error.remembered(end.since(now))),
                     _ => Answer::Fetch,
                 },
                 (None, _) => Answer::Fetch,
@@ -181,45 +168,8 @@ impl State {
         }
     }
 
-    /// Whether a caller who is to fail may look first whether what led to the error has changed: one does each second. What
-    /// the server asked to wait is waited.
-    pub(crate) fn may_look(&self, now: Moment) -> bool {
-        self.next_sight().is_some_and(|sight| sight.reached(now))
-    }
-
-    /// When the next caller may look.
-    fn next_sight(&self) -> Option<Moment> {
-        let setback = self.setback.as_ref()?;
-        let error = setback.error.as_ref().filter(|error| error.retry_after().is_none() && error.look().is_some());
-        error.map(|_| setback.looked.plus(SECOND))
-    }
-
-    /// This caller looks.
-    pub(crate) fn looks(&mut self, now: Moment) -> Option<Look> {
-        let may = self.may_look(now);
-        let setback = self.setback.as_mut().filter(|_| may)?;
-        setback.looked = now;
-        setback.error.as_ref()?.look().cloned()
-    }
-
-    /// What led to this error has changed: the next fetch may start at once, if that has not failed since.
-    pub(crate) fn has_changed(&mut self, error: &Error) {
-        if let Some(setback) = &mut self.setback {
-            setback.changed |= setback.error.as_ref().is_some_and(|last| last.is_same_as(error));
-        }
-    }
-
-    /// For the task that keeps the token fresh without callers: the error that a caller would get now, and how to look whether
-    /// its cause has changed, if it is time to.
-    pub(crate) fn looks_for(&mut self, now: Moment, here: Id) -> Option<(Look, Error)> {
-        match self.ask(now, Some(here)) {
-            Answer::Fail(error) => Some((self.looks(now)?, error)),
-            _ => None,
-        }
-    }
-
-    /// For the task that keeps the token fresh without callers: when to look again, if nothing happens before; `None`: a fetch has
-    /// to start now.
+    /// For the task that keeps the token fresh without callers: when to ask again, unless something happens before;
+    /// `None`: a fetch has to start now.
     pub(crate) fn next_look(&self, now: Moment, here: Id) -> Option<Moment> {
         match self.ask(now, Some(here)) {
             Answer::Use(_, until) => Some(until),
@@ -230,42 +180,38 @@ impl State {
         }
     }
 
-    /// Tokens that are expired on arrival serve a caller who waits for one, but nobody who wants to keep one.
-    fn useless_until(&self) -> Option<Moment> {
-        let setback = self.setback.as_ref().filter(|_| self.useless > 0)?;
-        Some(setback.since.plus(early(USELESS.after(self.useless), setback.draw)))
-    }
-
-    /// The token that may be used now.
+    /// The token, if it is usable.
     pub(crate) fn current(&self, now: Moment) -> Option<AccessToken> {
         self.usable(now).map(|current| current.token.clone())
     }
 
-    /// Whether a fetch of the runtime `here` has missed its beat, without being gone.
+    /// Whether there is a fetch of the runtime `here` that has not ended. If another one is due nevertheless, it is
+    /// silent.
     pub(crate) fn has_silent_fetch(&self, here: Id) -> bool {
         self.fetch.as_ref().is_some_and(|fetch| fetch.runtime == here && !fetch.is_gone())
     }
 
-    /// The token whose refusal the source is to hear of.
+    /// The token whose rejection is passed on to the source.
     pub(crate) fn refused(&self) -> Option<&AccessToken> {
         self.refused.as_ref().map(|refused| &refused.token)
     }
 
-    /// How long a fetch that starts now has to wait before it asks the source: the last one brought nothing to cache.
+    /// How long a fetch that starts now waits before it calls the source, because the last one brought nothing to
+    /// cache.
     pub(crate) fn delay(&self, now: Moment) -> Duration {
         let pause = self.pause(self.usable(now).is_some()).filter(|end| !end.reached(now));
-        pause.map_or(Duration::ZERO, |end| end.mono().saturating_sub(now.mono()))
+        pause.map_or(Duration::ZERO, |end| end.since(now))
     }
 
-    /// The time of a heartbeat for a fetch that starts now: short enough that a fetch without one is noticed before the token
-    /// expires.
+    /// The interval between heartbeats of a fetch that starts now, short enough that a missing one is noticed before
+    /// the token expires.
     pub(crate) fn beat_every(&self, now: Moment) -> Duration {
         let usual = self.policy.takeover() / 4;
         let window = self.usable(now).map(|current| current.left(now) / 8);
         window.map_or(usual, |window| window.min(usual)).max(SHORTEST_BEAT)
     }
 
-    /// Why a fetch starts now; for one that takes over, it is why the one before did.
+    /// Why a fetch starts now. A fetch that takes over has the cause of the previous one.
     pub(crate) fn cause(&self, now: Moment) -> FetchCause {
         match self.usable(now) {
             Some(_) => FetchCause::Refresh,
@@ -274,8 +220,8 @@ impl State {
         }
     }
 
-    /// A fetch started. One that was under way before is taken over: should it complete after all, it is late; if it
-    /// has not even started, it never will.
+    /// A fetch starts, and takes over from one in progress. If the task of that one runs, it may still complete, late;
+    /// otherwise it is cancelled.
     pub(crate) fn start(&mut self, now: Moment, fetch: impl FnOnce(u64) -> Fetch) {
         let cause = self.cause(now);
         match cause {
@@ -296,33 +242,33 @@ impl State {
         self.reports.push(Report::Started(cause));
     }
 
-    /// Of the fetch under way.
+    /// The span of the fetch in progress.
     pub(crate) fn span(&self) -> Option<FetchSpan> {
         self.fetch.as_ref().map(|fetch| fetch.span.clone())
     }
 
-    /// Of the fetch under way.
+    /// The completion of the fetch in progress.
     pub(crate) fn completion(&self) -> Option<Completion> {
         self.fetch.as_ref().map(|fetch| fetch.completion.clone())
     }
 
-    /// The tasks that serve nobody once the last handle is dropped.
+    /// The tasks to cancel when the last handle is dropped.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = &AbortHandle> {
         self.taken_over.iter().chain(self.fetch.as_ref().map(|fetch| &fetch.task))
     }
 
-    /// What has happened since the last call, to be told without the lock.
+    /// What has happened since the last call, to be reported without the lock.
     pub(crate) fn take_reports(&mut self) -> Vec<Report> {
         std::mem::take(&mut self.reports)
     }
 
-    /// A fetch completes. Returns what those who waited for it get; `None`: they ask again.
+    /// A fetch completes. Returns the result for the callers that waited; `None`: they ask again.
     pub(crate) fn complete(&mut self, number: u64, outcome: Outcome, now: Moment) -> Completed {
         // A late one was taken over.
         let fetch = self.fetch.take_if(|fetch| fetch.number == number);
         match (outcome, fetch) {
             (Outcome::Token(token), fetch) => self.arrived(number, token, fetch.as_ref(), now),
-            // A newer fetch knows better.
+            // A newer fetch has taken over: its result counts.
             (Outcome::Failed(error), None) => {
                 self.reports.push(Report::Forgotten(error));
                 None
@@ -330,11 +276,8 @@ impl State {
             (Outcome::Failed(error), Some(fetch)) => {
                 self.useless = 0;
                 self.set_back(Some((error.clone(), &fetch)), now);
-                // A late completion may have filled the slot while they waited.
-                match self.usable(now) {
-                    None => Some(Err(error)),
-                    Some(_) => None,
-                }
+                // A late completion may have brought a token while they waited.
+                self.usable(now).is_none().then_some(Err(error))
             }
         }
     }
@@ -343,7 +286,7 @@ impl State {
         let late = fetch.is_none();
         let refused = self.refused.as_ref().filter(|refused| refused.token.same_value(&token));
         let (token, insisted) = match (refused, &self.current) {
-            // It started before the rejection, so that it cannot be the server's answer to it.
+            // It started before the rejection, so the server could not take that into account.
             (Some(refused), _) if late || refused.during == Some(number) => return None,
             (Some(refused), _) => (token.identified_as(&refused.token), true),
             (None, Some(current)) if current.token.same_value(&token) => {
@@ -362,7 +305,7 @@ impl State {
             self.reports.push(Report::Fetched { cause, duration, expires_in, from_store });
         }
         if arrival.unusable_at.reached(now) {
-            // For those who waited only (`expires_in: 0`).
+            // Only for the callers that waited (`expires_in: 0`).
             self.useless = self.useless.saturating_add(1);
             self.set_back(None, now);
             if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
@@ -370,14 +313,14 @@ impl State {
             }
             return Some(Ok(arrival.token));
         }
-        // The same value again, hardly longer valid than before: the server hands out a cached token of its own
-        // (WSO2, Marketo). It is used to its end; asking at once would bring it once more.
+        // The same value again, valid hardly longer than before: the server returns a token that it has cached itself
+        // (WSO2, Marketo). It is used until it expires; another request now would bring it once more.
         let gained = self.current.as_ref().is_none_or(|old| {
             old.token.id() != arrival.token.id()
                 || arrival.unusable_at.mono() > old.unusable_at.mono().saturating_add(SECOND)
         });
-        // One that lasts no time to speak of is used, and gains as little.
-        let lasts = arrival.unusable_at.mono().saturating_sub(arrival.token.received().mono()) >= BRIEF;
+        // A token of a very short lifetime is used, but does not end the setback.
+        let lasts = arrival.unusable_at.since(arrival.token.received()) >= BRIEF;
         self.current = Some(arrival);
         self.refused = None;
         self.useless = 0;
@@ -386,11 +329,11 @@ impl State {
         } else {
             self.set_back(None, now);
         }
-        // From the cache, where it is not found any more should it be rejected, or expire, before they look.
+        // They ask again: the token may be rejected or expire before they do.
         None
     }
 
-    /// "The API refused this very token." Returns whether it must not be handed out any more.
+    /// The API rejected this token. Returns whether it must no longer be returned.
     pub(crate) fn reject(&mut self, token: &AccessToken, now: Moment) -> bool {
         let current = self.usable(now).filter(|current| current.token.id() == token.id() && !current.insisted);
         if current.is_none() || !self.allowance.take(&self.policy, now) {
@@ -404,7 +347,7 @@ impl State {
         true
     }
 
-    /// "A token with more scope is wanted." The current one stays in use, and is due; whether it is.
+    /// A token with more scope is needed: makes the current one due, which stays in use. Returns whether it did.
     pub(crate) fn make_due(&mut self, id: u64, now: Moment) -> bool {
         let is_current = self.usable(now).is_some_and(|current| current.token.id() == id);
         let may_refresh = self.fetch.is_none() && self.pause(true).is_none_or(|end| end.reached(now));
@@ -421,7 +364,7 @@ impl State {
         self.counts
     }
 
-    /// Why this runtime cannot drive a fetch, if that was found a moment ago.
+    /// Why this runtime cannot drive a fetch, if that was noticed less than a second ago.
     pub(crate) fn unfit(&self, runtime: Id, now: Moment) -> Option<&'static str> {
         let (unfit, why, since) = self.unfit?;
         (unfit == runtime && !since.plus(SECOND).reached(now)).then_some(why)
@@ -429,52 +372,6 @@ impl State {
 
     pub(crate) fn note_unfit(&mut self, runtime: Id, why: &'static str, now: Moment) {
         self.unfit = Some((runtime, why, now));
-    }
-
-    /// All there is to say, without its name.
-    pub(crate) fn status(&self, now: Moment) -> Status {
-        let usable = self.usable(now);
-        let is_due = usable.is_some_and(|current| current.refresh_at.reached(now));
-        let failure = self.setback.as_ref().filter(|setback| setback.error.is_some());
-        let state = match (usable, &self.current) {
-            (Some(_), _) if is_due && self.fetch.as_ref().is_some_and(|fetch| !fetch.is_gone()) => {
-                TokenState::Refreshing
-            }
-            (Some(_), _) if failure.is_some() => TokenState::Failing,
-            (Some(_), _) if is_due => TokenState::Due,
-            (Some(_), _) => TokenState::Fresh,
-            (None, Some(_)) => TokenState::Expired,
-            (None, None) => TokenState::Empty,
-        };
-        let at = |moment: Moment| std::time::SystemTime::UNIX_EPOCH.checked_add(moment.wall());
-        let current = self.current.as_ref();
-        Status {
-            name: String::new(),
-            state,
-            cause: current.map(|current| current.cause),
-            from_store: current.is_some_and(|current| current.token.is_from_store()),
-            expires_at: current.and_then(|current| current.token.expires_at()),
-            refresh_at: current.and_then(|current| at(current.refresh_at)),
-            failing_since: failure.and_then(|failure| at(failure.first)),
-            consecutive_failures: failure.map_or(0, |failure| failure.count),
-            last_error: failure.and_then(|failure| failure.error.clone()),
-            next_attempt: failure.and_then(|_| at(self.pause(usable.is_some())?)),
-            rejections: self.rejections,
-            quota: None,
-            expires_in: current
-                .and_then(|current| Some(current.token.received().plus(current.token.lifetime()?).left(now))),
-            failing_for: failure.map_or(Duration::ZERO, |failure| now.mono().saturating_sub(failure.first.mono())),
-        }
-    }
-
-    /// fresh, due, expired or empty: for `Debug`.
-    pub(crate) fn name(&self, now: Moment) -> &'static str {
-        match (self.usable(now), &self.current) {
-            (Some(current), _) if current.refresh_at.reached(now) => "due",
-            (Some(_), _) => "fresh",
-            (None, Some(_)) => "expired",
-            (None, None) => "empty",
-        }
     }
 
     fn usable(&self, now: Moment) -> Option<&Current> {
@@ -498,119 +395,13 @@ impl State {
             cause,
         }
     }
-
-    /// A fetch failed, or (`None`) brought nothing new.
-    fn set_back(&mut self, failure: Option<(Error, &Fetch)>, now: Moment) {
-        // Failures, and answers that bring nothing new, are counted apart.
-        let goes_on = self.setback.as_ref().is_some_and(|setback| setback.error.is_some() == failure.is_some());
-        let before = self.setback.take();
-        let (count, first, mut reported_unusable) = match &before {
-            Some(before) if goes_on => (before.count.saturating_add(1), before.first, before.reported_unusable),
-            _ => (1, now, false),
-        };
-        if let Some((error, fetch)) = &failure {
-            let (cause, duration) = (fetch.cause, fetch.duration(now));
-            self.reports.push(Report::FetchFailed { cause, duration, error: error.clone(), consecutive: count });
-            let token_usable = self.usable(now).is_some();
-            let kind_before =
-                before.as_ref().filter(|_| goes_on).and_then(|before| before.error.as_ref()).map(Error::kind);
-            let news = kind_before != Some(error.kind()) || !token_usable && !reported_unusable;
-            if news {
-                let failing_for = now.mono().saturating_sub(first.mono());
-                self.reports.push(Report::Failing { error: error.clone(), token_usable, failing_for });
-            }
-            reported_unusable |= !token_usable;
-        }
-        match before {
-            Some(before) if goes_on => self.reports.extend(before.error.map(Report::Forgotten)),
-            before => self.recovered(before, now),
-        }
-        let error = failure.map(|(error, _)| error);
-        self.setback = Some(Setback {
-            error,
-            count,
-            since: now,
-            first,
-            reported_unusable,
-            looked: now,
-            changed: false,
-            draw: self.random.f64(),
-        });
-    }
-
-    /// A caller gets no token: that was not reported if the token expired during a pause.
-    pub(crate) fn note_unusable(&mut self, now: Moment) {
-        if let Some(Setback { error: Some(error), reported_unusable: reported @ false, first, .. }) = &mut self.setback
-        {
-            *reported = true;
-            let failing_for = now.mono().saturating_sub(first.mono());
-            self.reports.push(Report::Failing { error: error.clone(), token_usable: false, failing_for });
-        }
-    }
-
-    /// The setback is over.
-    fn recover(&mut self, now: Moment) {
-        let before = self.setback.take();
-        self.recovered(before, now);
-    }
-
-    fn recovered(&mut self, before: Option<Setback>, now: Moment) {
-        if let Some(Setback { error: Some(error), count, first, .. }) = before {
-            self.reports.push(Report::Forgotten(error));
-            let failing_for = now.mono().saturating_sub(first.mono());
-            self.reports.push(Report::Recovered { failing_for, failed_fetches: count });
-        }
-    }
-
-    /// When the next fetch may start after a setback; how long that is depends on whether a token is usable.
-    fn pause(&self, usable: bool) -> Option<Moment> {
-        let setback = self.setback.as_ref().filter(|setback| !setback.changed)?;
-        let wait = match &setback.error {
-            None if !usable => early(ZERO_LIFETIME, setback.draw),
-            error => self.policy.wait_after(error.as_ref(), setback.count, usable, setback.draw),
-        };
-        Some(setback.since.plus(wait))
-    }
 }
 
-/// A second: servers that count a lifetime down round it.
+/// 1 s: servers that count down a lifetime round it.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// 1 s: how often a server is asked that gives tokens which cannot be cached (`expires_in: 0`), however often callers ask.
-const ZERO_LIFETIME: Duration = Duration::from_secs(1);
-
-/// 1 s doubling to 60 s, as for a server that refuses: how often it is asked for the sake of keeping such a token.
-const USELESS: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-
-/// 500 ms: below it, refreshing tokens as they expire would ask the server several times a second, without end.
+/// 500 ms: refreshing tokens that last less would mean several requests a second, without end.
 const BRIEF: Duration = Duration::from_millis(500);
 
 /// 10 ms: the tick of a coarse clock.
 const SHORTEST_BEAT: Duration = Duration::from_millis(10);
-
-/// How many refreshes rejections, or demands for more scope, may still force.
-#[derive(Debug)]
-struct Allowance {
-    left: u32,
-    /// On the monotonic clock, since when the next one is being earned; `None`: none is missing.
-    since: Option<Duration>,
-}
-
-impl Allowance {
-    fn take(&mut self, policy: &CachePolicy, now: Moment) -> bool {
-        while let Some(since) = self.since {
-            let earned = since.saturating_add(policy.forced_refresh_interval);
-            if earned > now.mono() {
-                break;
-            }
-            self.left += 1;
-            self.since = Some(earned).filter(|_| self.left < policy.forced_refreshes);
-        }
-        if self.left == 0 {
-            return false;
-        }
-        self.left -= 1;
-        self.since.get_or_insert(now.mono());
-        true
-    }
-}

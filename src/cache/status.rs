@@ -45,7 +45,7 @@ pub struct Status {
     /// The limits that the token endpoint reported last; `None` if it reported none, and for custom sources.
     #[cfg_attr(feature = "serde", serde(serialize_with = "limits"))]
     pub quota: Option<Quota>,
-    /// Counted by the clocks of the source, not from the times above: the wall clock may be set meanwhile.
+    /// Computed with the clocks of the source, not from the times above: the wall clock may be set meanwhile.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(super) expires_in: Option<Duration>,
     #[cfg_attr(feature = "serde", serde(skip))]
@@ -149,7 +149,7 @@ fn text<S: serde::Serializer>(error: &Option<Error>, serializer: S) -> Result<S:
     }
 }
 
-/// The headers as they came, and what they say is left.
+/// The headers of the quota, and the number of remaining requests.
 #[cfg(feature = "serde")]
 fn limits<S: serde::Serializer>(quota: &Option<Quota>, serializer: S) -> Result<S::Ok, S::Error> {
     use serde::ser::SerializeStruct;

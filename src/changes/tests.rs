@@ -1,4 +1,4 @@
-//! Stories of tokens that are pushed: a manual clock, a counted source, no callers.
+//! Tokens that are pushed: a manual clock, a counted source, no callers.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::future::TokenFuture;
 
-/// An authorization server whose tokens `t1`, `t2`, .. last as long as it says, and which can be down.
+/// An authorization server with tokens `t1`, `t2`, .., which can be down.
 #[derive(Debug)]
 struct Server {
     clock: ManualClock,
@@ -73,7 +73,7 @@ async fn settle() {
     }
 }
 
-/// Advances the clock a second at a time; after each, what has to happen happens.
+/// Advances the clock second by second, and runs the tasks after each.
 async fn advance(server: &Server, by: u64) {
     for _ in 0..by {
         server.clock.advance(seconds(1));
@@ -81,7 +81,7 @@ async fn advance(server: &Server, by: u64) {
     }
 }
 
-/// What `next` has without waiting.
+/// The result of `next` without waiting.
 async fn at_once(changes: &mut Changes) -> Option<AccessToken> {
     let mut next = pin!(changes.next());
     let polled = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await;
@@ -96,7 +96,7 @@ fn alive_tasks() -> usize {
 }
 
 #[tokio::test]
-async fn an_hour_of_short_tokens_with_an_outage_brings_each_once_and_in_time() {
+async fn an_hour_of_short_tokens_with_an_outage_yields_each_once_and_in_time() {
     let server = Server::with_tokens_of(60, ManualClock::new());
     let mut changes = server.tokens().changes();
     // (the second in which it came, the token)
@@ -145,7 +145,7 @@ async fn held_without_a_caller_a_token_stays_warm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_goes_along_with_tokios_needs_no_hand() {
+async fn a_clock_that_advances_with_tokios_is_not_advanced_by_hand() {
     let server = Server::with_tokens_of(60, ManualClock::along_tokio());
     let mut changes = server.tokens().changes();
     let mut last = None;
@@ -153,7 +153,7 @@ async fn a_clock_that_goes_along_with_tokios_needs_no_hand() {
         let next = tokio::time::timeout(seconds(120), changes.next());
         assert_eq!(next.await.unwrap().unwrap().expose_secret(), format!("t{number}"));
         let at = server.passed();
-        // Within a safety margin of being due, since that is how often the clocks are read.
+        // Within a safety margin after it is due, since the clocks are read that often.
         assert!(last.is_none_or(|last| (29..=46).contains(&(at - last))), "{last:?} {at}");
         last = Some(at);
     }
@@ -186,7 +186,7 @@ async fn a_slow_consumer_sees_the_latest_and_nothing_that_is_no_longer_usable() 
     assert_eq!(changes.next().await.unwrap().expose_secret(), latest);
     assert!(at_once(&mut changes).await.is_none(), "no queue");
 
-    // It expires in an outage, unseen by a second consumer.
+    // It expires during an outage, before a second consumer has seen it.
     let mut second = tokens.changes();
     server.down.store(true, Ordering::SeqCst);
     advance(&server, 120).await;
@@ -199,7 +199,7 @@ async fn a_slow_consumer_sees_the_latest_and_nothing_that_is_no_longer_usable() 
 }
 
 #[tokio::test]
-async fn a_token_that_the_server_brings_again_is_not_a_new_one() {
+async fn a_token_that_the_server_issues_again_is_not_a_new_one() {
     let clock = ManualClock::new();
     let by = clock.clone();
     let tokens = Cached::new(crate::source::source_fn(move || {
@@ -217,7 +217,7 @@ async fn a_token_that_the_server_brings_again_is_not_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_whose_tokens_are_expired_on_arrival_is_asked_ever_more_rarely() {
+async fn a_server_whose_tokens_are_expired_on_arrival_is_called_ever_more_rarely() {
     let server = Server::with_tokens_of(0, ManualClock::along_tokio());
     let mut changes = server.tokens().changes();
     let hour = tokio::time::timeout(seconds(3600), changes.next()).await;
@@ -269,7 +269,7 @@ async fn a_corrected_file_is_noticed_within_a_second_without_callers() {
     };
     let tokens = Cached::new(source).clock(&clock);
     let mut changes = tokens.changes();
-    // Denied so often that the next fetch is many seconds away.
+    // It was denied so often that the next fetch is many seconds away.
     let mut waited = 0;
     while asked.load(Ordering::SeqCst) < 6 {
         settle().await;

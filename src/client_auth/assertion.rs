@@ -26,7 +26,8 @@ impl ClientAuth {
     /// let token = "/var/run/secrets/azure/tokens/azure-identity-token";
     /// let auth = ClientAuth::client_assertion(Credential::file(token))
     ///     .client_id("5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0");
-    /// let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
+    /// let endpoint =
+    ///     "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
     /// ClientCredentials::builder(endpoint, auth)
     ///     .scope("https://graph.microsoft.com/.default")
     ///     .build()?;
@@ -51,7 +52,8 @@ impl ClientAssertion {
     ///
     /// // draft-ietf-oauth-spiffe-client-auth
     /// let jwt_spiffe = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
-    /// let auth = ClientAuth::client_assertion(Credential::file("/run/spiffe/jwt-svid"))
+    /// let svid = Credential::file("/run/spiffe/jwt-svid");
+    /// let auth = ClientAuth::client_assertion(svid)
     ///     .assertion_type(jwt_spiffe);
     /// ```
     pub fn assertion_type(mut self, uri: impl Into<String>) -> Self {

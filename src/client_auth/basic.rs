@@ -1,4 +1,4 @@
-//! Id and secret in a header (RFC 6749 section 2.3.1, RFC 7617).
+//! Client ID and secret in a header (RFC 6749 section 2.3.1, RFC 7617).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 const BASIC: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) fn percent_encoded(text: &str) -> Zeroizing<String> {
-    // Room for the worst case: growing would leave copies behind.
+    // The largest size: growing would leave copies of the secret in memory.
     let mut encoded = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
     encoded.extend(utf8_percent_encode(text, BASIC));
     encoded
@@ -81,6 +81,6 @@ mod tests {
         let auth = ClientAuth::client_secret_basic("s6BhdRkqt3", "gX1fBat3bV");
         let proof = proof(&auth);
         assert_eq!(proof.authorization.unwrap(), "Basic czZCaGRSa3F0MzpnWDFmQmF0M2JW");
-        assert!(proof.params.is_empty(), "nothing of the client in the body beside Basic");
+        assert!(proof.params.is_empty(), "the body has no parameter of the client");
     }
 }

@@ -39,10 +39,10 @@ pub(crate) use proof::{Evidence, Proof, Recipient, echoes};
 /// ```
 #[derive(Clone)]
 pub struct ClientAuth {
-    /// Without an id only an assertion identifies the client.
+    /// `None`: only an assertion identifies the client, if anything.
     client_id: Option<String>,
     method: Method,
-    /// Only the credential that is tried first is used, and it is read once.
+    /// Whether only the first credential is tried, once.
     at_one_place: bool,
 }
 
@@ -101,7 +101,7 @@ impl ClientAuth {
         ClientAuth { client_id: Some(client_id.into()), method, at_one_place: false }
     }
 
-    /// The name for texts: that in the IANA registry if it is known.
+    /// The name for texts: that of the IANA registry, if it is known.
     pub(crate) fn name(&self) -> &'static str {
         match &self.method {
             Method::Basic { .. } => "client_secret_basic",
@@ -135,12 +135,12 @@ impl ClientAuth {
         }
     }
 
-    /// Empty when there is none.
+    /// Empty if there is none.
     pub(crate) fn id(&self) -> &str {
         self.client_id.as_deref().unwrap_or_default()
     }
 
-    /// Whether the form has a `client_id` by itself.
+    /// Whether the method sends `client_id` in the form.
     pub(crate) fn posts_client_id(&self) -> bool {
         match self.method {
             Method::Basic { .. } => false,
@@ -154,7 +154,7 @@ impl ClientAuth {
         }
     }
 
-    /// Whether what was read, or the id, is not sent as it is, but percent-encoded (RFC 6749 section 2.3.1).
+    /// Whether encoding changes the secret or the id (RFC 6749 section 2.3.1).
     pub(crate) fn encodes(&self, evidence: &Evidence) -> bool {
         let changes = |text: &str| basic::percent_encoded(text).as_str() != text;
         match (&self.method, evidence) {
@@ -227,9 +227,9 @@ impl ClientAuth {
         faults
     }
 
-    /// The places to read one after the other, as long as the server refuses what was read: the one that was accepted
-    /// last, the others, what was accepted before of a file that is half written now, and the first once more, since it may have
-    /// been rotated meanwhile.
+    /// The places to try in order while the server refuses the credential: the one that was accepted last, the others,
+    /// the last accepted contents of files, which may be half written now, and the first one again, which may have been
+    /// rotated meanwhile.
     pub(crate) fn places(&self) -> Vec<usize> {
         let mut places: Vec<_> = match self.credential() {
             Some(credential) => credential.places().collect(),
@@ -247,19 +247,19 @@ impl ClientAuth {
         places
     }
 
-    /// For a request that must be the only one.
+    /// For a single request.
     pub(crate) fn at_one_place(self) -> Self {
         ClientAuth { at_one_place: true, ..self }
     }
 
-    /// The server accepted what was read there.
+    /// The server accepted what was read at `place`.
     pub(crate) fn accept(&self, place: usize, evidence: &Evidence) {
         if let Some(credential) = self.credential() {
             credential.accept(place, evidence.secret());
         }
     }
 
-    /// The server refused what was read there.
+    /// The server refused what was read at `place`.
     pub(crate) fn refuse(&self, place: usize, evidence: &Evidence) {
         if let (Some(credential), Some(secret)) = (self.secret(), evidence.secret()) {
             credential.refuse(place, secret);
@@ -285,7 +285,7 @@ impl ClientAuth {
         }
     }
 
-    /// Authenticates the client to this server with what was just read.
+    /// Authenticates the client to this server with `evidence`.
     #[cfg_attr(not(feature = "jwt"), expect(clippy::unused_async, unused_variables, reason = "for assertions"))]
     pub(crate) async fn prove(&self, evidence: &Evidence, to: Recipient<'_>, now: Moment) -> Result<Proof, Error> {
         let id = self.client_id.as_ref().map(|id| ("client_id".into(), Zeroizing::new(id.clone())));
@@ -313,7 +313,7 @@ impl ClientAuth {
                 let assertion = assertions.make(self.id(), evidence, to, now).await?;
                 proof.assert(&assertion, JWT_BEARER);
                 if let Evidence::Secret(secret) = evidence {
-                    // It was not sent, but the server knows it.
+                    // It was not sent, but the server knows it and may echo it.
                     proof.echoes.extend(echoes(secret));
                 }
             }
@@ -322,7 +322,7 @@ impl ClientAuth {
         Ok(proof)
     }
 
-    /// When what was read expires, since the epoch, and what it is; `None`: it does not say, or does not expire.
+    /// What was read and when it expires, since the epoch; `None`: it does not expire, or does not state when.
     pub(crate) fn expiry(&self, evidence: &Evidence) -> Option<(CredentialKind, Duration)> {
         match (&self.method, evidence) {
             (Method::Assertion { .. }, Evidence::Secret(assertion)) => {
@@ -347,7 +347,7 @@ impl ClientAuth {
         }
     }
 
-    /// The credential that is sent or signs as it is; keys and certificates keep their own last usable value.
+    /// The credential that is sent, or signs, unparsed; keys and certificates keep their last usable value themselves.
     fn secret(&self) -> Option<&Credential> {
         match &self.method {
             Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
@@ -361,13 +361,11 @@ impl ClientAuth {
     /// The secret, key, assertion or certificate.
     pub(crate) fn credential(&self) -> Option<&Credential> {
         match &self.method {
-            Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
-            Method::Assertion { assertion, .. } => Some(assertion),
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.credential(),
             #[cfg(feature = "mtls")]
             Method::MutualTls(pair) => Some(pair.credential()),
-            Method::None => None,
+            _ => self.secret(),
         }
     }
 }

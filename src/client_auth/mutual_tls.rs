@@ -33,8 +33,16 @@ impl ClientAuth {
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
     /// let certificate = Credential::file("/run/secrets/tls/tls.crt");
-    /// let auth = ClientAuth::mutual_tls("billing", certificate, Credential::file("/run/secrets/tls/tls.key"));
-    /// let tokens = ClientCredentials::builder("https://mtls.auth.example.com/oauth2/token", auth).build()?;
+    /// let auth = ClientAuth::mutual_tls(
+    ///     "billing",
+    ///     certificate,
+    ///     Credential::file("/run/secrets/tls/tls.key"),
+    /// );
+    /// let tokens = ClientCredentials::builder(
+    ///     "https://mtls.auth.example.com/oauth2/token",
+    ///     auth,
+    /// )
+    /// .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     ///
@@ -75,7 +83,7 @@ impl ClientAuth {
 }
 
 impl MutualTls {
-    /// The one whose places count.
+    /// The credential whose places are tried.
     pub(super) fn credential(&self) -> &Credential {
         if self.key.places().count() > self.certificate.places().count() { &self.key } else { &self.certificate }
     }

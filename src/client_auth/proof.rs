@@ -35,12 +35,12 @@ pub(crate) struct Recipient<'r> {
 pub(crate) struct Proof {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) params: Vec<(Cow<'static, str>, Zeroizing<String>)>,
-    /// The forms in which a server that echoes the request could send what is secret in it back.
+    /// The forms in which a server could echo the secrets of the request.
     pub(crate) echoes: Vec<SecretString>,
 }
 
 impl Evidence {
-    /// Whether the server would see the same again.
+    /// Whether the server would receive the same again.
     pub(crate) fn is(&self, other: &Evidence) -> bool {
         match (self, other) {
             (Evidence::Nothing, Evidence::Nothing) => true,
@@ -90,7 +90,7 @@ impl Proof {
 /// A secret as it is, and as headers and forms encode it.
 pub(crate) fn echoes(secret: &SecretString) -> Vec<SecretString> {
     let plain = secret.expose_secret();
-    // Room for the worst case: growing would leave copies behind.
+    // The largest size: growing would leave copies of the secret in memory.
     let mut form = Zeroizing::new(String::with_capacity(plain.len().saturating_mul(3)));
     form.extend(form_urlencoded::byte_serialize(plain.as_bytes()));
     vec![plain.into(), basic::percent_encoded(plain).as_str().into(), form.as_str().into()]

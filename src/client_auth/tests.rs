@@ -77,7 +77,7 @@ fn of_two_credentials_one_is_enough_and_of_none_both_are_named() {
 
 #[cfg(feature = "jwt")]
 const SELF_SIGNED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/self_signed.crt"));
-/// Of the same key.
+/// A certificate of the same key.
 #[cfg(feature = "jwt")]
 const SELF_SIGNED_AGAIN: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/self_signed_again.crt"));
@@ -97,7 +97,7 @@ async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_sur
         .audience("x")
         .into();
     let first = auth.read(0, manual::clock().0.now()).await;
-    // What `> key.pem` and most editors do first.
+    // `> key.pem` and most editors truncate the file first.
     std::fs::write(&key, "").unwrap();
     let second = auth.read(0, manual::clock().0.now()).await;
     std::fs::remove_dir_all(&folder).unwrap();
@@ -142,7 +142,7 @@ fn a_platforms_jwt_that_has_expired_is_not_sent() {
     assert!(error.is_transient() && !error.to_string().contains(&over));
     assert!(read(good.as_str().into(), 0).is_ok());
     assert!(read(Credential::from(over.as_str()).or(good.as_str()), 1).is_ok());
-    // A secret is no assertion, whatever it looks like.
+    // A secret is not an assertion, even if it looks like one.
     let auth = ClientAuth::client_secret_post("me", over.as_str());
     assert!(futures_now(async { auth.read(0, now).await }).unwrap().is_ok());
 }
@@ -193,7 +193,7 @@ fn when_a_credential_expires_is_known_of_certificates_and_of_assertions_that_say
         let evidence = futures_now(auth.read(0, manual::clock().0.now())).unwrap().unwrap();
         auth.expiry(&evidence).map(|(kind, at)| (kind, at.as_secs()))
     }
-    // Ends in 2100.
+    // It expires in 2100.
     let jwt = "e30.eyJleHAiOjQxMDI0NDQ4MDB9.c2ln";
     assert_eq!(expiry(ClientAuth::client_assertion(jwt)), Some((CredentialKind::Assertion, 4_102_444_800)));
     assert_eq!(expiry(ClientAuth::client_assertion("opaque")), None);

@@ -19,7 +19,9 @@ pub struct AssertedGrant {
 /// token source for another server: see [`Credential::from_fn`].
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, TokenExchange};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, TokenExchange,
+/// };
 ///
 /// let jwt = Credential::file("/var/run/secrets/tokens/exchange");
 /// let exchange = TokenExchange::new(jwt)

@@ -12,7 +12,7 @@ use super::http_client::HttpClient;
 use super::server::{Known, Server};
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
-use crate::address::{host_flaw, is_loopback};
+use crate::address::is_loopback;
 use crate::cache::{CachePolicy, Cached};
 use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
@@ -22,7 +22,7 @@ use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
-use crate::grant::response::{Requested, Rules, not_bearer};
+use crate::grant::response::{Requested, Rules};
 use crate::grant::{Grant, Ledger, SecretParams};
 use crate::observer::{Observer, Observers};
 use crate::once::Once;
@@ -30,7 +30,7 @@ use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
 use crate::shared::SealedStore;
 use crate::source::TokenSource;
-use crate::step_up::{Demands, is_scope};
+use crate::step_up::Demands;
 
 /// Builds [`ClientCredentials`]. Every setter is optional, and [`build`](Self::build) checks the whole configuration.
 #[must_use = "a builder does nothing before `build()`"]
@@ -56,7 +56,7 @@ pub struct ClientCredentialsBuilder {
     pub(super) http_client: HttpClient,
     pub(super) strict: bool,
     pub(super) refuse_narrower_scope: bool,
-    token_types: Vec<String>,
+    pub(super) token_types: Vec<String>,
     pub(super) limits: Limits,
     pub(super) retry: RetryPolicy,
     pub(super) cache: CachePolicy,
@@ -454,7 +454,7 @@ impl ClientCredentialsBuilder {
             longest_error_text: self.limits.max_error_text,
             demands: self.demands(),
             token_types: std::mem::take(&mut self.token_types),
-            // Whether it was requested by `grant` or parameter by parameter.
+            // Whether it was set by `grant` or by single parameters.
             exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
                 .then(|| Requested(params.get("requested_token_type").map(Into::into))),
         };
@@ -505,105 +505,10 @@ impl ClientCredentialsBuilder {
     }
 
     /// Collects the scopes that the API requires; `None` without step-up.
-    fn demands(&self) -> Option<Arc<Demands>> {
+    pub(super) fn demands(&self) -> Option<Arc<Demands>> {
         let is_any = matches!(&self.server.0, Known::Resource(api) if api.scoped);
         let allowed = self.step_up.clone().filter(|_| !is_any);
         (is_any || allowed.is_some()).then(|| Arc::new(Demands::new(allowed)))
-    }
-
-    /// The checks of single fields.
-    pub(super) fn check(&self, faults: &mut Faults) {
-        faults.extend(self.auth.faults(self.server.names_issuer()));
-        if self.fapi {
-            faults.extend(self.fapi_faults());
-        }
-        #[cfg(feature = "dpop")]
-        if let Some(flaw) = self.dpop.as_ref().and_then(DpopKey::fault) {
-            faults.add("dpop", flaw);
-        }
-        faults.extend(self.plain_hosts.iter().filter_map(|host| Some(("dangerously_allow_http", host_flaw(host)?))));
-        for scope in self.step_up.iter().flatten().filter(|scope| !is_scope(scope)) {
-            faults.add("step_up", format!("{scope:?} is not one scope of RFC 6749 section 3.3"));
-        }
-        for name in &self.token_types {
-            if name.trim().is_empty() {
-                faults.add("token_type", "is empty");
-            } else if let Some(why) = not_bearer(name) {
-                faults.add("token_type", format!("{name:?} is not sent as Bearer: {why}"));
-            }
-        }
-        faults.extend(self.limits.faults());
-        faults.extend(self.cache.faults());
-        faults.extend(self.retry.faults());
-        #[cfg(feature = "shared")]
-        if let Some(store) = &self.shared {
-            if self.demands().is_some() {
-                faults.add(
-                    "shared",
-                    "does not go with step_up or scopes_from_api: each process would have scopes of its own",
-                );
-            }
-            faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));
-            // Two clients that differ only in their assertions would receive each other's tokens.
-            if self.auth.id().is_empty() {
-                faults.add("shared", "needs to know whose token it is: give ClientAssertion::client_id");
-            }
-        }
-    }
-
-    /// FAPI 2.0 Security Profile, sections 5.3.3.1 and 5.3.2.1.
-    fn fapi_faults(&self) -> Vec<(&'static str, String)> {
-        let mut faults = Vec::new();
-        let mut miss = |flaw: &str| faults.push(("fapi", flaw.to_owned()));
-        let (is_mutual_tls, name) = (self.auth.is_mutual_tls(), self.auth.name());
-        if !is_mutual_tls && name != "private_key_jwt" {
-            miss(&format!("demands private_key_jwt or mutual_tls instead of {name}"));
-        }
-        #[cfg(feature = "jwt")]
-        if let Some(flaw) = self.auth.fapi_flaw() {
-            miss(&flaw);
-        }
-        #[cfg(feature = "dpop")]
-        let is_bound = is_mutual_tls || self.dpop.is_some();
-        #[cfg(not(feature = "dpop"))]
-        let is_bound = is_mutual_tls;
-        if !is_bound {
-            miss("demands sender-constrained tokens: .dpop(..) or mutual_tls");
-        }
-        faults
-    }
-
-    #[cfg(feature = "shared")]
-    fn sharing(
-        &self,
-        endpoint: &url::Url,
-        params: &crate::grant::request::Params,
-        headers: &http::HeaderMap,
-        rules: &Rules,
-    ) -> Option<super::sharing::Sharing> {
-        use crate::shared::key::{Asked, Key, Place};
-        let store = self.shared.clone()?;
-        let api: Vec<String>;
-        let place = match &self.server.0 {
-            Known::TokenEndpoint(_) => Place::TokenEndpoint(endpoint),
-            Known::Issuer(issuer) => Place::Issuer(&issuer.issuer),
-            Known::Resource(resource) => {
-                api = resource.parts();
-                Place::Resource(&api)
-            }
-        };
-        let auth = &self.auth;
-        let asked = Asked { place, client_id: auth.id(), method: auth.name(), params, headers, rules };
-        Some(super::sharing::Sharing {
-            store,
-            key: Key::of_grant(&asked),
-            bound_to: crate::shared::BoundTo {
-                #[cfg(feature = "dpop")]
-                key: self.dpop.clone(),
-                #[cfg(feature = "mtls")]
-                certificate: auth.is_mutual_tls().then(|| auth.clone()),
-            },
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a builder says, as it stands: for those who explain or examine it without a source.
+//! The settings of a builder as they are, to explain or examine them without a source.
 
 use http::HeaderMap;
 use url::Url;
@@ -16,14 +16,14 @@ use crate::grant::SecretParams;
 use crate::grant::request::Params;
 use crate::retry::RetryPolicy;
 
-/// The settings of a builder, and everything that `build()` would have against them.
+/// The settings of a builder, and all faults that `build()` would report.
 pub(crate) struct Draft {
     pub(crate) faults: Vec<String>,
     pub(crate) start: Start,
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
     pub(crate) secrets: SecretParams,
-    /// Those of the user's.
+    /// The user's headers.
     pub(crate) headers: HeaderMap,
     pub(crate) json_body: bool,
     pub(crate) is_bound: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Draft {
     pub(crate) now: Moment,
 }
 
-/// What the user knows of the server; a URL is `None` if it is none.
+/// How the user identifies the server; a URL is `None` if it is invalid.
 pub(crate) enum Start {
     TokenEndpoint(Option<Url>),
     Issuer { issuer: String, url: Option<Url>, pinned: bool },
@@ -46,7 +46,7 @@ pub(crate) enum Start {
 }
 
 impl ClientCredentialsBuilder {
-    /// Everything at once, without I/O.
+    /// Checks everything, without I/O.
     pub(crate) fn draft(&self) -> Draft {
         let mut faults = Faults::default();
         self.locate(&mut faults);
@@ -90,14 +90,14 @@ impl ClientCredentialsBuilder {
         }
     }
 
-    /// Round trips as the source would make them, to any host.
+    /// An exchange like that of the source, for any host.
     pub(crate) fn exchange(&self, first: &Url) -> Result<Exchange, Error> {
         let headers = self.wire_headers(&mut Faults::default());
         let reach = Reach { limits: self.limits, named_hosts: None };
         Exchange::new(self.http_client.clients().clone(), first, &headers, reach, self.clock.clone())
     }
 
-    /// A source that sends one token request for a token, with one credential: nothing is repeated, shared or observed.
+    /// For a source that sends one token request, with one credential: nothing is repeated, shared or observed.
     pub(crate) fn for_one_request(mut self) -> Self {
         self.auth = self.auth.at_one_place();
         self.retry = RetryPolicy::new().attempts(1);

@@ -1,4 +1,4 @@
-//! Everything that is wrong with a configuration, field by field.
+//! The faults of a configuration, by field.
 
 use std::fmt;
 

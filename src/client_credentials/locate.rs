@@ -1,4 +1,4 @@
-//! From what the user says about the server to where the requests go.
+//! Where the first request goes, from how the user identifies the server.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::server::{Issuer, Known, Metadata, ProtectedResource};
 use crate::address::{self, NamedHosts};
 use crate::metadata::{self, Endpoint, Resource, ResourceRules, Rules, Server, named_by, well_known_of_resource};
 
-/// Where it is, as far as the configuration says.
+/// The location of the server, as far as the configuration has it.
 pub(super) struct Located {
     pub(super) endpoint: Endpoint,
     /// The URL that the first request goes to.
     pub(super) first: Url,
-    /// Where the credential may go over plain `http`.
+    /// A URL to which the credential may be sent over plain `http`.
     pub(super) plain: Option<Url>,
-    /// Other hosts have to be at public addresses.
+    /// Other hosts must have public addresses.
     pub(super) named_hosts: Option<NamedHosts>,
 }
 

@@ -3,6 +3,7 @@
 
 mod asserted;
 mod builder;
+mod checks;
 mod draft;
 mod faults;
 mod http_client;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::cache::{Cached, Fetches, Status};
+use crate::changes::Changes;
 use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
@@ -43,7 +45,8 @@ pub use server::{Issuer, ProtectedResource, Server};
 /// # async fn run(http: reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
 /// let secret = Credential::env("CLIENT_SECRET");
 /// let auth = ClientAuth::client_secret_basic("billing", secret);
-/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+/// let server = "https://auth.example.com/oauth2/token";
+/// let tokens = ClientCredentials::builder(server, auth)
 ///     .scope("invoices:read")
 ///     .build()?;
 ///
@@ -113,7 +116,18 @@ impl ClientCredentials {
         with_more_scope(&self.tokens, token, &demanded).await
     }
 
+    /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
+    ///
+    /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
+    /// [`next`](Changes::next).
+    pub fn changes(&self) -> Changes {
+        self.cached().changes()
+    }
+
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
+    ///
+    /// It starts no fetch either: while there is no other caller, as in a service that is taken out of traffic, a health check
+    /// has to start one.
     ///
     /// ```
     /// # fn health(tokens: &client_credentials::ClientCredentials) -> u16 {
@@ -121,7 +135,10 @@ impl ClientCredentials {
     ///
     /// match tokens.status().readiness() {
     ///     Readiness::Ready | Readiness::Degraded => 200,
-    ///     _ => 503,
+    ///     _ => {
+    ///         let _ = tokens.token().now_or_never();
+    ///         503
+    ///     }
     /// }
     /// # }
     /// ```

@@ -1,4 +1,4 @@
-//! What every token request of a source has in common: its parameters and headers, checked.
+//! The parameters and headers of all token requests of a source, and their checks.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ use crate::metadata::Endpoint;
 use crate::step_up::is_scope;
 
 impl ClientCredentialsBuilder {
-    /// In the order of the RFCs.
+    /// The parameters, in the order of the RFCs.
     pub(super) fn wire_params(&self, faults: &mut Faults) -> Params {
         let scopes = self.wire_scopes(faults);
         for resource in &self.resources {
@@ -52,7 +52,7 @@ impl ClientCredentialsBuilder {
         Params(params)
     }
 
-    /// Each once, in the order given.
+    /// The scopes in the given order, without duplicates.
     fn wire_scopes(&self, faults: &mut Faults) -> Vec<&str> {
         let of_challenge = match &self.server.0 {
             Known::Resource(api) if api.scoped && !self.names_scope() => api.scope.as_deref(),
@@ -82,7 +82,7 @@ impl ClientCredentialsBuilder {
         for name in self.params.iter().map(|(name, _)| name).chain(secrets) {
             match name.as_str() {
                 "grant_type" => faults.add("param", format!("{name} has a setter of its own")),
-                // A value that the setter refuses can be sent as it is: Entra has resources that are no URI.
+                // `param` can send a value that the setter refuses: Entra has resources that are not URIs.
                 _ if self.is_set(name) => {
                     faults.add("param", format!("{name} is given by its setter, too (RFC 6749 section 3.2)"));
                 }
@@ -115,7 +115,7 @@ impl ClientCredentialsBuilder {
         self.is_set("resource") || self.params.iter().any(|(name, _)| name == "resource")
     }
 
-    /// RFC 6749 section 3.2: no parameter is sent twice, and one in the query of the endpoint is sent.
+    /// RFC 6749 section 3.2: no parameter may be sent twice, and the query of the endpoint is sent, too.
     pub(super) fn check_query(&self, located: Option<&Located>, params: &Params, faults: &mut Faults) {
         let Some(Endpoint::Fixed(url)) = located.map(|located| &located.endpoint) else {
             return;
@@ -132,7 +132,7 @@ impl ClientCredentialsBuilder {
         }
     }
 
-    /// Those of the user's.
+    /// The user's headers.
     pub(super) fn wire_headers(&self, faults: &mut Faults) -> HeaderMap {
         const OURS: [HeaderName; 8] = [
             AUTHORIZATION,
@@ -167,7 +167,8 @@ impl ClientCredentialsBuilder {
         headers
     }
 
-    /// Whether that is what is sent: a form, with or without parameters such as a charset; JSON has none.
+    /// Whether `label` is the type of the body: of a form, also with parameters such as a charset; of JSON, without
+    /// parameters.
     fn is_body(&self, label: &HeaderValue) -> bool {
         if self.json_body {
             return label.as_bytes().eq_ignore_ascii_case(b"application/json");

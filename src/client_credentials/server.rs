@@ -11,7 +11,7 @@ use crate::challenge::Challenge;
 #[derive(Clone, Debug)]
 pub struct Server(pub(super) Known);
 
-/// What is known of the server.
+/// How the server is identified.
 #[derive(Clone)]
 pub(super) enum Known {
     TokenEndpoint(String),
@@ -22,7 +22,7 @@ pub(super) enum Known {
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            // Not shown: the URL may have a secret in its query or user information.
+            // The URL is not shown: its query or user information may be secret.
             Known::TokenEndpoint(_) => f.write_str("TokenEndpoint"),
             Known::Issuer(issuer) => issuer.fmt(f),
             Known::Resource(resource) => resource.fmt(f),
@@ -182,7 +182,7 @@ pub struct ProtectedResource {
     pub(super) allowed: Vec<String>,
     pub(super) enclosing: bool,
     pub(super) omitted: bool,
-    /// Its scopes are asked for.
+    /// Whether the scopes of the API are requested.
     pub(super) scoped: bool,
     /// `scope` of a challenge.
     pub(super) scope: Option<String>,
@@ -253,14 +253,15 @@ impl ProtectedResource {
         self
     }
 
-    /// Lets the API say which scopes its tokens have. Default: false, what the builder's
-    /// [`scope`](crate::ClientCredentialsBuilder::scope) says.
+    /// Requests the scopes that the API names. Default: false; the builder's
+    /// [`scope`](crate::ClientCredentialsBuilder::scope) is requested.
     ///
-    /// If the builder names none, they are those of the [`challenge`](Self::challenge), else all `scopes_supported` of its metadata
-    /// (RFC 9728 section 2). What the API demands beyond that (403 with `insufficient_scope`) is asked for in addition, as
-    /// [`step_up`](crate::ClientCredentialsBuilder::step_up) describes, without a list: the authorization server decides, and a
-    /// token that is for this `resource` is of no use elsewhere. So it goes with neither [`omit_resource`](Self::omit_resource) nor
-    /// another [`resource`](crate::ClientCredentialsBuilder::resource).
+    /// If the builder sets no scope, that of the [`challenge`](Self::challenge) is requested, otherwise all
+    /// `scopes_supported` of the API's metadata (RFC 9728 section 2). Scopes that the API requires later (403 with
+    /// `insufficient_scope`) are requested in addition, as with [`step_up`](crate::ClientCredentialsBuilder::step_up),
+    /// but without a list: the authorization server decides which are granted, and a token for this `resource` cannot
+    /// be used elsewhere. It can therefore not be combined with [`omit_resource`](Self::omit_resource) or another
+    /// [`resource`](crate::ClientCredentialsBuilder::resource).
     pub fn scopes_from_api(mut self, adopt: bool) -> Self {
         self.scoped = adopt;
         self

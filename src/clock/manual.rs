@@ -12,7 +12,7 @@ use super::Clock;
 use super::Moment;
 use crate::lock::Lock;
 
-/// A clock that stands still until a test advances it (feature `test-util`).
+/// A stopped clock that a test advances (feature `test-util`).
 ///
 /// Pass it to [`Cached::clock`](crate::Cached::clock) or
 /// [`ClientCredentialsBuilder::clock`](crate::ClientCredentialsBuilder::clock), and for the tokens of a custom source to
@@ -46,7 +46,7 @@ use crate::lock::Lock;
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     hands: Arc<Lock<Moment>>,
-    /// Since then it advances with tokio's clock.
+    /// Since when it advances with tokio's clock.
     along: Option<Instant>,
     moved: Arc<Notify>,
 }
@@ -89,10 +89,10 @@ impl ManualClock {
         *hands = Moment::new(set(hands.mono()), hands.wall());
     }
 
-    /// Waits until the clock is moved, or for as long as it shows until `moment`.
+    /// Waits until the clock is moved, or for the time from now until `moment`.
     pub(crate) async fn wait_towards(&self, moment: Moment, at_most: Duration) {
         let mut moved = pin!(self.moved.notified());
-        // Before the clock is read: a move after that is not missed.
+        // Before the clock is read, so that a later move is not missed.
         moved.as_mut().enable();
         let left = moment.left(self.read()).min(at_most);
         let _ = tokio::time::timeout(left, moved).await;

@@ -1,7 +1,5 @@
-//! Two clocks, of which the more pessimistic wins.
-//!
-//! The monotonic clock is right when the wall clock is stepped back; the wall clock is right when the machine was suspended,
-//! since the monotonic clock stops then.
+//! Two clocks, of which the more pessimistic one decides: the monotonic clock is right after the wall clock was stepped
+//! back, and the wall clock after the machine was suspended, during which the monotonic clock stops.
 
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) mod manual;
@@ -12,7 +10,7 @@ use std::time::Duration;
 #[cfg(any(test, feature = "test-util"))]
 pub use manual::ManualClock;
 
-/// One reading of both clocks, in nanoseconds: comparing two is two comparisons of numbers, and 64 bits last 584 years.
+/// One reading of both clocks, in nanoseconds, so that a comparison is one of two numbers. 64 bits last 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Moment {
     mono: u64,
@@ -21,17 +19,17 @@ pub(crate) struct Moment {
 
 impl Moment {
     #[cfg(any(test, fuzzing, feature = "test-util"))]
-    /// `mono` since some fixed point of this process or machine, `wall` since the Unix epoch.
+    /// `mono` since a fixed point of this process or machine, `wall` since the Unix epoch.
     pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
         Moment { mono: nanoseconds(mono), wall: nanoseconds(wall) }
     }
 
-    /// On the monotonic clock, since some fixed point.
+    /// The time on the monotonic clock, since a fixed point.
     pub(crate) fn mono(self) -> Duration {
         Duration::from_nanos(self.mono)
     }
 
-    /// On the wall clock, since the Unix epoch; an earlier wall clock reads as the epoch.
+    /// The time on the wall clock, since the Unix epoch. A time before the epoch is read as the epoch.
     pub(crate) fn wall(self) -> Duration {
         Duration::from_nanos(self.wall)
     }
@@ -41,21 +39,25 @@ impl Moment {
         Moment { mono: self.mono.saturating_add(wait), wall: self.wall.saturating_add(wait) }
     }
 
-    /// On a machine that was up for less, the monotonic hand stops at its start: the wall hand is then the more
-    /// pessimistic.
+    /// The time from `earlier` until this moment, on the monotonic clock.
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.mono.saturating_sub(earlier.mono))
+    }
+
+    /// On a machine with a shorter uptime, the monotonic time is zero, and the wall clock is the more pessimistic one.
     #[cfg(feature = "shared")]
     pub(crate) fn minus(self, age: Duration) -> Moment {
         let age = nanoseconds(age);
         Moment { mono: self.mono.saturating_sub(age), wall: self.wall.saturating_sub(age) }
     }
 
-    /// Reached as soon as either clock says so.
+    /// Whether either clock has reached this moment.
     #[inline]
     pub(crate) fn reached(self, now: Moment) -> bool {
         now.mono >= self.mono || now.wall >= self.wall
     }
 
-    /// From `now` until either clock shows it.
+    /// The time from `now` until either clock reaches this moment.
     pub(crate) fn left(self, now: Moment) -> Duration {
         Duration::from_nanos(self.mono.saturating_sub(now.mono).min(self.wall.saturating_sub(now.wall)))
     }
@@ -69,7 +71,7 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Where moments come from.
+/// The source of moments.
 #[derive(Clone, Debug)]
 pub(crate) enum Clock {
     System,
@@ -81,7 +83,7 @@ impl Clock {
     #[inline]
     pub(crate) fn now(&self) -> Moment {
         match self {
-            // In this order: a peek is compared with the wall clock, and no more time passes by it than by the other one.
+            // In this order: a peek is compared with the wall clock, which must not be read later than the other one.
             Clock::System => {
                 let wall = system::wall();
                 Moment { mono: system::mono(), wall }
@@ -91,8 +93,8 @@ impl Clock {
         }
     }
 
-    /// Waits for `moment`, but not for long: the caller reads the clocks again. The clock of timers stops when the machine is
-    /// suspended, and knows nothing of a manual clock.
+    /// Waits for `moment`, but for a limited time, after which the caller reads the clocks again: the clock of timers
+    /// stops when the machine is suspended, and is not a manual clock.
     pub(crate) async fn wait_towards(&self, moment: Moment) {
         match self {
             Clock::System => tokio::time::sleep(moment.left(self.now()).min(LONGEST_WAIT)).await,
@@ -101,8 +103,8 @@ impl Clock {
         }
     }
 
-    /// What is looked at between two readings: of the system's clocks the wall clock alone, which is half the price. A manual clock
-    /// shows both hands, since a test may move one as far back as it moved the other forward.
+    /// The cheap reading between two full ones: only the wall clock of the system, which costs half. For a manual clock
+    /// it is a full reading, since a test may move one clock back as far as it moved the other forward.
     #[inline]
     fn peek(&self) -> Moment {
         match self {
@@ -112,7 +114,7 @@ impl Clock {
         }
     }
 
-    /// What a peek at that moment shows.
+    /// The result of a peek at that moment.
     fn peek_at(&self, moment: Moment) -> Moment {
         match self {
             Clock::System => Moment { mono: 0, ..moment },
@@ -122,18 +124,18 @@ impl Clock {
     }
 }
 
-/// A moment that is checked for at every call. Both clocks are read every few milliseconds, and after some dozens of calls; in
-/// between the wall clock alone is read, which shows that those milliseconds have not passed, that it was not stepped out of
-/// them, and that the machine was not suspended.
+/// A moment that is checked at every call. Both clocks are read every few milliseconds, and after some dozens of calls.
+/// In between only the wall clock is read, which shows that these milliseconds have not passed, that it was not stepped
+/// out of them, and that the machine was not suspended.
 ///
-/// What it cannot show: a wall clock that was stepped back into the milliseconds after the last reading of both, however long
-/// ago that was. The moment is then noticed when they have passed once more, or after those dozens of calls.
+/// It does not show that the wall clock was stepped back into the milliseconds after the last full reading, however
+/// long ago that was. The moment is then noticed once they have passed again, or after those dozens of calls.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     at: Moment,
     /// The last reading of both clocks, moved back a little by each call since.
     read: Moment,
-    /// For how many nanoseconds from there reading the wall clock is enough.
+    /// For how many nanoseconds after that a reading of the wall clock is enough.
     span: u64,
 }
 
@@ -149,8 +151,8 @@ impl Deadline {
 
     #[inline]
     fn is_out_of_reach(&mut self, peek: Moment) -> bool {
-        // A clock that has stopped shows the same moment for ever: the calls themselves use the span up.
-        self.read.wall = self.read.wall.wrapping_sub(SPAN / MOST_GLANCES);
+        // A stopped clock would show the same moment for ever, so each call uses up a part of the span.
+        self.read.wall = self.read.wall.wrapping_sub(SPAN / MOST_PEEKS);
         peek.wall.wrapping_sub(self.read.wall) < self.span && peek.mono.wrapping_sub(self.read.mono) < self.span
     }
 
@@ -164,19 +166,19 @@ impl Deadline {
     fn note(&mut self, now: Moment, peek: Moment) {
         let left = |at: u64, now: u64| at.saturating_sub(now);
         let left = left(self.at.mono, now.mono).min(left(self.at.wall, now.wall));
-        // A wall clock before 1970 shows 0, and would for ever: both clocks are read each time then.
+        // A wall clock before 1970 always shows 0: both clocks are read each time then.
         (self.read, self.span) = (peek, left.min(SPAN).min(now.wall));
     }
 }
 
-/// 10 s: one safety margin. A token that expired while the machine was suspended is noticed within it.
+/// 10 s, one safety margin: a token that expired while the machine was suspended is noticed within it.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// 10 ms: a tick of the slowest kernels, by which coarse clocks lag anyway.
+/// 10 ms: the longest tick of kernels, by which coarse clocks lag.
 const SPAN: u64 = 10_000_000;
 
-/// 64: a full reading costs as much as a dozen partial ones.
-const MOST_GLANCES: u64 = 64;
+/// 64: a full reading costs as much as a dozen peeks.
+const MOST_PEEKS: u64 = 64;
 
 #[cfg(test)]
 mod tests {
@@ -234,7 +236,9 @@ mod tests {
             assert!(is_far(now.plus(Duration::from_millis(2))));
             assert!(!is_far(now.plus(Duration::from_millis(3))));
         }
-        for (now, why) in [(at(5_000, 101_000), "it is reached"), (at(1_000, 0), "a clock before 1970 stands still")] {
+        for (now, why) in
+            [(at(5_000, 101_000), "it is reached"), (at(1_000, 0), "a clock before 1970 does not advance")]
+        {
             assert!(!read_at(now)(now), "{why}");
         }
     }
@@ -288,7 +292,7 @@ mod tests {
             Deadline::at(system.now().plus(Duration::from_secs(3600))),
         );
         let end = soon.at;
-        // Not before, and not long after: as soon as a peek is no longer enough.
+        // Not before, and as soon as a peek is no longer enough.
         while !soon.reached(&system) {
             assert!(!later.reached(&system));
         }

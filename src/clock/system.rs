@@ -5,8 +5,8 @@ pub(super) use linux::{mono, wall};
 #[cfg(not(target_os = "linux"))]
 pub(super) use portable::{mono, wall};
 
-/// The coarse clocks of Linux cost 3 to 4 ns each instead of 18, and lag by one tick (1 to 10 ms), which the safety margin
-/// covers.
+/// The coarse clocks of Linux cost 3 to 4 ns each instead of 18. They lag by one tick (1 to 10 ms), which the safety
+/// margin covers.
 #[cfg(target_os = "linux")]
 mod linux {
     use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -24,7 +24,7 @@ mod linux {
     #[inline]
     fn read(clock: ClockId) -> u64 {
         let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
-        // Negative: before 1970. Both numbers are the kernel's: the product fits until 2554.
+        // Negative before 1970. The product fits until 2554.
         (tv_sec.max(0) as u64).wrapping_mul(1_000_000_000).wrapping_add(tv_nsec as u64)
     }
 }

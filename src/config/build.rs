@@ -1,22 +1,21 @@
 //! From the members to a builder.
 
-use serde_json::Value;
-
 use super::Config;
+use super::auth::auth;
 use super::env::variable;
+use super::http::http;
+use super::policies::{cache, limits, retry};
 use super::reader::Reader;
-use crate::backoff::Backoff;
-use crate::cache::CachePolicy;
 use crate::client_auth::ClientAuth;
-use crate::client_credentials::{
-    ClientCredentials, ClientCredentialsBuilder, HttpClient, Issuer, ProtectedResource, Server,
-};
+use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder, Issuer, ProtectedResource, Server};
 use crate::credential::Credential;
+#[cfg(feature = "dpop")]
+use crate::dpop::DpopKey;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::Limits;
-use crate::retry::RetryPolicy;
+#[cfg(feature = "shared")]
+use crate::shared::{FileStore, SealedStore};
 
-/// Every fault at once: those of the members, and those that `build()` would find.
+/// Reports all faults together: those of the members, and those that `build()` would find.
 pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error> {
     let mut reader = Reader::new(&config.members, &config.credentials);
     let builder = read(&mut reader);
@@ -24,7 +23,7 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     faults.append(&mut reader.faults);
     for fault in builder.draft().faults {
         let (field, flaw) = fault.split_once(' ').unwrap_or(("", &fault));
-        // What the reader found already, it found with its path.
+        // The reader has reported it already, with its path.
         if !faults.iter().any(|known| known.ends_with(flaw)) {
             faults.push(format!("{} {flaw}", path_of(field)));
         }
@@ -42,7 +41,7 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     }
 }
 
-/// What the builder calls `field`.
+/// The path of the builder's field.
 fn path_of(field: &str) -> &str {
     match field {
         "client_id" => "auth.client_id",
@@ -65,57 +64,63 @@ fn path_of(field: &str) -> &str {
     }
 }
 
-/// What is missing comes with a fault, and something in its place, so that the rest is judged as well.
+/// `builder` with each of the values, of which there may be none.
+pub(super) fn with<B, V>(builder: B, values: impl IntoIterator<Item = V>, set: impl FnMut(B, V) -> B) -> B {
+    values.into_iter().fold(builder, set)
+}
+
+/// A missing member is a fault, and is replaced by something, so that the others are checked, too.
 fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
+    use ClientCredentialsBuilder as Builder;
     let (server, auth) = (server(reader), auth(reader));
     let (limits, retry, cache) = (limits(reader), retry(reader), cache(reader));
     let http = http(reader);
-    let credential = credential(reader, "dpop.key", false);
+    let key = credential(reader, "dpop.key", false);
     let generate = reader.flag("dpop.generate").unwrap_or_default();
-    if generate && credential.is_some() {
+    if generate && key.is_some() {
         reader.fault("dpop.generate excludes dpop.key_file and dpop.key_env");
     }
+    if cfg!(not(feature = "dpop")) && (generate || key.is_some()) {
+        reader.fault("dpop needs the feature dpop of client-credentials");
+    }
     let store = store(reader);
+    if cfg!(not(feature = "shared")) && store.is_some() {
+        reader.fault("store needs the feature shared of client-credentials");
+    }
     let server = server.unwrap_or_else(|| "https://missing.invalid/token".into());
     let auth = auth.unwrap_or_else(|| ClientAuth::none("missing"));
-    let mut builder = ClientCredentials::builder(server, auth).limits(limits).retry(retry).cache(cache);
-    builder = builder.scopes(reader.list("scopes"));
-    let step_up = reader.list("step_up");
-    if !step_up.is_empty() {
-        builder = builder.step_up(step_up);
-    }
     let flag = |path| reader.flag(path).unwrap_or_default();
-    builder = builder
+    let builder = ClientCredentials::builder(server, auth)
+        .limits(limits)
+        .retry(retry)
+        .cache(cache)
+        .scopes(reader.list("scopes"))
         .json_body(flag("json_body"))
         .client_id_in_body(flag("client_id_in_body"))
         .strict(flag("strict"))
         .fapi(flag("fapi"))
         .refuse_narrower_scope(flag("refuse_narrower_scope"));
-    if let Some(name) = reader.text("name") {
-        builder = builder.name(name);
-    }
-    if let Some(audience) = reader.text("audience") {
-        builder = builder.audience(audience);
-    }
-    if let Some(grant_type) = reader.text("grant_type") {
-        builder = builder.grant_type(grant_type);
-    }
-    if let Some(details) = reader.value("authorization_details") {
-        builder = builder.authorization_details(details.clone());
-    }
-    builder = reader.list("resources").into_iter().fold(builder, |builder, one| builder.resource(one));
-    builder = token_types(reader, builder);
-    builder = reader
-        .list("dangerously_allow_http")
-        .into_iter()
-        .fold(builder, |builder, one| builder.dangerously_allow_http(one));
-    builder = reader.table("params").fold(builder, |builder, (name, value)| builder.param(name, value));
-    builder = reader.table("headers").fold(builder, |builder, (name, value)| builder.header(name, value));
-    if let Some(http) = http {
-        builder = builder.http_client(http);
-    }
-    builder = bound(reader, builder, credential, generate);
-    stored(reader, builder, store)
+    let step_up = Some(reader.list("step_up")).filter(|scopes| !scopes.is_empty());
+    // A name of a token type may have blanks: a text is one name.
+    let token_types = reader.text("token_types").map_or_else(|| reader.list("token_types"), |one| vec![one]);
+    let builder = with(builder, step_up, Builder::step_up);
+    let builder = with(builder, reader.text("name"), Builder::name);
+    let builder = with(builder, reader.text("audience"), Builder::audience);
+    let builder = with(builder, reader.text("grant_type"), Builder::grant_type);
+    let builder = with(builder, reader.value("authorization_details").cloned(), Builder::authorization_details);
+    let builder = with(builder, reader.list("resources"), Builder::resource);
+    let builder = with(builder, token_types, Builder::token_type);
+    let builder = with(builder, reader.list("dangerously_allow_http"), Builder::dangerously_allow_http);
+    let builder = with(builder, reader.table("params"), |builder, (name, value)| builder.param(name, value));
+    let builder = with(builder, reader.table("headers"), |builder, (name, value)| builder.header(name, value));
+    let builder = with(builder, http, Builder::http_client);
+    #[cfg(feature = "dpop")]
+    let builder = with(builder, key.map(DpopKey::from).or_else(|| generate.then(DpopKey::generate)), Builder::dpop);
+    #[cfg(feature = "shared")]
+    let builder = with(builder, store, |builder, (directory, key)| {
+        builder.shared(SealedStore::new(FileStore::new(directory), key))
+    });
+    builder
 }
 
 fn server(reader: &mut Reader<'_>) -> Option<Server> {
@@ -139,14 +144,8 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         return Some(endpoint.into());
     }
     if let Some(issuer) = reader.text("issuer") {
-        let mut issuer = Issuer::new(issuer);
-        if let Some(lifetime) = lifetime {
-            issuer = issuer.metadata_lifetime(lifetime);
-        }
-        if let Some(pinned) = pinned {
-            issuer = issuer.pin_token_endpoint_origin(pinned);
-        }
-        return Some(issuer.into());
+        let issuer = with(Issuer::new(issuer), lifetime, Issuer::metadata_lifetime);
+        return Some(with(issuer, pinned, Issuer::pin_token_endpoint_origin).into());
     }
     reader.value("protected_resource")?;
     let Some(url) = reader.text("protected_resource.url") else {
@@ -156,29 +155,16 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         return None;
     };
     let flag = |path| reader.flag(path).unwrap_or_default();
-    let mut api = ProtectedResource::new(url, reader.list("protected_resource.allowed_issuers"))
+    let api = ProtectedResource::new(url, reader.list("protected_resource.allowed_issuers"))
         .accept_enclosing(flag("protected_resource.accept_enclosing"))
         .omit_resource(flag("protected_resource.omit_resource"))
         .scopes_from_api(flag("protected_resource.scopes_from_api"));
-    if let Some(lifetime) = lifetime {
-        api = api.metadata_lifetime(lifetime);
-    }
-    if let Some(pinned) = pinned {
-        api = api.pin_token_endpoint_origin(pinned);
-    }
-    Some(api.into())
-}
-
-/// A name may have blanks: a text is one name.
-fn token_types(reader: &Reader<'_>, builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
-    match reader.text("token_types") {
-        Some(one) => builder.token_type(one),
-        None => reader.list("token_types").into_iter().fold(builder, |builder, one| builder.token_type(one)),
-    }
+    let api = with(api, lifetime, ProtectedResource::metadata_lifetime);
+    Some(with(api, pinned, ProtectedResource::pin_token_endpoint_origin).into())
 }
 
 /// From `*_file` or `*_env`.
-fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Credential> {
+pub(super) fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Credential> {
     if let Some((_, credential)) = reader.credentials.iter().find(|(known, _)| known == path) {
         return Some(credential.clone());
     }
@@ -198,193 +184,6 @@ fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Cre
     result.map_err(|fault| reader.fault(fault)).ok().flatten()
 }
 
-/// The members of each method, besides `method` and `client_id`.
-fn own_members(method: &str) -> &'static [&'static str] {
-    match method {
-        "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" => &["secret_file", "secret_env"],
-        "client_secret_jwt" => {
-            &["secret_file", "secret_env", "algorithm", "audience", "typ", "lifetime", "not_before", "server_time"]
-        }
-        "private_key_jwt" => &[
-            "key_file",
-            "key_env",
-            "certificate_file",
-            "certificate_env",
-            "algorithm",
-            "audience",
-            "key_id",
-            "typ",
-            "lifetime",
-            "not_before",
-            "server_time",
-        ],
-        "client_assertion" => &["assertion_file", "assertion_env", "assertion_type"],
-        "mutual_tls" => &["key_file", "key_env", "certificate_file", "certificate_env"],
-        _ => &[],
-    }
-}
-
-fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
-    let Some(method) = reader.text("auth.method") else {
-        if reader.value("auth.method").is_none() {
-            reader.fault("auth.method is missing: client_secret_basic, say");
-        }
-        return None;
-    };
-    let own = own_members(method);
-    let given: Vec<String> = match reader.value("auth") {
-        Some(Value::Object(table)) => table.keys().cloned().collect(),
-        _ => Vec::new(),
-    };
-    for name in &given {
-        let is_known = super::members::MEMBERS.iter().any(|member| member.path.strip_prefix("auth.") == Some(name));
-        let is_named = name == "method" || name == "client_id" && method != "anonymous";
-        if is_known && !is_named && !own.contains(&name.as_str()) {
-            reader.fault(format!("auth.{name} is no member of the method {method}"));
-        }
-    }
-    let has = |name: &str| own.contains(&name);
-    let secret = credential(reader, "auth.secret", has("secret_file"));
-    let key = credential(reader, "auth.key", has("key_file"));
-    let certificate = credential(reader, "auth.certificate", method == "mutual_tls");
-    let assertion = credential(reader, "auth.assertion", has("assertion_file"));
-    let id = match reader.text("auth.client_id") {
-        Some(id) => Some(id.to_owned()),
-        // An assertion may name the client itself.
-        None if matches!(method, "client_assertion" | "anonymous") => None,
-        None => {
-            if reader.value("auth.client_id").is_none() {
-                reader.fault("auth.client_id is missing");
-            }
-            None
-        }
-    };
-    match method {
-        "anonymous" => return Some(ClientAuth::anonymous()),
-        "client_assertion" => {
-            let mut auth = ClientAuth::client_assertion(assertion?);
-            if let Some(id) = id {
-                auth = auth.client_id(id);
-            }
-            if let Some(kind) = reader.text("auth.assertion_type") {
-                auth = auth.assertion_type(kind);
-            }
-            return Some(auth.into());
-        }
-        _ => {}
-    }
-    let id = id?;
-    match method {
-        "client_secret_basic" => Some(ClientAuth::client_secret_basic(id, secret?)),
-        "client_secret_basic_raw" => Some(ClientAuth::client_secret_basic_raw(id, secret?)),
-        "client_secret_post" => Some(ClientAuth::client_secret_post(id, secret?)),
-        "none" => Some(ClientAuth::none(id)),
-        "mutual_tls" => mutual_tls(reader, id, certificate, key),
-        "client_secret_jwt" | "private_key_jwt" => signed(reader, method, id, secret, key, certificate),
-        // Not one of the list: that fault is there already.
-        _ => None,
-    }
-}
-
-#[cfg(feature = "mtls")]
-fn mutual_tls(
-    _: &mut Reader<'_>,
-    id: String,
-    certificate: Option<Credential>,
-    key: Option<Credential>,
-) -> Option<ClientAuth> {
-    Some(ClientAuth::mutual_tls(id, certificate?, key?))
-}
-
-#[cfg(not(feature = "mtls"))]
-fn mutual_tls(reader: &mut Reader<'_>, _: String, _: Option<Credential>, _: Option<Credential>) -> Option<ClientAuth> {
-    reader.fault("auth.method mutual_tls needs the feature mtls of client-credentials");
-    None
-}
-
-#[cfg(feature = "jwt")]
-fn signed(
-    reader: &mut Reader<'_>,
-    method: &str,
-    id: String,
-    secret: Option<Credential>,
-    key: Option<Credential>,
-    certificate: Option<Credential>,
-) -> Option<ClientAuth> {
-    use crate::signing::SigningAlgorithm;
-    let algorithm = reader.text("auth.algorithm").and_then(SigningAlgorithm::named);
-    macro_rules! common {
-        ($auth:ident) => {{
-            if let Some(algorithm) = algorithm {
-                $auth = $auth.algorithm(algorithm);
-            }
-            if let Some(audience) = reader.text("auth.audience") {
-                $auth = $auth.audience(audience);
-            }
-            if let Some(typ) = reader.text("auth.typ") {
-                $auth = $auth.typ(typ);
-            }
-            if let Some(lifetime) = reader.duration("auth.lifetime") {
-                $auth = $auth.lifetime(lifetime);
-            }
-            let flag = |path| reader.flag(path).unwrap_or_default();
-            Some($auth.not_before(flag("auth.not_before")).server_time(flag("auth.server_time")).into())
-        }};
-    }
-    if method == "client_secret_jwt" {
-        let mut auth = ClientAuth::client_secret_jwt(id, secret?);
-        return common!(auth);
-    }
-    let mut auth = ClientAuth::private_key_jwt(id, key?);
-    if let Some(certificate) = certificate {
-        auth = auth.certificate(certificate);
-    }
-    if let Some(key_id) = reader.text("auth.key_id") {
-        auth = auth.key_id(key_id);
-    }
-    common!(auth)
-}
-
-#[cfg(not(feature = "jwt"))]
-fn signed(
-    reader: &mut Reader<'_>,
-    method: &str,
-    _: String,
-    _: Option<Credential>,
-    _: Option<Credential>,
-    _: Option<Credential>,
-) -> Option<ClientAuth> {
-    reader.fault(format!("auth.method {method} needs the feature jwt of client-credentials"));
-    None
-}
-
-#[cfg(feature = "dpop")]
-fn bound(
-    _: &mut Reader<'_>,
-    builder: ClientCredentialsBuilder,
-    key: Option<Credential>,
-    generate: bool,
-) -> ClientCredentialsBuilder {
-    match key {
-        Some(key) => builder.dpop(key),
-        None if generate => builder.dpop(crate::dpop::DpopKey::generate()),
-        None => builder,
-    }
-}
-
-#[cfg(not(feature = "dpop"))]
-fn bound(
-    reader: &mut Reader<'_>,
-    builder: ClientCredentialsBuilder,
-    key: Option<Credential>,
-    generate: bool,
-) -> ClientCredentialsBuilder {
-    if generate || key.is_some() {
-        reader.fault("dpop needs the feature dpop of client-credentials");
-    }
-    builder
-}
-
 /// Directory and seal key.
 fn store(reader: &mut Reader<'_>) -> Option<(String, Credential)> {
     reader.value("store")?;
@@ -396,146 +195,4 @@ fn store(reader: &mut Reader<'_>) -> Option<(String, Credential)> {
             None
         }
     }
-}
-
-#[cfg(feature = "shared")]
-fn stored(
-    _: &mut Reader<'_>,
-    builder: ClientCredentialsBuilder,
-    store: Option<(String, Credential)>,
-) -> ClientCredentialsBuilder {
-    use crate::shared::{FileStore, SealedStore};
-    match store {
-        Some((directory, key)) => builder.shared(SealedStore::new(FileStore::new(directory), key)),
-        None => builder,
-    }
-}
-
-#[cfg(not(feature = "shared"))]
-fn stored(
-    reader: &mut Reader<'_>,
-    builder: ClientCredentialsBuilder,
-    store: Option<(String, Credential)>,
-) -> ClientCredentialsBuilder {
-    if store.is_some() {
-        reader.fault("store needs the feature shared of client-credentials");
-    }
-    builder
-}
-
-fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
-    let (ca_file, proxy) = (reader.text("http.ca_file"), reader.text("http.proxy"));
-    let mut url = None;
-    if let Some(proxy) = proxy {
-        match url::Url::parse(proxy) {
-            Ok(proxy) if !proxy.username().is_empty() || proxy.password().is_some() => {
-                reader.fault(
-                    "http.proxy has a user or password, which would be a secret in plain text: set HTTPS_PROXY instead",
-                );
-            }
-            Ok(proxy) if proxy.has_host() => url = Some(proxy),
-            _ => reader.fault("http.proxy is not a URL: give http://host:port"),
-        }
-    }
-    if cfg!(not(feature = "rustls")) && ca_file.is_some() {
-        reader.fault("http.ca_file needs the feature rustls of client-credentials");
-        return None;
-    }
-    let certificates = match ca_file {
-        Some(path) => match certificates(path) {
-            Ok(_) => Some(path.to_owned()),
-            Err(flaw) => {
-                reader.fault(format!("http.ca_file {flaw}"));
-                None
-            }
-        },
-        None => None,
-    };
-    (url.is_some() || certificates.is_some()).then(|| {
-        HttpClient::from_reqwest_0_13(move || {
-            let mut builder = reqwest::Client::builder();
-            if let Some(proxy) = url.as_ref().and_then(|url| reqwest::Proxy::all(url.as_str()).ok()) {
-                builder = builder.proxy(proxy);
-            }
-            match &certificates {
-                Some(path) => trusting(builder, path),
-                None => builder,
-            }
-        })
-    })
-}
-
-/// Read again whenever a client is made: the file may have been replaced.
-#[cfg(feature = "rustls")]
-fn trusting(builder: reqwest::ClientBuilder, path: &str) -> reqwest::ClientBuilder {
-    builder.tls_certs_merge(certificates(path).unwrap_or_default())
-}
-
-#[cfg(not(feature = "rustls"))]
-fn trusting(builder: reqwest::ClientBuilder, _: &str) -> reqwest::ClientBuilder {
-    builder
-}
-
-#[cfg(feature = "rustls")]
-fn certificates(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
-    match reqwest::Certificate::from_pem_bundle(&bytes) {
-        Ok(all) if !all.is_empty() => Ok(all),
-        _ => Err("has no certificate in PEM".to_owned()),
-    }
-}
-
-#[cfg(not(feature = "rustls"))]
-fn certificates(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
-fn limits(reader: &mut Reader<'_>) -> Limits {
-    let mut limits = Limits::new();
-    limits.connect_timeout = reader.duration("limits.connect_timeout").unwrap_or(limits.connect_timeout);
-    limits.attempt_timeout = reader.duration("limits.attempt_timeout").unwrap_or(limits.attempt_timeout);
-    limits.max_response_bytes = reader.number("limits.max_response_bytes").unwrap_or(limits.max_response_bytes);
-    limits.max_token_bytes = reader.number("limits.max_token_bytes").unwrap_or(limits.max_token_bytes);
-    limits.max_error_text = reader.number("limits.max_error_text").unwrap_or(limits.max_error_text);
-    reader.faults.extend(limits.faults().into_iter().map(|(setter, flaw)| format!("limits.{setter} {flaw}")));
-    limits
-}
-
-fn backoff(reader: &Reader<'_>, path: &str, default: Backoff) -> Backoff {
-    let first = reader.duration(&format!("{path}_first"));
-    let max = reader.duration(&format!("{path}_max"));
-    Backoff::new(first.unwrap_or(default.first), max.unwrap_or(default.max))
-}
-
-fn retry(reader: &mut Reader<'_>) -> RetryPolicy {
-    let mut retry = RetryPolicy::new();
-    retry.attempts = reader.number("retry.attempts").unwrap_or(retry.attempts);
-    retry.backoff = backoff(reader, "retry.backoff", retry.backoff);
-    retry.retry_after_limit = reader.duration("retry.retry_after_limit").unwrap_or(retry.retry_after_limit);
-    let path = |setter: &str| if setter == "attempts" { "retry.attempts" } else { "retry.backoff_first" };
-    reader.faults.extend(retry.faults().into_iter().map(|(setter, flaw)| format!("{} {flaw}", path(setter))));
-    retry
-}
-
-fn cache(reader: &mut Reader<'_>) -> CachePolicy {
-    let mut cache = CachePolicy::new();
-    let or = |path: &str, default| reader.duration(&format!("cache.{path}")).unwrap_or(default);
-    cache.fetch_timeout = or("fetch_timeout", cache.fetch_timeout);
-    cache.takeover_after = reader.duration("cache.takeover_after");
-    cache.refresh_window = reader.duration("cache.refresh_window");
-    cache.max_age = or("max_age", cache.max_age);
-    cache.safety_margin = or("safety_margin", cache.safety_margin);
-    cache.default_lifetime = or("default_lifetime", cache.default_lifetime);
-    cache.due_backoff = backoff(reader, "cache.due_backoff", cache.due_backoff);
-    cache.expired_backoff = backoff(reader, "cache.expired_backoff", cache.expired_backoff);
-    cache.denied_backoff = backoff(reader, "cache.denied_backoff", cache.denied_backoff);
-    cache.due_retry_after_limit = or("due_retry_after_limit", cache.due_retry_after_limit);
-    cache.expired_retry_after_limit = or("expired_retry_after_limit", cache.expired_retry_after_limit);
-    cache.forced_refresh_interval = or("forced_refresh_interval", cache.forced_refresh_interval);
-    cache.forced_refreshes = reader.number("cache.forced_refreshes").unwrap_or(cache.forced_refreshes);
-    let path = |setter: &str| {
-        if setter.ends_with("backoff") { format!("cache.{setter}_first") } else { format!("cache.{setter}") }
-    };
-    reader.faults.extend(cache.faults().into_iter().map(|(setter, flaw)| format!("{} {flaw}", path(setter))));
-    cache
 }

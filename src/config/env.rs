@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::members::{MEMBERS, MemberKind};
+use super::reader::distance;
 
 pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)>) -> Config {
     let mut config = Config::default();
@@ -22,12 +23,16 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
             let is_ours =
                 |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
             if MEMBERS.iter().any(|member| is_ours(member.path)) {
-                config.faults.push(format!("unknown variable: {name}"));
+                let names = MEMBERS.iter().map(|member| variable("", member.path));
+                let near = names.map(|known| (distance(rest, &known), known)).min();
+                let near = near.filter(|(distance, known)| *distance <= 1 + known.len() / 4);
+                let hint = near.map(|(_, near)| format!(": is {prefix}{near} meant?")).unwrap_or_default();
+                config.faults.push(format!("unknown variable: {name}{hint}"));
             }
             continue;
         };
         match (value.to_str(), target) {
-            // Read again for each attempt.
+            // The variable is read for each attempt.
             (_, Target::Secret(path)) => insert(&mut config.members, path, name.to_owned()),
             (Some(value), Target::Path(path)) => insert(&mut config.members, &path, value.to_owned()),
             (None, Target::Path(_)) => config.faults.push(format!("the variable {name} is not UTF-8")),
@@ -38,7 +43,7 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
 
 enum Target {
     Path(String),
-    /// The variable is the secret: the member that names it.
+    /// The variable has the secret: the member that names the variable.
     Secret(&'static str),
 }
 
@@ -70,7 +75,7 @@ pub(super) fn variable(prefix: &str, path: &str) -> String {
     format!("{prefix}{}", path.replace('.', "_").to_ascii_uppercase())
 }
 
-/// As the member's kind wants it; what is not of that kind stays text, and is refused later.
+/// Inserts the value in the member's kind. A text of another kind remains a text, which is refused later.
 pub(super) fn insert(members: &mut Map<String, Value>, path: &str, text: String) {
     let kind = MEMBERS.iter().find(|member| member.path == path).map(|member| member.kind);
     let value = match kind {

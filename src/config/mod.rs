@@ -1,8 +1,11 @@
 //! Configuration from files and variables, by one list of members.
 
+mod auth;
 mod build;
 mod env;
+mod http;
 mod members;
+mod policies;
 mod reader;
 
 use std::fmt;
@@ -53,9 +56,9 @@ use reader::Reader;
 #[derive(Clone, Default)]
 pub struct Config {
     members: Map<String, Value>,
-    /// Of the variables; those of the members are found when it is used.
+    /// The faults of variables. Those of members are found when the configuration is used.
     faults: Vec<String>,
-    /// Those that the program gives, by the path without `_file`.
+    /// Credentials set by the program, by the path without `_file`.
     credentials: Vec<(String, Credential)>,
     /// Of the variables, if there are any.
     prefix: Option<String>,
@@ -126,10 +129,7 @@ impl Config {
 
     /// Returns the value of a member by its path, as it was set.
     pub fn get(&self, path: &str) -> Option<&Value> {
-        match path.split_once('.') {
-            Some((table, name)) => self.members.get(table)?.get(name),
-            None => self.members.get(path),
-        }
+        reader::member(&self.members, path)
     }
 
     /// Returns these members, with those of `other` taking precedence.

@@ -1,4 +1,4 @@
-//! Takes values out of a tree by the list of members, and remembers everything that is wrong.
+//! Reads values from a tree by the list of members, and collects all faults.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use crate::credential::Credential;
 
 pub(super) struct Reader<'a> {
     members: &'a Map<String, Value>,
-    /// In place of members `_file` and `_env`.
+    /// Instead of members `_file` and `_env`.
     pub(super) credentials: &'a [(String, Credential)],
     pub(super) faults: Vec<String>,
 }
 
-/// Names that would hold a secret, with what to give instead.
+/// Names of members that would contain a secret, and the members to use instead.
 const PLAIN: [(&str, &str); 7] = [
     ("secret", "secret"),
     ("client_secret", "secret"),
@@ -26,7 +26,7 @@ const PLAIN: [(&str, &str); 7] = [
 ];
 
 impl<'a> Reader<'a> {
-    /// Finds what does not exist, is of another type or is a secret.
+    /// Reports members that do not exist, are of another type or are secrets.
     pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a [(String, Credential)]) -> Self {
         let mut reader = Reader { members, credentials, faults: Vec::new() };
         for (name, value) in members {
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
             ));
             return;
         }
-        // Not the value, and of the name only what cannot be a secret that slipped.
+        // The value is not shown, and the name only as far as it cannot be a secret in the wrong place.
         let shown: String = name.chars().take(64).filter(|c| c.is_ascii_graphic()).collect();
         let near = MEMBERS
             .iter()
@@ -93,10 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn value(&self, path: &str) -> Option<&'a Value> {
-        match path.split_once('.') {
-            Some((table, name)) => self.members.get(table)?.get(name),
-            None => self.members.get(path),
-        }
+        member(self.members, path)
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&'a str> {
@@ -120,7 +117,7 @@ impl<'a> Reader<'a> {
         duration(self.value(path)?).ok()
     }
 
-    /// A text stands for its words.
+    /// A text is the list of its words.
     pub(super) fn list(&self, path: &str) -> Vec<&'a str> {
         match self.value(path) {
             Some(Value::String(text)) => text.split_whitespace().collect(),
@@ -136,6 +133,13 @@ impl<'a> Reader<'a> {
 
     pub(super) fn fault(&mut self, fault: impl Into<String>) {
         self.faults.push(fault.into());
+    }
+}
+
+pub(super) fn member<'a>(members: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    match path.split_once('.') {
+        Some((table, name)) => members.get(table)?.get(name),
+        None => members.get(path),
     }
 }
 
@@ -162,8 +166,8 @@ fn duration(value: &Value) -> Result<Duration, &'static str> {
     number.checked_mul(factor).map(Duration::from_secs).ok_or(FLAW)
 }
 
-/// How many letters have to be changed, added or taken away.
-fn distance(one: &str, other: &str) -> usize {
+/// The edit distance: how many letters have to be changed, added or removed.
+pub(super) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (n, a) in one.chars().take(64).enumerate() {
         let mut diagonal = n;

@@ -43,9 +43,9 @@ fn a_file_becomes_a_builder() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once_with_its_path() {
+fn every_fault_is_reported_at_once_with_its_path() {
     let error = read(&json!({
-        "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x"},
+        "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x", "key_file": "x"},
         "cache": {"max_age": "long"}, "retry": {"attempts": -1}, "params": {"a": 1}, "limits": 7,
     }));
     let error = error.unwrap_err();
@@ -64,6 +64,7 @@ fn everything_that_is_wrong_is_told_at_once_with_its_path() {
         assert!(error.contains(expected), "{expected}: {error}");
     }
     assert!(!error.contains("canary"), "{error}");
+    assert!(!error.contains("auth.key_file"), "a method that does not exist has no members: {error}");
 
     let error = read(&json!({
         "token_endpoint": "http://a.example/token", "issuer": "https://a.example",
@@ -174,7 +175,7 @@ fn variables_have_the_names_of_the_members() {
 }
 
 #[test]
-fn flags_stand_above_a_file_and_replace_what_they_exclude() {
+fn flags_override_a_file_and_replace_what_they_exclude() {
     let file: Config = serde_json::from_value(json!({
         "issuer": "https://a.example", "auth": {"method": "none", "client_id": "a", "secret_env": "X"}, "scopes": ["a"],
     }))
@@ -224,7 +225,7 @@ fn what_excludes_each_other_in_one_configuration_is_refused_above_another_one_to
     }
 }
 
-/// What the schema in the repository has to be.
+/// The schema that the repository must have.
 fn schema() -> Value {
     let duration = json!({"oneOf": [{"type": "string", "pattern": "^[0-9]+ ?(ms|s|m|min|h|d)?$"}, {"type": "number", "minimum": 0}]});
     let mut root = serde_json::Map::new();

@@ -26,7 +26,7 @@ pub(super) fn expiry(text: &str) -> Option<Duration> {
     let seconds = claims.get("exp")?.as_f64()?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(expiry) => Some(expiry),
-        // Before the epoch, or later than anybody means.
+        // Before the epoch, or too late to be intended.
         Err(_) if seconds < 0.0 => Some(Duration::ZERO),
         Err(_) => None,
     }

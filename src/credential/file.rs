@@ -20,14 +20,14 @@ pub(super) struct SecretFile {
 #[derive(Default)]
 struct Known {
     seen: Seen,
-    /// What the authorization server accepted last.
+    /// The content that the authorization server accepted last.
     good: Option<SecretString>,
 }
 
-/// What the last read found.
+/// The result of the last read.
 #[derive(Clone, Default)]
 enum Seen {
-    /// There was none.
+    /// The file was not read yet.
     #[default]
     Nothing,
     Unreadable,
@@ -49,12 +49,12 @@ impl SecretFile {
         read
     }
 
-    /// The server accepted this, which was read from here.
+    /// The server accepted this content.
     pub(super) fn accepted(&self, text: &SecretString) {
         self.known.lock().good = Some(text.clone());
     }
 
-    /// The server refused this: it is good no longer.
+    /// The server refused this content.
     pub(super) fn refused(&self, text: &SecretString) {
         let good = &mut self.known.lock().good;
         if good.as_ref().is_some_and(|good| good.expose_secret() == text.expose_secret()) {
@@ -66,7 +66,7 @@ impl SecretFile {
         self.known.lock().good.clone()
     }
 
-    /// The file as it was seen last; `None` if it was not read.
+    /// The file at the last read; `None` if it was not read.
     pub(super) fn sighting(&self) -> Option<Sighting> {
         match self.known.lock().seen.clone() {
             Seen::Nothing => None,
@@ -81,7 +81,7 @@ impl fmt::Display for SecretFile {
     }
 }
 
-/// A file as it was seen once.
+/// A file at the time of a read.
 #[derive(Clone)]
 pub(super) struct Sighting {
     path: Arc<Path>,
@@ -89,8 +89,8 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
-    /// Whether it can be read and its content has changed. Contents are compared, since a new time or length of the same
-    /// secret would send a refused one again.
+    /// Whether the file can be read and its content has changed. Contents are compared: if only the time or length has
+    /// changed, a refused secret must not be sent again.
     pub(super) async fn is_outdated(&self) -> bool {
         match (&self.seen, reads::read(&self.path).await) {
             (Seen::Text(before), Ok(now)) => before.expose_secret() != now.expose_secret(),

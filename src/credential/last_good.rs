@@ -10,13 +10,13 @@ use crate::error::{Error, ErrorKind};
 use crate::event::event;
 use crate::lock::Lock;
 
-/// By the place that the texts were read from. Clones share what is known.
+/// By the place that the texts were read from. Clones share the values.
 pub(crate) struct LastGood<T>(Arc<Lock<BTreeMap<usize, Known<T>>>>);
 
 struct Known<T> {
     made: Arc<T>,
     of: Vec<SecretString>,
-    /// Texts that were refused since, so that each is reported once.
+    /// The last texts that were not usable, so that each is reported once.
     refused: Option<Vec<SecretString>>,
 }
 

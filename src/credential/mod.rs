@@ -1,4 +1,4 @@
-//! The origin of a secret, which is read again for each attempt so that a rotated secret is found.
+//! The origin of a secret, which is read for each attempt, so that a rotated secret is used.
 
 mod expiry;
 mod file;
@@ -53,7 +53,7 @@ pub(crate) use sighting::{Kind, Shape};
 pub struct Credential {
     /// Never empty.
     origins: Arc<[Origin]>,
-    /// Which of them the authorization server accepted last.
+    /// The index of the one that the authorization server accepted last.
     accepted: Arc<AtomicUsize>,
 }
 
@@ -141,8 +141,12 @@ impl Credential {
     /// ```
     /// use client_credentials::Credential;
     /// // Either may be active already, or still.
-    /// let secret = Credential::file("/run/secrets/new").or(Credential::file("/run/secrets/old"));
-    /// assert_eq!(format!("{secret:?}"), "Credential(file /run/secrets/new, or file /run/secrets/old)");
+    /// let secret = Credential::file("/run/secrets/new")
+    ///     .or(Credential::file("/run/secrets/old"));
+    /// assert_eq!(
+    ///     format!("{secret:?}"),
+    ///     "Credential(file /run/secrets/new, or file /run/secrets/old)"
+    /// );
     /// ```
     pub fn or(self, second: impl Into<Credential>) -> Self {
         let second = second.into();
@@ -157,8 +161,8 @@ impl Credential {
         (0..count).map(move |n| (first + n) % count)
     }
 
-    /// Where [`read`](Self::read) finds, for each file, what of it the authorization server accepted last: to be tried after
-    /// the [`places`](Self::places), since a file may be half written.
+    /// The places where [`read`](Self::read) returns the last accepted content of each file. They are tried after the
+    /// [`places`](Self::places), since a file may be half written.
     pub(crate) fn last_good_places(&self) -> Vec<usize> {
         let has_one = |place: &usize| match self.origins.get(*place) {
             Some(Origin::File(file)) => file.last_good().is_some(),
@@ -219,7 +223,7 @@ impl Credential {
         }
     }
 
-    /// When an assertion expires, since the epoch; `None`: it is no JWT, or does not say.
+    /// When an assertion expires, since the epoch; `None`: it is not a JWT, or has no `exp`.
     pub(crate) fn expiry(assertion: &SecretString) -> Option<Duration> {
         expiry::expiry(assertion.expose_secret())
     }
@@ -272,7 +276,7 @@ impl Credential {
                 Origin::File(_) | Origin::Closure(_) => {}
             }
         }
-        // Of several origins one is enough.
+        // One of several origins is enough.
         if missing.len() == self.origins.len() {
             flaws.extend(missing);
         }

@@ -1,8 +1,9 @@
-//! Reads of credential files: a file may lie on a mount that hangs, so that reads are few, and none is waited for without end.
+//! Reads of credential files. A file may be on a mount that hangs, so the number of reads and the wait for each are
+//! limited.
 //!
-//! Each runs on a thread of its own: a thread of the runtime would be lost to everything else, and dropping the runtime would
-//! wait for it. Of the runtime's threads one per read keeps the time, for [`PATIENCE`] at most: with a timer of the runtime
-//! instead, a paused clock (`tokio::time::pause`) would run ahead of the read.
+//! Each read runs on a thread of its own: a thread of the runtime would be blocked for other tasks, and dropping the
+//! runtime would wait for it. A blocking thread of the runtime measures the time of the read, for [`PATIENCE`] at most.
+//! A timer of the runtime would not do, since a paused clock (`tokio::time::pause`) advances while the read runs.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -28,7 +29,7 @@ const ACTIVE: usize = 8;
 /// 8 hanging reads: no further thread is started.
 const HANGING: usize = 8;
 
-/// The text of the file, or why there is none.
+/// The text of the file, or the reason why it cannot be read.
 pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
     static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
     READS.read(path, PATIENCE, from_file).await.map_err(|failure| failure.of(path))
@@ -41,11 +42,11 @@ struct Reads {
     turns: Arc<Semaphore>,
 }
 
-/// A read in progress, which every caller that needs this file waits for.
+/// A read in progress. All callers that need the file wait for it.
 struct Running {
     outcome: watch::Receiver<Option<Outcome>>,
     since: Instant,
-    /// Given back when it hangs.
+    /// Released when the read hangs.
     turn: Option<OwnedSemaphorePermit>,
 }
 
@@ -57,7 +58,7 @@ enum Failure {
     NotAFile(&'static str),
     TooLarge,
     NotUtf8,
-    /// It began this long ago.
+    /// Since this long.
     Hangs(Duration),
     /// Other reads hang.
     OthersHang,
@@ -92,7 +93,7 @@ impl Reads {
         if age < patience {
             return Some(Ok(running.outcome.clone()));
         }
-        // The task that kept the time for it may have ended with its runtime.
+        // The task that measured its time may have ended with its runtime.
         running.turn = None;
         Some(Err(Failure::Hangs(age)))
     }
@@ -184,7 +185,7 @@ fn from_file(path: &Path) -> Outcome {
     let file = open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     regular(&metadata)?;
-    // Room for everything at once: growing would leave copies behind.
+    // The full size: growing would leave copies of the secret in memory.
     let size = metadata.len().min(LARGEST);
     let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default().saturating_add(1)));
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -194,7 +195,7 @@ fn from_file(path: &Path) -> Outcome {
     text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8)
 }
 
-/// Between the look and this a FIFO may have taken the file's place: where it can be said, it is not waited for.
+/// A FIFO may have replaced the file since the check. Where the system has a flag for it, opening does not wait.
 fn open(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::File::options();
     options.read(true);
@@ -233,7 +234,7 @@ mod tests {
 
     use super::*;
 
-    /// Long enough for a loaded machine: what hangs here is let go by the test.
+    /// Long enough for a loaded machine: the test itself ends what hangs.
     const LONG: Duration = Duration::from_secs(600);
 
     #[tokio::test]
@@ -247,7 +248,7 @@ mod tests {
         }
         let reads = Reads::default();
         let closed = GATE.lock();
-        // All of them wait for a turn at first.
+        // At first, all of them wait for a turn.
         let turns = Arc::clone(&reads.turns).acquire_many_owned(ACTIVE as u32).await.unwrap();
         let callers: Vec<_> = (0..100)
             .map(|_| {
@@ -299,12 +300,12 @@ mod tests {
         }
         let threads = READ.load(Ordering::SeqCst);
         assert!(threads <= HANGING + ACTIVE, "{threads}");
-        // The next fetches start nothing: each is told at once.
+        // The next fetches start no thread, and fail at once.
         for path in &paths {
             assert!(reads.read(path, soon, how).await.is_err());
         }
         assert_eq!(READ.load(Ordering::SeqCst), threads);
-        // The mount is back.
+        // The mount is available again.
         drop(closed);
         while !reads.running.lock().is_empty() {
             tokio::task::yield_now().await;
@@ -346,7 +347,7 @@ mod tests {
             (place.path(), "a directory"),
             (Path::new("/dev/zero"), "a device"),
         ] {
-            // 100 fetches: none of them leaves a thread.
+            // 100 fetches, none of which leaves a thread.
             for _ in 0..100 {
                 let error = read(path).await.unwrap_err();
                 let text = error.to_string();
@@ -358,7 +359,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_fifo_that_takes_the_place_of_a_file_is_not_waited_for() {
+    fn a_fifo_that_replaces_a_file_is_not_waited_for() {
         let place = tempfile::tempdir().unwrap();
         let fifo = place.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());

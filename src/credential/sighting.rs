@@ -1,4 +1,4 @@
-//! What can be reported of a credential without revealing it: its place, length and shape.
+//! What can be reported about a credential without revealing it: its place, length and shape.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -8,12 +8,12 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{Credential, Origin, from_env};
 use crate::error::Error;
 
-/// One origin of a credential, looked at.
+/// One origin of a credential, read once.
 pub(crate) struct Sighting {
     pub(crate) origin: String,
-    /// What would be used, if it can be read.
+    /// The secret that would be used, if it can be read.
     pub(crate) secret: Result<SecretString, Error>,
-    /// Since the file was written.
+    /// The time since the file was written.
     pub(crate) age: Option<Duration>,
 }
 
@@ -24,7 +24,7 @@ impl Credential {
         for origin in self.origins.iter() {
             let secret = origin.read().await;
             let age = match origin {
-                // A mount that hangs has hung already.
+                // Otherwise the mount may hang.
                 Origin::File(file) if secret.is_ok() => age_of(file.path().to_owned()).await,
                 _ => None,
             };
@@ -33,7 +33,7 @@ impl Credential {
         sightings
     }
 
-    /// Where it comes from, and its shape where that takes no I/O.
+    /// Its origins, and its shape where that takes no I/O.
     pub(crate) fn outline(&self) -> String {
         let outline = |origin: &Origin| match origin {
             Origin::Empty => "empty, on purpose".to_owned(),
@@ -47,26 +47,26 @@ impl Credential {
         self.origins.iter().map(outline).collect::<Vec<_>>().join("; or ")
     }
 
-    /// Whether it stands in the program itself.
+    /// Whether it is a value in the program itself.
     pub(crate) fn is_in_program(&self) -> bool {
         self.origins.iter().any(|origin| matches!(origin, Origin::Value(_)))
     }
 }
 
 async fn age_of(path: std::path::PathBuf) -> Option<Duration> {
-    // A file may lie on a network: it is not asked for on a thread that other tasks need.
+    // A file may be on a network mount: not on a thread that other tasks need.
     let modified = tokio::task::spawn_blocking(move || std::fs::metadata(path).and_then(|file| file.modified()));
     SystemTime::now().duration_since(modified.await.ok()?.ok()?).ok()
 }
 
-/// Length and kind of a text, and nothing of its value.
+/// Length and kind of a text, without any part of its value.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) characters: usize,
     pub(crate) kind: Kind,
-    /// Characters at its edges that are probably unintended, or inside that always are.
+    /// Characters that are probably unintended, at its edges, or always, inside.
     pub(crate) flaws: Vec<&'static str>,
-    /// Form-urlencoding changes it.
+    /// Whether form-urlencoding changes it.
     pub(crate) is_encoded: bool,
 }
 
@@ -99,7 +99,7 @@ impl Shape {
         flaw(text.ends_with(line) && !has_lines, "ends with a line break");
         flaw(inner.chars().any(char::is_control) && !has_lines, "has a line break or another control character inside");
         let quoted = |quote: char| inner.len() > 1 && inner.starts_with(quote) && inner.ends_with(quote);
-        flaw(quoted('"') || quoted('\''), "stands in quotes");
+        flaw(quoted('"') || quoted('\''), "is in quotes");
         let plain = |c: char| c.is_ascii_alphanumeric() || "*-._~".contains(c);
         Shape { characters: text.chars().count(), kind, flaws, is_encoded: !inner.chars().all(plain) }
     }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_are_told_apart_by_kind_and_by_what_is_hardly_meant() {
+    fn shapes_differ_by_kind_and_by_probable_mistakes() {
         for (text, shown) in [
             ("", "0 characters, empty"),
             ("x", "1 character, letters and digits"),
@@ -161,7 +161,7 @@ mod tests {
             ("secret\n", "7 characters, letters and digits, ends with a line break"),
             (" secret", "7 characters, letters and digits, begins with a blank"),
             ("\u{feff}secret", "6 characters, letters and digits, begins with a byte order mark"),
-            ("\"secret\"", "8 characters, with special characters, stands in quotes"),
+            ("\"secret\"", "8 characters, with special characters, is in quotes"),
             ("se\ncret", "7 characters, with special characters, has a line break or another control character inside"),
             ("0123456789abcdef", "16 characters, hexadecimal"),
             ("-----BEGIN X-----\n-----END X-----\n", "34 characters, PEM"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sighting_tells_origin_and_age_and_outlines_have_no_value() {
+    async fn a_sighting_has_origin_and_age_and_outlines_have_no_value() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "hush hush\n").unwrap();
         let credential = Credential::file(file.path()).or(Credential::from("hush-canary"));

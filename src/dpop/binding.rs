@@ -16,7 +16,7 @@ use super::request::{DPOP, demands_nonce};
 use crate::contained::{Panicked, contained_future};
 use crate::error::{Error, ErrorKind};
 use crate::possession::{Possession, Proof, Proving, Role};
-use crate::runtime::Runtime;
+use crate::runtime;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 pub(crate) struct Binding {
@@ -118,7 +118,7 @@ impl Binding {
             Key::Elsewhere(signer) => {
                 let signature = signature(&**signer, message.as_bytes());
                 match request.role {
-                    // Inside a fetch, which has a timeout and contains a panic.
+                    // Within a fetch, which has a timeout and contains panics.
                     Role::Authorization => signature.await?,
                     Role::Resource => bounded(signature).await?,
                 }
@@ -138,10 +138,10 @@ const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
     let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
     let signature = contained_future(signature);
-    // Without timers only the caller's own deadline is left.
-    let signed = match Runtime::current() {
-        Runtime::Ready(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
-        Runtime::Unfit(_) => Ok(signature.await),
+    // Without timers, only the caller can set a deadline.
+    let signed = match runtime::current() {
+        Ok(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
+        Err(_) => Ok(signature.await),
     };
     match signed {
         Ok(Ok(signed)) => signed,
@@ -155,7 +155,7 @@ fn bare(url: &Url) -> Url {
     let mut bare = url.clone();
     bare.set_query(None);
     bare.set_fragment(None);
-    // They fail for URLs that have no host, and therefore neither of the two.
+    // Both fail only for URLs without a host, which have no user information.
     let _ = bare.set_username("");
     let _ = bare.set_password(None);
     bare

@@ -28,8 +28,12 @@ pub(crate) use request::demands_nonce;
 ///
 /// ```
 /// use client_credentials::{ClientAuth, ClientCredentials, Credential, DpopKey};
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/oauth2/token", auth)
+/// let auth = ClientAuth::client_secret_basic(
+///     "billing",
+///     Credential::file("/run/secrets/client-secret"),
+/// );
+/// let server = "https://auth.example.com/oauth2/token";
+/// let tokens = ClientCredentials::builder(server, auth)
 ///     .dpop(DpopKey::generate())
 ///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
@@ -52,7 +56,7 @@ pub(crate) use request::demands_nonce;
 pub struct DpopKey {
     place: Place,
     nonces: Arc<Nonces>,
-    /// It signs with an algorithm of FAPI 2.0, or not at all.
+    /// Whether it signs with algorithms of FAPI 2.0 only.
     fapi: bool,
 }
 
@@ -84,12 +88,13 @@ impl DpopKey {
     ///     fn algorithm(&self) -> SigningAlgorithm { SigningAlgorithm::ES256 }
     ///     fn key_id(&self) -> Option<String> { None }
     ///     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
-    ///         Box::pin(async move { ask_the_service(message).await.map_err(Into::into) })
+    ///         Box::pin(async move { Ok(ask_the_service(message).await?) })
     ///     }
     /// }
     /// # async fn ask_the_service(_: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
     /// let key = DpopKey::from_signer(Kms, r#"{"kty":"EC","crv":"P-256",
-    ///     "x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs", "y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#);
+    ///     "x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
+    ///     "y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#);
     /// ```
     pub fn from_signer(signer: impl Signer + 'static, public_key: &str) -> Self {
         let nonces = Arc::default();
@@ -100,7 +105,7 @@ impl DpopKey {
 
     pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
         if let Place::Credential(_, known) = &mut self.place {
-            // What clones have parsed was parsed for their settings.
+            // Clones have parsed the key for their own settings.
             if self.fapi != fapi {
                 *known = LastGood::default();
             }
@@ -121,7 +126,7 @@ impl DpopKey {
             Place::Elsewhere(Err(flaw)) => Some(format!("has a public key that {flaw}")),
             Place::Elsewhere(Ok(binding)) => {
                 let algorithm = Some(binding.algorithm()).filter(|one| self.fapi && !one.is_of_fapi())?;
-                Some(format!("has a signer for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"))
+                Some(format!("has a signer for {algorithm}, and FAPI 2.0 requires PS256, ES256 or EdDSA"))
             }
         }
     }

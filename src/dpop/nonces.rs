@@ -10,9 +10,9 @@ use crate::lock::Lock;
 use crate::possession::Role;
 
 const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
-/// 1 KiB: real ones have less than 200 bytes, and each proof carries one.
+/// 1 KiB: real nonces have less than 200 bytes, and each proof contains one.
 const LONGEST: usize = 1024;
-/// Many more origins than one client talks to; beyond it one is dropped, which costs one repetition.
+/// 256: many more origins than one client uses. Beyond that the oldest is dropped, which costs one repetition.
 const MOST: usize = 256;
 
 #[derive(Default)]
@@ -31,7 +31,6 @@ impl Nonces {
         let bytes = nonce.as_bytes();
         let fine = (1..=LONGEST).contains(&bytes.len()) && bytes.iter().all(nqchar);
         let nonce = nonce.to_str().ok().filter(|_| fine)?;
-        // The oldest one is dropped first.
         self.0.lock().insert(place(role, url), nonce.to_owned());
         Some(nonce)
     }
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_nonce_is_not_taken() {
+    fn an_invalid_nonce_is_ignored() {
         let nonces = Nonces::default();
         let api = url("https://api.example.com/");
         let heard = |headers: HeaderMap| nonces.hear(Role::Resource, &api, &headers).is_some();

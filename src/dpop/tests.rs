@@ -16,7 +16,7 @@ use crate::signing::{SigningAlgorithm, SigningFuture};
 use crate::token::AccessToken;
 use crate::token::{Holder, Terms};
 
-/// Of the manual clock.
+/// The time of the manual clock.
 const NOW: u64 = 1_790_000_000;
 
 fn url(text: &str) -> Url {
@@ -38,7 +38,7 @@ async fn proof(binding: &Binding, url: &Url, token: Option<&AccessToken>, clock:
 }
 
 #[tokio::test]
-async fn a_proof_has_what_rfc_9449_asks_for() {
+async fn a_proof_has_what_rfc_9449_requires() {
     let (clock, _) = manual::clock();
     let binding = DpopKey::generate().binding().await.unwrap();
     let holder = Holder { key: Some(Arc::clone(&binding) as _), ..Holder::default() };
@@ -103,7 +103,7 @@ async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     assert_eq!(proof.await.unwrap_err().kind(), ErrorKind::Credential);
 }
 
-/// A key management service on a bad day.
+/// A key management service that fails.
 #[derive(Debug)]
 enum Kms {
     Silent,
@@ -152,7 +152,7 @@ fn without_a_runtime_a_signer_is_waited_for() {
 }
 
 #[test]
-fn what_is_wrong_with_a_key_is_told_when_the_source_is_built() {
+fn a_fault_of_a_key_is_reported_when_the_source_is_built() {
     let built = |key: DpopKey| {
         let auth = crate::client_auth::ClientAuth::client_secret_basic("billing", "secret");
         crate::client_credentials::ClientCredentials::builder("https://auth.example.com/token", auth)

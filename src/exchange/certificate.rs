@@ -1,21 +1,21 @@
-//! Whether a connection failed in TLS: for want of trust or of a common language, which no retry mends.
+//! Whether a connection failed in TLS because of trust or compatibility, which a retry does not change.
 
 use std::error::Error as StdError;
 
-/// Why a handshake failed, where another attempt would not mend it.
-#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "without rustls nobody can tell"))]
+/// Why a handshake failed, if another attempt would fail, too.
+#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "unused without rustls"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TlsFailure {
     /// We did not accept the server's certificate.
     NotTrusted(&'static str),
     /// The server ended the handshake.
     Refused(&'static str),
-    /// The two have nothing in common.
+    /// The two sides support no common version or cipher suite.
     Incompatible,
 }
 
 impl TlsFailure {
-    /// What happened with the server that is called `name`, and what to do.
+    /// What happened, and what to do.
     pub(super) fn text(self, peer: &str) -> String {
         match self {
             TlsFailure::NotTrusted(remedy) => format!("TLS certificate verification failed for {peer}{remedy}"),
@@ -27,7 +27,7 @@ impl TlsFailure {
     }
 }
 
-/// In a chain of errors. `io::Error` does not show what it wraps as its source.
+/// Searches a chain of errors. `io::Error` does not return the wrapped error from `source()`.
 #[cfg(feature = "rustls")]
 pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
     use rustls::{AlertDescription as Alert, CertificateError as Flaw, Error as Tls};
@@ -47,11 +47,11 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
         Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => Some(TlsFailure::Incompatible),
         Tls::AlertReceived(alert) => match alert {
             Alert::CertificateRequired | Alert::NoCertificate => {
-                Some(TlsFailure::Refused("; it demands a client certificate (ClientAuth::mutual_tls)"))
+                Some(TlsFailure::Refused("; it requires a client certificate (ClientAuth::mutual_tls)"))
             }
-            // Servers of TLS 1.2 say no more than this when they miss a certificate (RFC 5246 section 7.4.6).
+            // This is the only alert of a TLS 1.2 server that requires a certificate (RFC 5246 section 7.4.6).
             Alert::HandshakeFailure => Some(TlsFailure::Refused(
-                "; it demands a client certificate (ClientAuth::mutual_tls), or there is no TLS version or cipher in common",
+                "; it requires a client certificate (ClientAuth::mutual_tls), or there is no TLS version or cipher in common",
             )),
             Alert::BadCertificate
             | Alert::UnsupportedCertificate
@@ -76,7 +76,7 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
     }
 }
 
-/// Whether what answered did not speak TLS at all.
+/// Whether the other side does not speak TLS.
 #[cfg(feature = "rustls")]
 pub(super) fn is_no_tls(e: &(dyn StdError + 'static)) -> bool {
     use rustls::{Error as Tls, InvalidMessage as Flaw};

@@ -1,11 +1,11 @@
-//! HTTP clients: one for each way to connect, made when it is needed first.
+//! HTTP clients: one for each way to connect, made on demand.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::hardened::{hardened, is_stranger};
+use super::hardened::{hardened, must_be_public};
 use super::proxy::Proxies;
 use super::{Reach, cause};
 use crate::address::is_loopback;
@@ -16,19 +16,19 @@ use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
 use crate::tls_identity::TlsIdentity;
 
-/// Makes HTTP clients, and keeps those that any source may use: without a certificate of the client, for hosts at any address.
+/// Makes HTTP clients, and keeps those that all sources share: without a client certificate, for hosts at any address.
 #[derive(Clone)]
 pub(crate) struct ClientFactory(Arc<Inner>);
 
 struct Inner {
     builder: Box<Builder>,
-    /// 16: sources differ in little that decides how a client is made.
+    /// 16: the settings that distinguish clients have few values.
     clients: Lock<Bounded<Way, Client, 16>>,
-    /// When clients were last made again after a certificate was refused.
+    /// When clients were last replaced because a certificate was refused.
     renewed: Lock<Option<Moment>>,
 }
 
-/// A client, and the proxies that it goes by.
+/// A client and its proxies.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) http: reqwest::Client,
@@ -37,15 +37,15 @@ pub(super) struct Client {
 
 type Builder = dyn Fn() -> reqwest::ClientBuilder + Send + Sync;
 
-/// What decides how a client is finished.
+/// The settings that distinguish clients.
 #[derive(Clone, PartialEq)]
 struct Way {
     https: bool,
     loopback: bool,
     connect_timeout: Duration,
     attempt_timeout: Duration,
-    /// The host that may have public addresses only.
-    stranger: Option<String>,
+    /// The host that must have public addresses.
+    public_host: Option<String>,
 }
 
 impl Way {
@@ -55,7 +55,7 @@ impl Way {
             loopback: is_loopback(url),
             connect_timeout: reach.limits.connect_timeout,
             attempt_timeout: reach.limits.attempt_timeout,
-            stranger: url.host_str().filter(|_| is_stranger(url, reach)).map(Into::into),
+            public_host: url.host_str().filter(|_| must_be_public(url, reach)).map(Into::into),
         }
     }
 }
@@ -72,7 +72,7 @@ impl ClientFactory {
     fn make(&self, url: &Url, identity: Option<&TlsIdentity>, reach: &Reach) -> Result<Client, Error> {
         let unusable = |text: String| match identity {
             None => Error::of(ErrorKind::Configuration, text),
-            // The same closure made a client before: it is worth another attempt.
+            // The closure has made a client before, so another attempt may succeed.
             Some(_) => Error::of(ErrorKind::Credential, text).transient(),
         };
         // reqwest and rustls panic on some mistakes, such as a missing crypto provider.
@@ -92,8 +92,8 @@ impl ClientFactory {
         .map_err(|e| unusable("the HTTP client cannot be made".to_owned()).because_of(cause(e)))
     }
 
-    /// A certificate was refused. What was read once, such as the roots of the system, may have been replaced since: clients are
-    /// made again, at most once a minute. Whether they are.
+    /// A certificate was refused. What clients have read, such as the roots of the system, may have been replaced
+    /// since, so new clients are made, at most once a minute. Returns whether they are.
     fn renew(&self, now: Moment) -> bool {
         const PAUSE: Duration = Duration::from_secs(60);
         let mut renewed = self.0.renewed.lock();
@@ -109,11 +109,11 @@ impl ClientFactory {
 /// The clients of one source: the shared ones, and its own for its certificates and hosts.
 pub(super) struct Clients {
     factory: ClientFactory,
-    /// 4: a certificate in use and the one before, for one or two hosts.
+    /// 4: the current and the previous certificate, for one or two hosts.
     own: Lock<Bounded<(Way, Option<Identity>), Client, 4>>,
 }
 
-/// By the address in memory: a rotated certificate is another one.
+/// Compared by address: a rotated certificate is another one.
 #[derive(Clone)]
 struct Identity(Arc<TlsIdentity>);
 
@@ -128,7 +128,7 @@ impl Clients {
         Clients { factory, own: Lock::default() }
     }
 
-    /// The one that was made last for such a URL and this client certificate, or a new one.
+    /// The client for such a URL and this client certificate, which is made if there is none.
     pub(super) fn client(
         &self,
         url: &Url,
@@ -136,11 +136,11 @@ impl Clients {
         reach: &Reach,
     ) -> Result<Client, Error> {
         let way = Way::to(url, reach);
-        if identity.is_none() && way.stranger.is_none() {
+        if identity.is_none() && way.public_host.is_none() {
             if let Some(known) = self.factory.0.clients.lock().get(&way) {
                 return Ok(known.clone());
             }
-            // A moment of work on a thread that others use: once.
+            // Short, and done once, so it may run on a thread of the runtime.
             let client = self.factory.make(url, None, reach)?;
             self.factory.0.clients.lock().insert(way, client.clone());
             return Ok(client);

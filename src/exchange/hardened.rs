@@ -1,4 +1,4 @@
-//! The HTTP client: the user's builder, finished by us so that it cannot be weakened.
+//! The HTTP client: the user's builder, finished by this crate so that it cannot be weakened.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -10,14 +10,15 @@ use super::proxy::names_proxies;
 use super::public_only::PublicOnly;
 use crate::address::is_loopback;
 
-/// The user's builder, finished by us: proxies, roots, DNS and identity are the user's; nothing here can be weakened.
+/// Finishes the user's builder. Proxies, roots, DNS and identity are the user's; the settings here cannot be
+/// overridden.
 pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &Reach) -> reqwest::ClientBuilder {
     let https = endpoint.scheme() == "https";
     let mut builder = builder
         // A redirect would replay the secret to another server.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
-        // Our own retries are counted; theirs would be hidden.
+        // This crate counts its own retries; those of reqwest would be hidden.
         .retry(reqwest::retry::never())
         // A fetch is rare, and a pooled connection belongs to a runtime that may be idle or gone.
         .pool_max_idle_per_host(0)
@@ -26,26 +27,26 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         .no_brotli()
         .no_deflate()
         .no_zstd()
-        // It would log what is sent.
+        // It would log secrets.
         .connection_verbose(false)
         .connect_timeout(reach.limits.connect_timeout.min(LONGEST_TIMEOUT))
-        // A safety net for our own deadline, whose error says more.
+        // In case our own timeout fails, whose error is more precise.
         .read_timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .https_only(https);
-    // A proxy of the environment would see a plain request with its secret, and is never intended for loopback. One that the
-    // closure sets is intended, except for plain http that is allowed only because it does not leave this machine.
+    // A proxy of the environment would see a plain request with its secret, and is never intended for loopback. A proxy
+    // that the closure sets is used, except for plain http that is allowed only because it does not leave this machine.
     let is_meant = names_proxies(&builder) && (https || !is_loopback(endpoint));
     if !is_meant && (!https || is_loopback(endpoint)) {
         builder = builder.no_proxy();
     }
-    // Whatever the resolver says: what is excused from TLS stays on this machine.
+    // Whatever the resolver returns: requests without TLS stay on this machine.
     if !https {
         let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
         builder = builder.resolve_to_addrs("localhost", &loopback.map(|address| SocketAddr::new(address, 0)));
     }
-    // Overrides of the user's (`resolve`) still come first: they are addresses that the user named.
-    if is_stranger(endpoint, reach) {
+    // The user's overrides (`resolve`) take precedence: the user named these addresses.
+    if must_be_public(endpoint, reach) {
         builder = builder.dns_resolver(PublicOnly::at(endpoint));
     }
     #[cfg(feature = "rustls")]
@@ -53,18 +54,18 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         builder = builder
             .tls_danger_accept_invalid_certs(false)
             .tls_danger_accept_invalid_hostnames(false)
-            // With the session's keys the secret can be read from a recording. Of the versions rustls has none below
-            // 1.2, and a stricter choice of the user's stays.
+            // With the session keys the secret could be read from a recording. rustls has no version below 1.2, and a
+            // stricter choice of the user remains.
             .tls_sslkeylogfile(false);
     }
     builder
 }
 
-/// A year: reqwest adds its timeouts to an `Instant`, which panics when it overflows.
+/// A year: reqwest adds timeouts to an `Instant`, which panics on overflow.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 
-/// Whether its host has to be at a public address.
-pub(super) fn is_stranger(url: &Url, reach: &Reach) -> bool {
+/// Whether the host must have a public address.
+pub(super) fn must_be_public(url: &Url, reach: &Reach) -> bool {
     let named = reach.named_hosts.as_ref();
     named.is_some_and(|hosts| !hosts.has(url))
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct Limits {
     /// 5 s: a TCP handshake that loses its first two packets (1 s, 2 s) still succeeds.
     pub(crate) connect_timeout: Duration,
-    /// 10 s for everything: name, connection, TLS, request, response to its last byte.
+    /// 10 s for the whole attempt: name resolution, connection, TLS, request, response to its last byte.
     pub(crate) attempt_timeout: Duration,
     /// 256 KiB: several times the largest token with the rest of its response.
     pub(crate) max_response_bytes: usize,
@@ -74,7 +74,7 @@ impl Limits {
         self
     }
 
-    /// What is wrong with them: (setter, flaw).
+    /// The invalid values: (setter, flaw).
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let zero = |setter, is_zero: bool| is_zero.then(|| (setter, "is zero: give a value above it".to_owned()));
         let faults = [

@@ -1,4 +1,4 @@
-//! A request and its response, as they cross the wire.
+//! A request and its response on the wire.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use zeroize::Zeroizing;
 
 use crate::clock::Moment;
 
-/// What goes over the wire: a form, wiped after use.
+/// The request: a form, wiped after use.
 pub(crate) struct Request {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// What came back, complete.
+/// The complete response.
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// How it is still compressed: none was asked for, and what can be read has been.
+/// The remaining content coding: none was requested, and supported ones were decoded.
 pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
     let encoding = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("unreadable");
     let plain = |one: &str| one.trim().is_empty() || one.trim().eq_ignore_ascii_case("identity");
@@ -30,9 +30,9 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
 
 /// How long the server asks to wait, at most a day.
 ///
-/// `Retry-After` (RFC 9110 section 10.2.3) is seconds or a date. Servers also send instants there, and spans where an instant
-/// belongs; the two are distinguished by their size. An instant counts from the server's own `Date`, so that its clock and
-/// ours need not agree.
+/// `Retry-After` (RFC 9110 section 10.2.3) is a number of seconds or a date. Servers also send instants there, and
+/// spans where an instant is defined; the two are distinguished by their size. An instant counts from the server's own
+/// `Date`, so that its clock and ours may differ.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let servers_now = text(DATE.as_str()).and_then(date).unwrap_or(now.wall());
@@ -51,7 +51,8 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) 
     asked.map(|wait| wait.min(LONGEST_WAIT))
 }
 
-/// With 429, where the window of the quota ends: an instant at Auth0 and Okta, a span in draft-ietf-httpapi-ratelimit-headers-07.
+/// With 429, the end of the quota's window: an instant at Auth0 and Okta, a span in
+/// draft-ietf-httpapi-ratelimit-headers-07.
 const RESETS: [&str; 5] = [
     "x-ratelimit-reset",
     "x-rate-limit-reset",
@@ -60,7 +61,7 @@ const RESETS: [&str; 5] = [
     "x-rate-limit-reset-after",
 ];
 
-/// A day: quotas are by the minute, the hour or the day. What is longer is a mistake.
+/// A day: quotas are per minute, hour or day. A longer wait is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
 /// Seconds and their fraction, without a sign (RFC 9110 section 10.2.3).
@@ -72,8 +73,8 @@ fn number(text: &str) -> Option<f64> {
 
 /// A span in seconds, or the time until an instant: as seconds, milliseconds, microseconds or nanoseconds since the epoch.
 fn span(number: f64, servers_now: Duration) -> Duration {
-    // No server waits three years (1e8 s). In seconds 1e9 is in 2001 and 1e11 in 5138, in milliseconds 1e11 is in 1973, and so on:
-    // no unit reaches into the next. The server's own clock may be in the last century.
+    // No server asks for three years (1e8 s). In seconds, 1e9 is in 2001 and 1e11 in 5138; in milliseconds, 1e11 is in
+    // 1973, and so on, so the ranges of the units do not overlap. The server's own clock may be in the last century.
     let first_instant = (servers_now.as_secs_f64() * 0.9).clamp(1e8, 1e9);
     let unit = match number {
         n if n < first_instant => return Duration::try_from_secs_f64(n).unwrap_or(LONGEST_WAIT),

@@ -1,4 +1,4 @@
-//! One hardened round trip: the only place that talks to an authorization server.
+//! One hardened round trip: the only place that sends requests to an authorization server.
 
 mod certificate;
 mod client;
@@ -34,7 +34,7 @@ use unpack::{append, unpacked};
 /// Turns one request into one bounded response, or an error.
 pub(crate) struct Exchange {
     clients: Clients,
-    /// The user's. Not in a map, which takes more memory even if it is empty.
+    /// The user's headers. Not a map, which takes more memory even if it is empty.
     headers: Box<[(HeaderName, HeaderValue)]>,
     reach: Reach,
     clock: Clock,
@@ -62,8 +62,8 @@ pub(crate) struct Peer<'a> {
 const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
-    /// Makes the client for `first`, so that a closure that yields none is found out at once.
-    /// `headers` are the user's, in place of ours.
+    /// Makes the client for `first`, so that a closure that fails is reported at once. `headers`: the user's, which
+    /// replace ours.
     pub(crate) fn new(
         factory: ClientFactory,
         first: &Url,
@@ -90,9 +90,9 @@ impl Exchange {
     pub(crate) async fn send(&self, peer: Peer<'_>, request: Request) -> Result<Response, Error> {
         let mut outgoing = reqwest::Request::new(Method::POST, peer.url.clone());
         let headers = outgoing.headers_mut();
-        // GitHub answers with a form without it.
+        // Without it, GitHub responds with a form.
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        // Without a charset, which some servers refuse; `header()` can add it for those that demand it.
+        // Without a charset, which some servers refuse. `header()` can add it for servers that require it.
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         for (name, value) in &self.headers {
@@ -103,7 +103,7 @@ impl Exchange {
         self.within_time(peer, outgoing).await
     }
 
-    /// Gets a public document, without the headers that are only for the token request.
+    /// Fetches a public document, without the headers of the token request.
     ///
     /// # Cancel safety
     ///
@@ -208,7 +208,7 @@ impl Peer<'_> {
         Error::of(ErrorKind::Transport, format!("{} at {} {what}", self.name, Shown(self.url))).transient()
     }
 
-    /// reqwest's own classes of errors are not trusted: what fails here is transport, but for TLS.
+    /// Does not rely on reqwest's own classes of errors: every failure here is one of TLS or of the transport.
     fn failed(&self, what: &str, via: Option<&Via>, e: reqwest::Error) -> Error {
         if let Some(flaw) = NotPublic::find(&e) {
             return self.not_public(flaw);
@@ -239,7 +239,7 @@ impl Peer<'_> {
     }
 }
 
-/// The chain of a reqwest error as harmless text. URLs may have secrets in their query.
+/// The chain of a reqwest error as text without URLs, whose query may be secret.
 fn cause(e: reqwest::Error) -> Cause {
     let e = e.without_url();
     Cause::of(&e, &|text| text.chars().filter(|c| !c.is_control()).take(LONGEST_CAUSE).collect())
@@ -254,8 +254,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_no_http_1_is_no_response() {
-        // T20: a bare body, of which nobody can tell whether it is complete.
+    async fn only_http_1_is_a_response() {
+        // T20: a bare body, whose completeness cannot be checked.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}/token", listener.local_addr().unwrap());
         std::thread::spawn(move || {

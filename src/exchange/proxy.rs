@@ -1,4 +1,4 @@
-//! Which proxy a request uses: for error texts, which would blame the wrong host otherwise.
+//! The proxy of a request, for error texts, which would otherwise name the wrong host.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,24 +7,24 @@ use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use url::Url;
 
-/// What is known of the proxies of an HTTP client.
+/// The proxies of an HTTP client, as far as they are known.
 pub(super) struct Proxies {
-    /// Those that the closure of `HttpClient` named.
+    /// Those that the closure of `HttpClient` has set.
     named: Option<Named>,
-    /// Those of the environment, unless the closure named some or wanted none.
+    /// Those of the environment, unless the closure has set some or none.
     environment: Option<Matcher>,
 }
 
-/// By the scheme of what is asked for, as host and port.
+/// Host and port, by the scheme of the request.
 struct Named {
     http: Vec<String>,
     https: Vec<String>,
-    /// Code of the user's chooses.
+    /// A closure of the user chooses the proxy.
     is_code: bool,
 }
 
 impl Proxies {
-    /// Reads them from the `Debug` form: reqwest has no other way to tell. `client` is what was made of `builder` in the end.
+    /// Reads them from the `Debug` form, since reqwest has no other way. `client` was made from `builder`.
     pub(super) fn of(builder: &str, client: &reqwest::Client) -> Self {
         let named = Named::read(builder);
         let has_some = lists_proxies(&format!("{client:?}"));
@@ -43,7 +43,8 @@ impl Proxies {
         let uri: Uri = url.as_str().parse().ok()?;
         let proxy = self.environment.as_ref()?.intercept(&uri)?;
         let place = place(proxy.uri());
-        // As hyper-util reads them: what is more special first; of two spellings the first that is there, though it may be empty.
+        // As hyper-util reads them: the more specific variable first, and of two spellings the first that is set, even
+        // if it is empty.
         let special =
             if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
         let first = |names: [&'static str; 2]| {
@@ -58,7 +59,7 @@ impl Proxies {
     }
 }
 
-/// Whether a closure of the user's named proxies.
+/// Whether the user's closure has set proxies.
 pub(super) fn names_proxies(builder: &reqwest::ClientBuilder) -> bool {
     lists_proxies(&format!("{builder:?}"))
 }
@@ -68,7 +69,8 @@ fn lists_proxies(debug: &str) -> bool {
 }
 
 impl Named {
-    /// Reads `proxies: [Matcher { http: Intercept { uri: .. }, https: Intercept { uri: .. } }, _]`, in which `_` is code.
+    /// Reads `proxies: [Matcher { http: Intercept { uri: .. }, https: Intercept { uri: .. } }, _]`, in which `_` is a
+    /// closure.
     fn read(debug: &str) -> Option<Self> {
         let (_, list) = debug.split_once("proxies: [")?;
         let places = |before: &str| {
@@ -110,17 +112,17 @@ pub(super) struct Via {
 }
 
 impl Via {
-    /// Which of the two could not be reached: the proxy, or the server by it. `server` is the server's host.
+    /// Which of the two could not be reached: the proxy, or the server through it. `server` is the server's host.
     pub(super) fn blame(&self, e: &(dyn StdError + 'static), server: &str) -> String {
         let chain: Vec<String> = std::iter::successors(Some(e), |e| (*e).source()).map(ToString::to_string).collect();
         let says = |text: &str| chain.iter().any(|level| level.contains(text));
-        // The texts of hyper-util, whose types are private.
+        // Texts of hyper-util, whose error types are private.
         if says("tunnel error: failed to create underlying connection")
             || says("SOCKS error: failed to create underlying connection")
         {
             format!("the proxy itself could not be reached, {self}")
         } else if says("proxy authorization required") {
-            format!("the proxy demands credentials (407), {self}: put user and password there")
+            format!("the proxy requires credentials (407), {self}: put user and password there")
         } else if says("tunnel error: unsuccessful") {
             format!("the proxy was reached, but refused to connect to {server} or could not, {self}")
         } else if says("tunnel error") || says("SOCKS error") {
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_proxy_of_the_closure_is_named_without_its_credentials() {
-        // FB12: this test finds out when reqwest prints its builders in another way.
+        // FB12: this test fails when reqwest changes the `Debug` form of its builder.
         for (builder, expected) in [
             (
                 (|| reqwest::Client::builder().proxy(reqwest::Proxy::all("http://me:hush@proxy.corp:3128").unwrap()))

@@ -1,12 +1,12 @@
-//! Names of hosts that only a document named: resolved to public addresses and no others (RFC 9728 section 7.7).
+//! Hosts that only a document names are resolved to public addresses (RFC 9728 section 7.7).
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
 use crate::address::public;
 
-/// Resolves `host` to its public addresses. They are the ones that are connected to: a name that resolves otherwise
-/// the next time (DNS rebinding) is judged the next time.
+/// Resolves `host` to its public addresses. The connection is made to exactly these; a name that resolves differently
+/// the next time (DNS rebinding) is checked again then.
 pub(super) struct PublicOnly {
     host: String,
 }
@@ -19,7 +19,7 @@ impl PublicOnly {
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        // Another name is that of a proxy, which the user named.
+        // Any other name is that of a proxy, which the user has set.
         let is_judged = name.as_str().eq_ignore_ascii_case(&self.host);
         Box::pin(async move {
             let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();

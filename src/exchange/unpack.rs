@@ -13,23 +13,23 @@ use zeroize::Zeroizing;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     TooLarge,
-    /// Cut, or damaged.
+    /// Truncated or damaged.
     Broken,
 }
 
-/// How a body is packed.
+/// The content coding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Gzip,
-    /// zlib (RFC 9110 section 8.4.1.2), or what some servers send under that name: deflate without its frame.
+    /// zlib (RFC 9110 section 8.4.1.2), or raw deflate, which some servers send under this name.
     Deflate,
 }
 
-/// 2: once by the server and once by what stands before it.
+/// 2: one by the server and one by a proxy in front of it.
 const MOST_CODINGS: usize = 2;
 
-/// The decompressed body, and the headers without the coding. A coding that is not supported stays, and is reported by
-/// `foreign_encoding`.
+/// The decompressed body, and the headers without the coding. A coding that is not supported remains, and
+/// `foreign_encoding` reports it.
 pub(super) fn unpacked(
     headers: &mut HeaderMap,
     body: Zeroizing<Vec<u8>>,
@@ -49,9 +49,9 @@ pub(super) fn unpacked(
         return Ok(body);
     }
     let mut body = body;
-    // Some label an empty body too.
+    // Some servers label an empty body, too.
     if !body.is_empty() {
-        // The one that was applied last comes off first.
+        // In reverse order of their application.
         for coding in codings.into_iter().rev() {
             body = unpack(&body, coding, largest)?;
         }
@@ -61,7 +61,7 @@ pub(super) fn unpacked(
 }
 
 fn unpack(packed: &[u8], coding: Coding, largest: usize) -> Result<Zeroizing<Vec<u8>>, Flaw> {
-    // 1032: nothing is packed more tightly (RFC 1951: 258 bytes in two bits).
+    // 1032: the largest ratio of deflate (RFC 1951: 258 bytes in two bits).
     let room = packed.len().saturating_mul(1032).saturating_add(64).min(largest);
     let mut plain = Zeroizing::new(vec![0; room]);
     let length = match coding {
@@ -75,7 +75,7 @@ fn unpack(packed: &[u8], coding: Coding, largest: usize) -> Result<Zeroizing<Vec
     Ok(plain)
 }
 
-/// All members of a gzip file (RFC 1952 section 2.2), one behind the other. Returns their length.
+/// Decompresses all members of a gzip file (RFC 1952 section 2.2). Returns their length.
 fn gunzip(packed: &[u8], plain: &mut [u8]) -> Result<usize, Flaw> {
     let (mut rest, mut length) = (packed, 0);
     while !rest.is_empty() {
@@ -85,7 +85,7 @@ fn gunzip(packed: &[u8], plain: &mut [u8]) -> Result<usize, Flaw> {
         let [_, _, _, _, size @ ..] = trailer.0 else {
             return Err(Flaw::Broken);
         };
-        // Modulo 2^32. The checksum before it is not verified: TLS has one, and cut or changed JSON is detected.
+        // Modulo 2^32. The checksum before it is not verified: TLS has one, and truncated or damaged JSON is detected.
         if !written.to_le_bytes().starts_with(size) {
             return Err(Flaw::Broken);
         }
@@ -94,7 +94,7 @@ fn gunzip(packed: &[u8], plain: &mut [u8]) -> Result<usize, Flaw> {
     Ok(length)
 }
 
-/// What stands behind the header of a member (RFC 1952 section 2.3).
+/// The part after the header of a member (RFC 1952 section 2.3).
 fn gzip_body(packed: &[u8]) -> Option<&[u8]> {
     let [0x1f, 0x8b, 8, flags, _, _, _, _, _, _, rest @ ..] = packed else {
         return None;
@@ -123,7 +123,7 @@ const FEXTRA: u8 = 0x04;
 const FNAME: u8 = 0x08;
 const FCOMMENT: u8 = 0x10;
 
-/// How much was read and written.
+/// Returns how much was read and written.
 fn inflate(packed: &[u8], plain: &mut [u8], format: u32) -> Result<(usize, usize), Flaw> {
     let mut inflater = Box::<DecompressorOxide>::default();
     let flags = format | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
@@ -134,7 +134,7 @@ fn inflate(packed: &[u8], plain: &mut [u8], format: u32) -> Result<(usize, usize
     }
 }
 
-/// `Vec` would grow by itself, and leave an unwiped copy.
+/// Grows the buffer without leaving an unwiped copy, as `Vec` itself would.
 pub(super) fn append(body: &mut Zeroizing<Vec<u8>>, piece: &[u8]) {
     if piece.len() > body.capacity() - body.len() {
         let mut larger = Zeroizing::new(Vec::with_capacity((body.len() + piece.len()).saturating_mul(2)));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_unknown_is_not_read() {
+    fn a_damaged_or_unknown_coding_is_not_decoded() {
         let packed = gzip(b"{}");
         for end in 1..packed.len() {
             assert_eq!(read_as("gzip", packed[..end].to_vec(), 100), Err(Flaw::Broken), "cut at {end}");

@@ -1,4 +1,4 @@
-//! What a JWT says of itself, unverified: for people who look for a mistake, never for a decision about trust.
+//! The claims of a JWT, unverified: for the diagnosis, never for a decision about trust.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::json::wipe;
 use crate::server_text::Masks;
 
-/// Only what is of use in a diagnosis: the rest may be personal.
+/// Only the claims that a diagnosis uses: the others may be personal data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Claims {
     pub(super) issuer: Option<String>,
@@ -18,12 +18,12 @@ pub(super) struct Claims {
     pub(super) scope: Option<String>,
     pub(super) expires: Option<Duration>,
     pub(super) not_before: Option<Duration>,
-    /// The member of `cnf`: what the token is bound to.
+    /// The member of `cnf`, which the token is bound to.
     pub(super) bound_by: Option<String>,
 }
 
 impl Claims {
-    /// `None`: it is no JWT.
+    /// `None`: it is not a JWT.
     pub(super) fn of(token: &str) -> Option<Claims> {
         let mut parts = token.trim().split('.');
         let (header, payload, Some(_), None) = (parts.next()?, parts.next()?, parts.next(), parts.next()) else {
@@ -97,13 +97,13 @@ impl Header {
 /// More audiences are not read.
 const MOST: usize = 16;
 
-/// Fit to be printed.
+/// Sanitised, to be printed.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 256; // as much as of other texts of a server
     Masks::new(Vec::new()).clean(text, LONGEST)
 }
 
-/// An instant since the epoch, seen from `now`.
+/// A time since the epoch, relative to `now`.
 pub(super) fn relative(at: Duration, now: Duration) -> String {
     let distance = match at.checked_sub(now) {
         Some(left) => format!("in {}", span(left.as_secs())),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_facts_of_a_jwt_are_told_and_nothing_else_of_it() {
+    fn only_the_facts_of_a_jwt_are_shown() {
         let token =
             jwt(r#"{"iss":"https://a","aud":["x","y"],"scp":"read","exp":7300,"sub":"hush","cnf":{"jkt":"hush"}}"#);
         let claims = Claims::of(&token).unwrap();
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_jwt_has_no_claims_and_nonsense_does_no_harm() {
+    fn other_texts_than_jwts_have_no_claims_and_invalid_ones_do_no_harm() {
         for text in ["", "opaque", "a.b.c", "e30.e30", "e30.e30.x.y", "e30.W10.x"] {
             assert_eq!(Claims::of(text), None, "{text}");
         }

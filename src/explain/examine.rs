@@ -3,29 +3,27 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use http::header::LOCATION;
-use secrecy::ExposeSecret;
 use url::Url;
 
-use super::claims::{Claims, Header, relative, shown, span};
-use super::diagnosis::{Diagnosis, Outcome, Step};
-use super::judge::{Answer, Findings, judge};
+use super::claims::{Claims, Header, shown, span};
+use super::credential::examine_credential;
+use super::diagnosis::{Diagnosis, Outcome};
+use super::findings::{Answer, Findings};
+use super::judge::judge;
 use super::metadata::{date, look};
-use super::network::{connect, env_proxy, resolve};
+use super::network::reach;
+use super::steps::{Progress, Steps};
 use crate::address;
 use crate::challenge::Challenge;
 use crate::client_auth::Recipient;
 use crate::client_credentials::{ClientCredentialsBuilder, Start};
-use crate::contained::contained;
-use crate::credential::Shape;
 use crate::error::Error;
 use crate::exchange::Peer;
 use crate::server_text::Masks;
 use crate::token::AccessToken;
-use crate::x509;
 
 /// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.
 #[must_use = "a diagnosis does nothing before it is awaited"]
@@ -35,8 +33,6 @@ pub struct Diagnose {
     requests_token: bool,
     progress: Option<Box<Progress>>,
 }
-
-type Progress = dyn Fn(&str) + Send + Sync;
 
 impl ClientCredentialsBuilder {
     /// Finds out why there is no token, or why the API refuses it. Examines the configuration, credential, proxy, name,
@@ -94,7 +90,7 @@ impl Diagnose {
         let limits = draft.limits;
         let faults = draft.faults.clone();
         let mut findings = Findings::new(draft);
-        let mut steps = Steps { all: Vec::new(), start: Instant::now(), progress: self.progress.as_deref() };
+        let mut steps = Steps::new(self.progress.as_deref());
         if !faults.is_empty() {
             steps.add("configuration", Outcome::Failed, faults);
             return judge(&findings, steps.all);
@@ -102,7 +98,7 @@ impl Diagnose {
         steps.add("configuration", Outcome::Fine, vec![findings.draft.auth.name().to_owned()]);
         examine_credential(&mut findings, &mut steps).await;
         let Some(url) = findings.url() else { return judge(&findings, steps.all) };
-        way(&mut findings, &mut steps, &url, limits.connect_timeout).await;
+        reach(&mut findings, &mut steps, &url, limits.connect_timeout).await;
 
         let exchange = match self.builder.exchange(&url) {
             Ok(exchange) => exchange,
@@ -133,7 +129,7 @@ impl Diagnose {
             steps.add("metadata", Outcome::Skipped, vec!["the server cannot be reached".to_owned()]);
         }
         if findings.seen.dates.is_none() && findings.seen.error.is_none() && findings.is_reachable() {
-            // Any answer has a date.
+            // Any response has a date.
             let response = exchange.fetch(Peer { name: "the server", url: &url, identity: None }).await.ok();
             findings.seen.dates = response.and_then(|response| date(&response.headers)).map(|date| (date, now()));
         }
@@ -143,7 +139,7 @@ impl Diagnose {
             steps.add("token request", Outcome::Skipped, vec!["not wanted".to_owned()]);
             return judge(&findings, steps.all);
         }
-        if findings.credential_is_missing() {
+        if findings.no_credential {
             steps.add("token request", Outcome::Skipped, vec!["there is no credential to send".to_owned()]);
             return judge(&findings, steps.all);
         }
@@ -163,7 +159,7 @@ impl Diagnose {
         judge(&findings, steps.all)
     }
 
-    /// The assertion as it would be sent, for what it says.
+    /// Examines the assertion that would be sent.
     async fn examine_assertion(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
         let auth = &findings.draft.auth;
         if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
@@ -298,160 +294,6 @@ impl fmt::Debug for Diagnose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Diagnose").field("builder", &self.builder).finish_non_exhaustive()
     }
-}
-
-struct Steps<'a> {
-    all: Vec<Step>,
-    start: Instant,
-    progress: Option<&'a Progress>,
-}
-
-impl Steps<'_> {
-    /// A step that ends now, and began when the one before it ended.
-    fn add(&mut self, name: &'static str, outcome: Outcome, details: Vec<String>) {
-        let now = Instant::now();
-        let step = Step { name, outcome, details, duration: now.duration_since(self.start) };
-        self.start = now;
-        self.tell(&step.to_string());
-        self.all.push(step);
-    }
-
-    fn tell(&self, line: &str) {
-        if let Some(progress) = self.progress {
-            // A panic of the user's closure is no reason to give up.
-            let _ = contained(|| progress(line));
-        }
-    }
-}
-
-async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
-    let now = findings.draft.now.wall();
-    let secrets = findings.draft.secrets.0.iter().map(|(_, credential)| credential.clone());
-    let credentials: Vec<_> = findings.draft.auth.credentials().into_iter().cloned().chain(secrets).collect();
-    let (mut lines, mut is_flawed, mut readable) = (Vec::new(), false, credentials.is_empty());
-    for credential in &credentials {
-        for sighting in credential.sight().await {
-            let age = sighting.age.map(|age| format!(", written {} ago", span(age.as_secs()))).unwrap_or_default();
-            let secret = match sighting.secret {
-                Ok(secret) => secret,
-                Err(error) => {
-                    lines.push(format!("{}: {error:#}", sighting.origin));
-                    findings.unreadable.push(format!("{error:#}"));
-                    is_flawed = true;
-                    continue;
-                }
-            };
-            readable = true;
-            let text = secret.expose_secret();
-            let shape = Shape::of(text);
-            lines.push(format!("{}: {shape}{age}", sighting.origin));
-            if let Some(claims) = Claims::of(text) {
-                lines.extend(claims.lines(now));
-                if let Some(at) = claims.expires.filter(|_| claims.is_expired(now)) {
-                    findings.expired =
-                        Some(format!("the assertion of {} expired {}", sighting.origin, relative(at, now)));
-                }
-                if let Some(at) = claims.not_before.filter(|at| *at > now + Duration::from_secs(60)) {
-                    lines.push(format!("nbf {}", relative(at, now)));
-                }
-                findings.credential_claims = Some(claims);
-            }
-            if let Some(facts) = x509::of_pem(text) {
-                lines.push(format!("certificate of {}, valid until {}", facts.subject, relative(facts.not_after, now)));
-                if facts.not_after <= now {
-                    findings.expired = Some(format!(
-                        "the certificate of {} expired {}",
-                        sighting.origin,
-                        relative(facts.not_after, now)
-                    ));
-                }
-            }
-            is_flawed |= !shape.flaws.is_empty();
-            findings.shapes.push(shape);
-        }
-    }
-    findings.no_credential = !readable;
-    if credentials.is_empty() {
-        lines.push("the method has no credential to examine".to_owned());
-    }
-    let outcome = match (readable, is_flawed || findings.expired.is_some()) {
-        (false, _) => Outcome::Failed,
-        (true, true) => Outcome::Suspicious,
-        (true, false) => Outcome::Fine,
-    };
-    steps.add("credential", outcome, lines);
-}
-
-/// Proxy, name, connection, certificate.
-async fn way(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, limit: Duration) {
-    findings.proxy = env_proxy(url, |name| std::env::var(name).ok());
-    if let Some(proxy) = &findings.proxy {
-        let line = format!("{} names {}: the proxy resolves and connects", proxy.variable, proxy.shown);
-        steps.add("proxy", Outcome::Fine, vec![line]);
-        return;
-    }
-    steps.add("proxy", Outcome::Fine, vec!["none in the environment".to_owned()]);
-    let addresses = match resolve(url, limit).await {
-        Ok(addresses) => addresses,
-        Err(flaw) => {
-            steps.add("name", Outcome::Failed, vec![format!("{}: {flaw}", url.host_str().unwrap_or_default())]);
-            findings.dns = Some(flaw);
-            return;
-        }
-    };
-    let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
-    steps.add("name", Outcome::Fine, vec![format!("{}: {}", url.host_str().unwrap_or_default(), list.join(", "))]);
-    let stream = match connect(&addresses, limit).await {
-        Ok(stream) => stream,
-        Err(flaw) => {
-            steps.add("connection", Outcome::Failed, vec![flaw.text.clone()]);
-            findings.connect = Some(flaw);
-            return;
-        }
-    };
-    let peer = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
-    steps.add("connection", Outcome::Fine, vec![peer]);
-    certificate(findings, steps, url, stream, limit).await;
-}
-
-#[cfg(feature = "rustls")]
-async fn certificate(
-    findings: &mut Findings,
-    steps: &mut Steps<'_>,
-    url: &Url,
-    stream: tokio::net::TcpStream,
-    limit: Duration,
-) {
-    if url.scheme() != "https" {
-        steps.add("TLS", Outcome::Skipped, vec!["plain http".to_owned()]);
-        return;
-    }
-    let now = findings.draft.now.wall();
-    match super::tls::handshake(url, stream, limit).await {
-        Err(flaw) => {
-            steps.add("TLS", Outcome::Failed, vec![flaw.clone()]);
-            findings.handshake = Some(flaw);
-        }
-        Ok(shown) => {
-            let mut lines = vec![format!("{}, {} certificate(s)", shown.protocol, shown.chain)];
-            let mut outcome = Outcome::Fine;
-            if let Some(leaf) = &shown.leaf {
-                lines.push(format!("of {}, issued by {}", leaf.subject, leaf.issuer));
-                lines.push(format!("valid until {}", relative(leaf.not_after, now)));
-                if leaf.not_after <= now || leaf.not_before > now {
-                    outcome = Outcome::Suspicious;
-                }
-            }
-            steps.add("TLS", outcome, lines);
-            findings.leaf = shown.leaf;
-        }
-    }
-}
-
-#[cfg(not(feature = "rustls"))]
-#[expect(clippy::unused_async, reason = "for rustls")]
-async fn certificate(_: &mut Findings, steps: &mut Steps<'_>, _: &Url, _: tokio::net::TcpStream, _: Duration) {
-    steps.add("TLS", Outcome::Skipped, vec!["needs the feature rustls".to_owned()]);
 }
 
 fn examine_clock(findings: &Findings, steps: &mut Steps<'_>) {

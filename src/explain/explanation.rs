@@ -3,8 +3,9 @@
 use std::fmt;
 
 use http::header::CONTENT_TYPE;
+use url::Url;
 
-use crate::address::Shown;
+use crate::address::{Shown, is_loopback};
 use crate::client_credentials::{ClientCredentialsBuilder, Draft, Start};
 
 /// The result of [`ClientCredentialsBuilder::explain`]: the token request as it would be sent, the origin of its values, and
@@ -103,7 +104,7 @@ fn headers(draft: &Draft) -> Vec<Item> {
     ];
     let mut headers = Vec::new();
     for (name, value) in ours {
-        // JSON says so whatever was set.
+        // JSON is always sent with its own type.
         if !draft.headers.contains_key(name) || draft.json_body && name == CONTENT_TYPE.as_str() {
             headers.push(item(name, value, "default"));
         }
@@ -135,7 +136,7 @@ fn body(draft: &Draft) -> Vec<Item> {
         .0
         .iter()
         .map(|(name, value)| match setter(name) {
-            // Anything may be in there, a password of another grant for instance.
+            // The value may be a secret, for example a password of another grant.
             origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
             origin => item(name, value, origin),
         })
@@ -208,7 +209,8 @@ fn unusual(draft: &Draft) -> Vec<String> {
         Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
     };
     let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
-    note(start.is_some_and(|url| url.scheme() == "http"), "plain http: secret and token can be read on the network");
+    let is_readable = |url: &Url| url.scheme() == "http" && !is_loopback(url);
+    note(start.is_some_and(is_readable), "plain http: secret and token can be read on the network");
     note(!draft.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
     let in_program = draft.auth.credential().is_some_and(|one| one.is_in_program());
     note(in_program, "the credential is a value in the program: a file or variable can be rotated without a restart");

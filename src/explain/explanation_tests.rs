@@ -3,7 +3,7 @@ use crate::client_credentials::{ClientCredentials, Issuer, ProtectedResource};
 use crate::credential::Credential;
 
 #[test]
-fn the_request_is_told_with_the_shape_of_the_secret_and_not_the_secret() {
+fn the_request_is_shown_with_the_shape_of_the_secret_and_not_the_secret() {
     let auth = ClientAuth::client_secret_basic("billing", "canary-hush");
     let builder = ClientCredentials::builder("https://auth.example.com/token?key=canary-query", auth)
         .scope("read")
@@ -29,7 +29,7 @@ fn the_request_is_told_with_the_shape_of_the_secret_and_not_the_secret() {
 }
 
 #[test]
-fn faults_are_told_all_at_once_instead_of_failing() {
+fn faults_are_listed_together_instead_of_failing() {
     let auth = ClientAuth::client_secret_post("", "se\ncret");
     let explained = ClientCredentials::builder("http://auth.example.com/token", auth).scope("a\"b").explain();
     let text = explained.to_string();
@@ -40,7 +40,7 @@ fn faults_are_told_all_at_once_instead_of_failing() {
 }
 
 #[test]
-fn whose_scopes_are_asked_for_is_told() {
+fn the_origin_of_the_scopes_is_shown() {
     let auth = || ClientAuth::client_secret_basic("agent", Credential::file("/nowhere/secret"));
     let api = ProtectedResource::new("https://mcp.example.com", ["https://auth.example.com"]).scopes_from_api(true);
     let text = ClientCredentials::builder(api.clone(), auth()).explain().to_string();
@@ -51,7 +51,7 @@ fn whose_scopes_are_asked_for_is_told() {
 }
 
 #[test]
-fn an_issuer_is_not_asked() {
+fn an_issuer_gets_no_request() {
     let auth = ClientAuth::client_secret_basic("billing", Credential::file("/nowhere/secret"));
     let explained = ClientCredentials::builder(Issuer::new("https://auth.example.com"), auth).explain();
     assert_eq!(explained.request, "POST to the token_endpoint in the metadata of \"https://auth.example.com\"");

@@ -1,13 +1,16 @@
-//! Verdicts that no server of a test can bring about.
+//! Verdicts that no test server can cause.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
+use super::super::network::EnvProxy;
 use super::*;
 use crate::client_auth::ClientAuth;
 use crate::client_credentials::ClientCredentials;
+use crate::credential::Shape;
 use crate::error::OAuthError;
+use crate::x509::Facts;
 
 fn findings(endpoint: &str, auth: ClientAuth) -> Findings {
     let mut findings = Findings::new(ClientCredentials::builder(endpoint, auth).draft());
@@ -73,7 +76,7 @@ fn a_certificate_is_refused_for_its_date_its_name_or_its_issuer() {
 
 #[cfg(feature = "mtls")]
 #[test]
-fn a_client_certificate_that_has_expired_is_told_from_a_server_that_nobody_trusts() {
+fn an_expired_client_certificate_is_distinguished_from_an_untrusted_server() {
     let pem = include_str!("../testing/certificates/client.pem");
     let key = include_str!("../testing/certificates/client.key.pem");
     let mut findings = findings("https://a.example/t", ClientAuth::mutual_tls("billing", pem, key));

@@ -1,4 +1,4 @@
-//! What the server says of itself, as far as a diagnosis can use it: a suggestion, never a place to send a secret to.
+//! The metadata of the server, for the diagnosis: a hint, never a place to send a secret to.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,20 +15,20 @@ use crate::exchange::{Exchange, Peer};
 use crate::metadata::document::well_known;
 use crate::metadata::well_known_of_resource;
 
-/// What was seen on the way to a document.
+/// What was found while the document was searched.
 #[derive(Default)]
 pub(super) struct Seen {
     pub(super) document: Option<Document>,
-    /// A line for each place that was asked.
+    /// A line for each URL that was requested.
     pub(super) lines: Vec<String>,
-    /// The `Date` of a response, and our clock then; since the epoch.
+    /// The `Date` of a response and our clock at that time, since the epoch.
     pub(super) dates: Option<(Duration, Duration)>,
     /// The servers that the API names.
     pub(super) api_names: Option<Vec<String>>,
     pub(super) error: Option<Error>,
 }
 
-/// The members that are of use here, fit to be printed.
+/// The members that a diagnosis uses, sanitised.
 #[derive(Debug, Default)]
 pub(super) struct Document {
     pub(super) issuer: Option<String>,
@@ -83,7 +83,7 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
     match start {
         Start::TokenEndpoint(Some(url)) => {
             let mut places = Vec::new();
-            // An issuer has the path of its endpoints or some beginning of it: /realms/demo, /oauth2/default, /tenant/v2.0.
+            // The path of an issuer is a prefix of that of its endpoints: /realms/demo, /oauth2/default, /tenant/v2.0.
             for candidate in likely_issuers(url) {
                 places.extend(well_known(&candidate));
             }
@@ -105,7 +105,7 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
                     members.as_ref().and_then(|all| all.get("authorization_servers")).and_then(Value::as_array);
                 let servers: Vec<_> = servers.into_iter().flatten().take(MOST).filter_map(Value::as_str).collect();
                 seen.api_names = Some(servers.iter().map(|server| shown(server)).collect());
-                // Only servers that the user named are asked.
+                // Requests go only to servers that the user named.
                 let known =
                     allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
                 if let Some(issuer) = known {
@@ -141,7 +141,7 @@ impl Seen {
                     return;
                 }
             }
-            // A server that cannot be reached is not asked at another path.
+            // A server that cannot be reached is not tried at another path.
             if self.error.is_some() {
                 return;
             }

@@ -1,12 +1,15 @@
 //! `explain()`, which describes a configuration without I/O, and `diagnose()`, which finds out why it does not work.
 
 mod claims;
+mod credential;
 mod diagnosis;
 mod examine;
 mod explanation;
+mod findings;
 mod judge;
 mod metadata;
 mod network;
+mod steps;
 #[cfg(feature = "rustls")]
 mod tls;
 

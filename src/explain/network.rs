@@ -1,4 +1,4 @@
-//! The way to the server, one step at a time: proxy, name, connection.
+//! The connection to the server, one step at a time: proxy, name, connection, certificate.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,76 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use super::claims::shown;
+use super::diagnosis::Outcome;
+use super::findings::Findings;
+use super::steps::Steps;
 use crate::address::is_loopback;
+
+/// The steps proxy, name, connection and certificate.
+pub(super) async fn reach(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, limit: Duration) {
+    findings.proxy = env_proxy(url, |name| std::env::var(name).ok());
+    if let Some(proxy) = &findings.proxy {
+        let line = format!("{} names {}: the proxy resolves and connects", proxy.variable, proxy.shown);
+        steps.add("proxy", Outcome::Fine, vec![line]);
+        return;
+    }
+    steps.add("proxy", Outcome::Fine, vec!["none in the environment".to_owned()]);
+    let addresses = match resolve(url, limit).await {
+        Ok(addresses) => addresses,
+        Err(flaw) => {
+            steps.add("name", Outcome::Failed, vec![format!("{}: {flaw}", url.host_str().unwrap_or_default())]);
+            findings.dns = Some(flaw);
+            return;
+        }
+    };
+    let list: Vec<_> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    steps.add("name", Outcome::Fine, vec![format!("{}: {}", url.host_str().unwrap_or_default(), list.join(", "))]);
+    let stream = match connect(&addresses, limit).await {
+        Ok(stream) => stream,
+        Err(flaw) => {
+            steps.add("connection", Outcome::Failed, vec![flaw.text.clone()]);
+            findings.connect = Some(flaw);
+            return;
+        }
+    };
+    let peer = stream.peer_addr().map(|address| address.to_string()).unwrap_or_default();
+    steps.add("connection", Outcome::Fine, vec![peer]);
+    certificate(findings, steps, url, stream, limit).await;
+}
+
+#[cfg(feature = "rustls")]
+async fn certificate(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, stream: TcpStream, limit: Duration) {
+    if url.scheme() != "https" {
+        steps.add("TLS", Outcome::Skipped, vec!["plain http".to_owned()]);
+        return;
+    }
+    let now = findings.draft.now.wall();
+    match super::tls::handshake(url, stream, limit).await {
+        Err(flaw) => {
+            steps.add("TLS", Outcome::Failed, vec![flaw.clone()]);
+            findings.handshake = Some(flaw);
+        }
+        Ok(shown) => {
+            let mut lines = vec![format!("{}, {} certificate(s)", shown.protocol, shown.chain)];
+            let mut outcome = Outcome::Fine;
+            if let Some(leaf) = &shown.leaf {
+                lines.push(format!("of {}, issued by {}", leaf.subject, leaf.issuer));
+                lines.push(format!("valid until {}", super::claims::relative(leaf.not_after, now)));
+                if leaf.not_after <= now || leaf.not_before > now {
+                    outcome = Outcome::Suspicious;
+                }
+            }
+            steps.add("TLS", outcome, lines);
+            findings.leaf = shown.leaf;
+        }
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+#[expect(clippy::unused_async, reason = "for rustls")]
+async fn certificate(_: &mut Findings, steps: &mut Steps<'_>, _: &Url, _: TcpStream, _: Duration) {
+    steps.add("TLS", Outcome::Skipped, vec!["needs the feature rustls".to_owned()]);
+}
 
 /// A proxy of the environment.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,10 +86,10 @@ pub(super) struct EnvProxy {
     pub(super) shown: String,
 }
 
-/// The proxy that the environment names for this URL, by the rules of reqwest's client; one that the program configures itself is
-/// not seen here.
-pub(super) fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>) -> Option<EnvProxy> {
-    // Our client uses none for plain http and loopback.
+/// The proxy that the environment names for this URL, by the rules of reqwest. A proxy that the program configures is
+/// not found here.
+fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>) -> Option<EnvProxy> {
+    // This crate uses none for plain http and loopback.
     if url.scheme() != "https" || is_loopback(url) {
         return None;
     }
@@ -37,7 +106,7 @@ pub(super) fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>)
         .then(|| EnvProxy { variable, shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)) })
 }
 
-pub(super) async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> {
+async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> {
     let (host, port) = (bare_host(url), url.port_or_known_default().unwrap_or(443));
     match tokio::time::timeout(limit, tokio::net::lookup_host((host, port))).await {
         Ok(Ok(addresses)) => {
@@ -49,8 +118,8 @@ pub(super) async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr
     }
 }
 
-/// To the first address that accepts.
-pub(super) async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ConnectFlaw> {
+/// Connects to the first address that accepts.
+async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ConnectFlaw> {
     let mut last = ConnectFlaw { text: "there is no address".to_owned(), refused: false, timeout: false };
     let all = async {
         for address in addresses {

@@ -1,4 +1,4 @@
-//! The certificate that the server shows, trusted or not. Nothing is sent on this connection.
+//! The certificate of the server, trusted or not. Nothing is sent on this connection.
 
 use crate::x509::{Facts, facts};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ use super::network::bare_host;
 
 pub(super) struct Shown {
     pub(super) protocol: String,
-    /// How many certificates were sent.
+    /// The number of certificates.
     pub(super) chain: usize,
     pub(super) leaf: Option<Facts>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Shown {
 pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> Result<Shown, String> {
     let text = |e: &dyn std::fmt::Display| shown(&e.to_string());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let onlooker = Arc::new(Onlooker { provider: Arc::clone(&provider), seen: Mutex::default() });
+    let onlooker = Arc::new(RecordingVerifier { provider: Arc::clone(&provider), seen: Mutex::default() });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| text(&e))?
@@ -50,14 +50,14 @@ pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> 
     }
 }
 
-/// Trusts everybody and looks: whether the certificate is good is decided by the client that sends the secret.
+/// Accepts and records any certificate. The client that sends the secret decides whether it is trusted.
 #[derive(Debug)]
-struct Onlooker {
+struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
     seen: Mutex<Vec<Vec<u8>>>,
 }
 
-impl ServerCertVerifier for Onlooker {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

@@ -1,19 +1,19 @@
-//! What to look at after a refusal (pure): by its code, and by what is known here.
+//! What to check after a refusal, by its code and by the request (pure).
 
 use http::StatusCode;
 
 use super::refusal::is_of_the_credential;
 use crate::error::{Error, ErrorKind};
 
-/// What is known of the request that was refused.
+/// The facts about the request that was refused.
 pub(super) struct Known<'a> {
     /// The method's name.
     pub(super) method: &'static str,
-    /// Id or secret have characters that were percent-encoded on the way.
+    /// Whether encoding has changed the id or the secret.
     pub(super) is_encoded: bool,
     pub(super) grant_type: &'a str,
     pub(super) scope: Option<&'a str>,
-    /// A bound token was asked for.
+    /// Whether a bound token was requested.
     pub(super) is_bound: bool,
 }
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_says_what_to_look_at() {
+    fn every_code_has_advice() {
         // FB8
         for (code, words) in [
             ("invalid_grant", "bound token (dpop, or mutual_tls)"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_refusal_gets_no_advice() {
+    fn only_refusals_get_advice() {
         assert_eq!(advice(&Error::of(ErrorKind::Transport, "down"), &known()), "");
         assert_eq!(advice(&refusal(403, ""), &known()), "", "the text has a guess already");
         assert!(advice(&refusal(401, "unauthorized_client"), &known()).contains("credential"), "Keycloak");

@@ -1,4 +1,4 @@
-//! Turns one exchange into one token (RFC 6749 section 4.4).
+//! One token request and its token (RFC 6749 section 4.4).
 
 mod advice;
 mod quota;
@@ -48,22 +48,22 @@ pub(crate) struct Grant {
     pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
     pub(crate) secrets: SecretParams,
-    /// The request is JSON instead of a form.
+    /// Whether the body is JSON instead of a form.
     pub(crate) json_body: bool,
     pub(crate) rules: Rules,
-    /// Tokens are to be bound to it.
+    /// The key that tokens are bound to.
     #[cfg(feature = "dpop")]
     pub(crate) dpop: Option<DpopKey>,
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) observers: Observers,
-    /// A narrower scope was granted.
+    /// Whether a narrower scope was reported.
     pub(crate) narrower: Once,
-    /// The metadata does not list the client's method.
+    /// Whether it was reported that the metadata does not list the client's method.
     pub(crate) unlisted: Once,
 }
 
-/// What one attempt asks for, and where.
+/// The parameters and the endpoint of one attempt.
 struct Asking<'a> {
     found: &'a Found,
     params: Cow<'a, Params>,
@@ -71,11 +71,11 @@ struct Asking<'a> {
 }
 
 impl Grant {
-    /// Requests the scopes that the API requires by now, and leaves out those that the server refuses: a requirement does not cost
-    /// what was granted before.
+    /// Also requests the scopes that the API requires, and leaves out those that the server refuses, so that the client
+    /// keeps what was granted before.
     async fn attempt(&self) -> Result<AccessToken, Error> {
         let found = self.endpoint.find(&self.exchange, &self.clock).await?;
-        // Real lists are wrong, and a forged list must not cause a weaker method.
+        // Not an error: real lists may be wrong, and a forged list must not cause a weaker method.
         if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
             event!(
                 warn,
@@ -108,7 +108,8 @@ impl Grant {
         Err(Error::other("there is nothing to ask for"))
     }
 
-    /// What this attempt asks for: what was configured, or else what the API names; and what it has demanded since.
+    /// The parameters of this attempt: the configured scope, or that of the API's metadata, and the scopes that the API
+    /// has required since.
     fn asking<'a>(&'a self, found: &'a Found, added: &[String]) -> Asking<'a> {
         let base = self.params.scope().or(found.scope.as_deref());
         if added.is_empty() && base == self.params.scope() {
@@ -120,15 +121,15 @@ impl Grant {
         Asking { found, params: Cow::Owned(params), rules: Cow::Owned(rules) }
     }
 
-    /// Asks with one credential after the other while the client is refused, with none twice: a credential may have
-    /// been rotated, and one of two may not be active yet, or not any more.
+    /// Tries the credentials in order while the client is refused, none of them twice: a credential may have been
+    /// rotated, and one of two may not be active yet, or not any more.
     async fn attempt_for(&self, asking: &Asking<'_>) -> Result<AccessToken, Error> {
         let found = asking.found;
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
         for (n, place) in places.iter().enumerate() {
-            // Nothing was refused, so reading the credential again is useless.
+            // No credential was refused, so it is not read again.
             if n > 0 && n + 1 == places.len() && tried.is_empty() {
                 break;
             }
@@ -166,15 +167,15 @@ impl Grant {
         Err(refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential")))
     }
 
-    /// Tries one assertion after the other while it is refused, none twice: the platform may have renewed it meanwhile, and
-    /// one of two may not be active yet or any more.
+    /// Tries the assertions in order while they are refused, none of them twice: the platform may have renewed one
+    /// meanwhile, and one of two may not be active yet, or not any more.
     async fn ask(&self, asking: &Asking<'_>, evidence: &Evidence) -> Result<AccessToken, Error> {
         let mut tried: Vec<Secrets> = Vec::new();
         let mut refused = None;
         for turn in self.secrets.turns() {
             let (secrets, places) = match self.secrets.read(turn, self.clock.now()).await {
                 Ok(read) => read,
-                // The refusal says more than the read error.
+                // The refusal is more useful than the read error.
                 Err(error) => return Err(refused.unwrap_or(error)),
             };
             if tried.iter().any(|one| same(one, &secrets)) {
@@ -250,7 +251,7 @@ impl Grant {
         result
     }
 
-    /// `nonce` is the required one, and then that of the response.
+    /// `nonce`: the required one, and on return that of the response.
     async fn request(
         &self,
         asking: &Asking<'_>,
@@ -279,7 +280,7 @@ impl Grant {
             let proving = Proving { role, method: "POST", url: endpoint, token: None, now, nonce, sent_as: None };
             request.headers.extend([key.prove(proving).await?]);
         }
-        // The lifetime counts from before the request is sent: the server's count begins later.
+        // The lifetime counts from before the request is sent, which is earlier than the server's count.
         let sent = self.clock.now();
         let peer = Peer { name: "the token endpoint", url: endpoint, identity: evidence.tls_identity() };
         self.ledger.asks();
@@ -296,7 +297,7 @@ impl Grant {
         response::decode(response, &asking.rules, &masks, holder, sent, self.clock.now(), &self.clock)
     }
 
-    /// Adds advice, server and client to the error: there may be several of each.
+    /// Adds advice, server and client to the error, since a program may have several servers and clients.
     fn explained(&self, error: Error, asking: &Asking<'_>, evidence: &Evidence) -> Error {
         let found = asking.found;
         let known = Known {
@@ -308,7 +309,7 @@ impl Grant {
         };
         let advice = advice(&error, &known);
         let context = self.context(&found.token_endpoint);
-        // Errors of the transport begin with it.
+        // Transport errors begin with the server.
         let place = Shown(&found.token_endpoint).to_string();
         let context = match error.to_string().contains(&place) {
             true => context.strip_prefix(&place).map_or("", |rest| rest.trim_start_matches(", ")),
@@ -317,7 +318,7 @@ impl Grant {
         error.advised(&advice).at(context)
     }
 
-    /// The server, the client, the method and where the credential is from.
+    /// The server, the client, the method and the origin of the credential.
     fn context(&self, endpoint: &Url) -> String {
         let client = match self.auth.id() {
             "" => String::new(),
@@ -341,7 +342,7 @@ impl Grant {
         self.observers.emit(&Event::CredentialRead { credential, expires_in });
     }
 
-    /// Otherwise a mistake in the registration shows only as a 403 of the API.
+    /// Without this report, a mistake in the registration would only appear as a 403 of the API.
     fn report_narrower_scope(&self, asking: &Asking<'_>, token: &AccessToken) {
         let (Some(asked), Some(granted)) = (asking.params.scope(), token.scope()) else {
             return;
@@ -357,13 +358,13 @@ impl Grant {
         credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
     }
 
-    /// Whether the request might succeed with less scope. Servers have codes of their own for that.
+    /// Whether the request may succeed with less scope. Servers use various codes for that.
     fn may_be_of_the_scope(&self, error: &Error) -> bool {
         let is_answer = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Response | ErrorKind::Other);
         is_answer && !error.is_transient() && !self.is_refused(error)
     }
 
-    /// Whether it was the credential, or a handshake that failed by a certificate, which may be ours.
+    /// Whether the credential was refused, or the handshake failed because of a certificate, which may be the client's.
     fn is_refused(&self, error: &Error) -> bool {
         is_of_the_credential(error) || (self.auth.is_mutual_tls() && error.kind() == ErrorKind::Tls)
     }
@@ -380,7 +381,7 @@ impl TokenSource for Grant {
         })
     }
 
-    /// It keeps no token; the endpoint may have to be found again.
+    /// A grant keeps no token, but the endpoint may have to be found again.
     fn reject(&self, _: &AccessToken) {
         self.endpoint.refused_by_api(self.clock.now());
     }

@@ -17,7 +17,11 @@ use crate::server_text::Masks;
 /// # fn watch(tokens: &client_credentials::ClientCredentials) {
 /// if let Some(quota) = tokens.quota() {
 ///     // Auth0: `b=per_hour;q=10;r=7;t=3540,b=per_day;q=50;r=47;t=43200`
-///     println!("{:?}, {:?} left", quota.header("auth0-client-quota-limit"), quota.remaining());
+///     println!(
+///         "{:?}, {:?} left",
+///         quota.header("auth0-client-quota-limit"),
+///         quota.remaining()
+///     );
 /// }
 /// # }
 /// ```
@@ -53,7 +57,7 @@ impl Quota {
 
     /// `None` if no limit is reported.
     pub(crate) fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
-        /// More are not rate limits.
+        /// Further headers are ignored.
         const MOST: usize = 16;
         const LONGEST: usize = 256;
         let named = |name: &str| {

@@ -5,7 +5,7 @@ use http::StatusCode;
 use super::said::{Said, is_known};
 use crate::error::{Error, ErrorKind};
 
-/// Classified by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
+/// Classifies by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
 pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
     let kind = kind(status, &said);
     let what = match (kind, &said.oauth) {
@@ -49,7 +49,7 @@ enum Verdict {
     Busy,
     /// The status is temporary, or another party responded.
     Passing,
-    /// Not a token endpoint, or no usable message.
+    /// The URL is not a token endpoint, or the response has no usable message.
     NoEndpoint,
     /// An unknown code.
     Strange,
@@ -78,15 +78,16 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
     }
 }
 
-/// Whether it was the credential, so that another one may be accepted: by the rule of [`ErrorKind::Denied`].
+/// Whether the credential was refused, so that another one may be accepted; follows the rule of [`ErrorKind::Denied`].
 pub(super) fn is_of_the_credential(error: &Error) -> bool {
     let code = error.oauth().map(|oauth| oauth.code());
     error.kind() == ErrorKind::Denied
         && match (error.status().map(|status| status.as_u16()), code) {
-            // RFC 9449: the proof of possession, which is another key's.
+            // RFC 9449: these concern the proof of possession, which is made with another key.
             (_, Some("use_dpop_nonce" | "invalid_dpop_proof")) => false,
             (Some(401), _) | (Some(403), None) => true,
-            // The client is known, and may not use this grant (RFC 6749 section 5.2); older Keycloaks say it of secrets.
+            // The client is known, and may not use this grant (RFC 6749 section 5.2). Older versions of Keycloak use it
+            // for wrong secrets.
             (_, Some("unauthorized_client")) => {
                 let description = error.oauth().and_then(|oauth| oauth.description()).unwrap_or_default();
                 let description = description.to_ascii_lowercase();
@@ -117,7 +118,7 @@ fn hint(status: StatusCode, said: &Said) -> &'static str {
         300..=399 => "; redirects are not followed, give the address that it redirects to",
         404 | 405 | 410 => "; is the address of the token endpoint right?",
         415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
-        407 => "; the proxy demands credentials",
+        407 => "; the proxy requires credentials",
         400..=499 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
         401 => "; it did not accept the client's credentials",
         403 => "; it refused the client, or a firewall or address allow list did",

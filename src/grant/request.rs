@@ -17,7 +17,7 @@ use crate::json::wipe;
 pub(crate) struct Params(pub(crate) Vec<(String, String)>);
 
 impl Params {
-    /// The scope asked for.
+    /// The requested scope.
     pub(crate) fn scope(&self) -> Option<&str> {
         self.get("scope")
     }
@@ -26,7 +26,7 @@ impl Params {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// These, with another scope.
+    /// These parameters with another scope.
     pub(crate) fn with_scope(&self, scope: &str) -> Params {
         let mut params = self.clone();
         match params.0.iter_mut().find(|(name, _)| name == "scope") {
@@ -36,7 +36,7 @@ impl Params {
         params
     }
 
-    /// These, and the resource that metadata named (RFC 8707).
+    /// These parameters and the resource from metadata (RFC 8707).
     pub(crate) fn with_resource(&self, resource: Option<&str>) -> Cow<'_, Params> {
         let mut params = Cow::Borrowed(self);
         if let Some(resource) = resource {
@@ -47,8 +47,8 @@ impl Params {
     }
 }
 
-/// The endpoint, of whose query the parameters of the form are left out: none is sent twice (RFC 6749 section 3.2). `build()` says
-/// so for a URL of the user's; this is for one that metadata name.
+/// The endpoint without those parameters of its query that the form has, since none may be sent twice (RFC 6749 section
+/// 3.2). For a URL from metadata; `build()` refuses one of the user.
 pub(crate) fn without_repetition<'a>(endpoint: &'a Url, params: &Params, proof: &Proof) -> Cow<'a, Url> {
     let in_form = |name: &str| params.get(name).is_some() || proof.params.iter().any(|(n, _)| &**n == name);
     if !endpoint.query_pairs().any(|(name, _)| in_form(&name)) {
@@ -69,7 +69,7 @@ pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
         let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         asked.chain(proof.params.iter().map(|(name, value)| (&**name, value.as_str())))
     };
-    // Room for the worst case, `%XX` for each byte: growing would leave copies behind.
+    // The largest size, `%XX` for each byte: growing would leave copies of the secret in memory.
     let room = pairs().map(|(name, value)| (name.len() + value.len() + 1).saturating_mul(3)).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(room));
     for (name, value) in pairs() {
@@ -87,8 +87,8 @@ pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
     Request { headers: authorization.into_iter().collect(), body }
 }
 
-/// As a JSON object, for servers that take no form (Google STS, OpenAI, Anthropic). A parameter that occurs several times is an
-/// array.
+/// Encodes as a JSON object, for servers that accept no form (Google STS, OpenAI, Anthropic). A parameter that occurs
+/// several times is an array.
 pub(crate) fn encode_json(params: &Params, proof: Proof) -> Request {
     let mut object = serde_json::Map::new();
     let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -102,7 +102,7 @@ pub(crate) fn encode_json(params: &Params, proof: Proof) -> Request {
         }
     }
     let mut object = Value::Object(object);
-    // Room for the worst case, `\u00XX` for each byte: growing would leave copies behind.
+    // The largest size, `\u00XX` for each byte: growing would leave copies of the secret in memory.
     let room = params.0.iter().map(|(name, value)| name.len() + value.len() + 6).sum::<usize>()
         + proof.params.iter().map(|(name, value)| name.len() + value.len() + 6).sum::<usize>();
     let mut body = Zeroizing::new(Vec::with_capacity(room.saturating_mul(6)));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scope_asked_for_is_found_among_the_others() {
+    fn the_requested_scope_is_found_among_the_others() {
         let params = asked(&[("audience", "x"), ("scope", "a b"), ("y", "z")]);
         assert_eq!(params.scope(), Some("a b"));
         assert_eq!(asked(&[("audience", "x")]).scope(), None);

@@ -33,7 +33,7 @@ pub(crate) struct Rules {
     pub(crate) token_types: Vec<String>,
     /// The requested type of a token exchange.
     pub(crate) exchange: Option<Requested>,
-    /// Who is told of the scopes that an API demands of a token.
+    /// Collects the scopes that the API requires of a token.
     pub(crate) demands: Option<Arc<Demands>>,
 }
 
@@ -226,7 +226,7 @@ fn check_type(token_type: Option<Value>, rules: &Rules, clean: impl Fn(&str) -> 
     }))
 }
 
-/// Why tokens of this type are never sent as `Bearer`, whatever token_type(..) names.
+/// Why tokens of this type are never sent as `Bearer`, whatever `token_type` accepts.
 pub(crate) fn not_bearer(name: &str) -> Option<&'static str> {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     if is("dpop") {
@@ -388,7 +388,7 @@ fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
             "its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".to_owned(),
             false,
         ),
-        // A page of a proxy or captive portal, or a cut body.
+        // A page of a proxy or captive portal, or a truncated body.
         Flaw::NotJson { line, column } => (format!("its body is not JSON, from line {line} column {column} on"), true),
         Flaw::NotAnObject => ("its body is JSON, but not an object".to_owned(), false),
     };

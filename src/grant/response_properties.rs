@@ -1,4 +1,4 @@
-//! What holds for any body that a server may send.
+//! Properties that hold for any body.
 
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ fn a_cut_body_is_never_a_token() {
 
 #[test]
 fn a_secret_is_not_shown_by_any_defect() {
-    // L06: an echo of our secret in each text of the server that we show
+    // L06: an echo of our secret in each text of the server that is shown
     let echo = "our-secret";
     let error_of = |error: Error| format!("{error} {error:?}");
     let texts = [
@@ -68,7 +68,7 @@ proptest! {
             prop_assert!(read_with(&bad, &members).is_err(), "{bad:?}");
             prop_assert!(read_with(&bad, &any).is_err(), "{bad:?}");
         }
-        // Whatever else stands there, it is that token or none.
+        // Whatever else the body has, the result is this token or an error.
         if let Ok(token) = read_with(&good, &any) {
             prop_assert_eq!(token.expose_secret(), &good);
         }
@@ -100,14 +100,14 @@ proptest! {
     }
 }
 
-/// One or two that are not visible ASCII: a space, a control character, or beyond.
+/// One or two characters that are not visible ASCII: a space, a control character, or a non-ASCII one.
 fn odd_characters() -> impl Strategy<Value = String> {
     let ascii = prop::sample::select((0..=0x20_u8).chain([0x7f]).map(char::from).collect::<Vec<_>>());
     let beyond = any::<char>().prop_filter("not ASCII", |c| !c.is_ascii());
     proptest::collection::vec(prop_oneof![ascii, beyond], 1..3).prop_map(String::from_iter)
 }
 
-/// Some of those that a good response has.
+/// Some members of a valid response.
 fn good_members() -> impl Strategy<Value = String> {
     let members = [
         r#","token_type":"Bearer""#,

@@ -1,4 +1,4 @@
-//! What a refusal means: family S of tests/FAULTS.md, QUIRKS 18.
+//! Refusals: family S of tests/FAULTS.md.
 
 use super::*;
 
@@ -69,7 +69,7 @@ fn a_status_that_says_little_comes_with_a_guess_at_its_reason() {
         (415, "is the address"),
         (401, "did not accept the client's credentials"),
         (403, "a firewall"),
-        (407, "the proxy demands credentials"),
+        (407, "the proxy requires credentials"),
     ] {
         let text = with(status, &[], "", &rules()).unwrap_err().to_string();
         assert!(text.contains(guess), "{text}");
@@ -79,7 +79,7 @@ fn a_status_that_says_little_comes_with_a_guess_at_its_reason() {
 }
 
 #[test]
-fn who_asked_for_a_dpop_token_gets_no_other() {
+fn a_request_for_a_dpop_token_accepts_no_other() {
     let check = |token_type: Option<Value>| check_dpop(token_type, str::to_owned);
     for fine in ["DPoP", "dpop", "DPOP"] {
         assert!(check(Some(fine.into())).is_ok(), "{fine}");
@@ -96,7 +96,7 @@ fn who_asked_for_a_dpop_token_gets_no_other() {
 }
 
 #[test]
-fn what_was_asked_for_and_not_granted_is_named() {
+fn the_requested_scopes_that_were_not_granted_are_named() {
     assert_eq!(not_granted("a b c", "c  a"), ["b"]);
     assert!(not_granted("a", "b a").is_empty());
     assert_eq!(not_granted("ab", "a b abc"), ["ab"]);

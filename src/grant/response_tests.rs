@@ -1,4 +1,4 @@
-//! `decode` against what authorization servers really send: families B and S of tests/FAULTS.md.
+//! `decode` with responses of real authorization servers: families B and S of tests/FAULTS.md.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "in a test a panic is the report")]
 
@@ -54,7 +54,7 @@ fn read_strictly(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {
     with(200, &[("content-type", "application/json")], body, &strict())
 }
 
-/// A good response but for these members.
+/// A valid response with these members.
 fn having(members: &str) -> String {
     format!(r#"{{"access_token":"abc","token_type":"Bearer",{members}}}"#)
 }
@@ -93,8 +93,8 @@ fn the_example_of_rfc_6749_is_read() {
 }
 
 #[test]
-fn a_member_that_stands_there_twice_is_refused() {
-    // B03, B04: which one another party believes is anybody's guess
+fn a_member_that_occurs_twice_is_refused() {
+    // B03, B04: another party may use the other one
     for member in [
         r#""access_token":"other""#,
         r#""token_type":"mac""#,
@@ -109,7 +109,7 @@ fn a_member_that_stands_there_twice_is_refused() {
         assert!(error.to_string().contains("twice"), "{member}: {error}");
         assert!(!error.is_transient(), "{member}");
     }
-    // The same name in another spelling is the same name.
+    // The same name with escapes is the same name.
     refused(having(r#""acc\u0065ss_token":"other""#));
 }
 
@@ -128,7 +128,7 @@ fn an_access_token_is_a_string_of_visible_ascii() {
         assert_eq!(result.is_ok(), byte.is_ascii_graphic(), "byte {byte:#x}");
         assert!(!format!("{result:?}").contains("hidden"));
     }
-    // Salesforce's have a `!`; strict takes b64token (RFC 6750 section 2.1).
+    // Tokens of Salesforce have a `!`; strict accepts b64token (RFC 6750 section 2.1).
     for (text, passes_strict) in
         [("00D!AQ.x", false), ("a.b-c_d~e+f/g==", true), ("=a", false), ("a=b", false), ("a", true)]
     {
@@ -180,8 +180,8 @@ fn bearer_is_spelled_in_many_ways_and_nothing_else_is_bearer() {
 }
 
 #[test]
-fn what_is_no_json_is_refused_with_a_reason_and_without_guessing() {
-    // B01, B18, B20, B21. The last column: whether another attempt may bring something better.
+fn a_body_that_is_not_json_is_refused_with_a_reason() {
+    // B01, B18, B20, B21. The last column: whether the error is transient.
     let good = having(r#""expires_in":3600"#);
     let utf16: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let rows: Vec<(Vec<u8>, &str, bool)> = vec![
@@ -234,7 +234,7 @@ fn the_body_decides_and_not_its_label() {
 }
 
 #[test]
-fn the_scope_is_what_was_granted_or_else_what_was_asked_for() {
+fn the_scope_is_the_granted_or_otherwise_the_requested_one() {
     // B22
     let asking = |refuse| Rules { asked_scope: Some("a b".into()), refuse_narrower_scope: refuse, ..rules() };
     for (member, scope, narrower) in [
@@ -285,7 +285,7 @@ fn an_odd_member_spoils_no_token() {
     }
     let latin = [br#"{"access_token":"abc","x":"caf"#.as_slice(), b"\xe9", br#"","expires_in":3600}"#].concat();
     assert_eq!(read(latin).unwrap().extra("x"), Some(&Value::from("caf\u{e9}")));
-    // In a member that is wanted it is no token.
+    // In a required member it is an error.
     for odd in [r#""\ud800""#, "1e400", &deep] {
         assert!(!format!("{:?}", refused(format!(r#"{{"access_token":{odd}}}"#))).contains("ud800"), "{odd}");
     }

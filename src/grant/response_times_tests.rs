@@ -1,10 +1,10 @@
-//! The times that a server states: lifetimes, and how long to wait.
+//! The times that a server states: lifetimes and waits.
 
 use super::*;
 
 #[test]
 fn lifetimes_come_in_many_shapes() {
-    // B07, B08, B09, B10. The last column: whether strict takes it.
+    // B07, B08, B09, B10. The last column: whether strict accepts it.
     let max = Some(Duration::MAX);
     for (value, lifetime, passes_strict) in [
         ("3600", HOUR, true),
@@ -100,7 +100,7 @@ fn retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
-fn spans_and_instants_are_told_apart_by_their_size_in_each_header() {
+fn spans_and_instants_are_distinguished_by_their_size_in_each_header() {
     // FC2. `sent()` is second 1 800 000 000.
     let second = Duration::from_secs(1);
     for (value, wait) in [

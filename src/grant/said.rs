@@ -30,7 +30,7 @@ pub(super) const LONGEST_CODE: usize = 128;
 pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
     let speaker = Speaker { masks, most: rules.longest_error_text };
     if response.status.is_redirection() {
-        // Its body, if any, is a page about the other address.
+        // The body of a redirect, if any, is a page about the other address.
         return Said::default();
     }
     let mut said = match foreign_encoding(&response.headers) {
@@ -85,8 +85,8 @@ pub(super) fn is_known(code: &str) -> bool {
     KNOWN.contains(&code)
 }
 
-/// Whether `error` is a code at all, or the server's word for one: no number, and no reason phrase of HTTP, which frameworks put
-/// there (Spring, Rails: `Not Found`, `not_found`).
+/// Whether `error` is a code, also of the server's own: not a number, and not a reason phrase of HTTP, which some
+/// frameworks send (Spring, Rails: `Not Found`, `not_found`).
 fn is_code(text: &str) -> bool {
     let bare = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let word = bare(text);
@@ -256,8 +256,8 @@ impl Speaker<'_> {
         }
     }
 
-    /// Short, printable, no echo of ours, and not the name of a possible secret: a server may return a token, ours or another,
-    /// with an error.
+    /// Whether a member may be shown: short, printable, no echo of our secrets, and not the name of a possible secret,
+    /// since a server may return a token with an error.
     fn is_fit(&self, name: &str) -> bool {
         const SECRETS: [&str; 9] =
             ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
@@ -265,7 +265,7 @@ impl Speaker<'_> {
         self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| bare.contains(secret))
     }
 
-    /// `name: value` for each text and number, however deep it lies.
+    /// `name: value` for each text and number, at any depth.
     fn flat(&self, members: &Map<String, Value>, without: &[&str]) -> String {
         let mut leaves = Vec::new();
         for (name, value) in members.iter().filter(|(name, _)| !without.contains(&name.as_str())) {

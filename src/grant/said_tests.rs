@@ -1,4 +1,4 @@
-//! The server's own words: families FB1 to FB5, FB8 and FB9 of tests/FAULTS.md.
+//! The texts of servers: families FB1 to FB5, FB8 and FB9 of tests/FAULTS.md.
 
 use http::{HeaderName, HeaderValue};
 use zeroize::Zeroizing;
@@ -85,7 +85,7 @@ fn a_refused_client_is_recognised_in_every_shape() {
 }
 
 #[test]
-fn what_is_refused_for_another_reason_is_no_reason_to_try_another_credential() {
+fn other_refusals_do_not_try_another_credential() {
     for (status, body) in [
         (400, r#"{"error":"unauthorized_client","error_description":"grant type not allowed"}"#),
         (400, r#"{"error":"invalid_scope"}"#),
@@ -205,7 +205,7 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
 }
 
 #[test]
-fn the_code_is_found_whatever_stands_beside_it() {
+fn the_code_is_found_whatever_other_members_there_are() {
     // FB3
     let deep = format!("{}{}", "[".repeat(250), "]".repeat(250));
     let bodies: Vec<Vec<u8>> = vec![
@@ -231,7 +231,7 @@ fn the_code_is_found_whatever_stands_beside_it() {
 }
 
 #[test]
-fn the_ids_that_a_support_asks_for_survive() {
+fn the_ids_that_support_needs_survive() {
     // FB4: Entra
     let ids = "Trace ID: 0a1b2c3d-0000-0000-0000-000000000000 Correlation ID: 1f2e3d4c-0000-0000-0000-000000000000 \
                Timestamp: 2026-11-23 10:00:00Z";

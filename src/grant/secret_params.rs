@@ -8,11 +8,11 @@ use crate::clock::Moment;
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 
-/// By name, in the order of the wire. Read again for each attempt, since a platform renews its tokens.
+/// By name, in the order of the request. They are read for each attempt, since a platform renews its tokens.
 #[derive(Clone, Default)]
 pub(crate) struct SecretParams(pub(crate) Vec<(String, Credential)>);
 
-/// As they were read.
+/// The values that were read.
 pub(crate) type Secrets = Vec<(String, SecretString)>;
 
 impl SecretParams {
@@ -20,19 +20,20 @@ impl SecretParams {
         self.0.iter().map(|(_, credential)| credential)
     }
 
-    /// What to [`read`](Self::read) one after the other, as long as the server refuses it: one turn for each origin, and the
-    /// first once more, since it may have been renewed meanwhile.
+    /// The turns to [`read`](Self::read) in order while the server refuses the values: one for each origin, and the
+    /// first again, which may have been renewed meanwhile.
     pub(crate) fn turns(&self) -> impl Iterator<Item = usize> + use<> {
         let most = self.credentials().map(|credential| credential.places().count()).max();
         (0..most.unwrap_or_default()).chain([0])
     }
 
-    /// The server accepted what was read there.
+    /// The server accepted the values read at `places`.
     pub(crate) fn accept(&self, places: &[usize]) {
         self.credentials().zip(places).for_each(|(credential, place)| credential.accept(*place, None));
     }
 
-    /// Each from the first of its origins that can be read, and has not expired, beginning with that of this turn; and where.
+    /// Reads each value from the first of its origins that can be read and has not expired, beginning with that of this
+    /// turn. Also returns the places.
     pub(crate) async fn read(&self, turn: usize, now: Moment) -> Result<(Secrets, Vec<usize>), Error> {
         let mut secrets = Vec::with_capacity(self.0.len());
         let mut found = Vec::with_capacity(self.0.len());
@@ -61,13 +62,13 @@ impl SecretParams {
         Ok((secrets, found))
     }
 
-    /// What is wrong with them, as far as can be told without I/O.
+    /// The faults that can be found without I/O.
     pub(crate) fn faults(&self) -> impl Iterator<Item = (&str, String)> {
         self.0.iter().filter_map(|(name, credential)| Some((name.as_str(), credential.fault_or_empty()?)))
     }
 }
 
-/// Whether the server would see the same again.
+/// Whether the server would receive the same again.
 pub(crate) fn same(one: &Secrets, other: &Secrets) -> bool {
     let values = |secrets: &Secrets| secrets.iter().map(|(_, secret)| secret.clone()).collect::<Vec<_>>();
     values(one).iter().map(ExposeSecret::expose_secret).eq(values(other).iter().map(ExposeSecret::expose_secret))

@@ -1,4 +1,4 @@
-//! Of APIs.
+//! Oracles for input from APIs.
 
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -9,7 +9,7 @@ use crate::exchange::Response;
 use crate::metadata::{ResourceRules, resource_document};
 use crate::token::AccessToken;
 
-/// The values of `WWW-Authenticate`, one a line.
+/// The values of `WWW-Authenticate`, one per line.
 pub fn www_authenticate(lines: &[u8]) {
     use crate::challenge::{Challenge, MOST_CHALLENGES, MOST_PARAMS, parse};
 
@@ -22,7 +22,7 @@ pub fn www_authenticate(lines: &[u8]) {
     let challenges = Challenge::all(&headers);
     assert!(challenges.len() <= MOST_CHALLENGES);
     assert!(challenges.iter().all(|one| one.params.len() <= MOST_PARAMS));
-    // Written down in full and read again they are the same.
+    // Serialised and parsed again, they are equal.
     let quoted = |value: &str| value.replace('\\', r"\\").replace('"', "\\\"");
     let written: Vec<_> = challenges
         .iter()
@@ -104,7 +104,7 @@ pub fn dpop_nonce(wire: &[u8]) {
     let last = nonces.last(Role::Resource, &api).expect("one or the other");
     if let Some(heard) = heard {
         assert_eq!(heard, last);
-        // RFC 9449 section 8.1: it stands in a claim of the next proof as it is.
+        // RFC 9449 section 8.1: it is a claim of the next proof, unchanged.
         assert_eq!(headers.get("dpop-nonce").map(HeaderValue::as_bytes), Some(last.as_bytes()));
         assert!((1..=1024).contains(&last.len()));
         assert!(last.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')));
@@ -114,7 +114,8 @@ pub fn dpop_nonce(wire: &[u8]) {
     assert_eq!(nonces.last(Role::Authorization, &api), None);
     assert_eq!(nonces.last(Role::Resource, &elsewhere), None);
     if demands_nonce(&headers) {
-        // RFC 9110 section 5.3: several lines are one list, so that a parameter may be of a challenge in the line before.
+        // RFC 9110 section 5.3: several lines are one list, so a parameter may belong to a challenge in the previous
+        // line.
         let lines = headers.get_all("www-authenticate").iter();
         let text: String = lines.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
         // A quoted string may have a backslash before each of its characters.
@@ -138,7 +139,7 @@ pub fn resource_metadata(wire: &[u8]) {
         };
         match resource_document::decode(&answer, &rules) {
             Ok(named) => {
-                // What spoils the document for another reader may stand in a member that is not read here.
+                // A member that is not read here may be invalid for another parser.
                 let Ok(said) = serde_json::from_slice::<serde_json::Value>(&answer.body) else {
                     continue;
                 };

@@ -1,4 +1,4 @@
-//! Of authorization servers.
+//! Oracles for input from authorization servers.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::metadata::document;
 use crate::server_text::Masks;
 use crate::token::{AccessToken, Holder};
 
-/// A response of the token endpoint, as it stands on the wire (without chunks).
+/// A response of the token endpoint, as on the wire (without chunks).
 pub fn token_response(wire: &[u8]) {
     let decoded = |cut: usize, strict: bool| {
         let mut response = response(wire);
@@ -40,7 +40,7 @@ pub fn token_response(wire: &[u8]) {
             let sent = response(wire);
             assert!(sent.status.is_success() && foreign_encoding(&sent.headers).is_none());
             fit_for_a_header(&token);
-            // Whatever ends in the middle is no token; white space at the end says nothing.
+            // A truncated body is not a token; white space at the end has no meaning.
             let cut = sent.body.len() - sent.body.trim_ascii_end().len() + 1;
             assert!(decoded(cut, false).is_err(), "cut, and a token");
         }
@@ -122,29 +122,28 @@ pub fn refusal(wire: &[u8]) {
     }
 }
 
-/// A response with `Retry-After` or one of its like.
+/// A response with `Retry-After` or a similar header.
 pub fn waiting_time(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
     for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
         let wait = retry_after(status, &headers, now());
         let asked = headers.get("retry-after").and_then(|value| value.to_str().ok());
-        if let Some(seconds) = asked.and_then(|asked| asked.trim().parse::<u32>().ok()) {
-            // `parse` takes a sign, which RFC 9110 section 10.2.3 does not.
-            let plain = asked.is_some_and(|asked| !asked.contains('+'));
-            // What is larger is an instant.
-            if seconds < 1_000_000_000 {
-                assert_eq!(wait, plain.then(|| Duration::from_secs(seconds.min(86_400).into())));
-            }
+        // `parse` accepts a sign, which RFC 9110 section 10.2.3 does not allow.
+        let seconds = asked.filter(|asked| !asked.contains('+')).and_then(|asked| asked.trim().parse::<u32>().ok());
+        // A larger number is an instant.
+        if let Some(seconds) = seconds.filter(|seconds| *seconds < 1_000_000_000) {
+            assert_eq!(wait, Some(Duration::from_secs(seconds.min(86_400).into())));
         }
+        let is_signed = asked.is_some_and(|asked| asked.contains('+') && asked.trim().parse::<u32>().is_ok());
         let in_millis = ["retry-after-ms", "x-ms-retry-after-ms"].iter().any(|name| headers.contains_key(*name));
-        if asked.is_none() && !in_millis && status == StatusCode::SERVICE_UNAVAILABLE {
+        if (asked.is_none() || is_signed) && !in_millis && status == StatusCode::SERVICE_UNAVAILABLE {
             assert_eq!(wait, None);
         }
         assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(86_400)), "{wait:?}");
     }
 }
 
-/// A response with headers that tell what is left of a quota.
+/// A response with the headers of a quota.
 pub fn quota(wire: &[u8]) {
     let Response { headers, .. } = response(wire);
     let masks = Masks::new(vec![SECRET.into()]);
@@ -162,12 +161,12 @@ pub fn quota(wire: &[u8]) {
             most = most.into_iter().chain(value.trim().parse().ok()).min();
         }
     }
-    // Never more than a header says that says it plainly.
+    // Never more than the smallest plain number in the headers.
     let remaining: Option<u64> = quota.remaining();
     assert!(most.is_none() || (remaining.is_some() && remaining <= most));
 }
 
-/// A response of a metadata endpoint, as it stands on the wire; its issuer is `https://auth.example.com`.
+/// A response of a metadata endpoint, as on the wire; the issuer is `https://auth.example.com`.
 pub fn metadata(wire: &[u8]) {
     let url = Url::parse("https://auth.example.com").expect("a URL");
     let elsewhere = Url::parse("https://elsewhere.example").expect("a URL");

@@ -1,6 +1,6 @@
-//! Of what keeps secrets and tokens for us: files and stores.
+//! Oracles for input from files and stores.
 
-/// A file with a secret in it.
+/// A file with a secret.
 pub fn secret_file(bytes: &[u8]) {
     use crate::credential::{flaw, text_of};
 
@@ -17,7 +17,7 @@ pub fn secret_file(bytes: &[u8]) {
     }
 }
 
-/// A record in the shared store: as it lies there, and as what is sealed in one.
+/// A record in the shared store: as it is stored, and as the content that is sealed in one.
 #[cfg(feature = "shared")]
 pub fn stored_record(bytes: &[u8]) {
     use std::sync::LazyLock;
@@ -34,7 +34,7 @@ pub fn stored_record(bytes: &[u8]) {
         Ring(vec![SealKey::parse(key).expect("a key")])
     }
 
-    // Nobody can make one without the ring.
+    // A record cannot be made without the ring.
     assert!(open(bytes, KEY, &RING).is_none());
     let sealing = RING.0.first().expect("one");
     let mut record = sealed(bytes.to_vec().into(), KEY, sealing).expect("sealed");
@@ -49,14 +49,14 @@ pub fn stored_record(bytes: &[u8]) {
             assert_eq!(said["token_type"], "Bearer", "no key of ours");
             assert_eq!(said["scope"].as_str(), token.scope());
             assert!(token.received().wall() <= now().wall(), "from the future");
-            // Never longer than whoever put it there said.
+            // Never longer than the replica that stored it stated.
             let left = said["lifetime"].as_u64().map(std::time::Duration::from_nanos);
             assert!(token.lifetime() <= left);
             let end = token.received().plus(token.lifetime().unwrap_or(settings.default_lifetime));
             assert!(!end.reached(now()), "expired");
         }
     }
-    // Cut or changed at any place it is none of ours.
+    // Truncated or changed at any byte, it does not open.
     let at = bytes.iter().fold(0_usize, |sum, byte| sum * 31 % 65_521 + usize::from(*byte)) % record.len();
     assert!(open(record.get(..at).expect("within"), KEY, &RING).is_none());
     if let Some(byte) = record.get_mut(at) {

@@ -1,7 +1,8 @@
-//! What holds for any bytes that a server, an API or a file may hand us: one oracle for each parser.
+//! Properties that hold for any bytes from a server, an API or a file: one oracle for each parser.
 //!
-//! `cargo test` runs them over `tests/seeds` and over what proptest draws, `cargo fuzz` (`.ci/fuzz`) over what it finds.
-//! An oracle panics if its parser breaks a promise; that the parser itself does not panic is the first of them.
+//! `cargo test` runs them with `tests/seeds` and the inputs of proptest, `cargo fuzz` (`.ci/fuzz`) with the inputs that
+//! it finds. An oracle panics if its parser violates a property; the first one is that the parser itself does not
+//! panic.
 
 #![allow(
     clippy::expect_used,
@@ -29,10 +30,10 @@ pub use authorization_servers::*;
 pub use keepers::*;
 pub use settings::*;
 
-/// What the server knows of us, and may echo.
+/// A secret that the server may echo.
 const SECRET: &str = "our-secret";
 
-/// A status line, headers, an empty line, a body: whatever of it can be had.
+/// A status line, headers, an empty line and a body, as far as they can be parsed.
 fn response(wire: &[u8]) -> Response {
     let mut rest = wire;
     let mut line = || {
@@ -60,7 +61,7 @@ fn response(wire: &[u8]) -> Response {
     Response { status: status.unwrap_or(StatusCode::OK), headers, body: Zeroizing::new(rest.to_vec()) }
 }
 
-/// In 2027.
+/// A time in 2027.
 fn now() -> Moment {
     Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000))
 }

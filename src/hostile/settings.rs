@@ -112,16 +112,16 @@ pub fn configuration(json: &[u8]) {
     }
 }
 
-/// A key or certificate as an environment variable has it; and these bytes as one, in each shape that is mended.
+/// A key or certificate as an environment variable has it; and these bytes as one, in each shape that is corrected.
 #[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 pub fn key_text(bytes: &[u8]) {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
-    use crate::pem::{looks_like, mended};
+    use crate::pem::{corrected, looks_like};
 
     let text = String::from_utf8_lossy(bytes);
-    let _ = mended(&text);
+    let _ = corrected(&text);
     let look = looks_like(&text);
     assert!(look.is_empty() || look.starts_with(": "), "{look}");
 
@@ -142,7 +142,7 @@ pub fn key_text(bytes: &[u8]) {
         format!("\"'{escaped}'\""),
         STANDARD.encode(&pem),
     ] {
-        assert_eq!(mended(&shape).trim(), pem.trim(), "{shape}");
+        assert_eq!(corrected(&shape).trim(), pem.trim(), "{shape}");
     }
     assert_eq!(looks_like(&escaped), ": it has a certificate and nothing else");
 }

@@ -7,7 +7,7 @@ use crate::token::Holder;
 
 type Oracle = fn(&[u8]);
 
-/// Each oracle with the folder of its seeds, which are what real servers send (QUIRKS), and the RFCs' examples.
+/// Each oracle with the folder of its seeds, which are responses of real servers and examples of the RFCs.
 const ORACLES: &[(&str, Oracle)] = &[
     ("token_response", token_response),
     ("www_authenticate", www_authenticate),
@@ -59,7 +59,7 @@ fn no_seed_breaks_a_parser_whole_or_cut_or_with_a_byte_changed() {
 
 #[test]
 fn most_seeds_of_a_server_are_understood() {
-    // A corpus that no parser reads would look into nothing.
+    // The parsers must accept some seeds; otherwise the corpus would test nothing.
     let masks = Masks::new(Vec::new());
     let decoded = |seed: &Vec<u8>| {
         decode(response(seed), &Rules::default(), &masks, Holder::default(), now(), now(), &crate::clock::Clock::System)

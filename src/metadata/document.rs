@@ -9,17 +9,17 @@ use crate::exchange::{Response, foreign_encoding};
 use crate::json::{Flaw, Members, Text};
 use crate::server_text::Masks;
 
-/// What of it is of use here.
+/// The members that are used.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Document {
-    /// Where this client asks for tokens.
+    /// The token endpoint for this client.
     pub(crate) token_endpoint: Url,
     /// `token_endpoint_auth_methods_supported`.
     pub(crate) auth_methods: Option<Vec<String>>,
 }
 
 impl Document {
-    /// Whether it lists methods, and none of these; a client without a registered method lacks nothing.
+    /// Whether it lists methods, and none of these; `false` for a client whose method has no registered name.
     pub(super) fn lacks(&self, methods: &[&str]) -> bool {
         let listed = |one: &String| methods.contains(&one.as_str());
         let list = self.auth_methods.as_ref();
@@ -27,23 +27,23 @@ impl Document {
     }
 }
 
-/// What a document must be to be believed.
+/// The rules for a document to be used.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rules {
     /// As configured, character by character.
     pub(crate) issuer: String,
     pub(crate) url: Url,
-    /// Hosts where plain `http` was said to be fine.
+    /// Hosts for which plain `http` is allowed.
     pub(crate) plain_hosts: Vec<String>,
-    /// Where the token endpoint has to be, if that was said.
+    /// The origin that the token endpoint must have, if it is pinned.
     pub(crate) pinned: Option<Url>,
-    /// The client shows a certificate, for which there may be another endpoint.
+    /// Whether the client presents a certificate, for which there may be another endpoint.
     pub(crate) mutual_tls: bool,
-    /// At other hosts than these it has to be at a public address, if that was said.
+    /// Other hosts than these must have public addresses; `None`: any address.
     pub(crate) named_hosts: Option<NamedHosts>,
 }
 
-/// Why a response is no document to be used.
+/// Why a response is not a usable document.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unusable {
     pub(crate) why: String,
@@ -55,8 +55,8 @@ pub(super) fn unusable(why: impl Into<String>) -> Unusable {
     Unusable { why: why.into(), transient: false }
 }
 
-/// Where the document is, in the order of asking: RFC 8414 section 3.1 (before the path of the issuer), OpenID Connect
-/// Discovery 1.0 section 4 (behind it).
+/// The URLs of the document, in the order in which they are tried: RFC 8414 section 3.1 (before the path of the
+/// issuer), OpenID Connect Discovery 1.0 section 4 (after it).
 pub(crate) fn well_known(issuer: &Url) -> [Url; 2] {
     let path = issuer.path();
     let path = path.strip_suffix('/').unwrap_or(path);
@@ -73,7 +73,7 @@ pub(crate) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unu
     read(&mut members(response, &Text::of(&response.body))?, rules)
 }
 
-/// Those of a successful response with this text.
+/// The members of a successful response with this text.
 pub(super) fn members<'t>(response: &Response, text: &'t Text<'_>) -> Result<Members<'t>, Unusable> {
     let status = response.status;
     if status != StatusCode::OK {
@@ -95,13 +95,13 @@ pub(super) fn members<'t>(response: &Response, text: &'t Text<'_>) -> Result<Mem
             }
             Flaw::NotAnObject => "it is JSON, but not an object".to_owned(),
         },
-        // A page of a proxy, or a cut body.
+        // A page of a proxy, or a truncated body.
         transient: matches!(flaw, Flaw::NotJson { .. }),
     })
 }
 
 fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
-    // RFC 8414 section 3.3: otherwise one server could speak for another.
+    // RFC 8414 section 3.3: otherwise one server could impersonate another.
     match text(members, "issuer")? {
         Some(issuer) if issuer == rules.issuer => {}
         Some(issuer) => {
@@ -134,7 +134,7 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     })
 }
 
-/// The token endpoint, if the client may be proved there; otherwise what is wrong with it.
+/// The token endpoint, if the client may authenticate there; otherwise what is wrong with it.
 fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
     let url = named_by(&rules.url, endpoint, &rules.plain_hosts)?;
     if url.fragment().is_some() {
@@ -155,8 +155,8 @@ fn judged(endpoint: &str, rules: &Rules) -> Result<Url, String> {
     }
 }
 
-/// A URL that a server named, `home`'s own or one of its documents. What is readable on the way could have been changed on the
-/// way, so plain `http` stays at `home`.
+/// A URL from a document of `home`. A document that was sent in plain `http` could have been changed on the way, so a
+/// plain `http` URL must be at `home` itself.
 pub(crate) fn named_by(home: &Url, url: &str, plain_hosts: &[String]) -> Result<Url, String> {
     let url = address::parse(url)?;
     match url.scheme() == "https" || url.origin() == home.origin() && is_secure(&url, plain_hosts) {
@@ -176,7 +176,7 @@ pub(super) fn text(members: &mut Members, name: &'static str) -> Result<Option<S
     }
 }
 
-/// A URL that a server sent, fit to be printed.
+/// A URL from a server, sanitised.
 pub(super) fn shown(url: &str) -> String {
     const LONGEST: usize = 256; // as much as of other texts
     let bare = url.split(['?', '#']).next().unwrap_or_default();

@@ -31,7 +31,7 @@ fn decoded(body: &Value, rules: &Rules) -> Result<Document, Unusable> {
     decode(&response(200, body.to_string().as_bytes()), rules)
 }
 
-/// Where the token endpoint is found, or why it is not.
+/// The token endpoint, or why there is none.
 fn found(issuer: &str, endpoint: &str, change: impl FnOnce(&mut Rules)) -> Result<String, String> {
     let mut rules = rules(issuer);
     change(&mut rules);
@@ -159,7 +159,7 @@ fn an_alias_is_for_mutual_tls_alone() {
         body["mtls_endpoint_aliases"] = none;
         assert_eq!(at(&body, &rules).as_deref(), Ok(TOKEN));
     }
-    // Neither over plain http, nor back to the other endpoint.
+    // Refused over plain http, without falling back to the other endpoint.
     for alias in [json!("http://auth.example.com/token"), json!(1)] {
         body["mtls_endpoint_aliases"]["token_endpoint"] = alias;
         assert!(at(&body, &rules).is_err());
@@ -167,7 +167,7 @@ fn an_alias_is_for_mutual_tls_alone() {
 }
 
 #[test]
-fn what_is_no_document_says_why_and_whether_it_may_become_one() {
+fn an_unusable_document_states_why_and_whether_that_may_change() {
     for (status, body, why, transient) in [
         (404, "", "status 404", false),
         (302, "", "status 302, and redirects are not followed", false),

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, Peer, Response, retry_after};
 
-/// Asks at one place after the other, until a document is of use. `whose` and `name` are for the error's text.
+/// Requests the URLs in order until a document is usable. `whose` and `name` are for the text of the error.
 pub(super) async fn first_usable<D>(
     exchange: &Exchange,
     clock: &Clock,
@@ -22,7 +22,7 @@ pub(super) async fn first_usable<D>(
     for (n, url) in places.iter().enumerate() {
         let peer = Peer { name, url, identity: None };
         let joint = if n == 0 { ":" } else { ";" };
-        // A server that cannot be reached is not asked at another path.
+        // A server that cannot be reached is not tried at another path.
         let response = match exchange.fetch(peer).await {
             Err(error) if error.kind() == ErrorKind::Response => {
                 text.push_str(&format!("{joint} {error}"));

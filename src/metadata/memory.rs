@@ -1,5 +1,5 @@
-//! A document that a server publishes: fetched when it is needed first, once for all who need it, kept for a while, and for
-//! longer while it cannot be fetched again.
+//! A document that a server publishes: fetched on demand, once for all callers, and kept for its lifetime, or longer
+//! while it cannot be fetched again.
 
 use std::time::Duration;
 
@@ -19,32 +19,32 @@ struct State<T> {
     known: Option<T>,
     /// When to fetch it again.
     due: Option<Moment>,
-    /// When it was last fetched out of turn.
-    hurried: Option<Moment>,
-    /// The first fetch, which others wait for.
+    /// When it was last fetched early.
+    fetched_early: Option<Moment>,
+    /// The first fetch, which other callers wait for.
     first: Option<Report<T>>,
 }
 
-/// What the first fetch brings to those who wait for it. A channel that closes without it is one whose fetch is gone.
+/// The result of the first fetch, for callers that wait. If the channel closes without one, the fetch was dropped.
 type Report<T> = watch::Receiver<Option<Result<T, Error>>>;
 
-/// What a caller is to do.
+/// What a caller has to do.
 enum Step<T> {
     Use(T),
-    /// Fetch it; use the known one if that fails.
+    /// Fetch the document; use the known one if that fails.
     Refresh(T),
-    /// Fetch it, and report.
+    /// Fetch the document, and send the result to the waiting callers.
     Fetch(watch::Sender<Option<Result<T, Error>>>),
     Wait(Report<T>),
 }
 
-/// What became of a document.
+/// A document after a fetch.
 pub(super) enum Outcome<T> {
-    /// It is what it was, or the first one.
+    /// It has not changed, or is the first one.
     Same(T),
     /// It has changed.
     Changed(T),
-    /// It could not be fetched again: the previous one.
+    /// It could not be fetched again: the previous one is used.
     Previous(T, Error),
 }
 
@@ -56,17 +56,17 @@ impl<T> Outcome<T> {
     }
 }
 
-/// 1 h: an endpoint moves once in years, and its old place is served for days.
+/// 1 h: an endpoint moves once in years, and its old address works for days.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
-/// 1 min after a failure: each further failure costs a fetch its time.
+/// 1 min after a failure, since each further failure delays a fetch.
 const PAUSE: Duration = Duration::from_secs(60);
 
 impl<T: Clone + PartialEq> Memory<T> {
     pub(super) fn new(lifetime: Duration) -> Self {
-        Memory { lifetime, state: Lock::new(State { known: None, due: None, hurried: None, first: None }) }
+        Memory { lifetime, state: Lock::new(State { known: None, due: None, fetched_early: None, first: None }) }
     }
 
-    /// The document. The first fetch is one for all callers, its failure one for all who waited. They wait at most `limit`: its
+    /// Returns the document. All callers share the first fetch, and its error. They wait at most `limit`, since its
     /// runtime may be blocked.
     pub(super) async fn get(
         &self,
@@ -103,11 +103,11 @@ impl<T: Clone + PartialEq> Memory<T> {
         }
     }
 
-    /// Fetch it again at once, but out of turn no more often than the pause allows.
-    pub(super) fn hurry(&self, now: Moment) {
+    /// The next caller fetches the document again, but early no more often than the pause allows.
+    pub(super) fn fetch_early(&self, now: Moment) {
         let mut state = self.state.lock();
-        if state.hurried.is_none_or(|last| last.plus(self.pause()).reached(now)) {
-            state.hurried = Some(now);
+        if state.fetched_early.is_none_or(|last| last.plus(self.pause()).reached(now)) {
+            state.fetched_early = Some(now);
             state.due = Some(now);
         }
     }
@@ -119,13 +119,13 @@ impl<T: Clone + PartialEq> Memory<T> {
             if !due {
                 return Step::Use(known);
             }
-            // Set before the response, which may take longer than the fetch: only one caller refreshes it until the pause is
-            // over.
+            // Set before the response, which may take longer than the fetch, so that only one caller refreshes it until
+            // the pause ends.
             state.due = Some(now.plus(self.pause()));
             return Step::Refresh(known);
         }
         match &state.first {
-            // Neither gone, nor complete (it failed, and its waiters got the error), nor timed out.
+            // It was not dropped, has not failed (the waiting callers got the error), and has not timed out.
             Some(fetch)
                 if fetch.has_changed().is_ok()
                     && fetch.borrow().is_none()
@@ -141,7 +141,7 @@ impl<T: Clone + PartialEq> Memory<T> {
         }
     }
 
-    /// Whether it was another one before.
+    /// Returns whether the document has changed.
     fn adopt(&self, value: T, now: Moment) -> bool {
         let mut state = self.state.lock();
         state.due = Some(now.plus(self.lifetime));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_known_is_good_for_its_lifetime_and_longer_when_it_cannot_be_fetched() {
+    async fn a_document_is_used_for_its_lifetime_and_longer_when_it_cannot_be_fetched() {
         let (server, hands) = Server::new(None);
         assert_eq!((server.get().await, server.get().await, server.fetches.get()), (None, None, 2), "nothing is known");
         server.answer.set(Some(1));
@@ -209,12 +209,12 @@ mod tests {
         let (server, hands) = Server::new(Some(1));
         server.get().await;
         for expected in [2, 2] {
-            server.memory.hurry(server.clock.now());
+            server.memory.fetch_early(server.clock.now());
             server.get().await;
             assert_eq!(server.fetches.get(), expected);
         }
         hands.advance(PAUSE);
-        server.memory.hurry(server.clock.now());
+        server.memory.fetch_early(server.clock.now());
         server.get().await;
         assert_eq!(server.fetches.get(), 3);
     }

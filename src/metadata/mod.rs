@@ -1,5 +1,4 @@
-//! Finds the token endpoint: by the name of its authorization server (RFC 8414, OpenID Connect Discovery 1.0), or starting from
-//! the API (RFC 9728).
+//! Finds the token endpoint from the issuer (RFC 8414, OpenID Connect Discovery 1.0) or from the API (RFC 9728).
 
 pub(crate) mod document;
 mod fetch;
@@ -24,21 +23,21 @@ pub(crate) use resource::Resource;
 pub(crate) use resource_document::{ResourceRules, well_known as well_known_of_resource};
 pub(crate) use server::{Directory, Server};
 
-/// Where to ask for tokens.
+/// How the token endpoint is found.
 pub(crate) enum Endpoint {
     Fixed(Url),
     OfServer(Arc<Server>),
     OfResource(Box<Resource>),
 }
 
-/// What one attempt goes by: it does not change during the attempt.
+/// The endpoint of one attempt, which does not change during the attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) token_endpoint: Url,
     pub(crate) issuer: Option<String>,
-    /// `resource` to ask for (RFC 8707), in addition to what the user asks for.
+    /// The `resource` to request (RFC 8707), in addition to the user's parameters.
     pub(crate) resource: Option<String>,
-    /// `scope` to ask for if the user names none: what the API supports.
+    /// The `scope` to request if the user sets none: all scopes that the API supports.
     pub(crate) scope: Option<String>,
     document: Option<Arc<Document>>,
 }
@@ -54,14 +53,14 @@ impl Found {
         }
     }
 
-    /// Whether the metadata lists methods of client authentication, and none of these.
+    /// Whether the metadata lists client authentication methods, and none of these.
     pub(crate) fn lacks(&self, methods: &[&str]) -> bool {
         self.document.as_ref().is_some_and(|document| document.lacks(methods))
     }
 }
 
 impl Endpoint {
-    /// For one attempt.
+    /// Finds the endpoint for one attempt.
     pub(crate) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
         match self {
             Endpoint::Fixed(url) => {
@@ -72,23 +71,24 @@ impl Endpoint {
         }
     }
 
-    /// An attempt failed there.
+    /// An attempt at this endpoint failed.
     pub(crate) fn failed(&self, error: &Error, now: Moment) {
-        // Nothing answered, or what answered was no token endpoint.
+        // There was no response, or none of a token endpoint.
         let moved = match error.kind() {
             ErrorKind::Response | ErrorKind::Transport | ErrorKind::Tls => true,
-            // Without an OAuth error: another service may answer at this address now.
+            // Without an OAuth error, another service may be at this address now.
             ErrorKind::Denied | ErrorKind::Other => error.oauth().is_none(),
             _ => false,
         };
         match self {
-            Endpoint::OfServer(server) if moved => server.hurry(now),
-            Endpoint::OfResource(resource) if moved => resource.hurry(now),
+            Endpoint::OfServer(server) if moved => server.fetch_early(now),
+            Endpoint::OfResource(resource) if moved => resource.fetch_early(now),
             _ => {}
         }
     }
 
-    /// The API refused a token from there: it may have another authorization server now (RFC 9728 section 5.2).
+    /// The API rejected a token from this endpoint: it may have another authorization server now (RFC 9728 section
+    /// 5.2).
     pub(crate) fn refused_by_api(&self, now: Moment) {
         if let Endpoint::OfResource(resource) = self {
             resource.refused(now);

@@ -1,4 +1,5 @@
-//! From an API to its authorization server: the metadata of a protected resource (RFC 9728), and of the server that it names.
+//! Finds the authorization server of an API: the metadata of a protected resource (RFC 9728), and of the server that it
+//! names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use crate::exchange::Exchange;
 
 pub(crate) struct Resource {
     pub(super) rules: ResourceRules,
-    /// Where its metadata is, in the order of asking.
+    /// The URLs of its metadata, in the order in which they are tried.
     places: Vec<Url>,
-    /// Of all issuers that are allowed.
+    /// The servers of all allowed issuers.
     servers: Vec<Arc<Server>>,
-    /// Whether `resource` is sent along.
+    /// Whether `resource` is sent.
     sent: bool,
-    /// Whether its scopes are asked for.
+    /// Whether its scopes are requested.
     scoped: bool,
     named: Memory<Named>,
 }
@@ -39,7 +40,7 @@ impl Resource {
         Resource { rules, places, servers, sent, scoped, named: Memory::new(lifetime) }
     }
 
-    /// What is newly named counts once its server's metadata is good, too.
+    /// A change in the API's metadata takes effect once the metadata of the server is usable, too.
     pub(super) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
         let mut found = None;
         let fetch = async {
@@ -58,29 +59,29 @@ impl Resource {
                 event!(warn, resource = %self.rules.shown(), error = %format_args!("{_error:#}"), "the resource's metadata cannot be fetched again: the previous metadata stays in use");
             }
         }
-        // The server's metadata is read once for an attempt, however soon it is due again.
+        // The server's metadata is fetched at most once for an attempt, however soon it is due again.
         match (outcome, found) {
             (Outcome::Same(_) | Outcome::Changed(_), Some(found)) => Ok(found),
             (outcome, _) => self.found(&outcome.into_inner(), exchange, clock).await,
         }
     }
 
-    /// The token endpoint is none, or is gone.
-    pub(super) fn hurry(&self, now: Moment) {
+    /// The URL is not, or no longer, that of a token endpoint.
+    pub(super) fn fetch_early(&self, now: Moment) {
         self.refused(now);
         for server in &self.servers {
-            server.hurry(now);
+            server.fetch_early(now);
         }
     }
 
-    /// The API refused a token.
+    /// The API rejected a token.
     pub(super) fn refused(&self, now: Moment) {
-        self.named.hurry(now);
+        self.named.fetch_early(now);
     }
 
     async fn found(&self, named: &Named, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
         let Some(server) = self.servers.iter().find(|server| server.issuer() == named.issuer) else {
-            // Only allowed issuers are ever named.
+            // `issuer` is always one of the allowed ones.
             return Err(Error::other("the issuer is not among those allowed"));
         };
         let document = server.document(exchange, clock).await?;

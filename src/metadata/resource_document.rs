@@ -8,31 +8,31 @@ use crate::exchange::Response;
 use crate::json::Text;
 use crate::step_up::is_scope;
 
-/// What of it is of use here.
+/// The members that are used.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Named {
-    /// What the API calls itself, or what it is a part of.
+    /// The identifier of the API, or of a resource that encloses it.
     pub(crate) resource: String,
-    /// Its authorization server, one of those that are allowed.
+    /// Its authorization server, one of the allowed ones.
     pub(crate) issuer: String,
     /// `scopes_supported`.
     pub(crate) scope: Option<String>,
 }
 
-/// What a document must be to be believed.
+/// The rules for a document to be used.
 #[derive(Clone, Debug)]
 pub(crate) struct ResourceRules {
     /// As configured, character by character.
     pub(crate) resource: String,
     pub(crate) url: Url,
-    /// The only issuers that the client is proved to; not empty.
+    /// The only issuers that the client authenticates to; not empty.
     pub(crate) allowed: Vec<String>,
-    /// A resource that this one is a part of will do.
+    /// Whether an enclosing resource is accepted.
     pub(crate) enclosing: bool,
 }
 
 impl ResourceRules {
-    /// Fit to be printed: there may be a secret in its query.
+    /// Sanitised: its query may be secret.
     pub(super) fn shown(&self) -> String {
         shown(&self.resource)
     }
@@ -42,14 +42,14 @@ impl ResourceRules {
     }
 }
 
-/// Where the document is (RFC 9728 section 3.1): between host and path. `whole`: that of the whole origin after it, as
-/// the Model Context Protocol has it.
+/// The URLs of the document (RFC 9728 section 3.1): its path is inserted between host and path. `whole`: followed by
+/// that of the whole origin, as in the Model Context Protocol.
 pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
     const SUFFIX: &str = "/.well-known/oauth-protected-resource";
     let mut own = resource.clone();
     own.set_path(&match resource.path() {
         "/" => SUFFIX.to_owned(),
-        // As it is spelled: only a slash that follows the host is dropped.
+        // Unchanged, except that a slash after the host is dropped.
         path => format!("{SUFFIX}{path}"),
     });
     let mut origin = resource.clone();
@@ -65,7 +65,7 @@ pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
 pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named, Unusable> {
     let text_of_body = Text::of(&response.body);
     let mut members = members(response, &text_of_body)?;
-    // RFC 9728 section 3.3: otherwise one API could speak for another.
+    // RFC 9728 section 3.3: otherwise one API could impersonate another.
     let resource = match text(&mut members, "resource")? {
         Some(resource) if rules.is_of(&resource) => resource,
         Some(resource) => {
@@ -97,7 +97,7 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
     }
 }
 
-/// Those that a request can name.
+/// The scopes that a request can have.
 fn scope(scopes: &[Value]) -> Option<String> {
     const MOST: usize = 64; // real lists have tens
     let scopes: Vec<_> = scopes.iter().filter_map(Value::as_str).filter(|scope| is_scope(scope)).take(MOST).collect();
@@ -120,7 +120,7 @@ fn encloses(resource: &str, inner: &Url) -> bool {
         && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || outer_path.ends_with('/'))
 }
 
-/// URLs, fit to be printed.
+/// URLs, sanitised.
 fn list<'a>(urls: impl Iterator<Item = &'a str>) -> String {
     const MOST: usize = 8; // real lists have one or two
     let mut shown: Vec<_> = urls.take(MOST + 1).map(shown).collect();

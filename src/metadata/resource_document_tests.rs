@@ -26,7 +26,7 @@ fn decoded(body: impl ToString, rules: &ResourceRules) -> Result<Named, Unusable
     decode(&response, rules)
 }
 
-/// The resource that is accepted, or why not.
+/// The accepted resource, or why it is not accepted.
 fn found(resource: &str, of: &str, enclosing: bool) -> Result<String, String> {
     let body = json!({"resource": resource, "authorization_servers": [ISSUER]});
     match decoded(body, &rules(of, enclosing)) {
@@ -43,7 +43,7 @@ fn found(resource: &str, of: &str, enclosing: bool) -> Result<String, String> {
 
 #[test]
 fn the_well_known_place_is_between_host_and_path() {
-    // RFC 9728 sections 3.1: only a slash that follows the host is dropped.
+    // RFC 9728 section 3.1: only a slash after the host is dropped.
     for (resource, place) in [
         ("https://api.example.com", ""),
         ("https://api.example.com/", ""),
@@ -128,7 +128,7 @@ fn an_enclosing_resource_has_the_same_origin_and_whole_segments_in_common() {
 }
 
 #[test]
-fn the_first_server_that_is_allowed_is_taken() {
+fn the_first_allowed_server_is_used() {
     for (servers, issuer) in [
         (json!([ISSUER]), Some(ISSUER)),
         (json!(["https://evil.example", "https://other.example", ISSUER]), Some("https://other.example")),

@@ -15,7 +15,7 @@ use crate::event::event;
 use crate::exchange::Exchange;
 use crate::lock::Lock;
 
-/// One server: the same for all sources that go by the same rules.
+/// One server, shared by all sources with the same rules.
 pub(crate) struct Server {
     pub(super) rules: Rules,
     document: Memory<Arc<Document>>,
@@ -45,8 +45,8 @@ impl Server {
         Ok(outcome.into_inner())
     }
 
-    pub(super) fn hurry(&self, now: Moment) {
-        self.document.hurry(now);
+    pub(super) fn fetch_early(&self, now: Moment) {
+        self.document.fetch_early(now);
     }
 
     async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {
@@ -57,12 +57,12 @@ impl Server {
     }
 }
 
-/// The servers that the sources of one HTTP client know.
+/// The servers of all sources of one HTTP client.
 #[derive(Default)]
 pub(crate) struct Directory(Lock<HashMap<(Rules, Duration), Weak<Server>>>);
 
 impl Directory {
-    /// The server that goes by these rules: the same for all, as long as a source has it.
+    /// The server with these rules, which is shared while any source has it.
     pub(crate) fn server(&self, rules: Rules, lifetime: Duration) -> Arc<Server> {
         let mut known = self.0.lock();
         if known.len() == known.capacity() {

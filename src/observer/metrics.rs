@@ -1,6 +1,6 @@
-//! Events as metrics, by the facade crate `metrics`. Names and units follow OpenTelemetry's general rules; they are an interface,
-//! documented in `docs::operating`. Labels have few values each: the name of the source, the cause, the kind of an error, the
-//! status, the host of the token endpoint.
+//! Events as metrics, through the facade crate `metrics`. Names and units follow the general rules of OpenTelemetry;
+//! they are part of the public interface, documented in `docs::operating`. Each label has few values: the name of the
+//! source, the cause, the kind of an error, the status, the host of the token endpoint.
 
 use std::time::{Duration, SystemTime};
 
@@ -70,14 +70,14 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
         }
         Event::NonceRetry => counter!("oauth2.client.dpop.nonce_retries", &[name()]).increment(1),
         Event::FetchStarted { .. } => {
-            // Each time: a recorder may be installed late, and without the units an exporter makes other names.
+            // For each event: a recorder may be installed late, and without the units an exporter uses other names.
             describe();
         }
         Event::Recovered { .. } | Event::UnusualLifetime { .. } | Event::ApiRefuses { .. } => {}
     }
 }
 
-/// Unit and help of each.
+/// The unit and the description of each metric.
 fn describe() {
     describe_histogram!(
         "oauth2.client.token_request.duration",
@@ -125,13 +125,13 @@ fn describe() {
     describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests repeated with a DPoP nonce");
 }
 
-/// Now and so much, since the epoch.
+/// The time after `left`, since the epoch.
 fn epoch_after(left: Duration) -> f64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.saturating_add(left).as_secs_f64()
 }
 
-/// A server may answer with any number of three digits. Those without a class (RFC 9110 section 15) are one value.
+/// A status may be any number of three digits. Those without a class (RFC 9110 section 15) are one value.
 fn status_code(status: u16) -> String {
     match status {
         100..=599 => status.to_string(),
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::lock::Lock;
 
-    /// What is registered: kind and labels of each series, and the units.
+    /// The kind and labels of each registered series, and the units.
     #[derive(Default)]
     struct Registry {
         series: Lock<BTreeMap<String, (&'static str, BTreeSet<String>)>>,
@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn no_label_takes_more_values_than_a_source_can_have() {
+    fn no_label_has_more_values_than_a_source_can_have() {
         let registry = recorded(|| {
             for number in 0..2_000_u16 {
                 samples::with(number, |event| emit("billing", event));
             }
         });
         for (name, (_, series)) in registry.series.lock().iter() {
-            // Causes, kinds of errors and statuses of three digits: what a server says makes no further series.
+            // Causes, kinds of errors and statuses of three digits: a server cannot cause more series.
             let most = if name == "oauth2.client.token_request.duration" { 3 * 9 * 501 } else { 3 * 9 * 2 };
             assert!(series.len() <= most, "{name} has {} series", series.len());
         }

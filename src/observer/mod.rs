@@ -1,4 +1,4 @@
-//! What an operator may want to know: typed events, and who gets them.
+//! Typed events for operators, and their recipients.
 
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -44,7 +44,7 @@ pub(crate) use spans::{AttemptSpan, FetchSpan};
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 pub trait Observer: Send + Sync {
-    /// Something happened at the source of this name.
+    /// Called for each event of the source with this name.
     fn observe(&self, source: &str, event: &Event<'_>);
 }
 
@@ -54,21 +54,21 @@ impl<F: Fn(&str, &Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// Why a fetch starts.
+/// Why a fetch started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum FetchCause {
-    /// There is no usable token.
+    /// There was no usable token.
     Cold,
-    /// The token is due.
+    /// The token was due.
     Refresh,
-    /// The API refused the token.
+    /// The API had rejected the token.
     Rejection,
 }
 
 impl FetchCause {
-    /// `cold`, `refresh` or `rejection`: the label of metrics and events.
+    /// Returns `cold`, `refresh` or `rejection`, the label of metrics and events.
     pub fn as_str(self) -> &'static str {
         match self {
             FetchCause::Cold => "cold",
@@ -84,18 +84,18 @@ impl fmt::Display for FetchCause {
     }
 }
 
-/// What a client is proved with, if it expires.
+/// The kind of a credential that expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CredentialKind {
-    /// The client's certificate: of mutual TLS, or in the header of the assertions that it signs.
+    /// The client's certificate, for mutual TLS or in the header of assertions.
     Certificate,
-    /// A JWT of a platform: a client assertion that is made elsewhere, or the token that is exchanged.
+    /// A JWT of a platform: a client assertion that another program issues, or the token to exchange.
     Assertion,
 }
 
 impl CredentialKind {
-    /// `certificate` or `assertion`: the label of metrics and events.
+    /// Returns `certificate` or `assertion`, the label of metrics and events.
     pub fn as_str(self) -> &'static str {
         match self {
             CredentialKind::Certificate => "certificate",
@@ -104,115 +104,116 @@ impl CredentialKind {
     }
 }
 
-/// Something that happened at a token source.
+/// An event of a token source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A fetch started.
     #[non_exhaustive]
     FetchStarted {
-        /// Why.
+        /// The cause of the fetch.
         cause: FetchCause,
     },
-    /// A fetch brought a token.
+    /// A fetch returned a token.
     #[non_exhaustive]
     Fetched {
-        /// Why it was started.
+        /// The cause of the fetch.
         cause: FetchCause,
-        /// From its start.
+        /// The duration of the fetch.
         duration: Duration,
-        /// How long the token is valid; `None` if its source did not say.
+        /// The lifetime of the token; `None` if it is not stated.
         expires_in: Option<Duration>,
-        /// It came from a shared store, not from the authorization server.
+        /// Whether the token came from a shared store, not from the authorization server.
         from_store: bool,
     },
     /// A fetch failed.
     #[non_exhaustive]
     FetchFailed {
-        /// Why it was started.
+        /// The cause of the fetch.
         cause: FetchCause,
-        /// From its start.
+        /// The duration of the fetch.
         duration: Duration,
-        /// What went wrong.
+        /// The failure.
         error: &'a Error,
-        /// How many have failed in a row, this one included.
+        /// How many fetches have failed in a row, including this one.
         consecutive: u32,
     },
-    /// Fetches fail: the first failure, a failure of another kind, or the moment from which on there is no usable token. Once for
-    /// each of these, not for each failure.
+    /// Fetches fail. Emitted for the first failure, for a failure of another kind, and when there is no usable token
+    /// any more, but not for each failure.
     #[non_exhaustive]
     Failing {
         /// The last failure.
         error: &'a Error,
         /// Whether callers still get a token.
         token_usable: bool,
-        /// Since the first failure in a row.
+        /// The time since the first failure in a row.
         failing_for: Duration,
     },
-    /// A fetch brought a token after failures.
+    /// A fetch returned a token after failures.
     #[non_exhaustive]
     Recovered {
-        /// Since the first failure in a row.
+        /// The time since the first failure in a row.
         failing_for: Duration,
         /// How many fetches failed.
         failed_fetches: u32,
         /// How many calls of `token()` returned an error meanwhile.
         failed_calls: u64,
     },
-    /// An API refused the token, and another one is fetched when it is needed; or, if `honored` is false, refusals came too often,
-    /// and the token stays in use.
+    /// An API rejected the token, and another one is fetched on demand. If `honored` is false, there were too many
+    /// rejections, and the token stays in use.
     #[non_exhaustive]
     Rejected {
-        /// Whether the token was given up.
+        /// Whether the token is no longer used.
         honored: bool,
     },
-    /// An API goes on refusing access tokens: one that was fetched because of a refusal was refused as well, or there was none to
-    /// take its place; or it demands a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at most once a
-    /// minute for each of its origins, each source, and each of the two reasons.
+    /// An API rejects token after token: one that was fetched after a rejection was rejected, too, or there was none to
+    /// replace it; or the API requires a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at
+    /// most once a minute for each of its origins, each source, and each of the two reasons.
     ///
-    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token: without control
-    /// characters, quotes and the token, and cut.
+    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token. They
+    /// are sanitised: without control characters, quotes and the token, and truncated.
     #[non_exhaustive]
     ApiRefuses {
         /// The origin of the API, as it was configured.
         api: &'a str,
-        /// The status of its answer.
+        /// The status of its response.
         status: u16,
         /// Its `error` code, such as `invalid_token` or `insufficient_scope` (RFC 6750 section 3.1).
         error: Option<&'a str>,
-        /// Its `error_description`; of a gRPC service its `grpc-message`.
+        /// Its `error_description`, or the `grpc-message` of a gRPC service.
         description: Option<&'a str>,
-        /// The `scope` that it demands.
+        /// The `scope` that it requires.
         scope: Option<&'a str>,
     },
-    /// A token request got its response, or failed.
+    /// A token request got a response, or failed.
     #[non_exhaustive]
     TokenRequest {
-        /// Why its fetch was started.
+        /// The cause of its fetch.
         cause: FetchCause,
         /// The host of the token endpoint.
         server: &'a str,
         /// The status of the response, if there was one.
         status: Option<u16>,
-        /// What went wrong; `None`: it brought a token.
+        /// The failure; `None`: the response has a token.
         error: Option<&'a Error>,
-        /// Of the whole attempt.
+        /// The duration of the whole attempt.
         duration: Duration,
     },
-    /// A credential that says when it expires was read for a token request: a certificate, or a JWT that another program renews.
+    /// A credential that states when it expires was read for a token request: a certificate, or a JWT that another
+    /// program renews.
     #[non_exhaustive]
     CredentialRead {
-        /// What it is.
+        /// The kind of the credential.
         credential: CredentialKind,
-        /// How long it is still valid; zero once it has expired.
+        /// Its remaining lifetime; zero once it has expired.
         expires_in: Duration,
     },
-    /// A call of `token()` had to wait for a fetch, and has a token or an error now. What is answered from the cache is no event.
+    /// A call of `token()` that had to wait for a fetch has completed. Calls that return a cached token cause no event.
     #[non_exhaustive]
     Waited {
-        /// From the call until now.
+        /// The duration of the wait.
         duration: Duration,
-        /// What the caller got; `None`: a token.
+        /// The error that the caller got; `None`: a token.
         error: Option<&'a Error>,
     },
     /// An operation of the shared store ended.
@@ -220,23 +221,23 @@ pub enum Event<'a> {
     StoreOperation {
         /// `get`, `put`, `delete`, `lease` or `release`.
         operation: &'static str,
-        /// Of the operation alone.
+        /// The duration of the operation.
         duration: Duration,
-        /// What went wrong, if anything did: the store failed, or did not answer in time.
+        /// The failure, if the store failed or did not respond in time.
         error: Option<&'a Error>,
     },
-    /// A token request was repeated because the server demanded a DPoP nonce (RFC 9449 section 8).
+    /// A token request was repeated because the server required a DPoP nonce (RFC 9449 section 8).
     NonceRetry,
-    /// The tokens cannot be cached: they expire within the safety margin, or state no lifetime and `assumed` is used. Once for each
-    /// source.
+    /// The tokens have an unusual lifetime: they expire within the safety margin and cannot be cached, or the server
+    /// states none and `assumed` is used. Emitted once for each source.
     #[non_exhaustive]
     UnusualLifetime {
-        /// The lifetime that is assumed; `None`: the tokens are expired on arrival.
+        /// The assumed lifetime; `None`: the tokens are expired on arrival.
         assumed: Option<Duration>,
     },
 }
 
-/// Whom the events of one source go to, and its name.
+/// The observers of one source, and its name.
 #[derive(Clone)]
 pub(crate) struct Observers(Arc<Inner>);
 
@@ -245,7 +246,7 @@ struct Inner {
     /// The name was given, and is not a number.
     is_named: bool,
     observers: Vec<Arc<dyn Observer>>,
-    /// That of the fetch which started last, as a number: sources know nothing of fetches.
+    /// The cause of the fetch that started last, as a number: sources do not know of fetches.
     cause: AtomicU8,
 }
 
@@ -254,7 +255,7 @@ impl Observers {
         Observers::of(name, true, observers)
     }
 
-    /// Of a source without a name: numbered, and with what is known of it.
+    /// For a source without a name: a number, and `of`.
     pub(crate) fn unnamed(of: &str) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -278,7 +279,7 @@ impl Observers {
         if self.0.is_named { error.at(&format!("source {:?}", self.name())) } else { error }
     }
 
-    /// `fetch` in a span of its own, to which those who wait for it can be linked by `span`.
+    /// Runs `fetch` in a span of its own, to which waiting callers can be linked through `span`.
     pub(crate) fn in_span<F: Future>(
         &self,
         span: &FetchSpan,
@@ -295,7 +296,8 @@ impl Observers {
         AttemptSpan::new(self.name(), server)
     }
 
-    /// Of the fetch under way: there is one at a time, and one that was taken over counts with that which took over.
+    /// The cause of the fetch in progress. There is one at a time; one that was taken over has the cause of its
+    /// successor.
     pub(crate) fn cause(&self) -> FetchCause {
         let number = self.0.cause.load(Ordering::Relaxed);
         let all = [FetchCause::Cold, FetchCause::Refresh, FetchCause::Rejection];
@@ -309,13 +311,13 @@ impl Observers {
         #[cfg(feature = "metrics")]
         metrics::emit(name, event);
         for observer in &self.0.observers {
-            // User code: a panic in it is nobody else's.
+            // User code: a panic in it has no effect elsewhere.
             let _ = contained(|| observer.observe(name, event));
         }
     }
 }
 
-/// A label of few values.
+/// A label with few values.
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 fn error_type(kind: ErrorKind) -> &'static str {
     match kind {
@@ -330,7 +332,7 @@ fn error_type(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// An event of a source that has no name: a token of the user's own, say.
+/// Emits an event of a source without a name, for example of a user's own token.
 #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
 #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "for tracing"))]
 pub(crate) fn emit_unnamed(event: &Event<'_>) {

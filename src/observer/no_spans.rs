@@ -3,7 +3,7 @@
 use super::FetchCause;
 use crate::error::Error;
 
-/// In place of that of a fetch.
+/// Stands in for the span of a fetch.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FetchSpan(());
 
@@ -21,7 +21,7 @@ impl FetchSpan {
     }
 }
 
-/// In place of that of a token request.
+/// Stands in for the span of a token request.
 pub(crate) struct AttemptSpan;
 
 impl AttemptSpan {

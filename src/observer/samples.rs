@@ -1,17 +1,17 @@
-//! One of each event, for the tests of what becomes of them.
+//! A sample of each event, for tests of the adapters.
 
 use std::time::Duration;
 
 use super::{CredentialKind, Event, FetchCause};
 use crate::error::{Error, ErrorKind};
 
-/// Each event, in each of its forms that is told apart.
+/// Emits each event, in each form that an adapter distinguishes.
 pub(super) fn each(mut hear: impl FnMut(&Event<'_>)) {
     with(0, &mut hear);
     with(1, &mut hear);
 }
 
-/// Each event, with values that depend on `number`.
+/// Emits each event, with values that depend on `number`.
 pub(super) fn with(number: u16, mut hear: impl FnMut(&Event<'_>)) {
     let pick = |count: u16| usize::from(number % count);
     let flag = number % 2 == 0;

@@ -1,5 +1,5 @@
-//! Spans as `tracing` has them: of a fetch, of its attempts, and the links to those who wait. Names and fields are an interface,
-//! documented in `docs::operating`.
+//! `tracing` spans of a fetch and of its attempts, and links to the callers that wait. Names and fields are part of the
+//! public interface, documented in `docs::operating`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,19 +14,19 @@ use crate::lock::Lock;
 
 const TARGET: &str = "client_credentials";
 
-/// 32: thousands may wait for one fetch, and what shows spans has no use for more.
+/// 32: thousands of callers may wait for one fetch, and tools that show spans have no use for more.
 const MOST_LINKS: usize = 32;
 
-/// The span of a fetch, for those who wait for it. A handle.
+/// The span of a fetch, for the callers that wait. A handle.
 #[derive(Clone, Default)]
 pub(crate) struct FetchSpan(Arc<Lock<Links>>);
 
 enum Links {
-    /// The fetch has not run yet: the spans of those who wait already.
+    /// The fetch has not run yet: the spans of the callers that wait already.
     Early(Vec<Span>),
-    /// It runs, and follows from these.
+    /// The fetch runs, and follows from these spans.
     Open(Arc<Span>, Vec<Id>),
-    /// It has ended, or nobody wants to know of it.
+    /// The fetch has ended, or no subscriber records it.
     Closed,
 }
 
@@ -37,8 +37,8 @@ impl Default for Links {
 }
 
 impl FetchSpan {
-    /// The span of the caller is linked to that of the fetch, for which it waits now. Not to be called under a lock: a subscriber is
-    /// user code.
+    /// Links the span of the caller, which waits for the fetch, to that of the fetch. Not to be called under a lock: a
+    /// subscriber is user code.
     pub(crate) fn awaited(&self) {
         let caller = Span::current();
         let Some(id) = caller.id() else { return };
@@ -58,8 +58,8 @@ impl FetchSpan {
         link(&span, &caller);
     }
 
-    /// `fetch` in a span. It is a root: many may wait for a fetch, and it outlives them. What the HTTP client opens meanwhile are
-    /// its children.
+    /// Runs `fetch` in a span. It is a root span, since many callers may wait for the fetch, which outlives them. Spans
+    /// that the HTTP client opens are its children.
     pub(super) fn around<F: Future>(
         &self,
         source: &str,
@@ -81,7 +81,7 @@ impl FetchSpan {
     }
 
     fn open(&self, span: &Span) -> Open {
-        // Subscribers are not called under the lock: not even for another handle to a span.
+        // Subscribers are not called under the lock, not even to clone a span.
         let own = (!span.is_disabled()).then(|| Arc::new(span.clone()));
         let callers = {
             let mut links = self.0.lock();
@@ -97,7 +97,7 @@ impl FetchSpan {
     }
 }
 
-/// While a fetch runs. Its span ends with it, however many hold it.
+/// Exists while the fetch runs. Its span ends with it, however many handles there are.
 struct Open(FetchSpan);
 
 impl Drop for Open {
@@ -107,7 +107,7 @@ impl Drop for Open {
     }
 }
 
-/// A subscriber of one thread may know nothing of the spans of another, and be surprised.
+/// Links two spans, if one subscriber has both: that of one thread may not know the spans of another, and may panic.
 fn link(span: &Span, caller: &Span) {
     let _ = contained(|| {
         span.follows_from(caller);
@@ -138,7 +138,7 @@ impl AttemptSpan {
     }
 }
 
-/// As OpenTelemetry shows it.
+/// The field of OpenTelemetry.
 fn fails(span: &Span, error: Option<&Error>) {
     if let Some(error) = error {
         span.record("otel.status_code", "ERROR");

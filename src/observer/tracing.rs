@@ -1,4 +1,5 @@
-//! Events as `tracing` has them. Target, level and fields are an interface, documented in `docs::operating`.
+//! Events as `tracing` events. Target, level and fields are part of the public interface, documented in
+//! `docs::operating`.
 
 use super::Event;
 
@@ -151,7 +152,7 @@ mod tests {
             let told: BTreeSet<_> = row[3].split('`').skip(1).step_by(2).collect();
             let built: BTreeSet<_> =
                 line.fields.iter().map(String::as_str).filter(|field| *field != "source").collect();
-            // Of an error that is none there is no field.
+            // Without an error there is no field.
             let less: Vec<_> = told.difference(&built).filter(|field| **field != "error").collect();
             assert!(built.is_subset(&told) && less.is_empty(), "{line:?}: the guide has {told:?}");
         }

@@ -17,7 +17,7 @@ use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
-use crate::runtime::{Runtime, value_of};
+use crate::runtime::{self, value_of};
 
 pub(super) type Load<K, S> = dyn Fn(K) -> Pin<Box<dyn Future<Output = Result<S, Error>> + Send>> + Send + Sync;
 
@@ -25,13 +25,13 @@ pub(super) struct Loads<K, S> {
     load: Arc<Load<K, S>>,
     /// Locked for a few instructions and the key's own code.
     under_way: Lock<UnderWay<K, S>>,
-    /// Bounded, like the sources, so that keys which do not exist cannot fill the memory.
+    /// Bounded, like the sources, so that keys that do not exist cannot fill the memory.
     failed: Cache<K, Failed, UnitWeighter, RandomState, DefaultLifecycle<K, Failed>>,
 }
 
 struct UnderWay<K, S> {
     loads: HashMap<K, (u64, Loading<S>)>,
-    /// How many have started: the number of the last one.
+    /// How many have started, which is the number of the last one.
     started: u64,
 }
 
@@ -105,16 +105,16 @@ where
         if let Some((number, loading)) = under_way.loads.get(key) {
             return Step::Wait(*number, loading.clone());
         }
-        // A load that has completed since is found now: it leaves `under_way` last.
+        // A load that has completed meanwhile is found now: it is removed from `under_way` last.
         if let Some(entry) = pool.find(key) {
             return Step::Done(Ok(entry));
         }
         if let Some(failed) = self.failed.get(key).filter(|failed| !failed.until.reached(now)) {
             return Step::Done(Err(failed.error));
         }
-        let runtime = match Runtime::current() {
-            Runtime::Ready(runtime) => runtime,
-            Runtime::Unfit(why) => return Step::Done(Err(Error::of(ErrorKind::Other, why))),
+        let runtime = match runtime::current() {
+            Ok(runtime) => runtime,
+            Err(why) => return Step::Done(Err(Error::of(ErrorKind::Other, why))),
         };
         under_way.started += 1;
         let number = under_way.started;
@@ -123,7 +123,7 @@ where
         Step::Wait(number, loading)
     }
 
-    /// Spawned while `under_way` is locked: the task does not touch it before it completes.
+    /// Spawns the load while `under_way` is locked: the task does not access it until it completes.
     fn start(&self, pool: &Arc<Pool<K, S>>, runtime: &Handle, key: &K, number: u64) -> Loading<S> {
         let (done, loading) = watch::channel(None);
         let (load, key, pool) = (self.load(), key.clone(), Arc::downgrade(pool));
@@ -166,7 +166,7 @@ where
         }
     }
 
-    /// The load of that number is no longer under way.
+    /// The load with this number has ended.
     fn finish(&self, key: &K, number: u64) {
         let mut under_way = self.under_way.lock();
         let gone = match under_way.loads.get(key) {
@@ -182,11 +182,11 @@ where
 /// 30 s, as for a fetch: a row of a database, with its retries.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Longer by one attempt timeout: by then a working runtime has shown progress.
+/// 40 s: one attempt timeout longer than a load, by which a working runtime has ended it.
 const OVERDUE: Duration = Duration::from_secs(40);
 
 /// 1 min: after that long without a load, failures are counted from one again.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// A load that ends without a result has lost its runtime to a shutdown; the next one there ends the same way.
+/// A load that ends without a result has lost its runtime to a shutdown, and so will the next one there.
 const MOST_LOADS: u32 = 8;

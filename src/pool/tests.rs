@@ -1,4 +1,4 @@
-//! Stories of the pool: fake sources, a manual clock, no sockets, no sleeps.
+//! The pool with fake sources and a manual clock: no sockets, no sleeps.
 
 mod loaded;
 
@@ -25,11 +25,11 @@ struct Server {
     hands: ManualClock,
     asked: Lock<Vec<Key>>,
     answered: AtomicU32,
-    /// A permit for each answer; closed gates hold the fetches.
+    /// A permit for each response; a closed gate holds the fetches.
     gate: Semaphore,
 }
 
-/// The client of one of them.
+/// The client of one tenant.
 #[derive(Debug)]
 struct Tenant {
     name: Key,
@@ -83,7 +83,7 @@ impl Server {
         TokenPool::assemble(Making::AtOnce(Arc::new(make)), policy, self.clock.clone())
     }
 
-    /// How often it was asked for this tenant's token.
+    /// The number of requests for this tenant's token.
     fn asked(&self, name: Key) -> usize {
         self.asked.lock().iter().filter(|one| **one == name).count()
     }
@@ -100,9 +100,9 @@ impl Server {
         self.gate.add_permits(100_000);
     }
 
-    /// How many clients there are at present.
+    /// The number of existing clients.
     fn clients(self: &Arc<Self>) -> usize {
-        // The test's own, and that of the pool's closure.
+        // Without the references of the test and of the pool's closure.
         Arc::strong_count(self) - 2
     }
 }
@@ -122,7 +122,7 @@ async fn value(source: &impl TokenSource) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_made_room_during_its_fetch_and_is_asked_for_again_joins_it() {
+async fn a_key_that_was_evicted_during_its_fetch_and_is_used_again_joins_it() {
     // C20
     let server = Server::start();
     let pool = server.pool(1);
@@ -147,7 +147,7 @@ async fn a_key_that_made_room_during_its_fetch_and_is_asked_for_again_joins_it()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_that_nobody_waits_for_completes_although_its_key_made_room() {
+async fn a_fetch_without_waiting_callers_completes_although_its_key_was_evicted() {
     // C20
     let server = Server::start();
     let pool = server.pool(1);
@@ -245,7 +245,7 @@ async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_used_for_a_while_is_dropped_and_what_is_used_stays() {
+async fn idle_sources_are_dropped_and_others_stay() {
     let server = Server::start();
     let pool = server.pool(100);
     for name in ["a", "b", "c"] {
@@ -255,13 +255,13 @@ async fn what_is_not_used_for_a_while_is_dropped_and_what_is_used_stays() {
     server.hands.advance(HOUR / 2);
     value(&pool.source(&"a")).await;
     server.hands.advance(HOUR / 2);
-    // A miss, which looks for idle ones.
+    // A new key, which removes idle sources.
     value(&pool.source(&"d")).await;
     assert_eq!(server.clients(), 2, "a and d");
     assert_eq!(pool.source(&"b").inspect(|_| ()), None);
     assert_eq!(server.asked("a"), 1);
     value(&pool.source(&"b")).await;
-    assert_eq!(server.asked("b"), 2, "made anew");
+    assert_eq!(server.asked("b"), 2, "made again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -381,7 +381,7 @@ async fn a_rejection_is_about_the_token_of_its_key_alone() {
 fn two_threads_that_ask_for_a_key_first_share_one_source() {
     let server = Server::start();
     let clients = Arc::clone(&server);
-    // Both are in the closure at once.
+    // Both threads are in the closure at once.
     let both = Barrier::new(2);
     let pool = TokenPool::new(move |name: &Key| {
         both.wait();

@@ -13,13 +13,13 @@ use crate::token::Holder;
 pub(crate) struct BoundTo {
     #[cfg(feature = "dpop")]
     pub(crate) key: Option<DpopKey>,
-    /// The token response does not say whether the token is bound to it.
+    /// The token response does not state whether the token is bound to it.
     #[cfg(feature = "mtls")]
     pub(crate) certificate: Option<ClientAuth>,
 }
 
 impl BoundTo {
-    /// As it is now: keys and certificates are rotated.
+    /// The current key and certificate, which may be rotated.
     pub(crate) async fn holder(&self) -> Result<Holder, Error> {
         let holder = Holder::default();
         #[cfg(feature = "dpop")]

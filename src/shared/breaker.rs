@@ -9,14 +9,14 @@ use crate::clock::Moment;
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     /// Failures in a row.
-    strikes: u32,
+    failures: u32,
     failed: Option<Moment>,
-    /// Skipped until then; after that, one visit is let through at a time.
+    /// Until then the store is skipped; after that, one visit at a time is admitted.
     closed_until: Option<Moment>,
-    /// A visit was let through to see whether the store is back, and its outcome is not known.
+    /// A visit was admitted as a trial, and its outcome is not known yet.
     trial: bool,
     /// The failure was reported, and the recovery was not.
-    told: bool,
+    reported: bool,
 }
 
 /// 1 s doubling to 30 s: a failing visit costs a caller 100 ms.
@@ -54,12 +54,12 @@ impl Breaker {
             return None;
         }
         if self.is_calm(now) {
-            self.strikes = 0;
+            self.failures = 0;
         }
-        self.strikes = self.strikes.saturating_add(1);
+        self.failures = self.failures.saturating_add(1);
         self.failed = Some(now);
         self.closed_until = Some(now.plus(self.pause()));
-        (!std::mem::replace(&mut self.told, true)).then_some(News::Failing)
+        (!std::mem::replace(&mut self.reported, true)).then_some(News::Failing)
     }
 
     pub(crate) fn succeeded(&mut self, now: Moment) -> Option<News> {
@@ -68,9 +68,9 @@ impl Breaker {
         if !self.is_calm(now) {
             return None;
         }
-        self.strikes = 0;
+        self.failures = 0;
         self.failed = None;
-        std::mem::take(&mut self.told).then_some(News::Recovered)
+        std::mem::take(&mut self.reported).then_some(News::Recovered)
     }
 
     fn is_calm(&self, now: Moment) -> bool {
@@ -78,7 +78,7 @@ impl Breaker {
     }
 
     fn pause(&self) -> Duration {
-        PAUSE.after(self.strikes)
+        PAUSE.after(self.failures)
     }
 }
 
@@ -110,28 +110,28 @@ mod tests {
         assert!(!t.breaker.admits(t.at(1000)), "one at a time");
         assert!(!t.breaker.admits(t.at(1999)));
         assert!(t.breaker.admits(t.at(2000)), "the first one was given up");
-        assert_eq!(t.breaker.failed(t.at(2000)), None, "told already");
+        assert_eq!(t.breaker.failed(t.at(2000)), None, "reported already");
         assert!(!t.breaker.admits(t.at(3999)));
         assert!(t.breaker.admits(t.at(4000)));
     }
 
     #[test]
-    fn a_store_that_flaps_is_visited_ever_more_rarely_and_told_about_once() {
+    fn an_unstable_store_is_visited_ever_more_rarely_and_reported_once() {
         // D04: up for one visit, down for the next, for an hour
         let mut t = Trial::new();
-        let (mut visits, mut told) = (0, Vec::new());
+        let (mut visits, mut reported) = (0, Vec::new());
         for second in 0..3600 {
             let now = t.at(second * 1000);
             if t.breaker.admits(now) {
                 visits += 1;
-                told.extend(match visits % 2 {
+                reported.extend(match visits % 2 {
                     0 => t.breaker.succeeded(now),
                     _ => t.breaker.failed(now),
                 });
             }
         }
         assert!(visits <= 2 * (5 + 3600 / 30), "{visits}");
-        assert_eq!(told, [News::Failing]);
+        assert_eq!(reported, [News::Failing]);
     }
 
     #[test]
@@ -161,8 +161,8 @@ mod tests {
     fn a_thousand_visits_that_fail_together_are_one_failure() {
         let mut t = Trial::new();
         assert!((0..1000).all(|_| t.breaker.admits(t.at(0))));
-        let told = (0..1000).filter_map(|n| t.breaker.failed(t.at(n / 10)));
-        assert_eq!(told.count(), 1);
+        let reported = (0..1000).filter_map(|n| t.breaker.failed(t.at(n / 10)));
+        assert_eq!(reported.count(), 1);
         assert!(!t.breaker.admits(t.at(999)));
         assert!(t.breaker.admits(t.at(1000)));
         // The one that was let through counts, whoever fails beside it.

@@ -1,5 +1,7 @@
 //! A directory as a store, for command line tools and short-lived jobs.
 
+mod directory;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
@@ -14,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::store::{Store, StoreFuture};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
+use directory::{check_links, create};
 
 /// A [`Store`] in a local directory, for command line tools and short-lived jobs.
 ///
@@ -24,12 +27,22 @@ use crate::error::Error;
 /// is deleted only if its name and the beginning of its content have the format of this store.
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, FileStore, SealedStore,
+/// };
 ///
-/// let store = SealedStore::new(FileStore::new("/home/me/.cache/reports"), Credential::file("/home/me/.config/reports/seal-key"));
-/// let auth = ClientAuth::client_secret_basic("reports", Credential::env("CLIENT_SECRET"));
+/// let store = SealedStore::new(
+///     FileStore::new("/home/me/.cache/reports"),
+///     Credential::file("/home/me/.config/reports/seal-key"),
+/// );
+/// let auth = ClientAuth::client_secret_basic(
+///     "reports",
+///     Credential::env("CLIENT_SECRET"),
+/// );
 /// # let auth = ClientAuth::none("reports");
-/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+///     .shared(store)
+///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 pub struct FileStore {
@@ -39,7 +52,7 @@ pub struct FileStore {
     clock: Clock,
 }
 
-/// 4: a hanging disk blocks this many of the runtime's threads for good and leaves the others usable.
+/// 4: the number of the runtime's threads that a hanging disk can block; the others remain usable.
 const THREADS: usize = 4;
 
 /// The leases of this process, by name.
@@ -49,7 +62,7 @@ struct Lease {
     owner: String,
     /// On the monotonic clock.
     until: Duration,
-    /// Locked: dropping it ends the lease for other processes at once.
+    /// Locked. Dropping it ends the lease for other processes at once.
     _lock: File,
 }
 
@@ -71,18 +84,18 @@ impl FileStore {
         FileStore { clock: Clock::Manual(clock.clone()), ..self }
     }
 
-    /// Files may be on a network mount, so they are not accessed on a thread that other tasks need.
+    /// Runs `step` on a thread that no other task needs, since files may be on a network mount.
     fn blocking<'a, T: Send + 'static>(
         &self,
-        step: impl FnOnce(&Path, &Mutex<Held>) -> io::Result<T> + Send + 'static,
+        step: impl FnOnce(&Path, &Mutex<Held>, &Clock) -> io::Result<T> + Send + 'static,
     ) -> StoreFuture<'a, T> {
-        let (directory, held) = (Arc::clone(&self.directory), Arc::clone(&self.held));
+        let (directory, held, clock) = (Arc::clone(&self.directory), Arc::clone(&self.held), self.clock.clone());
         let threads = Arc::clone(&self.threads);
         Box::pin(async move {
             let turn = threads.acquire_owned().await.map_err(Error::other)?;
             let step = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                step(&directory, &held)
+                step(&directory, &held, &clock)
             });
             step.await.map_err(Error::other)?.map_err(Error::other)
         })
@@ -98,23 +111,22 @@ impl fmt::Debug for FileStore {
 impl Store for FileStore {
     fn get<'a>(&'a self, name: &'a str, most: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
         let name = name.to_owned();
-        let clock = self.clock.clone();
-        self.blocking(move |directory, _| {
-            reach(directory)?;
-            open(&record_of(directory, &name), most, &clock)
+        self.blocking(move |directory, _, clock| {
+            check_links(directory)?;
+            open(&record_of(directory, &name), most, clock)
         })
     }
 
     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        let clock = self.clock.clone();
-        self.blocking(move |directory, _| {
-            make(directory)?;
+        self.blocking(move |directory, _, clock| {
+            create(directory)?;
             let _guard = guard(directory)?;
             let now = clock.now();
             let end = end(now, expiry);
             sweep(directory, now)?;
-            // 0600, under a name of its own until it is complete. Not synced: after a crash a torn file is a miss.
+            // 0600, under another name until it is complete. Not synced: after a crash a truncated file is not a
+            // record.
             let mut file = tempfile::Builder::new().prefix(&name).suffix(RECORD).tempfile_in(directory)?;
             file.write_all(HEADER)?;
             file.write_all(&millis(end).to_be_bytes())?;
@@ -127,16 +139,15 @@ impl Store for FileStore {
 
     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
         let (name, value) = (name.to_owned(), value.to_vec());
-        let clock = self.clock.clone();
-        self.blocking(move |directory, _| {
-            reach(directory)?;
+        self.blocking(move |directory, _, clock| {
+            check_links(directory)?;
             let path = record_of(directory, &name);
-            if open(&path, value.len(), &clock)?.as_ref() != Some(&value) {
+            if open(&path, value.len(), clock)?.as_ref() != Some(&value) {
                 return Ok(());
             }
-            make(directory)?;
+            create(directory)?;
             let _guard = guard(directory)?;
-            match open(&path, value.len(), &clock)? {
+            match open(&path, value.len(), clock)? {
                 Some(there) if there == value => fs::remove_file(path),
                 _ => Ok(()),
             }
@@ -145,8 +156,7 @@ impl Store for FileStore {
 
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
-        let clock = self.clock.clone();
-        self.blocking(move |directory, held| {
+        self.blocking(move |directory, held, clock| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             let now = clock.now();
             // Leases of abandoned fetches.
@@ -154,7 +164,7 @@ impl Store for FileStore {
             if let Some(lease) = held.get(&name) {
                 return Ok(lease.owner == owner);
             }
-            make(directory)?;
+            create(directory)?;
             let _guard = guard(directory)?;
             let path = directory.join(format!("{name}{LOCK}"));
             let mut lock = lock_file(&path, true)?;
@@ -163,14 +173,15 @@ impl Store for FileStore {
                 if term.is_none_or(|term| term.is_under_way(clock.now())) {
                     return Ok(false);
                 }
-                // Its fetch was abandoned, and its process has not noticed: it keeps an unlinked file.
+                // Its fetch was abandoned, and its process has not noticed: the lock of that process is on an unlinked
+                // file.
                 fs::remove_file(&path)?;
                 lock = lock_file(&path, true)?;
                 if !try_lock(&lock)? {
                     return Ok(false);
                 }
             }
-            // Waiting for the guard took time.
+            // Waiting for the guard may have taken time.
             let given = clock.now();
             Term::of(given, time).write(&mut lock)?;
             lock.set_modified(end(given, time))?;
@@ -183,7 +194,7 @@ impl Store for FileStore {
 
     fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
-        self.blocking(move |_, held| {
+        self.blocking(move |_, held, _| {
             let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
             held.retain(|one, lease| *one != name || lease.owner != owner);
             Ok(())
@@ -191,23 +202,23 @@ impl Store for FileStore {
     }
 }
 
-/// The suffixes of our files: the directory may contain others.
+/// The suffixes of this store's files. The directory may contain others.
 const RECORD: &str = ".token";
 const LOCK: &str = ".lock";
-/// How their contents begin.
+/// The beginning of their contents.
 const HEADER: &[u8; 21] = b"client-credentials 1\n";
 
 fn record_of(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}{RECORD}"))
 }
 
-/// 1 s, ten times the store timeout: a process that writes for longer is blocked, and the shutdown of our runtime waits for
-/// us.
+/// 1 s, ten times the store timeout: a process that writes for longer is blocked. The shutdown of the runtime waits for
+/// this thread.
 const GUARD: Duration = Duration::from_secs(1);
-/// 1 ms: several of the file operations that are waited for.
+/// 1 ms: the time of several file operations.
 const GUARD_LOOK: Duration = Duration::from_millis(1);
 
-/// While it lives, no other process writes: for a few file operations.
+/// No other process writes until the returned file is dropped, which is after a few file operations.
 fn guard(directory: &Path) -> io::Result<File> {
     let file = lock_file(&directory.join("client-credentials.lock"), false)?;
     let start = Instant::now();
@@ -221,7 +232,7 @@ fn guard(directory: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether it is ours now.
+/// Returns whether this process has the lock now.
 fn try_lock(file: &File) -> io::Result<bool> {
     match FileExt::try_lock(file) {
         Ok(()) => Ok(true),
@@ -241,7 +252,7 @@ impl Term {
         Term { start: millis(wall(now)), end: millis(end(now, time)) }
     }
 
-    /// `None`: the file is new, or not ours; such a one is not written to.
+    /// `None`: the file is new. An error: it is not a file of this store, and is not written to.
     fn read(file: &mut File) -> io::Result<Option<Self>> {
         const LENGTH: usize = HEADER.len() + 2 * size_of::<u64>();
         let mut bytes = Vec::with_capacity(LENGTH);
@@ -264,14 +275,14 @@ impl Term {
         file.write_all(&self.end.to_be_bytes())
     }
 
-    /// One that has not begun was given before the clock was set back.
+    /// A period that has not begun was set before the clock was stepped back.
     fn is_under_way(&self, now: Moment) -> bool {
         let now = millis(wall(now));
         self.start <= now && now < self.end
     }
 }
 
-/// Deletes what has expired, under the guard: keys are rotated, and names with them.
+/// Deletes expired files, under the guard: a rotated seal key leaves files under its names.
 fn sweep(directory: &Path, now: Moment) -> io::Result<()> {
     let now = wall(now);
     for entry in fs::read_dir(directory)? {
@@ -279,7 +290,7 @@ fn sweep(directory: &Path, now: Moment) -> io::Result<()> {
         if !is_named_as_ours(&entry.file_name().to_string_lossy()) {
             continue;
         }
-        // If another process has deleted it meanwhile, that is the desired result.
+        // If another process has deleted it meanwhile, nothing is left to do.
         let metadata = entry.metadata();
         let expired = |metadata: &fs::Metadata| metadata.is_file() && metadata.modified().is_ok_and(|end| end <= now);
         if metadata.is_ok_and(|metadata| expired(&metadata)) && begins_as_ours(&entry.path()) {
@@ -289,7 +300,7 @@ fn sweep(directory: &Path, now: Moment) -> io::Result<()> {
     Ok(())
 }
 
-/// Of a record, of a lease, or of a record that was never completed.
+/// The name of a record, of a lease, or of a record that was never completed.
 fn is_named_as_ours(name: &str) -> bool {
     let stem = [RECORD, LOCK].iter().find_map(|end| name.strip_suffix(end));
     stem.is_some_and(|stem| {
@@ -300,7 +311,7 @@ fn is_named_as_ours(name: &str) -> bool {
 
 /// The length of the names from `SealedStore`.
 const NAME: usize = 32;
-/// What `tempfile` adds to it.
+/// The length of what `tempfile` appends.
 const UNFINISHED: usize = 6;
 
 fn begins_as_ours(path: &Path) -> bool {
@@ -316,7 +327,7 @@ fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// As a time of files.
+/// The time in the form that files have.
 fn wall(now: Moment) -> SystemTime {
     SystemTime::UNIX_EPOCH.checked_add(now.wall()).unwrap_or(SystemTime::UNIX_EPOCH)
 }
@@ -324,20 +335,21 @@ fn wall(now: Moment) -> SystemTime {
 /// The end of a period that begins now. Files store it as their modification time.
 fn end(now: Moment, time: Duration) -> SystemTime {
     let now = wall(now);
-    // Longer than the system's time can represent: no such expiry is intended.
+    // A time that the system cannot represent is not an expiry.
     now.checked_add(time.min(LONGEST)).unwrap_or(now)
 }
 
 /// 10 years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Since the epoch.
+/// Milliseconds since the epoch.
 fn millis(time: SystemTime) -> u64 {
     let time = time.duration_since(SystemTime::UNIX_EPOCH);
     u64::try_from(time.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The value in a file, unless it has expired or is not there. What is not a file might keep us waiting.
+/// The value in a file; `None` if it has expired or does not exist. Anything but a regular file is refused, since
+/// opening it could block.
 fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_file() => {}
@@ -352,118 +364,18 @@ fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> 
     }
 }
 
-/// The value of a file, before which its end stands.
+/// The value in a file; its expiry precedes it.
 fn read(file: File, most: usize, now: Moment) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     let header = HEADER.len() + size_of::<u64>();
     let limit = most.saturating_add(header).saturating_add(1);
     file.take(limit as u64).read_to_end(&mut bytes)?;
     let Some((end, value)) = bytes.strip_prefix(HEADER).and_then(<[u8]>::split_first_chunk) else {
-        // Not ours, or truncated: not a record.
+        // Not a file of this store, or truncated: not a record.
         return Ok(Some(bytes));
     };
     let end = u64::from_be_bytes(*end);
     Ok((millis(wall(now)) < end).then(|| value.to_vec()))
-}
-
-/// Creates the directory, and refuses one that other users can write to: they could not read tokens, but could disturb the
-/// store.
-fn make(directory: &Path) -> io::Result<()> {
-    reach(directory)?;
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)?;
-    // Once more: what was not there before may be a link now.
-    reach(directory)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let there = fs::metadata(directory)?;
-        let mode = there.mode();
-        if mode & 0o022 != 0 {
-            let text = format!("others may write to {} (mode {:03o}): chmod go-w", directory.display(), mode & 0o777);
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-        }
-        // Its owner can write to it whatever the mode, and redirect us by links; a directory that we create is ours.
-        if there.uid() != tempfile::tempfile_in(directory)?.metadata()?.uid() {
-            let text = format!("{} belongs to another user", directory.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a path through a symbolic link of another user, who could redirect it anywhere. Links of ours and of root are
-/// followed; parts that do not exist yet have no owner.
-#[cfg(unix)]
-fn reach(directory: &Path) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
-    let trusted = [0, own_uid()?];
-    follow(directory, |link, metadata| match trusted.contains(&metadata.uid()) {
-        true => Ok(()),
-        false => {
-            let text =
-                format!("{} leads through {}, a symbolic link of another user", directory.display(), link.display());
-            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
-        }
-    })
-}
-
-#[cfg(not(unix))]
-fn reach(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Checks each symbolic link on the path.
-#[cfg(unix)]
-fn follow(directory: &Path, ask: impl Fn(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
-    let path = std::path::absolute(directory)?;
-    let parts = |path: &Path| path.components().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
-    let mut ahead = parts(&path);
-    ahead.reverse();
-    let (mut here, mut links) = (PathBuf::new(), 0);
-    while let Some(part) = ahead.pop() {
-        if part == ".." {
-            here.pop();
-            continue;
-        }
-        let next = here.join(part);
-        let metadata = match fs::symlink_metadata(&next) {
-            Ok(metadata) => metadata,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(e),
-        };
-        if !metadata.is_symlink() {
-            here = next;
-            continue;
-        }
-        ask(&next, &metadata)?;
-        links += 1;
-        if links > MOST_LINKS {
-            return Err(io::Error::other(format!("{} leads through too many symbolic links", directory.display())));
-        }
-        // An absolute one begins with the root, which replaces what was gone so far.
-        ahead.extend(parts(&fs::read_link(&next)?).into_iter().rev());
-    }
-    Ok(())
-}
-
-/// As many as Linux follows.
-#[cfg(unix)]
-const MOST_LINKS: u32 = 40;
-
-#[cfg(target_os = "linux")]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere it is found out by a file")]
-fn own_uid() -> io::Result<u32> {
-    Ok(rustix::process::geteuid().as_raw())
-}
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn own_uid() -> io::Result<u32> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(tempfile::tempfile()?.metadata()?.uid())
 }
 
 #[cfg(test)]
@@ -475,7 +387,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn no_file_of_somebody_else_is_deleted() {
+    async fn no_foreign_file_is_deleted() {
         // FA1
         let place = TempDir::new().unwrap();
         let ours = "0123456789abcdefghijABCDEFGHIJ-_";
@@ -508,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_of_somebody_else_is_not_overwritten_by_a_lease() {
+    async fn a_foreign_file_is_not_overwritten_by_a_lease() {
         let place = TempDir::new().unwrap();
         let path = place.path().join("a.lock");
         fs::write(&path, "mine").unwrap();
@@ -556,34 +468,8 @@ mod tests {
     }
 
     #[cfg(unix)]
-    #[test]
-    fn each_link_on_the_way_is_asked_about() {
-        use std::os::unix::fs::symlink;
-        let place = TempDir::new().unwrap();
-        let root = place.path().canonicalize().unwrap();
-        fs::create_dir_all(root.join("real/inner")).unwrap();
-        symlink("real", root.join("one")).unwrap();
-        symlink(root.join("one"), root.join("two")).unwrap();
-        symlink("../../two/inner", root.join("real/inner/three")).unwrap();
-        symlink("circle", root.join("circle")).unwrap();
-        let links = |path: &str| {
-            let seen = std::cell::RefCell::new(Vec::new());
-            let result = follow(&root.join(path), |link, _| {
-                seen.borrow_mut().push(link.strip_prefix(&root).unwrap().display().to_string());
-                Ok(())
-            });
-            result.map(|()| seen.into_inner())
-        };
-        assert_eq!(links("real/inner/new/er").unwrap(), [""; 0]);
-        assert_eq!(links("one/inner").unwrap(), ["one"]);
-        assert_eq!(links("two/inner/new").unwrap(), ["two", "one"]);
-        assert_eq!(links("one/inner/three").unwrap(), ["one", "real/inner/three", "two", "one"]);
-        assert!(links("circle/a").is_err());
-    }
-
-    #[cfg(unix)]
     #[tokio::test]
-    async fn the_directory_is_not_reached_through_a_link_of_somebody_else() {
+    async fn the_directory_is_not_reached_through_a_link_of_another_user() {
         use std::os::unix::fs::{MetadataExt, lchown, symlink};
         let place = TempDir::new().unwrap();
         let (real, link) = (place.path().join("real"), place.path().join("link"));

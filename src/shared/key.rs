@@ -6,8 +6,8 @@ use url::Url;
 use crate::grant::request::Params;
 use crate::grant::response::Rules;
 
-/// Its parts in a fixed order, encoded unambiguously. It is authenticated with the record, and its keyed hash is the record's
-/// name: neither reveals it.
+/// The parts in a fixed order, encoded unambiguously. The key is authenticated with the record, and its keyed hash is
+/// the record's name; neither reveals it.
 #[derive(Clone)]
 pub(crate) struct Key(Vec<u8>);
 
@@ -28,7 +28,7 @@ pub(crate) struct Asked<'a> {
 pub(crate) enum Place<'a> {
     TokenEndpoint(&'a Url),
     Issuer(&'a str),
-    /// An API that names its authorization server, and what is expected of both.
+    /// An API whose metadata names the authorization server, and the rules for both.
     Resource(&'a [String]),
 }
 
@@ -68,7 +68,7 @@ impl Key {
         let mut headers: Vec<_> = asked
             .headers
             .iter()
-            // It distinguishes releases, not tokens.
+            // It identifies a release, not a token.
             .filter(|(name, _)| **name != http::header::USER_AGENT)
             .map(|(name, value)| (name.as_str(), value.as_bytes()))
             .collect();
@@ -162,7 +162,7 @@ mod tests {
             key("i", "c", "m", &[("scope", "a"), ("audience", "y")], "t"),
             key("i", "c", "m", &[("scope", "a"), ("resource", "x")], "t"),
             key("i", "c", "m", &[("scope", "a")], "t"),
-            // Parts that read the same when they are put together.
+            // Parts that are equal when concatenated.
             key("ic", "", "m", &asked, "t"),
             key("i", "cm", "", &asked, "t"),
             Key::named("i").0,

@@ -1,4 +1,4 @@
-//! Turns one token into a fleet's token, through a store.
+//! One token for a fleet of replicas, shared through a store.
 
 mod bound_to;
 mod breaker;
@@ -49,38 +49,51 @@ pub use sealed::SealedStore;
 use sealed::{Sealed, Spend, Visit};
 pub use store::{Store, StoreFuture};
 
-/// One token for all replicas of a service, by way of a [`SealedStore`] (feature `shared`).
+/// Shares one token between all replicas of a service, through a [`SealedStore`] (feature `shared`).
 ///
-/// [`ClientCredentials`](crate::ClientCredentials) has one inside after
-/// [`shared`](crate::ClientCredentialsBuilder::shared); use this for a source of your own, inside a
-/// [`Cached`](crate::Cached), which asks it once for each fetch:
+/// [`ClientCredentials`](crate::ClientCredentials) contains one if [`shared`](crate::ClientCredentialsBuilder::shared)
+/// is set. Use this type for a source of your own, inside a [`Cached`](crate::Cached), which calls it once for each
+/// fetch:
 ///
 /// | the record in the store is | what happens |
 /// |---|---|
 /// | fresh | it is used |
-/// | due, and nobody refreshes it | it is refreshed under a lease, and put there for the others |
-/// | due, and somebody refreshes it | it is used meanwhile |
-/// | not there, and somebody fetches one | that is waited for, for 5 s; then this source fetches one by itself |
-/// | not there, damaged, expired, refused by the API | a token is fetched under a lease, and put there |
-/// | not to be had: the store is down or slow | after 100 ms in total a token is fetched as if there were no store; the store is left alone for 1 s, doubling to 30 s |
+/// | due, and no replica refreshes it | it is refreshed under a lease, and stored for the others |
+/// | due, and another replica refreshes it | it is used meanwhile |
+/// | missing, and another replica fetches one | this source waits for it for up to 5 s, and then fetches one by itself |
+/// | missing, damaged, expired or rejected by the API | a token is fetched under a lease, and stored |
+/// | unavailable: the store is down or slow | after 100 ms in total a token is fetched without the store, which is then skipped for 1 s, doubling to 30 s |
 ///
 /// ```
-/// use client_credentials::{AccessToken, Cached, Credential, FileStore, SealedStore, Shared, source_fn};
+/// use client_credentials::{
+///     AccessToken, Cached, Credential, FileStore, SealedStore, Shared, source_fn,
+/// };
 /// use std::time::Duration;
 ///
-/// let source = source_fn(|| async { AccessToken::builder("abc").lifetime(Duration::from_secs(3600)).build() });
-/// let store = SealedStore::new(FileStore::new("/var/cache/reports"), Credential::file("/run/secrets/seal-key"));
-/// let tokens = Cached::new(Shared::new(source, store, "https://auth.example.com, client reports, scope read"));
+/// let source = source_fn(|| async {
+///     AccessToken::builder("abc")
+///         .lifetime(Duration::from_secs(3600))
+///         .build()
+/// });
+/// let store = SealedStore::new(
+///     FileStore::new("/var/cache/reports"),
+///     Credential::file("/run/secrets/seal-key"),
+/// );
+/// let tokens = Cached::new(Shared::new(
+///     source,
+///     store,
+///     "https://auth.example.com, client reports, scope read",
+/// ));
 /// ```
 ///
 /// # Errors
 ///
-/// Those of the source. What goes wrong with the store is none.
+/// The errors of the source. A failure of the store is not an error.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of `token()` drops what the source was doing. A lease that was held ends by itself, after the
-/// fetch deadline.
+/// Dropping the future of `token()` drops the future of the source. A lease that was held ends by itself, after the
+/// fetch timeout.
 pub struct Shared<S> {
     source: S,
     store: SealedStore,
@@ -92,19 +105,19 @@ pub struct Shared<S> {
     memory: Lock<Memory<Fingerprint>>,
 }
 
-/// 50 ms doubling to 500 ms: how often somebody who waits looks again.
+/// 50 ms doubling to 500 ms: the pauses of a replica that waits for another one's token.
 const FIRST_LOOK: Duration = Duration::from_millis(50);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 impl<S: TokenSource> Shared<S> {
-    /// Shares the tokens of `source` with all who have the same `store` and the same `name`.
+    /// Shares the tokens of `source` between all sources with the same `store` and the same `name`.
     ///
-    /// `name` is what distinguishes these tokens from all others there: authorization server, client, scope, audience.
-    /// The store does not get to see it.
+    /// `name` has to distinguish these tokens from all others in the store: authorization server, client, scope,
+    /// audience. It is not revealed to the store.
     ///
-    /// When a token is due is judged by the default numbers of [`Cached`](crate::Cached): a longer
-    /// [`refresh_window`](crate::CachePolicy::refresh_window) or a shorter [`max_age`](crate::CachePolicy::max_age) of the cache
-    /// around it brings no refresh before that.
+    /// A token becomes due by the default [`CachePolicy`](crate::CachePolicy): a longer
+    /// [`refresh_window`](crate::CachePolicy::refresh_window) or a shorter [`max_age`](crate::CachePolicy::max_age) of
+    /// the [`Cached`](crate::Cached) around it does not refresh it earlier.
     pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
         Shared::assemble(
             source,
@@ -117,12 +130,13 @@ impl<S: TokenSource> Shared<S> {
         )
     }
 
-    /// Names the source in the events and metrics of its store, and sends these to `observer`, too. Without a name it is numbered.
+    /// Sets the name of the source in the events and metrics of its store, and also sends these to `observer`. Default:
+    /// a number.
     pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
         Shared { observers: Observers::new(name.into(), vec![Arc::new(observer)]), ..self }
     }
 
-    /// Goes by another clock than the system's (feature `test-util`).
+    /// Uses this clock instead of the system clock (feature `test-util`).
     #[cfg(feature = "test-util")]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         Shared { clock: Clock::Manual(clock.clone()), ..self }
@@ -135,7 +149,7 @@ impl<S: TokenSource> TokenSource for Shared<S> {
         TokenFuture::new(self.obtain())
     }
 
-    /// The record is not deleted here, but when a token is asked for next: this does no I/O.
+    /// Does no I/O: the record is deleted when the next token is requested.
     fn reject(&self, token: &AccessToken) {
         self.memory.lock().refuse(fingerprint(token), token.received().wall());
         self.source.reject(token);
@@ -157,7 +171,7 @@ impl<S: TokenSource> Shared<S> {
 
     async fn obtain(&self) -> Result<AccessToken, Error> {
         let token = self.shared_or_fetched().await?;
-        self.memory.lock().hand_out(fingerprint(&token));
+        self.memory.lock().note_returned(fingerprint(&token));
         Ok(token)
     }
 
@@ -165,7 +179,7 @@ impl<S: TokenSource> Shared<S> {
         if self.memory.lock().is_unshareable() {
             return self.alone().await;
         }
-        // Without its key or certificate the source will say better what is wrong.
+        // The source reports what is wrong with its key or certificate.
         let Ok(holder) = self.bound_to.holder().await else {
             return self.source.token().await;
         };
@@ -190,7 +204,7 @@ impl<S: TokenSource> Shared<S> {
                     None => Event::Failed,
                 },
                 Step::Pause => {
-                    // Not all at once.
+                    // With jitter, so that the replicas do not ask all at once.
                     tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
                     pause = (pause * 2).min(LONGEST_LOOK);
                     spend = Spend::Nothing;
@@ -220,7 +234,7 @@ impl<S: TokenSource> Shared<S> {
         }
     }
 
-    /// Without the store, and without anybody waiting.
+    /// Fetches without the store, on which no replica waits.
     async fn alone(&self) -> Result<AccessToken, Error> {
         let token = self.source.token().await?;
         let worth = record::worth(&token, &self.policy, self.clock.now());
@@ -239,7 +253,7 @@ impl<S: TokenSource> Shared<S> {
         }
     }
 
-    /// The newest of the records that may be used here. A refused one is deleted.
+    /// The newest record that may be used. The record of a rejected token is deleted.
     async fn look(&self, visit: &mut Visit<'_>, key: &[u8], holder: &Holder, spend: Spend) -> Option<Found> {
         let mut newest = None;
         for sealed in visit.look(key, spend).await {
@@ -252,14 +266,14 @@ impl<S: TokenSource> Shared<S> {
         let found = sealed.content.arrive(&self.policy, holder, self.clock.now(), &self.clock)?;
         let admission = self.memory.lock().admit(&found.id, found.received);
         if admission == Admission::Delete {
-            event!(debug, "a token that the API refused is deleted from the shared store");
+            event!(debug, "a token that the API rejected is deleted from the shared store");
             visit.delete(&sealed.name, &sealed.bytes).await;
         }
         (admission == Admission::Use).then_some(found)
     }
 }
 
-/// 128 random bits: whose lease it is.
+/// 128 random bits that identify the owner of a lease.
 fn owner() -> Option<String> {
     let mut owner = [0; 16];
     rand::fill(&mut owner).ok()?;

@@ -1,34 +1,37 @@
-//! What one replica does next with the store (pure): a step function without I/O. `Shared` carries the steps out; the
-//! model checker of `tests/fleet` runs the same function against every order of events.
+//! What a replica does next with the store: a step function without I/O. `Shared` carries out the steps; the model
+//! checker of `tests/fleet` runs the same function through every order of events.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// 5 s, or a quarter of the fetch deadline: a token request takes less, and one of our own fits in behind it.
+/// 5 s, at most a quarter of the fetch timeout: a token request takes less, and this replica can still make one
+/// afterwards.
 pub(super) const WAIT: Duration = Duration::from_secs(5);
 
-/// 8: an API that refuses more tokens than that while a record of the first one is still under way is not expected.
+/// 8: an API is not expected to reject more tokens while a record of the first one is still in transit.
 const REFUSED: usize = 8;
 
-/// What this replica remembers of tokens without remembering them. `I` identifies a token.
+/// What a replica remembers of tokens, which it does not keep. `I` identifies a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Memory<I> {
-    /// What was handed out last: whoever asks again has it already.
-    pub(super) handed: Option<I>,
-    /// The latest ones: a record that was delayed or replayed may bring back any of them.
+    /// The token that was returned last. A caller that asks again has it already.
+    pub(super) returned: Option<I>,
+    /// The last rejected tokens. A record that was delayed or replayed may bring back any of them.
     pub(super) refused: VecDeque<I>,
-    /// A record that is older than a refused one is not used, on the wall clocks of those who put them there.
+    /// When the newest rejected token was received, by the wall clock of the replica that stored it. Older records are
+    /// not used.
     pub(super) watermark: Option<Duration>,
-    /// The last token that was fetched is of no use to others (`expires_in: 0`): nobody waits for the next one.
+    /// The last token that was fetched is of no use to other replicas (`expires_in: 0`), which do not wait for the next
+    /// one.
     pub(super) unshareable: bool,
-    /// Another replica's token is waited for. Still so when the next turn begins: the last one was cut short, by a
-    /// deadline that we do not know.
+    /// This replica waits for another one's token. If that is still so when the next turn begins, a deadline that is
+    /// not known here has ended the last one.
     pub(super) waiting: bool,
 }
 
-/// What is to be done with a record.
+/// What to do with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Admission {
     Use,
@@ -38,7 +41,7 @@ pub(super) enum Admission {
 
 impl<I> Default for Memory<I> {
     fn default() -> Self {
-        Memory { handed: None, refused: VecDeque::new(), watermark: None, unshareable: false, waiting: false }
+        Memory { returned: None, refused: VecDeque::new(), watermark: None, unshareable: false, waiting: false }
     }
 }
 
@@ -47,19 +50,19 @@ impl<I: PartialEq> Memory<I> {
         self.unshareable
     }
 
-    /// Without the store: whether the token that was fetched would be of use to others.
+    /// After a fetch without the store: whether the token would be of use to other replicas.
     pub(super) fn note_worth(&mut self, worth: Option<Duration>) {
         self.unshareable = worth.is_none();
     }
 
-    pub(super) fn hand_out(&mut self, token: I) {
-        self.handed = Some(token);
+    pub(super) fn note_returned(&mut self, token: I) {
+        self.returned = Some(token);
     }
 
     /// `received` is when the token was received, on the wall clock.
     pub(super) fn refuse(&mut self, token: I, received: Duration) {
-        // A token of another source says nothing about our records.
-        if self.handed.as_ref() == Some(&token) {
+        // A token of another source does not concern the records.
+        if self.returned.as_ref() == Some(&token) {
             self.watermark = self.watermark.max(Some(received));
         }
         self.refused.retain(|one| *one != token);
@@ -84,15 +87,15 @@ impl<I: PartialEq> Memory<I> {
 pub(crate) struct Found<T, I> {
     pub(crate) token: T,
     pub(crate) id: I,
-    /// When it was received, on the wall clock of whoever put it there.
+    /// When it was received, by the wall clock of the replica that stored it.
     pub(crate) received: Duration,
-    /// Expired from here on, on our clocks.
+    /// When it expires, by the clocks of this replica.
     pub(crate) unusable: Moment,
-    /// Nobody needs to refresh it yet.
+    /// It is not due yet.
     pub(crate) fresh: bool,
 }
 
-/// The newer one, the first of two of the same instant.
+/// The newer record; of two with the same time, the first.
 pub(super) fn newer<T, I>(one: Option<Found<T, I>>, other: Option<Found<T, I>>) -> Option<Found<T, I>> {
     match (one, other) {
         (Some(one), Some(other)) if one.received < other.received => Some(other),
@@ -100,7 +103,7 @@ pub(super) fn newer<T, I>(one: Option<Found<T, I>>, other: Option<Found<T, I>>) 
     }
 }
 
-/// One fetch, as far as the store is concerned.
+/// The part of one fetch that concerns the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Turn<T, I> {
     found: Option<Found<T, I>>,
@@ -119,19 +122,19 @@ enum Fetch {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Event<T, I> {
-    /// What may be used of what is there.
+    /// The records were read: the one that may be used, if any.
     Looked(Option<Found<T, I>>),
     Leased {
         granted: bool,
-        /// For how long there has been nothing to use.
+        /// How long the turn has lasted.
         waited: Duration,
     },
     Paused,
     Fetched {
         token: I,
-        /// For how long others can use it.
+        /// How long other replicas can use it.
         worth: Option<Duration>,
-        /// Not bound to what this replica does not have, or no longer has.
+        /// It is a bearer token, or bound to the key or certificate that this replica has.
         ours: bool,
     },
     Refused {
@@ -139,7 +142,7 @@ pub(super) enum Event<T, I> {
     },
     Put,
     Released,
-    /// The store failed, whatever it was asked.
+    /// An operation of the store failed.
     Failed,
 }
 
@@ -150,34 +153,34 @@ pub(super) enum Step<T> {
     Look,
     /// Ask for the lease.
     Lease,
-    /// Wait a moment.
+    /// Wait before the next step.
     Pause,
-    /// Ask the source.
+    /// Call the source.
     Fetch,
-    /// Put what was fetched into the store, for so long.
+    /// Store the fetched token, for this long.
     Put(Duration),
     Release,
-    /// The end: a token that was found.
+    /// End with the token of a record.
     Use(T),
-    /// The end: what the source answered.
+    /// End with the result of the source.
     Fetched,
 }
 
 impl<T, I: PartialEq> Turn<T, I> {
-    /// Begins with a look. `most` is for how long a token of another replica may be waited for.
+    /// The first step is to look. `most` is the longest wait for a token of another replica.
     pub(super) fn new(memory: &mut Memory<I>, most: Duration) -> Self {
         let cut_short = std::mem::take(&mut memory.waiting);
         let wait = if cut_short { Duration::ZERO } else { WAIT.min(most) };
         Turn { found: None, holding: false, wait, fetched: Fetch::NotYet }
     }
 
-    /// `failed`: the store failed in this turn, and is not asked again.
+    /// `failed`: the store has failed in this turn, and is not used again.
     pub(super) fn next(&mut self, event: Event<T, I>, failed: bool, memory: &mut Memory<I>, now: Moment) -> Step<T> {
         self.holding &= !failed;
         let stale = |found: &mut Found<T, I>| {
             found.unusable.reached(now) || memory.admit(&found.id, found.received) != Admission::Use
         };
-        // It was of use when it was read: since then the store was asked, or the source, or a token was rejected.
+        // It was usable when it was read. Since then time has passed, or a token was rejected.
         self.found.take_if(stale);
         match event {
             Event::Looked(found) => {
@@ -187,7 +190,7 @@ impl<T, I: PartialEq> Turn<T, I> {
                 }
                 Step::Lease
             }
-            // Whoever had it before may have put a token there since we looked.
+            // The previous owner may have stored a token since the records were read.
             Event::Leased { granted: true, .. } => {
                 self.holding = true;
                 Step::Look
@@ -200,8 +203,8 @@ impl<T, I: PartialEq> Turn<T, I> {
             Event::Paused => Step::Look,
             Event::Fetched { token, worth, ours } => {
                 self.fetched = Fetch::Token;
-                // The server insists on it, or it is bound to what was rotated meanwhile, or to something of the
-                // source's own.
+                // The server insists on it, or it is bound to a key that was rotated meanwhile or that only the source
+                // has.
                 if !ours || memory.refuses(&token) {
                     return self.release(memory);
                 }
@@ -213,7 +216,7 @@ impl<T, I: PartialEq> Turn<T, I> {
             }
             Event::Refused { throttled } => {
                 self.fetched = Fetch::Failed;
-                // A server that asks for fewer requests is not asked by the others either, for as long as the lease lasts.
+                // If the server asks for fewer requests, the other replicas make none, either, until the lease ends.
                 self.holding &= !throttled;
                 self.release(memory)
             }
@@ -225,10 +228,10 @@ impl<T, I: PartialEq> Turn<T, I> {
         }
     }
 
-    /// Nothing more is waited for: what was found is used, or a token is fetched.
+    /// Ends the wait: uses the record, or fetches a token.
     fn settle(&mut self, failed: bool, memory: &mut Memory<I>) -> Step<T> {
         memory.waiting = false;
-        // A due one is used by those who do not have to refresh it.
+        // A due token is used, unless this replica has to refresh it.
         let refresh = self.holding || failed;
         match &self.found {
             Some(found) if found.fresh || !refresh => self.release(memory),
@@ -244,8 +247,8 @@ impl<T, I: PartialEq> Turn<T, I> {
         let found = self.found.take();
         let found = match self.fetched {
             Fetch::Token => None,
-            // Whoever has that one already wants to know the error: how long to wait, what to tell.
-            Fetch::Failed => found.filter(|found| memory.handed.as_ref() != Some(&found.id)),
+            // A caller that has this token already needs the error, to report it and to know how long to wait.
+            Fetch::Failed => found.filter(|found| memory.returned.as_ref() != Some(&found.id)),
             Fetch::NotYet => found,
         };
         match (found, self.fetched) {

@@ -4,8 +4,8 @@
 //! version 1 | key id 8 | nonce 12 | AES-256-GCM of the content | tag 16
 //! ```
 //!
-//! Authenticated with it, and not in it: the version, the key's id, and the whole key of the token (see `key`), so that
-//! a record under another name opens as little as one that was tampered with.
+//! The version, the id of the seal key and the key of the token (see `key`) are authenticated with the content, so that
+//! a record under another name does not open, and neither does one that was tampered with.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::token::{Holder, Terms};
 /// Version, key id, nonce and tag.
 const OVERHEAD: usize = 1 + size_of::<KeyId>() + NONCE_LEN + 16;
 
-/// Increased with any change of the format: a record of another version is a miss.
+/// Increased with any change of the format. A record of another version is ignored.
 const VERSION: u8 = 1;
 
 /// 128 KiB: the longest token, and the same for its further members. Longer records are neither read nor written.
@@ -40,7 +40,7 @@ const DPOP: &str = "DPoP";
 /// 30 s: the clocks of hosts may differ by this (those with NTP are within a second). At most a tenth of the lifetime.
 const SKEW: Duration = Duration::from_secs(30);
 
-/// A token that was found in the store.
+/// A token from the store.
 pub(crate) type Found = protocol::Found<AccessToken, Fingerprint>;
 
 /// SHA-256 of a token. A token cannot be guessed, so its digest does not reveal it.
@@ -61,7 +61,7 @@ pub(crate) fn seal(token: &AccessToken, key: &[u8], sealing: &SealKey) -> Result
 pub(crate) fn sealed(mut content: Zeroizing<Vec<u8>>, key: &[u8], sealing: &SealKey) -> Result<Vec<u8>, Unspecified> {
     let mut nonce = [0; NONCE_LEN];
     rand::fill(&mut nonce)?;
-    // It is encrypted in place, and is no secret from there on.
+    // The content is encrypted in place, and is not secret afterwards.
     let tag = sealing.aead.seal_in_place_separate_tag(
         Nonce::assume_unique_for_key(nonce),
         Aad::from(aad(sealing, key)),
@@ -75,7 +75,7 @@ pub(crate) fn sealed(mut content: Zeroizing<Vec<u8>>, key: &[u8], sealing: &Seal
     Ok(record)
 }
 
-/// What a record holds, if it is one of ours for `key`; whether it is usable is another question.
+/// The content of a record that was sealed for `key`, whether or not the token is usable.
 pub(crate) fn open(record: &[u8], key: &[u8], ring: &Ring) -> Option<Content> {
     let (version, rest) = record.split_first()?;
     if *version != VERSION || record.len() > LARGEST {
@@ -99,12 +99,12 @@ fn aad(sealing: &SealKey, key: &[u8]) -> Vec<u8> {
 pub(crate) struct Content {
     secret: SecretString,
     received: Duration,
-    /// To a key (RFC 9449).
+    /// Whether the token is bound to a key (RFC 9449).
     bound: bool,
     terms: Terms,
 }
 
-/// JSON: its writer had the key, so a strict format is not needed.
+/// JSON. A strict format is not needed, since only owners of the seal key write records.
 fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let terms = token.terms();
@@ -118,9 +118,9 @@ fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     members.insert("scope".into(), terms.scope.as_deref().into());
     members.insert("extra".into(), Value::Object(terms.extra.clone()));
     let mut members = Value::Object(members);
-    // Room for what is usual: growing would leave copies behind.
+    // The usual size: growing would leave copies of the token in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose_secret().len() + 4096));
-    // Writing to memory does not fail; an empty record would be refused like one that is not JSON.
+    // Writing to memory does not fail. An empty record would be refused, as it is not JSON.
     let _ = serde_json::to_writer(&mut *bytes, &members);
     wipe(&mut members);
     bytes
@@ -159,7 +159,7 @@ impl Content {
         })
     }
 
-    /// The token on our own clocks, if it is usable now. `holder` is ours, and equals that of the host that stored it.
+    /// The token by the clocks of this host, if it is usable now. `holder` equals that of the host that stored it.
     pub(crate) fn arrive(mut self, policy: &CachePolicy, holder: &Holder, now: Moment, clock: &Clock) -> Option<Found> {
         if self.bound != holder.key.is_some() {
             return None;
@@ -185,8 +185,9 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// Its age is measured by two wall clocks, another host's and ours. The largest accepted difference is added to its
-    /// age, and a token from further in the future is refused. `None`: it is not usable now.
+    /// The age of the token is measured by two wall clocks, that of another host and that of this one. The largest
+    /// accepted difference is added to it, and a token from further in the future is refused. `None`: the token is not
+    /// usable now.
     pub(super) fn on_our_clocks(
         received: Duration,
         lifetime: Option<Duration>,
@@ -200,13 +201,13 @@ impl Dates {
             return None;
         }
         let age = now.wall().saturating_sub(received);
-        // Whatever its lifetime: another host would have refreshed it by then.
+        // Whatever the lifetime: another host would have refreshed the token by then.
         if age >= policy.max_age {
             return None;
         }
         let lifetime = lifetime.saturating_sub(skew);
-        // The earliest instant that a cache may draw: the first host that reads it then finds it due and refreshes it, later
-        // ones find the new token.
+        // The earliest instant that jitter allows: the first host that reads the record then refreshes the token, and
+        // later ones find the new one.
         let schedule = Schedule::of(lifetime, refresh_in, policy, 1.0);
         let received = now.minus(age);
         let unusable = received.plus(schedule.unusable);
@@ -221,7 +222,7 @@ pub(crate) fn worth(token: &AccessToken, policy: &CachePolicy, now: Moment) -> O
     (content(token).len() <= LARGEST - OVERHEAD).then_some(left)
 }
 
-/// How long a token can be used by others.
+/// How long other hosts can use a token.
 pub(super) fn left(
     received: Duration,
     lifetime: Option<Duration>,

@@ -26,7 +26,7 @@ impl SealKey {
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         const LENGTH: usize = 32;
         let text = text.trim().as_bytes();
-        // Room for everything at once: growing would leave copies behind.
+        // The full size: growing would leave copies of the secret in memory.
         let mut secret = Zeroizing::new(vec![0; text.len()]);
         let engines = [&STANDARD, &URL_SAFE, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD];
         let length = engines
@@ -39,7 +39,7 @@ impl SealKey {
         }
     }
 
-    /// RFC 5869, a key for each purpose. The salt is a constant: the secret is uniformly random already.
+    /// Derives a key for each purpose (RFC 5869). The salt is a constant, since the secret is uniformly random.
     fn derive(secret: &[u8]) -> Option<Self> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"client-credentials shared store 1");
         let root = root.extract(secret);

@@ -37,12 +37,20 @@ use crate::token::AccessToken;
 /// all open. Reading the tokens requires both the key and access to the store.
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, FileStore, SealedStore};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, FileStore, SealedStore,
+/// };
 ///
-/// let key = Credential::file("/run/secrets/new-seal-key").or(Credential::file("/run/secrets/old-seal-key"));
+/// let key = Credential::file("/run/secrets/new-seal-key")
+///     .or(Credential::file("/run/secrets/old-seal-key"));
 /// let store = SealedStore::new(FileStore::new("/var/cache/billing"), key);
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// let auth = ClientAuth::client_secret_basic(
+///     "billing",
+///     Credential::file("/run/secrets/client-secret"),
+/// );
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+///     .shared(store)
+///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 #[derive(Clone)]
@@ -60,7 +68,7 @@ struct Health {
     reported: Once,
 }
 
-/// 100 ms: a store in the same network answers within 2 ms; after longer, fetching the token is as fast.
+/// 100 ms: a store in the same network responds within 2 ms. Fetching the token takes about as long as this timeout.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
 impl SealedStore {
@@ -159,7 +167,7 @@ pub(crate) struct Visit<'a> {
     clock: Clock,
     ring: Ring,
     timeout: Duration,
-    /// What is left of the timeout.
+    /// The rest of the timeout.
     left: Duration,
     failed: bool,
     met_defect: bool,
@@ -194,7 +202,7 @@ impl Visit<'_> {
             if let Some(Some(bytes)) = self.operate("get", spend, get).await {
                 match record::open(&bytes, key, &self.ring) {
                     Some(content) => found.push(Sealed { name, bytes, content }),
-                    // Once, however often it is looked at.
+                    // Reported once, however often the record is read.
                     None if !std::mem::replace(&mut self.met_defect, true) => store.defective(),
                     None => {}
                 }
@@ -237,7 +245,7 @@ impl Visit<'_> {
         }
     }
 
-    /// An operation of the store, whose success shows that it works.
+    /// An operation of the store. Its success ends a failure.
     async fn operate<T>(
         &mut self,
         name: &'static str,
@@ -252,8 +260,8 @@ impl Visit<'_> {
         Some(value)
     }
 
-    /// Limited to what is left of the timeout, and fenced against panics: a store is user code. `name` is that of the
-    /// operation in an event.
+    /// Runs an operation within the rest of the timeout. Fenced against panics, since a store is user code. `name` is
+    /// that of the operation in events.
     async fn attempt<T>(
         &mut self,
         name: Option<&'static str>,

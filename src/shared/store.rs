@@ -23,7 +23,10 @@ use crate::error::Error;
 /// struct Memory(Mutex<HashMap<String, (Vec<u8>, Instant)>>);
 ///
 /// impl Memory {
-///     fn step<T>(&self, step: impl FnOnce(&mut HashMap<String, (Vec<u8>, Instant)>) -> T) -> T {
+///     fn step<T>(
+///         &self,
+///         step: impl FnOnce(&mut HashMap<String, (Vec<u8>, Instant)>) -> T,
+///     ) -> T {
 ///         let mut all = self.0.lock().unwrap_or_else(|e| e.into_inner());
 ///         all.retain(|_, (_, end)| *end > Instant::now());
 ///         step(&mut all)
@@ -31,24 +34,60 @@ use crate::error::Error;
 /// }
 ///
 /// impl Store for Memory {
-///     fn get<'a>(&'a self, name: &'a str, _: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
-///         Box::pin(async move { Ok(self.step(|all| Some(all.get(name)?.0.clone()))) })
+///     fn get<'a>(
+///         &'a self,
+///         name: &'a str,
+///         _: usize,
+///     ) -> StoreFuture<'a, Option<Vec<u8>>> {
+///         Box::pin(
+///             async move { Ok(self.step(|all| Some(all.get(name)?.0.clone()))) },
+///         )
 ///     }
-///     fn put<'a>(&'a self, name: &'a str, value: &'a [u8], expiry: Duration) -> StoreFuture<'a, ()> {
+///     fn put<'a>(
+///         &'a self,
+///         name: &'a str,
+///         value: &'a [u8],
+///         expiry: Duration,
+///     ) -> StoreFuture<'a, ()> {
 ///         Box::pin(async move {
-///             self.step(|all| all.insert(name.into(), (value.into(), Instant::now() + expiry)));
+///             self.step(|all| {
+///                 all.insert(name.into(), (value.into(), Instant::now() + expiry))
+///             });
 ///             Ok(())
 ///         })
 ///     }
-///     fn delete<'a>(&'a self, name: &'a str, value: &'a [u8]) -> StoreFuture<'a, ()> {
-///         Box::pin(async move { Ok(self.step(|all| all.retain(|n, (v, _)| n != name || v != value))) })
+///     fn delete<'a>(
+///         &'a self,
+///         name: &'a str,
+///         value: &'a [u8],
+///     ) -> StoreFuture<'a, ()> {
+///         Box::pin(async move {
+///             Ok(
+///                 self.step(|all| {
+///                     all.retain(|n, (v, _)| n != name || v != value)
+///                 }),
+///             )
+///         })
 ///     }
-///     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
+///     fn lease<'a>(
+///         &'a self,
+///         name: &'a str,
+///         owner: &'a str,
+///         time: Duration,
+///     ) -> StoreFuture<'a, bool> {
 ///         let name = format!("lease {name}");
 ///         let entry = (owner.as_bytes().to_vec(), Instant::now() + time);
-///         Box::pin(async move { Ok(self.step(|all| all.entry(name).or_insert(entry).0 == owner.as_bytes())) })
+///         Box::pin(async move {
+///             Ok(self.step(|all| {
+///                 all.entry(name).or_insert(entry).0 == owner.as_bytes()
+///             }))
+///         })
 ///     }
-///     fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()> {
+///     fn release<'a>(
+///         &'a self,
+///         name: &'a str,
+///         owner: &'a str,
+///     ) -> StoreFuture<'a, ()> {
 ///         let name = format!("lease {name}");
 ///         Box::pin(async move { self.delete(&name, owner.as_bytes()).await })
 ///     }

@@ -12,7 +12,8 @@ use crate::error::{Error, ErrorKind};
 ///
 /// ```
 /// use client_credentials::{ClientAuth, Credential, SigningAlgorithm};
-/// let auth = ClientAuth::private_key_jwt("billing", Credential::file("/run/secrets/key.pem"))
+/// let key = Credential::file("/run/secrets/key.pem");
+/// let auth = ClientAuth::private_key_jwt("billing", key)
 ///     .algorithm(SigningAlgorithm::PS256);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +78,7 @@ impl SigningAlgorithm {
         all.into_iter().find(|one| one.name() == name)
     }
 
-    /// Whether FAPI 2.0 has it (Security Profile section 5.4.1).
+    /// Whether FAPI 2.0 allows it (Security Profile section 5.4.1).
     pub(crate) fn is_of_fapi(self) -> bool {
         use SigningAlgorithm::*;
         matches!(self, PS256 | ES256 | EdDSA | Ed25519)
@@ -90,12 +91,12 @@ impl SigningAlgorithm {
     }
 }
 
-/// What decides which algorithm a private key signs with.
+/// The settings that determine the algorithm of a private key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Choice {
-    /// The user's.
+    /// The algorithm that the user has set.
     pub(crate) wanted: Option<SigningAlgorithm>,
-    /// Only those of FAPI 2.0.
+    /// Whether only those of FAPI 2.0 are allowed.
     pub(crate) fapi: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Kinds of keys, and what they sign with (RFC 7518 section 3.4, RFC 8037 section 3.1).
+//! Kinds of keys and their algorithms (RFC 7518 section 3.4, RFC 8037 section 3.1).
 
 #[cfg(any(feature = "dpop", feature = "test-util"))]
 use aws_lc_rs::signature::EcdsaVerificationAlgorithm;
@@ -17,7 +17,7 @@ pub(super) enum Pair {
 
 pub(super) struct Curve {
     pub(super) name: &'static str,
-    /// Of a coordinate.
+    /// The length of a coordinate.
     pub(super) bytes: usize,
     pub(super) signing: &'static EcdsaSigningAlgorithm,
     #[cfg(any(feature = "dpop", feature = "test-util"))]
@@ -61,7 +61,7 @@ impl Pair {
         }
     }
 
-    /// The one that follows from the key.
+    /// The default algorithm of the key.
     pub(super) fn algorithm(&self, fapi: bool) -> SigningAlgorithm {
         match self {
             Pair::Rsa(_) if fapi => SigningAlgorithm::PS256,
@@ -79,7 +79,7 @@ impl Pair {
         }
     }
 
-    /// As a certificate has it.
+    /// The public key, in the form that certificates have.
     pub(super) fn public(&self) -> &[u8] {
         match self {
             Pair::Rsa(pair) => pair.public_key().as_ref(),

@@ -29,14 +29,14 @@ impl Drop for Jwk {
 }
 
 impl Jwk {
-    /// Whether a text is to be read as one.
+    /// Whether a text is intended as a JWK.
     pub(super) fn is_meant(text: &str) -> bool {
         text.trim_start().starts_with('{')
     }
 
     /// From a JWK, or from a JWK set (RFC 7517 section 5) with one key of the `wanted` ones.
     pub(super) fn parse(text: &str, wanted: fn(&Value) -> bool) -> Result<Self, String> {
-        // serde_json's errors quote what they find, which may be the key.
+        // The errors of serde_json quote the input, which may be the key.
         let value = serde_json::from_str(text).map_err(|_| "is not valid JSON (it looks like a JWK)".to_owned())?;
         let mut jwk = Jwk(value);
         if let Some(Value::Array(keys)) = jwk.0.get_mut("keys") {
@@ -54,7 +54,7 @@ impl Jwk {
         }
     }
 
-    /// In a set it is one of the keys that sign.
+    /// Whether a key of a set is a private key that signs.
     pub(super) fn is_private(key: &Value) -> bool {
         let is_secret = key.get("kty").and_then(Value::as_str) == Some("oct");
         let encrypts = key.get("use").and_then(Value::as_str) == Some("enc");
@@ -135,7 +135,7 @@ impl Jwk {
             _ => format!("is a JWK without {member}"),
         })?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
-        // Some producers pad, against RFC 7515 section 2.
+        // Some producers pad, in violation of RFC 7515 section 2.
         URL_SAFE_NO_PAD
             .decode_vec(text.trim_end_matches('='), &mut bytes)
             .map_err(|_| format!("is a JWK whose {member} is not base64url"))?;
@@ -150,7 +150,7 @@ impl Jwk {
     }
 }
 
-/// Of fixed length (RFC 7518 section 6.2.1.2); some producers leave leading zeros out.
+/// The number with a fixed length (RFC 7518 section 6.2.1.2). Some producers omit leading zeros.
 fn padded(number: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
     let mut padded = Zeroizing::new(Vec::with_capacity(length.max(number.len())));
     padded.resize(length.saturating_sub(number.len()), 0);

@@ -10,14 +10,14 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// 1 January 2000: a clock that shows less was never set.
+/// 1 January 2000: a clock with an earlier time was never set.
 pub(crate) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
-/// 128 bits: never the same twice.
+/// 128 random bits, which do not repeat.
 const JTI_BYTES: usize = 16;
-/// Of RSA with 8192 bits.
+/// That of RSA with 8192 bits.
 const LONGEST_SIGNATURE: usize = 1024;
 
-/// A header, encoded: the same one may serve for many tokens.
+/// An encoded header, which can be used for many tokens.
 pub(crate) fn header(members: serde_json::Map<String, Value>) -> String {
     URL_SAFE_NO_PAD.encode(Value::Object(members).to_string())
 }
@@ -25,7 +25,7 @@ pub(crate) fn header(members: serde_json::Map<String, Value>) -> String {
 /// JWS Signing Input (RFC 7515 section 5.1) of an encoded header and of claims.
 pub(crate) fn signing_input(header: &str, claims: &Value) -> Zeroizing<String> {
     let claims = claims.to_string();
-    // Room for the signature, too: growing would leave copies behind.
+    // With the signature: growing would leave copies in memory.
     let room = header.len() + (claims.len() + LONGEST_SIGNATURE) * 2;
     let mut message = Zeroizing::new(String::with_capacity(room));
     message.push_str(header);
@@ -50,7 +50,7 @@ pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
     Ok(now.as_secs())
 }
 
-/// `jti` (RFC 7519 section 4.1.7): no two are the same.
+/// A unique `jti` (RFC 7519 section 4.1.7).
 pub(crate) fn jti() -> Result<String, Error> {
     let mut random = [0; JTI_BYTES];
     rand::fill(&mut random)

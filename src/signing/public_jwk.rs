@@ -1,4 +1,4 @@
-//! A public key as a JSON Web Key (RFC 7517), with nothing in it but the key.
+//! A public key as a JSON Web Key (RFC 7517) with the required members only.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
@@ -13,16 +13,16 @@ use serde_json::{Map, Value};
 use super::SigningAlgorithm;
 use super::curve::CURVES;
 use super::jwk::{Jwk, Kind};
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 
 /// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PublicJwk(Vec<(&'static str, String)>);
 
 impl PublicJwk {
-    /// From a JWK, of which everything else is left out, or from PEM (`PUBLIC KEY`; elliptic curves only).
+    /// Parses a JWK, without its other members, or PEM (`PUBLIC KEY`; elliptic curves only).
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let text = mended(text);
+        let text = corrected(text);
         if !Jwk::is_meant(&text) {
             return from_pem(&text);
         }
@@ -39,7 +39,7 @@ impl PublicJwk {
                 public if public.len() == 32 => Ok(PublicJwk::ed25519(&public)),
                 _ => Err(unusable("Ed25519")),
             },
-            // RFC 7518 section 6.3.1.1: without the zeros that some producers write.
+            // RFC 7518 section 6.3.1.1: without leading zeros, which some producers write.
             Kind::Rsa => Ok(PublicJwk(vec![
                 ("e", URL_SAFE_NO_PAD.encode(jwk.number("e")?)),
                 ("kty", "RSA".to_owned()),
@@ -48,7 +48,7 @@ impl PublicJwk {
         }
     }
 
-    /// Of an uncompressed point (SEC 1 section 2.3.3) on the curve of that name.
+    /// The key of an uncompressed point (SEC 1 section 2.3.3) on this curve.
     pub(super) fn ec(curve: &str, point: &[u8]) -> Option<Self> {
         let [4, coordinates @ ..] = point else {
             return None;
@@ -80,7 +80,7 @@ impl PublicJwk {
         URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
     }
 
-    /// Whether signatures of this algorithm can be verified with it.
+    /// Whether the key can verify signatures of this algorithm.
     #[cfg(feature = "dpop")]
     pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
         use SigningAlgorithm::*;
@@ -100,11 +100,11 @@ fn unusable(kind: &str) -> String {
     format!("is a JWK of no usable {kind} key")
 }
 
-/// SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as key management services export it.
+/// Parses a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), which key management services export.
 fn from_pem(text: &str) -> Result<PublicJwk, String> {
     let spki = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
         .map_err(|_| format!("has no complete public key (PEM, PUBLIC KEY, or a JWK){}", looks_like(text)))?;
-    // aws-lc-rs has checked it, and writes it uncompressed: the key is what comes last (RFC 5480 section 2.2).
+    // aws-lc-rs has checked the key and writes it uncompressed: it is at the end (RFC 5480 section 2.2).
     let ends_in = |public: &ParsedPublicKey, length: usize| {
         let der = public.as_der().ok()?;
         let der = der.as_ref();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_public_key_is_told() {
+    fn a_text_that_is_not_a_public_key_is_reported() {
         for (text, told) in [
             ("", "PEM"),
             ("{", "not valid JSON"),

@@ -1,4 +1,4 @@
-//! Keys that stay in a KMS, an HSM or an agent.
+//! Keys in a KMS, an HSM or an agent.
 
 use std::fmt;
 use std::future::Future;
@@ -24,11 +24,20 @@ use crate::error::{Error, ErrorKind};
 ///     fn algorithm(&self) -> SigningAlgorithm { SigningAlgorithm::ES256 }
 ///     fn key_id(&self) -> Option<String> { Some(self.key.clone()) }
 ///     fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
-///         Box::pin(async move { call_the_service(&self.key, message).await.map_err(Into::into) })
+///         Box::pin(async move {
+///             call_the_service(&self.key, message)
+///                 .await
+///                 .map_err(Into::into)
+///         })
 ///     }
 /// }
 /// # async fn call_the_service(_: &str, _: &[u8]) -> Result<Vec<u8>, std::io::Error> { Ok(Vec::new()) }
-/// let auth = ClientAuth::private_key_jwt_with_signer("billing", Kms { key: "2026-11".into() });
+/// let auth = ClientAuth::private_key_jwt_with_signer(
+///     "billing",
+///     Kms {
+///         key: "2026-11".into(),
+///     },
+/// );
 /// ```
 pub trait Signer: fmt::Debug + Send + Sync {
     /// Returns the algorithm of [`sign`](Self::sign).
@@ -92,7 +101,7 @@ fn from_der(der: &[u8], half: usize) -> Option<Vec<u8>> {
     Some(fixed)
 }
 
-/// The contents of an element of DER, and what follows it. No signature needs more than one byte of length after 0x81.
+/// The contents of a DER element, and the rest. The length of a signature needs at most one byte after 0x81.
 fn tagged(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, contents) = match der {
         [first, 0x81, length, contents @ ..] if *first == tag => (*length, contents),

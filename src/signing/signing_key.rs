@@ -15,7 +15,7 @@ use super::PublicJwk;
 use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
 use super::{Choice, SigningAlgorithm};
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 
 pub(crate) struct SigningKey {
     pair: Pair,
@@ -27,7 +27,7 @@ impl SigningKey {
     /// The user's choice takes precedence over a JWK's `alg`, which takes precedence over the key's default.
     pub(crate) fn parse(text: &str, choice: impl Into<Choice>) -> Result<Self, String> {
         let Choice { wanted, fapi } = choice.into();
-        let text = mended(text);
+        let text = corrected(text);
         let (pair, alg, key_id) = if Jwk::is_meant(&text) {
             let jwk = Jwk::parse(&text, Jwk::is_private)?;
             (jwk.pair()?, jwk.algorithm()?, jwk.key_id())
@@ -40,7 +40,7 @@ impl SigningKey {
         }
         if fapi && !algorithm.is_of_fapi() {
             let name = pair.name();
-            return Err(format!("is {name} for {algorithm}, and FAPI 2.0 demands PS256, ES256 or EdDSA"));
+            return Err(format!("is {name} for {algorithm}, and FAPI 2.0 requires PS256, ES256 or EdDSA"));
         }
         Ok(SigningKey { pair, algorithm, key_id })
     }
@@ -72,7 +72,7 @@ impl SigningKey {
         self.key_id.as_deref()
     }
 
-    /// In the form of JWS. Takes about a millisecond with RSA, which is why it needs no thread of its own.
+    /// The signature in the form of JWS. It takes about a millisecond with RSA, so it needs no thread of its own.
     pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
@@ -86,14 +86,14 @@ impl SigningKey {
         }
     }
 
-    /// Whether a certificate (DER) is of this key: its public key stands in there, byte for byte.
+    /// Whether a certificate (DER) is that of this key: it has the bytes of the public key.
     pub(crate) fn is_in(&self, certificate: &[u8]) -> bool {
         let public = self.pair.public();
         certificate.windows(public.len()).any(|window| window == public)
     }
 }
 
-/// The first private key in the text; certificates may stand beside it.
+/// The first private key in the text, which may also have certificates.
 fn from_pem(text: &str) -> Result<Pair, String> {
     const UNUSABLE: &str = "has a private key that cannot be used: damaged, an RSA key of less than 2048 or more than 8192 bits, or of another kind than RSA, P-256, P-384, P-521, Ed25519";
     let key = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {

@@ -122,7 +122,7 @@ fn the_signature_of_rfc_7515_appendix_a_3_is_of_the_key_there() {
 fn every_form_of_pem_is_read_and_every_algorithm_verifies() {
     use SigningAlgorithm::*;
     let rsa = rsa_pkcs8();
-    // RFC 5958: what stands after the 26 bytes of version, algorithm and lengths is PKCS#1.
+    // RFC 5958: the rest after the 26 bytes of version, algorithm and lengths is PKCS#1.
     let pkcs1 = pem("RSA PRIVATE KEY", &rsa[26..]);
     let mut cases = vec![
         (pkcs1, vec![RS256]),
@@ -138,7 +138,7 @@ fn every_form_of_pem_is_read_and_every_algorithm_verifies() {
     for (text, algorithms) in cases {
         assert_eq!(parsed(&text).algorithm(), algorithms[0]);
         for algorithm in algorithms {
-            // What openssl and Azure write before and after.
+            // openssl and Azure write such text before and after.
             let text = format!("Bag Attributes\n    x: y\n{text}\n");
             let key = SigningKey::parse(&text, Some(algorithm)).ok().unwrap();
             let signature = key.sign(b"message").unwrap();
@@ -182,7 +182,7 @@ fn a_key_is_read_however_it_was_handed_on() {
         format!("{pem:?}"),
         EC_JWK.replace('"', "\\\""),
         format!(r#"{{"keys":[{EC_JWK}]}}"#),
-        // One that signs, with others beside it.
+        // One key that signs, and others.
         format!(r#"{{"keys":[{others},{ED25519_JWK},{{"kty":"oct","k":"c2VjcmV0","d":"x"}}]}}"#),
     ] {
         let key = parsed(&text);

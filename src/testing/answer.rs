@@ -15,7 +15,9 @@ use tokio::sync::watch;
 /// use std::time::Duration;
 ///
 /// let server = AuthorizationServer::start();
-/// server.next(Answer::Status(503)).next(Answer::RetryAfter(Duration::from_secs(30)));
+/// server
+///     .next(Answer::Status(503))
+///     .next(Answer::RetryAfter(Duration::from_secs(30)));
 /// server.until_changed(Answer::Refuse("invalid_client"));
 /// ```
 #[derive(Clone, Debug)]
@@ -95,7 +97,7 @@ impl Gate {
     }
 
     pub(super) async fn passed(&self) {
-        // The sender is `self`: it is there while this waits.
+        // An error is impossible: the sender is `self`.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }

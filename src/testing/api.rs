@@ -44,8 +44,7 @@ fn presented(request: &Incoming) -> Option<(&'static str, &str)> {
     ["Bearer", "DPoP"].into_iter().find_map(|scheme| Some((scheme, request.credentials(scheme)?)))
 }
 
-/// Whether the token of a request is good for it. Without `origin`, where that is unknown, a proof is checked but for method and
-/// URL.
+/// Whether the token of a request is valid for it. If `origin` is unknown, method and URL of a proof are not checked.
 pub(super) fn check(state: &mut State, request: &Incoming, origin: Option<&str>) -> Result<(), Reply> {
     // RFC 6750 section 3.1: no error code for a request without credentials.
     let (scheme, token) =

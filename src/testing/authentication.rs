@@ -1,15 +1,15 @@
-//! Who asks for a token: what a request claims, and whether it is true.
+//! Client authentication at the scripted server: what a request claims, and whether it is true.
 
 use super::message::{Form, Incoming, Reply, basic, readings};
 use super::world::State;
 
-/// A client that may ask.
+/// A registered client.
 pub(super) struct Client {
     pub(super) id: String,
     pub(super) credential: Known,
 }
 
-/// How a client can prove itself.
+/// How a client authenticates.
 pub(super) enum Known {
     Secret(String),
     /// It has no credential (RFC 6749 section 2.1).
@@ -19,9 +19,9 @@ pub(super) enum Known {
     Key(crate::signing::PublicJwk),
 }
 
-/// What a token request says about its client.
+/// What a token request claims about its client.
 pub(super) struct Claim {
-    /// As the server reads it; `None`: it names nobody.
+    /// `None`: it names no client.
     pub(super) id: Option<String>,
     pub(super) method: Option<&'static str>,
     proof: Proof,
@@ -29,9 +29,9 @@ pub(super) struct Claim {
 
 enum Proof {
     Nothing,
-    /// The ways in which it can be read.
+    /// The secret in each form in which it can be decoded.
     Secret(Vec<String>),
-    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "nobody verifies it"))]
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code, reason = "not verified without jwt"))]
     Assertion(String),
     Certificate,
 }
@@ -73,7 +73,8 @@ impl Claim {
         }
     }
 
-    /// What is wrong with the claim; nothing is where no client was registered. It is a word for the story, too: without a secret.
+    /// What is wrong with the claim; nothing if no client was registered. The text is also for the story, so it has no
+    /// secret.
     pub(super) fn flaw(&self, state: &mut State) -> Option<&'static str> {
         if state.clients.is_empty() {
             return None;
@@ -103,7 +104,7 @@ impl Claim {
     }
 }
 
-/// `sub` of an assertion: a `client_id` beside it may be left out (RFC 7521 section 4.2).
+/// `sub` of an assertion, in addition to which `client_id` is optional (RFC 7521 section 4.2).
 fn subject(assertion: &str) -> Option<String> {
     let claims = json_of(assertion.split('.').nth(1)?)?;
     Some(claims.get("sub")?.as_str()?.to_owned())

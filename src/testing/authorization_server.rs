@@ -36,9 +36,13 @@ use crate::token::AccessToken;
 /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 /// # runtime.block_on(async {
 /// let clock = ManualClock::new();
-/// let server = AuthorizationServer::start().client("billing", "a secret").clock(&clock);
+/// let server = AuthorizationServer::start()
+///     .client("billing", "a secret")
+///     .clock(&clock);
 /// let auth = ClientAuth::client_secret_basic("billing", "a secret");
-/// let tokens = ClientCredentials::builder(server.token_url(), auth).clock(&clock).build()?;
+/// let tokens = ClientCredentials::builder(server.token_url(), auth)
+///     .clock(&clock)
+///     .build()?;
 /// tokens.token().await?;
 ///
 /// server.until_changed(Answer::Refuse("invalid_client"));
@@ -278,7 +282,8 @@ impl AuthorizationServer {
     ///
     /// ```
     /// use client_credentials::testing::AuthorizationServer;
-    /// let server = AuthorizationServer::start().serve_at("/invoices", r#"[{"id": 1}]"#);
+    /// let server =
+    ///     AuthorizationServer::start().serve_at("/invoices", r#"[{"id": 1}]"#);
     /// ```
     #[must_use]
     pub fn serve_at(self, path: impl Into<String>, body: impl Into<String>) -> Self {
@@ -322,9 +327,11 @@ impl AuthorizationServer {
     /// use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
     ///
     /// let server = AuthorizationServer::start();
-    /// server.answer_by(Endpoint::Token, |request| match request.sent("client_secret", "old") {
-    ///     true => Answer::Refuse("invalid_client"),
-    ///     false => Answer::Token,
+    /// server.answer_by(Endpoint::Token, |request| {
+    ///     match request.sent("client_secret", "old") {
+    ///         true => Answer::Refuse("invalid_client"),
+    ///         false => Answer::Token,
+    ///     }
     /// });
     /// ```
     pub fn answer_by<F>(&self, endpoint: Endpoint, decide: F) -> &Self
@@ -367,7 +374,8 @@ impl AuthorizationServer {
 
 /// # Records
 impl AuthorizationServer {
-    /// Returns all requests to all endpoints, in order; at most the latest 10 000.
+    /// Returns all requests to all endpoints, in order; at most the latest 10 000. [`token_requests`](Self::token_requests) and
+    /// [`api_requests`](Self::api_requests) count earlier ones, too.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.world.state().recorded().cloned().collect()
     }
@@ -387,7 +395,8 @@ impl AuthorizationServer {
         self.world.state().register.len() as usize
     }
 
-    /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it.
+    /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it, or if it
+    /// has expired or was revoked and 10 000 tokens were issued since.
     ///
     /// ```
     /// use client_credentials::testing::AuthorizationServer;
@@ -483,7 +492,7 @@ impl AuthorizationServer {
     }
 }
 
-/// Only against hanging.
+/// 60 s, only so that a test does not hang.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl Drop for AuthorizationServer {

@@ -1,5 +1,4 @@
-//! A certificate authority for tests and the certificates that it has signed: valid until 2125, and checked in with their
-//! keys.
+//! A certificate authority for tests and its certificates, which are valid until 2125 and checked in with their keys.
 
 /// The certificate authority of [`AuthorizationServer::start_https`](super::AuthorizationServer::start_https), in PEM.
 ///
@@ -31,7 +30,8 @@ pub struct ClientCertificatePem {
     pub key: &'static str,
 }
 
-/// A server with the certificate for `localhost`, `127.0.0.1` and `::1`, which asks for the client's certificate but does without.
+/// A server with the certificate for `localhost`, `127.0.0.1` and `::1`, which requests a client certificate but does
+/// not require it.
 pub(super) fn acceptor() -> Result<tokio_rustls::TlsAcceptor, rustls::Error> {
     use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use super::world::{State, World};
 /// Both paths have the same document.
 pub(super) const SERVER_PATHS: [&str; 2] =
     ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
-/// A path of the API may stand behind it (RFC 9728 section 3.1).
+/// May be followed by the path of the API (RFC 9728 section 3.1).
 pub(super) const API_PATH: &str = "/.well-known/oauth-protected-resource";
 
 pub(super) fn server(world: &World, state: &State) -> Reply {

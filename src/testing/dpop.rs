@@ -16,7 +16,7 @@ pub(super) const ALGORITHMS: &str = "ES256 ES384 ES512 EdDSA Ed25519";
 pub(super) struct Refusal {
     pub(super) code: &'static str,
     pub(super) why: &'static str,
-    /// The one that the next proof has to have.
+    /// The nonce that the next proof must have.
     pub(super) nonce: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Refusal {
     }
 }
 
-/// Thumbprint of the key of a token request for this URL; `None`: there is no proof.
+/// The thumbprint of the key of a token request for this URL; `None`: there is no proof.
 pub(super) fn key(request: &Incoming, url: &str, state: &mut State) -> Result<Option<String>, Refusal> {
     if !request.head.headers.contains_key("dpop") {
         return Ok(None);
@@ -37,7 +37,7 @@ pub(super) fn key(request: &Incoming, url: &str, state: &mut State) -> Result<Op
     Ok(Some(proof.thumbprint))
 }
 
-/// Whether a request to the API is proved to come from the owner of the token. Without `origin` method and URL are not checked.
+/// Whether a request to the API has a valid proof for its token. Without `origin`, method and URL are not checked.
 pub(super) fn check(
     request: &Incoming,
     origin: Option<&str>,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Gate;
@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::clock::ManualClock;
 use crate::error::Error;
 use crate::future::TokenFuture;
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 use crate::source::TokenSource;
 use crate::token::{AccessToken, Terms};
 
@@ -69,11 +69,11 @@ pub enum FakeStep {
 struct State {
     script: VecDeque<FakeStep>,
     calls: usize,
-    /// What happened, a word for each call and each rejection.
+    /// The story: a word for each call and each rejection.
     story: Vec<String>,
     /// Whether the story was printed.
     told: bool,
-    /// What was handed out, and how often each was rejected.
+    /// The issued tokens, and how often each was rejected.
     issued: Vec<AccessToken>,
     rejected: Vec<usize>,
 }
@@ -92,7 +92,7 @@ impl State {
     }
 }
 
-/// The beginning explains what came later; more is not read.
+/// 100: the first entries suffice to explain a failure.
 const LONGEST_STORY: usize = 100;
 
 impl FakeTokens {
@@ -165,12 +165,12 @@ impl FakeTokens {
         Ok(state.hand_out(token))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> Guard<'_, State> {
         self.state.lock()
     }
 }
 
-/// As authorization servers have it.
+/// 1 h: the usual lifetime.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 impl FakeTokens {

@@ -20,7 +20,7 @@ pub(super) struct TokenKey {
 }
 
 impl TokenKey {
-    /// `None`: the system gives no random numbers.
+    /// `None`: the system has no random numbers.
     pub(super) fn generate() -> Option<Self> {
         let key = SigningKey::generate()?;
         let public = key.public_jwk()?;
@@ -132,7 +132,7 @@ fn by_secret(algorithm: &str, secret: &str, message: &str, signature: &[u8]) -> 
     hmac::verify(&hmac::Key::new(algorithm, secret.as_bytes()), message.as_bytes(), signature).is_ok()
 }
 
-/// Whether the owner of the key has signed it.
+/// Whether it was signed with this key.
 pub(super) fn by_key(algorithm: &str, key: &PublicJwk, message: &str, signature: &[u8]) -> bool {
     let members = key.members();
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(members.get(name)?.as_str()?).ok();

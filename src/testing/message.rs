@@ -1,4 +1,4 @@
-//! Requests as they are read, and replies before they are sent.
+//! Requests and replies of the scripted server.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,16 +9,16 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-/// A request, with what is known of its connection.
+/// A request and its connection.
 pub(super) struct Incoming {
     pub(super) head: Parts,
     pub(super) body: Bytes,
-    /// The client's certificate, in DER, if it showed one.
+    /// The client certificate, in DER, if there is one.
     pub(super) certificate: Option<Vec<u8>>,
 }
 
 impl Incoming {
-    /// The value of a header that may be there once.
+    /// The value of a header that may occur once.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.headers.get(name)?.to_str().ok()
     }
@@ -35,7 +35,8 @@ impl Incoming {
 pub(super) struct Form(pub(super) Vec<(String, String)>);
 
 impl Form {
-    /// RFC 6749 section 4.4.2, or a JSON object, as some servers want it. The error is what is wrong.
+    /// Reads a form (RFC 6749 section 4.4.2), or a JSON object, which some servers expect. The error states what is
+    /// wrong.
     pub(super) fn read(request: &Incoming) -> Result<Self, &'static str> {
         let label = request.header(CONTENT_TYPE.as_str()).unwrap_or_default();
         let essence = label.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -65,7 +66,7 @@ impl Form {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// A parameter that came more than once, which none may but `resource` and `audience` (RFC 6749 section 3.2, RFC 8707
+    /// A parameter that occurs several times, which only `resource` and `audience` may (RFC 6749 section 3.2, RFC 8707
     /// section 2, RFC 8693 section 2.1).
     pub(super) fn repeated(&self) -> Option<&str> {
         let repeats = |name: &str| !matches!(name, "resource" | "audience") && self.values(name).len() > 1;
@@ -73,7 +74,7 @@ impl Form {
     }
 }
 
-/// User and password of `Basic`, as they came.
+/// User and password of `Basic`, not decoded further.
 pub(super) fn basic(request: &Incoming) -> Option<(String, String)> {
     let pair = STANDARD.decode(request.credentials("Basic")?).ok()?;
     let pair = String::from_utf8(pair).ok()?;
@@ -81,20 +82,20 @@ pub(super) fn basic(request: &Incoming) -> Option<(String, String)> {
     Some((id.to_owned(), secret.to_owned()))
 }
 
-/// The ways in which servers read the halves of Basic: decoded as a form (RFC 6749 section 2.3.1), percent-decoded only, or as
-/// they are.
+/// The ways in which servers decode user and password of Basic: as a form (RFC 6749 section 2.3.1), by percent-decoding
+/// only, or not at all.
 pub(super) fn readings(text: &str) -> [String; 3] {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     [decoded(&text.replace('+', " ")), decoded(text), text.to_owned()]
 }
 
-/// What may stand between the quotes of a quoted-string (RFC 9110 section 5.6.4).
+/// The characters that a quoted-string may have (RFC 9110 section 5.6.4).
 fn quotable(text: &str) -> String {
     let printable = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
     printable.flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// A response, and a word about it for the story.
+/// A response, and a note about it for the story.
 #[derive(Clone)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -144,7 +145,7 @@ impl Reply {
 
     /// `error` of a JSON body.
     pub(super) fn error_code(&self) -> Option<&str> {
-        // The notes of `oauth` begin with it.
+        // The notes of `oauth` begin with the code.
         self.note.split_once(':').map(|(code, _)| code)
     }
 

@@ -98,18 +98,18 @@ impl Quirk {
         if self == Quirk::Zoom { "account_credentials" } else { "client_credentials" }
     }
 
-    /// Whether it is the same token again while there is one.
+    /// Whether the server returns the same token until it expires.
     pub(super) fn repeats_tokens(self) -> bool {
         self == Quirk::Wso2
     }
 
-    /// What tokens end in.
+    /// The suffix of tokens.
     pub(super) fn token_suffix(self) -> &'static str {
         // Salesforce: the id of the organisation, "!", the session.
         if self == Quirk::Salesforce { "!AQcAQ.x_Y" } else { "" }
     }
 
-    /// Code and description for a request that it does not like though RFC 6749 would.
+    /// Code and description for a request that this server refuses, although RFC 6749 allows it.
     pub(super) fn refusal(self, form: &Form, user_agent: &str) -> Option<Reply> {
         let missing = |name: &str| form.value(name).is_none();
         match self {
@@ -146,7 +146,7 @@ impl Quirk {
         }
     }
 
-    /// Makes the members of a token response its own.
+    /// Changes the members of a token response to those of this server.
     pub(super) fn dress(self, members: &mut Map<String, Value>, now: u64) {
         let lifetime = members.get("expires_in").and_then(Value::as_u64);
         let mut set = |name: &str, value: Value| {
@@ -217,7 +217,8 @@ impl Quirk {
         }
     }
 
-    /// Makes a response of the token endpoint its own. `client_is_wrong`: it is a refused client authentication.
+    /// Changes a response of the token endpoint to that of this server. `client_is_wrong`: client authentication has
+    /// failed.
     pub(super) fn rewrite(self, mut reply: Reply, client_is_wrong: bool, accepts_json: bool) -> Reply {
         let is_error = reply.status >= 400;
         match self {
@@ -258,7 +259,7 @@ impl Quirk {
         reply
     }
 
-    /// What its API says of a token that it refuses.
+    /// The response of its API to a rejected token.
     pub(super) fn api_refusal(self, status: u16) -> Option<Reply> {
         (self == Quirk::Salesforce && status == 401).then(|| {
             let message = "Session expired or invalid";

@@ -19,7 +19,9 @@ use super::Endpoint;
 /// # runtime.block_on(async {
 /// let server = AuthorizationServer::start().client("billing", "a secret");
 /// let auth = ClientAuth::client_secret_post("billing", "a secret");
-/// let tokens = ClientCredentials::builder(server.token_url(), auth).scope("invoices:read").build()?;
+/// let tokens = ClientCredentials::builder(server.token_url(), auth)
+///     .scope("invoices:read")
+///     .build()?;
 /// tokens.token().await?;
 ///
 /// let requests = server.requests();
@@ -46,7 +48,7 @@ pub struct RecordedRequest {
     pub(super) outcome: String,
 }
 
-/// A parameter or header: what it was, and what is shown of it.
+/// A parameter or header: its value, and what is shown of it.
 #[derive(Clone)]
 pub(super) struct Field {
     name: String,
@@ -55,7 +57,7 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// `shown` is what may be seen of it if that is never a secret.
+    /// `shown`: the value as it may be shown, if it is never a secret.
     pub(super) fn param(name: &str, value: &str, shown: &str) -> Self {
         Field::new(name, value, shown, PUBLIC_PARAMS)
     }
@@ -70,7 +72,7 @@ impl Field {
     }
 }
 
-/// All others may be secrets: authorization servers give parameters any name.
+/// All others may be secrets: authorization servers use any names for parameters.
 const PUBLIC_PARAMS: &[&str] = &[
     "grant_type",
     "client_id",
@@ -85,7 +87,7 @@ const PUBLIC_PARAMS: &[&str] = &[
     "requested_token_type",
 ];
 
-/// All others may be secrets: gateways have keys under any name.
+/// All others may be secrets: gateways use any names for their keys.
 const PUBLIC_HEADERS: &[&str] = &[
     "accept",
     "accept-encoding",
@@ -97,7 +99,7 @@ const PUBLIC_HEADERS: &[&str] = &[
     "user-agent",
 ];
 
-/// Enough for a list of scopes.
+/// 200: enough for a list of scopes.
 const LONGEST_SHOWN: usize = 200;
 
 fn cut(value: &str) -> String {
@@ -176,7 +178,8 @@ impl RecordedRequest {
     /// tokens.token().await?;
     ///
     /// let requests = server.requests();
-    /// let assertions: Vec<_> = requests[0].expose_params("client_assertion").collect();
+    /// let assertions: Vec<_> =
+    ///     requests[0].expose_params("client_assertion").collect();
     /// assert_eq!(assertions, ["header.claims.signature"]);
     /// assert!(!format!("{requests:?}").contains("claims.signature"));
     /// # Ok::<(), client_credentials::Error>(())

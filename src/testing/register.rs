@@ -1,6 +1,6 @@
-//! The tokens that were issued, and what has become of them.
+//! The issued tokens and their state.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Moment;
 
@@ -15,40 +15,55 @@ pub(super) struct Issued {
     pub(super) holder: Holder,
 }
 
-/// Who alone can use a token.
+/// What a token is bound to.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Holder {
-    /// Thumbprint of a DPoP key (RFC 9449 section 6).
+    /// The thumbprint of a DPoP key (RFC 9449 section 6).
     pub(super) key: Option<String>,
-    /// A client's certificate, in DER (RFC 8705 section 3).
+    /// A client certificate, in DER (RFC 8705 section 3).
     pub(super) certificate: Option<Vec<u8>>,
 }
 
 /// Tokens are numbered from 1.
 #[derive(Default)]
 pub(super) struct Register {
-    tokens: Vec<Issued>,
-    /// Where a value stands in `tokens`.
-    places: HashMap<String, usize>,
+    tokens: VecDeque<Issued>,
+    /// How many of the first ones were dropped.
+    forgotten: u32,
+    /// By value.
+    numbers: HashMap<String, u32>,
 }
 
+/// While there are more, the first ones are dropped as they expire or are revoked. A usable token is never dropped.
+const MOST_KEPT: usize = 10_000;
+
 impl Register {
-    pub(super) fn add(&mut self, issued: Issued) -> u32 {
-        self.places.insert(issued.value.clone(), self.tokens.len());
-        self.tokens.push(issued);
+    pub(super) fn add(&mut self, issued: Issued, now: Moment) -> u32 {
+        let is_dropped = |first: &Issued| first.flaw(now).is_some();
+        while self.tokens.len() >= MOST_KEPT && self.tokens.front().is_some_and(is_dropped) {
+            if let Some(dropped) = self.tokens.pop_front() {
+                self.numbers.remove(&dropped.value);
+                self.forgotten += 1;
+            }
+        }
+        let value = issued.value.clone();
+        self.tokens.push_back(issued);
+        self.numbers.insert(value, self.len());
         self.len()
     }
 
+    /// Of all that were issued.
     pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.tokens.len()).map_or(u32::MAX, |kept| self.forgotten.saturating_add(kept))
     }
 
     pub(super) fn find(&self, value: &str) -> Option<(u32, &Issued)> {
-        let place = *self.places.get(value)?;
-        Some((u32::try_from(place).ok()?.saturating_add(1), self.tokens.get(place)?))
+        let number = *self.numbers.get(value)?;
+        let place = number.checked_sub(self.forgotten)?.checked_sub(1)?;
+        Some((number, self.tokens.get(usize::try_from(place).ok()?)?))
     }
 
-    /// The latest one that is good for the same purpose.
+    /// The latest token for the same purpose.
     pub(super) fn current(&self, like: &Issued, now: Moment) -> Option<(u32, &Issued)> {
         let same = |one: &Issued| {
             let purpose = (&one.client, &one.scope, &one.audience, &one.holder);
@@ -64,7 +79,7 @@ impl Register {
 }
 
 impl Issued {
-    /// Why it is refused, whoever presents it.
+    /// Why it is rejected, from any client.
     pub(super) fn flaw(&self, now: Moment) -> Option<&'static str> {
         match self.expires {
             _ if self.revoked => Some("the token was revoked"),
@@ -76,5 +91,39 @@ impl Issued {
     /// The scheme of its header.
     pub(super) fn scheme(&self) -> &'static str {
         if self.holder.key.is_some() { "DPoP" } else { "Bearer" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn of_many_tokens_the_latest_and_those_in_use_are_kept_and_all_are_counted() {
+        let start = crate::clock::Clock::System.now();
+        let expires = start.plus(Duration::from_secs(10));
+        let token = |number: usize, expires: Moment| Issued {
+            value: number.to_string(),
+            client: None,
+            scope: String::new(),
+            audience: Vec::new(),
+            expires: Some(expires),
+            revoked: false,
+            holder: Holder::default(),
+        };
+        let mut register = Register::default();
+        for number in 1..=MOST_KEPT + 5 {
+            register.add(token(number, expires), start);
+        }
+        assert!(register.find("1").is_some(), "a usable token was dropped");
+        let later = expires.plus(Duration::from_secs(10));
+        assert_eq!(register.add(token(MOST_KEPT + 6, later), expires), MOST_KEPT as u32 + 6);
+        let number_of = |value: &str| register.find(value).map(|(number, issued)| (number, issued.value.clone()));
+        assert_eq!(number_of("6"), None, "an expired token beyond the latest");
+        assert_eq!(number_of("7"), Some((7, "7".to_owned())));
+        assert_eq!(number_of("10006"), Some((10_006, "10006".to_owned())));
+        assert_eq!((register.len(), register.tokens.len(), register.numbers.len()), (10_006, MOST_KEPT, MOST_KEPT));
     }
 }

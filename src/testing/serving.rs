@@ -23,14 +23,14 @@ use tokio::sync::oneshot;
 use super::message::{Incoming, Reply};
 use super::world::{Origin, Outcome, World};
 
-/// Two listeners that are bound, before anybody serves them.
+/// Two bound listeners, which are not served yet.
 pub(super) struct Bound {
     issuer: (StdListener, SocketAddr),
     api: (StdListener, SocketAddr),
     pub(super) tls: Tls,
 }
 
-/// What accepts handshakes; `None`: it is plain HTTP.
+/// The TLS acceptor; `None`: plain HTTP.
 #[derive(Clone, Default)]
 pub(super) struct Tls(pub(super) Option<Acceptor>);
 
@@ -52,7 +52,7 @@ impl Bound {
         Ok(Bound { issuer: bind()?, api: bind()?, tls })
     }
 
-    /// Of the issuer and of the API.
+    /// The origins of the issuer and of the API.
     pub(super) fn origins(&self) -> [String; 2] {
         let scheme = if self.tls.0.is_some() { "https" } else { "http" };
         [self.issuer.1, self.api.1].map(|address| format!("{scheme}://{address}"))
@@ -72,7 +72,7 @@ impl Bound {
             runtime.spawn(accept(listener, origin, self.tls.clone(), Arc::clone(&world)));
         }
         let thread = std::thread::Builder::new().name("authorization-server".to_owned()).spawn(move || {
-            // An error is that the other end was dropped, which is the way to stop.
+            // An error means that the other end was dropped, which stops the server.
             let _: Result<(), _> = runtime.block_on(stopped);
         })?;
         Ok(Serving { runtime: handle, stop: Some(stop), thread: Some(thread) })
@@ -83,7 +83,7 @@ impl Drop for Serving {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // With its runtime end all connections. A panic on it was printed there.
+            // All connections end with its runtime. A panic of the thread was printed.
             let _ = thread.join();
         }
     }
@@ -102,7 +102,7 @@ async fn accept(listener: TcpListener, origin: Origin, tls: Tls, world: Arc<Worl
             Ok((tcp, _)) => {
                 tokio::spawn(connection(tcp, origin, tls.clone(), Arc::clone(&world)));
             }
-            // Too many open files, for instance: others have to close theirs.
+            // For example too many open files: others have to be closed first.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
         }
     }
@@ -112,7 +112,7 @@ async fn connection(tcp: TcpStream, origin: Origin, tls: Tls, world: Arc<World>)
     let _ = tcp.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let tcp = Resettable { tcp, reset: Arc::clone(&reset) };
-    // What ends a connection early is the client's business, or the test's wish.
+    // A connection that ends early was ended by the client or the test.
     match tls.0 {
         #[cfg(feature = "rustls")]
         Some(tls) => {
@@ -153,7 +153,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// More than any client of ours sends.
+/// 16 MiB: more than any request of a test has.
 const LARGEST_BODY: usize = 16 << 20;
 
 fn response(reply: Reply, torn: bool) -> Result<Response<Text>, Broken> {
@@ -174,14 +174,14 @@ fn response(reply: Reply, torn: bool) -> Result<Response<Text>, Broken> {
     Ok(response.map(|()| Text { text: Some(body), torn: torn.then_some(Tear::AfterFlush) }))
 }
 
-/// A body that may end in the middle.
+/// A body that may be truncated.
 struct Text {
     text: Option<Bytes>,
     torn: Option<Tear>,
 }
 
 enum Tear {
-    /// What was written is sent first.
+    /// After the written bytes were sent.
     AfterFlush,
     Now,
 }
@@ -217,12 +217,12 @@ impl Body for Text {
     }
 }
 
-/// The connection is to end without more ado.
+/// The connection has to end at once.
 #[derive(Debug, thiserror::Error)]
 #[error("the test breaks the connection")]
 struct Broken;
 
-/// A connection that ends with a reset if it is told to.
+/// A connection that can end with a reset.
 struct Resettable {
     tcp: TcpStream,
     reset: Arc<AtomicBool>,
@@ -254,7 +254,7 @@ impl AsyncWrite for Resettable {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.reset.load(Ordering::Relaxed) {
-            // A reset, not an end: `drop` sees to it.
+            // `drop` resets the connection instead.
             return Poll::Ready(Ok(()));
         }
         ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;

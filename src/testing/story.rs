@@ -1,10 +1,10 @@
-//! What a test that fails prints.
+//! The story that a failed test prints.
 
 use std::fmt::Write;
 
 use super::world::World;
 
-/// What the server has seen: a line for each request.
+/// A line for each request that the server has received.
 pub(super) fn story(world: &World) -> String {
     let World { issuer, api, .. } = world;
     let mut story = format!("The authorization server {issuer} and its API {api} have seen:\n");
@@ -24,7 +24,7 @@ pub(super) fn story(world: &World) -> String {
     story
 }
 
-/// More lines are not read.
+/// 100: the last lines suffice to explain a failure.
 const LONGEST: usize = 100;
 
 #[cfg(test)]

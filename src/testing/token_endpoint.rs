@@ -14,7 +14,7 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The response that the request deserves, and the number of the token that it issues.
+/// The response to a request, and the number of the issued token.
 pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
     let outcome = issue(world, state, request);
     let client_is_wrong = matches!(&outcome, Err(Refused { client_is_wrong: true, .. }));
@@ -64,7 +64,7 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply,
     if let Some(flaw) = claim.flaw(state) {
         let mut reply = Reply::oauth(401, "invalid_client", flaw);
         if request.header("authorization").is_some() {
-            // Obligatory then (RFC 6749 section 5.2).
+            // Required in this case (RFC 6749 section 5.2).
             reply = reply.header("www-authenticate", "Basic realm=\"authorization server\"");
         }
         return Err(Refused { reply, client_is_wrong: true });
@@ -81,7 +81,7 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply,
     Ok(grant(world, state, &form, Order { client: claim.id, scope, audience, holder }))
 }
 
-/// What a token is for.
+/// The purpose of a token.
 struct Order {
     client: Option<String>,
     scope: String,
@@ -119,7 +119,7 @@ fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
     }
 }
 
-/// What the token is bound to: the key of the proof, or the certificate of this connection.
+/// What the token is bound to: the key of the proof, or the certificate of the connection.
 #[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
 fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
     #[cfg(feature = "dpop")]
@@ -152,7 +152,7 @@ fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply,
     let current = state.register.current(&issued, now).filter(|_| again);
     let (value, left) = match current {
         Some((_, current)) => {
-            let left = current.expires.map(|end| end.mono().saturating_sub(now.mono()));
+            let left = current.expires.map(|end| end.since(now));
             (current.value.clone(), left)
         }
         None => (new_value(world, state, &issued), lifetime),
@@ -180,7 +180,7 @@ fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply,
         Some((number, _)) => number,
         None => {
             issued.value = value;
-            state.register.add(issued)
+            state.register.add(issued, now)
         }
     };
     let note = match left {
@@ -205,7 +205,7 @@ fn new_value(world: &World, state: &mut State, issued: &Issued) -> String {
             return signed;
         }
     }
-    // Enough for a test; a real server takes a cryptographic generator (RFC 6749 section 10.10).
+    // Sufficient for a test. A real server uses a cryptographic generator (RFC 6749 section 10.10).
     let suffix = state.quirk.map_or("", Quirk::token_suffix);
     format!("{:032x}{suffix}", fastrand::u128(..))
 }

@@ -1,9 +1,9 @@
-//! What the server knows, and how it comes to an answer.
+//! The state of the scripted server, and how it chooses a response.
 
 #[cfg(feature = "jwt")]
 use std::collections::HashSet;
 use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,7 +15,7 @@ use super::recorded::{Field, RecordedRequest, hidden};
 use super::register::Register;
 use super::{Answer, Endpoint, Quirk, api, documents, token_endpoint};
 use crate::clock::{Clock, Moment};
-use crate::lock::Lock;
+use crate::lock::{Guard, Lock};
 
 pub(super) struct World {
     pub(super) issuer: String,
@@ -25,12 +25,12 @@ pub(super) struct World {
     pub(super) counts: watch::Sender<Counts>,
 }
 
-/// Of each endpoint.
+/// The number of requests at each endpoint.
 #[derive(Default)]
 pub(super) struct Counts {
     /// Requests that were read.
     received: [usize; Endpoint::COUNT],
-    /// Of those, the ones that were answered, or reset.
+    /// Those that were answered or reset.
     answered: [usize; Endpoint::COUNT],
 }
 
@@ -48,20 +48,20 @@ pub(super) struct State {
     pub(super) clients: Vec<Client>,
     /// `None`: any.
     pub(super) scopes: Option<Vec<String>>,
-    /// `None`: tokens do not end.
+    /// `None`: tokens do not expire.
     pub(super) lifetime: Option<Duration>,
     pub(super) quirk: Option<Quirk>,
-    /// What the API demands of tokens.
+    /// The audience that the API requires.
     pub(super) audience: Option<String>,
     pub(super) api_scope: Option<String>,
-    /// Path and body of what the API serves.
+    /// The path and the body of each resource of the API.
     pub(super) resources: Vec<(String, String)>,
     pub(super) register: Register,
     pub(super) clock: Clock,
     started: Moment,
     #[cfg(feature = "jwt")]
     pub(super) token_key: Option<super::jwt::TokenKey>,
-    /// Whom an assertion may be addressed to.
+    /// The accepted audiences of assertions.
     #[cfg(feature = "jwt")]
     pub(super) audiences: [String; 2],
     /// The assertions that were used: client and `jti`.
@@ -74,34 +74,34 @@ pub(super) struct State {
     pub(super) nonce: Option<String>,
     scripts: [Script; Endpoint::COUNT],
     recorded: VecDeque<RecordedRequest>,
-    /// How many of the first ones were dropped.
+    /// How many of the first requests were dropped.
     pub(super) forgotten: usize,
     /// Whether the story was printed.
     pub(super) told: bool,
 }
 
-/// What an endpoint answers.
+/// The responses of an endpoint.
 struct Script {
     next: VecDeque<Answer>,
     standing: Standing,
 }
 
-/// What is answered when nothing is next.
+/// The response when none is queued.
 #[derive(Clone)]
 pub(super) enum Standing {
     Answer(Answer),
     By(Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>),
 }
 
-/// What becomes of a connection's request.
+/// What to do with a request.
 pub(super) enum Outcome {
     Reply(Reply),
-    /// The body ends in the middle.
+    /// Truncate the body.
     Torn(Reply),
     Reset,
 }
 
-/// Which of the two origins a connection came to.
+/// The origin of a connection.
 #[derive(Clone, Copy)]
 pub(super) enum Origin {
     Issuer,
@@ -143,7 +143,7 @@ impl World {
         Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> Guard<'_, State> {
         self.state.lock()
     }
 
@@ -158,7 +158,7 @@ impl World {
         let (index, answer) = self.state().record(endpoint, request);
         let answer = match answer {
             Standing::Answer(answer) => answer,
-            // Without the lock: it may ask the server.
+            // Not under the lock: the closure may call the server.
             Standing::By(decide) => {
                 let recorded = self.state().recorded_at(index).cloned();
                 recorded.map_or(Answer::Token, |recorded| decide(&recorded))
@@ -205,10 +205,10 @@ impl World {
             Answer::Response(response) => (scripted(response), None),
         };
         if let Clock::Manual(_) = &state.clock {
-            // Otherwise it is hyper's, by the system's clock.
+            // Otherwise hyper would set it, from the system clock.
             let now = std::time::SystemTime::UNIX_EPOCH + state.clock.now().wall();
             if !reply.own_headers.as_ref().is_some_and(|headers| headers.contains_key("date")) {
-                // Its year is at most 2554, where the clock ends: four digits.
+                // The clock ends in the year 2554, so the year has four digits.
                 reply = reply.header("date", httpdate::fmt_http_date(now));
             }
         }
@@ -256,7 +256,7 @@ fn scripted(response: http::Response<String>) -> Reply {
     reply
 }
 
-/// More than a test looks at; a soak goes on for millions.
+/// 10 000: more than a test inspects; a soak test sends millions.
 const MOST_RECORDED: usize = 10_000;
 
 const MASK: &str = "***";
@@ -291,7 +291,7 @@ impl State {
         }
     }
 
-    /// Where it is in the record, and what the script says.
+    /// The index of the request, and what to do with it.
     pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Standing) {
         let script = self.scripts.get_mut(endpoint as usize);
         let answer = script.map_or(Standing::Answer(Answer::Token), |script| {
@@ -304,7 +304,7 @@ impl State {
         let claim = Claim::of(request, &form, self).ok().filter(|_| endpoint == Endpoint::Token);
         let shown_id = |id: &str| match self.clients.is_empty() || self.client(id).is_some() {
             true => id.to_owned(),
-            // It may be a secret in the wrong place.
+            // It may be a misplaced secret.
             false => hidden(id),
         };
         let param = |(name, value): &(String, String)| {
@@ -319,7 +319,7 @@ impl State {
             endpoint,
             method: request.head.method.to_string(),
             path: self.masked(request.head.uri.path()),
-            at: self.clock.now().mono().saturating_sub(self.started.mono()),
+            at: self.clock.now().since(self.started),
             client: claim.as_ref().and_then(|claim| claim.id.as_deref()).map(shown_id),
             auth_method: claim.and_then(|claim| claim.method),
             params: form.0.iter().map(param).collect(),
@@ -344,7 +344,7 @@ impl State {
         }
     }
 
-    /// Without the secrets and tokens that the server knows.
+    /// The text without the secrets and tokens that the server knows.
     fn masked(&self, text: &str) -> String {
         let secrets = self.clients.iter().filter_map(|client| match &client.credential {
             Known::Secret(secret) => Some(secret.as_str()),
@@ -352,7 +352,7 @@ impl State {
         });
         let secrets = secrets.filter(|secret| !secret.is_empty());
         let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
-        // None of the tokens has one of these characters in it.
+        // No token contains one of these characters.
         let pieces = text.split_inclusive(['/', ' ', '=', '&', ',', ';', '"']);
         pieces
             .map(|piece| {

@@ -26,7 +26,8 @@ impl ClientCertificate {
     /// if let Some(certificate) = token.client_certificate() {
     ///     builder = certificate.apply_to(builder);
     /// }
-    /// let client = builder.build()?; // for this token, and for those after it with an equal certificate
+    /// // For this token, and for those after it with an equal certificate.
+    /// let client = builder.build()?;
     /// # Ok(()) }
     /// ```
     pub fn apply_to(&self, builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::contained::contained;
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 use crate::x509;
 
 /// A certificate and the key that belongs to it.
@@ -15,7 +15,7 @@ pub(crate) struct TlsIdentity {
     /// `x5t#S256` of the certificate (RFC 8705 section 3.1).
     #[cfg(feature = "shared")]
     thumbprint: Vec<u8>,
-    /// Of the client's certificate, since the epoch.
+    /// When the certificate expires, since the epoch.
     not_after: Option<Duration>,
 }
 
@@ -25,7 +25,7 @@ impl TlsIdentity {
         &self.thumbprint
     }
 
-    /// When the certificate expires, since the epoch, as far as it can be read.
+    /// When the certificate expires, since the epoch; `None` if it cannot be parsed.
     pub(crate) fn not_after(&self) -> Option<Duration> {
         self.not_after
     }
@@ -34,7 +34,7 @@ impl TlsIdentity {
         builder.identity(self.identity.clone())
     }
 
-    /// Errors name what is wrong and show nothing of the texts.
+    /// An error states what is wrong, without any part of the texts.
     pub(crate) fn new(certificate: &str, key: &str) -> Result<Self, Flaw> {
         let certificate = certificates(certificate).map_err(Flaw::Certificate)?;
         let key = private_key(key).map_err(Flaw::Key)?;
@@ -42,7 +42,7 @@ impl TlsIdentity {
         pem.push_str(&certificate);
         pem.push_str(&key);
         let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| Flaw::Pair(DAMAGED))?;
-        // Only a client tells whether the two belong together: this one connects to nothing.
+        // Only a client checks whether the two belong together. This one makes no connection.
         let trial = contained(|| {
             let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy();
             builder.identity(identity.clone()).build()
@@ -69,7 +69,7 @@ fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
     Some(digest::digest(&digest::SHA256, &certificate).as_ref().to_vec())
 }
 
-/// What is wrong, of which of the two.
+/// What is wrong with the certificate or the key.
 pub(crate) enum Flaw {
     Certificate(String),
     Key(String),
@@ -102,8 +102,8 @@ pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, String> {
 
 /// The complete sections of a PEM text whose label is wanted.
 fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
-    let text = mended(text);
-    // Room for everything: growing would leave copies behind.
+    let text = corrected(text);
+    // The full size: growing would leave copies of the key in memory.
     let mut found = Zeroizing::new(String::with_capacity(text.len() + 1));
     let mut open: Option<(&str, usize)> = None;
     for line in text.lines().map(str::trim) {
@@ -112,7 +112,7 @@ fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
             label.strip_prefix(' ')?.strip_suffix("-----")
         };
         if let Some(begun) = label("BEGIN") {
-            // What was open before has no end.
+            // The previous section has no end.
             if let Some((_, start)) = open.take() {
                 found.truncate(start);
             }

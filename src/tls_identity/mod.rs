@@ -10,7 +10,7 @@ pub use certificate::ClientCertificate;
 #[cfg(feature = "mtls")]
 pub(crate) use identity::{Flaw, TlsIdentity, certificates, private_key};
 
-/// There is none without the feature `mtls`.
+/// Empty without the feature `mtls`.
 #[cfg(not(feature = "mtls"))]
 #[derive(Debug)]
 pub(crate) enum TlsIdentity {}

@@ -265,6 +265,26 @@ async fn c14_the_api_refuses_a_new_token() {
 }
 
 #[tokio::test]
+async fn an_api_that_is_down_has_not_answered_strangely() {
+    let server = AuthorizationServer::start();
+    let unbound = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let diagnosis = basic(&server).diagnose().api(format!("http://{unbound}/x")).await;
+    assert_verdict(&diagnosis, Cause::Api, "whether the API is up");
+    assert!(diagnosis.to_string().contains("but the API could not be reached"), "{diagnosis}");
+}
+
+#[test]
+fn plain_http_is_unusual_unless_it_stays_on_the_machine() {
+    let unusual = |url: &str| {
+        let auth = ClientAuth::client_secret_basic("billing", "a secret");
+        let builder = ClientCredentials::builder(url, auth).dangerously_allow_http("auth.internal");
+        builder.explain().to_string().contains("plain http: secret and token can be read")
+    };
+    assert!(unusual("http://auth.internal/token"));
+    assert!(!unusual("http://127.0.0.1:8080/token") && !unusual("https://auth.internal/token"));
+}
+
+#[tokio::test]
 async fn c15_the_quota() {
     let server = AuthorizationServer::start();
     server.until_changed(Answer::RetryAfter(Duration::from_secs(90)));

@@ -34,14 +34,14 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// A good answer, with `members` beside.
+/// A valid response with additional `members`.
 fn token(members: &str) -> Answer {
     let joint = if members.is_empty() { "" } else { "," };
     let token = harness::canary::TOKEN;
     Answer::Body(format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":3600{joint}{members}}}"#))
 }
 
-/// A server that gives everybody a token.
+/// A server that issues a token for any request.
 fn server() -> AuthorizationServer {
     let server = AuthorizationServer::start();
     server.until_changed(token(""));
@@ -52,11 +52,11 @@ fn builder(server: &AuthorizationServer, auth: impl Into<ClientAuth>) -> ClientC
     let soon = Duration::from_millis(1);
     ClientCredentials::builder(server.token_url(), auth)
         .retry(RetryPolicy::new().backoff(Backoff::new(soon, soon)))
-        // No roots: loading them takes a while, and nobody here has a public certificate.
+        // No roots, since loading them takes a while and no server here has a public certificate.
         .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy().tls_certs_only([])))
 }
 
-/// Gives these one after the other, and the last of them for ever; and how often it was read.
+/// A credential with these values in order, of which the last one stays; and how often it was read.
 fn rotating(values: impl IntoIterator<Item = impl Into<String>>) -> (Credential, Arc<AtomicUsize>) {
     let values: Vec<String> = values.into_iter().map(Into::into).collect();
     let reads = Arc::new(AtomicUsize::new(0));
@@ -69,7 +69,7 @@ fn rotating(values: impl IntoIterator<Item = impl Into<String>>) -> (Credential,
     (credential, reads)
 }
 
-/// The parameters of a request as the record shows them, in order: name and, of what is secret, the length.
+/// The recorded parameters of a request, in order: name and value, or the length of a secret value.
 fn params(request: &RecordedRequest) -> String {
     let text = format!("{request:?}");
     let params = text.split("params: {").nth(1).unwrap();

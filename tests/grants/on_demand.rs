@@ -1,4 +1,4 @@
-//! Scopes that are asked for once the API demands them: `step_up` and `scopes_from_api`.
+//! Scopes that are requested once the API requires them: `step_up` and `scopes_from_api`.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::builder;
 const READ: &str = "files:read";
 const BOTH: &str = "files:read files:write";
 
-/// A server whose API demands `files:write`.
+/// A server whose API requires `files:write`.
 fn demanding() -> AuthorizationServer {
     AuthorizationServer::start().public_client("me").api_scope("files:write")
 }
@@ -182,7 +182,7 @@ async fn a_refusal_that_is_not_about_a_listed_scope_is_returned() {
         assert_eq!(get(&client, &server).await, status, "{text}");
         assert_eq!((server.token_requests(), server.api_requests()), (1, 1), "{text}");
     }
-    // RFC 6750 section 3.1 wants 403; some write 401.
+    // RFC 6750 section 3.1 requires 403; some APIs send 401.
     for (status, text) in [
         (403, r#"Bearer realm="x", error="insufficient_scope", scope="files:read  files:write""#),
         (401, r#"Basic realm="x", Bearer error="insufficient_scope", scope="files:write""#),
@@ -241,7 +241,7 @@ async fn without_step_up_and_from_a_source_that_is_not_ours_the_response_is_retu
     assert_eq!((server.token_requests(), server.api_requests()), (1, 2));
 }
 
-/// A decorator that knows nothing of scopes.
+/// A decorator without any code for scopes.
 #[derive(Debug)]
 struct Counted(ClientCredentials, AtomicUsize);
 

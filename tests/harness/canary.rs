@@ -1,7 +1,7 @@
-//! Secrets that must never be seen (FAULTS I1), and eyes everywhere.
+//! Secrets that must never be shown (FAULTS I1), and the checks for them.
 //!
-//! [`watch`] puts an eye on everything that is said to `tracing` (and `log`) in this process, at TRACE, and on panics; every scripted
-//! server has a [`Watched`], which checks when it is dropped that our own target has said no canary.
+//! [`watch`] records all `tracing` (and `log`) events of this process, at TRACE, and panics. Every scripted server has
+//! a [`Watched`], which checks when it is dropped that no event of our own target contains a canary.
 
 use std::error::Error;
 use std::fmt::{Debug, Write};
@@ -16,7 +16,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(crate) const SECRET: &str = "canary-7Qp2-client-secret-Zx91";
 /// The access token.
 pub(crate) const TOKEN: &str = "canary-Vw43-access-token-Kj58";
-/// What else must not be seen: a value in a query, a member of a response.
+/// Another secret: a value in a query, a member of a response.
 pub(crate) const OTHER: &str = "canary-Lt66-something-else-Rb07";
 
 /// The target of our own events.
@@ -25,7 +25,7 @@ const OURS: &str = "client_credentials";
 /// The target under which panics are kept.
 const PANIC: &str = "a panic";
 
-/// Panics if one of `texts` has a canary in it, as it is or in base64.
+/// Panics if one of `texts` contains a canary, as it is or in base64.
 pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) {
     for text in texts {
         let text = text.as_ref();
@@ -35,13 +35,13 @@ pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>
     }
 }
 
-/// The canary that can be seen in `text`.
+/// The canary in `text`.
 pub(crate) fn found(text: &str) -> Option<&'static str> {
     let seen = |canary: &&str| forms(canary).iter().any(|form| text.contains(form));
     [SECRET, TOKEN, OTHER].into_iter().find(|canary| seen(canary))
 }
 
-/// As it is, and what of its base64 does not depend on what stands before and behind.
+/// The canary as it is, and the part of its base64 that does not depend on the adjacent characters.
 fn forms(canary: &str) -> Vec<String> {
     let mut forms = vec![canary.to_owned()];
     for shift in 0..3 {
@@ -81,17 +81,17 @@ pub(crate) fn render_all(error: &dyn Error) -> String {
     text
 }
 
-/// What was said: (target, text).
+/// The recorded events: (target, text).
 static SAID: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Starts to listen. Harmless to call again, or where a subscriber is there already.
+/// Starts recording. Has no effect if it was called before or a subscriber is installed.
 pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let _ = tracing_subscriber::registry().with(Eye).try_init();
         let next = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // What a test panics with is a report; what the crate or one beneath it does is seen by everybody (L11).
+            // A panic of a test is a report. One of the crate or its dependencies is recorded (L11).
             if panic.location().is_some_and(|place| !place.file().starts_with("tests")) {
                 keep(PANIC, panic.to_string());
             }
@@ -100,7 +100,7 @@ pub(crate) fn watch() {
     });
 }
 
-/// Watches as long as it is there, and panics at its end like [`assert_no_leak`].
+/// Calls [`assert_no_leak`] when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Watched(());
 
@@ -119,7 +119,7 @@ impl Drop for Watched {
     }
 }
 
-/// Panics if our own target, or a panic, has said a canary since the process began.
+/// Panics if an event of our own target, or a panic, has contained a canary since the process began.
 pub(crate) fn assert_no_leak() {
     let leaks: Vec<_> = said()
         .into_iter()
@@ -128,7 +128,7 @@ pub(crate) fn assert_no_leak() {
     assert!(leaks.is_empty(), "a canary is seen in the log: {leaks:?}");
 }
 
-/// What our own target has said, and whatever else had a canary in it, since the process began.
+/// All events of our own target, and others that contain a canary, since the process began.
 pub(crate) fn said() -> Vec<(String, String)> {
     SAID.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
@@ -156,7 +156,7 @@ impl<S: Subscriber> Layer<S> for Eye {
 }
 
 fn keep(target: &str, text: String) {
-    // What others say is kept only if it matters.
+    // Events of others are kept only if they contain a canary.
     if target.starts_with(OURS) || found(&text).is_some() {
         let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
         said.push((target.to_owned(), text));

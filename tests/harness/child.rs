@@ -22,7 +22,7 @@ pub(crate) fn run<V: AsRef<OsStr>>(test: &str, env: &[(&str, V)]) -> Option<Outp
     Some(output)
 }
 
-/// Panics with the child's words if it failed, or did not run.
+/// Panics with the output of the child if it failed, or did not run.
 pub(crate) fn assert_passed(output: &Output) {
     let out = String::from_utf8_lossy(&output.stdout);
     let err = String::from_utf8_lossy(&output.stderr);

@@ -1,7 +1,7 @@
-//! What the tests share: a scripted server, certificates, canaries.
+//! Shared by tests: a scripted server, certificates, canaries.
 //!
-//! Included by `#[path]` into integration tests and into the crate's own unit tests, and therefore without a `use` of
-//! anything of the crate.
+//! Included by `#[path]` into integration tests and into the crate's own unit tests, so it imports nothing from the
+//! crate.
 //!
 //! ```text
 //! let server = Server::start([
@@ -10,8 +10,8 @@
 //! ]);
 //! ```
 //!
-//! The servers run on a runtime of their own, so that a test's paused clock, single thread or end does not touch them.
-//! (A paused clock jumps while it waits for a socket: with one, a server is of use only where no timer runs.)
+//! The servers run on a runtime of their own, so that a test's paused clock, single thread or end does not affect them.
+//! (A paused clock jumps while it waits for a socket. With one, a server can be used only if no timer runs.)
 
 #![allow(dead_code, reason = "each user takes a part of it")]
 #![allow(

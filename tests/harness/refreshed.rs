@@ -1,4 +1,5 @@
-//! One token more, also after failures. Included by `#[path]` beside the harness, which knows nothing of the crate.
+//! Another token, also after failures. Included by `#[path]`, separately from the harness, which imports nothing from
+//! the crate.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use client_credentials::{AccessToken, ClientCredentials, Error, TokenState};
 
 /// Rejects the token, if there is one, and gets another. Backoffs must be shorter than 5 ms.
 pub(crate) async fn refreshed(tokens: &ClientCredentials) -> Result<AccessToken, Error> {
-    // `token()` cannot be asked whether there is one: where there is none, it begins a fetch.
+    // Not `token()`, which would start a fetch if there is no token.
     if !matches!(tokens.status().state, TokenState::Empty | TokenState::Expired) {
         tokens.reject(&tokens.token().await?);
     }

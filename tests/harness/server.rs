@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::canary;
 
-/// What happens on one connection, which the script of it has accepted. At its end the connection is closed in order.
+/// A step of a script for one accepted connection, which is closed in order at the end of the script.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Closes the listener, so that this connection and all later ones are refused. Only as a script's first step.
@@ -26,7 +26,7 @@ pub(crate) enum Step {
     ReadReq,
     /// Reads an HTTP/2 connection's preface and frames up to the end of a request; recorded without being decoded.
     ReadH2Req,
-    /// Reads that many bytes.
+    /// Reads this many bytes.
     Read(usize),
     Write(Vec<u8>),
     /// Writes byte by byte.
@@ -38,9 +38,9 @@ pub(crate) enum Step {
     Fin,
     /// Closes with a reset.
     Rst,
-    /// Says nothing more, until the peer goes away.
+    /// Sends nothing until the peer closes the connection.
     Hang,
-    /// Again and again, until the peer goes away.
+    /// Repeats these steps until the peer closes the connection.
     Repeat(Vec<Step>),
 }
 
@@ -52,7 +52,7 @@ impl Step {
     }
 }
 
-/// Closed until the test opens it.
+/// A gate that is closed until the test opens it.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate(watch::Sender<bool>);
 
@@ -69,9 +69,9 @@ impl Gate {
 /// A request, verbatim.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// Which connection it came over, from 0.
+    /// The number of its connection, from 0.
     pub(crate) connection: usize,
-    /// As it came: request line, headers, empty line, body.
+    /// The unmodified bytes: request line, headers, empty line, body.
     pub(crate) raw: Vec<u8>,
     head: usize,
 }
@@ -104,23 +104,23 @@ impl Request {
     }
 }
 
-/// What a server has seen.
+/// What a server has received.
 #[derive(Default)]
 struct Log {
     connections: usize,
-    /// Of those, the ones that are over.
+    /// The number of connections that have ended.
     ended: usize,
     requests: Vec<Request>,
-    /// The certificates that clients have shown, one for each connection on which the handshake succeeded.
+    /// The certificates of clients, one for each connection with a successful handshake.
     shown: Vec<Option<Vec<u8>>>,
-    /// Beneath TLS, where there is TLS: of HTTP.
+    /// The bytes of HTTP, without those of TLS.
     received: usize,
     sent: usize,
 }
 
 struct Plan {
     scripts: Vec<Script>,
-    /// How many connections have got a script of `scripts`.
+    /// How many connections have used a script of `scripts`.
     given: usize,
     tls: Option<Arc<ServerConfig>>,
 }
@@ -145,11 +145,11 @@ impl Shared {
     }
 }
 
-/// One origin. Dropping it closes all its connections and checks that nothing has leaked into our logs (FAULTS I1).
+/// One origin. Dropping it closes all its connections and checks that our events contain no canary (FAULTS I1).
 pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// A port that is taken, and refuses.
+    /// A bound port that refuses connections.
     reserved: Mutex<Option<TcpSocket>>,
     _watched: canary::Watched,
 }
@@ -170,12 +170,13 @@ impl Server {
         Server::assemble(scripts, Some(config), true)
     }
 
-    /// Has a port and refuses connections, until [`listen`](Self::listen).
+    /// Refuses connections until [`listen`](Self::listen) is called.
     pub(crate) fn refusing() -> Server {
         Server::assemble([], None, false)
     }
 
-    /// Listens, but its queue is full: a connection is never established. `None` where the system does not do that.
+    /// Listens with a full queue, so that a connection is never established. `None` if the system does not support
+    /// that.
     pub(crate) fn black_hole() -> Option<(SocketAddr, Box<dyn Send>)> {
         let socket = bind();
         let address = socket.local_addr().unwrap();
@@ -208,7 +209,7 @@ impl Server {
         server
     }
 
-    /// Ends the refusing.
+    /// Accepts connections from now on.
     pub(crate) fn listen(&self) {
         let socket = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).take().expect("it listens already");
         let _inside = RUNTIME.enter();
@@ -246,42 +247,42 @@ impl Server {
         self.shared.log.borrow().requests.clone()
     }
 
-    /// How many requests came.
+    /// The number of requests.
     pub(crate) fn hits(&self) -> usize {
         self.shared.log.borrow().requests.len()
     }
 
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     pub(crate) fn connections(&self) -> usize {
         self.shared.log.borrow().connections
     }
 
-    /// The certificates that clients have shown (DER), in order of their handshakes.
+    /// The certificates of clients (DER), in the order of their handshakes.
     pub(crate) fn shown(&self) -> Vec<Option<Vec<u8>>> {
         self.shared.log.borrow().shown.clone()
     }
 
-    /// How many bytes of HTTP came (of what TLS carried, where there is TLS).
+    /// The number of received bytes of HTTP, without those of TLS.
     pub(crate) fn received(&self) -> usize {
         self.shared.log.borrow().received
     }
 
-    /// How many bytes of HTTP were taken off our hands. The kernel's buffers are among them: several MiB.
+    /// The number of sent bytes of HTTP, including several MiB in the kernel's buffers.
     pub(crate) fn sent(&self) -> usize {
         self.shared.log.borrow().sent
     }
 
-    /// Waits until that many connections are over, whoever ended them.
+    /// Waits until this many connections have ended, by either side.
     pub(crate) async fn ended(&self, connections: usize) {
         self.until(|log| log.ended >= connections).await;
     }
 
-    /// Waits until that many requests have come.
+    /// Waits until this many requests were received.
     pub(crate) async fn hit(&self, requests: usize) {
         self.until(|log| log.requests.len() >= requests).await;
     }
 
-    /// Waits until that many connections were accepted.
+    /// Waits until this many connections were accepted.
     pub(crate) async fn connected(&self, connections: usize) {
         self.until(|log| log.connections >= connections).await;
     }
@@ -293,7 +294,7 @@ impl Server {
     }
 }
 
-/// Far beyond anything that a slow machine does: a bound for what would otherwise hang.
+/// Much longer than a slow machine needs: only so that a test does not hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Drop for Server {
@@ -370,14 +371,14 @@ impl Connection for TlsStream<TcpStream> {
 
 async fn converse(mut stream: impl Connection, script: &[Step], number: usize, shared: &Shared) {
     let mut talk = Talk { stream: &mut stream, unread: Vec::new(), number, shared };
-    // Errors are the peer's way to end a script.
+    // An error means that the peer has ended the connection.
     match talk.play(script).await {
         Ok(End::Reset) => {
             let _ = stream.tcp().set_zero_linger();
         }
         Ok(End::Closed | End::Played) => {
             let _ = stream.shutdown().await;
-            // Closing with unread bytes would reset the connection, and take back what was written.
+            // Closing with unread bytes would reset the connection, and the peer would lose what was written.
             let mut rest = [0; 1024];
             while matches!(stream.read(&mut rest).await, Ok(n) if n > 0) {}
         }
@@ -447,7 +448,7 @@ impl<S: Connection> Talk<'_, S> {
         Ok(())
     }
 
-    /// Reads what is there; the peer's end is an error.
+    /// Reads available bytes; the end of the stream is an error.
     async fn more(&mut self) -> io::Result<()> {
         let mut piece = [0; 4096];
         let n = self.stream.read(&mut piece).await?;
@@ -532,7 +533,7 @@ pub(crate) fn token_json(token: &str, expires_in: u64) -> String {
     format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{expires_in}}}"#)
 }
 
-/// Reads a request and answers with this token, as the RFC's example does.
+/// Reads a request and responds with this token, like the example in the RFC.
 pub(crate) fn ok(token: &str) -> Script {
     json_ok(token, 3600)
 }
@@ -541,17 +542,17 @@ pub(crate) fn json_ok(token: &str, expires_in: u64) -> Script {
     json(200, token_json(token, expires_in))
 }
 
-/// Reads a request and answers with this JSON.
+/// Reads a request and responds with this JSON.
 pub(crate) fn json(status: u16, body: impl AsRef<[u8]>) -> Script {
     answer(status, &[("content-type", "application/json")], body)
 }
 
-/// Reads a request and answers with just this.
+/// Reads a request and responds with exactly this.
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Script {
     vec![Step::ReadReq, Step::Write(response(status, headers, body)), Step::Fin]
 }
 
-/// Reads a request and answers with these bytes.
+/// Reads a request and responds with these bytes.
 pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Script {
     vec![Step::ReadReq, Step::write(bytes), Step::Fin]
 }

@@ -1,4 +1,4 @@
-//! Certificates of an authority of our own, good and bad: those of `tests/certificates`.
+//! Valid and invalid certificates of our own authority, from `tests/certificates`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ macro_rules! pair {
 
 pub(crate) const AUTHORITY: &str = include_str!("../certificates/authority.crt");
 pub(crate) const LOCALHOST: Pair = pair!("localhost");
-/// For a server called localhost: signed by nobody but itself.
+/// For a server called localhost, self-signed.
 pub(crate) const SELF_SIGNED: Pair = pair!("self_signed");
 const CLIENTS: [Pair; 2] = [pair!("client_1"), pair!("client_2")];
 
@@ -56,12 +56,12 @@ impl Ca {
         }
     }
 
-    /// For a server called localhost, whose time is over.
+    /// For a server called localhost, expired.
     pub(crate) fn expired(&self) -> Arc<ServerConfig> {
         config(pair!("expired"))
     }
 
-    /// For a server called localhost, which wants to see certificates of this authority.
+    /// For a server called localhost, which requires client certificates of this authority.
     pub(crate) fn mutual(&self) -> Arc<ServerConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(der(AUTHORITY)).unwrap();
@@ -77,17 +77,17 @@ impl Ca {
         Client::from(CLIENTS[self.clients.fetch_add(1, Ordering::Relaxed) % CLIENTS.len()])
     }
 
-    /// For a client, whose time is over.
+    /// For a client, expired.
     pub(crate) fn expired_client(&self) -> Client {
         Client::from(pair!("expired_client"))
     }
 }
 
-/// What a client proves itself by, in PEM.
+/// A client certificate and its key, in PEM.
 pub(crate) struct Client {
     pub(crate) certificate: String,
     pub(crate) key: String,
-    /// The certificate as servers see it.
+    /// The certificate in DER.
     pub(crate) der: Vec<u8>,
 }
 
@@ -98,12 +98,12 @@ impl From<Pair> for Client {
     }
 }
 
-/// For a server called localhost: signed by nobody but itself.
+/// For a server called localhost, self-signed.
 pub(crate) fn self_signed() -> Arc<ServerConfig> {
     config(SELF_SIGNED)
 }
 
-/// For a server called localhost: signed by an authority that nobody trusts.
+/// For a server called localhost, signed by an untrusted authority.
 pub(crate) fn unknown() -> Arc<ServerConfig> {
     config(pair!("unknown"))
 }

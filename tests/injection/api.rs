@@ -1,4 +1,4 @@
-//! An API on loopback that records what it is asked and answers as it is told.
+//! An API on loopback that records requests and responds as the test decides.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Response, StatusCode};
 
-/// One request as it arrived.
+/// One received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) path: String,
@@ -34,7 +34,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Answers each request by `answer`.
+    /// Responds to each request with `answer`.
     pub(crate) async fn start(answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -56,7 +56,7 @@ impl Api {
         self.seen.lock().unwrap().clone()
     }
 
-    /// The tokens it was shown, in order.
+    /// The received tokens, in order.
     pub(crate) fn tokens(&self) -> Vec<String> {
         self.seen().iter().map(Seen::token).collect()
     }

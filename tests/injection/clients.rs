@@ -1,4 +1,4 @@
-//! Through the two reqwest clients: reqwest-middleware's, and tower's layer over `reqwest::Client`.
+//! Both reqwest clients: that of reqwest-middleware, and the tower layer over `reqwest::Client`.
 
 use std::future::poll_fn;
 
@@ -26,7 +26,7 @@ fn builder(api: &Api, issuer: &Issuer) -> BearerAuthBuilder {
     BearerAuth::builder(issuer.tokens()).origin(&api.url)
 }
 
-/// Sends one request by each of the two clients, each with a source of its own; both must do the same.
+/// Sends one request with each of the two clients, each with its own source; both must behave in the same way.
 async fn by_both(
     api: &Api,
     issuer: fn() -> Issuer,
@@ -182,7 +182,7 @@ async fn a_hundred_refusals_of_one_token_cost_two_token_requests_in_all() {
     for request in requests {
         assert_eq!(request.await.unwrap(), StatusCode::OK);
     }
-    // However late: the old token is history.
+    // A late rejection of the old token has no effect.
     (0..50).for_each(|_| tokens.reject(&old));
     assert_eq!(issuer.issued(), 2);
 }
@@ -290,7 +290,7 @@ impl Middleware for Retry {
 
 #[tokio::test]
 async fn retries_around_or_beneath_multiply_no_token_requests() {
-    // R22: around us each attempt gets the current token; beneath us all attempts have the same one.
+    // R22: outside of ours each attempt gets the current token; inside all attempts have the same one.
     for around in [true, false] {
         let count = Arc::new(AtomicU64::new(0));
         let api = Api::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
@@ -320,7 +320,8 @@ async fn several_apis_share_one_client() {
         .with(builder(&one, &first).pass_through(true).build().unwrap())
         .with(bearer(&two, &second))
         .build();
-    // The second is strict: what neither knows is refused; what the first has put a token on is left alone.
+    // The second is strict: a request to neither origin is refused, and one that has a token from the first is not
+    // changed.
     client.get(&one.url).send().await.unwrap();
     client.get(&two.url).send().await.unwrap();
     assert!(client.get("http://127.0.0.1:9/").send().await.is_err());
@@ -395,14 +396,14 @@ async fn an_api_that_says_it_in_the_body_is_understood_where_that_is_asked_for()
         let outcome = by_both(&api, Issuer::default, configure, as_it_is).await;
         assert_eq!(outcome, (Ok(StatusCode::OK), vec!["t1".into()], 1));
     }
-    // What was looked at is there.
+    // The body that was inspected is complete.
     let bearer = asks(builder(&api, &Issuer::default())).build().unwrap();
     let response = client(bearer).get(&api.url).send().await.unwrap();
     assert_eq!(response.url().as_str(), format!("{}/", api.url));
     assert_eq!(response.text().await.unwrap(), r#"{"invoices":[]}"#);
 }
 
-/// One token, and then silence.
+/// A source with one token, and no second one.
 #[derive(Debug, Default)]
 struct Hangs(AtomicU64);
 

@@ -1,4 +1,4 @@
-//! tower services of `http::Request<B>`: bodies, readiness, gRPC's verdict, the header itself.
+//! tower services of `http::Request<B>`: bodies, readiness, the status of gRPC, the header itself.
 
 use std::convert::Infallible;
 use std::sync::Mutex;
@@ -23,7 +23,7 @@ fn builder(issuer: &Issuer) -> BearerAuthBuilder {
     BearerAuth::builder(issuer.tokens()).origin(API)
 }
 
-/// The tokens that a service which refuses `t1` is shown, when it is sent one request with `body`.
+/// The tokens that a service receives for one request with `body`; it rejects `t1`.
 async fn shown<B: Send + 'static>(bearer: BearerAuth, body: B) -> Vec<String> {
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let record = Arc::clone(&seen);
@@ -38,7 +38,7 @@ async fn shown<B: Send + 'static>(bearer: BearerAuth, body: B) -> Vec<String> {
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
-/// A body that nobody can copy.
+/// A body that cannot be copied.
 struct Opaque(&'static str);
 
 #[tokio::test]
@@ -181,7 +181,7 @@ struct Strict {
 
 impl Clone for Strict {
     fn clone(&self) -> Self {
-        // Readiness is not inherited.
+        // A clone is not ready.
         Strict { ready: false, calls: Arc::clone(&self.calls) }
     }
 }

@@ -1,4 +1,4 @@
-//! FAULTS family R: the token on the right request, and what a 401 means. Real HTTP on loopback, and tower services.
+//! FAULTS family R: which requests get the token, and what a 401 means. Real HTTP on loopback, and tower services.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -20,17 +20,17 @@ use std::time::Duration;
 use client_credentials::{AccessToken, Cached, Error, TokenFuture, TokenSource};
 use harness::canary::{TOKEN, Watched};
 
-/// What of a token of [`Issuer`] tells it from the others.
+/// The part of a token of [`Issuer`] that distinguishes it.
 fn ending(authorization: &http::HeaderValue) -> String {
     let token = authorization.to_str().unwrap().trim_start_matches("Bearer ");
     token.trim_start_matches(TOKEN).trim_start_matches('-').to_owned()
 }
 
-/// An authorization server in a struct: issues canaries that end in `t1`, `t2`, .. and counts.
+/// An authorization server as a struct, which issues canaries that end in `t1`, `t2`, .. and counts them.
 #[derive(Clone, Debug, Default)]
 struct Issuer {
     issued: Arc<AtomicU64>,
-    /// From this token on it is down.
+    /// It is down after this many tokens.
     down_after: Option<u64>,
     _watched: Arc<Watched>,
 }

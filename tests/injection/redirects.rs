@@ -1,5 +1,5 @@
-//! Redirects are followed by reqwest beneath the middleware: the token must not travel, and a 401 from elsewhere says
-//! nothing about it.
+//! reqwest follows redirects below the middleware: the token must not be sent elsewhere, and a 401 from there is not
+//! about it.
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
@@ -47,7 +47,7 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
 
 #[tokio::test]
 async fn there_and_back_again_shows_the_token_to_nobody_else() {
-    // R12: A, B, A. reqwest does not put it on again, and neither do we.
+    // R12: A, B, A. Neither reqwest nor this crate adds the token again.
     let home: Arc<std::sync::OnceLock<String>> = Arc::default();
     let back = Arc::clone(&home);
     let away = Api::start(move |_| redirect(&format!("{}/back", back.get().unwrap()))).await;

@@ -1,4 +1,4 @@
-//! An API that refuses new tokens as well: what an operator reads.
+//! An API that rejects new tokens, too: the events for the operator.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -40,7 +40,7 @@ impl<S: Subscriber> Layer<S> for Warnings {
     }
 }
 
-/// Sends a request to an API that answers 401 to the first `refused` tokens, with a challenge that echoes them.
+/// Sends a request to an API that responds with 401 to the first `refused` tokens, with a challenge that echoes them.
 async fn call(bearer: &BearerAuth, origin: &str, refused: u64) -> u16 {
     let service = service_fn(move |request: Request<()>| {
         let token = request.headers()["authorization"].clone();
@@ -57,7 +57,7 @@ fn challenge(error: &str, token: &str) -> String {
     format!("Bearer error=\"{error}\", error_description=\"\tthe audience of {token} is wrong\", scope=\"told:all\"")
 }
 
-/// The tokens of a source with a name; what is observed of refusals goes to `seen`.
+/// The tokens of a source with a name; events about rejections are added to `seen`.
 fn named(name: &str, seen: &Arc<Mutex<Vec<String>>>) -> Cached<Issuer> {
     let seen = Arc::clone(seen);
     Issuer::default().tokens().observed(name, move |source: &str, event: &client_credentials::Event<'_>| {

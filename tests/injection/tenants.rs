@@ -34,7 +34,7 @@ fn refuses_the_first_red_one(seen: &Seen) -> http::Response<axum::body::Body> {
     status(if seen.token() == "red-1" { 401 } else { 200 })
 }
 
-/// What the API is to see of these requests: a 401 costs the token of its own tenant.
+/// What the API has to receive: a 401 rejects the token of its own tenant only.
 const REQUESTS: [&str; 5] = ["blue", "red", "blue", "red", "green"];
 const TOKENS: [&str; 6] = ["blue-1", "red-1", "red-2", "blue-1", "red-2", "green-1"];
 
@@ -85,7 +85,7 @@ async fn a_request_that_names_no_tenant_is_not_sent() {
         assert_eq!(ours.kind(), ErrorKind::Configuration);
         assert!(ours.to_string().contains("Tenant"), "{ours}");
     }
-    // A `reqwest::Request` cannot name any.
+    // A `reqwest::Request` has no extensions.
     let mut service = ServiceBuilder::new().layer(bearer).service(reqwest::Client::new());
     let request = reqwest::Client::new().get(&api.url).build().unwrap();
     let ready = ServiceExt::<reqwest::Request>::ready(&mut service).await;

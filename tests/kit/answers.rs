@@ -1,4 +1,4 @@
-//! Each answer is what its name says, to our client and to another one.
+//! Each answer has the meaning of its name, for this crate and for another client.
 
 use std::time::Duration;
 

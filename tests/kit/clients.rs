@@ -1,4 +1,4 @@
-//! Who may ask, in every way that the crate can ask, and what is bound to whom.
+//! Client authentication by every method of the crate, and bound tokens.
 
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientAuth, ClientCredentials, ErrorKind, Issuer, ProtectedResource};

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
-use client_credentials::{ClientAuth, ClientCredentials, ManualClock};
+use client_credentials::{ClientAuth, ClientCredentials, ManualClock, Readiness, RetryPolicy};
 
 fn tokens(server: &AuthorizationServer) -> ClientCredentials {
     let auth = ClientAuth::client_secret_basic("billing", "a secret");
@@ -46,7 +46,8 @@ fn a_connection_that_hangs_does_not_keep_it_alive() {
 async fn it_serves_beside_a_paused_clock_while_nothing_waits_for_time() {
     let server = AuthorizationServer::start();
     server.received(Endpoint::Token, 0).await;
-    // Blocking, so that tokio does not see an idle runtime and skip time: what a test with real sockets must avoid.
+    // Blocking, so that tokio does not consider the runtime idle and advance the time, which a test with real sockets
+    // must avoid.
     let url = server.token_url().to_owned();
     let address = url.strip_prefix("http://").unwrap().split_once('/').unwrap().0.to_owned();
     use std::io::{Read, Write};
@@ -146,4 +147,34 @@ async fn times_and_texts_beyond_all_measure_break_nothing() {
         assert_eq!(answer.ok().map(|answer| answer.status().as_u16()), status);
     }
     assert_eq!(reqwest::get(server.token_url()).await.unwrap().status(), 405, "it lives on");
+}
+
+/// As the guide `docs::operating` has it: nobody else calls while the service is out of traffic.
+#[tokio::test]
+async fn a_probe_brings_a_service_without_traffic_back() {
+    let clock = ManualClock::new();
+    let server = AuthorizationServer::start().clock(&clock);
+    let auth = ClientAuth::client_secret_basic("billing", "a secret");
+    let builder = ClientCredentials::builder(server.token_url(), auth).clock(&clock);
+    let tokens = builder.retry(RetryPolicy::new().attempts(1)).build().unwrap();
+    let probe = || {
+        let is_down = tokens.status().readiness() == Readiness::Down;
+        if is_down {
+            let _ = tokens.token().now_or_never();
+        }
+        !is_down
+    };
+    server.until_changed(Answer::Status(503));
+    assert!(tokens.token().await.is_err());
+    for _ in 0..100 {
+        assert!(!probe());
+    }
+    assert_eq!(server.token_requests(), 1, "within the backoff a probe costs nothing");
+    server.until_changed(Answer::Token);
+    clock.advance(Duration::from_secs(30));
+    assert!(!tokens.status().to_string().contains("fresh"), "status() starts nothing");
+    assert!(!probe());
+    tokens.settled().await;
+    assert!(probe());
+    assert_eq!(server.token_requests(), 2);
 }

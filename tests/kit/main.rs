@@ -7,6 +7,8 @@ mod clients;
 mod fakes;
 mod life;
 mod quirks;
+#[rustfmt::skip] // in lines of 80 columns
+mod readme;
 mod redaction;
 mod user_test;
 

@@ -1,4 +1,4 @@
-//! The crate gets along with every server of the list.
+//! The crate works with every server of the list.
 
 use client_credentials::testing::{AuthorizationServer, Quirk};
 use client_credentials::{ClientAuth, ClientCredentials, ClientCredentialsBuilder, RetryPolicy};
@@ -111,11 +111,11 @@ async fn wso2_hands_out_the_same_token_until_it_ends() {
 
 #[tokio::test]
 async fn some_look_at_more_than_the_parameters() {
-    // Reddit: whoever does not say who he is.
+    // Reddit: a client without a `User-Agent` of its own.
     let server = AuthorizationServer::start().quirk(Quirk::Reddit);
     let ask = post_form(server.token_url(), &[("grant_type", "client_credentials")]);
     assert_eq!(ask.send().await.unwrap().status(), 429);
-    // Okta: credentials twice, even if one half is a lone id.
+    // Okta: credentials twice, even if one of them is only an id.
     let server = AuthorizationServer::start().quirk(Quirk::Okta);
     for (form, status) in [(&[][..], 200), (&[("client_id", "billing")][..], 400)] {
         let form = [&[("grant_type", "client_credentials"), ("scope", "read")], form].concat();
@@ -125,7 +125,7 @@ async fn some_look_at_more_than_the_parameters() {
             (status, &"600".parse().unwrap())
         );
     }
-    // Salesforce: what is wrong with a token stands in the body.
+    // Salesforce: the error of a token is in the body.
     let server = AuthorizationServer::start().quirk(Quirk::Salesforce);
     let refused = reqwest::Client::new().get(server.api_origin()).bearer_auth("unknown").send().await.unwrap();
     assert!(refused.status() == 401 && !refused.headers().contains_key("www-authenticate"));

@@ -1,4 +1,4 @@
-//! What the kit shows of a test is printed by CI systems for everybody: no secret is in it, wherever a program put it.
+//! The output of the kit is published by CI systems: it has no secret, wherever a program put it.
 
 use client_credentials::testing::{AuthorizationServer, FakeTokens};
 use client_credentials::{ClientAuth, ClientCredentials};
@@ -12,7 +12,7 @@ async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
     let http = reqwest::Client::new();
     let form = |params: &[(&str, &str)]| crate::post_form(server.token_url(), params).send();
     let mut secrets = vec!["canary".to_owned(), "Y2FuYXJ5".to_owned()];
-    // As it should be.
+    // Correct use.
     for auth in [ClientAuth::client_secret_basic("billing", CANARY), ClientAuth::client_secret_post("billing", CANARY)]
     {
         let tokens = ClientCredentials::builder(server.token_url(), auth).build().unwrap();
@@ -24,7 +24,7 @@ async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
             .unwrap();
         secrets.push(token.expose_secret().to_owned());
     }
-    // As it should not be: another secret, and secrets in the wrong place.
+    // Incorrect use: another secret, and secrets in the wrong place.
     form(&[("client_id", CANARY), ("client_secret", "billing")]).await.unwrap();
     form(&[("client_id", "another-canary-Zx91"), ("client_secret", "x")]).await.unwrap();
     form(&[("client_id", "billing"), ("client_secret", "wrong-canary-Zx91")]).await.unwrap();

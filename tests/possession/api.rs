@@ -1,4 +1,4 @@
-//! An API that takes bound tokens only, with a proof that is good for the very request (RFC 9449 section 4.3).
+//! An API that accepts only bound tokens, with a proof for the request (RFC 9449 section 4.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,16 +9,16 @@ use axum::http::Response;
 
 use crate::proof::{Proof, hash};
 
-/// What it demands, and what it has seen.
+/// What the API requires, and what it has received.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Tokens that it refuses, as if they were revoked.
+    /// Tokens that it rejects, as if they were revoked.
     pub(crate) revoked: BTreeSet<String>,
     /// The nonce that a proof must have.
     pub(crate) nonce: Option<String>,
-    /// That nonce is demanded again and again, whatever a proof has.
+    /// Whether the nonce is required each time, whatever a proof has.
     pub(crate) never_satisfied: bool,
-    /// Each request that is served has another nonce for the next.
+    /// Whether each successful response has another nonce for the next request.
     pub(crate) nonce_by_request: bool,
     /// Tokens by the key that they were presented with first.
     keys: BTreeMap<String, String>,

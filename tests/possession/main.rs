@@ -1,5 +1,5 @@
-//! Tokens that are of no use without a key (RFC 9449): FAULTS M14 to M18 and X13, over real HTTP on loopback. Proofs are
-//! verified here by aws-lc-rs and not by the crate.
+//! Tokens that are bound to a key (RFC 9449): FAULTS M14 to M18 and X13, over real HTTP on loopback. Proofs are
+//! verified by aws-lc-rs and not by the crate.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

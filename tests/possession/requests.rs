@@ -16,7 +16,7 @@ use crate::proof::{Proof, hash};
 use crate::server::{Server, nth, token};
 use crate::tokens;
 
-/// The two clients of reqwest, to be used in the same way.
+/// Both clients of reqwest, with one interface.
 #[derive(Clone, Copy, Debug)]
 enum Integration {
     Middleware,
@@ -45,7 +45,7 @@ fn get(url: &str) -> reqwest::Request {
     reqwest::Request::new(Method::GET, url.parse().unwrap())
 }
 
-/// An authorization server, an API and a source, for each integration anew.
+/// A new authorization server, API and source for each integration.
 async fn all(configure: fn(&mut State)) -> (Server, Api, BearerAuth) {
     let (server, api) = (Server::that_binds(), Api::start(configure).await);
     let tokens = tokens(&server, DpopKey::generate());
@@ -92,7 +92,7 @@ async fn the_newest_nonce_is_used_whatever_answer_it_came_with() {
     }
 }
 
-/// A body during whose copying something happens.
+/// A body that runs a closure when it is copied.
 struct Meanwhile(Arc<dyn Fn() + Send + Sync>);
 
 #[tokio::test]

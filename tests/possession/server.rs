@@ -1,6 +1,6 @@
 //! The authorization server of `testing`, whose tokens are canaries, and token requests with their proofs taken apart.
 //!
-//! It answers as it is told, and checks nothing: proofs are verified here, and not by what the crate has for it.
+//! It responds as the test decides and checks nothing: the tests verify the proofs, without the code of the crate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use crate::harness::canary::{TOKEN, Watched};
 use crate::proof::Proof;
 
-/// One token request as it arrived.
+/// One received token request.
 pub(crate) struct Asked {
-    /// How many came before it.
+    /// How many requests came before it.
     pub(crate) before: usize,
     pub(crate) proof: Option<Proof>,
     request: RecordedRequest,
@@ -68,7 +68,7 @@ impl Server {
     }
 }
 
-/// The token that [`Server::that_binds`] issues when so many were issued before it.
+/// The token that [`Server::that_binds`] issues after this many others.
 pub(crate) fn nth(number: usize) -> String {
     format!("{TOKEN}-t{number}")
 }

@@ -1,5 +1,5 @@
-//! How the client proves itself, over real HTTP on loopback: FAULTS family X (rotation) and the rows of family M that
-//! are about assertions.
+//! Client authentication over real HTTP on loopback: FAULTS family X (rotation) and the rows of family M about
+//! assertions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -40,7 +40,7 @@ fn client(server: &Server, auth: impl Into<ClientAuth>) -> ClientCredentials {
         .unwrap()
 }
 
-/// A directory that is gone after the test.
+/// A directory that is deleted after the test.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -64,7 +64,7 @@ impl Directory {
         path
     }
 
-    /// As careful ones do.
+    /// Atomically, as careful scripts do.
     fn replace(&self, name: &str, text: &str) {
         let new = self.write(".new", text);
         std::fs::rename(new, self.path(name)).unwrap();

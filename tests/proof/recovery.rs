@@ -1,4 +1,4 @@
-//! What refusals, absurd answers and half-written files cost: bounded requests, and no end.
+//! Refusals, invalid responses and half-written files: the number of requests is bounded, and the source recovers.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ fn response(status: u16, (name, value): (&str, &str), body: impl Into<String>) -
     Answer::Response(http::Response::builder().status(status).header(name, value).body(body.into()).unwrap())
 }
 
-/// Where `server` says that its token endpoint is.
+/// The metadata of `server`, with this token endpoint.
 fn metadata(server: &AuthorizationServer, token_endpoint: &str) -> Answer {
     Answer::Body(json!({ "issuer": server.issuer(), "token_endpoint": token_endpoint }).to_string())
 }
 
-/// How many requests came to this endpoint.
+/// The number of requests at this endpoint.
 fn asked(server: &AuthorizationServer, endpoint: Endpoint) -> usize {
     server.requests().iter().filter(|request| request.endpoint() == endpoint).count()
 }
@@ -108,7 +108,7 @@ fn client_id_in_body_without_an_id_is_a_fault() {
 
 #[tokio::test]
 async fn an_endpoint_that_is_gone_makes_the_metadata_be_read_anew() {
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = AuthorizationServer::start();
     server.next_at(Endpoint::Metadata, metadata(&server, &format!("https://{gone}/token")));

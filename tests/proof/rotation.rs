@@ -115,7 +115,7 @@ async fn a_secret_that_is_half_written_is_tried_and_then_the_last_good_one() {
     }
     assert_eq!(server.secrets(), ["old-secret", "new-s", "old-secret", "old-secret", "old-secret"]);
 
-    // The old one is revoked: it is tried once more, and never again.
+    // The old secret is revoked: it is tried once more, and never again.
     *active.lock().unwrap() = "new-secret";
     directory.write("secret", "new-s");
     for _ in 0..3 {
@@ -144,7 +144,7 @@ async fn a_corrected_secret_file_ends_the_backoff_of_a_denial() {
     }
     let requests = server.secrets().len();
     assert!(requests <= 6, "{requests}");
-    // Another time, and the same secret: nothing to ask the server about.
+    // Another time of the file, and the same secret: no request.
     directory.replace("secret", "wrong");
     assert!(tokens.token().await.is_err());
     assert_eq!(server.secrets().len(), requests);
@@ -171,7 +171,7 @@ async fn a_fifo_as_a_secret_file_costs_no_thread() {
     assert_eq!(server.seen().len(), 0);
     #[cfg(target_os = "linux")]
     for thread in std::fs::read_dir("/proc/self/task").unwrap() {
-        // Gone meanwhile: it is not stuck.
+        // It has ended meanwhile, so it does not hang.
         let name = std::fs::read_to_string(thread.unwrap().path().join("wchan")).unwrap_or_default();
         assert!(!name.contains("fifo"), "{name}");
     }

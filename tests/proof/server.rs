@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::canary::{TOKEN, Watched};
 
-/// One token request as it arrived.
+/// One received token request.
 pub(crate) struct Seen(RecordedRequest);
 
 impl Seen {
@@ -64,7 +64,7 @@ impl Server {
         Server { url: server.token_url().to_owned(), server, _watched: Watched::default() }
     }
 
-    /// Issues a token to whoever `proves` the client, and says `invalid_client` to others.
+    /// Issues a token for requests that `proves` accepts, and responds with `invalid_client` to others.
     pub(crate) fn which(proves: impl Fn(&Seen) -> bool + Send + Sync + 'static) -> Self {
         Server::start(move |seen| if proves(seen) { token() } else { Answer::Refuse("invalid_client") })
     }
@@ -73,7 +73,7 @@ impl Server {
         self.server.requests().into_iter().map(Seen).collect()
     }
 
-    /// The secrets it was shown, in order.
+    /// The received secrets, in order.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let seen = self.seen();
         seen.iter().map(|one| one.secret().to_owned()).collect()

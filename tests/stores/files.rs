@@ -1,4 +1,4 @@
-//! A directory as a store: who may read it, what is in it, and many short jobs at once.
+//! A directory as a store: its permissions, its content, and many short jobs at once.
 
 use std::path::Path;
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn a_store_of_files_keeps_the_contract() {
     one.release("a", "me").await.unwrap();
     assert!(other.lease("a", "you", hour).await.unwrap());
     other.release("a", "you").await.unwrap();
-    // A lease that was given up, and one of a process that has ended.
+    // An abandoned lease, and one of a process that has ended.
     assert!(one.lease("a", "me", Duration::ZERO).await.unwrap());
     assert!(one.lease("a", "you", hour).await.unwrap());
     drop(one);
@@ -129,13 +129,13 @@ async fn what_is_no_file_or_no_directory_is_an_error_and_no_wait() {
 
 #[tokio::test]
 async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
-    // Its fetch was given up. Zero: it ends at once, and no test waits.
+    // Its fetch was abandoned. With zero it ends at once, so the test need not wait.
     let place = TempDir::new().unwrap();
     let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
     let hour = Duration::from_secs(3600);
     assert!(one.lease("a", "me", Duration::ZERO).await.unwrap());
     assert!(other.lease("a", "you", hour).await.unwrap());
-    // And from there on it is the other's.
+    // And from then on the other one has it.
     assert!(!one.lease("a", "me", hour).await.unwrap());
     let third = FileStore::new(place.path());
     assert!(!third.lease("a", "he", hour).await.unwrap());
@@ -232,7 +232,7 @@ fn a_disk_that_hangs_leaves_threads_to_others() {
         let read = tokio::task::spawn_blocking(|| ());
         tokio::time::timeout(crate::harness::server::PATIENCE, read).await
     });
-    // Whoever opens it for both ends waits for nobody.
+    // Opening it for both ends does not wait.
     let _end = std::fs::File::options().read(true).write(true).open(&pipe);
     assert!(read.is_ok());
 }
@@ -240,7 +240,7 @@ fn a_disk_that_hangs_leaves_threads_to_others() {
 #[cfg(unix)]
 #[tokio::test]
 async fn the_directory_of_somebody_else_is_refused() {
-    // Only root can be in such a one: its owner could lead him by a link to any place.
+    // Only root can use such a directory, whose owner could redirect root by a link.
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     let (directory, target) = (place.path().join("theirs"), place.path().join("target"));
     std::fs::create_dir(&directory).unwrap();

@@ -1,4 +1,4 @@
-//! The headline: many real processes over one real Redis, whose token expires for all of them at once.
+//! Many real processes and one real Redis: the token expires for all of them at once.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -13,7 +13,7 @@ use crate::{redis, replica};
 
 const PROCESSES: usize = 8;
 const SOURCES: usize = 25;
-/// How many tokens each source wants to see.
+/// The number of tokens that each source waits for.
 const TOKENS: usize = 5;
 /// Seconds.
 const LIFETIME: u64 = 4;
@@ -28,13 +28,13 @@ fn a_process_of_the_fleet() {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        // Each source is what a process has: it shares no connection and no knowledge with the others.
+        // Each source is like one of a process: it shares no connection and no state with the others.
         let sources = (0..SOURCES).map(|_| {
-            // 200 of them on two cores: 100 ms would measure the machine.
+            // 200 processes on two cores: 100 ms would be a test of the machine.
             let store = redis(&store).timeout(Duration::from_secs(2));
             let builder = replica(&endpoint, store);
             let builder = match together {
-                // Nobody refreshes early: all expire at the same instant.
+                // No early refresh: all tokens expire at the same instant.
                 true => builder.cache(CachePolicy::new().refresh_window(Duration::from_millis(1))),
                 false => builder,
             };

@@ -1,4 +1,4 @@
-//! Tokens that a fleet shares: over a scripted Redis that lies, a real one that dies, and a directory.
+//! Shared tokens, with a scripted Redis that sends invalid data, a real one that is killed, and a directory.
 //!
 //! `.ci/stores` installs what the ignored tests need; `cargo test --all-features --test stores -- --include-ignored`
 //! runs all.
@@ -31,22 +31,22 @@ use client_credentials::{
 
 use harness::canary::SECRET;
 
-/// What `openssl rand -base64 32` prints.
+/// An output of `openssl rand -base64 32`.
 pub(crate) const SEAL_KEY: &str = "q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA=";
 
-/// Its tokens last that many seconds; it takes its time over each.
+/// An authorization server with tokens of this lifetime in seconds; each takes this long.
 pub(crate) fn server(lifetime: u64, takes: Duration) -> AuthorizationServer {
     let server = AuthorizationServer::start().client("canary-client", SECRET).lifetime(Duration::from_secs(lifetime));
     server.until_changed(Answer::Delay(takes));
     server
 }
 
-/// A replica of a service: what another process would have.
+/// A replica of a service, like one in another process.
 pub(crate) fn replica(token_endpoint: &str, store: SealedStore) -> ClientCredentialsBuilder {
     let auth = ClientAuth::client_secret_post("canary-client", SECRET);
     ClientCredentials::builder(token_endpoint, auth)
         .scope("read write")
-        // No roots: loading them takes a while, and nobody here has a public certificate.
+        // No roots, since loading them takes a while and no server here has a public certificate.
         .http_client(HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().tls_certs_only([])))
         .shared(store)
 }

@@ -1,4 +1,4 @@
-//! A real `redis-server`, for as long as a test holds on to it.
+//! A real `redis-server`, for as long as a test holds on to it; or what the variable `REDIS_SERVER` names, Valkey for instance.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -107,7 +107,8 @@ impl Redis {
 
     /// Starts it, again, at the same port, and with nothing in it.
     pub(crate) fn run(&mut self) {
-        let mut command = Command::new("redis-server");
+        let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let mut command = Command::new(&program);
         match self.arguments.first().map(String::as_str) {
             Some("--sentinel") => {
                 command.args(self.arguments.get(1)).arg("--port").arg(self.port.to_string()).arg("--sentinel");
@@ -121,7 +122,8 @@ impl Redis {
         command.args(["--bind", "127.0.0.1", "--dir"]).arg(self.directory.path());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn();
-        self.child = Some(child.expect("redis-server does not start (run .ci/stores)"));
+        let child = child.unwrap_or_else(|error| panic!("{program} does not start (run .ci/stores): {error}"));
+        self.child = Some(child);
         // A loaded machine takes its time.
         for _ in 0..1000 {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
@@ -129,7 +131,7 @@ impl Redis {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("redis-server does not listen");
+        panic!("{program} does not listen");
     }
 
     /// What `redis-cli` prints.

@@ -1,4 +1,4 @@
-//! Family X, as far as a secret is concerned; where it comes from, and what becomes of a fetch that waits for it.
+//! Family X for secrets: their origins, and fetches that wait for them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ async fn a_file_that_is_no_secret_is_refused_without_being_shown() {
     assert_eq!(server.connections(), 0);
 }
 
-/// What a vault does.
+/// How a vault fails.
 #[derive(Clone, Copy, Debug)]
 enum Vault {
     Fails,
@@ -144,7 +144,7 @@ fn vault(way: Vault, good: usize, faulty: usize) -> (Credential, Arc<AtomicUsize
             }
             match way {
                 Vault::Fails => Err(std::io::Error::other("the vault is sealed")),
-                // Its text is what a careless author would write: none of ours repeats it.
+                // The text of a careless panic, which this crate does not repeat.
                 Vault::Panics => std::panic::panic_any(SECRET),
                 Vault::Hangs => std::future::pending().await,
                 Vault::LineBreak => Ok(format!("{SECRET}\n")),
@@ -191,7 +191,7 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
             in_form(&server, credential).cache(CachePolicy::new().max_age(MOMENT).fetch_timeout(SOON)).build().unwrap();
         tokens.token().await.unwrap();
         let served = async {
-            // Through all the faulty readings and beyond, nobody gets an error or has to wait.
+            // During all failed readings and afterwards, no call gets an error or waits.
             while server.hits() < 2 {
                 let token = tokens.token().await;
                 assert_eq!(token.unwrap().expose_secret(), TOKEN, "{way:?}");

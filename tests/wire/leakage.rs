@@ -71,7 +71,7 @@ async fn no_public_value_shows_a_secret() {
     }
 }
 
-/// An error of every kind that comes over the wire, from a server that repeats what it should not.
+/// An error of each kind from the wire, from a server that echoes secrets.
 async fn errors(auth: &ClientAuth) -> Vec<Error> {
     let path = format!("/token?first={SECRET}&second={OTHER}");
     let echo = format!(r#""error_description":"{SECRET}","error_uri":"https://x.example/{SECRET}""#);
@@ -198,7 +198,7 @@ async fn over_tls(auth: ClientAuth) {
 #[cfg(feature = "tracing")]
 #[tokio::test]
 async fn what_an_operator_needs_is_logged() {
-    // L01: the eye sees, or the rows above would be worth nothing
+    // L01: the check works, without which the rows above would mean nothing
     let server = Server::start([answer(500, &[], "eye"), ok(TOKEN)]);
     let tokens = builder(&server).retry(RetryPolicy::new().attempts(1)).build().unwrap();
     assert!(tokens.token().await.is_err());
@@ -309,14 +309,14 @@ fn what_holds_a_secret_can_be_neither_displayed_nor_serialized() {
     <ClientCredentialsBuilder as HasNot<_>>::proven();
     <Cached<AccessToken> as HasNot<_>>::proven();
     <TokenFuture<'static> as HasNot<_>>::proven();
-    // They can be debugged, which the tests above look into.
+    // They implement `Debug`, which the tests above check.
     fn debuggable<T: Debug>() {}
     debuggable::<(AccessToken, Credential, ClientAuth, ClientCredentials, ClientCredentialsBuilder)>();
 }
 
 #[tokio::test]
 async fn a_response_is_never_part_of_an_error() {
-    // L01: a success body that is no use
+    // L01: a successful response with an unusable body
     for body in [TOKEN.to_owned(), format!("{{\"access_token\": {TOKEN}}}"), format!("<p>{TOKEN}</p>")] {
         let server = Server::start([vec![Step::ReadReq, Step::Write(response(200, &[], body)), Step::Fin]]);
         let error = builder(&server).build().unwrap().token().await.unwrap_err();

@@ -1,4 +1,4 @@
-//! Stories over real sockets: what authorization servers, and the networks before them, do to a client.
+//! Real sockets: how authorization servers and networks fail.
 //!
 //! Each test names the rows of the fault catalogue that it covers; `tests/FAULTS.md` has the table.
 

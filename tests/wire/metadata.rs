@@ -1,4 +1,4 @@
-//! The authorization server is found by its name: family M, as far as metadata go.
+//! The authorization server is found by its issuer: family M, as far as it concerns metadata.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
-/// Listens, without a script yet: a script needs to know where.
+/// Listens without a script, which needs the address.
 fn server() -> Server {
     Server::start([])
 }
@@ -308,7 +308,7 @@ async fn a_server_that_lists_the_method_or_nothing_is_not_warned_about() {
     assert_eq!(told(&server, ""), 0);
 }
 
-/// How often that was said of this server.
+/// How often this was reported about the server.
 #[cfg(feature = "tracing")]
 fn told(server: &Server, what: &str) -> usize {
     let said = crate::harness::canary::said().into_iter();

@@ -53,8 +53,8 @@ async fn a_port_that_does_not_speak_tls_is_told_apart() {
 async fn a_server_of_tls_1_2_that_misses_a_certificate_is_a_failure_of_tls() {
     // FE16: alerts as they stand on the wire (RFC 8446 section 6)
     for (alert, words) in [
-        (40, "it demands a client certificate (ClientAuth::mutual_tls), or"),
-        (116, "it demands a client certificate (ClientAuth::mutual_tls)"),
+        (40, "it requires a client certificate (ClientAuth::mutual_tls), or"),
+        (116, "it requires a client certificate (ClientAuth::mutual_tls)"),
         (48, "is this client's certificate the right one?"),
         (70, "in common"),
         (71, "in common"),
@@ -80,7 +80,7 @@ async fn a_proxy_is_named_and_which_of_the_two_could_not_be_reached() {
     let closes = vec![Step::ReadReq, Step::Fin];
     for (proxy, words) in [
         (Server::refusing(), "the proxy itself could not be reached"),
-        (Server::start([answer(407, &[], "")]), "the proxy demands credentials (407)"),
+        (Server::start([answer(407, &[], "")]), "the proxy requires credentials (407)"),
         (
             Server::start([answer(503, &[], "")]),
             "the proxy was reached, but refused to connect to auth.example or could not",

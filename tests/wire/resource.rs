@@ -1,4 +1,4 @@
-//! From an API to its authorization server: family M, as far as APIs name servers.
+//! The authorization server of an API: family M, as far as APIs name servers.
 
 use client_credentials::{
     ClientCredentials, ClientCredentialsBuilder, Error, ErrorKind, HttpClient, Issuer, Limits, ProtectedResource,
@@ -11,7 +11,7 @@ use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json,
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
-/// An API and its authorization server, without scripts yet: they need to know where.
+/// An API and its authorization server, without scripts, which need their addresses.
 struct Pair {
     api: Server,
     auth: Server,
@@ -38,7 +38,7 @@ impl Pair {
         of(self.api())
     }
 
-    /// What the API tells of itself.
+    /// The API's metadata.
     fn own(&self) -> Script {
         of_api(&self.resource(), &[&self.issuer()])
     }
@@ -57,7 +57,7 @@ fn of_api(resource: &str, servers: &[&str]) -> Script {
     json(200, body.to_string())
 }
 
-/// What a server with this token endpoint tells of itself.
+/// The metadata of a server with this token endpoint.
 fn of_server(server: &Server, token_endpoint: &str) -> Script {
     let issuer = issuer(server);
     json(200, format!(r#"{{"issuer":"{issuer}","token_endpoint":"{token_endpoint}"}}"#))
@@ -160,7 +160,7 @@ async fn no_server_that_is_not_allowed_is_talked_to() {
     assert!(text.contains(&lists) && !text.contains("canary"), "{text}");
     assert_eq!((evil.connections(), pair.auth.connections()), (0, 0));
 
-    // The first that is allowed is taken.
+    // The first allowed one is used.
     pair.api.now([of_api(&pair.resource(), &[&issuer(&evil), &pair.issuer()])]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     recovers("allowed", &tokens).await;
@@ -197,7 +197,7 @@ async fn a_resource_around_the_api_will_do_if_that_is_said() {
     let resource = ("resource".to_owned(), whole);
     assert!(form(&pair.auth, 1).contains(&resource), "its own name");
 
-    // What only looks like it is another one.
+    // A similar path is another resource.
     let beside = pair.api.url("/v1/mc");
     pair.api.now([of_api(&beside, &[&pair.issuer()])]);
     let tokens = of(pair.api().accept_enclosing(true)).build().unwrap();
@@ -215,7 +215,7 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
     tokens.unwrap().token().await.unwrap();
     assert_eq!(lines(&pair.api), ["GET /metadata/mcp"]);
 
-    // A challenge that says nothing: the well-known place.
+    // A challenge without the parameter: the well-known URL.
     pair.api.now([pair.own()]);
     pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);
     let headers = challenge("Bearer");
@@ -223,7 +223,7 @@ async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
     tokens.unwrap().token().await.unwrap();
     assert_eq!(lines(&pair.api)[1..], [OF_API]);
 
-    // Of this resource all the same.
+    // It must still be for this resource.
     let headers = challenge(&format!(r#"DPoP resource_metadata="{there}""#));
     pair.api.now([of_api(&pair.api.url("/v1/other"), &[&pair.issuer()])]);
     let tokens = of(pair.api().challenge(&headers)).build();
@@ -238,7 +238,7 @@ fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
     for (url, flaw) in [
         ("https://169.254.169.254/latest/meta-data", "no public address"),
         ("https://[::ffff:127.0.0.1]/x", "no public address"),
-        ("https://0x7f000001/x", "four decimal numbers"),
+        ("https://0x7f000001/x", "would be read as"),
         ("https://127.0.0.1/x", "is at 127.0.0.1"),
         ("http://127.0.0.1/x", "is not https"),
         ("http://api.example.com/x", "is not https"),
@@ -535,7 +535,7 @@ async fn an_assertion_is_for_the_server_that_was_chosen() {
     assert_eq!(claims["aud"], pair.issuer());
 }
 
-/// How often that was said of this API.
+/// How often this was reported about the API.
 #[cfg(feature = "tracing")]
 fn told(pair: &Pair, what: &str) -> usize {
     let said = crate::harness::canary::said().into_iter();

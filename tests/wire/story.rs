@@ -1,4 +1,4 @@
-//! The two stories that most rows of the catalogue are: a fault that is over after one connection, and one that lasts.
+//! The two cases of most rows of the catalogue: a fault that ends after one connection, and one that lasts.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) fn builder_with(endpoint: &str, auth: ClientAuth) -> ClientCredential
     hasty(ClientCredentials::builder(endpoint, auth))
 }
 
-/// A source that waits for nothing, and whose tokens may be rejected as often as a test likes.
+/// A source without pauses, whose tokens may be rejected any number of times.
 pub(crate) fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
     builder
         .http_client(HttpClient::from_reqwest_0_13(bare))
@@ -44,7 +44,7 @@ pub(crate) fn hasty(builder: ClientCredentialsBuilder) -> ClientCredentialsBuild
         )
 }
 
-/// A client builder that loads no roots: that takes a while, and nobody here has a public certificate.
+/// A client builder without roots, since loading them takes a while and no server here has a public certificate.
 pub(crate) fn bare() -> reqwest::ClientBuilder {
     #[cfg(feature = "rustls")]
     return reqwest::Client::builder().tls_certs_only([]);
@@ -54,7 +54,7 @@ pub(crate) fn bare() -> reqwest::ClientBuilder {
 
 pub(crate) const MOMENT: Duration = Duration::from_millis(1);
 
-/// For servers that hang: as short as it can be while a slow machine still gets through an attempt now and then.
+/// For servers that hang: short, but long enough for some attempts on a slow machine.
 pub(crate) const SOON: Duration = Duration::from_millis(300);
 
 pub(crate) fn as_it_is(builder: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
@@ -76,19 +76,19 @@ pub(crate) async fn mended(
     assert_eq!(server.connections(), 2, "{row}: one attempt for each");
 }
 
-/// What a call is to end with.
+/// The expected error of a call.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: ErrorKind,
     pub(crate) transient: bool,
     /// `None`: there was none.
     pub(crate) status: Option<u16>,
-    /// How many attempts, each with a connection of its own.
+    /// The number of attempts, each with its own connection.
     pub(crate) attempts: usize,
 }
 
-/// Every attempt meets `fault`: the call fails so. Then the server is healthy again, and the same source has a token
-/// without being rebuilt (I5).
+/// Every attempt meets `fault`, and the call fails in this way. Then the server is healthy again, and the same source
+/// returns a token without being rebuilt (I5).
 pub(crate) async fn fails(
     row: &str,
     fault: Script,
@@ -126,7 +126,7 @@ pub(crate) async fn expect_failure(row: &str, tokens: &ClientCredentials, failur
     error
 }
 
-/// The fault is over: success returns by itself.
+/// The fault has ended, and the source recovers.
 pub(crate) async fn recovers(row: &str, tokens: &impl TokenSource) -> AccessToken {
     let again = async {
         loop {

@@ -127,14 +127,14 @@ async fn the_guide_shows_what_diagnose_says_of_eight_mistakes_at_each_server() -
     check(written == shown, || format!("write it with BLESS=1:\n{shown}"))
 }
 
-/// At 100 columns, as a terminal would.
+/// At 80 columns: more would need a scroll bar in the guide.
 fn wrapped(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
         let mut width = 0;
         for (n, word) in line.split(' ').enumerate() {
             if n > 0 {
-                let fits = width + 1 + word.len() <= 100;
+                let fits = width + 1 + word.len() <= 80;
                 out.push_str(if fits { " " } else { "\n    " });
                 width = if fits { width + 1 } else { 4 };
             }

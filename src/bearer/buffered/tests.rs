@@ -1,4 +1,4 @@
-//! What is buffered, what is not, and that nothing is lost either way.
+//! Which bodies are buffered, and that no data is lost in either case.
 
 use std::collections::VecDeque;
 
@@ -6,11 +6,11 @@ use http_body_util::BodyExt;
 
 use super::*;
 
-/// A body as a gRPC client's: its type can be made of any other body.
+/// A body like that of a gRPC client, whose type can be made of any other body.
 struct Call(Kind);
 
 enum Kind {
-    /// Frames, and between them waits (`None`).
+    /// Frames, and waits between them (`None`).
     Scripted(VecDeque<Option<Result<Frame<Bytes>, &'static str>>>),
     Buffered(Box<BufferedBody<Call>>),
 }
@@ -108,7 +108,7 @@ fn empty_frames_without_end_are_not_read_for_ever() {
 }
 
 #[test]
-fn what_was_read_knows_its_size() {
+fn a_body_that_was_read_has_a_size() {
     let read = BufferedBody::read(call([data("hello")]), 64);
     assert_eq!(read.size_hint().exact(), Some(5));
     assert!(!read.is_end_stream());

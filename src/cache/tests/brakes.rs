@@ -1,11 +1,12 @@
-//! FA4: whatever a source brings, it is asked at a bounded rate: `Cached` over `Retrying` over a script, on tokio's paused clock.
+//! FA4: whatever a source returns, it is called at a bounded rate. `Cached` over `Retrying` over a script, on tokio's
+//! paused clock.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::retry::{RetryPolicy, Retrying};
 
-/// What the source does when it is asked, after this time.
+/// What the source does when it is called, after this time.
 #[derive(Clone, Debug)]
 struct Turn {
     after: Duration,
@@ -19,7 +20,7 @@ enum Brings {
     Panics,
 }
 
-/// What happens to the clocks and the token while callers ask.
+/// What happens to the clocks and the token while callers request one.
 #[derive(Clone, Copy, Debug)]
 enum Incident {
     WallForward,
@@ -51,7 +52,7 @@ impl Script {
                 let error = Error::of(kind, "no").asked_to_wait(retry_after);
                 Err(if transient { error.transient() } else { error })
             }
-            // Without a word on stderr for each.
+            // Without a message on stderr for each.
             Brings::Panics => std::panic::resume_unwind(Box::new("the source panics")),
         }
     }
@@ -64,7 +65,7 @@ impl TokenSource for Script {
     fn reject(&self, _: &AccessToken) {}
 }
 
-/// How often the source is asked while a caller asks for a token every 10 ms, whatever it gets.
+/// How often the source is called while a caller requests a token every 10 ms, whatever the result.
 fn requests(turns: &[Turn], policy: &CachePolicy, retry: RetryPolicy, incidents: &[Incident], time: Duration) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -122,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_number_of_requests_in_a_time_is_bounded_whatever_the_source_brings(
+    fn the_number_of_requests_in_a_time_is_bounded_whatever_the_source_returns(
         turns in prop::collection::vec(turn(), 1..5), incidents in prop::collection::vec(incident(), 0..12),
         (due, expired, denied) in (backoff(), backoff(), backoff()), (attempts, between) in (1..6_u32, backoff()),
     ) {
@@ -146,7 +147,7 @@ proptest! {
 }
 
 #[test]
-fn where_there_is_nothing_to_cache_the_source_is_asked_about_once_a_second() {
+fn without_a_token_to_cache_the_source_is_called_about_once_a_second() {
     let brings = |brings| vec![Turn { after: Duration::ZERO, brings }];
     let fails = |kind| Brings::Fails { kind, transient: true, retry_after: Some(Duration::ZERO) };
     for lifetime in [0, 1, 10, 50, 200, 500] {
@@ -169,7 +170,7 @@ fn where_there_is_nothing_to_cache_the_source_is_asked_about_once_a_second() {
 }
 
 #[test]
-fn a_client_that_is_refused_asks_at_most_six_times_in_twenty_seconds() {
+fn a_client_that_is_refused_sends_at_most_six_requests_in_twenty_seconds() {
     // FB1
     let refused = Brings::Fails { kind: ErrorKind::Denied, transient: false, retry_after: None };
     let turns = [Turn { after: Duration::ZERO, brings: refused }];

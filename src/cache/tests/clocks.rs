@@ -1,4 +1,4 @@
-//! FAULTS family K: two clocks, of which the more pessimistic wins.
+//! FAULTS family K: two clocks, of which the more pessimistic one decides.
 
 use super::*;
 
@@ -15,7 +15,7 @@ async fn a_machine_that_was_suspended_for_eight_hours_fetches_a_new_token() {
     // K01
     let (server, tokens) = with_an_hour().await;
     server.hands.set_wall(|hand| hand + seconds(8 * 3600));
-    assert!(at_once(&tokens).is_none(), "the old one is not handed out");
+    assert!(at_once(&tokens).is_none(), "the old one is not returned");
     assert_eq!(tokens.token().await.unwrap().expose_secret(), "t2");
 }
 
@@ -70,7 +70,7 @@ async fn a_response_slower_than_its_lifetime_serves_its_waiters_only() {
 
 #[tokio::test]
 async fn a_token_of_one_second_makes_no_storm() {
-    // K09: at most 3 requests per lifetime under constant load, and nobody fails.
+    // K09: at most 3 requests per lifetime under constant load, and no call fails.
     let server = Server::new([], Reply::Slow(millis(20), 1));
     let tokens = cached(&server);
     let mut waited = 0;
@@ -88,7 +88,7 @@ async fn a_token_of_one_second_makes_no_storm() {
 
 #[tokio::test]
 async fn a_token_is_expired_at_the_very_instant() {
-    // K10: unusable 10 s before its hour is over, by either clock alone and by both.
+    // K10: expired 10 s before the end of its hour, by either clock alone and by both.
     type Advance = fn(&Server, Duration);
     let hands: [(&str, Advance); 3] = [
         ("monotonic", |server, by| server.hands.set_mono(|hand| hand + by)),
@@ -108,7 +108,7 @@ async fn a_token_is_expired_at_the_very_instant() {
 
 #[tokio::test]
 async fn a_thousand_sources_spread_their_refreshes() {
-    // K11: over the first half of the refresh window (2880 s to 3240 s), each stable.
+    // K11: spread over the first half of the refresh window (2880 s to 3240 s), each stable.
     let mut instants = Vec::new();
     for seed in 0..1000 {
         let server = Server::new([], Reply::New(3600));
@@ -117,7 +117,7 @@ async fn a_thousand_sources_spread_their_refreshes() {
         server.close();
         server.advance(seconds(2880));
         let mut second = 2880;
-        while tokens.0.state.lock().name(server.clock.now()) == "fresh" {
+        while tokens.status().state == TokenState::Fresh {
             server.advance(seconds(1));
             second += 1;
         }
@@ -158,7 +158,7 @@ async fn an_endless_lifetime_overflows_nothing() {
 }
 
 #[tokio::test]
-async fn a_monotonic_clock_that_goes_back_panics_nowhere() {
+async fn a_monotonic_clock_that_is_stepped_back_causes_no_panic() {
     // K14
     let (server, tokens) = with_an_hour().await;
     server.hands.set_mono(|hand| hand - seconds(7200));
@@ -172,7 +172,7 @@ async fn a_monotonic_clock_that_goes_back_panics_nowhere() {
 
 #[tokio::test]
 async fn a_wall_clock_before_1970_panics_nowhere() {
-    // K15: it reads as 1970.
+    // K15: it is read as 1970.
     let (server, tokens) = with_an_hour().await;
     server.hands.set_wall(|_| Duration::ZERO);
     assert_eq!(value(&tokens), "t1");
@@ -181,7 +181,7 @@ async fn a_wall_clock_before_1970_panics_nowhere() {
 }
 
 #[tokio::test]
-async fn an_expired_source_asks_once_it_is_asked() {
+async fn an_expired_source_fetches_when_it_is_called() {
     let (server, tokens) = with_an_hour().await;
     server.advance(seconds(3600));
     settle().await;

@@ -25,7 +25,7 @@ async fn ten_thousand_cold_callers_make_one_request() {
 }
 
 #[tokio::test]
-async fn in_the_refresh_window_nobody_waits() {
+async fn in_the_refresh_window_no_caller_waits() {
     // C02
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
@@ -68,7 +68,7 @@ async fn a_cancelled_caller_does_not_sink_the_fetch() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_nobody_waits_for_any_more_fills_the_cache() {
+async fn a_fetch_without_waiting_callers_fills_the_cache() {
     // C04
     let server = Server::new([], Reply::New(3600));
     server.close();
@@ -85,7 +85,7 @@ async fn a_fetch_that_nobody_waits_for_any_more_fills_the_cache() {
 
 #[tokio::test]
 async fn ten_impatient_callers_one_after_the_other_get_seven_tokens_from_one_request() {
-    // Each gives up after 200 ms of the clock; the server takes 400 ms.
+    // Each caller gives up after 200 ms of the clock; the server takes 400 ms.
     let server = Server::new([], Reply::Slow(millis(400), 3600));
     let tokens = cached(&server);
     let mut served = 0;
@@ -129,7 +129,7 @@ async fn a_hundred_callers_share_one_failure() {
     }
     assert_eq!(server.hits(), 3);
     assert!(errors.windows(2).all(|pair| pair[0].is_same_as(&pair[1])), "one shared error");
-    // From now on, at once, until it is time for the next fetch.
+    // From now on at once, until the next fetch is due.
     assert!(at_once(&tokens).unwrap().unwrap_err().is_same_as(&errors[0]));
     assert_eq!(server.hits(), 3);
 }

@@ -1,10 +1,11 @@
-//! What led to a failure is corrected before it is time for the next fetch.
+//! The cause of a failure is corrected before the next fetch is due.
 
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::error::Look;
 
-/// A file, as far as a failure knows of it: whether it was corrected, and how often somebody looked.
+/// A file: whether it was corrected, and how often it was checked.
 #[derive(Default)]
 struct File {
     corrected: AtomicBool,
@@ -42,7 +43,7 @@ async fn a_corrected_file_ends_the_backoff_of_a_denial_within_a_second() {
     server.advance(seconds(1));
     assert!(tokens.token().await.is_err());
     file.corrected.store(true, Ordering::SeqCst);
-    assert!(tokens.token().await.is_err(), "nobody looks twice within a second");
+    assert!(tokens.token().await.is_err(), "no caller checks twice within a second");
     server.advance(seconds(1));
     assert!(tokens.token().await.is_ok());
     assert_eq!(server.hits(), 7);
@@ -88,7 +89,7 @@ async fn a_file_that_changes_all_the_time_does_not_end_the_doubling() {
 }
 
 #[tokio::test]
-async fn what_the_server_asked_to_wait_is_waited() {
+async fn a_wait_that_the_server_asked_for_is_not_cut_short() {
     let file = Arc::new(File::default());
     file.corrected.store(true, Ordering::SeqCst);
     let error = invalid_client().with_retry_after(seconds(30));

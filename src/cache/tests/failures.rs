@@ -1,4 +1,4 @@
-//! Outages, refusals and strange tokens, on the manual clock.
+//! Outages, refusals and unusual tokens, on the manual clock.
 
 use super::*;
 
@@ -23,7 +23,7 @@ async fn sweep(server: &Arc<Server>, tokens: &Cached<Arc<Server>>, time: Duratio
 
 #[tokio::test]
 async fn an_outage_of_twenty_minutes_is_invisible_while_the_token_lasts() {
-    // T30: 60 min left. A fetch is three attempts, so that 50 fetches are 150 requests.
+    // T30: 60 min left. A fetch has three attempts, so 50 fetches are 150 requests.
     for seed in 0..20 {
         let server = Server::new([Reply::New(25 * 3600)], down());
         let tokens = seeded(&server, seed);
@@ -134,7 +134,7 @@ async fn a_throttled_source_is_quiet_for_all_callers() {
 
 #[tokio::test]
 async fn an_exaggerated_retry_after_is_capped() {
-    // 1 h behind a usable token, 5 min without one.
+    // 1 h with a usable token, 5 min without one.
     let server = Server::new([Reply::New(86_000)], failing(ErrorKind::Throttled, Some(1_000_000)));
     let tokens = cached(&server);
     tokens.token().await.unwrap();
@@ -157,7 +157,7 @@ async fn an_exaggerated_retry_after_is_capped() {
 }
 
 #[tokio::test]
-async fn a_token_of_no_lifetime_serves_those_who_waited() {
+async fn a_token_without_any_lifetime_is_for_waiting_callers_only() {
     // B09: hits = fetches
     let server = Server::new([], Reply::New(0));
     server.close();
@@ -190,8 +190,8 @@ async fn a_token_dead_on_arrival_does_not_replace_a_usable_one() {
 }
 
 #[tokio::test]
-async fn a_server_that_hands_out_its_own_cached_token_is_not_asked_in_a_loop() {
-    // WSO2, Marketo: 20 s left, the same value every time, then a new one.
+async fn a_server_that_returns_its_own_cached_token_is_not_called_in_a_loop() {
+    // WSO2, Marketo: 20 s left, the same value each time, then a new one.
     #[derive(Debug)]
     struct Caching(Arc<Server>);
     impl TokenSource for Caching {
@@ -244,7 +244,7 @@ async fn without_a_stated_lifetime_an_hour_is_assumed() {
 
 #[cfg(feature = "tracing")]
 #[tokio::test]
-async fn an_outage_is_told_once_and_its_end_once() {
+async fn an_outage_is_reported_once_and_its_end_once() {
     // C08
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
     #[derive(Clone, Default)]

@@ -1,4 +1,4 @@
-//! What an adversarial review found: futures that are polled late, runtimes that shut down under a caller, sources that
+//! Cases from an adversarial review: futures that are polled late, runtimes that shut down under a caller, sources that
 //! misbehave.
 
 use std::future::Future;
@@ -18,7 +18,7 @@ fn poll(wait: &mut TokenFuture<'_>) -> Poll<Result<AccessToken, Error>> {
     Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What `f` returns, on a thread of its own, within `limit`; `None`: it still runs.
+/// The result of `f` on a thread of its own, within `limit`; `None`: it still runs.
 fn within<T: Send + 'static>(limit: Duration, f: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, wait) = mpsc::channel();
     std::thread::spawn(move || drop(done.send(f())));
@@ -56,7 +56,7 @@ async fn a_waiter_polled_after_an_hour_does_not_get_an_expired_token() {
 }
 
 #[test]
-fn an_taken_over_fetch_that_completes_expired_serves_nobody_while_there_is_a_good_token() {
+fn a_fetch_that_was_taken_over_and_completes_expired_has_no_effect_while_a_token_is_usable() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -87,7 +87,7 @@ fn a_late_failure_does_not_fail_those_for_whom_a_newer_fetch_is_under_way() {
     });
     idle.block_on(settle());
     server.advance(seconds(10));
-    // Overtaken; its fetch is under way.
+    // It was taken over, and its fetch is in progress.
     second.block_on(async {
         assert!(at_once(&tokens).is_none());
         settle().await;
@@ -103,7 +103,7 @@ fn a_late_failure_does_not_fail_those_for_whom_a_newer_fetch_is_under_way() {
 
 #[test]
 fn a_source_that_is_always_busy_is_bounded_by_the_fetch_timeout() {
-    // Whatever is always ready (a fast endless body, a full channel) uses up tokio's budget in every poll.
+    // A future that is always ready (a fast endless body, a full channel) uses up tokio's budget in every poll.
     let result = within(seconds(5), || {
         let busy = crate::source::source_fn(|| async {
             loop {
@@ -152,8 +152,8 @@ fn a_waiter_whose_first_runtime_is_gone_does_not_panic() {
 }
 
 #[test]
-fn fetches_on_a_runtime_that_nobody_drives_do_not_pile_up() {
-    // Synchronous code behind `enter()`, as `now_or_never` recommends, with a runtime that is driven now and then.
+fn fetches_on_a_runtime_that_is_not_driven_do_not_pile_up() {
+    // Synchronous code after `enter()`, as `now_or_never` recommends, with a runtime that is driven now and then.
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     let idle = runtime();
@@ -170,7 +170,7 @@ fn fetches_on_a_runtime_that_nobody_drives_do_not_pile_up() {
 }
 
 #[test]
-fn dropping_the_last_handle_ends_an_taken_over_fetch_too() {
+fn dropping_the_last_handle_also_ends_a_fetch_that_was_taken_over() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -260,8 +260,8 @@ async fn the_first_failure_after_tokens_of_no_lifetime_waits_as_the_first() {
 
 #[tokio::test]
 async fn a_rejection_reaches_the_wrapped_source() {
-    // A decorator forwards both (the contract of `TokenSource`): otherwise a source that keeps tokens itself brings
-    // the refused one again, and the cache takes that for the server's insistence.
+    // A decorator forwards both (the contract of `TokenSource`): otherwise a source that keeps tokens itself returns
+    // the rejected one again, as if the server insisted on it.
     let server = Server::new([], Reply::New(3600));
     let inner = cached(&server);
     let outer = Cached::assemble(
@@ -276,7 +276,7 @@ async fn a_rejection_reaches_the_wrapped_source() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_fetch_that_beats_is_never_taken_over_however_short_the_timeout() {
+async fn a_slow_fetch_with_heartbeats_is_never_taken_over_however_short_the_timeout() {
     static HITS: AtomicU64 = AtomicU64::new(0);
     let slow = crate::source::source_fn(|| async {
         HITS.fetch_add(1, Ordering::SeqCst);
@@ -308,7 +308,7 @@ async fn a_source_whose_future_panics_when_it_is_dropped_is_an_error() {
 
 #[test]
 fn a_runtime_without_timers_is_found_out_once_behind_a_usable_token() {
-    // tokio tells by a panic, which the hook sees.
+    // tokio reports it by a panic, which the hook sees.
     static PANICS: AtomicU64 = AtomicU64::new(0);
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);

@@ -1,4 +1,4 @@
-//! Stories of the cache: fake sources, a manual clock with both hands, no sockets, no sleeps.
+//! The cache with fake sources and a manual clock: no sockets, no sleeps.
 
 mod adjusted;
 mod brakes;
@@ -30,7 +30,7 @@ use crate::clock::ManualClock;
 use crate::clock::manual::clock;
 use crate::token::Terms;
 
-/// An authorization server in a struct: what it answers, how often it was asked, when it may answer.
+/// An authorization server as a struct: its responses, the number of requests, and when it may respond.
 #[derive(Debug)]
 struct Server {
     clock: Clock,
@@ -38,7 +38,7 @@ struct Server {
     hits: AtomicU64,
     script: Mutex<VecDeque<Reply>>,
     afterwards: Reply,
-    /// A permit for each answer; closed gates hold the fetch.
+    /// A permit for each response; a closed gate holds the fetch.
     gate: Semaphore,
 }
 
@@ -56,7 +56,7 @@ enum Reply {
 }
 
 impl Server {
-    /// Answers `script`, and then `afterwards` for ever.
+    /// Responds with `script`, and then with `afterwards` for ever.
     fn new(script: impl IntoIterator<Item = Reply>, afterwards: Reply) -> Arc<Self> {
         let (clock, hands) = clock();
         Arc::new(Server {
@@ -77,12 +77,12 @@ impl Server {
         self.hands.advance(by);
     }
 
-    /// Holds all answers from now on.
+    /// Holds all responses from now on.
     fn close(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
 
-    /// Lets `answers` of them go.
+    /// Releases `answers` responses.
     fn open(&self, answers: usize) {
         self.gate.add_permits(answers);
     }
@@ -132,7 +132,7 @@ fn cached(server: &Arc<Server>) -> Cached<Arc<Server>> {
     seeded(server, 7)
 }
 
-/// A cache around `server`, on its clock, with other numbers.
+/// A cache around `server`, on its clock, with this policy.
 fn with_policy(server: &Arc<Server>, policy: CachePolicy) -> Cached<Arc<Server>> {
     let source = Arc::new(Arc::clone(server));
     Cached::assemble(source, policy, server.clock.clone(), fastrand::Rng::with_seed(7))
@@ -151,7 +151,7 @@ fn denied() -> Reply {
     Reply::Fail(Error::of(ErrorKind::Denied, "invalid_client"))
 }
 
-/// What a source has ready without waiting.
+/// The result that a source has without waiting.
 fn at_once(source: &impl TokenSource) -> Option<Result<AccessToken, Error>> {
     source.token().now_or_never()
 }
@@ -161,7 +161,7 @@ fn value(source: &impl TokenSource) -> String {
     at_once(source).expect("ready").expect("a token").expose_secret().to_owned()
 }
 
-/// Lets the spawned fetches of this runtime go as far as they can.
+/// Runs the spawned fetches of this runtime as far as they can go.
 async fn settle() {
     for _ in 0..20 {
         tokio::task::yield_now().await;

@@ -1,7 +1,7 @@
-//! A model of the state machine that fits on a page.
+//! A small model of the state machine.
 //!
-//! It knows which value may be handed out until when, which rejections count, and how long a failure may keep the next
-//! fetch waiting. It knows nothing of jitter: where that decides, either answer is right.
+//! It determines which token may be returned until when, which rejections count, and how long the next fetch waits
+//! after a failure. It has no jitter: where that decides, either answer is correct.
 
 use super::*;
 
@@ -11,7 +11,7 @@ pub(super) struct Model {
     pub(super) held: Option<Held>,
     /// The rejected value, and the fetch during which it was rejected.
     pub(super) banned: Option<(String, Option<u64>)>,
-    /// Since when, how many in a row, and how the last fetch failed; `None`: it brought nothing new.
+    /// The time of the last one, how many in a row, and the error; `None`: it brought nothing new.
     pub(super) setback: Option<(Moment, u32, Option<Error>)>,
     /// Rejections that took effect, on the monotonic clock.
     pub(super) forced: Vec<Duration>,
@@ -48,7 +48,7 @@ impl Model {
         self.held.as_ref().filter(|held| !held.unusable_at().reached(now))
     }
 
-    /// Between these two the next fetch may or may not start, by the draw of up to 10 %.
+    /// Between these two the next fetch may or may not start, depending on the jitter of up to 10 %.
     pub(super) fn pause(&self, usable: bool) -> Option<(Moment, Moment)> {
         let (since, count, error) = self.setback.as_ref()?;
         let kind = error.as_ref().map(Error::kind);
@@ -99,7 +99,7 @@ impl Model {
         }
     }
 
-    /// Three at once, one back every 2 min.
+    /// Three at once, and one more every 2 min.
     pub(super) fn may_force(&self, now: Moment) -> bool {
         let mut left = 3_u32;
         let mut since: Option<Duration> = None;

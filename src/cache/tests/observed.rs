@@ -1,4 +1,4 @@
-//! What an operator sees: events in an outage, and the status at each moment of it.
+//! Events during an outage, and the status at each moment of it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,7 +8,7 @@ use crate::observer::{Event, FetchCause};
 
 type Seen = Arc<Mutex<Vec<String>>>;
 
-/// A cache around `server` whose remarkable events are written down, a line each.
+/// A cache around `server`, and a line for each important event.
 fn observed(server: &Arc<Server>) -> (Cached<Arc<Server>>, Seen) {
     let seen: Seen = Arc::default();
     let heard = Arc::clone(&seen);
@@ -44,7 +44,7 @@ async fn an_outage_that_outlasts_the_token_is_four_events() {
     tokens.token().await.unwrap();
     assert_eq!(take(&seen), [""; 0], "nothing to report");
 
-    // Due, and the server is down: once, however long it goes on.
+    // Due, and the server is down: reported once, however long that lasts.
     server.advance(seconds(3400));
     while server.hits() < 5 {
         server.advance(seconds(1));
@@ -57,7 +57,7 @@ async fn an_outage_that_outlasts_the_token_is_four_events() {
     assert_eq!(status.consecutive_failures, 4);
     assert!(status.failing_since.is_some() && status.next_attempt > status.failing_since);
 
-    // The token expires: once more.
+    // The token expires: reported once more.
     let mut failed = 0;
     server.advance(seconds(200));
     while server.hits() < 31 {
@@ -73,7 +73,7 @@ async fn an_outage_that_outlasts_the_token_is_four_events() {
     assert_eq!(status.last_error.as_ref().map(Error::kind), Some(ErrorKind::Transport));
     assert!(status.to_string().contains("billing: expired") && status.to_string().contains("connection refused"));
 
-    // The server is back, and refuses the client: another kind.
+    // The server is up again, and refuses the client: another kind.
     while server.hits() < 32 {
         server.advance(seconds(1));
         failed += u64::from(tokens.token().await.is_err());
@@ -82,7 +82,7 @@ async fn an_outage_that_outlasts_the_token_is_four_events() {
     let events = take(&seen);
     assert!(events.len() == 1 && events[0].starts_with("billing failing Denied usable false"), "{events:?}");
 
-    // And the end of it, with how many calls it cost.
+    // And the recovery, with the number of failed calls.
     while tokens.token().await.is_err() {
         failed += 1;
         server.advance(seconds(1));
@@ -207,7 +207,7 @@ async fn a_status_is_a_line_by_the_clock_of_the_source() {
     settle().await;
     assert_eq!(line(), "failing, expires in 200s, failing for 0s (1 in a row): connection refused");
     server.advance(seconds(60));
-    // The wall clock is put right: that is no time in which anything fails.
+    // The wall clock is set: that does not count as time of failure.
     server.hands.set_wall(|wall| wall - seconds(1000));
     assert_eq!(line(), "failing, expires in 140s, failing for 60s (1 in a row): connection refused");
     server.advance(seconds(1140));

@@ -1,15 +1,14 @@
-//! FAULTS C23: the whole of `Cached` with real fetches, its threads run by a model checker (shuttle) that decides who
-//! goes on at every lock.
+//! FAULTS C23: `Cached` with real fetches, on threads that a model checker (shuttle) schedules at every lock.
 //!
-//! What is checked in each schedule: no call returns a token that was rejected before it began (I4), nor an older one
-//! than a call before it did; one fetch at a time (I2); no task remains (I7); no panic (I6).
+//! In each schedule: no call returns a token that was rejected before it began (I4), nor an older one than a previous
+//! call; there is one fetch at a time (I2); no task remains (I7); no panic (I6).
 
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, Runner, thread};
 
 use super::*;
 
-/// 10 000 in all, a few seconds; `SCHEDULES` makes it another number.
+/// 10 000 in all, which takes a few seconds; `SCHEDULES` sets another number.
 fn schedules() -> usize {
     let number = std::env::var("SCHEDULES").map(|number| number.parse().expect("a number"));
     number.unwrap_or(10_000) / 4
@@ -42,10 +41,10 @@ impl TokenSource for Numbered {
     fn reject(&self, _: &AccessToken) {}
 }
 
-/// Drives the fetches of all schedules of one test; the thread that runs the schedules is inside it.
+/// Drives the fetches of all schedules of one test; the thread that runs the schedules has entered it.
 type Driver = Arc<tokio::runtime::Runtime>;
 
-/// Lets the fetches go on a little.
+/// Runs the fetches for a little while.
 fn drive(driver: &Driver) {
     driver.block_on(async {
         for _ in 0..4 {
@@ -54,7 +53,7 @@ fn drive(driver: &Driver) {
     });
 }
 
-/// Lets the fetches go on to their end, and with them their timers.
+/// Runs the fetches and their timers to their end.
 fn finish(driver: &Driver) {
     driver.block_on(tokio::time::sleep(seconds(60)));
 }
@@ -68,11 +67,11 @@ struct World {
     refused: AtomicU64,
 }
 
-/// How a token is asked for.
+/// How a token is requested.
 type Ask = fn(&Cached<Numbered>) -> Option<Result<AccessToken, Error>>;
 
 impl World {
-    /// With `t1` in it.
+    /// A world whose cache has `t1`.
     fn new(driver: &Driver) -> (Arc<World>, AccessToken) {
         let (clock, hands) = clock();
         let source = Numbered { clock: clock.clone(), issued: AtomicU64::new(0), fetches: AtomicU64::new(0) };
@@ -106,7 +105,7 @@ fn number(token: &AccessToken) -> u64 {
     token.expose_secret()[1..].parse().unwrap()
 }
 
-/// Two callers, of whom one rejects what it gets, somebody who rejects `t1`, and the runtime that drives the fetches;
+/// Two callers, one of which rejects its token, a third one that rejects `t1`, and the runtime that drives the fetches.
 /// `t1` is fresh or due.
 fn rush(driver: &Driver, due: bool, ask: Ask) {
     let (world, first) = World::new(driver);
@@ -135,7 +134,7 @@ fn rush(driver: &Driver, due: bool, ask: Ask) {
     for thread in threads {
         thread.join().unwrap();
     }
-    // I5: whatever happened, a call and a fetch later there is a token.
+    // I5: whatever happened, a call returns a token after one fetch.
     world.call(ask);
     drive(driver);
     drive(driver);
@@ -156,7 +155,7 @@ fn check(scheduler: impl Scheduler + 'static, scenario: impl Fn(&Driver) + Send 
     let driver = Arc::new(driver.enable_time().start_paused(true).build().unwrap());
     let _inside = driver.enter();
     let mut config = Config::new();
-    // tokio's frames and ours, in a debug build.
+    // For the frames of tokio and this crate in a debug build.
     config.stack_size = 512 * 1024;
     config.failure_persistence = FailurePersistence::None;
     let driver = Arc::clone(&driver);
@@ -164,11 +163,11 @@ fn check(scheduler: impl Scheduler + 'static, scenario: impl Fn(&Driver) + Send 
 }
 
 #[test]
-fn no_schedule_hands_out_a_rejected_or_an_older_token() {
+fn no_schedule_returns_a_rejected_or_an_older_token() {
     for due in [false, true] {
         let any = RandomScheduler::new(schedules());
         assert_eq!(check(any, move |driver| rush(driver, due, at_once)), schedules());
-        // Few switches, at the worst places.
+        // A few switches, at random places.
         let few = PctScheduler::new(3, schedules());
         assert_eq!(check(few, move |driver| rush(driver, due, at_once)), schedules());
     }
@@ -196,7 +195,7 @@ fn a_hundred_thousand_schedules_of_a_call_a_rejection_and_a_completion_are_right
     assert!(schedules > 10_000, "{schedules}");
 }
 
-/// What `Cached` does, but for the lock: a token that was rejected in between is leased.
+/// Like `Cached`, but without the lock: a token that was rejected in between gets a lease.
 fn with_a_late_lease(tokens: &Cached<Numbered>) -> Option<Result<AccessToken, Error>> {
     if let Some(token) = tokens.0.slots.token(&tokens.0.clock) {
         return Some(Ok(token));

@@ -1,4 +1,4 @@
-//! "The API refused this very token": what a rejection does, and what it does not.
+//! The effects of a rejection.
 
 use super::*;
 
@@ -9,7 +9,7 @@ async fn first(server: &Arc<Server>) -> (Cached<Arc<Server>>, AccessToken) {
 }
 
 #[tokio::test]
-async fn a_rejected_token_is_not_handed_out_again() {
+async fn a_rejected_token_is_not_returned_again() {
     let server = Server::new([], Reply::New(3600));
     let (tokens, token) = first(&server).await;
     tokens.reject(&token);
@@ -59,7 +59,7 @@ async fn every_thread_forgets_a_rejected_token() {
     for _ in 0..20 {
         assert_eq!(lease().unwrap().id(), token.id(), "copies are one token");
     }
-    // A copy from another thread's slot is as good as the original.
+    // A copy from another thread's slot counts like the original.
     tokens.reject(&lease().unwrap());
     server.close();
     for _ in 0..20 {
@@ -136,7 +136,7 @@ async fn an_insisted_token_can_be_rejected_again_once_it_changes() {
 }
 
 #[tokio::test]
-async fn a_fetch_under_way_at_the_rejection_counts_if_it_brings_another_value() {
+async fn a_fetch_in_progress_at_the_rejection_counts_if_it_returns_another_value() {
     let server = Server::new([], Reply::New(3600));
     let (tokens, token) = first(&server).await;
     server.close();
@@ -151,7 +151,7 @@ async fn a_fetch_under_way_at_the_rejection_counts_if_it_brings_another_value() 
 }
 
 #[tokio::test]
-async fn a_fetch_under_way_at_the_rejection_that_brings_the_same_value_does_not_count() {
+async fn a_fetch_in_progress_at_the_rejection_that_returns_the_same_value_does_not_count() {
     let script = [Reply::Value("old", 3600), Reply::Value("old", 3600)];
     let server = Server::new(script, Reply::Value("new", 3600));
     let (tokens, token) = first(&server).await;

@@ -12,7 +12,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Starts a fetch on `runtime` and leaves the runtime standing still with it.
+/// Starts a fetch on `runtime`, which is not driven afterwards.
 fn take_off(runtime: &Runtime, tokens: &Cached<Arc<Server>>) {
     runtime.block_on(async {
         assert!(at_once(tokens).is_none());
@@ -38,12 +38,12 @@ fn the_runtime_is_gone_with_the_fetch_in_it() {
     take_off(&first, &tokens);
     drop(first);
     server.open(1);
-    // At once: a closed channel needs no timeout, and the manual clock stands still.
+    // At once: a closed channel needs no timeout, and the manual clock does not advance.
     assert_eq!(runtime().block_on(tokens.token()).unwrap().expose_secret(), "t2");
 }
 
 #[test]
-fn the_runtime_goes_while_another_waits_for_its_fetch() {
+fn the_runtime_shuts_down_while_another_waits_for_its_fetch() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -61,7 +61,7 @@ fn the_runtime_goes_while_another_waits_for_its_fetch() {
 }
 
 #[test]
-fn a_runtime_that_stands_still_is_taken_over_after_one_attempt_timeout() {
+fn a_fetch_whose_runtime_is_idle_is_taken_over_after_one_attempt_timeout() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -80,11 +80,11 @@ fn a_runtime_that_stands_still_is_taken_over_after_one_attempt_timeout() {
         server.advance(millis(1));
         tokio::time::sleep(seconds(11)).await;
         assert_eq!(server.hits(), 2);
-        // The first permit goes to the fetch that stands still, in the order of arrival.
+        // The first permit goes to the fetch that is not driven, in the order of arrival.
         server.open(2);
         assert_eq!(caller.await.unwrap().unwrap().expose_secret(), "t2");
     });
-    // The taken over fetch completes late: the newer token stays.
+    // The fetch that was taken over completes late, and the newer token stays.
     idle.block_on(settle());
     assert_eq!(value(&tokens), "t2");
     assert_eq!(server.hits(), 2);
@@ -99,7 +99,7 @@ fn a_late_completion_fills_an_empty_slot() {
     take_off(&idle, &tokens);
     server.advance(seconds(10));
     server.open(2);
-    // The second fetch fails, and so does everybody from then on.
+    // The second fetch fails, and so do all calls from then on.
     assert!(runtime().block_on(tokens.token()).is_err());
     assert!(at_once(&tokens).unwrap().is_err());
     idle.block_on(settle());
@@ -124,7 +124,7 @@ fn a_late_failure_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_fetch_that_beats_is_never_taken_over() {
+async fn a_slow_fetch_with_heartbeats_is_never_taken_over() {
     let server = Server::new([], Reply::New(3600));
     server.close();
     let tokens = cached(&server);
@@ -132,7 +132,7 @@ async fn a_slow_fetch_that_beats_is_never_taken_over() {
         let tokens = tokens.clone();
         async move { tokens.token().await }
     });
-    // 29 s: two attempt timeouts and more, within the fetch deadline.
+    // 29 s: more than two attempt timeouts, within the fetch timeout.
     for _ in 0..29 {
         tokio::time::sleep(seconds(1)).await;
         server.advance(seconds(1));
@@ -154,7 +154,7 @@ fn outside_a_runtime_a_usable_token_is_returned_and_otherwise_an_error_that_says
     runtime().block_on(tokens.token()).unwrap();
     assert_eq!(value(&tokens), "t1");
     server.advance(seconds(3400));
-    assert_eq!(value(&tokens), "t1", "due: usable, although nobody can refresh it here");
+    assert_eq!(value(&tokens), "t1", "due: usable, although it cannot be refreshed here");
     server.advance(seconds(200));
     assert!(at_once(&tokens).unwrap().is_err());
     assert!(runtime().block_on(tokens.token()).is_ok(), "and no backoff follows from that error");
@@ -178,7 +178,7 @@ fn a_due_token_is_refreshed_by_the_next_runtime_that_can() {
     runtime().block_on(tokens.token()).unwrap();
     server.advance(seconds(3400));
     assert_eq!(value(&tokens), "t1");
-    // For a second this thread does not look for a runtime again.
+    // For a second this thread does not probe the runtime again.
     server.advance(seconds(1));
     runtime().block_on(async {
         assert_eq!(value(&tokens), "t1");
@@ -188,8 +188,8 @@ fn a_due_token_is_refreshed_by_the_next_runtime_that_can() {
 }
 
 #[tokio::test]
-async fn a_thread_that_stood_still_takes_over_no_living_fetch() {
-    // The fetch's task is alive, but had no chance to beat for longer than an attempt timeout.
+async fn a_thread_that_was_blocked_does_not_take_over_a_live_fetch() {
+    // The task of the fetch is alive, but could not set a heartbeat for longer than an attempt timeout.
     let server = Server::new([], Reply::New(3600));
     server.close();
     let tokens = with_policy(&server, CachePolicy::new().takeover_after(millis(10)));
@@ -211,7 +211,7 @@ async fn a_thread_that_stood_still_takes_over_no_living_fetch() {
 
 #[test]
 fn a_due_token_is_refreshed_though_each_runtime_runs_for_one_call_only() {
-    // FE12: each call on a runtime of its own, which is gone after it. Nothing polls a refresh behind such a call.
+    // FE12: each call has a runtime of its own, which ends after it. Nothing drives a refresh after such a call.
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     for call in 0..360 {
@@ -221,12 +221,13 @@ fn a_due_token_is_refreshed_though_each_runtime_runs_for_one_call_only() {
     }
     let fetches = tokens.fetches();
     assert_eq!(fetches.cold, 1, "{fetches:?}: none expired before another one was there");
-    // Six hours; each token is refreshed in the last 20 % of its hour. Those that nobody drove have asked nothing.
+    // Six hours; each token is refreshed in the last 20 % of its hour. Fetches that were not driven have sent no
+    // request.
     assert!((6..=9).contains(&server.hits()), "{} requests", server.hits());
 }
 
 #[tokio::test]
-async fn threads_without_a_runtime_keep_nobody_from_refreshing() {
+async fn threads_without_a_runtime_do_not_prevent_a_refresh() {
     // FE15: they ask a hundred times between the calls of the one task that can refresh.
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);

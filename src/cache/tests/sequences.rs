@@ -18,7 +18,7 @@ enum Op {
     Complete(usize, Brings),
     /// Its runtime is gone.
     Vanish(usize),
-    /// What was handed out last is rejected, or something older.
+    /// The token that was returned last is rejected, or an older one.
     Reject { current: bool },
 }
 
@@ -32,7 +32,7 @@ enum Hand {
 #[derive(Clone, Copy, Debug)]
 enum Brings {
     New(u64),
-    /// The value that was issued last, once more.
+    /// The value that was issued last, again.
     Same(u64),
     Down,
     Denied,
@@ -65,7 +65,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     prop::collection::vec(op, 1..60)
 }
 
-/// A fetch under way.
+/// A fetch in progress.
 struct UnderWay {
     number: u64,
     since: Moment,
@@ -74,28 +74,28 @@ struct UnderWay {
     started: bool,
     runtime: usize,
     heartbeat: Arc<Heartbeat>,
-    /// Dropped: the runtime is gone.
+    /// `None`: the runtime is gone.
     complete: Option<watch::Sender<Completed>>,
 }
 
-/// The state machine, the model, and the world around both.
+/// The state machine, the model, and their environment.
 struct Stage {
     state: State,
     model: Model,
     now: Moment,
     /// The newest fetch first.
     fetches: Vec<UnderWay>,
-    /// The number of the last that started.
+    /// The number of the last one that started.
     last: u64,
     runtimes: [Id; 2],
     task: AbortHandle,
     issued: u64,
-    /// In the order of being handed out.
+    /// In the order in which they were returned.
     seen: Vec<AccessToken>,
 }
 
 impl Stage {
-    /// The one that the state machine waits for.
+    /// The fetch that the state machine waits for.
     fn fetch(&self) -> Option<&UnderWay> {
         self.fetches.first().filter(|fetch| fetch.number == self.last)
     }
@@ -141,8 +141,8 @@ impl Stage {
                 assert!(fetch.complete.is_none() || now.mono() >= silent, "the fetch is driven");
                 let (early, _) = held.window();
                 assert!(early.reached(now), "it is refreshed while fresh");
-                let end = held.unusable_at().mono().saturating_sub(now.mono());
-                assert!(left <= end.max(millis(1)), "nobody waits longer than the token lasts");
+                let end = held.unusable_at().since(now);
+                assert!(left <= end.max(millis(1)), "no caller waits longer than the token lasts");
                 self.seen.push(token);
                 driven = false;
                 true
@@ -189,7 +189,7 @@ impl Stage {
             }
         });
         self.last = number;
-        // One that never started was aborted.
+        // A fetch that never started was cancelled.
         self.fetches.retain(|fetch| fetch.started);
         let (since, beat) = (self.now, self.now);
         let fetch =
@@ -273,7 +273,7 @@ impl Stage {
             }
             Op::Reject { current } => self.reject(current),
         }
-        // I4, whatever the model thinks.
+        // I4, independently of the model.
         if let Answer::Use(token, _) | Answer::UseAndRefresh(token) = self.state.ask(self.now, None) {
             let expiry = token.received().plus(token.lifetime().unwrap());
             assert!(!expiry.reached(self.now), "an expired token");
@@ -305,7 +305,7 @@ proptest! {
             for op in ops {
                 stage.step(op);
             }
-            // I5: an hour later the fault is over, and a call and a fetch bring a token.
+            // I5: an hour later the fault has ended, and a call returns a token after one fetch.
             stage.step(Op::Vanish(0));
             stage.step(Op::Vanish(1));
             stage.step(Op::Pass(seconds(3600), Hand::Both));

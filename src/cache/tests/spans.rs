@@ -1,4 +1,4 @@
-//! The span of a fetch, for those who trace requests.
+//! The span of a fetch, linked to those of the callers.
 
 use tracing::span::{Attributes, Record};
 use tracing::{Id, Instrument, Subscriber, info_span};
@@ -7,7 +7,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use super::*;
 use crate::source::source_fn;
 
-/// What happens to spans, a line each: `parent > child`, `span ~ span that it follows from`, `/span` for its end.
+/// A line for each event of a span: `parent > child`, `span ~ span that it follows from`, `/span` for its end.
 #[derive(Clone, Default)]
 struct Spans(Arc<Mutex<Vec<String>>>);
 
@@ -20,7 +20,7 @@ impl Spans {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// Those that begin so.
+    /// The lines that begin with `start`.
     fn of(&self, start: &str) -> Vec<String> {
         self.take().into_iter().filter(|line| line.starts_with(start)).collect()
     }
@@ -54,7 +54,7 @@ where
 }
 
 #[tokio::test]
-async fn a_fetch_is_a_root_span_linked_to_who_waits_whose_children_are_the_requests() {
+async fn a_fetch_is_a_root_span_linked_to_waiting_callers_whose_children_are_the_requests() {
     let spans = Spans::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
     let tokens = Cached::new(source_fn(|| {
@@ -99,7 +99,7 @@ async fn each_caller_that_waits_is_linked_once_whether_the_fetch_runs_already_or
 }
 
 #[tokio::test]
-async fn who_does_not_wait_for_a_refresh_is_not_linked_to_it() {
+async fn a_caller_that_does_not_wait_for_a_refresh_is_not_linked_to_it() {
     let spans = Spans::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
     let server = Server::new([], Reply::New(3600));
@@ -113,7 +113,7 @@ async fn who_does_not_wait_for_a_refresh_is_not_linked_to_it() {
 }
 
 #[tokio::test]
-async fn thousands_who_wait_are_a_bounded_number_of_links() {
+async fn thousands_of_waiting_callers_are_a_bounded_number_of_links() {
     let spans = Spans::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
     let server = Server::new([], Reply::New(60));

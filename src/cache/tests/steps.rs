@@ -1,4 +1,4 @@
-//! Single steps of the state machine, for what shows in no story but after a coincidence.
+//! Single steps of the state machine, for states that other tests reach by coincidence only.
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ fn token(value: &str, lifetime: Option<u64>) -> AccessToken {
     AccessToken::issued(&value.into(), terms, at(0), &Clock::System).unwrap()
 }
 
-/// A fetch that starts, with its task and the end that it completes by.
+/// A fetch that starts, with its task and the sender of its completion.
 fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<Completed>) {
     let (complete, completion) = watch::channel(None);
     let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
@@ -49,7 +49,7 @@ fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<C
     (started, task, complete)
 }
 
-/// A fetch there and back.
+/// A fetch that starts and completes.
 fn fetch(state: &mut State, outcome: Outcome, now: Moment) -> Completed {
     let (number, _, _complete) = start(state, true);
     state.complete(number, outcome, now)
@@ -76,7 +76,7 @@ async fn a_fetch_knows_why_it_starts() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_has_not_even_started_is_called_off_when_it_is_taken_over() {
+async fn a_fetch_that_has_not_started_is_cancelled_when_it_is_taken_over() {
     let mut state = state();
     let (_, idle, _one) = start(&mut state, false);
     let (_, driven, _two) = start(&mut state, true);
@@ -115,7 +115,7 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
         let mut state = state();
         fetch(&mut state, Outcome::Token(token("a", Some(3600))), at(0));
         fetch(&mut state, Outcome::Token(token("a", Some(lifetime))), at(3560));
-        // The longest of them is fresh; of the others only what was news may be asked for once more at once.
+        // The token with the longest lifetime is fresh. After the others, a new value may be fetched again at once.
         match state.ask(at(3560), None) {
             Answer::Use(..) => assert!(!is_news || lifetime == 7200, "{lifetime}"),
             Answer::UseAndRefresh(..) => assert!(is_news, "{lifetime}"),
@@ -125,7 +125,7 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
 }
 
 #[tokio::test]
-async fn what_is_strange_about_lifetimes_is_told_once() {
+async fn an_unusual_lifetime_is_reported_once() {
     for (lifetime, is_it) in [
         (None, (|note| matches!(note, Report::UnusualLifetime { assumed: Some(_) })) as fn(&Report) -> bool),
         (Some(0), |note| matches!(note, Report::UnusualLifetime { assumed: None })),
@@ -140,7 +140,7 @@ async fn what_is_strange_about_lifetimes_is_told_once() {
 }
 
 #[tokio::test]
-async fn an_answer_that_brings_nothing_new_ends_an_outage_all_the_same() {
+async fn a_response_without_a_new_token_ends_an_outage_too() {
     let mut state = state();
     for _ in 0..3 {
         fetch(&mut state, down(), at(0));

@@ -17,7 +17,7 @@ use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 use crate::signing::{Choice, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
-/// How assertions are made.
+/// The settings of assertions.
 #[derive(Clone)]
 pub(crate) struct Assertions {
     pub(super) key: Key,
@@ -25,15 +25,15 @@ pub(crate) struct Assertions {
     pub(super) key_id: Option<String>,
     pub(super) certificate: Option<Credential>,
     pub(super) audience: Audience,
-    /// 60 s: long enough for a slow attempt, and the most that FAPI-minded servers take without question.
+    /// 60 s: long enough for a slow attempt, and not too long for servers that follow FAPI.
     pub(super) lifetime: Duration,
-    /// draft-ietf-oauth-rfc7523bis section 4: no other JWT can be mistaken for it.
+    /// draft-ietf-oauth-rfc7523bis section 4: distinguishes assertions from other JWTs.
     pub(super) typ: String,
     pub(super) not_before: bool,
-    /// Further ones.
+    /// Additional claims.
     pub(super) claims: Map<String, Value>,
     pub(super) header: Map<String, Value>,
-    /// The certificate itself, with those that follow it.
+    /// Whether the certificate itself is sent, with its chain.
     pub(super) x5c: bool,
     pub(super) server_clock: Option<Arc<ServerClock>>,
 }
@@ -53,7 +53,7 @@ pub(super) enum Key {
     Elsewhere(Arc<dyn Signer>),
 }
 
-/// Okta's limit; Entra ID takes 10 min, others 5.
+/// Okta's limit. Entra ID accepts 10 min, others 5.
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
 impl Assertions {
@@ -74,7 +74,7 @@ impl Assertions {
         }
     }
 
-    /// What clones have parsed was parsed for their settings.
+    /// Forgets parsed keys: clones have parsed them for their own settings.
     pub(super) fn forget(&mut self) {
         if let Key::Private(_, identities) = &mut self.key {
             *identities = Identities::default();
@@ -89,7 +89,7 @@ impl Assertions {
         }
     }
 
-    /// The one whose places count: of key and certificate the one that has more.
+    /// The credential whose places are tried: of key and certificate the one that has more.
     pub(crate) fn credential(&self) -> Option<&Credential> {
         match (&self.key, &self.certificate) {
             (Key::Private(key, _), Some(certificate)) if certificate.places().count() > key.places().count() => {
@@ -100,7 +100,7 @@ impl Assertions {
         }
     }
 
-    /// All that is read.
+    /// All credentials that are read.
     pub(crate) fn credentials(&self) -> Vec<&Credential> {
         let key = match &self.key {
             Key::Shared(credential) | Key::Private(credential, _) => Some(credential),
@@ -158,7 +158,7 @@ impl Assertions {
         if self.x5c && self.certificate.is_none() {
             faults.push(("x5c", "has no certificate to send: set one with .certificate(..)".to_owned()));
         }
-        // What the crate decides: a second one would be a contradiction.
+        // Members that the crate sets itself.
         for (setter, members, ours) in [
             ("claim", &self.claims, ["iss", "sub", "aud", "jti", "iat", "exp", "nbf"].as_slice()),
             ("header_member", &self.header, ["alg", "kid", "typ", "x5t#S256", "b64", "crit"].as_slice()),
@@ -186,17 +186,17 @@ impl Assertions {
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         if !matches!(self.audience, Audience::Issuer) {
             return Some(
-                "demands the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
+                "requires the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
             );
         }
-        // Of a key that follows from its text, parsing says it.
+        // For a key that is read later, parsing reports it.
         let algorithm = match &self.key {
             Key::Elsewhere(signer) => Some(signer.algorithm()),
             Key::Private(..) => self.choice.wanted,
             Key::Shared(_) => None,
         };
         let other = algorithm.filter(|algorithm| !algorithm.is_of_fapi())?;
-        Some(format!("demands PS256, ES256 or EdDSA instead of {other}"))
+        Some(format!("requires PS256, ES256 or EdDSA instead of {other}"))
     }
 
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
@@ -213,7 +213,7 @@ impl Assertions {
         }
     }
 
-    /// A new one: no two have the same `jti` (RFC 7523 section 3, item 7).
+    /// A new assertion with its own `jti` (RFC 7523 section 3, item 7).
     pub(crate) async fn make(
         &self,
         client_id: &str,
@@ -275,7 +275,7 @@ impl Assertions {
         let mut claims = json!({
             "iss": client_id,
             "sub": client_id,
-            // A string: arrays are refused by rfc7523bis and many servers.
+            // A string: rfc7523bis and many servers refuse arrays.
             "aud": audience,
             "jti": jti,
             "iat": issued,

@@ -14,7 +14,7 @@ use crate::signing::tests::{ED25519_JWK, RSA_JWK, p256, pem, verifies};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 
 const ISSUER: &str = "https://auth.example.com/";
-/// Of the manual clock.
+/// The time of the manual clock.
 const NOW: u64 = 1_790_000_000;
 
 fn faultless(auth: impl Into<ClientAuth>) -> ClientAuth {
@@ -54,7 +54,7 @@ fn sent(auth: &ClientAuth) -> (Value, Value, String, Vec<u8>) {
 }
 
 #[test]
-fn an_assertion_has_what_rfc_7523_asks_for() {
+fn an_assertion_has_what_rfc_7523_requires() {
     // M12
     let text = p256();
     let auth = faultless(ClientAuth::private_key_jwt("me", text.as_str()).key_id("k1"));
@@ -127,7 +127,7 @@ fn with_fapi_a_key_for_another_algorithm_is_refused_wherever_it_is() {
     }
 }
 
-/// Of no use elsewhere.
+/// A key for this test only.
 const P384_JWK: &str = r#"{"kty":"EC","crv":"P-384",
 "x":"1hWkN78LBQfEVcLXYZpE61NQpmn4SYILEqrpxa4LEykrbt9mpOiFfhcZFpc0uMoI","y":"YmWbdSERWyUHHAMV9rmEiNj0L6gW-50UC5xZ7JxnffwhL_icTTsQ2QMgOLZzEjd4",
 "d":"hoCGlNQf17w6kcSEEciaBFaENlafVyMf_Jl_FhfJzwD1O3g3CjHUYnh4HbtA-b6Y"}"#;
@@ -137,9 +137,9 @@ const KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certi
 const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
 
 #[test]
-fn what_entra_wants_can_be_set() {
+fn what_entra_requires_can_be_set() {
     let endpoint = "https://login.example.com/tenant/oauth2/v2.0/token";
-    // One file with everything, the other certificate first.
+    // One file with key and certificates, the other certificate first.
     let text = format!("{OTHER}{KEY}{CERTIFICATE}");
     let auth = ClientAuth::private_key_jwt("me", text.as_str())
         .certificate(text.as_str())
@@ -193,7 +193,7 @@ fn the_certificate_of_the_key_is_sent_with_those_that_follow_it() {
     let (header, ..) = sent(&faultless(auth));
     let base64 = |pem: &str| STANDARD.encode(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
     assert_eq!(header["x5c"], json!([base64(CERTIFICATE), base64(OTHER)]));
-    // Another's, which stands before it, is not of its chain.
+    // A preceding certificate is not part of the chain.
     let text = format!("{OTHER}{KEY}{CERTIFICATE}");
     let auth = ClientAuth::private_key_jwt("me", text.as_str()).certificate(text.as_str()).x5c(true);
     assert_eq!(sent(&faultless(auth)).0["x5c"], json!([base64(CERTIFICATE)]));
@@ -263,7 +263,7 @@ fn the_issuer_is_needed_for_assertions_without_an_audience() {
 
 #[test]
 fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
-    // K15: a clock before 1970 reads as the epoch.
+    // K15: a clock before 1970 is read as the epoch.
     let auth = faultless(ClientAuth::client_secret_jwt("me", "s"));
     let now = Moment::new(manual::clock().0.now().mono(), Duration::ZERO);
     let error = proof_at(&auth, now).err().unwrap();
@@ -272,7 +272,7 @@ fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn the_servers_date_corrects_iat_if_wanted() {
+fn the_servers_date_corrects_iat_if_that_is_set() {
     // K05: the server is 10 min ahead of us, 10 min behind us.
     for (date, corrected) in
         [("Mon, 21 Sep 2026 14:23:20 GMT", NOW + 600), ("Mon, 21 Sep 2026 14:03:20 GMT", NOW - 600)]
@@ -285,7 +285,7 @@ fn the_servers_date_corrects_iat_if_wanted() {
         auth.server_clock().unwrap().hear(&headers, clock.now());
         assert_eq!(sent(&auth).1["iat"], corrected);
         assert_eq!(sent(&auth).1["exp"], corrected + 60);
-        // Cut to whole seconds, `Date` may be behind, never ahead.
+        // `Date` is truncated to seconds, so it may be behind, but never ahead.
         let late = clock.now().plus(Duration::from_millis(1));
         auth.server_clock().unwrap().hear(&headers, late);
         assert_eq!(sent(&auth).1["iat"], corrected - 1);
@@ -293,7 +293,7 @@ fn the_servers_date_corrects_iat_if_wanted() {
     assert!(ClientAuth::from(ClientAuth::client_secret_jwt("me", "s")).server_clock().is_none());
 }
 
-/// A key that is somewhere else, and gives DER as most services do.
+/// A key in a service that returns DER, as most do.
 #[derive(Debug)]
 struct Hsm {
     algorithm: SigningAlgorithm,

@@ -1,4 +1,4 @@
-//! Key and certificate as they were read last, and the last ones that were good.
+//! Key and certificate as they were read last, and the last usable ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,32 +13,32 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::credential::Credential;
 use crate::credential::{LastGood, unusable};
 use crate::error::Error;
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 use crate::signing::{Choice, SigningKey};
 use crate::x509;
 
 /// The signing key, and the certificate's thumbprint.
 pub(crate) struct Identity {
-    /// None: a signer has it.
+    /// `None`: a signer has it.
     pub(super) key: Option<SigningKey>,
     pub(super) certificate: Option<Certificate>,
 }
 
-/// As the header of an assertion has it.
+/// The certificate in the forms that the header of an assertion has.
 #[derive(PartialEq)]
 pub(crate) struct Certificate {
     /// `x5t#S256` (RFC 7515 section 4.1.8).
     pub(super) thumbprint: String,
-    /// `x5c` (RFC 7515 section 4.1.6): the certificate, and those that follow it in its text.
+    /// `x5c` (RFC 7515 section 4.1.6): the certificate and its chain.
     pub(super) chain: Vec<String>,
-    /// Since the epoch, as far as it can be read.
+    /// Since the epoch; `None` if the certificate cannot be parsed.
     not_after: Option<Duration>,
 }
 
 impl Identity {
-    /// Whether the server would see the same again.
+    /// Whether the server would receive the same again.
     pub(crate) fn is(&self, other: &Identity) -> bool {
-        // A signer's key is one key.
+        // A signer has one key.
         std::ptr::eq(self, other)
             || (self.key.is_none() && other.key.is_none() && self.certificate == other.certificate)
     }
@@ -48,7 +48,7 @@ impl Identity {
         self.certificate.as_ref()?.not_after
     }
 
-    /// `certificates`: texts of which one has the certificate that belongs to the key.
+    /// `certificates`: texts, one of which has the certificate of the key.
     fn new(key: Option<SigningKey>, certificates: &[SecretString]) -> Result<Self, String> {
         let (mut certificate, mut flaw) = (None, None);
         for text in certificates {
@@ -75,7 +75,7 @@ impl Identity {
 }
 
 impl Certificate {
-    /// Of those in a text the one that belongs to the key.
+    /// The certificate in a text that belongs to the key.
     fn of(key: Option<&SigningKey>, ders: &[CertificateDer<'_>]) -> Option<Self> {
         let at = ders.iter().position(|der| key.is_none_or(|key| key.is_in(der)))?;
         let chain = ders.get(at..)?;
@@ -97,9 +97,9 @@ fn thumbprint(der: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, der))
 }
 
-/// Those in a PEM text; at least one.
+/// The certificates in a PEM text, at least one.
 fn certificates_in(text: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(mended(text).as_bytes()).collect();
+    let ders: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(corrected(text).as_bytes()).collect();
     match ders {
         Ok(ders) if !ders.is_empty() => Ok(ders),
         _ => Err(format!("has no complete certificate (PEM){}", looks_like(text))),
@@ -111,7 +111,7 @@ pub(super) fn certificate_flaw(text: &str) -> Option<String> {
     certificates_in(text).err()
 }
 
-/// All certificates that can be read, that of `place` before the others; an error if none can.
+/// All certificates that can be read, that of `place` first; an error if none can.
 async fn read_all(certificate: Option<&Credential>, place: usize) -> Result<Vec<SecretString>, Error> {
     let (mut texts, mut unread) = (Vec::new(), None);
     if let Some(certificate) = certificate {
@@ -129,7 +129,7 @@ async fn read_all(certificate: Option<&Credential>, place: usize) -> Result<Vec<
     }
 }
 
-/// For a signer, whose key is not here.
+/// For a signer, which has the key.
 pub(super) async fn without_key(certificate: Option<&Credential>, place: usize) -> Result<Identity, Error> {
     let certificates = read_all(certificate, place).await?;
     Identity::new(None, &certificates).map_err(|flaw| unusable(of(certificate, &flaw)))

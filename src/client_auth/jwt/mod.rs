@@ -89,7 +89,8 @@ impl ClientAuth {
     /// let secret = Credential::file("/run/secrets/client-secret");
     /// let auth = ClientAuth::client_secret_jwt("billing", secret)
     ///     .audience("https://auth.example.com");
-    /// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).build()?;
+    /// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+    ///     .build()?;
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     pub fn client_secret_jwt(client_id: impl Into<String>, secret: impl Into<Credential>) -> ClientSecretJwt {
@@ -103,7 +104,7 @@ impl Signed {
     }
 }
 
-/// The setters that all three have.
+/// The setters of all three methods.
 macro_rules! common_setters {
     ($($method:ident),*) => {$(
         impl $method {
@@ -217,7 +218,8 @@ impl PrivateKeyJwt {
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
     ///
-    /// let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
+    /// let endpoint =
+    ///     "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
     /// let pem = Credential::file("/run/secrets/entra.pem"); // key and certificate
     /// let id = "5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0";
     /// let auth = ClientAuth::private_key_jwt(id, pem.clone())
@@ -264,7 +266,7 @@ impl SignerJwt {
 }
 
 impl ClientAuth {
-    /// The violations of FAPI 2.0 in the assertions; section 5.4.1 of the Security Profile names the algorithms.
+    /// How the assertions violate FAPI 2.0; section 5.4.1 of the Security Profile lists the algorithms.
     pub(crate) fn fapi_flaw(&self) -> Option<String> {
         let Method::Jwt(all) = &self.method else { return None };
         all.fapi_flaw()

@@ -1,4 +1,4 @@
-//! What time it is at the authorization server, by its `Date` (RFC 9110 section 6.6.1).
+//! The clock of the authorization server, from its `Date` (RFC 9110 section 6.6.1).
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -9,12 +9,13 @@ use http::header::DATE;
 use crate::clock::Moment;
 use crate::signing::jws::CLOCK_WAS_SET;
 
-/// How far its clock is ahead of ours, in seconds. Zero before the first response.
+/// How far the server's clock is ahead of ours, in seconds. Zero before the first response.
 #[derive(Debug, Default)]
 pub(crate) struct ServerClock(AtomicI64);
 
 impl ServerClock {
-    /// `Date` is cut to seconds, and has travelled: rounding our own time up keeps us behind the server.
+    /// `Date` is truncated to seconds, and in the past when it arrives. Our own time is rounded up, so that the result
+    /// is not ahead of the server.
     pub(crate) fn hear(&self, headers: &HeaderMap, now: Moment) {
         let date = headers
             .get(DATE)
@@ -22,7 +23,7 @@ impl ServerClock {
             .and_then(|text| httpdate::parse_http_date(text).ok())
             .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
         let ours = now.wall().as_secs() + u64::from(now.wall().subsec_nanos() > 0);
-        // A clock that was never set corrects nothing.
+        // A server's clock that was never set is ignored.
         let date = date.filter(|date| *date >= CLOCK_WAS_SET);
         if let (Some(date), Ok(ours)) = (date, i64::try_from(ours)) {
             let date = i64::try_from(date.as_secs()).unwrap_or(i64::MAX);
@@ -36,7 +37,7 @@ impl ServerClock {
         let by = Duration::from_secs(ahead.unsigned_abs());
         match ahead {
             0.. => now.wall().saturating_add(by),
-            // Learnt from a clock of ours that has been set meanwhile.
+            // The difference was measured before our own clock was set.
             _ if now.wall().saturating_sub(by) < CLOCK_WAS_SET => now.wall(),
             _ => now.wall().saturating_sub(by),
         }

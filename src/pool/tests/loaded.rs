@@ -1,13 +1,13 @@
-//! Stories of sources that come out of a database: counted loads, a gate, a manual clock.
+//! Sources that are loaded from a database: counted loads, a gate, a manual clock.
 
 use super::*;
 
-/// A table of tenants, which answers while its gate is open.
+/// A table of tenants, which responds while its gate is open.
 #[derive(Debug)]
 struct Table {
     loads: AtomicU32,
     gate: Semaphore,
-    /// What is wrong with it.
+    /// The error that it returns.
     fault: Lock<Option<Error>>,
 }
 
@@ -109,7 +109,7 @@ async fn a_failure_is_everybodys_and_is_remembered_until_its_backoff_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_asks_to_wait_is_obeyed() {
+async fn a_wait_that_the_database_asks_for_is_obeyed() {
     let (server, table) = (Server::start(), Table::open());
     let pool = table.pool(&server);
     table.breaks(no_database().with_retry_after(Duration::from_secs(100)));
@@ -194,7 +194,7 @@ async fn a_load_that_panics_is_an_error_and_no_end() {
 }
 
 #[test]
-fn a_load_goes_with_its_runtime_and_the_next_runtime_loads_again() {
+fn a_load_ends_with_its_runtime_and_the_next_runtime_loads_again() {
     let (server, table) = (Server::start(), Table::open());
     let pool = table.pool(&server);
     let source = pool.source(&"a");

@@ -1,4 +1,4 @@
-//! A stream of which no more is read than was asked for: a store that sends more is none of ours.
+//! A stream with a limit on the bytes that are read: no response of a store is longer.
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ impl Allowance {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether it was enough. In one step: a command that begins meanwhile allows more.
+    /// Returns whether the allowance was enough. Atomic, since a command that begins meanwhile increases it.
     fn spend(&self, bytes: usize) -> bool {
         let rest = |left: usize| left.checked_sub(bytes);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).is_ok()
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_no_more_is_read_than_was_asked_for(
+        fn whatever_is_sent_no_more_is_read_than_the_allowance(
             sent in prop::collection::vec(any::<u8>(), 0..9000),
             allowed in 0..9000_usize,
             pieces in prop::collection::vec(1..5000_usize, 1..8),

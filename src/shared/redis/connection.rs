@@ -1,4 +1,4 @@
-//! The one connection to the store: made when it is needed, shared by all fetches of a runtime, closed soon after.
+//! The connection to the store: established on demand, shared by all fetches of a runtime, closed soon after.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,23 +24,23 @@ use crate::credential::{Credential, LastGood};
 use crate::error::{Error, ErrorKind};
 use crate::shared::record::LARGEST;
 
-/// How to connect, and the connection that there is.
+/// The settings of connections, and the current one.
 pub(super) struct Connections {
-    /// Without TLS: see `tls`.
+    /// TLS is separate, see `tls`.
     info: ConnectionInfo,
     tls: bool,
     pub(super) password: Option<Credential>,
     pub(super) roots: Option<Vec<u8>>,
-    /// What we show, and its key.
+    /// The client certificate and its key.
     pub(super) certificate: Option<(Credential, Credential)>,
     pub(super) sentinels: Option<Sentinels>,
     pub(super) sentinel_password: Option<Credential>,
     connector: Arc<OnceLock<TlsConnector>>,
     showing: LastGood<TlsConnector>,
-    /// The node that was found: of a cluster the one that has our names, behind sentinels the master.
+    /// The node that was found: in a cluster the one with our names, with sentinels the master.
     node: Mutex<Option<Node>>,
     kept: Mutex<Option<Arc<Connection>>>,
-    /// So that a thousand fetches at once make one connection.
+    /// Lets concurrent fetches make one connection.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -54,7 +54,7 @@ pub(super) enum Node {
 pub(super) struct Connection {
     pub(super) multiplexed: MultiplexedConnection,
     node: Node,
-    /// The runtime that drives it: in another one nobody might.
+    /// The runtime that drives it. Other runtimes make their own, since this one may stop.
     runtime: Id,
     allowance: Allowance,
     under_way: Arc<AtomicUsize>,
@@ -68,13 +68,13 @@ impl Drop for Connection {
     }
 }
 
-/// 1 s: the operations of one fetch share a connection; one fetch's and the next one's, an hour later, do not.
+/// 1 s: the operations of one fetch share a connection, which is not kept until the next fetch.
 const IDLE: Duration = Duration::from_secs(1);
-/// 50 ms, half the patience: then whoever waits for somebody else's connection makes one himself.
+/// 50 ms, half the store timeout: a fetch that waits for another one's connection makes its own after that.
 const TURN: Duration = Duration::from_millis(50);
-/// The length of an answer, an error, what is said at the start.
+/// The length of a response, an error, or the handshake.
 const SMALL_TALK: usize = 4096;
-/// Two redirections and a lost connection; more is a cluster that does not know what it has.
+/// Two redirections and a lost connection. A cluster that redirects more often is inconsistent.
 const MOST_TRIES: u32 = 4;
 
 impl Connections {
@@ -95,7 +95,7 @@ impl Connections {
         }
     }
 
-    /// Runs a command, at the node of a cluster that it belongs to.
+    /// Runs a command, in a cluster at the node that has the name.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let mut ask: Option<Node> = None;
         for tries in 1.. {
@@ -109,7 +109,7 @@ impl Connections {
                 Ok((connection, is_new)) => {
                     match self.query(&connection, command, asking).await {
                         Ok(value) => return Ok(value),
-                        // What was kept may have been closed at the other end.
+                        // The server may have closed a kept connection.
                         Err(error) if error.is_connection_dropped() || error.is_io_error() => {
                             self.forget(&connection);
                             if !is_new && tries < MOST_TRIES {
@@ -117,7 +117,7 @@ impl Connections {
                             }
                             said(&error)
                         }
-                        // It was the master.
+                        // The node is no longer the master.
                         Err(error) if error.code() == Some("READONLY") => {
                             self.forget(&connection);
                             said(&error)
@@ -136,7 +136,7 @@ impl Connections {
                 }
                 Err(error) => error,
             };
-            // A node that was found once may be gone: the first one knows its successor.
+            // The node that was found may be gone. The first one knows its successor.
             let was_found = lock(&self.node).take_if(|found| *found == node).is_some();
             if !was_found || tries >= MOST_TRIES {
                 return Err(error);
@@ -166,7 +166,7 @@ impl Connections {
         result
     }
 
-    /// The kept one, or a new one.
+    /// The kept connection, or a new one; `true`: it is new.
     async fn connection(&self, node: &Node) -> Result<(Arc<Connection>, bool), Error> {
         let here = Handle::try_current().map_err(Error::other)?.id();
         let kept = || {
@@ -191,7 +191,7 @@ impl Connections {
         Ok((connection, true))
     }
 
-    /// With one password after the other, while they are refused.
+    /// Tries the passwords in order while they are refused.
     pub(super) async fn connect(
         &self,
         info: &ConnectionInfo,
@@ -200,7 +200,7 @@ impl Connections {
         node: &Node,
         here: Id,
     ) -> Result<Connection, Error> {
-        // Less to say, and less that an ACL must allow.
+        // Otherwise an ACL would have to allow another command.
         let settings = info.redis_settings().clone().set_skip_set_lib_name();
         let Some(credential) = password else {
             return self.connect_as(&settings, tls, node, here).await;
@@ -219,7 +219,7 @@ impl Connections {
                     credential.accept(place, None);
                     return Ok(connection);
                 }
-                // No password changes that.
+                // Another password would not help.
                 Err(error) if error.kind() == ErrorKind::Transport => return Err(error),
                 Err(error) => last = Some(error),
             }
@@ -262,8 +262,8 @@ impl Connections {
                 return Ok(connector.clone());
             }
             let kept = Arc::clone(&self.connector);
-            // Even if this fetch gives up, the next one finds it made. A failure is not kept: the system's authorities may
-            // be there a moment later.
+            // If this fetch is dropped, the next one finds the connector. A failure is not kept: the system's roots may
+            // become available.
             let made = tokio::task::spawn_blocking(move || {
                 let connector = tls::connector(roots.as_deref(), None)?;
                 Ok(kept.get_or_init(|| connector).clone())
@@ -340,7 +340,7 @@ pub(super) fn node_of(info: &ConnectionInfo) -> Result<Node, Error> {
     }
 }
 
-/// Says who we are, and has the connection driven by this runtime until it is not used any more.
+/// Authenticates, and lets this runtime drive the connection until it is idle.
 async fn talk<S>(stream: S, settings: &RedisConnectionInfo, node: &Node, here: Id) -> Result<Connection, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -348,7 +348,7 @@ where
     let allowance = Allowance::default();
     allowance.set(SMALL_TALK);
     let stream = Capped { stream, allowance: allowance.clone() };
-    // Whoever waits has a limit of his own.
+    // The caller has its own timeout.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let (multiplexed, driver) =
         MultiplexedConnection::new_with_config(settings, stream, config).await.map_err(|e| said(&e))?;
@@ -361,7 +361,7 @@ where
             let before = watched.load(Ordering::Relaxed);
             let ended = tokio::time::timeout(IDLE, &mut driver).await.is_ok();
             let idle = watched.load(Ordering::Relaxed) == before;
-            // Somebody's patience may be longer.
+            // A command in progress may take longer.
             if ended || (idle && busy.load(Ordering::Relaxed) == 0) {
                 return;
             }
@@ -378,7 +378,7 @@ where
     })
 }
 
-/// One command on its way. Given up, it takes the connection with it: it may be the connection that is at fault.
+/// A command in progress. If it is dropped before the response, the connection is dropped, too: it may be the cause.
 struct Using<'a> {
     connections: &'a Connections,
     connection: &'a Arc<Connection>,
@@ -405,7 +405,7 @@ impl Drop for Using<'_> {
     }
 }
 
-/// Where else to ask, and whether for good. An empty host is the one that said so.
+/// The node to ask instead, and whether permanently. An empty host means the node that responded.
 fn redirection(error: &RedisError, node: &Node) -> Option<(Node, bool)> {
     let (address, _slot) = error.redirect_node()?;
     let (host, port) = address.rsplit_once(':')?;
@@ -418,7 +418,7 @@ fn redirection(error: &RedisError, node: &Node) -> Option<(Node, bool)> {
     Some((Node::Tcp(host, port.parse().ok()?), moved))
 }
 
-/// The kind of an error, and not its text: servers repeat in it what they were sent.
+/// An error with the kind of this one, without its text, in which servers repeat the command.
 pub(super) fn said(error: &RedisError) -> Error {
     let code: String = error.code().unwrap_or_default().chars().filter(char::is_ascii_uppercase).take(24).collect();
     match code.as_str() {
@@ -432,7 +432,7 @@ pub(super) fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error 
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic cannot leave anything half done in there.
+    // A panic cannot leave the value in an inconsistent state.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -462,7 +462,7 @@ mod tests {
         let ping = redis::cmd("PING");
         let answer: String = connections.query(&connection, &ping, false).await.unwrap();
         assert_eq!(answer, "OK");
-        // And is closed when nobody waits any more.
+        // And is closed when it is idle.
         tokio::time::sleep(3 * IDLE).await;
         assert!(connection.task.is_finished());
     }

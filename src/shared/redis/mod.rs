@@ -19,45 +19,54 @@ use sentinel::{Sentinels, parsed};
 /// Redis or Valkey as a [`Store`] (feature `redis`): a single node, any node of a cluster, or the master that
 /// [sentinels](Self::sentinels) name.
 ///
-/// `redis://host:port/db` or `rediss://` for TLS; `redis+unix:///path` for a socket. The connection is made within the
-/// first fetch and closed a second after the last one. All names begin with `{client-credentials}:`, which keeps them
-/// on one node of a cluster and is what an ACL needs (with `+select` for a `db` other than 0):
+/// The URL is `redis://host:port/db`, `rediss://` for TLS, or `redis+unix:///path` for a socket. The connection is
+/// established within a fetch and closed a second after the last operation. All names begin with
+/// `{client-credentials}:`, so that they are on one node of a cluster. An ACL needs the following (and `+select` for a
+/// `db` other than 0):
 ///
 /// ```text
 /// ACL SETUSER tokens on >password ~{client-credentials}:* +get +getrange +set +del +eval +asking
 /// ```
 ///
 /// ```
-/// use client_credentials::{ClientAuth, ClientCredentials, Credential, RedisStore, SealedStore};
+/// use client_credentials::{
+///     ClientAuth, ClientCredentials, Credential, RedisStore, SealedStore,
+/// };
 ///
-/// let redis = RedisStore::new("rediss://tokens@cache.example.com")?.password(Credential::file("/run/secrets/redis"));
+/// let redis = RedisStore::new("rediss://tokens@cache.example.com")?
+///     .password(Credential::file("/run/secrets/redis"));
 /// let store = SealedStore::new(redis, Credential::file("/run/secrets/seal-key"));
-/// let auth = ClientAuth::client_secret_basic("billing", Credential::file("/run/secrets/client-secret"));
-/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth).shared(store).build()?;
+/// let auth = ClientAuth::client_secret_basic(
+///     "billing",
+///     Credential::file("/run/secrets/client-secret"),
+/// );
+/// let tokens = ClientCredentials::builder("https://auth.example.com/token", auth)
+///     .shared(store)
+///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
 pub struct RedisStore(Connections);
 
 impl RedisStore {
-    /// The store behind `url`. No I/O.
+    /// Creates a store at `url`. Does no I/O.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if `url` is none of Redis. It is not shown, since it may have a password.
+    /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a
+    /// password.
     pub fn new(url: &str) -> Result<Self, Error> {
         let (info, tls) = parsed(url).ok_or_else(unusable)?;
         Ok(RedisStore(Connections::new(info, tls)))
     }
 
-    /// The password, read anew for each connection; of two ([`Credential::or`]) the one that is accepted. Instead of the
-    /// one in the URL.
+    /// Sets the password, instead of the one in the URL. It is read for each connection; if there are several
+    /// ([`Credential::or`]), they are tried in order.
     pub fn password(mut self, password: impl Into<Credential>) -> Self {
         self.0.password = Some(password.into());
         self
     }
 
-    /// The certificates (PEM) of the authorities that the server's certificate may come from. Default: those of the
-    /// system.
+    /// Sets the root certificates (PEM) that are trusted for the server's certificate. Default: those of the system.
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.0.roots = Some(pem.into());
         self
@@ -66,22 +75,23 @@ impl RedisStore {
 
 /// # Client certificates and Sentinel
 impl RedisStore {
-    /// The certificate that this client shows to servers with `tls-auth-clients yes`, and its private key (PEM).
+    /// Sets the client certificate for servers with `tls-auth-clients yes`, and its private key (PEM). Sentinels get
+    /// the same.
     ///
-    /// Both are read for each new connection, so a rotated pair needs no restart.
-    /// While the new texts are not usable, such as a certificate whose key is not there yet, the previous pair stays in use.
-    /// Of two pairs ([`Credential::or`]) the first usable one is shown. The same is shown to sentinels.
+    /// Both are read for each new connection, so a rotated pair needs no restart. While the new pair is not usable, for
+    /// example because the key was not written yet, the previous one stays in use. If there are several pairs
+    /// ([`Credential::or`]), the first usable one is presented.
     pub fn client_certificate(mut self, certificate: impl Into<Credential>, key: impl Into<Credential>) -> Self {
         self.0.certificate = Some((certificate.into(), key.into()));
         self
     }
 
-    /// Asks Redis Sentinel which node is the master: the host in the URL of [`new`](Self::new) is the name of the master,
-    /// and its port is not used. User, database and `rediss://` of that URL are for the master.
+    /// Asks Redis Sentinel which node is the master. The host in the URL of [`new`](Self::new) is then the name of the
+    /// master, and the port is not used; user, database and `rediss://` apply to the master.
     ///
-    /// `urls` are those of the sentinels, usually at port 26379; a URL may have a user of its own. They are asked one after the other
+    /// `urls` are those of the sentinels, usually at port 26379; each may have its own user. They are asked in order
     /// within the [`timeout`](crate::SealedStore::timeout) of the store, and again when the master cannot be reached or
-    /// has become a replica. During a failover the store counts as being down. The ACL needs `+role` besides.
+    /// has become a replica. During a failover the store counts as unavailable. The ACL also needs `+role`.
     ///
     /// ```
     /// use client_credentials::{Credential, RedisStore};
@@ -94,7 +104,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if there is no URL, if one is not that of a Redis, or if the store was created for a socket.
+    /// [`ErrorKind::Configuration`] if there is no URL, if one is not a Redis URL, or if the store was created for a
+    /// socket.
     pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let sentinels = Sentinels::new(urls).filter(|_| self.0.has_host());
         self.0.sentinels = Some(sentinels.ok_or_else(|| {
@@ -105,7 +116,7 @@ impl RedisStore {
         Ok(self)
     }
 
-    /// The password of the sentinels, read for each connection to one. Default: none, or the one in its URL.
+    /// Sets the password of the sentinels, which is read for each connection. Default: the one in the URL, if any.
     pub fn sentinel_password(mut self, password: impl Into<Credential>) -> Self {
         self.0.sentinel_password = Some(password.into());
         self
@@ -119,14 +130,14 @@ fn unusable() -> Error {
     )
 }
 
-/// The part in braces decides on the node of a cluster: one for all of ours.
+/// The part in braces determines the node of a cluster, which is the same for all names.
 const PREFIX: &str = "{client-credentials}:";
 
-/// Sets what is not there. What was set by this very owner is his: the answer may have been lost on its way back, and the command repeated.
+/// Sets the lease if it is free, or if this owner has it: the response may have been lost, and the command repeated.
 const LEASE: &str = "if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end \
      if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end return 0";
 
-/// Deletes what is as it was.
+/// Deletes the value if it is unchanged.
 const DELETE_IF_EQUAL: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
@@ -145,7 +156,7 @@ fn lease_of(name: &str) -> String {
 }
 
 fn millis(time: Duration) -> u64 {
-    // More than Redis takes is more than anybody means.
+    // Redis accepts no longer times, and none is intended.
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 40)
 }
 
@@ -161,7 +172,7 @@ impl Store for RedisStore {
             let mut command = redis::cmd("GETRANGE");
             command.arg(value_of(name)).arg(0).arg(most);
             let value: Vec<u8> = self.run(command).await?;
-            // What is not there reads as empty; no value of ours is.
+            // A missing value is read as an empty one, which no record is.
             Ok((!value.is_empty()).then_some(value))
         })
     }
@@ -190,7 +201,7 @@ impl Store for RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address alone: the URL may have a password.
+        // Only the address: the URL may have a password.
         write!(f, "RedisStore({})", self.0.address())
     }
 }

@@ -1,4 +1,4 @@
-//! Which node is the master now, by Redis Sentinel
+//! The current master, according to Redis Sentinel
 //! ([Guidelines for Redis clients](https://redis.io/docs/latest/develop/reference/sentinel-clients/)).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,11 +9,11 @@ use tokio::runtime::Id;
 use super::connection::{Connection, Connections, Node, node_of, refused, said};
 use crate::error::{Error, ErrorKind};
 
-/// The processes that watch over a master.
+/// The processes that monitor a master.
 pub(super) struct Sentinels {
     all: Vec<Sentinel>,
-    /// The one to ask first. While one is asked, it is the next: if the first one hangs until the caller gives up, another is
-    /// asked in its place.
+    /// The one to ask first. While one is asked, this is the next one, so that a caller after a timeout begins with
+    /// another.
     first: AtomicUsize,
 }
 
@@ -23,7 +23,7 @@ struct Sentinel {
 }
 
 impl Sentinels {
-    /// `None` if one of the URLs is not usable, or there is none.
+    /// `None` if a URL is invalid, or there is none.
     pub(super) fn new(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Option<Self> {
         let all: Option<Vec<_>> = urls
             .into_iter()
@@ -43,8 +43,8 @@ impl Sentinels {
     }
 }
 
-/// A URL, with `true` for TLS: that is ours, so that the system's authorities are read once, and no mark in the URL can switch
-/// it off.
+/// A URL, with `true` for TLS. This crate implements TLS itself, so that the system's roots are read once and no option
+/// in the URL can disable the verification.
 pub(super) fn parsed(url: &str) -> Option<(ConnectionInfo, bool)> {
     let (tls, plain) = match url.split_once("://") {
         _ if url.contains('#') => return None,
@@ -55,7 +55,7 @@ pub(super) fn parsed(url: &str) -> Option<(ConnectionInfo, bool)> {
 }
 
 impl Connections {
-    /// Asks one sentinel after the other for the node that is the master now.
+    /// Asks the sentinels in order for the current master.
     pub(super) async fn master(&self, sentinels: &Sentinels, name: &str, here: Id) -> Result<Node, Error> {
         let count = sentinels.all.len();
         let start = sentinels.first.load(Ordering::Relaxed);
@@ -86,7 +86,7 @@ impl Connections {
         Ok(answer.map(|(host, port)| Node::Tcp(host, port)))
     }
 
-    /// A sentinel may not know yet that its master is one no longer.
+    /// Checks the role of a node: a sentinel may not know yet that the master has changed.
     pub(super) async fn is_master(&self, connection: &Connection) -> Result<(), Error> {
         let role: Vec<Value> =
             redis::cmd("ROLE").query_async(&mut connection.multiplexed.clone()).await.map_err(|e| said(&e))?;

@@ -1,4 +1,4 @@
-//! Whom to trust: the authorities of the system, or those that the user names; and the certificate that we show.
+//! TLS to the store: the trusted roots, which are the system's or the user's, and the client certificate.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
-use crate::pem::{looks_like, mended};
+use crate::pem::{corrected, looks_like};
 
-/// Reads the system's authorities where none are named: some milliseconds. `shown` is a certificate and its key, in PEM.
+/// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its
+/// key, in PEM.
 pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString]>) -> Result<TlsConnector, String> {
     let provider = CryptoProvider::get_default()
         .cloned()
@@ -52,11 +53,11 @@ fn pair(
     key: &SecretString,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let (certificate, key) = (certificate.expose_secret(), key.expose_secret());
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(mended(certificate).as_bytes()).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(corrected(certificate).as_bytes()).collect();
     let chain = chain.ok().filter(|chain| !chain.is_empty());
     let chain =
         chain.ok_or_else(|| format!("the client certificate is not usable (PEM){}", looks_like(certificate)))?;
     let unusable = || format!("the key of the client certificate is not usable (PEM){}", looks_like(key));
-    let key = PrivateKeyDer::from_pem_slice(mended(key).as_bytes()).map_err(|_| unusable())?;
+    let key = PrivateKeyDer::from_pem_slice(corrected(key).as_bytes()).map_err(|_| unusable())?;
     Ok((chain, key))
 }

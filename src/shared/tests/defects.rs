@@ -1,4 +1,4 @@
-//! Records that are of no use: damaged, or another's.
+//! Unusable records: damaged, or of another tenant.
 
 use super::*;
 
@@ -34,7 +34,7 @@ async fn a_defect_is_counted_once_in_a_fetch_however_often_it_is_looked_at() {
     let dying = tokio::spawn(async move { value(&dying).await });
     tokio::time::sleep(Duration::from_millis(1)).await;
     dying.abort();
-    // It waits for the one that died.
+    // It waits for the replica that died.
     let host = fleet.host();
     value(&host).await;
     assert_eq!(host.store.invalid_records(), 1);
@@ -42,7 +42,7 @@ async fn a_defect_is_counted_once_in_a_fetch_however_often_it_is_looked_at() {
 
 #[tokio::test(start_paused = true)]
 async fn the_record_of_one_client_is_of_no_use_under_the_name_of_another() {
-    // D08, D22: the store hands out another tenant's
+    // D08, D22: the store returns the record of another tenant
     let fleet = Fleet::new();
     let of = |name| fleet.host_with(SEAL_KEY, name, BoundTo::default(), fleet.clock.clone());
     value(&of("one")).await;

@@ -1,9 +1,9 @@
-//! One fetches, the others use it: who refreshes, who waits, who goes on with what he has.
+//! One replica fetches and the others use its token: which one refreshes, waits, or keeps using its current token.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn the_second_host_asks_nobody() {
+async fn the_second_host_sends_no_request() {
     let fleet = Fleet::new();
     assert_eq!(value(&fleet.host()).await, "t1");
     assert_eq!(value(&fleet.host()).await, "t1");
@@ -46,7 +46,7 @@ async fn two_hundred_that_start_and_expire_together_make_one_request_each_time()
 async fn two_hundred_that_refresh_each_at_its_own_instant_make_one_request_an_hour() {
     let fleet = Fleet::new();
     let hosts: Vec<_> = (0..200).map(|_| fleet.cached()).collect();
-    // A day, in steps of 20 s. Nobody ever waits after the start.
+    // A day, in steps of 20 s. No replica waits after the start.
     for host in &hosts {
         value(host).await;
     }
@@ -60,7 +60,7 @@ async fn two_hundred_that_refresh_each_at_its_own_instant_make_one_request_an_ho
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // A token is refreshed after 48 to 54 min; the first of 200 to ask does it.
+    // A token is refreshed after 48 to 54 min, by the first of 200 replicas that finds it due.
     let hits = fleet.server.hits();
     assert!((26..=32).contains(&hits), "{hits}");
 }
@@ -78,7 +78,7 @@ async fn a_due_token_is_refreshed_by_one_and_used_by_the_others() {
     for host in &others {
         assert_eq!(value(host).await, "t1");
     }
-    assert!(start.elapsed() < Duration::from_millis(1), "nobody waits");
+    assert!(start.elapsed() < Duration::from_millis(1), "no host waits");
     assert_eq!(refreshing.await.unwrap(), "t2");
     for host in &others {
         assert_eq!(value(host).await, "t2");
@@ -87,8 +87,8 @@ async fn a_due_token_is_refreshed_by_one_and_used_by_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_gets_the_lease_just_after_the_refresh_does_not_refresh_again() {
-    // He looked before the new token was there, and got the lease when it was: at one of these moments.
+async fn a_host_that_gets_the_lease_just_after_the_refresh_does_not_refresh_again() {
+    // It looked before the new token was stored, and got the lease afterwards: at one of these moments.
     for moment in 0..60 {
         let fleet = Fleet::new();
         value(&fleet.host()).await;
@@ -104,7 +104,7 @@ async fn who_gets_the_lease_just_after_the_refresh_does_not_refresh_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_token_waits_for_the_one_who_fetches() {
+async fn a_host_without_a_token_waits_for_the_one_that_fetches() {
     let fleet = Fleet::new();
     fleet.server.takes(2000);
     let (one, other) = (fleet.host(), fleet.host());
@@ -131,15 +131,15 @@ async fn a_holder_that_died_is_not_waited_for_longer_than_five_seconds() {
     assert_eq!(value(&fleet.host()).await, "t2");
     let waited = start.elapsed();
     assert!(waited >= Duration::from_secs(5) && waited < Duration::from_millis(6600), "{waited:?}");
-    // It looked less and less often, and not when everybody else does.
+    // It looked less and less often, and not at the same times as the others.
     let mut most = FIRST_LOOK;
     for pause in fleet.store.asked.lock().unwrap().windows(2).skip(1) {
-        // tokio's timers go by the millisecond.
+        // tokio's timers have a resolution of a millisecond.
         let pause = pause[1] - pause[0];
         assert!((most / 2..=most + Duration::from_millis(1)).contains(&pause), "{pause:?}");
         most = (most * 2).min(LONGEST_LOOK);
     }
-    // What it fetched without the lease is for all.
+    // A token that was fetched without the lease is shared, too.
     assert_eq!(value(&fleet.host()).await, "t2");
 }
 
@@ -165,15 +165,15 @@ async fn a_failed_refresh_lets_the_next_one_try() {
     value(&fleet.host()).await;
     fleet.advance(3000);
     fleet.server.fail(Some(down()));
-    // Who has nothing gets what is there rather than the error.
+    // A replica without a token gets the stored one rather than the error.
     assert_eq!(value(&fleet.host()).await, "t1");
     fleet.server.fail(None);
     assert_eq!(value(&fleet.host()).await, "t3");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_the_token_already_hears_of_the_failure() {
-    // Its cache waits as long as the server says, and tells the operator.
+async fn a_host_that_has_the_token_gets_the_error() {
+    // Its cache waits as long as the server asks, and reports it.
     let fleet = Fleet::new();
     let host = fleet.host();
     assert_eq!(value(&host).await, "t1");
@@ -182,7 +182,7 @@ async fn who_has_the_token_already_hears_of_the_failure() {
     fleet.server.fail(Some(busy));
     let error = host.token().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
-    // And the others do not ask a server that is throttled.
+    // And the others send no request to a server that throttles.
     let hits = fleet.server.hits();
     assert_eq!(value(&fleet.host()).await, "t1");
     assert_eq!(fleet.server.hits(), hits);
@@ -194,14 +194,14 @@ async fn without_a_token_the_error_is_the_servers() {
     fleet.server.fail(Some(down()));
     let error = fleet.host().token().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
-    // Nobody waits for a lease of one who failed.
+    // No replica waits for the lease of one that has failed.
     let start = Instant::now();
     assert!(fleet.host().token().await.is_err());
     assert!(start.elapsed() < Duration::from_millis(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_are_expired_on_arrival_are_waited_for_by_nobody() {
+async fn no_host_waits_for_tokens_that_are_expired_on_arrival() {
     let fleet = Fleet::new();
     *fleet.server.lifetime.lock().unwrap() = Some(0);
     fleet.server.takes(300);
@@ -215,7 +215,7 @@ async fn tokens_that_are_expired_on_arrival_are_waited_for_by_nobody() {
     futures_util::future::join_all(hosts.iter().map(value)).await;
     assert_eq!(start.elapsed(), Duration::from_millis(300), "all at once");
     assert_eq!(fleet.store.operations(), operations, "and without the store");
-    // When the server thinks better of it they share again.
+    // When the server issues ordinary tokens again, they are shared.
     *fleet.server.lifetime.lock().unwrap() = Some(3600);
     value(&hosts[0]).await;
     let last = value(&hosts[0]).await;

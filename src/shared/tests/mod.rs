@@ -1,4 +1,4 @@
-//! Stories of shared tokens: a store in memory, hosts with clocks of their own, tokio's time paused.
+//! Shared tokens: a store in memory, hosts with clocks of their own, tokio's time paused.
 
 mod defects;
 #[cfg(model)]
@@ -18,21 +18,21 @@ use crate::cache::Cached;
 use crate::clock::manual::{ManualClock, clock};
 use crate::token::Terms;
 
-/// What `openssl rand -base64 32` prints.
+/// An output of `openssl rand -base64 32`.
 const SEAL_KEY: &str = "q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA=";
 const OTHER_SEAL_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// A store in memory, which fails as it is told to.
+/// A store in memory, which fails on demand.
 #[derive(Debug, Default)]
 struct Memory {
     values: Mutex<HashMap<String, (Vec<u8>, Instant)>>,
     leases: Mutex<HashMap<String, (String, Instant)>>,
     fault: Mutex<Fault>,
     operations: AtomicUsize,
-    /// When the lease was asked for.
+    /// When the lease was requested.
     asked: Mutex<Vec<Instant>>,
     puts: AtomicUsize,
-    /// Those that deleted something.
+    /// The number of deletions.
     deletes: AtomicUsize,
 }
 
@@ -43,7 +43,7 @@ enum Fault {
     Down,
     Hanging,
     Panicking,
-    /// Only writing fails.
+    /// Writing fails.
     ReadOnly,
     /// Each operation takes this many milliseconds.
     Slow(u64),
@@ -78,7 +78,7 @@ impl Memory {
         Memory::count(&self.operations)
     }
 
-    /// The only value there.
+    /// The only value in the store.
     fn value(&self) -> (String, Vec<u8>) {
         let values = self.values.lock().unwrap();
         assert_eq!(values.len(), 1);
@@ -86,7 +86,7 @@ impl Memory {
         (name.clone(), value.clone())
     }
 
-    /// Somebody changes every value there.
+    /// Changes every value in the store.
     fn tamper(&self, change: impl Fn(&mut Vec<u8>)) {
         let mut values = self.values.lock().unwrap();
         values.values_mut().for_each(|(value, _)| change(value));
@@ -96,7 +96,7 @@ impl Memory {
 impl Store for Arc<Memory> {
     fn get<'a>(&'a self, name: &'a str, _: usize) -> StoreFuture<'a, Option<Vec<u8>>> {
         Box::pin(async move {
-            // As it was when the question came: an answer takes its time on the way back.
+            // The value at the time of the request: the response takes time.
             let value = {
                 let values = self.values.lock().unwrap();
                 let value = values.get(name).filter(|(_, end)| *end > Instant::now());
@@ -151,7 +151,7 @@ impl Store for Arc<Memory> {
     }
 }
 
-/// An authorization server: `t1`, `t2`, .., each for as many seconds as it says.
+/// An authorization server with tokens `t1`, `t2`, .. of this lifetime in seconds.
 #[derive(Debug)]
 struct Server {
     hits: AtomicUsize,
@@ -159,9 +159,9 @@ struct Server {
     error: Mutex<Option<Error>>,
     /// It insists on this value.
     insists: Mutex<Option<&'static str>>,
-    /// It binds tokens to something that the host does not know of.
+    /// It binds tokens to a key that the host does not have.
     bind: AtomicBool,
-    /// How long an answer takes, in milliseconds of tokio's time.
+    /// How long a response takes, in milliseconds of tokio's time.
     takes: AtomicUsize,
 }
 
@@ -212,7 +212,7 @@ impl Server {
     }
 }
 
-/// Somebody else's key.
+/// Another replica's key.
 #[cfg(feature = "dpop")]
 fn foreign() -> Holder {
     let key = crate::dpop::DpopKey::generate();
@@ -229,7 +229,7 @@ fn down() -> Error {
     Error::of(ErrorKind::Transport, "connection refused").transient()
 }
 
-/// One replica's way to the server.
+/// The token requests of one replica.
 #[derive(Debug)]
 struct Client {
     server: Arc<Server>,
@@ -244,7 +244,7 @@ impl TokenSource for Client {
     fn reject(&self, _: &AccessToken) {}
 }
 
-/// A store, a server, and a clock that all hosts go by unless told otherwise.
+/// A store, a server, and the default clock of all hosts.
 struct Fleet {
     store: Arc<Memory>,
     server: Arc<Server>,
@@ -260,7 +260,7 @@ impl Fleet {
         Fleet { store: Arc::default(), server: Server::new(), clock, hands }
     }
 
-    /// A replica: a process of its own, which shares the store and knows of nobody.
+    /// A replica: a process of its own, which shares only the store.
     fn host(&self) -> Host {
         self.host_with(SEAL_KEY, "name", BoundTo::default(), self.clock.clone())
     }
@@ -278,7 +278,7 @@ impl Fleet {
         Shared::assemble(source, store, Key::named(name), possession, settings, clock, Observers::unnamed("test"))
     }
 
-    /// The same with a cache before it.
+    /// A replica with a cache.
     fn cached(&self) -> Cached<Host> {
         self.cached_with(CachePolicy::new())
     }

@@ -1,4 +1,4 @@
-//! A store that is down, slow or mad costs a bounded wait now and then, and never a token.
+//! A store that is down, slow or faulty causes a bounded wait now and then, and no call fails.
 
 use super::*;
 use crate::observer::Event;
@@ -16,7 +16,7 @@ async fn a_store_that_is_down_at_the_start_is_as_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_goes_down_and_comes_back_is_noticed_by_nobody() {
+async fn a_store_that_goes_down_and_comes_back_affects_no_caller() {
     // D02
     let fleet = Fleet::new();
     let host = fleet.host();
@@ -37,7 +37,7 @@ async fn a_store_that_hangs_costs_a_tenth_of_a_second_once() {
     let host = fleet.host();
     let start = Instant::now();
     value(&host).await;
-    // A millisecond more: tokio's timers, and the server's.
+    // One millisecond more for the timers of tokio and of the server.
     let waited = start.elapsed();
     assert!(waited <= Duration::from_millis(102), "{waited:?}");
     let start = Instant::now();
@@ -50,7 +50,7 @@ async fn a_store_that_hangs_costs_a_tenth_of_a_second_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_costs_a_tenth_of_a_second_in_all_however_many_operations_that_is() {
-    // D03: each of them in time, all of them not
+    // D03: each operation is within the timeout, all of them are not
     for slow in [1, 15, 30, 60, 99] {
         let fleet = Fleet::new();
         fleet.store.fail(Fault::Slow(slow));
@@ -80,7 +80,7 @@ async fn a_store_that_begins_to_hang_while_a_token_is_waited_for_costs_no_more()
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_flaps_is_visited_ever_more_rarely() {
-    // D04: up and down by the second, for an hour, asked each second
+    // D04: up and down every second, for an hour, with a request each second
     let fleet = Fleet::new();
     let host = fleet.host();
     for second in 0..3600 {
@@ -89,7 +89,7 @@ async fn a_store_that_flaps_is_visited_ever_more_rarely() {
         assert!(host.token().await.is_ok());
         fleet.advance(1);
     }
-    // A visit in vain is one operation; those that succeed are the rule.
+    // A visit that fails is one operation; most visits succeed.
     fleet.store.fail(Fault::Down);
     let before = fleet.store.operations();
     for _ in 0..600 {
@@ -111,7 +111,7 @@ async fn one_at_a_time_finds_out_whether_it_is_back() {
         let (key, settings) = (Key::named("x"), CachePolicy::new());
         Shared::assemble(client, store.clone(), key, BoundTo::default(), settings, clock, Observers::unnamed("test"))
     };
-    // A thousand tenants of one process share what is known of the store.
+    // A thousand tenants of one process share the state of the store.
     let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
     let tenants: Vec<_> = (0..1000).map(|_| source(&store)).collect();
     value(&tenants[0]).await;
@@ -166,7 +166,7 @@ async fn a_token_that_cannot_be_put_there_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_due_token_is_refreshed_though_nobody_can_be_given_the_lease() {
+async fn a_due_token_is_refreshed_although_no_host_can_get_the_lease() {
     let fleet = Fleet::new();
     assert_eq!(value(&fleet.host()).await, "t1");
     fleet.advance(3300);
@@ -176,7 +176,7 @@ async fn a_due_token_is_refreshed_though_nobody_can_be_given_the_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_after_the_request_costs_nothing() {
-    // D17: well before, down after
+    // D17: up before the fetch, down after it
     let fleet = Fleet::new();
     fleet.server.takes(1000);
     let host = fleet.host();
@@ -202,7 +202,7 @@ async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
     let start = Instant::now();
     assert_eq!(value(&host).await, "t2");
     assert!(start.elapsed() <= Duration::from_millis(102));
-    // One of a ring is enough to go on.
+    // One key of the ring is enough.
     let half = crate::credential::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
     let host = fleet.host_with(half, "name", BoundTo::default(), fleet.clock.clone());
     assert_eq!(value(&host).await, "t3");
@@ -210,8 +210,8 @@ async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
-    // A store that lies: it has no token, and says that somebody is fetching one.
+async fn the_wait_for_a_lease_that_no_host_gets_is_bounded() {
+    // A faulty store: it has no token, and reports that another replica has the lease.
     let fleet = Fleet::new();
     let host = fleet.host();
     let name = SealKey::parse(SEAL_KEY).unwrap().name(Key::named("name").bytes());
@@ -224,7 +224,7 @@ async fn a_lease_that_nobody_gets_is_waited_for_within_the_bound() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_shorter_than_the_wait_costs_one_fetch() {
-    // The cache around a source of one's own has a deadline that we are not told, and the holder of the lease has died.
+    // The cache around a custom source has a deadline that is not known here, and the owner of the lease has died.
     let fleet = Fleet::new();
     fleet.server.takes(10_000);
     let dying = fleet.host();

@@ -1,4 +1,4 @@
-//! What lies in the store, and everything that can be wrong with it: each defect is a miss.
+//! Records of the store and their defects: a damaged record is ignored.
 
 use proptest::prelude::*;
 
@@ -41,7 +41,7 @@ fn a_token_comes_back_as_it_was() {
     assert_eq!(back.token.scope(), there.scope());
     assert_eq!(back.token.extra("n"), there.extra("n"));
     assert_eq!(back.token.refresh_in(), there.refresh_in());
-    // Less what the clocks of two hosts may differ by.
+    // Less the largest difference between the clocks of two hosts.
     assert_eq!(back.token.lifetime(), Some(Duration::from_secs(3570)));
 }
 
@@ -93,7 +93,7 @@ fn a_key_of_the_ring_opens_and_another_one_does_not() {
 
 #[test]
 fn lifetimes_without_end_overflow_nothing() {
-    // D13: ten years, the year 9999, the end of numbers; refreshed within a day, and not used after it
+    // D13: ten years, the year 9999, the largest number; refreshed within a day, and not used afterwards
     let (clock, hands) = clock();
     let settings = CachePolicy::new();
     for lifetime in [10 * 365 * 86_400, 251_000_000_000, u64::MAX] {
@@ -114,7 +114,7 @@ fn lifetimes_without_end_overflow_nothing() {
 }
 
 #[test]
-fn a_token_without_a_lifetime_is_taken_to_last_an_hour() {
+fn a_token_without_a_lifetime_is_assumed_to_last_an_hour() {
     let (clock, hands) = clock();
     let token = token(&clock, None);
     let record = seal(&token, b"key", &ring(&[SEAL_KEY]).0[0]).unwrap();
@@ -156,7 +156,7 @@ fn a_token_that_is_too_large_is_not_shared() {
     assert!(opens(&record));
 }
 
-/// Two hosts, of which the second one's clock is ahead by so many seconds. The first has put a token of an hour there.
+/// Two hosts; the clock of the second one is ahead by this many seconds. The first has stored a token of one hour.
 async fn skewed(ahead: i64) -> (Fleet, Host, ManualClock) {
     let fleet = Fleet::new();
     assert_eq!(value(&fleet.host()).await, "t1");
@@ -171,7 +171,7 @@ async fn skewed(ahead: i64) -> (Fleet, Host, ManualClock) {
 
 #[tokio::test(start_paused = true)]
 async fn clocks_that_differ_a_little_do_not_matter() {
-    // D12: nobody uses a token beyond its expiry by the authorization server's clock
+    // D12: no host uses a token that has expired by the authorization server's clock
     for ahead in [-30, 0, 30] {
         let (_, host, hands) = skewed(ahead).await;
         assert_eq!(value(&host).await, "t1");
@@ -212,7 +212,7 @@ async fn every_host_has_the_true_age_of_a_token_on_its_own_clocks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
-    // D10: the old key alone, both with the old one first, both with the new one first, the new one alone
+    // D10: only the old key, both with the old one first, both with the new one first, only the new one
     let fleet = Fleet::new();
     let host =
         |key: crate::credential::Credential| fleet.host_with(key, "name", BoundTo::default(), fleet.clock.clone());
@@ -228,7 +228,7 @@ async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
     for host in &hosts[1..] {
         assert_eq!(value(host).await, "t2", "the newest that it can open");
     }
-    // When it is refreshed the newest key seals.
+    // When the token is refreshed, the newest key seals it.
     fleet.advance(3300);
     assert_eq!(value(&host(new().or(old()))).await, "t3");
     assert_eq!(value(&host(new())).await, "t3");
@@ -238,7 +238,7 @@ async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_break_after_the_key_is_no_part_of_it() {
-    // What Kubernetes makes an environment variable of, when the secret was made from a file.
+    // The environment variable that Kubernetes makes of a secret that was created from a file.
     let fleet = Fleet::new();
     let key = format!("{SEAL_KEY}\n");
     let host = fleet.host_with(key, "name", BoundTo::default(), fleet.clock.clone());
@@ -250,7 +250,7 @@ async fn a_line_break_after_the_key_is_no_part_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_bound_is_shared_with_those_who_have_its_key() {
+async fn a_bound_token_is_shared_by_hosts_with_its_key() {
     // D20
     let key = Key::named("name");
     let ring = ring(&[SEAL_KEY]);
@@ -279,7 +279,7 @@ fn shows(auth: crate::client_auth::ClientAuth) -> BoundTo {
 
 #[cfg(feature = "mtls")]
 #[tokio::test]
-async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate() {
+async fn under_mutual_tls_a_token_is_shared_by_hosts_with_the_certificate() {
     // D20
     let (mine, other) = ((CERTIFICATE, KEY), (OTHER_CERTIFICATE, OTHER_KEY));
     let fleet = Fleet::new();
@@ -293,7 +293,7 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
         let shown = host.token().await.unwrap();
         assert!(shown.client_certificate().is_some(), "the API wants it too");
     }
-    // Unless the certificate can be read the source has the word.
+    // If the certificate cannot be read, the source reports the error.
     let missing = crate::credential::Credential::file("/nonexistent");
     let auth = crate::client_auth::ClientAuth::mutual_tls("me", missing.clone(), missing);
     let host = fleet.host_with(SEAL_KEY, "name", shows(auth), fleet.clock.clone());
@@ -303,8 +303,8 @@ async fn under_mutual_tls_a_token_is_shared_with_those_who_have_the_certificate(
 
 #[cfg(feature = "dpop")]
 #[tokio::test(start_paused = true)]
-async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
-    // D20: and comes back as what it was
+async fn a_dpop_token_is_shared_by_hosts_with_its_key() {
+    // D20: and is returned with its type
     let fleet = Fleet::new();
     let key = |pem: &str| crate::dpop::DpopKey::from(crate::credential::Credential::from(pem));
     let host = |key: &crate::dpop::DpopKey| {
@@ -319,7 +319,7 @@ async fn a_dpop_token_is_shared_with_those_who_have_its_key() {
         assert_eq!(shared.authorization(), format!("DPoP {token}"));
         assert!(shared.possession().is_some());
     }
-    // Who has none finds none, and puts a token of another kind there.
+    // A replica without a key finds no record, and stores a token of another type.
     assert_eq!(value(&fleet.host()).await, "t3");
     assert_eq!(fleet.server.hits(), 3);
 }
@@ -337,7 +337,7 @@ async fn a_bound_token_of_a_source_that_does_not_say_so_is_not_shared() {
 proptest! {
     #[test]
     fn noise_is_no_record(noise: Vec<u8>) {
-        // D05: with and without a beginning that is right
+        // D05: with and without a valid beginning
         prop_assert!(!opens(&noise));
         let mut beginning = record();
         beginning.truncate(21);

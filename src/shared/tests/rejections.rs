@@ -1,10 +1,10 @@
-//! "The API refused this very token": it goes, stays away, and nothing else does.
+//! Rejections: the token is no longer used by any replica, and others are not affected.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_deleted_once_and_replaced_once() {
-    // D18: both hosts have it, and the API refuses it to both
+    // D18: both hosts have the token, and the API rejects it from both
     let fleet = Fleet::new();
     let hosts = [fleet.host(), fleet.host()];
     let mut tokens = Vec::new();
@@ -17,7 +17,7 @@ async fn a_refused_token_is_deleted_once_and_replaced_once() {
     }
     assert_eq!(fleet.server.hits(), 2);
     assert_eq!(Memory::count(&fleet.store.deletes), 1);
-    // No ping-pong: from here on nothing moves.
+    // From here on nothing changes.
     for host in hosts.iter().cycle().take(10) {
         assert_eq!(value(host).await, "t2");
     }
@@ -84,8 +84,8 @@ async fn a_rejection_does_no_io() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_does_not_come_back_from_the_store() {
-    // D09: a store that plays back what it had, the refused token and an older one
+async fn a_rejected_token_does_not_come_back_from_the_store() {
+    // D09: a store that returns former records, with the rejected token and an older one
     let fleet = Fleet::new();
     let host = fleet.host();
     value(&host).await;

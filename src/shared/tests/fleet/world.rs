@@ -4,87 +4,57 @@
 //! else is a model: the store is one record and one lease per name, a sealed record opens under its own name only, and a
 //! token is a number. Time goes in ticks of half a lifetime: a token is due after one and expired after two.
 
+mod faults;
+mod promises;
+mod replica;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stateright::{Model, Property};
 
-use super::super::super::protocol::{Admission, Event, Found, Memory, Step, Turn, WAIT, newer};
-use super::super::super::record::{self, Dates};
-use crate::cache::{CachePolicy, Schedule};
+use crate::cache::CachePolicy;
 use crate::clock::Moment;
+use crate::shared::protocol::{Found, Memory, Turn, WAIT};
+pub(super) use faults::Fault;
 
 /// In seconds. Clocks of replicas differ by one second, the most that tokens of ten seconds allow.
 const LIFETIME: u32 = 10;
 const TICK: u32 = 5;
 const START: u32 = 1000;
 
-/// What is checked, and how far.
+/// The fleet that is checked, and how far.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fleet {
     /// For each replica the names of its records, that of its sealing key first, and its tenant.
     pub(super) replicas: &'static [(&'static [u8], u8)],
     /// How many ticks there are.
     pub(super) ticks: u8,
-    /// How many of the faults happen at most.
+    /// The largest number of faults.
     pub(super) faults: u8,
     pub(super) possible: &'static [Fault],
-    /// How many times an API rejects a token.
+    /// How many tokens an API rejects.
     pub(super) rejections: u8,
-    /// Clocks differ from the start.
+    /// Whether clocks differ from the start.
     pub(super) skewed: bool,
-    /// Whether each state is continued without faults until everybody has a token.
+    /// Whether each state is continued without faults until all replicas have a token.
     pub(super) progress: bool,
     pub(super) mutant: Option<Mutant>,
 }
 
-/// A decision made wrongly.
+/// A wrong decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mutant {
     RejectionForgotten,
-    /// As before the model checker was there.
+    /// A bug that the model checker has found.
     OnlyTheLastRejectionRemembered,
-    /// As before the model checker was there.
+    /// A bug that the model checker has found.
     NotJudgedAgainBeforeUse,
     ClocksTakenForEqual,
     LeaseNotChecked,
     NoLookUnderTheLease,
     WaitsForEver,
     ForeignRecordOpened,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Fault {
-    /// A request to the store or the server is lost.
-    RequestLost,
-    /// It is carried out, and the answer is lost.
-    AnswerLost,
-    /// It is given up and carried out later, at any time.
-    Delayed,
-    /// It is carried out, and once more at any time.
-    Duplicated,
-    /// The store forgets the record, the lease.
-    RecordForgotten,
-    LeaseForgotten,
-    /// The record that was overwritten last is back.
-    RecordReplayed,
-    /// The records of two names are exchanged.
-    RecordsExchanged,
-    /// A replica does not reach the store, or leaves it alone.
-    Partitioned,
-    /// A process starts anew.
-    Crashed,
-    /// The future of a call is dropped.
-    Cancelled,
-    /// Half a lifetime passes while somebody is at work.
-    Stalled,
-    /// A holder takes longer than the others wait; than its lease lasts.
-    Slow,
-    /// The server issues nothing; asks for fewer requests.
-    ServerFailed,
-    ServerThrottled,
-    /// A wall clock is set, within what clocks may differ.
-    ClockSet,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,16 +64,16 @@ pub(super) struct World {
     rejections: u8,
     /// Token requests so far.
     requests: u8,
-    /// Each token's issue, in seconds, its tenant, and who requested it.
+    /// When each token was issued, in seconds, its tenant, and the replica that requested it.
     issued: Vec<(u32, u8, u8)>,
-    /// The tokens that an API rejected, a bit each.
+    /// The tokens that an API rejected, one bit each.
     rejected: u16,
     replicas: Vec<Replica>,
     /// By name.
     records: [Option<Record>; 2],
     overwritten: Option<(u8, Record)>,
     leases: [Option<Lease>; 2],
-    /// What nobody waits for any more, sorted.
+    /// Operations whose result no replica waits for, sorted.
     under_way: Vec<Op>,
     wrong: Option<Wrong>,
 }
@@ -122,13 +92,13 @@ struct Replica {
     memory: Memory<u8>,
     turn: Option<Running>,
     cached: Option<Token>,
-    /// What it was given, and when each was received on its own clock.
+    /// The tokens that it obtained, and when each was received on its own clock.
     given: BTreeMap<u8, u32>,
-    /// What it rejected, a bit for each token.
+    /// The tokens that it rejected, one bit each.
     rejected: u16,
 }
 
-/// As a replica knows it: due and expired on its own clock.
+/// A token in a replica, due and expired on its own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Token {
     id: u8,
@@ -144,12 +114,12 @@ struct Running {
     op: Op,
     answer: Option<Answer>,
     failed: bool,
-    /// What was found under the names that were read.
+    /// The best record under the names that were read.
     found: Option<Found<Token, u8>>,
     fetched: Option<Token>,
     /// Tokens that were rejected before it began.
     rejected: u16,
-    /// The time of the last look.
+    /// When the records were last read.
     looked: u32,
 }
 
@@ -159,10 +129,10 @@ enum Op {
     Get(u8),
     Delete(u8, Record),
     Lease,
-    /// Sent at that second of its own clock.
+    /// Sent at this second of its own clock.
     Fetch(u32),
     Put(u8, Record),
-    /// On behalf of nobody any more.
+    /// A lease for a turn that has ended.
     DeadLease(u8),
     Release,
 }
@@ -180,24 +150,24 @@ enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Record {
     token: u8,
-    /// On the clock of whoever put it there.
+    /// On the clock of the replica that stored it.
     received: u32,
-    /// Until then the store keeps it; in a request for how long.
+    /// When the store deletes it; in a request, how long it keeps it.
     kept: u32,
-    /// What it was sealed for.
+    /// The name that it was sealed for.
     name: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Lease {
-    /// `None`: of a turn that is over.
+    /// `None`: a turn that has ended.
     owner: Option<u8>,
     /// A tick has passed: it may end.
     old: bool,
 }
 
 impl Lease {
-    /// Nobody will release it in time.
+    /// No replica will release it in time.
     fn is_dead(self) -> bool {
         self.owner.is_none() || self.old
     }
@@ -206,25 +176,25 @@ impl Lease {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Begin(u8),
-    /// The store or the server carries out what a replica asked for, and it goes on with the answer. Going on touches
-    /// nothing but the replica, so that whatever others do in between might as well be done before or after.
+    /// The store or the server carries out what a replica asked for, and the replica goes on with the answer. The
+    /// latter changes only the replica, so what others do in between may as well happen before or after.
     CarryOut(u8),
-    /// The same for a lease that it does not get, and it has waited for as long as it waits.
+    /// The same for a lease that the replica does not get, after it has waited for the longest time.
     CarryOutAfterTheWait(u8),
-    /// The same, but time may pass before it goes on.
+    /// The same, but time may pass before the replica goes on.
     Linger(u8),
     GoOn(u8),
     Reject(u8, u8),
     Tick,
     LeaseEnds(u8),
-    /// The n-th of what is under way is carried out.
+    /// The n-th operation under way is carried out.
     Arrive(u8),
     Break(Fault, u8),
 }
 
 impl Fleet {
     fn policy(&self) -> CachePolicy {
-        // Due after one tick. No margin for the way to the API: what clocks may differ is all there is.
+        // Due after one tick. No safety margin: the only one is for clocks that differ.
         CachePolicy::new().safety_margin(Duration::ZERO).refresh_window(seconds(5))
     }
 
@@ -234,7 +204,7 @@ impl Fleet {
 
     fn lifetime(&self) -> Duration {
         match self.is(Mutant::ClocksTakenForEqual) {
-            // What is taken from it for the clocks leaves ten.
+            // Less the margin for clocks that differ, this is ten.
             true => seconds(LIFETIME) * 10 / 9,
             false => seconds(LIFETIME),
         }
@@ -297,25 +267,6 @@ impl Fleet {
         }
     }
 
-    fn begin(&self, world: &mut World, r: u8) {
-        let replica = &mut world.replicas[usize::from(r)];
-        let rejected = replica.rejected;
-        let mut turn = Turn::new(&mut replica.memory, WAIT);
-        if self.is(Mutant::WaitsForEver) {
-            turn.wait = Duration::MAX;
-        }
-        replica.turn = Some(Running {
-            turn,
-            op: Op::Get(0),
-            answer: None,
-            failed: false,
-            found: None,
-            fetched: None,
-            rejected,
-            looked: 0,
-        });
-    }
-
     fn linger(&self, world: &mut World, r: u8) {
         if let Some((op, false)) = world.op(r) {
             let answer = self.carry_out(world, op, r);
@@ -323,7 +274,7 @@ impl Fleet {
         }
     }
 
-    /// `by`: on whose behalf.
+    /// `by`: the replica that asked.
     fn carry_out(&self, world: &mut World, op: Op, by: u8) -> Answer {
         let now = world.now();
         let name = |n: u8| self.replicas[usize::from(by)].0[usize::from(n)];
@@ -360,253 +311,6 @@ impl Fleet {
             }
         }
     }
-
-    /// The replica gets its answer.
-    fn go_on(&self, world: &mut World, r: u8, waited: Duration) {
-        let now = world.now() + world.replicas[usize::from(r)].ahead;
-        let Some((op, true)) = world.op(r) else {
-            return;
-        };
-        let Some(answer) = world.running(r).answer.take() else {
-            return;
-        };
-        let (names, _) = self.replicas[usize::from(r)];
-        let running = world.running(r);
-        let event = match (op, answer) {
-            (Op::Lease, Answer::Granted(granted)) => {
-                let granted = granted || self.is(Mutant::LeaseNotChecked);
-                Event::Leased { granted, waited }
-            }
-            (Op::Lease, _) => Event::Failed,
-            (Op::Put(..), _) => Event::Put,
-            (Op::Release | Op::DeadLease(_), _) => Event::Released,
-            (Op::Fetch(sent), Answer::Token(id)) => {
-                let schedule = Schedule::of(seconds(LIFETIME), None, &self.policy(), 1.0);
-                let at = |age: Duration| sent + age.as_secs() as u32;
-                running.fetched =
-                    Some(Token { id, received: sent, due: at(schedule.refresh), end: at(schedule.unusable) });
-                let worth = record::left(seconds(sent), Some(self.lifetime()), None, &self.policy(), moment(now));
-                Event::Fetched { token: id, worth, ours: true }
-            }
-            (Op::Fetch(_), answer) => Event::Refused { throttled: answer == Answer::Throttled },
-            (Op::Get(n), answer) => {
-                running.looked = now;
-                let name = names[usize::from(n)];
-                let record = match answer {
-                    Answer::Record(record) => record,
-                    _ => None,
-                };
-                let opened = record.filter(|record| record.name == name || self.is(Mutant::ForeignRecordOpened));
-                if let Some(record) = opened.and_then(|record| Some((record, self.arrive(record, now)?))) {
-                    let (record, found) = record;
-                    let memory = &world.replicas[usize::from(r)].memory;
-                    match memory.admit(&found.id, found.received) {
-                        Admission::Use => {
-                            let running = world.running(r);
-                            running.found = newer(running.found.take(), Some(found));
-                        }
-                        Admission::Delete if !world.running(r).failed => {
-                            world.running(r).op = Op::Delete(name, record);
-                            return;
-                        }
-                        Admission::Delete | Admission::Ignore => {}
-                    }
-                }
-                return self.look_on(world, r, n);
-            }
-            (Op::Delete(name, _), _) => {
-                let n = names.iter().position(|one| *one == name).unwrap_or_default();
-                return self.look_on(world, r, n as u8);
-            }
-        };
-        self.next(world, r, event);
-    }
-
-    /// The next name, or the end of a look.
-    fn look_on(&self, world: &mut World, r: u8, n: u8) {
-        let (names, _) = self.replicas[usize::from(r)];
-        let running = world.running(r);
-        if usize::from(n) + 1 < names.len() && !running.failed {
-            running.op = Op::Get(n + 1);
-            return;
-        }
-        let found = running.found.take();
-        self.next(world, r, Event::Looked(found));
-    }
-
-    fn arrive(&self, record: Record, now: u32) -> Option<Found<Token, u8>> {
-        let received = seconds(record.received);
-        let dates = Dates::on_our_clocks(received, Some(self.lifetime()), None, &self.policy(), moment(now))?;
-        let schedule = Schedule::of(dates.lifetime, None, &self.policy(), 1.0);
-        let at = |age: Duration| dates.received.plus(age).wall().as_secs() as u32;
-        let received_here = dates.received.wall().as_secs() as u32;
-        let token =
-            Token { id: record.token, received: received_here, due: at(schedule.refresh), end: at(schedule.unusable) };
-        Some(Found { token, id: record.token, received, unusable: dates.unusable, fresh: dates.fresh })
-    }
-
-    /// The decision, and what it asks for.
-    fn next(&self, world: &mut World, r: u8, event: Event<Token, u8>) {
-        let now = world.now() + world.replicas[usize::from(r)].ahead;
-        let (names, tenant) = self.replicas[usize::from(r)];
-        let replica = &mut world.replicas[usize::from(r)];
-        let Some(running) = &mut replica.turn else {
-            return;
-        };
-        let failed = running.failed;
-        let judged = if self.is(Mutant::NotJudgedAgainBeforeUse) { running.looked } else { now };
-        let mut step = running.turn.next(event, failed, &mut replica.memory, moment(judged));
-        if self.is(Mutant::NoLookUnderTheLease) && step == Step::Look && running.op == Op::Lease {
-            step = running.turn.next(Event::Looked(None), failed, &mut replica.memory, moment(judged));
-        }
-        if step == Step::Pause {
-            step = running.turn.next(Event::Paused, failed, &mut replica.memory, moment(judged));
-        }
-        running.op = match step {
-            Step::Look | Step::Pause => Op::Get(0),
-            Step::Lease => Op::Lease,
-            Step::Release => Op::Release,
-            Step::Fetch => {
-                world.requests += 1;
-                Op::Fetch(now)
-            }
-            Step::Put(expiry) => {
-                let Op::Fetch(sent) = running.op else {
-                    return;
-                };
-                let Some(token) = running.fetched else {
-                    return;
-                };
-                let kept = expiry.as_secs() as u32;
-                Op::Put(names[0], Record { token: token.id, received: sent, kept, name: names[0] })
-            }
-            Step::Use(token) => {
-                let (issued, whose, _) = world.issued[usize::from(token.id)];
-                if world.now() >= issued + LIFETIME {
-                    world.wrong = Some(Wrong::Expired);
-                } else if whose != tenant {
-                    world.wrong = Some(Wrong::Foreign);
-                }
-                return self.hand_out(world, r, token);
-            }
-            Step::Fetched => {
-                return match running.fetched {
-                    Some(token) => self.hand_out(world, r, token),
-                    None => world.end(r),
-                };
-            }
-        };
-    }
-
-    fn hand_out(&self, world: &mut World, r: u8, token: Token) {
-        let replica = &mut world.replicas[usize::from(r)];
-        let before = replica.turn.as_ref().map_or(0, |running| running.rejected);
-        if before & (1 << token.id) != 0 {
-            world.wrong = Some(Wrong::Rejected);
-        }
-        replica.memory.hand_out(token.id);
-        replica.given.insert(token.id, token.received);
-        // A cache that was told so while the fetch was under way does not take it.
-        replica.cached = Some(token).filter(|token| replica.rejected & (1 << token.id) == 0);
-        world.end(r);
-    }
-
-    fn break_it(&self, world: &mut World, fault: Fault, r: u8) {
-        world.faults += 1;
-        match fault {
-            Fault::RequestLost | Fault::AnswerLost => {
-                if fault == Fault::AnswerLost {
-                    self.linger(world, r);
-                }
-                world.fail(r);
-                self.go_on(world, r, Duration::ZERO);
-            }
-            Fault::Delayed | Fault::Duplicated => {
-                let Some((op, _)) = world.op(r) else {
-                    return;
-                };
-                match op {
-                    Op::Lease if fault == Fault::Delayed => {
-                        world.under_way.push(Op::DeadLease(self.replicas[usize::from(r)].0[0]));
-                    }
-                    Op::Put(..) | Op::Delete(..) => world.under_way.push(op),
-                    _ => {}
-                }
-                world.under_way.sort();
-                match fault {
-                    Fault::Delayed => world.fail(r),
-                    _ => self.linger(world, r),
-                }
-                self.go_on(world, r, Duration::ZERO);
-            }
-            Fault::RecordForgotten => world.records[usize::from(r)] = None,
-            Fault::LeaseForgotten => world.leases[usize::from(r)] = None,
-            Fault::RecordReplayed => {
-                if let Some((name, record)) = world.overwritten {
-                    world.records[usize::from(name)] = Some(record);
-                }
-            }
-            Fault::RecordsExchanged => world.records.swap(0, 1),
-            Fault::Partitioned => {
-                self.begin(world, r);
-                let running = world.running(r);
-                running.failed = true;
-                let names = self.replicas[usize::from(r)].0.len();
-                self.look_on(world, r, names as u8 - 1);
-            }
-            Fault::Crashed => {
-                world.end(r);
-                let ahead = world.replicas[usize::from(r)].ahead;
-                world.replicas[usize::from(r)] = Replica { ahead, ..Replica::default() };
-            }
-            Fault::Cancelled => world.end(r),
-            Fault::ServerFailed | Fault::ServerThrottled => {
-                let throttled = fault == Fault::ServerThrottled;
-                world.running(r).answer = Some(if throttled { Answer::Throttled } else { Answer::Failed });
-                self.go_on(world, r, Duration::ZERO);
-            }
-            Fault::ClockSet => {
-                let replica = &mut world.replicas[usize::from(r)];
-                replica.ahead = 1 - replica.ahead;
-            }
-            Fault::Stalled | Fault::Slow => {}
-        }
-    }
-
-    /// What happens of itself, fairly, when nothing breaks any more. `true`: everybody has a token in the end.
-    fn recovers(&self, world: &World) -> bool {
-        let mut world = world.clone();
-        let everybody = 0..self.replicas.len() as u8;
-        for _ in 0..40 {
-            for r in everybody.clone() {
-                let dead = world.lease_of(self, r).is_some_and(|lease| lease.is_dead());
-                match world.op(r) {
-                    Some((_, true)) => self.go(&mut world, &Action::GoOn(r)),
-                    Some((Op::Lease, _)) if dead => self.go(&mut world, &Action::CarryOutAfterTheWait(r)),
-                    Some(_) => self.go(&mut world, &Action::CarryOut(r)),
-                    None if !world.has_token(r) => self.go(&mut world, &Action::Begin(r)),
-                    None => {}
-                }
-            }
-            if everybody.clone().all(|r| world.has_token(r)) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// The most requests there may be. Without faults: one for each lifetime, which is one at the start and one each time
-    /// that the token is due, and one for each token that was rejected; for each tenant and seal key. A fault costs at
-    /// most one for each replica, and so does a rejection where clocks differ: a token that was fetched after it may seem
-    /// older than the rejected one.
-    fn most(&self, world: &World) -> u32 {
-        let replicas = self.replicas.len() as u32;
-        let names = self.replicas.iter().flat_map(|(names, _)| *names).max().map_or(1, |name| u32::from(*name) + 1);
-        let lifetimes = (1 + u32::from(world.ticks)) * names;
-        let skewed = self.skewed || self.possible.contains(&Fault::ClockSet);
-        let rejected = world.rejected.count_ones() * if skewed { replicas } else { 1 };
-        lifetimes + rejected + u32::from(world.faults) * replicas
-    }
 }
 
 impl World {
@@ -615,10 +319,10 @@ impl World {
     }
 
     fn running(&mut self, r: u8) -> &mut Running {
-        self.replicas[usize::from(r)].turn.as_mut().expect("it is at work")
+        self.replicas[usize::from(r)].turn.as_mut().expect("it has a turn")
     }
 
-    /// What a replica asked for, and whether it was answered.
+    /// The operation of a replica, and whether it was answered.
     fn op(&self, r: u8) -> Option<(Op, bool)> {
         let running = self.replicas[usize::from(r)].turn.as_ref()?;
         Some((running.op, running.answer.is_some()))
@@ -628,14 +332,14 @@ impl World {
         self.leases[usize::from(fleet.replicas[usize::from(r)].0[0])]
     }
 
-    /// What was asked for failed: of the store's operations, the last one in this turn.
+    /// The operation failed. A failure of the store ends its use in this turn.
     fn fail(&mut self, r: u8) {
         let running = self.running(r);
         running.answer = Some(Answer::Failed);
         running.failed |= !matches!(running.op, Op::Fetch(_));
     }
 
-    /// The turn is over, and its lease nobody's.
+    /// The turn has ended, and its lease has no owner.
     fn end(&mut self, r: u8) {
         self.replicas[usize::from(r)].turn = None;
         for lease in self.leases.iter_mut().flatten() {
@@ -752,40 +456,7 @@ impl Model for Fleet {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = vec![
-            Property::always("no expired token", |_, world: &World| world.wrong != Some(Wrong::Expired)),
-            Property::always("no rejected token", |_, world: &World| world.wrong != Some(Wrong::Rejected)),
-            Property::always("no foreign token", |_, world: &World| world.wrong != Some(Wrong::Foreign)),
-            Property::always("few requests", |fleet: &Fleet, world: &World| {
-                u32::from(world.requests) <= fleet.most(world)
-            }),
-        ];
-        if self.progress {
-            properties.push(Property::always("progress", Fleet::recovers));
-        }
-        if self.mutant.is_some() {
-            return properties;
-        }
-        // What would make the rest mean little, if it did not happen.
-        properties.push(Property::sometimes("as many requests as there may be", |fleet: &Fleet, world: &World| {
-            u32::from(world.requests) == fleet.most(world)
-        }));
-        if self.replicas.iter().all(|(_, tenant)| *tenant == 0) {
-            properties.push(Property::sometimes("another's token is used", |_: &Fleet, world: &World| {
-                let of_another = |(r, replica): (usize, &Replica)| {
-                    let token = replica.cached?;
-                    Some(usize::from(world.issued[usize::from(token.id)].2) != r)
-                };
-                world.replicas.iter().enumerate().any(|one| of_another(one) == Some(true))
-            }));
-        }
-        if self.possible.contains(&Fault::Delayed) {
-            properties.push(Property::sometimes("a late record replaces a newer one", |_: &Fleet, world: &World| {
-                world.records.iter().flatten().any(|record| usize::from(record.token) + 1 < world.issued.len())
-                    && world.under_way.is_empty()
-            }));
-        }
-        properties
+        self.promises()
     }
 }
 

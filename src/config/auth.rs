@@ -1,0 +1,119 @@
+//! From the members to the client authentication method.
+
+use serde_json::Value;
+
+use super::build::{credential, with};
+use super::members::{MEMBERS, METHODS};
+use super::reader::Reader;
+use crate::client_auth::{ClientAssertion, ClientAuth};
+#[cfg(feature = "jwt")]
+use crate::client_auth::{ClientSecretJwt, PrivateKeyJwt};
+
+/// The members of each method, besides `method` and `client_id`.
+fn own_members(method: &str) -> &'static [&'static str] {
+    match method {
+        "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" => &["secret_file", "secret_env"],
+        "client_secret_jwt" => {
+            &["secret_file", "secret_env", "algorithm", "audience", "typ", "lifetime", "not_before", "server_time"]
+        }
+        "private_key_jwt" => &[
+            "key_file",
+            "key_env",
+            "certificate_file",
+            "certificate_env",
+            "algorithm",
+            "audience",
+            "key_id",
+            "typ",
+            "lifetime",
+            "not_before",
+            "server_time",
+        ],
+        "client_assertion" => &["assertion_file", "assertion_env", "assertion_type"],
+        "mutual_tls" => &["key_file", "key_env", "certificate_file", "certificate_env"],
+        _ => &[],
+    }
+}
+
+/// The feature that a method needs and this build does not have.
+fn missing_feature(method: &str) -> Option<&'static str> {
+    match method {
+        "mutual_tls" if cfg!(not(feature = "mtls")) => Some("mtls"),
+        "client_secret_jwt" | "private_key_jwt" if cfg!(not(feature = "jwt")) => Some("jwt"),
+        _ => None,
+    }
+}
+
+pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
+    let Some(method) = reader.text("auth.method") else {
+        if reader.value("auth.method").is_none() {
+            reader.fault("auth.method is missing: client_secret_basic, for example");
+        }
+        return None;
+    };
+    let own = own_members(method);
+    let is_method = METHODS.contains(&method);
+    let given = reader.value("auth").and_then(Value::as_object);
+    for name in given.into_iter().flat_map(|table| table.keys()) {
+        let is_known = MEMBERS.iter().any(|member| member.path.strip_prefix("auth.") == Some(name));
+        let is_named = name == "method" || name == "client_id" && method != "anonymous";
+        if is_method && is_known && !is_named && !own.contains(&name.as_str()) {
+            reader.fault(format!("auth.{name} is no member of the method {method}"));
+        }
+    }
+    let has = |name: &str| own.contains(&name);
+    let secret = credential(reader, "auth.secret", has("secret_file"));
+    let key = credential(reader, "auth.key", has("key_file"));
+    let certificate = credential(reader, "auth.certificate", method == "mutual_tls");
+    let assertion = credential(reader, "auth.assertion", has("assertion_file"));
+    let id = reader.text("auth.client_id");
+    match method {
+        "anonymous" => return Some(ClientAuth::anonymous()),
+        // The assertion may name the client.
+        "client_assertion" => {
+            let auth = with(ClientAuth::client_assertion(assertion?), id, ClientAssertion::client_id);
+            let auth = with(auth, reader.text("auth.assertion_type"), ClientAssertion::assertion_type);
+            return Some(auth.into());
+        }
+        _ if reader.value("auth.client_id").is_none() => reader.fault("auth.client_id is missing"),
+        _ => {}
+    }
+    let id = id?;
+    if let Some(feature) = missing_feature(method) {
+        reader.fault(format!("auth.method {method} needs the feature {feature} of client-credentials"));
+        return None;
+    }
+    #[cfg(not(any(feature = "jwt", feature = "mtls")))]
+    let _ = (key, certificate);
+    #[cfg(feature = "jwt")]
+    macro_rules! signed {
+        ($auth:expr, $method:ident) => {{
+            use crate::signing::SigningAlgorithm;
+            let algorithm = reader.text("auth.algorithm").and_then(SigningAlgorithm::named);
+            let flag = |path| reader.flag(path).unwrap_or_default();
+            let auth = with($auth, algorithm, $method::algorithm);
+            let auth = with(auth, reader.text("auth.audience"), $method::audience);
+            let auth = with(auth, reader.text("auth.typ"), $method::typ);
+            let auth = with(auth, reader.duration("auth.lifetime"), $method::lifetime);
+            Some(auth.not_before(flag("auth.not_before")).server_time(flag("auth.server_time")).into())
+        }};
+    }
+    match method {
+        "client_secret_basic" => Some(ClientAuth::client_secret_basic(id, secret?)),
+        "client_secret_basic_raw" => Some(ClientAuth::client_secret_basic_raw(id, secret?)),
+        "client_secret_post" => Some(ClientAuth::client_secret_post(id, secret?)),
+        "none" => Some(ClientAuth::none(id)),
+        #[cfg(feature = "mtls")]
+        "mutual_tls" => Some(ClientAuth::mutual_tls(id, certificate?, key?)),
+        #[cfg(feature = "jwt")]
+        "client_secret_jwt" => signed!(ClientAuth::client_secret_jwt(id, secret?), ClientSecretJwt),
+        #[cfg(feature = "jwt")]
+        "private_key_jwt" => {
+            let auth = ClientAuth::private_key_jwt(id, key?);
+            let auth = with(auth, certificate, PrivateKeyJwt::certificate);
+            signed!(with(auth, reader.text("auth.key_id"), PrivateKeyJwt::key_id), PrivateKeyJwt)
+        }
+        // The reader has reported a method that does not exist.
+        _ => None,
+    }
+}

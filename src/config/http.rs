@@ -1,0 +1,64 @@
+//! From the members to the HTTP client.
+
+use super::reader::Reader;
+use crate::client_credentials::HttpClient;
+
+pub(super) fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
+    let (ca_file, proxy) = (reader.text("http.ca_file"), reader.text("http.proxy"));
+    let mut url = None;
+    if let Some(proxy) = proxy {
+        match url::Url::parse(proxy) {
+            Ok(proxy) if !proxy.username().is_empty() || proxy.password().is_some() => {
+                reader.fault(
+                    "http.proxy has a user or password, which would be a secret in plain text: set HTTPS_PROXY instead",
+                );
+            }
+            Ok(proxy) if proxy.has_host() => url = Some(proxy),
+            _ => reader.fault("http.proxy is not a URL: give http://host:port"),
+        }
+    }
+    let ca_file = ca_file.and_then(|path| match certificates(path) {
+        Ok(_) => Some(path.to_owned()),
+        Err(flaw) => {
+            reader.fault(format!("http.ca_file {flaw}"));
+            None
+        }
+    });
+    (url.is_some() || ca_file.is_some()).then(|| {
+        HttpClient::from_reqwest_0_13(move || {
+            let mut builder = reqwest::Client::builder();
+            if let Some(proxy) = url.as_ref().and_then(|url| reqwest::Proxy::all(url.as_str()).ok()) {
+                builder = builder.proxy(proxy);
+            }
+            match &ca_file {
+                Some(path) => trusting(builder, path),
+                None => builder,
+            }
+        })
+    })
+}
+
+/// The file is read for each new client, since it may have been replaced.
+#[cfg(feature = "rustls")]
+fn trusting(builder: reqwest::ClientBuilder, path: &str) -> reqwest::ClientBuilder {
+    builder.tls_certs_merge(certificates(path).unwrap_or_default())
+}
+
+#[cfg(not(feature = "rustls"))]
+fn trusting(builder: reqwest::ClientBuilder, _: &str) -> reqwest::ClientBuilder {
+    builder
+}
+
+#[cfg(feature = "rustls")]
+fn certificates(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    match reqwest::Certificate::from_pem_bundle(&bytes) {
+        Ok(all) if !all.is_empty() => Ok(all),
+        _ => Err("has no certificate in PEM".to_owned()),
+    }
+}
+
+#[cfg(not(feature = "rustls"))]
+fn certificates(_: &str) -> Result<(), String> {
+    Err("needs the feature rustls of client-credentials".to_owned())
+}
