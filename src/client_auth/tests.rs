@@ -214,3 +214,51 @@ fn when_a_credential_expires_is_known_of_certificates_and_of_assertions_that_say
     #[cfg(feature = "mtls")]
     assert_eq!(expiry(ClientAuth::mutual_tls("me", certificate, key)), in_2120);
 }
+
+#[test]
+fn what_each_method_puts_into_the_form_and_what_it_is_called_is_known() {
+    for (auth, form, registered) in [
+        (ClientAuth::client_secret_basic("id", "s"), &[][..], &["client_secret_basic"][..]),
+        (ClientAuth::client_secret_basic_raw("id", "s"), &[], &["client_secret_basic"]),
+        (ClientAuth::client_secret_post("id", "s"), &["client_secret", "client_id"], &["client_secret_post"]),
+        (ClientAuth::client_assertion("a").into(), &["client_assertion", "client_assertion_type"], &[]),
+        (
+            ClientAuth::client_assertion("a").client_id("id").into(),
+            &["client_assertion", "client_assertion_type", "client_id"],
+            &[],
+        ),
+        (ClientAuth::none("id"), &["client_id"], &["none"]),
+        (ClientAuth::anonymous(), &[], &[]),
+        #[cfg(feature = "jwt")]
+        (
+            ClientAuth::client_secret_jwt("id", "s").into(),
+            &["client_assertion", "client_assertion_type"],
+            &["client_secret_jwt"],
+        ),
+        #[cfg(feature = "jwt")]
+        (
+            ClientAuth::private_key_jwt("id", "k").into(),
+            &["client_assertion", "client_assertion_type"],
+            &["private_key_jwt"],
+        ),
+    ] {
+        assert_eq!(auth.form_names(), form, "{auth:?}");
+        assert_eq!(auth.registered_names(), registered, "{auth:?}");
+    }
+}
+
+#[test]
+fn an_id_or_secret_that_basic_encodes_is_known() {
+    // RFC 6749 section 2.3.1
+    for (auth, encodes) in [
+        (ClientAuth::client_secret_basic("id", "secret"), false),
+        (ClientAuth::client_secret_basic("id", "se/cret"), true),
+        (ClientAuth::client_secret_basic("i:d", "secret"), true),
+        (ClientAuth::client_secret_basic_raw("id", "se/cret"), false),
+        (ClientAuth::client_secret_post("i:d", "se/cret"), false),
+        (ClientAuth::none("i:d"), false),
+    ] {
+        let evidence = futures_now(auth.read(0, manual::clock().0.now())).unwrap().unwrap();
+        assert_eq!(auth.encodes(&evidence), encodes, "{auth:?}");
+    }
+}

@@ -155,10 +155,12 @@ fn merge(mine: &mut Map<String, Value>, theirs: Map<String, Value>) {
         &["certificate_file", "certificate_env"],
         &["assertion_file", "assertion_env"],
     ];
+    // What excludes each other in `theirs` alone stays, to be refused.
+    mine.retain(|name, _| {
+        let mut groups = EXCLUSIVE.iter().filter(|group| group.contains(&name.as_str()));
+        theirs.contains_key(name) || !groups.any(|group| group.iter().any(|other| theirs.contains_key(*other)))
+    });
     for (name, value) in theirs {
-        for group in EXCLUSIVE.iter().filter(|group| group.contains(&name.as_str())) {
-            mine.retain(|other, _| *other == name || !group.contains(&other.as_str()));
-        }
         match (mine.get_mut(&name), value) {
             (Some(Value::Object(mine)), Value::Object(theirs)) => merge(mine, theirs),
             (_, value) => {

@@ -210,6 +210,21 @@ fn a_proxy_is_the_url_of_a_host_without_a_password() {
     }
 }
 
+#[test]
+fn what_excludes_each_other_in_one_configuration_is_refused_above_another_one_too() {
+    let file = || {
+        let members = json!({"issuer": "https://a.example", "token_endpoint": "https://a.example/t",
+            "auth": {"method": "client_secret_post", "client_id": "a", "secret_file": "x", "secret_env": "X"}});
+        serde_json::from_value::<Config>(members).unwrap()
+    };
+    let below = Config::new().set("protected_resource.url", "https://b.example").set("auth.secret_env", "Y");
+    for config in [file(), Config::new().overridden_by(file()), below.overridden_by(file())] {
+        let error = ClientCredentials::builder_from(config).unwrap_err().to_string();
+        assert!(error.contains("of token_endpoint, issuer and protected_resource only one"), "{error}");
+        assert!(error.contains("of auth.secret_file and auth.secret_env only one"), "{error}");
+    }
+}
+
 /// The schema that the repository must have.
 fn schema() -> Value {
     let duration = json!({"oneOf": [{"type": "string", "pattern": "^[0-9]+ ?(ms|s|m|min|h|d)?$"}, {"type": "number", "minimum": 0}]});

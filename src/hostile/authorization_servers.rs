@@ -94,7 +94,7 @@ pub fn refusal(wire: &[u8]) {
         return;
     }
     // Two words, so that it is no single value, which may be a token.
-    let text = format!("it says {words} {JWT}");
+    let text = format!("it says x{words} {JWT}");
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let said = |label: &'static str, body: String| {
         let headers = [(CONTENT_TYPE, HeaderValue::from_static(label))].into_iter().collect();
@@ -104,7 +104,7 @@ pub fn refusal(wire: &[u8]) {
     let plain = json(serde_json::json!({"error": code, "error_description": text}));
     let oauth = plain.oauth().expect("RFC 6749 section 5.2");
     assert_eq!(oauth.code(), *code);
-    assert_eq!(oauth.description(), Some(&*format!("it says {words} ***")));
+    assert_eq!(oauth.description(), Some(&*format!("it says x{words} ***")));
     for (shape, error) in [
         (
             "a label that is wrong",

@@ -121,6 +121,37 @@ mod tests {
         assert_eq!(from_der(&der, 4).unwrap(), [0, 0, 0, 0x81, 0, 0, 0, 5]);
     }
 
+    #[derive(Debug)]
+    struct Gives(SigningAlgorithm, Vec<u8>);
+
+    impl Signer for Gives {
+        fn algorithm(&self) -> SigningAlgorithm {
+            self.0
+        }
+
+        fn key_id(&self) -> Option<String> {
+            None
+        }
+
+        fn sign<'a>(&'a self, _: &'a [u8]) -> SigningFuture<'a> {
+            Box::pin(async { Ok(self.1.clone()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signature_in_the_form_of_jws_stays_as_it_is() {
+        use SigningAlgorithm::{ES256, ES384, ES512, EdDSA, RS256};
+
+        for (algorithm, length) in [(ES256, 64), (ES384, 96), (ES512, 132), (RS256, 256), (EdDSA, 64), (RS256, 1)] {
+            let raw = vec![0x30; length];
+            assert_eq!(signature(&Gives(algorithm, raw.clone()), b"x").await.unwrap(), raw, "{algorithm:?}");
+        }
+        for (algorithm, length) in [(ES256, 0), (ES256, 63), (ES384, 64), (ES512, 128), (RS256, 0), (EdDSA, 0)] {
+            let error = signature(&Gives(algorithm, vec![0; length]), b"x").await.unwrap_err();
+            assert!(error.kind() == ErrorKind::Credential && error.is_transient(), "{algorithm:?} {length}: {error}");
+        }
+    }
+
     #[test]
     fn what_is_no_signature_is_refused() {
         let too_long = [0x30, 0x08, 0x02, 0x03, 0x01, 0x02, 0x03, 0x02, 0x01, 0x05];

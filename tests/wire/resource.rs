@@ -238,7 +238,7 @@ fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
     for (url, flaw) in [
         ("https://169.254.169.254/latest/meta-data", "no public address"),
         ("https://[::ffff:127.0.0.1]/x", "no public address"),
-        ("https://0x7f000001/x", "four decimal numbers"),
+        ("https://0x7f000001/x", "would be read as"),
         ("https://127.0.0.1/x", "is at 127.0.0.1"),
         ("http://127.0.0.1/x", "is not https"),
         ("http://api.example.com/x", "is not https"),
