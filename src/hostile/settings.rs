@@ -8,7 +8,8 @@ use crate::address::{Shown, is_loopback, parse, secure};
 
 /// A URL.
 pub fn url_as_written(bytes: &[u8]) {
-    const PASSWORD: &str = "hush-hush";
+    // A host is shown in lower case: it cannot become this.
+    const PASSWORD: &str = "Hush-Hush";
     let text = String::from_utf8_lossy(bytes);
     match parse(&text) {
         Ok(url) => {
