@@ -16,7 +16,7 @@ pub(crate) static OVER: AtomicBool = AtomicBool::new(false);
 #[derive(Default)]
 pub(crate) struct Outcomes {
     pub(crate) good: AtomicU64,
-    /// 503: the API's own trouble, handed through.
+    /// Responses with 503, which the API sends by itself.
     pub(crate) unavailable: AtomicU64,
     /// No token, or a final 401, because the authorization server had failed this client.
     pub(crate) helpless: AtomicU64,

@@ -148,7 +148,7 @@ impl Provider {
         self.failures.load(Ordering::SeqCst)
     }
 
-    /// Whether whoever has had no newer token than `newest` cannot have one, since the last token request had to fail.
+    /// Whether the server has issued no token after number `newest`, because it had to fail the latest token request.
     pub(crate) fn gave_nothing_after(&self, newest: u32) -> bool {
         self.failures() > 0 && newest <= self.helpless_until.load(Ordering::SeqCst)
     }
