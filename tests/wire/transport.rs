@@ -301,7 +301,8 @@ fn an_endless_body_is_left_at_the_cap() {
         expect_failure("T13", &tokens, &too_large).await;
         assert_eq!(server.connections(), 2, "an endless body is not fetched again");
         if let (Some(before), Some(after)) = (before, peak_memory()) {
-            assert!(after - before <= 2 * CAP, "{} bytes more", after - before);
+            // The scripted server and its buffers are in the same process; a third copy of the body would be too much.
+            assert!(after - before <= 2 * CAP + CAP / 2, "{} bytes more", after - before);
         }
     });
 }
