@@ -148,4 +148,14 @@ mod tests {
         assert!(faults[0].1.contains("one of 2"), "{faults:?}");
         assert_eq!(ClientAuth::mutual_tls("me", three, KEY).faults(true), []);
     }
+
+    #[tokio::test]
+    async fn a_single_certificate_belongs_to_the_second_key_too() {
+        let other = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.key"));
+        let auth = ClientAuth::mutual_tls("me", ONE, Credential::from(other).or(KEY));
+        let now = crate::clock::manual::clock().0.now();
+        assert!(auth.read(0, now).await.is_err(), "the first key is not that of the certificate");
+        let (once, again) = (auth.read(1, now).await.unwrap(), auth.read(1, now).await.unwrap());
+        assert!(once.is(&once) && once.is(&again), "what was refused is not sent twice");
+    }
 }

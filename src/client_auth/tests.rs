@@ -50,6 +50,8 @@ fn an_assertion_made_elsewhere_is_sent_as_it_is() {
         pairs(&[("client_id", "me"), ("client_assertion_type", "urn:x"), ("client_assertion", "a.b.c")])
     );
     assert!(auth.faults(true).is_empty());
+    let untyped: ClientAuth = ClientAuth::client_assertion("a.b.c").assertion_type("").into();
+    assert!(matches!(&*untyped.faults(true), [("client_assertion_type", flaw)] if flaw.contains("empty")));
 }
 
 #[test]
@@ -147,6 +149,68 @@ fn a_platforms_jwt_that_has_expired_is_not_sent() {
     assert!(futures_now(async { auth.read(0, now).await }).unwrap().is_ok());
 }
 
+#[tokio::test]
+async fn the_content_of_a_file_that_was_accepted_last_is_kept_until_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    let secret = || Credential::file(&path);
+    for auth in [
+        ClientAuth::client_secret_basic("me", secret()),
+        ClientAuth::client_secret_post("me", secret()),
+        ClientAuth::client_assertion(secret()).into(),
+        #[cfg(feature = "jwt")]
+        ClientAuth::client_secret_jwt("me", secret()).into(),
+    ] {
+        std::fs::write(&path, "accepted").unwrap();
+        let now = manual::clock().0.now();
+        let evidence = auth.read(0, now).await.unwrap();
+        assert_eq!(auth.places(), [0, 0], "{auth:?}");
+        auth.accept(0, &evidence);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(auth.places(), [0, 1, 0], "{auth:?}");
+        assert!(auth.read(0, now).await.is_err());
+        assert!(auth.read(1, now).await.unwrap().is(&evidence), "{auth:?}");
+        auth.refuse(1, &evidence);
+        assert_eq!(auth.places(), [0, 0], "{auth:?}");
+    }
+}
+
+#[cfg(any(feature = "jwt", feature = "mtls"))]
+#[test]
+fn of_key_and_certificate_the_one_with_more_places_decides_how_many_are_tried() {
+    fn files(name: &str, count: usize) -> Credential {
+        let file = |n| Credential::file(format!("{name}{n}"));
+        (1..count).fold(file(0), |all, n| all.or(file(n)))
+    }
+    for (keys, certificates, tried) in [(1, 1, 1), (2, 1, 2), (1, 2, 2), (2, 2, 2)] {
+        let (key, certificate) = (files("key", keys), files("crt", certificates));
+        let both = {
+            let mut both = [format!("{key:?}"), format!("{certificate:?}")];
+            both.sort();
+            both
+        };
+        let check = |auth: ClientAuth, shown: &Credential| {
+            assert_eq!(auth.places().len(), tried + 1, "{auth:?}");
+            assert_eq!(auth.credential_shown(), format!("{shown:?}"), "{auth:?}");
+            let mut all: Vec<_> = auth.credentials().into_iter().map(|one| format!("{one:?}")).collect();
+            all.sort();
+            assert_eq!(all, both);
+            let debug = format!("{auth:?}");
+            assert!(both.iter().all(|one| debug.contains(one)), "{debug}");
+        };
+        #[cfg(feature = "jwt")]
+        {
+            let auth = ClientAuth::private_key_jwt("me", key.clone()).certificate(certificate.clone());
+            check(auth.into(), if certificates > keys { &certificate } else { &key });
+        }
+        #[cfg(feature = "mtls")]
+        {
+            let auth = ClientAuth::mutual_tls("me", certificate.clone(), key.clone());
+            check(auth, if keys > certificates { &key } else { &certificate });
+        }
+    }
+}
+
 #[test]
 fn an_empty_secret_is_sent_where_it_is_meant() {
     // FE6
@@ -217,31 +281,45 @@ fn when_a_credential_expires_is_known_of_certificates_and_of_assertions_that_say
 
 #[test]
 fn what_each_method_puts_into_the_form_and_what_it_is_called_is_known() {
-    for (auth, form, registered) in [
-        (ClientAuth::client_secret_basic("id", "s"), &[][..], &["client_secret_basic"][..]),
-        (ClientAuth::client_secret_basic_raw("id", "s"), &[], &["client_secret_basic"]),
-        (ClientAuth::client_secret_post("id", "s"), &["client_secret", "client_id"], &["client_secret_post"]),
-        (ClientAuth::client_assertion("a").into(), &["client_assertion", "client_assertion_type"], &[]),
+    for (auth, name, form, registered) in [
+        (ClientAuth::client_secret_basic("id", "s"), "client_secret_basic", &[][..], &["client_secret_basic"][..]),
+        (ClientAuth::client_secret_basic_raw("id", "s"), "client_secret_basic", &[], &["client_secret_basic"]),
+        (
+            ClientAuth::client_secret_post("id", "s"),
+            "client_secret_post",
+            &["client_secret", "client_id"],
+            &["client_secret_post"],
+        ),
+        (
+            ClientAuth::client_assertion("a").into(),
+            "client_assertion",
+            &["client_assertion", "client_assertion_type"],
+            &[],
+        ),
         (
             ClientAuth::client_assertion("a").client_id("id").into(),
+            "client_assertion",
             &["client_assertion", "client_assertion_type", "client_id"],
             &[],
         ),
-        (ClientAuth::none("id"), &["client_id"], &["none"]),
-        (ClientAuth::anonymous(), &[], &[]),
+        (ClientAuth::none("id"), "none", &["client_id"], &["none"]),
+        (ClientAuth::anonymous(), "anonymous", &[], &[]),
         #[cfg(feature = "jwt")]
         (
             ClientAuth::client_secret_jwt("id", "s").into(),
+            "client_secret_jwt",
             &["client_assertion", "client_assertion_type"],
             &["client_secret_jwt"],
         ),
         #[cfg(feature = "jwt")]
         (
             ClientAuth::private_key_jwt("id", "k").into(),
+            "private_key_jwt",
             &["client_assertion", "client_assertion_type"],
             &["private_key_jwt"],
         ),
     ] {
+        assert_eq!(auth.name(), name, "{auth:?}");
         assert_eq!(auth.form_names(), form, "{auth:?}");
         assert_eq!(auth.registered_names(), registered, "{auth:?}");
     }

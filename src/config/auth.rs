@@ -88,8 +88,7 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     #[cfg(feature = "jwt")]
     macro_rules! signed {
         ($auth:expr, $method:ident) => {{
-            use crate::signing::SigningAlgorithm;
-            let algorithm = reader.text("auth.algorithm").and_then(SigningAlgorithm::named);
+            let algorithm = reader.text("auth.algorithm").and_then(|name| name.parse().ok());
             let flag = |path| reader.flag(path).unwrap_or_default();
             let auth = with($auth, algorithm, $method::algorithm);
             let auth = with(auth, reader.text("auth.audience"), $method::audience);

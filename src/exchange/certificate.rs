@@ -115,6 +115,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_certificate_that_is_not_trusted_is_reported_with_what_to_look_at() {
+        use rustls::{CertRevocationListError as List, CertificateError as Flaw};
+        for (error, remedy) in [
+            (Tls::InvalidCertificate(Flaw::UnknownIssuer), "add its CA"),
+            (Tls::InvalidCertificate(Flaw::Expired), "its dates"),
+            (Tls::InvalidCertificate(Flaw::NotValidYet), "its dates"),
+            (Tls::InvalidCertificate(Flaw::NotValidForName), "another host name"),
+            (Tls::InvalidCertificate(Flaw::BadSignature), ""),
+            (Tls::InvalidCertRevocationList(List::BadSignature), ""),
+            (Tls::NoCertificatesPresented, ""),
+            (Tls::UnsupportedNameType, ""),
+        ] {
+            let text = format!("{error:?}");
+            match tls_failure(&std::io::Error::other(error)) {
+                Some(TlsFailure::NotTrusted(told)) => {
+                    assert_eq!((told.is_empty(), told.contains(remedy)), (remedy.is_empty(), true), "{text}: {told}");
+                }
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn alerts_about_certificates_and_ciphers_are_failures_of_tls_and_no_outage() {
         // FE16
         for (alert, is_failure) in [
@@ -131,6 +154,7 @@ mod tests {
             assert_eq!(tls_failure(&e).is_some(), is_failure, "{alert:?}");
         }
         assert_eq!(tls_failure(&std::io::Error::other("tls")), None);
+        assert!(!is_no_tls(&std::io::Error::other(Tls::AlertReceived(Alert::InternalError))));
         assert!(is_no_tls(&std::io::Error::other(Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType))));
     }
 }

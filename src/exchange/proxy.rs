@@ -168,6 +168,13 @@ mod tests {
                 "[::1]:443 from the HTTP client's own settings",
             ),
             (
+                || {
+                    let proxies = ["http://one", "http://two", "http://one"].map(reqwest::Proxy::https);
+                    proxies.into_iter().fold(reqwest::Client::builder(), |builder, proxy| builder.proxy(proxy.unwrap()))
+                },
+                "one:80 or two:80 from the HTTP client's own settings",
+            ),
+            (
                 || reqwest::Client::builder().proxy(reqwest::Proxy::custom(|_| None::<Url>)),
                 "which code in the HTTP client's own settings chooses",
             ),
@@ -182,6 +189,19 @@ mod tests {
         }
         let via = before(&proxies(http_only), "http://keycloak/token");
         assert_eq!(via.as_deref(), Some("proxy.corp:80 from the HTTP client's own settings"));
+    }
+
+    #[test]
+    fn the_port_of_a_proxy_is_the_usual_one_of_its_scheme_unless_it_is_given() {
+        for (uri, shown) in [
+            ("http://me:hush@proxy.corp", "proxy.corp:80"),
+            ("https://proxy.corp", "proxy.corp:443"),
+            ("socks5://proxy.corp", "proxy.corp:1080"),
+            ("socks4a://proxy.corp:9050", "proxy.corp:9050"),
+            ("ftp://proxy.corp", "proxy.corp"),
+        ] {
+            assert_eq!(place(&uri.parse().unwrap()), shown, "{uri}");
+        }
     }
 
     #[test]

@@ -188,6 +188,8 @@ mod tests {
             ("deflate", zlib(&plain)),
             ("deflate", deflate(&plain)),
             ("deflate, gzip", gzip(&zlib(&plain))),
+            ("gzip, identity", gzip(&plain)),
+            (", gzip", gzip(&plain)),
             ("gzip", [gzip(&plain[..7]), gzip(&plain[7..])].concat()),
             ("identity", plain.clone()),
             ("", plain.clone()),
@@ -203,6 +205,14 @@ mod tests {
         let mut packed = packed.write(Vec::new(), Compression::best());
         packed.write_all(b"{}").unwrap();
         assert_eq!(read_as("gzip", packed.finish().unwrap(), 100), Ok((b"{}".to_vec(), true)));
+        // The length of an extra field ends it, and not a zero; a checksum of the header is passed over.
+        let mut packed = flate2::GzBuilder::new().extra([0; 300]).write(Vec::new(), Compression::best());
+        packed.write_all(b"{}").unwrap();
+        assert_eq!(read_as("gzip", packed.finish().unwrap(), 100), Ok((b"{}".to_vec(), true)));
+        let mut packed = gzip(b"{}");
+        packed[3] = FHCRC;
+        packed.splice(10..10, [0xff; 2]);
+        assert_eq!(read_as("gzip", packed, 100), Ok((b"{}".to_vec(), true)));
         for end in 0..40 {
             assert!(gzip_body(&[0x1f, 0x8b, 8, 0x1e, 0, 0, 0, 0, 0, 0, 255, 255, 0][..end.min(13)]).is_none());
         }

@@ -116,6 +116,12 @@ fn spans_and_instants_are_distinguished_by_their_size_in_each_header() {
         ("1799999999", Duration::ZERO),
         ("1700000000000", Duration::ZERO),
         ("999999999", second * 86_400),
+        // The first instant of each unit.
+        ("1000000000", Duration::ZERO),
+        ("100000000000", Duration::ZERO),
+        ("100000000000000", Duration::ZERO),
+        ("100000000000000000", Duration::ZERO),
+        ("100000000000000000000", second * 86_400),
         ("1900000000", second * 86_400),
         ("Fri, 15 Jan 2027 08:00:04 GMT", second * 4),
     ] {
@@ -131,6 +137,7 @@ fn spans_and_instants_are_distinguished_by_their_size_in_each_header() {
         (&[("retry-after-ms", "1500")][..], Some(Duration::from_millis(1_500))),
         (&[("retry-after", "soon"), ("x-ratelimit-reset", "4")], Some(second * 4)),
         (&[("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("x-ratelimit-reset", "784111807")], Some(second * 30)),
+        (&[("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("x-ratelimit-reset", "750000000")], Some(Duration::ZERO)),
         // By the server's clock, which is a day behind.
         (&[("date", "Thu, 14 Jan 2027 08:00:00 GMT"), ("retry-after", "1799913604")], Some(second * 4)),
         (&[("retry-after", ".5")], None),

@@ -147,6 +147,18 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_follows_none_for_a_minute_is_a_first_one() {
+        let mut t = Trial::new();
+        for at in [0, 1000, 3000] {
+            assert!(t.breaker.admits(t.at(at)));
+            t.breaker.failed(t.at(at));
+        }
+        assert!(t.breaker.admits(t.at(63_000)));
+        t.breaker.failed(t.at(63_000));
+        assert!(t.breaker.admits(t.at(64_000)), "the pause is short again");
+    }
+
+    #[test]
     fn failures_for_ever_overflow_nothing() {
         let mut t = Trial::new();
         for n in 0..100 {

@@ -419,6 +419,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_swept_has_name_and_content_of_ours_and_has_expired() {
+        let place = TempDir::new().unwrap();
+        let now = crate::clock::manual::clock().0.now();
+        let (past, over) = (wall(now) - HOUR, wall(now));
+        let later = wall(now) + Duration::from_secs(1);
+        let name = |length: usize, end: &str| format!("{}{end}", "x".repeat(length));
+        let ours = [HEADER, &[0; 8][..]].concat();
+        for (name, content, expires, stays) in [
+            (name(NAME, ".token"), &ours, over, false),
+            (name(NAME, ".lock"), &ours, past, false),
+            (name(NAME + UNFINISHED, ".token"), &ours, past, false),
+            (name(NAME, ".token"), &ours, later, true),
+            (name(NAME, ".lock"), &ours, later, true),
+            (name(NAME - UNFINISHED, ".token"), &ours, past, true),
+            (name(NAME - 1, ".x.token"), &ours, past, true),
+            (name(NAME, ".token.bak"), &ours, past, true),
+            (format!("{}.token", ".".repeat(NAME)), &ours, past, true),
+            (name(NAME, ".token"), &b"a token of another program".to_vec(), past, true),
+        ] {
+            let path = place.path().join(&name);
+            fs::write(&path, content).unwrap();
+            File::options().write(true).open(&path).unwrap().set_modified(expires).unwrap();
+            sweep(place.path(), now).unwrap();
+            assert_eq!(path.exists(), stays, "{name} {expires:?}");
+            let _ = fs::remove_file(path);
+        }
+    }
+
     #[tokio::test]
     async fn a_foreign_file_is_not_overwritten_by_a_lease() {
         let place = TempDir::new().unwrap();

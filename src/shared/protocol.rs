@@ -258,3 +258,28 @@ impl<T, I: PartialEq> Turn<T, I> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_rejected_tokens_are_remembered_each_once() {
+        let mut memory = Memory::default();
+        (0..=REFUSED).chain([REFUSED]).for_each(|token| memory.refuse(token, Duration::ZERO));
+        assert!(!memory.refuses(&0) && (1..=REFUSED).all(|token| memory.refuses(&token)));
+        assert_eq!(memory.refused.len(), REFUSED);
+    }
+
+    #[test]
+    fn of_two_records_the_newer_counts_and_of_equals_the_first() {
+        let unusable = crate::clock::manual::clock().0.now();
+        let found = |id, received| {
+            Some(Found { token: (), id, received: Duration::from_secs(received), unusable, fresh: true })
+        };
+        for (one, other, id) in [(1, 2, 'b'), (2, 1, 'a'), (1, 1, 'a')] {
+            assert_eq!(newer(found('a', one), found('b', other)).unwrap().id, id);
+        }
+        assert!(newer(None, found('b', 1)).is_some() && newer(found('a', 1), None).is_some());
+    }
+}

@@ -190,7 +190,29 @@ mod tests {
         let pair = Ed25519KeyPair::generate().unwrap();
         let spki = pair.public_key().as_der().unwrap();
         let read = PublicJwk::parse(&pem("PUBLIC KEY", spki.as_ref()));
-        assert_eq!(read.unwrap(), PublicJwk::ed25519(pair.public_key().as_ref()));
+        let jwk = PublicJwk::ed25519(pair.public_key().as_ref());
+        assert_eq!(read.unwrap(), jwk);
+        assert_eq!(PublicJwk::parse(&Value::Object(jwk.members()).to_string()).unwrap(), jwk);
+    }
+
+    #[cfg(feature = "dpop")]
+    #[test]
+    fn the_algorithms_of_a_key_are_those_of_its_kind() {
+        use SigningAlgorithm::*;
+        let rsa = [RS256, RS384, RS512, PS256, PS384, PS512];
+        let on = |curve| PublicJwk::ec(curve, &[4; 65]).unwrap();
+        for (key, fitting) in [
+            (on("P-256"), &[ES256][..]),
+            (on("P-384"), &[ES384]),
+            (on("P-521"), &[ES512]),
+            (PublicJwk::ed25519(&[0; 32]), &[EdDSA, Ed25519]),
+            (PublicJwk::parse(r#"{"kty":"RSA","e":"AQAB","n":"0vx7"}"#).unwrap(), &rsa),
+            (on("secp256k1"), &[]),
+        ] {
+            for algorithm in rsa.into_iter().chain([HS256, HS384, HS512, ES256, ES384, ES512, EdDSA, Ed25519]) {
+                assert_eq!(key.fits(algorithm), fitting.contains(&algorithm), "{key:?} {algorithm}");
+            }
+        }
     }
 
     #[test]

@@ -119,6 +119,10 @@ mod tests {
     fn a_signature_in_der_becomes_two_numbers() {
         let der = [0x30, 0x07, 0x02, 0x02, 0x00, 0x81, 0x02, 0x01, 0x05];
         assert_eq!(from_der(&der, 4).unwrap(), [0, 0, 0, 0x81, 0, 0, 0, 5]);
+        // P-521: the length of the sequence takes two bytes.
+        let number = [&[0x02, 66][..], &[1; 66]].concat();
+        let der = [&[0x30, 0x81, 136][..], &number, &number].concat();
+        assert_eq!(from_der(&der, 66).unwrap(), [1; 132]);
     }
 
     #[derive(Debug)]
@@ -161,5 +165,9 @@ mod tests {
         let followed = [0x30, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x05, 0x00];
         assert_eq!(from_der(&followed, 4), None);
         assert_eq!(from_der(&[], 4), None);
+        let set = [0x31, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x05];
+        assert_eq!(from_der(&set, 4), None);
+        let long_set = [0x31, 0x81, 0x06, 0x02, 0x01, 0x01, 0x02, 0x01, 0x05];
+        assert_eq!(from_der(&long_set, 4), None);
     }
 }

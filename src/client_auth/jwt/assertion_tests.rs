@@ -238,13 +238,16 @@ fn faults_name_the_field_and_the_way_out() {
         (rsa().certificate("canary").into(), "certificate", "no complete certificate"),
         (hsm(HS256).into(), "signer", "needs a shared secret"),
         (rsa().key_id("").into(), "key_id", "empty"),
-        (rsa().lifetime(Duration::ZERO).into(), "lifetime", "1 s"),
+        (rsa().lifetime(Duration::from_millis(999)).into(), "lifetime", "1 s"),
         (rsa().lifetime(Duration::from_secs(3601)).into(), "lifetime", "1 h"),
     ] {
         let auth: ClientAuth = auth;
         let faults = auth.faults(false);
         assert!(faults.iter().any(|(f, text)| *f == field && text.contains(flaw)), "{field} {flaw}: {faults:?}");
         assert!(!format!("{faults:?}").contains("canary"));
+    }
+    for lifetime in [1, 3600] {
+        faultless(rsa().lifetime(Duration::from_secs(lifetime)));
     }
 }
 
@@ -269,6 +272,8 @@ fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     let error = proof_at(&auth, now).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Credential);
     assert!(error.is_transient() && error.to_string().contains("before the year 2000"));
+    let in_2000 = Moment::new(now.mono(), Duration::from_secs(946_684_800));
+    assert!(proof_at(&auth, in_2000).is_ok());
 }
 
 #[test]
@@ -291,6 +296,26 @@ fn the_servers_date_corrects_iat_if_that_is_set() {
         assert_eq!(sent(&auth).1["iat"], corrected - 1);
     }
     assert!(ClientAuth::from(ClientAuth::client_secret_jwt("me", "s")).server_clock().is_none());
+}
+
+#[test]
+fn a_date_that_either_clock_had_before_it_was_set_corrects_nothing() {
+    let (clock, _) = manual::clock();
+    let now = clock.now();
+    let heard = |date: &str, at: Moment| {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("date", date.parse().unwrap());
+        let server = ServerClock::default();
+        server.hear(&headers, at);
+        server
+    };
+    let in_2000 = Duration::from_secs(946_684_800);
+    // The server's clock.
+    assert_eq!(heard("Fri, 31 Dec 1999 23:59:59 GMT", now).time(now), now.wall());
+    assert_eq!(heard("Sat, 01 Jan 2000 00:00:00 GMT", now).time(now), in_2000);
+    // Ours, which was 30 years ahead until it was set.
+    let ahead = Moment::new(now.mono(), now.wall() + Duration::from_secs(30 * 365 * 86_400));
+    assert_eq!(heard("Mon, 21 Sep 2026 14:13:20 GMT", ahead).time(now), now.wall());
 }
 
 /// A key in a service that returns DER, as most do.
@@ -333,6 +358,42 @@ fn a_signer_signs() {
     assert_eq!((&header["alg"], &header["kid"]), (&json!("ES256"), &json!("in the hsm")));
     let key = signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, public);
     key.verify(message.as_bytes(), &signature).unwrap();
+}
+
+#[test]
+fn a_signer_sends_the_certificate_that_is_set() {
+    let signer = || ClientAuth::private_key_jwt_with_signer("me", Hsm::new(SigningAlgorithm::ES256));
+    let thumbprint = |pem: &str| {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        json!(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &der)))
+    };
+    let (header, ..) = sent(&faultless(signer().certificate(CERTIFICATE)));
+    assert_eq!((&header["x5t#S256"], &header["x5c"]), (&thumbprint(CERTIFICATE), &Value::Null));
+    let (header, ..) = sent(&faultless(signer().certificate(CERTIFICATE).x5c(true)));
+    let der = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+    assert_eq!((&header["x5t#S256"], &header["x5c"]), (&thumbprint(CERTIFICATE), &json!([STANDARD.encode(der)])));
+}
+
+#[tokio::test]
+async fn a_signer_shows_each_of_its_certificates_once() {
+    let certificates = Credential::from(CERTIFICATE).or(OTHER);
+    let auth: ClientAuth = ClientAuth::private_key_jwt_with_signer("me", Hsm::new(SigningAlgorithm::ES256))
+        .certificate(certificates)
+        .into();
+    let now = manual::clock().0.now();
+    assert_eq!(auth.places(), [0, 1, 0]);
+    let (first, second) = (auth.read(0, now).await.unwrap(), auth.read(1, now).await.unwrap());
+    assert!(!first.is(&second) && first.is(&auth.read(0, now).await.unwrap()));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_an_error_unless_another_can() {
+    let missing = || Credential::file("/nonexistent/certificate");
+    let key = || ClientAuth::private_key_jwt("me", KEY);
+    let error = proof(&faultless(key().certificate(missing()))).err().unwrap();
+    assert!(error.kind() == ErrorKind::Credential && error.to_string().contains("/nonexistent/certificate"), "{error}");
+    let (header, ..) = sent(&faultless(key().certificate(missing().or(CERTIFICATE))));
+    assert!(header["x5t#S256"].is_string(), "{header}");
 }
 
 #[test]

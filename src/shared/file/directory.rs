@@ -135,5 +135,9 @@ mod tests {
         assert_eq!(links("two/inner/new").unwrap(), ["two", "one"]);
         assert_eq!(links("one/inner/three").unwrap(), ["one", "real/inner/three", "two", "one"]);
         assert!(links("circle/a").is_err());
+        symlink("real", root.join("chain1")).unwrap();
+        (2..=MOST_LINKS + 1).for_each(|n| symlink(format!("chain{}", n - 1), root.join(format!("chain{n}"))).unwrap());
+        assert_eq!(links("chain40").unwrap().len(), 40);
+        assert!(links("chain41").is_err());
     }
 }
