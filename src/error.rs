@@ -489,6 +489,34 @@ mod tests {
     }
 
     #[test]
+    fn places_are_joined_and_an_empty_one_adds_nothing() {
+        for (places, shown) in
+            [(&["", ""][..], "no"), (&["a", ""], "no (a)"), (&["", "b"], "no (b)"), (&["a", "b"], "no (a, b)")]
+        {
+            let error = places.iter().fold(Error::of(ErrorKind::Other, "no"), |error, place| error.at(place));
+            assert_eq!(error.to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn the_copied_causes_end_at_a_depth() {
+        let chain = |levels| {
+            (1..levels).fold(Error::other("0"), |inner, n| Error::of(ErrorKind::Other, n.to_string()).because(inner))
+        };
+        for (levels, copied) in [(3, 4), (8, 9), (9, 9), (100, 9)] {
+            let cause = Cause::of(&chain(levels), &|text| text.to_owned());
+            let sources = std::iter::successors(Some(&cause as &(dyn StdError + 'static)), |e| (*e).source());
+            assert_eq!(sources.count(), copied, "{levels}");
+        }
+    }
+
+    #[test]
+    fn an_oauth_error_has_what_the_server_said() {
+        let oauth = OAuthError::new("invalid_client".to_owned(), Some("no".to_owned()), Some("https://x".to_owned()));
+        assert_eq!((oauth.code(), oauth.description(), oauth.uri()), ("invalid_client", Some("no"), Some("https://x")));
+    }
+
+    #[test]
     fn an_error_from_memory_says_so_and_is_the_same_error() {
         // FB10
         let fresh = Error::of(ErrorKind::Denied, "no").because_of("why").with_retry_after(Duration::from_secs(7));

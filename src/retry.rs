@@ -64,7 +64,7 @@ impl RetryPolicy {
     /// The invalid values: (setter, flaw).
     pub(crate) fn faults(&self) -> Vec<(&'static str, String)> {
         let attempts = (self.attempts == 0).then(|| ("attempts", "is zero: no request would be sent".to_owned()));
-        let backoff = self.backoff.fault().map(|flaw| ("attempt backoff", flaw));
+        let backoff = self.backoff.fault().map(|flaw| ("backoff", flaw));
         attempts.into_iter().chain(backoff).collect()
     }
 

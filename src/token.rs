@@ -453,6 +453,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_lifetime_follows_the_clock_and_ends_at_zero() {
+        let clock = crate::clock::ManualClock::new();
+        let token = AccessToken::builder("abc").lifetime(Duration::from_secs(60)).clock(&clock);
+        let token = token.extra("instance_url", "https://eu1.example.com").build().unwrap();
+        assert_eq!(token.extra("instance_url"), Some(&Value::from("https://eu1.example.com")));
+        for left in [60, 20, 0, 0] {
+            assert_eq!(token.expires_in(), Some(Duration::from_secs(left)));
+            clock.advance(Duration::from_secs(40));
+        }
+        assert_eq!(AccessToken::builder("abc").build().unwrap().expires_in(), None);
+    }
+
+    #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+    #[test]
+    fn a_header_of_an_api_has_its_own_scheme_or_none() {
+        let token = token("abc").unwrap();
+        for (scheme, value) in [("Bearer", "Bearer abc"), ("Zoho-oauthtoken", "Zoho-oauthtoken abc"), ("", "abc")] {
+            let header = token.presented_as(scheme);
+            assert!(header == value && header.is_sensitive(), "{scheme}");
+        }
+    }
+
+    #[test]
     fn an_endless_lifetime_overflows_nothing() {
         let token = AccessToken::builder("abc").lifetime(Duration::MAX).build().unwrap();
         assert_eq!(token.expires_at(), None);

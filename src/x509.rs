@@ -118,6 +118,24 @@ fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_name_is_the_common_name_and_the_organisation_as_far_as_there_are_any() {
+        let entry = |attribute: u8, text: &str| {
+            let oid = [OID, 3, 0x55, 4, attribute];
+            let value = [&[0x0c, text.len() as u8], text.as_bytes()].concat();
+            let pair = [&[SEQUENCE, (oid.len() + value.len()) as u8], &oid[..], &value].concat();
+            [&[SET, pair.len() as u8], &pair[..]].concat()
+        };
+        let (common, organisation, country) = (entry(3, "a.example"), entry(10, "A Ltd"), entry(6, "AT"));
+        for (parts, shown) in [
+            ([&country[..], &organisation, &common].concat(), "a.example (A Ltd)"),
+            ([&country[..], &organisation].concat(), "A Ltd"),
+            ([&common[..], &country].concat(), "a.example"),
+        ] {
+            assert_eq!(name(&parts), shown);
+        }
+    }
+
     const SERVER: &str = include_str!("testing/certificates/server.pem");
 
     #[test]

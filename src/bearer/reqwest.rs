@@ -100,6 +100,17 @@ impl http_body::Body for Rejoined {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_body_with_an_unread_beginning_has_not_ended() {
+        use http_body::Body as _;
+        for (start, rest, ended) in
+            [(Some("a"), "", false), (None, "b", false), (Some("a"), "b", false), (None, "", true)]
+        {
+            let body = Rejoined { start: start.map(Bytes::from), rest: Body::from(rest) };
+            assert_eq!(body.is_end_stream(), ended, "{start:?} {rest}");
+        }
+    }
+
     #[tokio::test]
     async fn a_response_that_was_looked_at_is_as_if_it_was_not() {
         // FD4

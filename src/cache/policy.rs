@@ -216,6 +216,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_retry_after_is_obeyed_longer_while_a_token_is_usable() {
+        let policy = CachePolicy::new();
+        let asks = |seconds| Error::of(ErrorKind::Throttled, "429").asked_to_wait(Some(Duration::from_secs(seconds)));
+        let wait = |seconds, usable| policy.wait_after(Some(&asks(seconds)), 1, usable, 0.5).as_secs();
+        assert_eq!((wait(200, true), wait(200, false)), (200, 200));
+        assert_eq!((wait(7200, true), wait(7200, false)), (3600, 300));
+    }
+
+    #[test]
     fn nonsense_is_named_all_at_once() {
         assert_eq!(CachePolicy::new().faults(), []);
         let swapped = Backoff::new(Duration::from_secs(30), Duration::from_secs(1));

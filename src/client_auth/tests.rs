@@ -75,6 +75,10 @@ fn of_two_credentials_one_is_enough_and_of_none_both_are_named() {
     let text = fault(Credential::env(one).or(Credential::env(other))).unwrap();
     assert!(text.contains(one) && text.contains(other), "{text}");
     assert!(fault(Credential::from("a value").or("")).is_some());
+    for name in ["", "A=B", "A\0"] {
+        let text = fault(Credential::env(name)).unwrap();
+        assert!(text.contains("is not a name of an environment variable"), "{text}");
+    }
 }
 
 #[cfg(feature = "jwt")]
@@ -144,6 +148,17 @@ fn a_platforms_jwt_that_has_expired_is_not_sent() {
     assert!(error.is_transient() && !error.to_string().contains(&over));
     assert!(read(good.as_str().into(), 0).is_ok());
     assert!(read(Credential::from(over.as_str()).or(good.as_str()), 1).is_ok());
+    // Nor is the last one that was accepted.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("assertion");
+    std::fs::write(&path, &good).unwrap();
+    let file: ClientAuth = ClientAuth::client_assertion(Credential::file(&path)).into();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let evidence = runtime.block_on(file.read(0, now)).unwrap();
+    file.accept(0, &evidence);
+    assert!(runtime.block_on(file.read(1, now)).unwrap().is(&evidence));
+    let later = now.plus(Duration::from_secs(60));
+    assert!(runtime.block_on(file.read(1, later)).is_err());
     // A secret is not an assertion, even if it looks like one.
     let auth = ClientAuth::client_secret_post("me", over.as_str());
     assert!(futures_now(async { auth.read(0, now).await }).unwrap().is_ok());

@@ -210,3 +210,74 @@ impl fmt::Debug for ClientCredentials {
         f.debug_tuple("ClientCredentials").field(&self.tokens).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_auth::ClientAuth;
+    use crate::retry::RetryPolicy;
+
+    /// A source whose server cannot be reached.
+    fn alone() -> ClientCredentials {
+        let auth = ClientAuth::client_secret_basic("id", "secret");
+        let builder = ClientCredentials::builder("http://127.0.0.1:1/token", auth);
+        builder.retry(RetryPolicy::new().attempts(1)).build().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_source_without_a_token_is_not_ready() {
+        let error = alone().ready(Duration::from_secs(30)).await.unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Transport);
+    }
+
+    #[cfg(feature = "tracing")]
+    #[test]
+    fn a_secret_that_leaves_the_machine_unencrypted_is_warned_of() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+        #[derive(Clone, Default)]
+        struct Warnings(Arc<AtomicUsize>);
+
+        impl<S: tracing::Subscriber> Layer<S> for Warnings {
+            fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+                if *event.metadata().level() == tracing::Level::WARN {
+                    self.0.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+
+        let warnings = Warnings::default();
+        let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
+        let api = |issuer: &str| ProtectedResource::new("https://api.example", [issuer]).into();
+        for (server, warned) in [
+            (Server::from("https://auth.example/token"), 0),
+            (Server::from("http://127.0.0.1/token"), 0),
+            (Server::from("http://keycloak/token"), 1),
+            (Issuer::new("https://auth.example").into(), 0),
+            (Issuer::new("http://localhost").into(), 0),
+            (Issuer::new("http://keycloak").into(), 1),
+            (api("https://auth.example"), 0),
+            (api("http://localhost"), 0),
+            (api("http://keycloak"), 1),
+        ] {
+            let auth = ClientAuth::client_secret_basic("id", "secret");
+            let builder = ClientCredentials::builder(server, auth).dangerously_allow_http("keycloak");
+            let shown = format!("{builder:?}");
+            builder.build().unwrap();
+            assert_eq!(warnings.0.swap(0, Ordering::Relaxed), warned, "{shown}");
+        }
+    }
+
+    #[cfg(feature = "pool")]
+    #[tokio::test]
+    async fn a_pool_can_tell_whether_a_source_is_fetching() {
+        use crate::pool::sealed::Fetching;
+        let tokens = alone();
+        assert!(!tokens.is_fetching());
+        assert!(tokens.token().now_or_never().is_none());
+        assert!(tokens.is_fetching());
+        tokens.token().await.unwrap_err();
+        assert!(!tokens.is_fetching());
+    }
+}

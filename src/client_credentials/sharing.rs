@@ -62,3 +62,38 @@ impl Sharing {
         Box::new(Shared::assemble(source, self.store, self.key, self.bound_to, policy, clock, observers))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client_auth::ClientAuth;
+    use crate::client_credentials::{ClientCredentials, ProtectedResource};
+    use crate::shared::FileStore;
+
+    fn key(api: ProtectedResource) -> Vec<u8> {
+        let store = SealedStore::new(FileStore::new("/nowhere"), "q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA=");
+        let builder = ClientCredentials::builder(api, ClientAuth::client_secret_basic("id", "secret")).shared(store);
+        let url = Url::parse("https://api.example/.well-known/oauth-protected-resource").unwrap();
+        let sharing = builder.sharing(&url, &Params(Vec::new()), &HeaderMap::new(), &Rules::default());
+        sharing.unwrap().key.bytes().to_vec()
+    }
+
+    #[test]
+    fn a_token_is_shared_for_one_api_and_the_same_rules_only() {
+        let (one, other) = ("https://one.example", "https://other.example");
+        let api = |issuers: &[&str]| ProtectedResource::new("https://api.example/v1", issuers.iter().copied());
+        assert_eq!(key(api(&[one, other])), key(api(&[other, one])));
+        let mut keys = vec![
+            key(api(&[one])),
+            key(api(&[other])),
+            key(api(&[one, other])),
+            key(api(&[one]).accept_enclosing(true)),
+            key(api(&[one]).omit_resource(true)),
+            key(ProtectedResource::new("https://api.example/v2", [one])),
+        ];
+        let count = keys.len();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+}

@@ -24,7 +24,9 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     for fault in builder.draft().faults {
         let (field, flaw) = fault.split_once(' ').unwrap_or(("", &fault));
         // The reader has reported it already, with its path.
-        if !faults.iter().any(|known| known.ends_with(flaw)) {
+        let is_known =
+            |known: &String| known.split_once(' ').is_some_and(|(path, said)| said == flaw && names(path, field));
+        if !faults.iter().any(is_known) {
             faults.push(format!("{} {flaw}", path_of(field)));
         }
     }
@@ -39,6 +41,12 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
             Err(Error::of(ErrorKind::Configuration, text))
         }
     }
+}
+
+/// Whether the member at `path` sets this field of a policy.
+fn names(path: &str, field: &str) -> bool {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    name == field || name.strip_suffix("_first") == Some(field)
 }
 
 /// The path of the builder's field.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::members::{MEMBERS, MemberKind};
 use super::{Config, env};
 use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder};
+use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
 
 fn read(json: &Value) -> Result<ClientCredentialsBuilder, String> {
@@ -126,8 +127,17 @@ fn every_method_is_built_from_its_own_members() {
         auth["method"] = method.into();
         auth["client_id"] = "billing".into();
         let config = json!({"token_endpoint": "https://a.example/token", "auth": auth});
-        match read(&config).and_then(|builder| builder.build().map_err(|e| e.to_string())) {
-            Ok(_) => assert_eq!(missing, None, "{method}"),
+        let built =
+            read(&config).and_then(|builder| Ok((builder.draft().auth, builder.build().map_err(|e| e.to_string())?)));
+        match built {
+            Ok((auth, _)) => {
+                let name = match method {
+                    "client_secret_basic_raw" => "client_secret_basic",
+                    "mutual_tls" => "mutual TLS",
+                    other => other,
+                };
+                assert_eq!((auth.name(), auth.id(), missing), (name, "billing", None), "{method}");
+            }
             Err(error) => assert!(missing.is_some_and(|missing| error.contains(missing)), "{method}: {error}"),
         }
     }
@@ -135,6 +145,228 @@ fn every_method_is_built_from_its_own_members() {
     assert_eq!(read(&anonymous).is_ok(), cfg!(feature = "dpop"));
     let api = json!({"protected_resource": {"url": "https://api.example", "allowed_issuers": ["https://a.example"]}, "auth": {"method": "anonymous"}});
     assert!(read(&api).is_ok());
+}
+
+/// What is reported for these members, beside a token endpoint if they name no server.
+fn faults(mut members: Value) -> String {
+    if members.get("issuer").is_none() && members.get("protected_resource").is_none() {
+        members["token_endpoint"] = "https://a.example/token".into();
+    }
+    read(&members).err().unwrap_or_default()
+}
+
+fn faults_of(auth: Value) -> String {
+    faults(json!({"auth": auth}))
+}
+
+#[test]
+fn what_build_would_refuse_is_reported_with_the_path_of_its_member() {
+    let missing = "NO_SUCH_VARIABLE_OF_CONFIG";
+    let auth = |method: &str, member: &str, value: &str| {
+        let mut auth = json!({"method": method, "client_id": "a"});
+        auth[member] = value.into();
+        for (credential, methods) in [
+            ("secret", &["client_secret_basic", "client_secret_basic_raw", "client_secret_jwt"][..]),
+            ("key", &["private_key_jwt"]),
+            ("assertion", &["client_assertion"]),
+        ] {
+            if methods.contains(&method) && member != format!("{credential}_env") {
+                auth[format!("{credential}_file")] = "/x".into();
+            }
+        }
+        if method.ends_with("jwt") && member != "audience" {
+            auth["audience"] = "https://a.example".into();
+        }
+        faults_of(auth)
+    };
+    let mut rows = vec![
+        (auth("none", "client_id", ""), "auth.client_id is empty"),
+        (auth("client_secret_basic", "secret_env", missing), "auth.secret cannot be read"),
+        (auth("client_secret_basic_raw", "client_id", "a:b"), "auth.client_id has a colon"),
+        (auth("client_assertion", "assertion_env", missing), "auth.assertion cannot be read"),
+        (auth("client_assertion", "assertion_type", ""), "auth.assertion_type is empty"),
+        (faults(json!({"auth": {"method": "anonymous"}, "scopes": ["\""]})), "scopes \"\\\"\" has a character"),
+        (faults(json!({"auth": {"method": "anonymous"}, "params": {"": "x"}})), "params has an empty name"),
+        (faults(json!({"auth": {"method": "anonymous"}, "headers": {"host": "x"}})), "headers host cannot be set"),
+        (
+            faults(json!({"auth": {"method": "anonymous"}, "protected_resource": {"url": "https://b.example"}})),
+            "protected_resource.allowed_issuers is empty",
+        ),
+        (
+            faults(json!({"auth": {"method": "anonymous"}, "protected_resource": {"url": "https://b.example",
+                "allowed_issuers": "https://a.example", "scopes_from_api": true, "omit_resource": true}})),
+            "protected_resource.scopes_from_api lets the API choose",
+        ),
+        (faults(json!({"auth": {"method": "anonymous"}, "retry": {"attempts": 0}})), "retry.attempts "),
+        (
+            faults(json!({"auth": {"method": "anonymous"}, "retry": {"backoff_first": "9s", "backoff_max": "1s"}})),
+            "retry.backoff_first ",
+        ),
+        (
+            faults(
+                json!({"auth": {"method": "anonymous"}, "cache": {"due_backoff_first": "9s", "due_backoff_max": "1s"}}),
+            ),
+            "cache.due_backoff_first ",
+        ),
+    ];
+    if cfg!(feature = "jwt") {
+        rows.extend([
+            (auth("private_key_jwt", "key_env", missing), "auth.key cannot be read"),
+            (auth("private_key_jwt", "certificate_env", missing), "auth.certificate cannot be read"),
+            (auth("private_key_jwt", "audience", ""), "auth.audience is empty"),
+            (auth("private_key_jwt", "key_id", ""), "auth.key_id is empty"),
+            (auth("private_key_jwt", "algorithm", "HS256"), "auth.algorithm HS256 needs a shared secret"),
+            (auth("client_secret_jwt", "algorithm", "RS384"), "auth.algorithm RS384 needs a private key"),
+            (auth("client_secret_jwt", "lifetime", "2h"), "auth.lifetime is not between"),
+        ]);
+    }
+    if cfg!(feature = "shared") {
+        let store = json!({"directory": "/x", "seal_key_env": missing});
+        let auth = json!({"method": "none", "client_id": "a"});
+        rows.push((faults(json!({"auth": auth, "store": store})), "store the seal key cannot be read"));
+    }
+    for (error, expected) in rows {
+        assert!(error.contains(&format!("the configuration is not usable: {expected}")), "{expected}: {error}");
+        assert!(!error.contains("; "), "one fault: {error}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_members_is_reported_once_and_no_other() {
+    for (members, expected, others) in [
+        (json!({"auth": {"method": 7}}), "auth.method is not one of", "is missing"),
+        (json!({"auth": {"method": "none"}}), "auth.client_id is missing", "is empty"),
+        (
+            json!({"auth": {"method": "client_secret_pots", "client_id": "a", "secret_file": "x"}}),
+            "auth.method",
+            "no member of",
+        ),
+        (json!({"auth": {"method": "none", "client_id": "a", "foo": "x"}}), "auth.foo does not exist", "no member of"),
+        (
+            json!({"auth": {"method": "anonymous"}, "protected_resource": {}}),
+            "protected_resource.url is missing",
+            "resource \"\"",
+        ),
+        (
+            json!({"auth": {"method": "anonymous"}, "protected_resource": {"url": 7}}),
+            "protected_resource.url is not a text",
+            "is missing",
+        ),
+        (
+            json!({"auth": {"method": "anonymous"}, "metadata_lifetime": "1h"}),
+            "metadata_lifetime does nothing with token_endpoint",
+            "pin_",
+        ),
+        (
+            json!({"auth": {"method": "anonymous"}, "scopes": ["a", 7]}),
+            "scopes is not a list of texts",
+            "has a character",
+        ),
+        (
+            json!({"auth": {"method": "anonymous"}, "retry": {"attempts": 4_294_967_296_u64}}),
+            "retry.attempts is too large",
+            "zero",
+        ),
+        (
+            json!({"auth": {"method": "anonymous"}, "qqqqqqqqqqqqqqqq": 1}),
+            "qqqqqqqqqqqqqqqq does not exist",
+            "is meant?",
+        ),
+        (
+            json!({"auth": {"method": "anonymous"}, "secret": "x"}),
+            "secret would be a secret in plain text",
+            "does not exist",
+        ),
+        (json!({"auth": {"method": "anonymous"}, "strcit": true}), "strcit does not exist: is strict meant?", "auth."),
+        (
+            json!({"auth": {"method": "anonymous"}, "issuer": "https://a.example", "cache": {"max_aeg": 1}}),
+            "is cache.max_age meant?",
+            "; ",
+        ),
+    ] {
+        let error = faults(members);
+        assert!(error.contains(expected), "{expected}: {error}");
+        assert!(!error.contains(others), "{others}: {error}");
+    }
+    let error = faults(json!({"auth": {"method": "anonymous"}, "issuer": "https://a.example", "metadata_lifetime": 0,
+        "cache": {"max_age": 0, "fetch_timeout": 0}}));
+    for member in ["metadata_lifetime", "cache.max_age", "cache.fetch_timeout"] {
+        assert_eq!(
+            error.matches(&format!("{member} is zero: give a duration above it")).count(),
+            1,
+            "{member}: {error}"
+        );
+    }
+    assert_eq!(error.matches("is zero").count(), 3, "{error}");
+}
+
+#[test]
+fn flags_and_durations_arrive_in_the_builder() {
+    let draft = |members: Value| read(&members).unwrap().draft();
+    let auth = json!({"method": "client_secret_basic", "client_id": "a", "secret_file": "/x"});
+    let set = draft(json!({"issuer": "https://a.example", "metadata_lifetime": "1h", "auth": auth, "strict": true,
+        "json_body": true, "refuse_narrower_scope": true, "cache": {"max_age": "2d", "fetch_timeout": "3m",
+        "safety_margin": "4 min", "default_lifetime": 1.5, "refresh_window": "250ms"}}));
+    assert!(set.strict && set.json_body && set.refuse_narrower_scope);
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!((set.cache.max_age, set.cache.fetch_timeout), (seconds(2 * 86_400), seconds(180)));
+    assert_eq!((set.cache.safety_margin, set.cache.default_lifetime.as_millis()), (seconds(240), 1500));
+    assert_eq!(set.cache.refresh_window.unwrap().as_millis(), 250);
+    let unset = draft(json!({"token_endpoint": "https://a.example/t", "auth": auth, "strict": false}));
+    assert!(!unset.strict && !unset.json_body && !unset.refuse_narrower_scope && !unset.is_shared);
+}
+
+#[cfg(feature = "shared")]
+#[test]
+fn a_store_has_a_directory_and_a_key_and_no_scopes_on_demand() {
+    let with = |directory: &str, step_up: &[&str]| {
+        read(&json!({"token_endpoint": "https://a.example/t", "auth": {"method": "none", "client_id": "a"},
+            "store": {"directory": directory, "seal_key_file": "/x"}, "step_up": step_up}))
+    };
+    assert!(with("/tokens", &[]).unwrap().draft().is_shared);
+    assert!(with("", &[]).unwrap_err().contains("store.directory is missing"));
+    assert!(with("/tokens", &["a"]).unwrap_err().contains("does not go with step_up"));
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn the_file_of_authorities_has_a_certificate() {
+    let with = |file: &str| {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/").to_owned() + file;
+        faults(json!({"auth": {"method": "anonymous"}, "http": {"ca_file": path}}))
+    };
+    assert_eq!(with("authority.crt"), "");
+    assert!(with("client_1.key").contains("http.ca_file has no certificate in PEM"));
+}
+
+#[test]
+fn a_credential_of_the_program_replaces_those_of_the_members() {
+    let members = json!({"token_endpoint": "https://a.example/t",
+        "auth": {"method": "client_secret_post", "client_id": "a", "secret_file": "/x"}});
+    let file = || serde_json::from_value::<Config>(members.clone()).unwrap();
+    let shown = |config: Config| ClientCredentials::builder_from(config).unwrap().draft().auth.credential_shown();
+    assert_eq!(shown(file()), "Credential(file /x)");
+    let set = |value: Credential| Config::new().credential("auth.secret", value);
+    assert_eq!(shown(file().overridden_by(set("a".into()))), "Credential(value)");
+    assert_eq!(
+        shown(file().credential("auth.secret", "a").credential("auth.secret", Credential::env("HOME"))),
+        "Credential(env HOME)"
+    );
+    assert_eq!(
+        shown(set("a".into()).overridden_by(file()).overridden_by(set(Credential::env("HOME")))),
+        "Credential(env HOME)"
+    );
+    let both = file().credential("dpop.key", "k").overridden_by(set("a".into()));
+    assert_eq!(both.credentials.len(), 2, "each has its own path");
+    let error = ClientCredentials::builder_from(file().credential("auth.sercet", "canary")).unwrap_err().to_string();
+    assert!(error.contains("\"auth.sercet\" is no credential") && !error.contains("canary"), "{error}");
+    let error = ClientCredentials::builder_from(file().credential("auth.secret", "a"));
+    assert!(error.is_ok(), "a path that exists");
+
+    assert!(Config::new().is_empty() && !file().is_empty() && !set("a".into()).is_empty());
+    assert!(!Config::new().credential("x", "y").is_empty() && !Config::from_env("").is_empty());
+    assert_eq!(file().get("auth.client_id"), Some(&json!("a")));
+    assert_eq!(file().get("auth.secret_env"), None);
 }
 
 #[test]
@@ -159,6 +391,16 @@ fn variables_have_the_names_of_the_members() {
     assert_eq!(config.members["headers"], json!({"user-agent": "x"}));
     assert_eq!((&config.members["strict"], &config.members["retry"]["attempts"]), (&json!(true), &json!(7)));
     assert_eq!(config.members["scopes"], json!(["a", "b"]));
+    assert_eq!(config.faults, [""; 0], "BILLING_PORT is of the application");
+    let config = vars(&[("BILLING_STRICT", "0"), ("BILLING_FAPI", "false"), ("BILLING_AUTHORIZATION_DETAILS", "[1]")]);
+    assert_eq!((&config.members["strict"], &config.members["fapi"]), (&json!(false), &json!(false)));
+    assert_eq!(config.members["authorization_details"], json!([1]));
+    for (name, fault) in [
+        ("BILLING_AUTH_METHDO", "unknown variable: BILLING_AUTH_METHDO: is BILLING_AUTH_METHOD meant?"),
+        ("BILLING_AUTH_QQQQQQQQQQQQ", "unknown variable: BILLING_AUTH_QQQQQQQQQQQQ"),
+    ] {
+        assert_eq!(vars(&[(name, "canary")]).faults, [fault]);
+    }
 
     let error = ClientCredentials::builder_from(vars(&[("BILLING_AUTH_SERCET", "canary"), ("BILLING_STRICT", "yes")]))
         .unwrap_err();

@@ -99,3 +99,21 @@ impl Sighting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_file_that_was_read_can_be_outdated() {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        let file = SecretFile::new(place.path().to_owned());
+        assert!(file.sighting().is_none());
+        std::fs::write(place.path(), "one").unwrap();
+        file.read().await.unwrap();
+        let sighting = file.sighting().unwrap();
+        assert!(!sighting.is_outdated().await);
+        std::fs::write(place.path(), "two").unwrap();
+        assert!(sighting.is_outdated().await);
+    }
+}

@@ -164,6 +164,19 @@ mod tests {
             ("\"secret\"", "8 characters, with special characters, is in quotes"),
             ("se\ncret", "7 characters, with special characters, has a line break or another control character inside"),
             ("0123456789abcdef", "16 characters, hexadecimal"),
+            ("0123456789abcde", "15 characters, letters and digits"),
+            ("0123456789abcdefxyz", "19 characters, letters and digits"),
+            ("eyJ_-w.eyJ-_w.-_", "16 characters, a JWT"),
+            ("eyJhbGciOiJub25lIn0", "19 characters, letters and digits"),
+            ("eyJh+.eyJh.x", "12 characters, with special characters"),
+            ("a.b.c", "5 characters, with special characters"),
+            ("\n{\"kty\":\"EC\"}\n", "14 characters, JSON"),
+            ("\nsecret", "7 characters, letters and digits, begins with a line break"),
+            ("secret ", "7 characters, letters and digits, ends with a blank"),
+            ("\"", "1 character, with special characters"),
+            ("\"secret", "7 characters, with special characters"),
+            ("secret'", "7 characters, with special characters"),
+            ("'secret'", "8 characters, with special characters, is in quotes"),
             ("-----BEGIN X-----\n-----END X-----\n", "34 characters, PEM"),
         ] {
             assert_eq!(Shape::of(text).to_string(), shown, "{text:?}");
@@ -178,6 +191,9 @@ mod tests {
         let credential = Credential::file(file.path()).or(Credential::from("hush-canary"));
         let sightings = credential.sight().await;
         assert!(sightings[0].age.is_some() && sightings[1].age.is_none());
+        assert!(credential.is_in_program() && !Credential::file(file.path()).is_in_program());
+        let directory = Credential::file(std::env::temp_dir()).sight().await;
+        assert!(directory[0].secret.is_err() && directory[0].age.is_none());
         assert_eq!(Shape::of(sightings[0].secret.as_ref().unwrap().expose_secret()).characters, 9);
         let outline = credential.outline();
         assert!(outline.contains("read for each attempt; or a value in the program, 11 characters"), "{outline}");

@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::{Clock, manual};
 use crate::error::ErrorKind;
 use crate::possession::{Proving, Role};
-use crate::signing::tests::p256;
+use crate::signing::tests::{p256, pem};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 use crate::token::AccessToken;
 use crate::token::{Holder, Terms};
@@ -101,6 +101,32 @@ async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
     let at = url("https://api.example.com/");
     let proof = binding.prove(proving(&at, None, &clock));
     assert_eq!(proof.await.unwrap_err().kind(), ErrorKind::Credential);
+}
+
+#[test]
+fn a_nonce_is_demanded_by_a_challenge_for_dpop_with_this_error_only() {
+    for (challenge, demanded) in [
+        (r#"DPoP error="use_dpop_nonce""#, true),
+        (r#"Bearer, DPoP algs="ES256", error="use_dpop_nonce""#, true),
+        (r#"DPoP error="invalid_token""#, false),
+        (r#"Bearer error="use_dpop_nonce""#, false),
+        (r#"DPoP error="invalid_token", Bearer error="use_dpop_nonce""#, false),
+        ("DPoP", false),
+    ] {
+        let headers = [(http::header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))].into_iter().collect();
+        assert_eq!(demands_nonce(&headers), demanded, "{challenge}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_before_is_judged_anew_for_fapi() {
+    use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap();
+    let for_es384 = pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref());
+    let key = DpopKey::from(Credential::from(for_es384));
+    assert!(key.binding().await.is_ok());
+    assert!(key.clone().with_fapi(true).binding().await.is_err());
+    assert!(key.with_fapi(false).binding().await.is_ok());
 }
 
 /// A key management service that fails.

@@ -148,10 +148,32 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_shown_with_its_distance_in_a_fitting_unit() {
+        for (seconds, shown) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7199, "119 min"),
+            (7200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(span(seconds), shown);
+        }
+        let at = Duration::from_secs(1000);
+        assert_eq!(relative(at, Duration::from_secs(940)), "Thu, 01 Jan 1970 00:16:40 GMT (in 60 s)");
+        assert_eq!(relative(at, Duration::from_secs(1060)), "Thu, 01 Jan 1970 00:16:40 GMT (60 s ago)");
+        assert_eq!(relative(Duration::MAX, at), "after the year 9999");
+    }
+
+    #[test]
     fn other_texts_than_jwts_have_no_claims_and_invalid_ones_do_no_harm() {
         for text in ["", "opaque", "a.b.c", "e30.e30", "e30.e30.x.y", "e30.W10.x"] {
             assert_eq!(Claims::of(text), None, "{text}");
         }
+        let at_once = jwt(r#"{"exp":0,"nbf":0.5}"#);
+        let claims = Claims::of(&at_once).unwrap();
+        assert_eq!((claims.expires, claims.not_before), (Some(Duration::ZERO), Some(Duration::from_millis(500))));
         let odd = jwt(r#"{"iss":7,"aud":{},"exp":1e300,"nbf":-5,"scope":[1,"\u001b[31mred"]}"#);
         let claims = Claims::of(&odd).unwrap();
         assert_eq!(claims.scope.as_deref(), Some("[31mred"));

@@ -108,9 +108,22 @@ fn answers_without_an_oauth_error_are_judged_by_their_status() {
         (500, Cause::Outage),
         (503, Cause::Outage),
         (402, Cause::Other),
+        (200, Cause::NotATokenEndpoint),
     ] {
-        assert_eq!(failed(&mut findings("https://a.example/t", post()), answer(status)).cause, cause, "{status}");
+        let diagnosis = failed(&mut findings("https://a.example/t", post()), answer(status));
+        assert_eq!(diagnosis.cause, cause, "{status}");
+        let is_page = diagnosis.advice.iter().any(|one| one.contains("captive portal"));
+        assert_eq!(is_page, status == 200, "{status}: {diagnosis}");
     }
+    let no_json =
+        |status: u16| Error::of(ErrorKind::Response, "no JSON").with_status(StatusCode::from_u16(status).unwrap());
+    for (status, cause) in
+        [(200, Cause::NotATokenEndpoint), (299, Cause::NotATokenEndpoint), (400, Cause::Other), (500, Cause::Outage)]
+    {
+        assert_eq!(failed(&mut findings("https://a.example/t", post()), no_json(status)).cause, cause, "{status}");
+    }
+    let redirected = failed(&mut findings("https://a.example/t", post()), no_json(300));
+    assert!(!redirected.to_string().contains("captive portal"), "{redirected}");
 }
 
 #[test]
@@ -137,6 +150,10 @@ fn real_descriptions_lead_to_their_causes() {
             Cause::AudienceOrResource,
         ),
         ("access_denied", "Service not enabled within domain: https://api", Cause::Other),
+        ("access_denied", "the grant type is fine, but the scope is not", Cause::Scope),
+        ("access_denied", "the client is no service account", Cause::GrantNotAllowed),
+        ("invalid_grant", "Invalid client secret", Cause::Other),
+        ("unauthorized_client", "the service account has no secret", Cause::GrantNotAllowed),
         (
             "unauthorized_client",
             "Grant type \u{27}client_credentials\u{27} not allowed for the client.",
@@ -170,4 +187,106 @@ fn a_token_works_if_it_has_every_scope_that_was_asked_for() {
         let diagnosis = judge(&findings, Vec::new());
         assert!(diagnosis.to_string().contains(summary), "{asked}, {granted}: {diagnosis}");
     }
+}
+
+#[test]
+fn a_clock_that_differs_by_a_minute_is_the_cause_or_is_named_beside_it() {
+    let at = |skew: i64, auth: ClientAuth, code: &str| {
+        let mut findings = findings("https://a.example/t", auth);
+        let ours = Duration::from_secs(1_800_000_000);
+        let theirs = Duration::from_secs(1_800_000_000_u64.saturating_add_signed(-skew));
+        findings.seen.dates = Some((theirs, ours));
+        refused(&mut findings, code, "")
+    };
+    let assertion = || ClientAuth::from(ClientAuth::client_assertion("a.b.c"));
+    for (skew, words) in [(60, "is 60 s ahead of the server's"), (-60, "is 60 s behind the server's")] {
+        let diagnosis = at(skew, assertion(), "invalid_client");
+        assert_eq!(diagnosis.cause, Cause::Clock);
+        assert!(diagnosis.summary.contains(words) && !diagnosis.to_string().contains("also"), "{diagnosis}");
+    }
+    for (skew, auth, code, also) in [
+        (59, assertion(), "invalid_client", false),
+        (60, assertion(), "invalid_scope", true),
+        (60, post(), "invalid_client", true),
+        (-60, post(), "invalid_client", true),
+        (59, post(), "invalid_client", false),
+    ] {
+        let diagnosis = at(skew, auth, code);
+        assert_ne!(diagnosis.cause, Cause::Clock, "{skew} {code}");
+        assert_eq!(diagnosis.to_string().contains("also: the clock differs by 60 s"), also, "{diagnosis}");
+    }
+}
+
+#[test]
+fn a_flaw_of_the_credential_is_the_cause_or_is_named_beside_it() {
+    let diagnosis = |secret: &str, code: &str| {
+        let mut findings = findings("https://a.example/t", post());
+        findings.shapes.push(Shape::of(secret));
+        refused(&mut findings, code, "")
+    };
+    let also = "also: the credential ends with a line break";
+    assert_eq!(diagnosis("secret\n", "invalid_client").cause, Cause::CredentialEdges);
+    assert!(!diagnosis("secret\n", "invalid_client").to_string().contains("also"));
+    assert!(diagnosis("secret\n", "invalid_scope").to_string().contains(also));
+    assert!(!diagnosis("secret", "invalid_scope").to_string().contains("also"));
+}
+
+#[test]
+fn a_credential_or_configuration_that_is_missing_is_named() {
+    let mut nothing = findings("https://a.example/t", post());
+    nothing.no_credential = true;
+    let diagnosis = judge(&nothing, Vec::new());
+    assert_eq!((diagnosis.cause, diagnosis.summary.as_str()), (Cause::CredentialUnreadable, "There is no credential."));
+    let diagnosis = failed(&mut findings("https://a.example/t", post()), Error::of(ErrorKind::Configuration, "no TLS"));
+    assert_eq!((diagnosis.cause, diagnosis.summary.as_str()), (Cause::Configuration, "No TLS."));
+    assert!(!diagnosis.works());
+    let diagnosis = failed(&mut findings("https://a.example/t", post()), Error::of(ErrorKind::Credential, "gone"));
+    assert_eq!((diagnosis.cause, diagnosis.summary.as_str()), (Cause::CredentialUnreadable, "Gone."));
+}
+
+#[test]
+fn a_token_without_audience_that_the_api_refuses_needs_one() {
+    let answered = |status: u16, audience: &[&str]| {
+        let mut findings = findings("https://a.example/t", post());
+        findings.token = Some(Ok(AccessToken::builder("abc").build().unwrap()));
+        let audience = audience.iter().map(|&one| one.to_owned()).collect();
+        findings.claims = Some(super::super::claims::Claims { audience, ..Default::default() });
+        findings.api = Some(super::super::findings::Answer { status: Some(status), ..Default::default() });
+        judge(&findings, Vec::new())
+    };
+    assert!(answered(401, &[]).advice[0].contains("the token has no audience"));
+    assert!(answered(401, &["x"]).advice[0].contains("the token is for x"));
+    let accepted = answered(200, &[]);
+    assert!(accepted.works() && accepted.summary.contains("and the API accepts it"), "{accepted}");
+}
+
+#[test]
+fn a_connection_that_is_dropped_or_refused_or_broken_is_told_apart() {
+    use super::super::network::ConnectFlaw;
+    for (refused, timeout, cause) in
+        [(false, true, Cause::Timeout), (true, false, Cause::ConnectionRefused), (false, false, Cause::Outage)]
+    {
+        let mut findings = findings("https://a.example/t", post());
+        findings.connect = Some(ConnectFlaw { text: "flaw".into(), refused, timeout });
+        assert_eq!(failed(&mut findings, Error::of(ErrorKind::Transport, "no")).cause, cause);
+    }
+}
+
+#[test]
+fn the_other_method_is_suggested_that_the_server_supports() {
+    let advice = |auth: ClientAuth, listed: Option<&[&str]>| {
+        let mut findings = findings("https://a.example/t", auth);
+        findings.seen.document = listed.map(|all| super::super::metadata::Document {
+            methods: Some(all.iter().map(|&one| one.to_owned()).collect()),
+            ..Default::default()
+        });
+        refused(&mut findings, "invalid_client", "").to_string()
+    };
+    let basic = || ClientAuth::client_secret_basic("billing", "x");
+    assert!(advice(post(), None).contains("may be registered for client_secret_basic"));
+    assert!(advice(basic(), None).contains("may be registered for client_secret_post"));
+    assert!(advice(basic(), Some(&["client_secret_basic"])).contains("may be registered for client_secret_post"));
+    let several = advice(post(), Some(&["client_secret_post", "client_secret_basic", "private_key_jwt"]));
+    assert!(several.contains("supports client_secret_basic, private_key_jwt"), "{several}");
+    assert!(advice(ClientAuth::none("billing"), None).contains("the client must authenticate"));
 }

@@ -99,7 +99,13 @@ mod tests {
     #[test]
     fn a_secret_that_was_encoded_on_the_way_has_two_ways_out() {
         // FB7
-        for (status, code) in [(401, "invalid_client"), (401, "unauthorized"), (401, ""), (400, "invalid_client_id")] {
+        for (status, code) in [
+            (401, "invalid_client"),
+            (401, "unauthorized"),
+            (401, ""),
+            (400, "invalid_client_id"),
+            (403, "invalid_client"),
+        ] {
             for (is_encoded, names) in [(true, true), (false, false)] {
                 let text = advice(&refusal(status, code), &Known { is_encoded, ..known() });
                 assert!(text.contains("client_secret_basic"), "{code}: {text}");
@@ -137,6 +143,9 @@ mod tests {
     fn only_refusals_get_advice() {
         assert_eq!(advice(&Error::of(ErrorKind::Transport, "down"), &known()), "");
         assert_eq!(advice(&refusal(403, ""), &known()), "", "the text has a guess already");
-        assert!(advice(&refusal(401, "unauthorized_client"), &known()).contains("credential"), "Keycloak");
+        for code in ["unauthorized_client", "access_denied"] {
+            let text = advice(&refusal(401, code), &known());
+            assert!(text.contains("with this credential"), "Keycloak: {text}");
+        }
     }
 }

@@ -85,7 +85,8 @@ fn a_request_for_a_dpop_token_accepts_no_other() {
         assert!(check(Some(fine.into())).is_ok(), "{fine}");
     }
     for (other, flaw) in [
-        (Some("Bearer".into()), "its token_type is Bearer"),
+        (Some("Bearer".into()), "its token_type is Bearer, and not DPoP"),
+        (Some("N_A".into()), "its token_type is N_A: the server issued a token that is no access token"),
         (Some(Value::Null), "no token_type"),
         (Some(1.into()), "no token_type"),
         (None, "no token_type"),

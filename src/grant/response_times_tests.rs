@@ -37,6 +37,8 @@ fn lifetimes_come_in_many_shapes() {
         ("-1e400", ZERO, false),
         (r#""1e""#, None, false),
         (r#""inf""#, None, false),
+        (r#""-inf""#, None, false),
+        (r#"".5""#, None, false),
     ] {
         let body = having(&format!(r#""expires_in":{value}"#));
         assert_eq!(read(&body).unwrap().lifetime(), lifetime, "{value}");

@@ -134,7 +134,6 @@ impl Speaker<'_> {
             start.contains("<!doctype html") || start.contains("<html") || start.contains("<body")
         };
         match body.chars().next() {
-            None => Said::default(),
             Some('{') => self.object(Members::salvage(body).rest()),
             Some('[') => self.array(body),
             _ if is_page() || labelled("html") && body.starts_with('<') => {
@@ -219,7 +218,7 @@ impl Speaker<'_> {
     fn prose(&self, text: &str) -> Said {
         let words = if is_opaque(text) { String::new() } else { self.text(text) };
         let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        match tokens.find(|token| token.contains('_') && is_known(token)) {
+        match tokens.find(|token| is_known(token)) {
             Some(code) => {
                 let description = Some(words).filter(|words| words != code);
                 Said { oauth: Some(OAuthError::new(code.to_owned(), description, None)), ..Said::default() }

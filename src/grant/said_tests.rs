@@ -111,13 +111,19 @@ fn a_page_of_a_firewall_is_no_verdict_on_the_client() {
             (&[], F5),
             (&[], "  <!DOCTYPE HTML>\n<title>Blocked</title> support ID is: 7281"),
             (&[("content-type", "TEXT/HTML")], "<p>support ID is: <i>7281"),
+            (&[], "<body>support ID is: 7281"),
         ] {
             let error = refused(status, headers, body);
             assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Response, true), "{status}: {error}");
             assert!(!is_of_the_credential(&error), "{error}");
+            assert!(error.to_string().contains("and a page: "), "{error}");
             assert!(error.to_string().contains("support ID is: 7281"), "{error}");
             assert!(error.to_string().contains("firewall") && !error.to_string().contains("color"), "{error}");
         }
+    }
+    for (headers, body) in [(&[HTML][..], "no"), (&[], "<error>no</error>"), (&[JSON], "<error>no</error>")] {
+        let error = refused(403, headers, body);
+        assert!(error.kind() == ErrorKind::Denied && !error.to_string().contains("page"), "{error}");
     }
     let moved = refused(404, &[HTML], F5);
     assert_eq!((moved.kind(), moved.is_transient()), (ErrorKind::Response, false));
@@ -179,9 +185,41 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
         (200, &[JSON], r#"{"result":7,"reason":"no such tenant"}"#, "no such tenant"),
         (401, &[], "our-secret-of-today is wrong", "*** is wrong"),
         (400, &[("content-encoding", "br")], "\u{1}\u{2}", "encoded (br)"),
+        (
+            400,
+            &[],
+            r#"{"errors":[{"code":"invalid_client","detail":"no such tenant"}]}"#,
+            "invalid_client: no such tenant",
+        ),
+        (400, &[], r#"{"code":17,"retry":false,"reason":" "}"#, "status 400: code: 17, retry: false"),
+        (400, &[], "internal_server_failure_of_ours", ": internal_server_failure_of_ours"),
+        (400, &[], "tenant-7-of-1234", ": tenant-7-of-1234"),
+        (400, &[], "got eyJtb3JlIHRoYW4gdHdlbnR5 from you", "got eyJtb3JlIHRoYW4gdHdlbnR5 from you"),
+        (400, &[], "got eyJtb3JlIHRoYW4.4.dHc from you", "got *** from you"),
+        (400, &[], "got eyJtb3JlIHRoYW.4.dHc from you", "got eyJtb3JlIHRoYW.4.dHc from you"),
     ] {
         let error = refused(status, headers, body);
         assert!(error.to_string().contains(words), "{body}: {error}");
+    }
+    for (status, body, text) in [
+        (500, "", "status 500"),
+        (400, "\"tenant is disabled\"", "status 400: tenant is disabled"),
+        (400, "<Error><Code>7</Code></Error>", "status 400: 7"),
+        (400, "tenant-7-of-12345", "status 400"),
+        (302, "this page has moved", "status 302; redirects are not followed, give the address that it redirects to"),
+    ] {
+        let error = refused(status, &[], body).to_string();
+        assert_eq!(error, format!("the token endpoint answered with {text}"));
+    }
+    for (body, code_in_it, description) in [
+        ("invalid_client", Some("invalid_client"), None),
+        ("no: invalid_client!", Some("invalid_client"), Some("no: invalid_client!")),
+        ("the parameter user_name is missing", None, None),
+    ] {
+        let error = refused(400, &[], body);
+        assert_eq!(code(&error), code_in_it, "{error}");
+        assert_eq!(error.oauth().and_then(OAuthError::description), description, "{error}");
+        assert!(!error.to_string().contains("()"), "{error}");
     }
     let error = refused(400, &[JSON], r#"{"message":"no","access_token":"hush","client_secret":"hush"}"#);
     assert!(!format!("{error:?}").contains("hush"), "{error:?}");
@@ -321,6 +359,22 @@ fn what_lies_deeper_than_four_levels_is_not_told() {
     for wrap in [|inner| Value::Array(vec![inner]), |inner| serde_json::json!({"a": inner})] {
         assert!(words(wrapped(4, wrap)).contains("deep"));
         assert_eq!(words(wrapped(5, wrap)), "title: no");
+    }
+}
+
+#[test]
+fn what_lies_deeper_than_four_levels_is_not_kept_for_the_application() {
+    let kept = |detail: Value| {
+        let error = refused(400, &[JSON], serde_json::json!({"error": "invalid_client", "x": detail}).to_string());
+        error.oauth().unwrap().extra("x").unwrap().to_string()
+    };
+    let wrapped = |levels, wrap: fn(Value) -> Value| (0..levels).fold(Value::from("deep"), |inner, _| wrap(inner));
+    for wrap in [|inner| Value::Array(vec![inner]), |inner| serde_json::json!({"a": inner})] {
+        assert_eq!(kept(wrapped(4, wrap)), wrapped(4, wrap).to_string());
+        assert_eq!(
+            kept(wrapped(5, wrap)),
+            wrapped(5, wrap).to_string().replace(&wrap("deep".into()).to_string(), "null")
+        );
     }
 }
 

@@ -307,6 +307,26 @@ fn leaked(n: usize) -> Key {
     Box::leak(n.to_string().into_boxed_str())
 }
 
+#[test]
+fn a_policy_that_keeps_nothing_is_refused() {
+    let seconds = Duration::from_secs;
+    for (policy, flaw) in [
+        (PoolPolicy::new(), None),
+        (PoolPolicy::new().capacity(1).time_to_idle(seconds(1)), None),
+        (PoolPolicy::new().capacity(0), Some("capacity is zero")),
+        (PoolPolicy::new().time_to_idle(Duration::from_millis(999)), Some("time_to_idle is below 1 s")),
+        (PoolPolicy::new().time_to_idle(Duration::ZERO), Some("time_to_idle is below 1 s")),
+    ] {
+        match policy.check() {
+            Ok(()) => assert_eq!(flaw, None),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Configuration);
+                assert!(error.to_string().contains(flaw.unwrap()), "{error}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn capacity_and_time_to_idle_are_what_they_were_set_to() {
     let server = Server::start();

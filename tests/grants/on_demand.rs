@@ -318,7 +318,10 @@ async fn the_scopes_of_the_api_are_those_of_its_challenge_or_else_of_its_metadat
     assert_eq!(first(&server, api().scopes_from_api(true), Some("own")).await.unwrap(), "own");
     let challenged = api().scopes_from_api(true).challenge(&headers);
     assert_eq!(first(&server, challenged.clone(), None).await.unwrap(), READ, "what is no scope is left out");
-    assert_eq!(first(&server, challenged, Some("own")).await.unwrap(), "own");
+    assert_eq!(first(&server, challenged.clone(), Some("own")).await.unwrap(), "own");
+    let as_it_is = ClientCredentials::builder(challenged, ClientAuth::none("me")).param("scope", "own");
+    as_it_is.build().unwrap().token().await.unwrap();
+    assert_eq!(asked(&server).pop().unwrap(), "own");
     let silent = AuthorizationServer::start().public_client("me");
     let api = ProtectedResource::new(silent.api_origin(), [silent.issuer()]).scopes_from_api(true);
     assert_eq!(first(&silent, api, None).await.unwrap(), "none", "it names none");

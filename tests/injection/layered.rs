@@ -8,7 +8,8 @@ use bytes::Bytes;
 use client_credentials::{BearerAuth, BearerAuthBuilder, ErrorKind};
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{Empty, Full};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full};
 use tower::{Service, ServiceExt, service_fn};
 
 use super::*;
@@ -38,6 +39,8 @@ async fn shown<B: Send + 'static>(bearer: BearerAuth, body: B) -> Vec<String> {
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
+type Boxed = UnsyncBoxBody<Bytes, Infallible>;
+
 /// A body that cannot be copied.
 struct Opaque(&'static str);
 
@@ -56,6 +59,11 @@ async fn known_bodies_are_repeated_without_a_bound_on_the_others() {
     assert_eq!(shown(taught, Opaque("x")).await, both);
     let refusing = builder(&issuer()).clone_body(|_: &Opaque| None).build().unwrap();
     assert_eq!(shown(refusing, Opaque("x")).await, ["t1"]);
+    let boxed = |text: &'static str| Full::new(Bytes::from(text)).boxed_unsync();
+    assert_eq!(shown(bearer(&issuer()), boxed("x")).await, ["t1"]);
+    let buffering = |limit| builder(&issuer()).buffer_body::<Boxed>(limit, BodyExt::boxed_unsync).build().unwrap();
+    assert_eq!(shown(buffering(4), boxed("x")).await, both);
+    assert_eq!(shown(buffering(4), boxed("too long")).await, ["t1"]);
     assert_eq!(shown(builder(&issuer()).repeat(false).build().unwrap(), ()).await, ["t1"]);
 }
 

@@ -184,6 +184,9 @@ fn what_has_a_setter_of_its_own_is_no_extra_parameter() {
         names(good().param(name, OTHER), &["param", name, "ClientAuth"]);
     }
     names(good().param("x", OTHER).param("x", OTHER), &["param", "x is given twice"]);
+    let queried = at("https://auth.example/token?subject_token=x");
+    names(queried.clone().secret_param("subject_token", OTHER), &["token_endpoint", "has subject_token in its query"]);
+    assert_eq!(fault(queried.secret_param("actor_token", OTHER)), None);
     names(good().param("", OTHER), &["param"]);
     for name in
         ["Authorization", "HOST", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie"]
@@ -196,6 +199,10 @@ fn what_has_a_setter_of_its_own_is_no_extra_parameter() {
     names(good().header("x-a", OTHER).header("X-A", OTHER), &["header", "x-a is given twice"]);
     assert_eq!(fault(good().param("x", "1").param("y", "2").header("x-a", "1").header("accept", "*/*")), None);
     names(good().grant_type(""), &["grant_type"]);
+    names(good().token_type(" "), &["token_type", "is empty"]);
+    let labelled = |json: bool| good().json_body(json).header("content-type", "text/plain");
+    names(labelled(true), &["header", "text/plain", "JSON, under its own type"]);
+    names(labelled(false), &["header", "text/plain", "a form"]);
 }
 
 #[test]

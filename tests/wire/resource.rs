@@ -129,8 +129,9 @@ async fn from_the_apis_url_to_a_token_in_one_fetch() {
 #[tokio::test]
 async fn another_resource_or_none_is_sent_if_that_is_said() {
     let another = |pair: &Pair| pair.builder().resource("urn:api");
+    let as_it_is = |pair: &Pair| pair.builder().param("resource", "api");
     let none = |pair: &Pair| of(pair.api().omit_resource(true));
-    for (change, sent) in [(another as fn(&Pair) -> _, &["urn:api"][..]), (none, &[])] {
+    for (change, sent) in [(another as fn(&Pair) -> _, &["urn:api"][..]), (as_it_is, &["api"]), (none, &[])] {
         let pair = pair();
         pair.api.now([pair.own()]);
         pair.auth.now([at_home(&pair.auth), ok(TOKEN)]);

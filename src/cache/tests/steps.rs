@@ -25,14 +25,18 @@ fn token(value: &str, lifetime: Option<u64>) -> AccessToken {
 
 /// A fetch that starts, with its task and the sender of its completion.
 fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<Completed>) {
+    start_at(state, started, at(0))
+}
+
+fn start_at(state: &mut State, started: bool, now: Moment) -> (u64, AbortHandle, watch::Sender<Completed>) {
     let (complete, completion) = watch::channel(None);
     let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
-    let heartbeat = Arc::new(Heartbeat::new(at(0)));
+    let heartbeat = Arc::new(Heartbeat::new(now));
     if started {
-        heartbeat.beat(at(0));
+        heartbeat.beat(now);
     }
     let mut started = 0;
-    state.start(at(0), |number| {
+    state.start(now, |number| {
         started = number;
         Fetch {
             number,
@@ -43,7 +47,7 @@ fn start(state: &mut State, started: bool) -> (u64, AbortHandle, watch::Sender<C
             task: task.clone(),
             beat_every: seconds(2),
             cause: FetchCause::Cold,
-            started: at(0),
+            started: now,
         }
     });
     (started, task, complete)
@@ -83,6 +87,58 @@ async fn a_fetch_that_has_not_started_is_cancelled_when_it_is_taken_over() {
     let _three = start(&mut state, true);
     settle().await;
     assert!(idle.is_finished() && !driven.is_finished());
+}
+
+#[tokio::test]
+async fn a_refresh_whose_task_does_not_run_is_driven_by_callers_in_the_second_half_of_the_window() {
+    let mut state = state();
+    fetch(&mut state, Outcome::Token(token("a", Some(3600))), at(0));
+    let is_due = |second: &u64| matches!(state.ask(at(*second), None), Answer::UseAndRefresh(_));
+    let due = (0..3600).find(is_due).unwrap();
+    let over = (due..3700).find(|second| state.current(at(*second)).is_none()).unwrap();
+    let middle = due + (over - due) / 2;
+    let until = |state: &State, second| match state.ask(at(second), None) {
+        Answer::Use(_, until) => Ok(until),
+        Answer::Drive(_, limit) => Err(limit),
+        other => panic!("{second}: {other:?}"),
+    };
+    // It beats every 2 s, and counts as driven until two heartbeats are missed.
+    let _one = start_at(&mut state, true, at(due));
+    assert_eq!(until(&state, due + 3), Ok(at(due + 5)));
+    assert_eq!(until(&state, due + 4), Ok(at(due + 6)), "the first half");
+    let _two = start_at(&mut state, true, at(middle + 2));
+    assert_eq!(until(&state, middle + 5), Ok(at(middle + 7)));
+    let limit = until(&state, middle + 6).unwrap_err();
+    assert!(limit.abs_diff(seconds(over - middle - 6)) <= seconds(1), "{limit:?}");
+    // Near the end, heartbeats are frequent enough to notice a missing one.
+    let beat = state.beat_every(at(over - 8));
+    assert!(beat.abs_diff(seconds(1)) <= Duration::from_millis(125), "{beat:?}");
+}
+
+#[tokio::test]
+async fn the_duration_of_a_fetch_is_reported_with_either_result() {
+    for outcome in [Outcome::Token(token("a", Some(3600))), down()] {
+        let mut state = state();
+        let (number, _, _complete) = start(&mut state, true);
+        state.complete(number, outcome, at(7));
+        let durations = state.take_reports().into_iter().filter_map(|report| match report {
+            Report::Fetched { duration, .. } | Report::FetchFailed { duration, .. } => Some(duration),
+            _ => None,
+        });
+        assert_eq!(durations.collect::<Vec<_>>(), [seconds(7)]);
+    }
+}
+
+#[tokio::test]
+async fn after_a_failure_the_next_fetch_waits_for_the_backoff_and_no_longer() {
+    let mut state = state();
+    fetch(&mut state, down(), at(0));
+    let here = Handle::current().id();
+    let wait = state.delay(at(0));
+    assert!(wait > Duration::ZERO && wait <= Duration::from_millis(250), "{wait:?}");
+    assert_eq!(state.next_look(at(0), here).map(|end| end.since(at(0))), Some(wait));
+    let end = at(0).plus(wait);
+    assert_eq!((state.delay(end), state.next_look(end, here)), (Duration::ZERO, None));
 }
 
 #[tokio::test]
