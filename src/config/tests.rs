@@ -267,14 +267,10 @@ fn a_fault_of_the_members_is_reported_once_and_no_other() {
             "retry.attempts is too large",
             "zero",
         ),
-        (
-            json!({"auth": {"method": "anonymous"}, "qqqqqqqqqqqqqqqq": 1}),
-            "qqqqqqqqqqqqqqqq does not exist",
-            "is meant?",
-        ),
+        (json!({"auth": {"method": "anonymous"}, "qqqqqqqqqqqqqqqq": 1}), "qqqqqqqqqqqqqqqq does not exist", "meant?"),
         (
             json!({"auth": {"method": "anonymous"}, "secret": "x"}),
-            "secret would be a secret in plain text",
+            "auth.secret would be a secret in plain text",
             "does not exist",
         ),
         (json!({"auth": {"method": "anonymous"}, "strcit": true}), "strcit does not exist: is strict meant?", "auth."),
@@ -288,6 +284,17 @@ fn a_fault_of_the_members_is_reported_once_and_no_other() {
         assert!(error.contains(expected), "{expected}: {error}");
         assert!(!error.contains(others), "{others}: {error}");
     }
+    let error = faults(json!({"auth": {"method": "anonymous"}, "store": {"seal_key": "x"}}));
+    assert!(
+        error.contains("store.seal_key would be a secret") && error.contains("give store.seal_key_file"),
+        "{error}"
+    );
+    let unknown = Config::new().set("auth.method", "client_secret_pots").set("auth.secret_file", "x");
+    let error = ClientCredentials::builder_from(unknown).unwrap_err().to_string();
+    assert!(error.contains("auth.method is not one of") && !error.contains("no member of"), "{error}");
+    let unknown = Config::new().set("auth.method", "none").set("auth.foo", "x");
+    let error = ClientCredentials::builder_from(unknown).unwrap_err().to_string();
+    assert!(error.contains("auth.foo does not exist") && !error.contains("no member of"), "{error}");
     let error = faults(json!({"auth": {"method": "anonymous"}, "issuer": "https://a.example", "metadata_lifetime": 0,
         "cache": {"max_age": 0, "fetch_timeout": 0}}));
     for member in ["metadata_lifetime", "cache.max_age", "cache.fetch_timeout"] {
@@ -326,6 +333,20 @@ fn a_store_has_a_directory_and_a_key_and_no_scopes_on_demand() {
     assert!(with("/tokens", &[]).unwrap().draft().is_shared);
     assert!(with("", &[]).unwrap_err().contains("store.directory is missing"));
     assert!(with("/tokens", &["a"]).unwrap_err().contains("does not go with step_up"));
+}
+
+#[test]
+fn an_http_client_is_made_for_a_proxy_or_a_file_of_authorities() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/authority.crt");
+    for (members, is_made) in [
+        (json!({}), false),
+        (json!({"http": {"proxy": "http://proxy.example:3128"}}), true),
+        (json!({"http": {"ca_file": file}}), cfg!(feature = "rustls")),
+    ] {
+        let members = members.as_object().unwrap();
+        let made = super::http::http(&mut super::reader::Reader::new(members, &[]));
+        assert_eq!(made.is_some(), is_made, "{members:?}");
+    }
 }
 
 #[cfg(feature = "rustls")]
@@ -397,6 +418,7 @@ fn variables_have_the_names_of_the_members() {
     assert_eq!(config.members["authorization_details"], json!([1]));
     for (name, fault) in [
         ("BILLING_AUTH_METHDO", "unknown variable: BILLING_AUTH_METHDO: is BILLING_AUTH_METHOD meant?"),
+        ("BILLING_AUTH_METXXX", "unknown variable: BILLING_AUTH_METXXX: is BILLING_AUTH_METHOD meant?"),
         ("BILLING_AUTH_QQQQQQQQQQQQ", "unknown variable: BILLING_AUTH_QQQQQQQQQQQQ"),
     ] {
         assert_eq!(vars(&[(name, "canary")]).faults, [fault]);

@@ -367,6 +367,15 @@ mod tests {
         assert!(matches!(regular(&opened.metadata().unwrap()), Err(Failure::NotAFile("a FIFO"))));
     }
 
+    #[tokio::test]
+    async fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_not() {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        for (size, fits) in [(LARGEST, true), (LARGEST + 1, false)] {
+            std::fs::write(place.path(), "x".repeat(size as usize)).unwrap();
+            assert_eq!(read(place.path()).await.is_ok(), fits, "{size}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_paused_clock_does_not_run_ahead_of_a_read() {
         let place = tempfile::tempdir().unwrap();

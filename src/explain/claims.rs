@@ -40,8 +40,7 @@ impl Claims {
             Value::Array(all) => all.iter().take(MOST).filter_map(text).collect(),
             one => text(one).into_iter().collect::<Vec<_>>(),
         };
-        let time = |name: &str| members.get(name).and_then(Value::as_f64).filter(|at| at.is_finite() && *at >= 0.0);
-        let time = |name: &str| Duration::try_from_secs_f64(time(name)?).ok();
+        let time = |name: &str| Duration::try_from_secs_f64(members.get(name)?.as_f64()?).ok();
         // RFC 9068 has `scope`, Entra ID `scp` or `roles`.
         let scope = ["scope", "scp", "roles"].iter().find_map(|name| members.get(*name)).map(texts);
         let claims = Claims {

@@ -290,3 +290,43 @@ fn the_other_method_is_suggested_that_the_server_supports() {
     assert!(several.contains("supports client_secret_basic, private_key_jwt"), "{several}");
     assert!(advice(ClientAuth::none("billing"), None).contains("the client must authenticate"));
 }
+
+#[test]
+fn the_scope_of_entra_id_is_explained_where_the_server_or_its_words_are_of_entra_id() {
+    let other = "https://a.example/t";
+    for (endpoint, scope, description, explained) in [
+        ("https://login.microsoftonline.com/contoso/oauth2/v2.0/token", "read", "no", true),
+        (other, "read", "AADSTS70011: no", true),
+        (other, "read", "it must end in .default", true),
+        (other, "read", "no", false),
+        (other, "api://x/.default", "AADSTS70011: no", false),
+    ] {
+        let draft = ClientCredentials::builder(endpoint, post()).scope(scope).draft();
+        let mut findings = Findings { token_requests: 1, ..Findings::new(draft) };
+        let oauth = OAuthError::new("invalid_scope".to_owned(), None, None);
+        let error = Error::of(ErrorKind::Denied, description).with_oauth(oauth);
+        let diagnosis = failed(&mut findings, error);
+        assert_eq!(diagnosis.cause, Cause::Scope);
+        assert_eq!(diagnosis.to_string().contains("Entra ID: request one scope"), explained, "{diagnosis}");
+    }
+}
+
+#[test]
+fn an_error_that_says_little_is_explained_by_what_was_found_before() {
+    let refused_with = |change: fn(&mut Findings), description: &str| {
+        let mut findings = findings("https://a.example/t", post());
+        change(&mut findings);
+        refused(&mut findings, "something_new", description).cause
+    };
+    let unlisted = |findings: &mut Findings| {
+        let methods = Some(vec!["private_key_jwt".to_owned()]);
+        findings.seen.document = Some(super::super::metadata::Document { methods, ..Default::default() });
+    };
+    let expired = |findings: &mut Findings| findings.expired = Some("the assertion expired".into());
+    assert_eq!(refused_with(|_| (), "no"), Cause::Other);
+    assert_eq!(refused_with(unlisted, "no"), Cause::MethodNotSupported);
+    assert_eq!(refused_with(expired, "no"), Cause::Other);
+    assert_eq!(refused_with(expired, "the token is expired"), Cause::CredentialExpired);
+    assert_eq!(refused_with(|_| (), "the token is expired"), Cause::Other);
+    assert_eq!(sentence(&Error::of(ErrorKind::Other, "")), "");
+}

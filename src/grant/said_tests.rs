@@ -204,6 +204,7 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
     for (status, body, text) in [
         (500, "", "status 500"),
         (400, "\"tenant is disabled\"", "status 400: tenant is disabled"),
+        (400, "\"tenant\\u0020is\\ndisabled\"", "status 400: tenant is disabled"),
         (400, "<Error><Code>7</Code></Error>", "status 400: 7"),
         (400, "tenant-7-of-12345", "status 400"),
         (302, "this page has moved", "status 302; redirects are not followed, give the address that it redirects to"),

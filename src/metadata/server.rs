@@ -77,3 +77,26 @@ impl Directory {
         server
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_shared_while_a_source_has_it_and_forgotten_after_that() {
+        let rules = |n: usize| {
+            let issuer = format!("https://auth{n}.example");
+            let url = url::Url::parse(&issuer).unwrap();
+            Rules { issuer, url, plain_hosts: Vec::new(), pinned: None, mutual_tls: false, named_hosts: None }
+        };
+        let (directory, hour) = (Directory::default(), Duration::from_secs(3600));
+        let kept = directory.server(rules(0), hour);
+        for n in 1..=1000 {
+            directory.server(rules(n), hour);
+        }
+        assert!(Arc::ptr_eq(&kept, &directory.server(rules(0), hour)));
+        assert!(!Arc::ptr_eq(&kept, &directory.server(rules(0), 2 * hour)));
+        let known = directory.0.lock().len();
+        assert!(known < 100, "{known}");
+    }
+}

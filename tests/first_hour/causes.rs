@@ -65,6 +65,87 @@ async fn nothing_is_wrong() {
     assert!(diagnosis.to_string().contains("iss http://127.0.0.1"), "{diagnosis}");
 }
 
+fn outcome(diagnosis: &Diagnosis, name: &str) -> Option<Outcome> {
+    diagnosis.steps.iter().find(|step| step.name == name).map(|step| step.outcome)
+}
+
+#[tokio::test]
+async fn each_step_has_an_outcome_of_its_own() {
+    let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret"));
+    let api = format!("{}/x", server.api_origin());
+    let metadata = |grants: &[&str]| {
+        let members = serde_json::json!({"issuer": server.issuer(), "token_endpoint": server.token_url(),
+            "grant_types_supported": grants});
+        Answer::Body(members.to_string())
+    };
+    for (grants, seen) in
+        [(&["client_credentials", "password"][..], Outcome::Fine), (&["password"], Outcome::Suspicious)]
+    {
+        server.until_changed_at(Endpoint::Metadata, metadata(grants));
+        let diagnosis = basic(&server).scope("read").diagnose().api(&api).await;
+        assert_eq!(outcome(&diagnosis, "metadata"), Some(seen), "{diagnosis}");
+        let lacking = "the grant client_credentials is not among those listed";
+        assert_eq!(diagnosis.to_string().contains(lacking), seen == Outcome::Suspicious, "{diagnosis}");
+        for step in ["configuration", "credential", "name", "connection", "clock", "token request", "token", "API"] {
+            assert_eq!(outcome(&diagnosis, step), Some(Outcome::Fine), "{step}: {diagnosis}");
+        }
+        assert!(!diagnosis.to_string().contains("not granted"), "{diagnosis}");
+    }
+    for (status, seen) in
+        [(500, Outcome::Suspicious), (404, Outcome::Suspicious), (401, Outcome::Failed), (403, Outcome::Failed)]
+    {
+        let answer = http::Response::builder().status(status).body(String::new()).unwrap();
+        server.until_changed_at(Endpoint::Api, Answer::Response(answer));
+        let diagnosis = basic(&server).diagnose().api(&api).await;
+        assert_eq!(outcome(&diagnosis, "API"), Some(seen), "{status}: {diagnosis}");
+        assert!(diagnosis.to_string().contains(&format!("status {status}")), "{diagnosis}");
+    }
+    let narrower = Answer::Body(r#"{"access_token":"abc","token_type":"Bearer","scope":"read"}"#.to_owned());
+    server.until_changed(narrower);
+    let diagnosis = basic(&server).scope("read write").diagnose().await;
+    assert_eq!(outcome(&diagnosis, "token request"), Some(Outcome::Suspicious));
+    assert!(diagnosis.to_string().contains("not granted: write"), "{diagnosis}");
+    server.until_changed_at(Endpoint::Metadata, Answer::Body("no".to_owned()));
+    assert_eq!(outcome(&basic(&server).diagnose().await, "metadata"), Some(Outcome::Skipped), "not needed");
+    let auth = ClientAuth::client_secret_basic("billing", CANARY);
+    let of_issuer = ClientCredentials::builder(Issuer::new(server.issuer()), auth).diagnose().await;
+    assert_eq!(outcome(&of_issuer, "metadata"), Some(Outcome::Failed), "{of_issuer}");
+}
+
+#[tokio::test]
+async fn the_step_of_the_credential_tells_what_is_odd_about_it() {
+    let server = AuthorizationServer::start();
+    let step = async |auth: ClientAuth| {
+        let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().token_request(false).await;
+        let step = diagnosis.steps.into_iter().find(|step| step.name == "credential").unwrap();
+        (step.outcome, step.details.join("; "))
+    };
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let jwt = |claims: serde_json::Value| {
+        let part = |value: String| URL_SAFE_NO_PAD.encode(value);
+        format!("{}.{}.c2ln", part(r#"{"alg":"none"}"#.to_owned()), part(claims.to_string()))
+    };
+    let assertion = |claims: serde_json::Value| ClientAuth::from(ClientAuth::client_assertion(jwt(claims)));
+    for (auth, outcome, told, other) in [
+        (ClientAuth::client_secret_post("billing", CANARY), Outcome::Fine, "11 characters", "no credential"),
+        (
+            ClientAuth::client_secret_post("billing", format!("{CANARY} ")),
+            Outcome::Suspicious,
+            "ends with a blank",
+            "nbf",
+        ),
+        (ClientAuth::none("billing"), Outcome::Fine, "the method has no credential to examine", "characters"),
+        (assertion(serde_json::json!({"exp": now + 600, "nbf": now + 600})), Outcome::Fine, "nbf ", "no credential"),
+        (assertion(serde_json::json!({"exp": now + 600, "nbf": now - 600})), Outcome::Fine, "exp ", "nbf "),
+        (assertion(serde_json::json!({"exp": now + 600, "nbf": now + 30})), Outcome::Fine, "exp ", "nbf "),
+        (assertion(serde_json::json!({"exp": now - 1})), Outcome::Suspicious, "ago", "nbf "),
+    ] {
+        let (seen, details) = step(auth).await;
+        assert_eq!(seen, outcome, "{details}");
+        assert!(details.contains(told) && !details.contains(other), "{told}, {other}: {details}");
+    }
+}
+
 #[tokio::test]
 async fn c01_a_secret_with_a_blank_or_a_line_break() {
     let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret"));
@@ -212,6 +293,21 @@ async fn c11_the_clock() {
     let auth = ClientAuth::private_key_jwt("billing", pem());
     let diagnosis = ClientCredentials::builder(Issuer::new(server.issuer()), auth).clock(&clock).diagnose().await;
     assert_verdict(&diagnosis, Cause::Clock, "NTP");
+    let line = |wall: Duration| {
+        clock.set_wall(|_| wall);
+        let builder = basic(&server).clock(&clock);
+        async move {
+            let diagnosis = builder.diagnose().token_request(false).await;
+            let step = diagnosis.steps.into_iter().find(|step| step.name == "clock").unwrap();
+            (step.outcome, step.details.join("; "))
+        }
+    };
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let day = Duration::from_secs(86_400);
+    let (outcome, text) = line(now + 3 * day).await;
+    assert!(outcome == Outcome::Suspicious && text.contains("ahead of the server's Date"), "{text}");
+    let (outcome, text) = line(now - 3 * day).await;
+    assert!(outcome == Outcome::Suspicious && text.contains("behind the server's Date"), "{text}");
 }
 
 #[tokio::test]
@@ -228,6 +324,11 @@ async fn c12_the_assertion() {
     assert_verdict(&diagnosis, Cause::Assertion, "alg is ES256, and the server lists RS256");
     assert_verdict(&diagnosis, Cause::Assertion, "aud is https://elsewhere.example, and the issuer is");
     assert_verdict(&diagnosis, Cause::Assertion, "there is no kid");
+    let typ = "typ is client-authentication+jwt: older servers require";
+    assert_verdict(&diagnosis, Cause::Assertion, typ);
+    let auth = ClientAuth::private_key_jwt("billing", pem()).audience("https://elsewhere.example").typ("JWT");
+    let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
+    assert!(diagnosis.cause == Cause::Assertion && !diagnosis.to_string().contains(typ), "{diagnosis}");
 }
 
 #[tokio::test]
