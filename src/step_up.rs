@@ -243,6 +243,8 @@ mod tests {
         drop(demands.additions());
         assert_eq!(demands.additions().list, [[""; 0]]);
         demands.note("", "a");
+        drop(demands.additions());
+        demands.note("", "a");
         assert_eq!(demands.additions().list, [vec!["a"], vec![]]);
     }
 
@@ -251,5 +253,11 @@ mod tests {
         let any = Demands::new(None);
         let noted = (0..1000).filter(|n| any.note("", &format!("scope-{n}"))).count();
         assert_eq!((noted, any.additions().list[0].len()), (MOST, MOST));
+        // Those that are kept and those that are being requested count, too.
+        let any = Demands::new(None);
+        any.accepted(&(1..MOST).map(|n| format!("scope-{n}")).collect::<Vec<_>>(), true);
+        assert!(any.note("", "a") && !any.note("", "b"));
+        let _request = any.additions();
+        assert!(any.note("", "a") && !any.note("", "b"));
     }
 }

@@ -165,6 +165,30 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_is_demanded_if_it_is_short_missing_and_not_the_token() {
+        use crate::step_up::Demands;
+        use crate::token::{OnDemand, Terms};
+        use std::sync::Arc;
+        let demands = Some(Box::new(OnDemand { scope: "read".into(), demands: Arc::new(Demands::new(None)) }));
+        let (now, clock) = (crate::clock::manual::clock().0.now(), crate::clock::Clock::System);
+        let terms = Terms { demands, ..Terms::default() };
+        let token = AccessToken::issued(&"secret-token".into(), terms, now, &clock).unwrap();
+        let (longest, longer) = ("x".repeat(LONGEST), "x".repeat(LONGEST + 1));
+        for (scope, demanded) in [
+            ("write", true),
+            ("read write", true),
+            ("read", false),
+            ("secret-token", false),
+            ("write secret-token", false),
+            (&longest, true),
+            (&longer, false),
+        ] {
+            let headers = challenge(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
+            assert_eq!(token.demanded(&headers).as_deref(), demanded.then_some(scope), "{scope}");
+        }
+    }
+
+    #[test]
     fn a_401_rejects_the_token_unless_its_challenge_is_surely_about_something_else() {
         // FD1
         for (value, rejected) in [

@@ -351,4 +351,37 @@ mod tests {
             assert_eq!(never.policy().looks_at(&headers), None);
         }
     }
+
+    #[test]
+    fn a_body_rejects_the_token_if_the_user_says_so() {
+        let bearer = BearerAuth::builder(token()).origin("https://api.example.com").rejected_when_body(
+            100,
+            |status, _, body| {
+                assert!(body != b"panic", "a panic is contained");
+                status == StatusCode::OK && body == b"expired"
+            },
+        );
+        let bearer = bearer.build().unwrap();
+        let never = BearerAuth::for_origin("https://api.example.com", token()).unwrap();
+        for (status, body, rejected) in [
+            (StatusCode::OK, &b"expired"[..], true),
+            (StatusCode::OK, b"fine", false),
+            (StatusCode::FORBIDDEN, b"expired", false),
+            (StatusCode::OK, b"panic", false),
+        ] {
+            let says = |bearer: &BearerAuth| bearer.policy().body_says_rejected(status, &HeaderMap::new(), body);
+            assert_eq!((says(&bearer), says(&never)), (rejected, false), "{status} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_407_counts_for_a_token_that_is_for_the_proxy() {
+        // FD2
+        for (header, rejected) in [("proxy-authorization", true), ("x-api-key", false), ("authorization", false)] {
+            let bearer =
+                BearerAuth::builder(token()).origin("https://a.example").header(header, "Bearer").build().unwrap();
+            let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+            assert_eq!(bearer.policy().says_rejected(&token(), false, status, &HeaderMap::new()), rejected, "{header}");
+        }
+    }
 }

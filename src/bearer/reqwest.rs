@@ -66,7 +66,7 @@ pub(super) async fn look(mut response: Response, limit: usize) -> reqwest::Resul
         true => Body::from(start.clone()),
         false => Body::wrap(Rejoined { start: Some(start.clone()), rest }),
     };
-    let seen = (ended && start.len() <= limit).then_some(start);
+    let seen = ended.then_some(start);
     Ok((Response::from(http::Response::from_parts(parts, body)), seen))
 }
 

@@ -244,6 +244,20 @@ async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
     assert_eq!(source.inspect(|_| ()), Some(()));
 }
 
+#[tokio::test]
+async fn an_error_of_the_closure_names_the_key_and_stays_what_it_is() {
+    for (error, is_transient) in [
+        (Error::of(ErrorKind::Credential, "no such tenant"), false),
+        (Error::of(ErrorKind::Credential, "no such tenant").transient(), true),
+    ] {
+        let pool = TokenPool::new(move |_: &Key| Err::<Cached<Tenant>, _>(error.clone()));
+        let pool = pool.named(|key| format!("tenant {key}"));
+        let error = pool.source(&"a").token().await.unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credential, is_transient));
+        assert_eq!(format!("{error:#}"), "no token source for tenant a: no such tenant");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn idle_sources_are_dropped_and_others_stay() {
     let server = Server::start();

@@ -466,4 +466,54 @@ mod tests {
         tokio::time::sleep(3 * IDLE).await;
         assert!(connection.task.is_finished());
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_kept_while_it_is_used_and_closed_when_it_is_not() {
+        for is_used in [true, false] {
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            tokio::spawn(async move {
+                let mut piece = [0; 1024];
+                while theirs.read(&mut piece).await.unwrap_or_default() > 0 {
+                    theirs.write_all(b"+OK\r\n").await.unwrap();
+                }
+            });
+            let connections = Connections::new("redis://x".into_connection_info().unwrap(), false);
+            let settings = connections.info.redis_settings().clone().set_skip_set_lib_name();
+            let node = node_of(&connections.info).unwrap();
+            let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
+            for _ in 0..10 {
+                if is_used {
+                    let _: String = connections.query(&connection, &redis::cmd("PING"), false).await.unwrap();
+                }
+                tokio::time::sleep(IDLE / 2).await;
+            }
+            assert_eq!(connection.task.is_finished(), !is_used);
+            let task = connection.task.clone();
+            drop((connection, connections));
+            tokio::task::yield_now().await;
+            assert!(task.is_finished(), "with its last user");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_with_its_scheme_and_without_the_password() {
+        for (url, tls, shown) in [
+            ("redis://me:hush@host:1", false, "redis://host:1"),
+            ("redis://me:hush@host", true, "rediss://host:6379"),
+            ("redis+unix:///run/redis.sock?pass=hush", false, "redis+unix:///run/redis.sock"),
+        ] {
+            let info = url.into_connection_info().unwrap();
+            assert_eq!(address(&info, tls), shown);
+            assert!(node_of(&info).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_by_its_code_or_else_by_its_kind() {
+        let coded = redis::parse_redis_value(b"-WRONGPASS the password hush is wrong\r\n").unwrap();
+        let coded = coded.extract_error().unwrap_err();
+        assert_eq!(said(&coded).to_string(), "it answered WRONGPASS");
+        let other = said(&RedisError::from((Kind::Parse, "hush"))).to_string();
+        assert!(!other.contains("it answered") && !other.contains("hush") && !other.is_empty(), "{other}");
+    }
 }

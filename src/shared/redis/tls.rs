@@ -61,3 +61,22 @@ fn pair(
     let key = PrivateKeyDer::from_pem_slice(corrected(key).as_bytes()).map_err(|_| unusable())?;
     Ok((chain, key))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roots_are_certificates_and_there_is_at_least_one() {
+        let roots = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/authority.crt"));
+        assert!(connector(Some(roots), None).is_ok());
+        for (roots, flaw) in [
+            (&b""[..], "there is no root certificate"),
+            (b"# comment", "there is no root certificate"),
+            (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a root certificate is damaged"),
+        ] {
+            let told = connector(Some(roots), None).err().unwrap();
+            assert!(told.contains(flaw), "{told}");
+        }
+    }
+}
