@@ -249,6 +249,41 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_that_was_requested_without_the_scope_is_followed_by_another() {
+        use std::sync::atomic::{AtomicU64, Ordering};
+
+        /// A cache whose refresh requests the scopes from this one on.
+        struct Refreshes {
+            demands: Arc<Demands>,
+            count: AtomicU64,
+            with_scopes_from: u64,
+        }
+
+        impl Renew for Refreshes {
+            fn renew(self: Arc<Self>, id: u64) -> Renewal {
+                if self.count.fetch_add(1, Ordering::Relaxed) + 1 >= self.with_scopes_from {
+                    drop(self.demands.additions());
+                }
+                Box::pin(std::future::ready(Some(id + 1)))
+            }
+
+            fn make_due(&self, _: u64) {}
+        }
+
+        for (with_scopes_from, refreshes) in [(1, 1), (2, 2), (3, 2)] {
+            let demands = Arc::new(only(&["a"]));
+            let cache =
+                Arc::new(Refreshes { demands: Arc::clone(&demands), count: AtomicU64::new(0), with_scopes_from });
+            let weak = Arc::downgrade(&cache);
+            demands.bind(weak);
+            let mut meet = std::pin::pin!(demands.meet(1, "", "a"));
+            let met = meet.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+            assert!(met.is_ready());
+            assert_eq!(cache.count.load(Ordering::Relaxed), refreshes);
+        }
+    }
+
+    #[test]
     fn an_api_that_demands_ever_new_scopes_is_not_followed_for_ever() {
         let any = Demands::new(None);
         let noted = (0..1000).filter(|n| any.note("", &format!("scope-{n}"))).count();

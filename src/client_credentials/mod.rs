@@ -230,6 +230,21 @@ mod tests {
         assert_eq!(error.kind(), crate::error::ErrorKind::Transport);
     }
 
+    #[tokio::test]
+    async fn an_error_names_the_client_and_its_credential_if_there_are_any() {
+        for (auth, context) in [
+            (ClientAuth::client_secret_post("id", "x"), "(client \"id\", client_secret_post, Credential(value))"),
+            (ClientAuth::none("id"), "(client \"id\", none)"),
+            (ClientAuth::anonymous(), "(anonymous)"),
+            (ClientAuth::client_assertion("a.b.c").into(), "(client_assertion, Credential(value))"),
+        ] {
+            let builder = ClientCredentials::builder("http://127.0.0.1:1/token", auth);
+            let tokens = builder.retry(RetryPolicy::new().attempts(1)).build().unwrap();
+            let error = tokens.token().await.unwrap_err().to_string();
+            assert!(error.contains(context), "{context}: {error}");
+        }
+    }
+
     #[cfg(feature = "tracing")]
     #[test]
     fn a_secret_that_leaves_the_machine_unencrypted_is_warned_of() {

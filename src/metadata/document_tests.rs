@@ -31,6 +31,17 @@ fn decoded(body: &Value, rules: &Rules) -> Result<Document, Unusable> {
     decode(&response(200, body.to_string().as_bytes()), rules)
 }
 
+#[test]
+fn a_document_in_a_foreign_encoding_is_reported_as_one() {
+    let encoded = |coding: &'static str| {
+        let mut response = response(200, b"\x01\x02");
+        response.headers.insert("content-encoding", coding.parse().unwrap());
+        decode(&response, &rules("https://auth.example.com")).unwrap_err().why
+    };
+    assert!(encoded("br").contains("encoded in a way that is not read here"));
+    assert!(encoded("identity").contains("it is not JSON"));
+}
+
 /// The token endpoint, or why there is none.
 fn found(issuer: &str, endpoint: &str, change: impl FnOnce(&mut Rules)) -> Result<String, String> {
     let mut rules = rules(issuer);

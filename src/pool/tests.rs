@@ -245,6 +245,21 @@ async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
 }
 
 #[tokio::test]
+async fn a_source_is_made_once_while_it_is_kept() {
+    let server = Server::start();
+    let (clients, made) = (Arc::clone(&server), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&made);
+    let pool = TokenPool::new(move |name: &Key| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(clients.client(name))
+    });
+    for _ in 0..10 {
+        assert_eq!(value(&pool.source(&"a")).await, "a-0");
+    }
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn an_error_of_the_closure_names_the_key_and_stays_what_it_is() {
     for (error, is_transient) in [
         (Error::of(ErrorKind::Credential, "no such tenant"), false),

@@ -62,6 +62,24 @@ async fn a_slow_store_costs_a_tenth_of_a_second_in_all_however_many_operations_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_is_waited_for_as_long_as_is_set() {
+    for (limit, puts) in [(None, 0), (Some(Duration::from_secs(2)), 1), (Some(Duration::from_millis(50)), 0)] {
+        let fleet = Fleet::new();
+        fleet.store.fail(Fault::Slow(150));
+        let store = SealedStore::new(Arc::clone(&fleet.store), SEAL_KEY);
+        let store = limit.into_iter().fold(store, SealedStore::timeout);
+        let possession = BoundTo::default();
+        let source =
+            Client { server: Arc::clone(&fleet.server), clock: fleet.clock.clone(), possession: possession.clone() };
+        let observers = Observers::unnamed("test");
+        let key = Key::named("name");
+        let host = Shared::assemble(source, store, key, possession, CachePolicy::new(), fleet.clock.clone(), observers);
+        assert_eq!(value(&host).await, "t1");
+        assert_eq!(Memory::count(&fleet.store.puts), puts, "{limit:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_begins_to_hang_while_a_token_is_waited_for_costs_no_more() {
     let fleet = Fleet::new();
     fleet.server.takes(3000);
