@@ -164,7 +164,9 @@ impl Grant {
             }
             tried.push(evidence);
         }
-        Err(refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential")))
+        let error = refused.or(unread).unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no credential"));
+        self.endpoint.failed(&error, self.clock.now());
+        Err(error)
     }
 
     /// Tries the assertions in order while they are refused, none of them twice: the platform may have renewed one

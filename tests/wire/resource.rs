@@ -446,8 +446,8 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
 #[tokio::test]
 async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
     // M08
-    // The last one without an OAuth error: another service may be there now.
-    for status in [404, 403] {
+    // Also if what is there now refuses the client without an OAuth error, since it may be another service.
+    for status in [404, 403, 401] {
         let (pair, next) = (pair(), Server::start([]));
         pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
         pair.auth.now([at_home(&pair.auth), json_ok("t1", 0), json(status, "{}")]);
