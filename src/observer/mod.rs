@@ -364,6 +364,14 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_of_metrics_and_events_are_those_of_the_documentation() {
+        let causes = [FetchCause::Cold, FetchCause::Refresh, FetchCause::Rejection].map(FetchCause::as_str);
+        assert_eq!(causes, ["cold", "refresh", "rejection"]);
+        let credentials = [CredentialKind::Certificate, CredentialKind::Assertion].map(CredentialKind::as_str);
+        assert_eq!(credentials, ["certificate", "assertion"]);
+    }
+
+    #[test]
     fn unnamed_sources_are_numbered() {
         let (one, other) = (Observers::unnamed("auth.example.com"), Observers::unnamed("auth.example.com"));
         assert_ne!(one.name(), other.name());
