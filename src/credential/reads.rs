@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -178,7 +180,60 @@ impl Failure {
     }
 }
 
+/// The content of a regular file, for code that is not async: a read that hangs is left after [`PATIENCE`], and while
+/// several hang no other is begun.
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+pub(crate) fn read_now(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    static STUCK: AtomicUsize = AtomicUsize::new(0);
+    read_within(PATIENCE, &STUCK, path, bytes_of).map_err(|failure| match failure {
+        Failure::Io(e) => format!("cannot be read: {e}"),
+        Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
+        Failure::TooLarge => "is larger than 1 MiB: is it the right one?".to_owned(),
+        Failure::Hangs(_) | Failure::OthersHang => {
+            "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
+        }
+        Failure::NotUtf8 | Failure::RuntimeGone | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
+    })
+}
+
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+fn read_within(
+    patience: Duration,
+    stuck: &'static AtomicUsize,
+    path: &Path,
+    how: fn(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if stuck.load(Ordering::SeqCst) >= HANGING {
+        return Err(Failure::OthersHang);
+    }
+    // Without room: what is sent is received, or its thread knows that nobody waits any more.
+    let (send, received) = mpsc::sync_channel(0);
+    let file = path.to_owned();
+    let thread = std::thread::Builder::new().name("credential-file".to_owned());
+    let read = move || {
+        let bytes = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
+        // It was counted.
+        if send.send(bytes).is_err() {
+            stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+    };
+    thread.spawn(read).map_err(|e| Failure::Io(Arc::new(e)))?;
+    match received.recv_timeout(patience) {
+        Ok(bytes) => bytes,
+        Err(_) => {
+            // Before the receiver is dropped.
+            stuck.fetch_add(1, Ordering::SeqCst);
+            drop(received);
+            Err(Failure::Hangs(patience))
+        }
+    }
+}
+
 fn from_file(path: &Path) -> Outcome {
+    text_of(&bytes_of(path)?).map(Into::into).ok_or(Failure::NotUtf8)
+}
+
+fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |e: io::Error| Failure::Io(Arc::new(e));
     // Opening a FIFO waits for its other end, and opening a device may do anything.
     regular(&std::fs::metadata(path).map_err(failed)?)?;
@@ -192,7 +247,7 @@ fn from_file(path: &Path) -> Outcome {
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::TooLarge);
     }
-    text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8)
+    Ok(bytes)
 }
 
 /// A FIFO may have replaced the file since the check. Where the system has a flag for it, opening does not wait.
@@ -230,8 +285,6 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
 #[cfg(test)]
 #[expect(clippy::await_holding_lock, reason = "it holds the threads that read, not tasks")]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     /// Long enough for a loaded machine: the test itself ends what hangs.
@@ -353,8 +406,34 @@ mod tests {
                 let text = error.to_string();
                 assert!(text.contains(told) && text.contains(&path.display().to_string()), "{text}");
                 assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credential, true));
+                let now = read_now(path).unwrap_err();
+                assert!(now.contains(told), "{now}");
             }
         }
+    }
+
+    #[test]
+    fn a_read_that_is_not_async_is_left_when_it_hangs_and_few_are_left() {
+        // FA3
+        static GATE: Lock<()> = Lock::new(());
+        static STUCK: AtomicUsize = AtomicUsize::new(0);
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        fn how(_: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            READ.fetch_add(1, Ordering::SeqCst);
+            drop(GATE.lock());
+            Ok(Zeroizing::new(b"x".to_vec()))
+        }
+        let read = |patience| read_within(patience, &STUCK, Path::new("a"), how);
+        let closed = GATE.lock();
+        for _ in 0..3 * HANGING {
+            assert!(matches!(read(Duration::from_millis(1)), Err(Failure::Hangs(_) | Failure::OthersHang)));
+        }
+        assert!(READ.load(Ordering::SeqCst) <= HANGING);
+        drop(closed);
+        while STUCK.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(*read(LONG).unwrap(), b"x");
     }
 
     #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::refusal::is_of_the_credential;
+use super::said::as_known;
 use crate::error::{Error, ErrorKind};
 
 /// The facts about the request that was refused.
@@ -21,7 +22,7 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
     if error.kind() != ErrorKind::Denied {
         return String::new();
     }
-    let code = error.oauth().map(|oauth| oauth.code()).unwrap_or_default();
+    let code = error.oauth().map(|oauth| as_known(oauth.code())).unwrap_or_default();
     let by_code = match code {
         "invalid_client" | "invalid_credentials" => Some(credential(known)),
         "unauthorized_client" if !is_of_the_credential(error) => {
