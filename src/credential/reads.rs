@@ -165,7 +165,9 @@ impl Failure {
                 error(format!("the file {path} is {kind}: a credential is read from a regular file only"))
             }
             Failure::TooLarge => error(format!("the file {path} is larger than 1 MiB: is it the right one?")),
-            Failure::NotUtf8 => error(format!("the file {path} is not UTF-8")),
+            Failure::NotUtf8 => {
+                error(format!("the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"))
+            }
             Failure::Hangs(age) => error(format!(
                 "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
                 age.as_secs()
