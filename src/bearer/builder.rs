@@ -272,6 +272,7 @@ impl BearerAuthBuilder {
             replacement_timeout: self.replacement_timeout,
             copies: self.copies,
             unrepeated: Once::default(),
+            taken_along: Once::default(),
             refusals: Refusals::default(),
         };
         Ok(BearerAuth::assemble(policy, self.tokens))

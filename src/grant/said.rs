@@ -169,15 +169,8 @@ impl Speaker<'_> {
         };
         match body.chars().next() {
             None => Said::default(),
-            Some('{') => match (self.object(Members::salvage(body).rest()), Members::parse(body.as_bytes())) {
-                // It is not JSON, or is cut before its code.
-                (Said { oauth: None, words, .. }, Err(_)) => {
-                    let rest = self.prose(body);
-                    let words = if words.is_empty() { rest.words.clone() } else { words };
-                    Said { words, ..rest }
-                }
-                (said, _) => said,
-            },
+            // A break inside a string is not JSON, but some servers send it.
+            Some('{') => self.json(&body.replace(['\n', '\r', '\t'], " ")),
             Some('[') => self.array(body),
             _ if is_page() || labelled("html") && body.starts_with('<') => {
                 Said { is_page: true, ..self.prose(&without_tags(body)) }
@@ -193,6 +186,19 @@ impl Speaker<'_> {
                 self.object(pairs.map(|(name, value)| (name, value.into())).collect())
             }
             _ => self.prose(body),
+        }
+    }
+
+    /// An object, or what begins like one.
+    fn json(&self, body: &str) -> Said {
+        match (self.object(Members::salvage(body).rest()), Members::parse(body.as_bytes())) {
+            // It is not JSON, or is cut before its code.
+            (Said { oauth: None, words, .. }, Err(_)) => {
+                let rest = self.prose(body);
+                let words = if words.is_empty() { rest.words } else { words };
+                Said { words, oauth: rest.oauth, ..Said::default() }
+            }
+            (said, _) => said,
         }
     }
 

@@ -199,6 +199,7 @@ fn the_servers_words_are_in_the_text_whatever_the_shape() {
         ),
         (403, &[], r#"{"сообщение":"клиент не найден"}"#, "сообщение: клиент не найден"),
         (401, &[], "認証に失敗しました。", "認証に失敗しました。"),
+        (400, &[], "{\"error\":\"x\",\"error_description\":\"no\n\ttenant\"}", "x: no tenant"),
         (
             400,
             &[],
