@@ -67,7 +67,7 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
         // RFC 6749 section 5.2, whatever the code: ServiceNow's is `server_error`.
         (401, _) => Verdict::Refused,
         (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => Verdict::Busy,
-        (_, Some(code)) if is_known(code) || is_about_the_client(code) => Verdict::Refused,
+        (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => Verdict::Refused,
         (_, Some(_)) if is_passing(status) => Verdict::StrangeNow,
         _ if is_passing(status) || status.is_informational() => Verdict::Passing,
         (403, None) => Verdict::Refused,
@@ -102,6 +102,11 @@ pub(super) fn is_of_the_credential(error: &Error) -> bool {
 /// `invalid_client_id` (Salesforce).
 fn is_about_the_client(code: &str) -> bool {
     ["client", "credential", "secret"].iter().any(|word| code.to_ascii_lowercase().contains(word))
+}
+
+/// `invalid_scope` and variants of it: `invalid_scopes`, `insufficient_scope`, `scope_not_allowed`.
+pub(super) fn is_about_the_scope(code: &str) -> bool {
+    code.to_ascii_lowercase().contains("scope")
 }
 
 /// RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2.

@@ -179,6 +179,20 @@ fn without_a_token_to_cache_the_source_is_called_about_once_a_second() {
 }
 
 #[test]
+fn no_setting_has_a_token_refreshed_more_than_once_a_second() {
+    let turns = [Turn { after: Duration::ZERO, brings: Brings::Token { lifetime: Some(seconds(3600)), is_new: true } }];
+    for policy in [
+        CachePolicy::new().max_age(Duration::from_nanos(1)),
+        CachePolicy::new().max_age(millis(100)),
+        CachePolicy::new().max_age(Duration::from_nanos(1)).due_backoff(Backoff::new(millis(1), millis(1))),
+        CachePolicy::new().refresh_window(Duration::MAX).safety_margin(Duration::MAX),
+    ] {
+        let asked = requests(&turns, &policy, RetryPolicy::new(), &[], seconds(20));
+        assert!(asked <= 24, "{asked} in 20 s: {policy:?}");
+    }
+}
+
+#[test]
 fn a_client_that_is_refused_sends_at_most_six_requests_in_twenty_seconds() {
     // FB1
     let refused = Brings::Fails { kind: ErrorKind::Denied, transient: false, retry_after: None };
