@@ -63,7 +63,7 @@ async fn a_token_is_not_sent_over_a_network_in_the_clear() -> Result {
 }
 
 #[tokio::test]
-async fn real_servers_are_asked_when_the_environment_names_them() -> Result {
+async fn real_servers_are_called_when_the_environment_names_them() -> Result {
     let servers = Servers::start();
     let run = weather(&["são paulo", "Atlantis"], &servers.env(SECRET, "")).await?;
     assert!(run.succeeded, "{run:?}");

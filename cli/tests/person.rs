@@ -63,7 +63,7 @@ fn a_token_is_one_line_and_nothing_else() {
 }
 
 #[test]
-fn a_header_is_what_curl_wants() {
+fn a_header_is_in_the_form_that_curl_takes() {
     let server = server().serve_at("/invoices", "[7]");
     let script = format!("curl -s -H \"$({PROGRAM} header)\" {}/invoices", server.api_origin());
     let mut shell = Command::new("sh");
@@ -100,7 +100,7 @@ fn a_request_is_sent_with_the_token_and_its_body_from_a_pipe() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_panic() {
+fn a_closed_pipe_causes_no_panic() {
     let server = server();
     let mut child = configured(&server).arg("explain").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -109,7 +109,7 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 #[test]
-fn file_variables_and_flags_stand_above_one_another() {
+fn flags_override_variables_and_variables_override_the_file() {
     let server = server();
     let directory = tempfile::tempdir().unwrap();
     let secret = written(directory.path(), "secret", CANARY);
@@ -218,7 +218,7 @@ fn a_company_ca_is_a_file() {
 }
 
 #[test]
-fn the_token_is_kept_between_calls_if_told_to() {
+fn the_token_is_kept_between_calls_if_configured() {
     let server = server();
     let directory = tempfile::tempdir().unwrap();
     let keep = directory.path().join("kept");

@@ -103,7 +103,7 @@ fn http(status: u16) -> http::response::Builder {
 }
 
 #[test]
-fn the_guide_shows_what_the_command_says() {
+fn the_guide_shows_what_the_command_prints() {
     let guide = std::fs::read_to_string(GUIDE).unwrap();
     let (before, rest) = guide.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();

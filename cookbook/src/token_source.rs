@@ -20,7 +20,7 @@ mod tests {
     use crate::support::start;
 
     #[tokio::test]
-    async fn it_is_a_whole_header() {
+    async fn the_token_is_formatted_as_a_whole_header() {
         let (server, tokens) = start();
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", Adapter(tokens).token().await.unwrap().parse().unwrap());

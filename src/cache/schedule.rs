@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_only_moves_the_refresh_earlier() {
+    fn refresh_in_only_moves_the_refresh_earlier() {
         let with = |wish| Schedule::of(seconds(3600), Some(seconds(wish)), &CachePolicy::new(), 0.0).refresh;
         assert_eq!(with(600), seconds(600));
         assert_eq!(with(3500), seconds(3240));

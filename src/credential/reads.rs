@@ -331,7 +331,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn what_is_no_regular_file_is_refused_and_named() {
+    async fn anything_but_a_regular_file_is_refused_and_named() {
         // FA3
         let place = tempfile::tempdir().unwrap();
         let fifo = place.path().join("fifo");

@@ -130,7 +130,7 @@ async fn of_two_origins_the_one_that_has_not_expired_is_sent() {
 }
 
 #[tokio::test]
-async fn an_expired_jwt_costs_no_token_that_is_still_good() {
+async fn an_expired_jwt_costs_no_token_that_is_still_valid() {
     let server = server();
     let clock = ManualClock::new();
     let start = wall(&clock);
@@ -148,7 +148,7 @@ async fn an_expired_jwt_costs_no_token_that_is_still_good() {
 }
 
 #[tokio::test]
-async fn the_secret_of_a_client_is_not_judged_whatever_it_looks_like() {
+async fn the_secret_of_a_client_is_never_read_as_a_jwt() {
     let server = server();
     let old = jwt(1);
     let auth = ClientAuth::client_secret_post("me", old.as_str());

@@ -54,7 +54,7 @@ async fn a_jwt_bearer_grant_sends_the_assertion_and_the_client_id_alone() {
 }
 
 #[tokio::test]
-async fn a_grant_goes_with_the_authentication_of_the_client() {
+async fn a_grant_is_sent_with_the_authentication_of_the_client() {
     let server = server();
     let auth = ClientAuth::client_secret_basic("billing", "secret");
     builder(&server, auth).grant(TokenExchange::new("subject")).build().unwrap().token().await.unwrap();

@@ -22,7 +22,7 @@ async fn token_of(server: &AuthorizationServer, store: SealedStore) -> Option<u3
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
+async fn a_token_is_kept_in_redis_for_as_long_as_it_is_usable() {
     let (server, real) = (crate::server(3600, Duration::ZERO), Redis::start(&[]));
     let store = || redis(&real.url()).timeout(PATIENT);
     let tokens = replica(server.token_url(), store()).build().unwrap();
@@ -44,7 +44,7 @@ async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn a_lease_has_one_owner_who_may_ask_for_it_twice() {
+async fn a_lease_has_one_owner_that_may_ask_for_it_twice() {
     let real = Redis::start(&[]);
     let store = RedisStore::new(&real.url()).unwrap();
     let hour = Duration::from_secs(3600);
@@ -200,7 +200,7 @@ async fn any_node_of_a_cluster_leads_to_the_token() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn a_client_certificate_is_shown_and_read_anew_when_it_is_rotated() {
+async fn a_client_certificate_is_presented_and_read_again_when_it_is_rotated() {
     let real = Redis::start_mutual_tls(LOCALHOST.certificate, LOCALHOST.key, AUTHORITY);
     let url = format!("rediss://localhost:{}", real.port);
     let store = || RedisStore::new(&url).unwrap().root_certificates(AUTHORITY);

@@ -36,7 +36,7 @@ async fn a_body_cut_at_any_byte_is_never_a_token() {
 }
 
 #[tokio::test]
-async fn a_response_that_no_retry_mends_is_not_fetched_again() {
+async fn a_response_that_a_retry_cannot_fix_is_not_fetched_again() {
     // B03, B04, B06, B13, B14, B15, B16, B17, B18, B20
     let big = "t".repeat(64 * 1024 + 1);
     for body in [
@@ -62,7 +62,7 @@ async fn a_response_that_no_retry_mends_is_not_fetched_again() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_cap_is_not_kept() {
+async fn a_body_above_the_cap_is_not_kept() {
     // B16
     let huge = format!(r#"{{"access_token":"{}"}}"#, "t".repeat(1024 * 1024));
     fails("B16", json(200, huge), UNUSABLE, as_it_is).await;
@@ -88,7 +88,7 @@ async fn a_lifetime_in_a_string_is_a_lifetime() {
 }
 
 #[tokio::test]
-async fn a_token_without_life_serves_its_own_waiters_only() {
+async fn a_token_of_zero_lifetime_serves_its_own_waiters_only() {
     // B09
     for expires_in in ["0", "-1", "-0"] {
         let body = format!(r#"{{"access_token":"{TOKEN}","expires_in":{expires_in}}}"#);
@@ -102,7 +102,7 @@ async fn a_token_without_life_serves_its_own_waiters_only() {
 }
 
 #[tokio::test]
-async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
+async fn a_token_without_a_stated_lifetime_is_cached_but_not_for_ever() {
     // B10: the default lifetime is what it is refreshed by
     for member in [r#","expires_in":null"#, ""] {
         let body = format!(r#"{{"access_token":"{TOKEN}"{member}}}"#);
@@ -126,7 +126,7 @@ async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn other_tokens_in_a_response_go_nowhere() {
+async fn other_tokens_in_a_response_are_dropped() {
     // B23, I1
     let body = format!(
         r#"{{"access_token":"{TOKEN}","refresh_token":"{OTHER}","id_token":"{OTHER}","secret_member":"{OTHER}"}}"#
@@ -141,7 +141,7 @@ async fn other_tokens_in_a_response_go_nowhere() {
 }
 
 #[tokio::test]
-async fn the_scope_asked_for_stands_where_none_was_told() {
+async fn the_requested_scope_applies_where_none_is_returned() {
     // B22
     let server = Server::start([json(200, token_json(TOKEN, 0))]);
     let tokens = builder(&server).scope("b a").scopes(["c"]).build().unwrap();

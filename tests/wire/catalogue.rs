@@ -49,7 +49,7 @@ fn every_row_that_a_comment_names_is_in_the_table() {
 }
 
 #[test]
-fn a_function_that_is_no_test_is_told_apart() {
+fn a_function_that_is_not_a_test_is_recognized() {
     // FF3: each of these stands in a file that the row names
     let source = r##"
         fn helper() {}
@@ -109,7 +109,7 @@ fn a_function_that_is_no_test_is_told_apart() {
 }
 
 #[test]
-fn a_row_that_is_not_whole_is_found() {
+fn an_incomplete_row_is_found() {
     let row = |line: &str| rows(&format!("| id | a | b | tests |\n{line}\n")).1;
     assert!(row("| T01 | Something happens. | Something is due. | - a good reason |").is_empty());
     assert!(row("| FA1 | Something happens. | Something is due. | - a good reason |").is_empty());

@@ -19,7 +19,7 @@ pub(crate) fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + 
 }
 
 #[tokio::test]
-async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
+async fn a_server_with_a_bad_certificate_gets_no_byte_and_is_not_tried_again() {
     // T24, F13: also when the user's client would let it pass
     let ca = Ca::new();
     let untrusted = Failure { kind: ErrorKind::Tls, transient: false, status: None, attempts: 1 };
@@ -49,7 +49,7 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
+async fn an_error_that_is_not_about_the_secret_does_not_try_another_one() {
     let two = || ClientAuth::client_secret_post("wire", Credential::from(SECRET).or(OTHER));
     let ca = Ca::new();
     let server = Server::start_tls(ca.expired(), [ok(TOKEN)]);
@@ -64,7 +64,7 @@ async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
 }
 
 #[tokio::test]
-async fn a_refused_certificate_has_clients_made_again_once_a_minute() {
+async fn a_refused_certificate_rebuilds_the_clients_once_a_minute() {
     // FE3
     let (ca, directory, made) = (Ca::new(), Directory::new("authority"), Arc::new(AtomicUsize::new(0)));
     let server = Server::start_tls(ca.server("localhost"), ["t1", "t2"].map(ok));
@@ -125,7 +125,7 @@ async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_torn_is_tried_again() {
+async fn an_interrupted_handshake_is_tried_again() {
     // T25
     let ca = Ca::new();
     for (row, step) in

@@ -62,7 +62,7 @@ async fn a_replaced_file_is_read_for_the_next_token() {
 }
 
 #[tokio::test]
-async fn a_revoked_secret_is_read_anew_and_tried_at_once() {
+async fn a_revoked_secret_is_read_again_and_tried_at_once() {
     // X02
     let directory = Directory::new("x02");
     std::fs::write(directory.file(), "revoked").unwrap();
@@ -81,7 +81,7 @@ async fn a_revoked_secret_is_read_anew_and_tried_at_once() {
 }
 
 #[tokio::test]
-async fn a_missing_file_is_no_end() {
+async fn a_missing_file_is_not_a_permanent_failure() {
     // X05: without a token an error; then the file is back
     let directory = Directory::new("x05");
     let server = Server::start([ok(TOKEN)]);
@@ -96,7 +96,7 @@ async fn a_missing_file_is_no_end() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_secret_is_refused_without_being_shown() {
+async fn a_file_that_cannot_be_a_secret_is_refused_without_being_shown() {
     // X05, F05
     let directory = Directory::new("f05");
     let server = Server::start([ok(TOKEN)]);
@@ -164,7 +164,7 @@ const WAYS: [(Vault, ErrorKind, bool); 5] = [
 ];
 
 #[tokio::test]
-async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
+async fn a_vault_that_fails_is_an_error_within_the_deadline_and_not_permanent() {
     // X07, C13, C14, L11
     for (way, kind, transient) in WAYS {
         let server = Server::start([ok(TOKEN)]);
@@ -182,7 +182,7 @@ async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
 }
 
 #[tokio::test]
-async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
+async fn a_vault_that_fails_costs_no_token_that_is_still_valid() {
     // X05, X07: a token of an hour, refreshed after a millisecond
     for (way, ..) in WAYS {
         let server = Server::start([json_ok(TOKEN, 3600)]);
@@ -204,7 +204,7 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
 }
 
 #[tokio::test]
-async fn a_server_that_fails_costs_no_token_that_is_still_good() {
+async fn a_server_that_fails_costs_no_token_that_is_still_valid() {
     // T30, S10, S11: whatever it says meanwhile
     for (status, body) in
         [(503, ""), (500, "<html>"), (400, r#"{"error":"invalid_scope"}"#), (401, r#"{"error":"invalid_client"}"#)]

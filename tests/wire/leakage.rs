@@ -214,7 +214,7 @@ async fn what_an_operator_needs_is_logged() {
 
 #[cfg(all(feature = "tracing", feature = "reqwest-middleware"))]
 #[tokio::test]
-async fn an_api_that_refuses_new_tokens_is_told_once_a_minute() {
+async fn an_api_that_refuses_new_tokens_is_reported_once_a_minute() {
     let server = Server::start([ok("t1"), ok("t2"), ok("t3"), ok("t4")]);
     let api = Server::start([answer(401, &[("www-authenticate", r#"Bearer error="invalid_token""#)], "")]);
     let bearer = client_credentials::BearerAuth::for_origin(api.url(""), builder(&server).build().unwrap()).unwrap();
@@ -233,7 +233,7 @@ async fn an_api_that_refuses_new_tokens_is_told_once_a_minute() {
 
 #[cfg(feature = "tracing")]
 #[tokio::test]
-async fn a_narrower_scope_is_told_once() {
+async fn a_narrower_scope_is_reported_once() {
     let body = r#"{"access_token":"t","token_type":"Bearer","expires_in":0,"scope":"told:one"}"#;
     let server = Server::start([json(200, body)]);
     let tokens = builder(&server).scope("told:one told:two").build().unwrap();
@@ -246,7 +246,7 @@ async fn a_narrower_scope_is_told_once() {
 }
 
 #[test]
-fn the_eye_sees_canaries_in_all_their_forms() {
+fn canaries_are_found_in_every_encoding() {
     use base64::Engine;
     let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
     for prefix in ["", "a", "ab", "abc", "wire:"] {
@@ -300,7 +300,7 @@ impl<T: ?Sized + Display> HasNot<ByDisplay> for T {}
 impl<T: ?Sized + Serialize> HasNot<BySerialize> for T {}
 
 #[test]
-fn what_holds_a_secret_can_be_neither_displayed_nor_serialized() {
+fn types_that_hold_a_secret_can_be_neither_displayed_nor_serialized() {
     // L09
     <AccessToken as HasNot<_>>::proven();
     <Credential as HasNot<_>>::proven();

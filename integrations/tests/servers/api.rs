@@ -107,7 +107,7 @@ async fn pair() -> Result<(Server, Api, ClientAuth)> {
 
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
+async fn a_bearer_token_is_valid_at_the_api_that_it_was_requested_for() -> Result {
     let (server, api, auth) = pair().await?;
     for listener in [Listener::Http, Listener::Https] {
         let builder = server.builder(listener, auth.clone())?;
@@ -132,7 +132,7 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
 
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
+async fn a_narrower_scope_is_refused_by_the_api_and_costs_no_token() -> Result {
     let (server, api, auth) = pair().await?;
     let tokens = ClientCredentials::builder(format!("{}/token", server.issuer(Listener::Http)?), auth)
         .scope("weather:write")
@@ -148,7 +148,7 @@ async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
 /// RFC 9728 from end to end: of the token's server nothing is given but its name.
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
+async fn the_url_of_an_api_is_enough_to_call_it() -> Result {
     let (server, api, auth) = pair().await?;
     for (listener, issuer) in
         [(Listener::Http, Listener::Http), (Listener::Http, Listener::Https), (Listener::Https, Listener::Https)]

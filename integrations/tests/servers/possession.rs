@@ -139,7 +139,7 @@ async fn nothing_is_downgraded_to_a_bearer_token() -> Result {
 
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn a_token_that_is_bound_to_a_certificate_is_good_with_it_only_through_rotations() -> Result {
+async fn a_certificate_bound_token_is_valid_with_its_certificate_only_through_rotations() -> Result {
     let server = Server::oidc_provider()?;
     let api = server.api()?;
     let http = trusting(&server.authority)?;

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_start_tells_why() -> Result {
+    fn a_server_that_does_not_start_reports_why() -> Result {
         let error = shell("echo no such module >&2; exit 1").err().ok_or("it started")?;
         assert!(error.0.contains("no such module"), "{error:?}");
         let error = Process::start(&mut Command::new("no-such-interpreter")).err();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn its_children_die_with_it() -> Result {
+    fn its_child_processes_end_with_it() -> Result {
         // The child holds the other end of standard output: `lines` ends when it is gone.
         let (server, child) = shell("sleep 600 & echo $!; wait")?;
         let alive = |pid: &str| Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status();

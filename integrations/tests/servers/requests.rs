@@ -258,7 +258,7 @@ async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
 
 #[tokio::test]
 #[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
-async fn authorization_details_are_granted_and_told() -> Result {
+async fn authorization_details_are_granted_and_reported() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
     let types = json!({ "authorization_details_types": ["weather"] });
@@ -282,7 +282,7 @@ async fn authorization_details_are_granted_and_told() -> Result {
 /// RFC 8705 by what the user gives to `http_client`: without rotation, and with no word of it in `ClientAuth`.
 #[tokio::test]
 #[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
-async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
+async fn a_certificate_given_to_the_http_client_authenticates_the_client() -> Result {
     let server = Server::oidc_provider()?;
     let methods = [
         ("tls_client_auth", Proof::Certificate(|id, _, _| ClientAuth::none(id))),

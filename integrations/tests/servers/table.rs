@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_story_that_failed_or_is_not_told_is_a_flaw() {
+    fn a_scenario_that_failed_or_is_missing_is_a_flaw() {
         let mut table = table();
         table.excuse("mtls", "A", "cannot");
         table.add("basic", "A", Story::Token, Ok(Told::Done));

@@ -183,7 +183,7 @@ async fn rejections_are_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_waits_for_the_first_token_and_not_for_ever() {
+async fn ready_waits_for_the_first_token_but_not_for_ever() {
     let server = Server::new([], Reply::Never);
     let tokens = cached(&server);
     let error = tokens.ready(seconds(3)).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn a_start_waits_for_the_first_token_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_status_is_a_line_by_the_clock_of_the_source() {
+async fn a_status_is_one_line_with_times_of_the_clock_of_the_source() {
     let server = Server::new([Reply::New(3600)], down());
     let tokens = cached(&server);
     let unnamed = |status: String| status.split_once(": ").map(|(_, rest)| rest.to_owned()).unwrap();
@@ -215,7 +215,7 @@ async fn a_status_is_a_line_by_the_clock_of_the_source() {
 }
 
 #[tokio::test]
-async fn each_call_that_waits_is_an_event_and_a_cached_token_is_none() {
+async fn each_call_that_waits_emits_an_event_and_a_cached_token_does_not() {
     let server = Server::new([], Reply::New(3600));
     type Waits = Arc<Mutex<Vec<(u64, Option<ErrorKind>)>>>;
     let waited = Waits::default();

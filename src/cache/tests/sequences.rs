@@ -288,7 +288,7 @@ fn runtime() -> TokioRuntime {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
-    fn whatever_happens_the_state_machine_is_that_of_the_model(ops in ops(), seed: u64) {
+    fn the_state_machine_agrees_with_the_model_whatever_happens(ops in ops(), seed: u64) {
         thread_local!(static RUNTIMES: [TokioRuntime; 2] = [runtime(), runtime()]);
         RUNTIMES.with(|[one, other]| {
             let mut stage = Stage {
