@@ -1,4 +1,4 @@
-//! As a person uses it: in a pipe, in a script, in a terminal.
+//! The command as people use it: in a pipe, in a script, in a terminal.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn server() -> AuthorizationServer {
     AuthorizationServer::start().client("billing", CANARY)
 }
 
-/// With nothing of this process's environment, and nobody at the keyboard.
+/// With an empty environment and no input.
 fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().stdin(Stdio::null());
@@ -278,7 +278,7 @@ fn a_variable_with_a_typing_mistake_is_not_ignored() {
     let known = ["CLIENT_CREDENTIALS_PARAMS_TENANT", "CLIENT_CREDENTIALS_HEADERS_X_TENANT", "CLIENT_CREDENTIALS_NAME"];
     let (code, _, stderr) = ran(configured(&server).arg("token").envs(known.map(|name| (name, "acme"))));
     assert_eq!(code, 0, "{stderr}");
-    // Another program's prefix may have other variables.
+    // With the prefix of another program, unknown variables are allowed.
     let (code, _, stderr) = ran(program().args(["token", "--env-prefix", "BILLING_"]).envs([
         ("BILLING_TOKEN_ENDPOINT", server.token_url()),
         ("BILLING_AUTH_CLIENT_ID", "billing"),

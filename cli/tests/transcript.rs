@@ -1,4 +1,4 @@
-//! The mistakes in the guide "getting started", made again: what the guide shows is what the command says.
+//! The mistakes in the guide "getting started", made again: what the guide shows is what the command prints.
 //! `BLESS=1` writes them into the guide.
 
 #![allow(
@@ -31,7 +31,7 @@ fn diagnosed(title: &str, server: &AuthorizationServer, secret: &str, flags: &[&
     let output = command.args(flags).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let (_, verdict) = text.split_once("\n\n").unwrap();
-    // Ports are the system's choice.
+    // The system chooses the ports.
     let port = |url: &str| url.rsplit(':').next().unwrap().to_owned();
     let verdict = verdict
         .replace(server.api_origin(), "https://api.example.com")

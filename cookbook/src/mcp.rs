@@ -79,7 +79,7 @@ mod tests {
 
     type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
 
-    /// Serves those who bring a token of this server, by `mcp`. Returns the URL.
+    /// Serves requests that have a token of this server, by `mcp`. Returns the URL.
     async fn serve<F>(
         issuer: &AuthorizationServer,
         mcp: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -135,7 +135,7 @@ mod tests {
         let port = free_port();
         let Some(_node) = Daemon::start(text(&node), &[text(&script), "streamableHttp"], port) else { return };
         let (server, tokens) = start();
-        // It judges no tokens: those are judged in front of it.
+        // It checks no tokens: they are checked before it.
         let (url, http) = (format!("http://127.0.0.1:{port}/mcp"), reqwest::Client::new());
         let mcp = move |request: Request<Incoming>| {
             let (url, http) = (url.clone(), http.clone());

@@ -1,4 +1,4 @@
-//! The trait of the crate `token-source`, which the google-cloud crates of the community take.
+//! The trait of the crate `token-source`, which the community's google-cloud crates take.
 
 use client_credentials::ClientCredentials;
 

@@ -1,5 +1,5 @@
-//! A reqwest with features that most services do not enable, in the hands of a user who wants all of them: a token request
-//! is what it is.
+//! A reqwest with features that most services do not enable, configured to use all of them: the token request does not
+//! change.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

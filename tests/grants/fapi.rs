@@ -1,4 +1,4 @@
-//! What `.fapi(true)` demands (FAPI 2.0 Security Profile sections 5.3.3.1 and 5.4.1), as `build()` says it.
+//! What `.fapi(true)` requires (FAPI 2.0 Security Profile sections 5.3.3.1 and 5.4.1), as `build()` reports it.
 
 use client_credentials::{
     ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, Issuer, Server, Signer, SigningAlgorithm,
@@ -25,7 +25,7 @@ impl Signer for Kms {
     }
 }
 
-/// What `build()` says; empty if it is content.
+/// The error of `build()`; empty if there is none.
 fn said(server: impl Into<Server>, auth: impl Into<ClientAuth>, key: Option<DpopKey>) -> String {
     let builder = ClientCredentials::builder(server, auth).fapi(true);
     let builder = match key {

@@ -1,5 +1,5 @@
-//! The recipes of the guide `docs::workload`, each beside a peer that behaves as its platform documents: what is sent is the token
-//! that the platform has at that time.
+//! The recipes of the guide `docs::workload`, each with a peer that behaves as its platform documents: what is sent is
+//! the token that the platform has at that time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ async fn serves(builder: impl Fn(&AuthorizationServer) -> ClientCredentialsBuild
         assert!(request.sent("client_assertion", jwt), "{request:?}");
     }
     assert_eq!(requests.len(), 2);
-    // And none that is over.
+    // And none that has expired.
     clock.advance(Duration::from_secs(3_600));
     let error = tokens.token().await.unwrap_err();
     assert_eq!((error.kind(), server.token_requests()), (ErrorKind::Credential, 2), "{error}");
@@ -42,7 +42,7 @@ fn asserted(server: &AuthorizationServer, jwt: Credential) -> ClientCredentialsB
     builder(server, ClientAuth::client_assertion(jwt))
 }
 
-/// By a rename, as helpers and webhooks do it.
+/// By a rename, as helpers and webhooks do.
 fn replaced(path: &Path, jwt: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, jwt).unwrap();
@@ -135,7 +135,7 @@ fn gitlab() {
 #[tokio::test]
 async fn buildkite() {
     use std::os::unix::fs::PermissionsExt;
-    // The agent prints the token of a job that asks as it wants it, with a newline, and fails otherwise.
+    // The agent prints a job's token, with a newline, if it is called in the right way, and fails otherwise.
     let directory = tempfile::tempdir().unwrap();
     let (agent, issued) = (directory.path().join("buildkite-agent"), directory.path().join("issued"));
     let script = format!(
@@ -160,7 +160,8 @@ async fn buildkite() {
     serves(|server| asserted(server, credential.clone()), async |jwt| std::fs::write(&issued, jwt).unwrap()).await;
 }
 
-/// A peer at a free port, whose answer depends on the headers and the query of a request; and what it issues at present.
+/// A peer at a free port, whose answer depends on the headers and the query of a request; and what it issues at
+/// present.
 async fn peer(
     answer: fn(&HeaderMap, &str, &str) -> Result<String, StatusCode>,
 ) -> (String, Arc<Mutex<String>>, tokio::task::JoinHandle<()>) {

@@ -234,7 +234,7 @@ async fn a_plain_http_api_is_refused_unless_it_is_named() {
     // R15
     let issuer = Issuer::default();
     let plain = "http://inventory.test:8080";
-    // FD5: not found by a request, but before.
+    // FD5: reported before any request.
     let error = BearerAuth::for_origin(plain, issuer.tokens()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("dangerously_allow_http(\"inventory.test\")"), "{text}");
@@ -290,7 +290,8 @@ impl Middleware for Retry {
 
 #[tokio::test]
 async fn retries_around_or_beneath_do_not_multiply_token_requests() {
-    // R22: outside of ours each attempt gets the current token; inside all attempts have the same one.
+    // R22: a retry outside of our middleware gets the current token in each attempt; inside, all attempts have the same
+    // one.
     for around in [true, false] {
         let count = Arc::new(AtomicU64::new(0));
         let api = Api::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {

@@ -149,7 +149,7 @@ async fn extreme_times_and_texts_cause_no_failure() {
     assert_eq!(reqwest::get(server.token_url()).await.unwrap().status(), 405, "it lives on");
 }
 
-/// As the guide `docs::operating` has it: nobody else calls while the service is out of traffic.
+/// As in the guide `docs::operating`: nothing else calls while the service gets no traffic.
 #[tokio::test]
 async fn a_probe_brings_a_service_without_traffic_back() {
     let clock = ManualClock::new();

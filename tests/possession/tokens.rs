@@ -17,7 +17,7 @@ use crate::refreshed::refreshed;
 use crate::server::{Server, nth, token, token_response, use_dpop_nonce, with_nonce};
 use crate::tokens;
 
-/// The key that a token is bound to, by the proofs that go with it.
+/// The key that a token is bound to, from its proofs.
 async fn key_of(token: &AccessToken) -> String {
     let url = "https://api.example.com/";
     let headers = token.request_headers(&Method::GET, url).await.unwrap();

@@ -144,7 +144,7 @@ async fn a_corrected_secret_file_ends_the_backoff_of_a_denial() {
     }
     let requests = server.secrets().len();
     assert!(requests <= 6, "{requests}");
-    // Another time of the file, and the same secret: no request.
+    // The file has another modification time and the same secret: no request.
     directory.replace("secret", "wrong");
     assert!(tokens.token().await.is_err());
     assert_eq!(server.secrets().len(), requests);

@@ -155,7 +155,7 @@ async fn a_lease_is_exclusive_for_clients_with_other_fetch_timeouts() {
 
 #[tokio::test]
 async fn only_expired_records_are_deleted() {
-    // Keys that live as long as their process: every run has names of its own.
+    // Keys that last as long as their process: every run has names of its own.
     let place = TempDir::new().unwrap();
     let store = FileStore::new(place.path());
     let (hour, zero) = (Duration::from_secs(3600), Duration::ZERO);
@@ -228,7 +228,7 @@ fn a_disk_that_hangs_does_not_occupy_all_threads() {
             let lease = tokio::time::timeout(Duration::from_millis(1), lease).await;
             assert!(lease.is_err(), "nobody reads from the pipe");
         }
-        // As a credential is.
+        // Like a credential file.
         let read = tokio::task::spawn_blocking(|| ());
         tokio::time::timeout(crate::harness::server::PATIENCE, read).await
     });
@@ -240,7 +240,7 @@ fn a_disk_that_hangs_does_not_occupy_all_threads() {
 #[cfg(unix)]
 #[tokio::test]
 async fn a_directory_of_another_user_is_refused() {
-    // Only root can use such a directory, whose owner could redirect root by a link.
+    // Only root could use such a directory, whose owner could redirect root by a link.
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     let (directory, target) = (place.path().join("theirs"), place.path().join("target"));
     std::fs::create_dir(&directory).unwrap();

@@ -12,7 +12,7 @@ use crate::harness::tls::{AUTHORITY, Ca, LOCALHOST, Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
 use crate::{SEAL_KEY, redis, replica};
 
-/// Far more than 100 ms: what is tested here is not the patience, and the machine may be loaded.
+/// Far more than 100 ms: the timeout is not tested here, and the machine may be loaded.
 const PATIENT: Duration = Duration::from_secs(5);
 
 async fn token_of(server: &AuthorizationServer, store: SealedStore) -> Option<u32> {
@@ -33,7 +33,7 @@ async fn a_token_is_kept_in_redis_for_as_long_as_it_is_usable() {
     assert!(name.starts_with("{client-credentials}:") && name.lines().count() == 1, "{name}");
     let left: u64 = real.cli(&["TTL", name]).trim().parse().unwrap();
     assert!((3500..3600).contains(&left), "{left}");
-    // The lease was given back, and the refused token is replaced.
+    // The lease was released, and the refused token is replaced.
     tokens.reject(&first);
     assert_eq!(server.number_of(&tokens.token().await.unwrap()), Some(2));
     assert_eq!(token_of(&server, store()).await, Some(2));
@@ -93,7 +93,7 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
     };
     more(4).await;
     real.kill();
-    // All of them by themselves, several times.
+    // Each of them alone, several times.
     more(60).await;
     real.run();
     // Until it is used again.
@@ -126,7 +126,7 @@ async fn over_tls_only_the_named_authorities_are_trusted() {
     };
     assert_eq!(token_of(&server, store()).await, Some(1));
     assert_eq!(token_of(&server, store()).await, Some(1));
-    // The system's authorities do not know it.
+    // The system's authorities did not sign it.
     let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).timeout(PATIENT);
     assert_eq!(token_of(&server, strange).await, Some(2));
     assert_eq!(token_of(&server, store()).await, Some(1), "nothing was put there");
@@ -162,7 +162,7 @@ async fn the_acl_of_the_documentation_is_enough() {
     assert_eq!(token_of(&server, rotated("wrong", "password")).await, Some(2));
     assert_eq!(token_of(&server, rotated("password", "wrong")).await, Some(2));
     assert_eq!(token_of(&server, store("wrong")).await, Some(3));
-    // Another database wants one command more.
+    // Another database requires one more command.
     let other = || {
         let redis = RedisStore::new(&format!("{url}/1")).unwrap();
         SealedStore::new(redis.password("password"), SEAL_KEY).timeout(PATIENT)
@@ -217,7 +217,7 @@ async fn a_client_certificate_is_presented_and_read_again_when_it_is_rotated() {
     let shown = || store().client_certificate(Credential::file(&certificate), Credential::file(&key));
     let error = shown().put("a", b"value", hour).await.unwrap_err().to_string();
     assert!(error.contains("tls.crt"), "{error}");
-    // Of nobody whom the server trusts.
+    // Of an authority that the server does not trust.
     write((SELF_SIGNED.certificate, SELF_SIGNED.key));
     let one = shown();
     assert!(one.put("a", b"value", hour).await.is_err());

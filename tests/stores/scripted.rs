@@ -1,4 +1,4 @@
-//! Family D over the wire: a Redis that is not there, goes away, hangs and lies.
+//! Family D over the wire: a Redis that is unreachable, goes away, hangs and sends invalid data.
 
 use client_credentials::{
     CachePolicy, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, RedisStore, SealedStore,
@@ -142,7 +142,7 @@ async fn a_store_that_hangs_is_left_alone() {
 
 #[tokio::test]
 async fn a_value_that_is_too_large_is_not_read() {
-    // D19: whoever is honest sends no more than was asked for, and of one who lies no more is read
+    // D19: an honest server sends no more than was requested, and of a dishonest one no more is read
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
     assert_eq!(token_of(&server, redis(&store.url())).await, TOKEN);
     store.tamper(|value| *value = vec![7; 10 << 20]);
@@ -169,7 +169,7 @@ async fn a_value_that_is_too_large_is_not_read() {
 
 #[tokio::test]
 async fn unexpected_answers_count_as_no_record() {
-    // D05 one level below: what is no answer to the question, and what is no RESP
+    // D05 one level below: answers to another command, and what is not RESP
     let deep = "*1\r\n".repeat(1000);
     let answers: Vec<Vec<u8>> = vec![
         b"+OK\r\n".to_vec(),
@@ -199,7 +199,7 @@ async fn unexpected_answers_count_as_no_record() {
     ];
     for answer in answers {
         let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Answer(answer.clone())));
-        // Some are waited for, like a lease that nobody gets.
+        // Some are waited for, like a lease that no replica gets.
         let tokens = replica(&server.url("/token"), redis(&store.url()))
             .cache(CachePolicy::new().fetch_timeout(std::time::Duration::from_secs(4)))
             .build()
@@ -219,7 +219,7 @@ async fn every_command_follows_a_redirection_of_a_cluster() {
         assert_eq!(token_of(&server, redis(&first.url())).await, TOKEN);
         assert_eq!(token_of(&server, redis(&first.url())).await, TOKEN);
         assert_eq!(server.hits(), 1);
-        // What has moved is not asked for there again, by the same replica.
+        // The same replica does not ask the old node again for what has moved.
         assert_eq!(first.names().len(), asked, "{kind}: {:?}", first.names());
         let asking = other.names().contains(&"ASKING".to_owned());
         assert_eq!(asking, kind == "ASK");
@@ -303,7 +303,7 @@ fn build_refuses_what_cannot_be_shared() {
         assert!(error.to_string().contains("openssl"), "{error}");
         assert_no_canary([error.to_string()]);
     }
-    // One of two is enough to begin with, but what is there has to be a key.
+    // One of two keys is enough at the start, but what is there has to be a key.
     let ring = |second: &str| Credential::env("NO_SUCH_VARIABLE").or(second);
     let build = |ring: Credential| -> Result<ClientCredentials, Error> {
         let store = SealedStore::new(redis(), ring);

@@ -1,4 +1,5 @@
-//! The master that sentinels name: scripted ones that hang, lie and change their mind, and a real failover.
+//! The master that sentinels name: scripted sentinels that hang, are wrong or name another one later, and a real
+//! failover.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::resp::{Manner, Resp};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What a sentinel answers: the master is there.
+/// A sentinel's answer: the address of the master.
 fn at(master: &Resp) -> Vec<u8> {
     let port = master.port().to_string();
     format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len()).into_bytes()
@@ -72,7 +73,7 @@ async fn a_sentinel_that_hangs_is_not_asked_first_again() {
                 tokio::task::yield_now().await;
             }
         };
-        // The caller's patience ends.
+        // The caller gives up.
         tokio::select! { _ = &mut first => panic!("it hangs"), () = asked => {} }
     }
     put(&store).await.unwrap();
@@ -153,7 +154,7 @@ async fn the_store_continues_after_a_real_failover() {
     // Refused while the sentinel has not heard enough of the replica.
     eventually(|| sentinel.cli(&["SENTINEL", "FAILOVER", "mymaster"]).contains("OK")).await;
     eventually(|| replica.cli(&["ROLE"]).contains("master")).await;
-    // Until it hears of its successor, the old one takes writes that will be lost: a failover of Redis is like that.
+    // Until it hears of its successor, the old one accepts writes that will be lost: that is how Redis fails over.
     eventually(|| master.cli(&["ROLE"]).contains("slave")).await;
     store.put("b", b"after", HOUR).await.unwrap();
     assert!(replica.cli(&["KEYS", "*"]).contains("{client-credentials}:b"));

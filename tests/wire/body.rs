@@ -1,4 +1,4 @@
-//! Family B over the wire: bodies that are no tokens. What they mean in detail is told in `src/grant/response_tests.rs`.
+//! Family B over the wire: bodies that are not tokens. `src/grant/response_tests.rs` tests them in detail.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,7 +24,7 @@ async fn a_page_instead_of_json_is_fetched_again() {
 
 #[tokio::test]
 async fn a_body_cut_at_any_byte_is_never_a_token() {
-    // B02: with the length that was meant, and with its own
+    // B02: with the intended length, and with its own
     let whole = token_json(TOKEN, 3600);
     for end in 0..whole.len() {
         let row = format!("cut at {end}");
@@ -103,7 +103,7 @@ async fn a_token_of_zero_lifetime_serves_its_own_waiters_only() {
 
 #[tokio::test]
 async fn a_token_without_a_stated_lifetime_is_cached_but_not_for_ever() {
-    // B10: the default lifetime is what it is refreshed by
+    // B10: it is refreshed by the default lifetime
     for member in [r#","expires_in":null"#, ""] {
         let body = format!(r#"{{"access_token":"{TOKEN}"{member}}}"#);
         let server = Server::start([json(200, body)]);

@@ -50,7 +50,7 @@ fn every_row_that_a_comment_names_is_in_the_table() {
 
 #[test]
 fn a_function_that_is_not_a_test_is_recognized() {
-    // FF3: each of these stands in a file that the row names
+    // FF3: each of these is in a file that the row names
     let source = r##"
         fn helper() {}
         // #[test]
@@ -215,7 +215,7 @@ fn faults(row: &Cells, mut read: impl FnMut(&str) -> String) -> Vec<String> {
 
 struct Ignored(bool);
 
-/// A function `name` with an attribute that makes it a test. In `proptest!`, too, it is `#[test]` that does.
+/// A function `name` with an attribute that makes it a test: `#[test]`, also in `proptest!`.
 fn test_in(source: &str, name: &str) -> Option<Ignored> {
     let (code, _) = code_and_comments(source);
     code.match_indices(&format!("fn {name}")).find_map(|(at, found)| {
@@ -230,7 +230,7 @@ fn test_in(source: &str, name: &str) -> Option<Ignored> {
     })
 }
 
-/// What stands in `#[..]` directly before an item whose first keyword is at the end of `code`.
+/// The content of `#[..]` directly before an item whose first keyword is at the end of `code`.
 fn attributes_before(mut code: &str) -> Vec<&str> {
     let mut attributes = Vec::new();
     loop {

@@ -15,7 +15,7 @@ use crate::harness::canary::{OTHER, SECRET, TOKEN, assert_no_canary, render, ren
 use crate::harness::server::{Server, Step, json_ok, ok};
 use crate::story::{bare, basic, builder, builder_with, recovers};
 
-/// What `build()` says; `None`: nothing.
+/// The error of `build()`; `None`: there is none.
 fn fault(builder: ClientCredentialsBuilder) -> Option<String> {
     match builder.build() {
         Ok(_) => None,
@@ -231,7 +231,7 @@ async fn a_value_that_a_setter_refuses_can_be_sent_as_a_parameter() {
 
 #[tokio::test]
 async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
-    // F04, R24: everything there is
+    // F04, R24: every setting at once
     let secret = " %&+£€:@Az09*-._~";
     let server = Server::start([json_ok(TOKEN, 0)]);
     let tokens = builder_with(&server.url("/token"), ClientAuth::client_secret_post("wi re", secret))
@@ -438,7 +438,7 @@ async fn the_longest_settings_do_not_overflow() {
 
 #[tokio::test]
 async fn the_shortest_settings_are_an_error_and_not_a_panic() {
-    // F11: a nanosecond for everything that may be so short; what may not is refused by name
+    // F11: a nanosecond for everything that may be so short; the others are refused by name
     let shortest = Duration::from_nanos(1);
     let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);

@@ -82,7 +82,7 @@ async fn a_revoked_secret_is_read_again_and_tried_at_once() {
 
 #[tokio::test]
 async fn a_missing_file_is_not_a_permanent_failure() {
-    // X05: without a token an error; then the file is back
+    // X05: an error without a token; then the file is back
     let directory = Directory::new("x05");
     let server = Server::start([ok(TOKEN)]);
     let tokens = in_form(&server, Credential::file(directory.file())).build().unwrap();
@@ -132,7 +132,7 @@ enum Vault {
     Empty,
 }
 
-/// The canary, until `faulty` readings are due; those fail in this way; then the canary again.
+/// The canary, then `faulty` readings that fail in this way, then the canary again.
 fn vault(way: Vault, good: usize, faulty: usize) -> (Credential, Arc<AtomicUsize>) {
     let reads = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&reads);
@@ -205,7 +205,7 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_valid() {
 
 #[tokio::test]
 async fn a_server_that_fails_costs_no_token_that_is_still_valid() {
-    // T30, S10, S11: whatever it says meanwhile
+    // T30, S10, S11: whatever it responds meanwhile
     for (status, body) in
         [(503, ""), (500, "<html>"), (400, r#"{"error":"invalid_scope"}"#), (401, r#"{"error":"invalid_client"}"#)]
     {
@@ -282,7 +282,7 @@ async fn a_child_process_inherits_no_socket() {
 
 #[test]
 fn a_variable_that_is_missing_or_unusable_is_named_and_not_shown() {
-    // F12: the environment is the process's, so in one of its own
+    // F12: the environment is that of the process, so in a process of its own
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
     const TEST: &str = "credentials::a_variable_that_is_missing_or_unusable_is_named_and_not_shown";
@@ -311,7 +311,7 @@ fn a_variable_that_is_missing_or_unusable_is_named_and_not_shown() {
 
 #[tokio::test]
 async fn a_caller_that_gives_up_costs_the_others_nothing() {
-    // C03, C04: the wire's side
+    // C03, C04: the side of the wire
     let gate = Gate::closed();
     let server = Server::start([vec![
         Step::ReadReq,

@@ -1,6 +1,6 @@
 //! Family L: canaries through everything that can be printed or logged.
 //!
-//! Every scripted server of every test checks, when it is dropped, that our own target has said no canary (L01).
+//! Every scripted server of every test checks, when it is dropped, that no event of our own target has a canary (L01).
 
 use std::error::Error as _;
 use std::fmt::{Debug, Display};
@@ -123,7 +123,7 @@ async fn no_error_shows_a_secret_a_token_or_a_query() {
     // L04, L06, S08, I1
     let mut kinds = std::collections::HashSet::new();
     for auth in auths() {
-        // Without a secret of ours there is nothing that could be known for one.
+        // Without a secret there is nothing to recognize.
         if render(&auth).contains("none") {
             continue;
         }
@@ -153,8 +153,8 @@ async fn no_error_shows_a_secret_a_token_or_a_query() {
 
 #[tokio::test]
 async fn nothing_that_is_logged_shows_a_secret() {
-    // L01, L02: everybody's target at TRACE, hyper's, reqwest's and rustls' too; HTTP/1.1, HTTP/2 and TLS, success and
-    // failure. Nobody is excused: what a dependency begins to log in its next version shows here.
+    // L01, L02: every target at TRACE, hyper's, reqwest's and rustls' too; HTTP/1.1, HTTP/2 and TLS, success and
+    // failure. No target is excluded: what a dependency begins to log in its next version shows here.
     canary::watch();
     let clients: [fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder; 2] = [
         |builder| builder,
@@ -198,7 +198,7 @@ async fn over_tls(auth: ClientAuth) {
 #[cfg(feature = "tracing")]
 #[tokio::test]
 async fn what_an_operator_needs_is_logged() {
-    // L01: the check works, without which the rows above would mean nothing
+    // L01: the check works; without it the rows above would mean nothing
     let server = Server::start([answer(500, &[], "eye"), ok(TOKEN)]);
     let tokens = builder(&server).retry(RetryPolicy::new().attempts(1)).build().unwrap();
     assert!(tokens.token().await.is_err());
@@ -268,7 +268,7 @@ struct Leaking(&'static str);
 
 #[test]
 fn no_function_is_instrumented_with_its_arguments() {
-    // L03: #[instrument] records every argument unless told otherwise
+    // L03: #[instrument] records every argument by default
     let mut files = 0;
     let mut directories = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(directory) = directories.pop() {

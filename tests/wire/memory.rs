@@ -1,7 +1,7 @@
 //! L07: what remains of secrets in the memory of a process after everything was dropped.
 //!
-//! A process of its own fetches tokens and then searches itself. The authorization server is in the parent, so that every
-//! copy that is found went through the client.
+//! A process of its own fetches tokens and then searches itself. The authorization server is in the parent, so that
+//! every copy that is found went through the client.
 
 use std::fs::File;
 use std::ops::Range;
@@ -58,8 +58,8 @@ fn after_the_drop_no_copy_of_ours_is_left() {
     // hyper's buffers, which it frees without wiping: of the head that it sent, and of the response that it received.
     // The allocator hands them out again, so that there are fewer than requests.
     assert!(basic <= FETCHES && token <= 2 * FETCHES, "{left:?}");
-    // Each copy of ours begins its allocation (at a multiple of 16 with this allocator) as it is, or with one of these
-    // before it; in hyper's there is a head before it.
+    // Each of this crate's copies begins its allocation (at a multiple of 16 with this allocator) as it is, or with one
+    // of these before it; in hyper's there is a head before it.
     let ours = [(BASIC, vec!["", "Basic "]), (TOKEN, vec!["", "Bearer ", r#"{"access_token":""#])];
     for (canary, beginnings) in ours {
         for place in search.places(canary) {

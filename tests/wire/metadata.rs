@@ -11,7 +11,7 @@ use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
-/// Listens without a script, which needs the address.
+/// Listens without a script, since the script needs the address.
 fn server() -> Server {
     Server::start([])
 }
@@ -79,7 +79,7 @@ async fn the_token_endpoint_is_found_inside_the_first_fetch() {
 
 #[tokio::test]
 async fn openid_discovery_is_the_fallback() {
-    // M01: a document of another issuer is as good as none
+    // M01: a document of another issuer counts as none
     for (row, first) in [
         ("missing", json(404, "{}")),
         ("a page", answer(200, &[], "<html>")),

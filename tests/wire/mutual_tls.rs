@@ -1,4 +1,4 @@
-//! The client shows a certificate (RFC 8705), and other ones later: X11.
+//! The client presents a certificate (RFC 8705), and other ones later: X11.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -258,7 +258,7 @@ async fn a_request_without_the_token_presents_no_certificate_whatever_was_sent_b
     let plain = trusting(&ca)().build().unwrap();
     let client =
         reqwest_middleware::ClientBuilder::new(plain).with(bearer).with(SameCertificate::new(trusting(&ca))).build();
-    // As a middleware that follows redirects has it: several requests, one set of extensions.
+    // Like a middleware that follows redirects: several requests, one set of extensions.
     let mut extensions = http::Extensions::new();
     let mut call = async |request: reqwest_middleware::RequestBuilder| {
         let request = request.build().unwrap();

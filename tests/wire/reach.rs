@@ -1,4 +1,4 @@
-//! Servers that are not reached: who is to blame, and what to do, is in the first line of the error.
+//! Servers that are not reached: the first line of the error says what failed and what to do.
 
 use client_credentials::{ClientAuth, ClientCredentials, Error, ErrorKind, HttpClient, RetryPolicy};
 
@@ -51,7 +51,7 @@ async fn a_port_that_does_not_speak_tls_is_recognized() {
 #[cfg(feature = "rustls")]
 #[tokio::test]
 async fn a_tls_1_2_server_that_demands_a_certificate_is_a_tls_failure() {
-    // FE16: alerts as they stand on the wire (RFC 8446 section 6)
+    // FE16: alerts as they are on the wire (RFC 8446 section 6)
     for (alert, words) in [
         (40, "it requires a client certificate (ClientAuth::mutual_tls), or"),
         (116, "it requires a client certificate (ClientAuth::mutual_tls)"),
@@ -106,7 +106,7 @@ fn a_proxy_from_the_environment_is_named_with_its_variable() {
     // FB12
     let proxy = Server::refusing();
     for name in ["HTTPS_PROXY", "ALL_PROXY"] {
-        // Of two spellings the first that is there counts, though it is empty.
+        // Of two spellings the first that is set counts, even if it is empty.
         let others = ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].into_iter().filter(|other| *other != name);
         let mut env: Vec<_> = others.map(|other| (other, String::new())).collect();
         env.push((name, format!("http://me:{SECRET}@{}", proxy.address())));

@@ -1,4 +1,4 @@
-//! A refusal in the server's own words: family FB of the catalogue, and what of the families FC and FE is about responses.
+//! Refusals as servers write them: family FB of the catalogue, and the rows of families FC and FE about responses.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ const OLD: &str = "Xw2old-secret-Qp71";
 const HTML: [(&str, &str); 1] = [("content-type", "text/html")];
 const PAGE: &str = "<!doctype html><title>Blocked</title><p>Your support ID is: 7281</p>";
 
-/// How servers say that they do not know this secret: Keycloak, UAA, SAP, Auth0, Okta, Glewlwyd, ServiceNow, plain text.
+/// How servers refuse a wrong secret: Keycloak, UAA, SAP, Auth0, Okta, Glewlwyd, ServiceNow, plain text.
 fn ways_of_saying_no() -> Vec<(&'static str, Script)> {
     vec![
         (

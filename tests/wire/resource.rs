@@ -11,7 +11,7 @@ use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json,
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
-/// An API and its authorization server, without scripts, which need their addresses.
+/// An API and its authorization server, without scripts, since the scripts need their addresses.
 struct Pair {
     api: Server,
     auth: Server,
@@ -314,7 +314,7 @@ async fn a_token_endpoint_at_a_private_address_gets_no_request() {
     }
     assert_eq!(evil.connections(), 0);
 
-    // With Issuer::new an internal one is as good as any.
+    // With Issuer::new an internal address is allowed.
     pair.auth.now([of_server(&pair.auth, &evil.https("/token"))]);
     let tokens = hasty(ClientCredentials::builder(Issuer::new(pair.issuer()), basic()));
     let tokens = tokens.limits(Limits::new().connect_timeout(SOON)).retry(RetryPolicy::new().attempts(1));
@@ -354,7 +354,7 @@ async fn a_private_address_that_the_user_named_is_allowed() {
 
 #[tokio::test]
 async fn a_proxy_of_the_users_is_reached_wherever_it_is_and_resolves_the_rest() {
-    // M05: what it may reach is for its own rules to say; an address in the URL is refused before it is asked.
+    // M05: the proxy's own rules decide what it may reach; an address in the URL is refused before a request.
     let (pair, proxy) = (pair(), Server::start([answer(403, &[], "")]));
     let port = proxy.address().port();
     let builder = || {
@@ -493,7 +493,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
 
 #[tokio::test]
 async fn an_attempt_keeps_to_the_server_it_began_with() {
-    // M08: while the token endpoint is asked, the API changes its mind.
+    // M08: during the token request, the API names another server.
     use crate::harness::server::Gate;
     let (pair, next, gate) = (pair(), Server::start([]), Gate::closed());
     pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);

@@ -1,4 +1,4 @@
-//! Spans: what a trace shows of a fetch.
+//! Spans: what a trace shows about a fetch.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Family S: what the status of a response says, and what an OAuth error says.
+//! Family S: the meaning of a response's status, and of an OAuth error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,7 +124,7 @@ async fn a_quota_header_says_when_the_window_ends() {
 
 #[tokio::test]
 async fn a_redirect_is_an_error_and_its_target_gets_no_request() {
-    // S06, S07, S08, F13, and the second row of the issue: by each method, same and other origin, willing client or not
+    // S06, S07, S08, F13: by each method, same and other origin, willing client or not
     let hostile: fn() -> reqwest::ClientBuilder =
         || bare().redirect(reqwest::redirect::Policy::limited(10)).referer(true);
     for status in [300, 301, 302, 303, 304, 305, 307, 308] {
@@ -201,7 +201,7 @@ async fn a_secret_that_changed_meanwhile_is_tried_at_once() {
 
 #[tokio::test]
 async fn a_second_refusal_after_a_changed_secret_ends_the_fetch() {
-    // S10: no endless chase after a credential that changes each time
+    // S10: a credential that changes each time is not tried for ever
     let (auth, reads) = counted(&["one", "two", "three", "four"]);
     let server = Server::start([json(401, oauth("invalid_client"))]);
     let tokens = builder_with(&server.url("/token"), auth).build().unwrap();
@@ -285,7 +285,7 @@ async fn a_wrong_address_is_not_retried_within_the_call_but_is_later() {
     // S17
     for status in [400, 404, 405, 406, 410, 415, 418, 451, 499] {
         for body in ["", "<html>nothing here</html>", r#"{"error":{"code":7}}"#, r#"{"error":""}"#, r#"["error"]"#] {
-            // A page of something before the server (FB9).
+            // A page from something in front of the server (FB9).
             if body.starts_with('<') && ![404, 405, 410, 415].contains(&status) {
                 continue;
             }
@@ -316,7 +316,7 @@ async fn any_2xx_with_a_token_is_a_success() {
 
 #[tokio::test]
 async fn text_from_a_server_is_truncated_cleaned_and_masked() {
-    // S20, L06: escapes, line breaks, bidi, much text, and an echo of the secret in every form it was sent in
+    // S20, L06: escapes, line breaks, bidi, long text, and an echo of the secret in every form in which it was sent
     let basic_pair = "d2lyZTpjYW5hcnk"; // how the pair begins in base64
     let echoes = [
         format!("wrong secret {SECRET}"),
@@ -328,13 +328,13 @@ async fn text_from_a_server_is_truncated_cleaned_and_masked() {
         for text in &echoes {
             for field in ["error", "error_description", "error_uri"] {
                 let body = format!(r#"{{"error":"invalid_client","{field}":"{text}"}}"#);
-                // `error` twice would be none.
+                // A second `error` member would make it invalid.
                 let body = if field == "error" { format!(r#"{{"error":"{text}"}}"#) } else { body };
                 let server = Server::start([json(400, body)]);
                 let tokens = builder_with(&server.url("/token"), auth.clone()).build().unwrap();
                 let error = tokens.token().await.unwrap_err();
                 assert_no_canary([render_all(&error)]);
-                // A sentence is no code.
+                // A sentence is not a code.
                 assert!(error.oauth().is_some() || field == "error", "{}", render_all(&error));
             }
         }
@@ -369,7 +369,7 @@ async fn text_from_a_server_is_truncated_cleaned_and_masked() {
 
 #[tokio::test]
 async fn a_failed_fetch_is_shared_by_all_who_waited() {
-    // C06: the wire's side
+    // C06: the side of the wire
     let gate = Gate::closed();
     let server = Server::start([
         vec![Step::ReadReq, Step::Pass(gate.clone()), Step::Write(response(503, &[], ""))],

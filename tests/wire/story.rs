@@ -1,4 +1,4 @@
-//! The two cases of most rows of the catalogue: a fault that ends after one connection, and one that lasts.
+//! The two cases of most rows of the catalogue: a fault that ends after one connection, and a lasting one.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ pub(crate) async fn fails(
 }
 
 pub(crate) async fn expect_failure(row: &str, tokens: &ClientCredentials, failure: &Failure) -> Error {
-    // In a task: after a pause of the whole machine the fetch's beat, which is due earlier, is felt first. A caller
-    // that is the runtime's main future would be polled before it, and take the fetch over.
+    // In a task: after a pause of the whole machine the fetch's heartbeat, which is due earlier, is polled first. A
+    // caller that is the runtime's main future would be polled before it, and take over the fetch.
     let own = tokens.clone();
     let caller = tokio::spawn(async move { own.token().await });
     let error = match tokio::time::timeout(PATIENCE, caller).await {

@@ -14,7 +14,7 @@ use crate::harness::canary::SECRET;
 use crate::harness::server::{Gate, Script, Server, Step, answer, json, ok};
 use crate::story::{MOMENT, SOON, bare, basic};
 
-/// The client of one tenant at the issuer of all.
+/// The client of one tenant at the common issuer.
 fn tenant(server: &Server, http: &HttpClient, n: usize) -> ClientCredentialsBuilder {
     tenant_of(Issuer::new(server.url("")), http, n)
 }
@@ -210,7 +210,7 @@ async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent(
     assert_eq!(count(&tokens), (1, 0, 1, 3));
     assert_eq!(tokens.token_requests(), server.hits() as u64);
 
-    // At once in need of refresh, and usable for an hour.
+    // Due at once, and usable for an hour.
     let server = Server::start([ok("t1"), json(429, "{}"), ok("t3")]);
     let tokens = builder(&server)
         .cache(CachePolicy::new().max_age(MOMENT).denied_backoff(Backoff::new(MOMENT, MOMENT)))

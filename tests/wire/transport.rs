@@ -34,7 +34,7 @@ fn with_length(length: usize, body: &str) -> Vec<u8> {
     bytes
 }
 
-/// Faults of one connection, each of which another attempt mends.
+/// Faults of one connection, each of which ends with another attempt.
 fn broken() -> Vec<(&'static str, Script)> {
     let cut = &body()[..40];
     vec![
@@ -111,7 +111,7 @@ fn broken() -> Vec<(&'static str, Script)> {
 
 #[tokio::test]
 async fn a_broken_response_is_retried() {
-    // T04, T06, T07, T08, T17, T20, and the first row of the issue: one torn body, healthy afterwards
+    // T04, T06, T07, T08, T17, T20: one broken response, healthy afterwards
     for (row, fault) in broken() {
         mended(row, fault, as_it_is).await;
     }
@@ -157,7 +157,7 @@ async fn a_server_that_hangs_is_abandoned_at_the_attempt_timeout() {
 
 #[tokio::test]
 async fn a_hanging_server_is_retried_within_the_same_call() {
-    // T03: by a fetch that may try as often as a slow machine needs
+    // T03: with as many attempts as a slow machine needs
     let server = Server::start([vec![Step::ReadReq, Step::Hang], ok(TOKEN)]);
     let tokens = hasty(builder(&server)).retry(RetryPolicy::new().attempts(1000)).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
@@ -198,7 +198,7 @@ async fn a_listener_that_goes_away_and_comes_back_needs_no_new_source() {
 async fn a_connection_that_is_never_established_ends_at_the_connect_timeout() {
     // T02
     let Some((address, _full)) = Server::black_hole() else {
-        return; // this system has no such thing
+        return; // this system does not swallow connections
     };
     let tokens = builder_with(&format!("http://{address}/token"), basic())
         .limits(Limits::new().connect_timeout(SOON))
@@ -243,7 +243,7 @@ fn a_source_belongs_to_no_runtime() {
     drop(gone);
     runtime().block_on(recovers("C10 both", &tokens));
 
-    // A fetch that nobody drives any more is taken over.
+    // A fetch whose runtime no longer runs is taken over.
     for keep in [true, false] {
         let left = runtime();
         assert!(left.block_on(async { tokens.token().now_or_never() }).is_none());
@@ -263,7 +263,7 @@ async fn a_body_announced_as_too_large_is_not_read() {
 
 #[tokio::test]
 async fn a_response_of_the_largest_size_is_accepted_and_one_byte_more_is_not() {
-    // T12, T13: the cap, announced and in chunks
+    // T12, T13: the cap, with a length and in chunks
     let padded = |size: usize| format!("{}{}", body(), " ".repeat(size - body().len()));
     for (size, fits) in [(4096, true), (4097, false)] {
         let chunked =
@@ -279,7 +279,7 @@ async fn a_response_of_the_largest_size_is_accepted_and_one_byte_more_is_not() {
 
 #[test]
 fn an_endless_body_is_abandoned_at_the_cap() {
-    // T13: in a process of its own, whose peak memory is its own
+    // T13: in a process of its own, so that the peak memory is that of this test
     const CAP: usize = 8 * 1024 * 1024;
     if let Some(output) = child::run::<&str>("transport::an_endless_body_is_abandoned_at_the_cap", &[]) {
         return child::assert_passed(&output);
@@ -307,7 +307,7 @@ fn an_endless_body_is_abandoned_at_the_cap() {
     });
 }
 
-/// Of this process, in bytes; `None` where the system does not tell.
+/// Of this process, in bytes; `None` where the system does not report it.
 fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -316,7 +316,7 @@ fn peak_memory() -> Option<usize> {
 
 #[tokio::test]
 async fn a_body_encoded_otherwise_than_labelled_is_refused_and_no_encoding_is_requested() {
-    // T15: a server that encodes without being asked, and not as it says
+    // T15: a server that encodes without being asked, and not as labelled
     let encoded: [(&str, &str, Vec<u8>); 3] = [
         ("T15 gzip that is none", "gzip", body().into()),
         ("T15 br that is none", "br", body().into()),
@@ -436,7 +436,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn http2_errors_are_retried_and_counted() {
-    // T26, T27: none of it is repeated behind our back
+    // T26, T27: nothing is repeated without being counted
     let (data, headers, reset, settings, go_away) = (0, 1, 3, 4, 7);
     let greeting = || [frame(settings, 0, 0, &[]), frame(settings, 1, 0, &[])].concat();
     let status_200 = || frame(headers, 4, 1, &[0x88]);

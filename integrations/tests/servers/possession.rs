@@ -93,7 +93,7 @@ async fn a_nonce_of_the_api_costs_one_round_trip_on_first_contact_and_none_later
         ask().await?;
     }
     counted(&api, [15, 0, 15, 0, 1]).await?;
-    // Ours is too old: once more.
+    // The client's nonce is too old: the request is repeated.
     api.refresh_nonce().await?;
     api.refresh_nonce().await?;
     ask().await?;

@@ -50,7 +50,7 @@ impl Process {
                 let _ = said.send(line);
             }
             drop(said);
-            // Read to its end: a full pipe would stop the server.
+            // Read to its end: a full pipe would block the server.
             lines.for_each(drop);
         });
         match hear.recv_timeout(START) {
@@ -68,7 +68,7 @@ impl Process {
         }
     }
 
-    /// What it complained about so far.
+    /// What it has written to standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }

@@ -1,4 +1,4 @@
-//! FAULTS family K: two clocks, of which the more pessimistic one decides.
+//! FAULTS family K: two clocks; the one by which the token expires earlier decides.
 
 use super::*;
 
@@ -172,7 +172,7 @@ async fn a_monotonic_clock_that_is_stepped_back_causes_no_panic() {
 
 #[tokio::test]
 async fn a_wall_clock_before_1970_causes_no_panic() {
-    // K15: it is read as 1970.
+    // K15: it is treated as 1970.
     let (server, tokens) = with_an_hour().await;
     server.hands.set_wall(|_| Duration::ZERO);
     assert_eq!(value(&tokens), "t1");

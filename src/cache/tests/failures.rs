@@ -191,7 +191,7 @@ async fn a_token_that_is_expired_on_arrival_does_not_replace_a_usable_one() {
 
 #[tokio::test]
 async fn a_server_that_returns_its_own_cached_token_is_not_called_in_a_loop() {
-    // WSO2, Marketo: 20 s left, the same value each time, then a new one.
+    // WSO2, Marketo: 20 s left, the same value each time, and then a new one.
     #[derive(Debug)]
     struct Caching(Arc<Server>);
     impl TokenSource for Caching {

@@ -153,7 +153,7 @@ fn a_waiter_whose_first_runtime_is_gone_does_not_panic() {
 
 #[test]
 fn fetches_on_a_runtime_that_is_not_driven_do_not_pile_up() {
-    // Synchronous code after `enter()`, as `now_or_never` recommends, with a runtime that is driven now and then.
+    // Synchronous code after `enter()`, as `now_or_never` recommends, with a runtime that is driven only occasionally.
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     let idle = runtime();

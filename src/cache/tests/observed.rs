@@ -104,7 +104,7 @@ async fn an_observer_may_ask_its_own_source_since_events_are_emitted_without_loc
     let tokens = cached(&server).observed("billing", move |_: &str, _: &Event<'_>| {
         let Some(tokens) = source.get().cloned() else { return };
         counted.fetch_add(1, Ordering::Relaxed);
-        // On another thread, which a lock of this one would keep waiting for good.
+        // On another thread, which a lock held by this one would block for ever.
         let (done, answered) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let _ = (tokens.status(), tokens.token().now_or_never());

@@ -8,7 +8,7 @@ use super::*;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// Somebody asks: outside a runtime, or in one of two.
+    /// A caller requests a token: outside a runtime, or in one of two.
     Ask(Option<usize>),
     /// On both clocks, or on one of them.
     Pass(Duration, Hand),

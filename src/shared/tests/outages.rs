@@ -89,7 +89,7 @@ async fn a_flapping_store_is_tried_less_and_less_often() {
         assert!(host.token().await.is_ok());
         fleet.advance(1);
     }
-    // A visit that fails is one operation; most visits succeed.
+    // A failed attempt is one operation; most attempts succeed.
     fleet.store.fail(Fault::Down);
     let before = fleet.store.operations();
     for _ in 0..600 {
