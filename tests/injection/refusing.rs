@@ -201,7 +201,7 @@ async fn an_insufficient_scope_is_reported_once_and_refreshes_nothing() {
         }
         let said = warnings.take();
         assert_eq!(said.len(), 1, "{status}: {said:?}");
-        for part in ["source=\"billing\"", "demands a scope", "told:all", "is it asked for"] {
+        for part in ["source=\"billing\"", "requires a scope", "told:all", "that it is requested"] {
             assert!(said[0].contains(part), "{part}: {said:?}");
         }
         harness::canary::assert_no_canary(&said);

@@ -282,7 +282,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     if cfg!(feature = "tracing") {
         let texts = warnings.texts();
         assert_eq!(texts.len(), 2, "one for each unusable text: {texts:?}");
-        assert!(texts[0].contains("the previous key stays in use"), "{texts:?}");
+        assert!(texts[0].contains("the previous one stays in use"), "{texts:?}");
     }
     directory.write("key", &two.pem);
     refreshed(&tokens).await.unwrap();

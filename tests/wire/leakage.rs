@@ -221,7 +221,7 @@ async fn an_api_that_refuses_new_tokens_is_reported_once_a_minute() {
     let client = reqwest_middleware::ClientBuilder::new(bare().build().unwrap()).with(bearer).build();
     let told = || {
         let said = canary::said().into_iter();
-        said.filter(|(_, said)| said.contains("goes on refusing access tokens") && said.contains(&api.url(""))).count()
+        said.filter(|(_, said)| said.contains("keeps refusing access tokens") && said.contains(&api.url(""))).count()
     };
     assert_eq!(told(), 0);
     for request in 1..=2 {
