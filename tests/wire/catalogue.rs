@@ -174,7 +174,7 @@ fn rows(table: &str) -> (BTreeMap<String, Cells>, Vec<String>) {
             [id, _] if id.starts_with('I') && is_id(id) && whole => (id, cells("- in every test")),
             [id, _, _, tests] if is_id(id) && whole => (id, cells(tests)),
             _ => {
-                wrong.push(format!("not a row of id, what happens, what is due, tests: {line}"));
+                wrong.push(format!("not a row of id, what happens, required behaviour, tests: {line}"));
                 continue;
             }
         };
