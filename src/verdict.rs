@@ -247,7 +247,7 @@ mod tests {
         let said = |value: &str| token().insufficient_scope(&challenge(value));
         assert_eq!(said(r#"Bearer error="invalid_token", scope="a""#), None);
         assert_eq!(said(r#"Basic error="insufficient_scope", scope="a""#), None);
-        // As servers write it: what is no verdict on the token is one on its scope.
+        // As servers write it: these responses are about the scope, not the token.
         for value in [
             "Bearer error=insufficient_scope",
             "bearer ERROR=Insufficient_Scope",

@@ -1,4 +1,4 @@
-//! Where a secret may be sent: URLs judged as they are written, loopback hosts, hosts at public addresses.
+//! Where a secret may be sent: URLs checked as they are written, loopback hosts, hosts at public addresses.
 
 mod public;
 

@@ -130,13 +130,13 @@ async fn an_hour_of_short_tokens_with_an_outage_yields_each_once_and_in_time() {
 async fn a_held_stream_keeps_the_token_fresh_without_callers() {
     let server = Server::with_tokens_of(60, ManualClock::new());
     let tokens = server.tokens();
-    let warm = tokens.changes();
+    let held = tokens.changes();
     for _ in 0..600 {
         advance(&server, 1).await;
         assert!(tokens.token().now_or_never().is_some_and(|token| token.is_ok()), "without waiting");
     }
     assert!(server.asked() >= 600 / 46);
-    drop(warm);
+    drop(held);
     settle().await;
     assert_eq!(alive_tasks(), 0);
     let asked = server.asked();

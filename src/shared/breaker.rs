@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(reported.count(), 1);
         assert!(!t.breaker.admits(t.at(999)));
         assert!(t.breaker.admits(t.at(1000)));
-        // The one that was let through counts, whoever fails beside it.
+        // The result of the one that was let through counts, whatever else fails meanwhile.
         t.breaker.failed(t.at(1100));
         t.breaker.failed(t.at(1100));
         assert!(!t.breaker.admits(t.at(3099)));

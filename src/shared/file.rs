@@ -394,7 +394,7 @@ mod tests {
         let foreign = [
             "dependencies-of-the-billing-frontend.lock".to_owned(),
             "refresh-token-of-the-nightly-report-job.token".to_owned(),
-            // As long as ours, and with characters of ours.
+            // As long as this crate's names, and of the same characters.
             format!("{}.token", "x".repeat(NAME)),
             format!("{}.lock", "y".repeat(NAME + UNFINISHED)),
             "write.lock".to_owned(),

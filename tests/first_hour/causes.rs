@@ -207,7 +207,7 @@ async fn c11_the_clock() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start();
     server.until_changed(Answer::Refuse("invalid_client"));
-    // The server goes by the real time, the client by one that is two days ahead.
+    // The server uses the real time, the client a clock that is two days ahead.
     clock.set_wall(|_| std::time::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(2 * 86_400));
     let auth = ClientAuth::private_key_jwt("billing", pem());
     let diagnosis = ClientCredentials::builder(Issuer::new(server.issuer()), auth).clock(&clock).diagnose().await;

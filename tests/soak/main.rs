@@ -212,9 +212,9 @@ fn sum<'a>(counts: impl Iterator<Item = &'a AtomicU64>) -> u64 {
 
 /// The limit only guards against hanging.
 fn eventually_none(what: &str, left: impl Fn() -> u64) {
-    let patience = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while left() > 0 {
-        assert!(Instant::now() < patience, "{} {what}", left());
+        assert!(Instant::now() < deadline, "{} {what}", left());
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Provider {
     /// Only with one source, which then has one token request at a time: the secret of another one might be replaced on
     /// its way.
     rotates: bool,
-    /// By source, which `User-Agent` tells: how many of its token requests have failed in a row.
+    /// By source, which `User-Agent` identifies: how many of its token requests have failed in a row.
     rows: Mutex<HashMap<String, u32>>,
     /// The numbers of the latest tokens, and when each was first seen.
     seen: Mutex<BTreeMap<u32, Instant>>,
@@ -155,7 +155,7 @@ impl Provider {
         self.failures() > 0 && newest <= self.helpless_until.load(Ordering::SeqCst)
     }
 
-    /// A token was handed out: whether it must have expired at `then`.
+    /// A token was returned: whether it must have expired at `then`.
     pub(crate) fn had_expired(&self, number: u32, then: Instant) -> bool {
         let mut seen = self.seen.lock().unwrap();
         // Far too old, if it is no longer there.

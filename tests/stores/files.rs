@@ -120,7 +120,7 @@ async fn anything_but_a_file_or_a_directory_is_an_error_without_a_wait() {
     let made = std::process::Command::new("mkfifo").arg(place.path().join("a.token")).status();
     assert!(made.unwrap().success());
     let store = FileStore::new(place.path());
-    let got = tokio::time::timeout(crate::harness::server::PATIENCE, store.get("a", 100)).await;
+    let got = tokio::time::timeout(crate::harness::server::HANG_TIMEOUT, store.get("a", 100)).await;
     assert!(got.unwrap().is_err());
     let file = place.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -206,7 +206,7 @@ fn a_process_that_stalls_while_it_writes_costs_no_token_and_no_endless_wait() {
         drop(runtime);
         ended.send(token).unwrap();
     });
-    let token = end.recv_timeout(crate::harness::server::PATIENCE);
+    let token = end.recv_timeout(crate::harness::server::HANG_TIMEOUT);
     assert_eq!(token.unwrap().expose_secret(), TOKEN);
     drop(stopped);
 }
@@ -230,7 +230,7 @@ fn a_disk_that_hangs_does_not_occupy_all_threads() {
         }
         // Like a credential file.
         let read = tokio::task::spawn_blocking(|| ());
-        tokio::time::timeout(crate::harness::server::PATIENCE, read).await
+        tokio::time::timeout(crate::harness::server::HANG_TIMEOUT, read).await
     });
     // Opening it for both ends does not wait.
     let _end = std::fs::File::options().read(true).write(true).open(&pipe);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store};
 
-use crate::harness::server::PATIENCE;
+use crate::harness::server::HANG_TIMEOUT;
 use crate::harness::tls::{AUTHORITY, Ca, LOCALHOST, Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
 use crate::{SEAL_KEY, redis, replica};
@@ -89,7 +89,7 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, wait).await.unwrap();
     };
     more(4).await;
     real.kill();
@@ -104,7 +104,7 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, used).await.unwrap();
+    tokio::time::timeout(HANG_TIMEOUT, used).await.unwrap();
     more(4).await;
     for replica in replicas {
         assert!(!replica.is_finished(), "a call failed");

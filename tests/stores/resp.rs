@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::harness::server::PATIENCE;
+use crate::harness::server::HANG_TIMEOUT;
 
 pub(crate) type Command = Vec<Vec<u8>>;
 
@@ -104,7 +104,7 @@ impl Resp {
     pub(crate) async fn ended(&self, connections: usize) {
         let mut log = self.inner.log.subscribe();
         let ended = log.wait_for(|log| log.ended >= connections);
-        assert!(tokio::time::timeout(PATIENCE, ended).await.is_ok());
+        assert!(tokio::time::timeout(HANG_TIMEOUT, ended).await.is_ok());
     }
 
     /// The names of the received commands.

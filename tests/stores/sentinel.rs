@@ -6,7 +6,7 @@ use std::time::Duration;
 use client_credentials::{ErrorKind, RedisStore, Store};
 
 use crate::harness::canary::{OTHER, SECRET, assert_no_canary, render};
-use crate::harness::server::PATIENCE;
+use crate::harness::server::HANG_TIMEOUT;
 use crate::redis_server::Redis;
 use crate::resp::{Manner, Resp};
 
@@ -167,5 +167,5 @@ async fn eventually(condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, again).await.is_ok(), "what was waited for did not happen");
+    assert!(tokio::time::timeout(HANG_TIMEOUT, again).await.is_ok(), "what was waited for did not happen");
 }

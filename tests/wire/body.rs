@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use client_credentials::{CachePolicy, ErrorKind, Limits};
 
 use crate::harness::canary::{OTHER, TOKEN, assert_no_canary, render};
-use crate::harness::server::{PATIENCE, Server, answer, json, json_ok, raw, response, token_json};
+use crate::harness::server::{HANG_TIMEOUT, Server, answer, json, json_ok, raw, response, token_json};
 use crate::story::{Failure, as_it_is, builder, fails, mended, recovers};
 
 const UNUSABLE: Failure = Failure { kind: ErrorKind::Response, transient: false, status: Some(200), attempts: 1 };
@@ -121,7 +121,7 @@ async fn a_token_without_a_stated_lifetime_is_cached_but_not_for_ever() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, refreshed).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, refreshed).await.unwrap();
     }
 }
 

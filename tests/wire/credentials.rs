@@ -9,7 +9,7 @@ use client_credentials::{CachePolicy, ClientAuth, Credential, ErrorKind};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::child;
-use crate::harness::server::{Gate, PATIENCE, Server, Step, json, json_ok, ok, response, token_json};
+use crate::harness::server::{Gate, HANG_TIMEOUT, Server, Step, json, json_ok, ok, response, token_json};
 use crate::story::{MOMENT, SOON, builder, builder_with, recovers};
 
 /// A directory that is removed afterwards.
@@ -198,7 +198,7 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_valid() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, served).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, served).await.unwrap();
         assert!(reads.load(Ordering::SeqCst) >= 5, "{way:?}: it went through all of them");
     }
 }
@@ -218,7 +218,7 @@ async fn a_server_that_fails_costs_no_token_that_is_still_valid() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, served).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, served).await.unwrap();
     }
 }
 
@@ -239,7 +239,7 @@ async fn dropping_the_last_handle_ends_the_fetch_and_its_socket() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("a task is left behind");
+    tokio::time::timeout(HANG_TIMEOUT, gone).await.expect("a task is left behind");
     assert_eq!(server.hits(), 1);
 }
 
@@ -258,7 +258,7 @@ async fn an_idle_source_has_no_task_and_no_socket() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("a task is left behind");
+    tokio::time::timeout(HANG_TIMEOUT, gone).await.expect("a task is left behind");
 }
 
 #[cfg(target_os = "linux")]

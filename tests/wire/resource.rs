@@ -7,7 +7,7 @@ use client_credentials::{
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
-use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json, json_ok, ok};
+use crate::harness::server::{HANG_TIMEOUT, Script, Server, Step, answer, head, json, json_ok, ok};
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
@@ -86,7 +86,7 @@ async fn recovered(tokens: &ClientCredentials) -> String {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.unwrap()
+    tokio::time::timeout(HANG_TIMEOUT, again).await.unwrap()
 }
 
 async fn failed(tokens: &ClientCredentials) -> Error {

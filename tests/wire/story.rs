@@ -8,7 +8,7 @@ use client_credentials::{
 };
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
-use crate::harness::server::{PATIENCE, Script, Server, ok};
+use crate::harness::server::{HANG_TIMEOUT, Script, Server, ok};
 
 /// `client_secret_basic` with the canary.
 pub(crate) fn basic() -> ClientAuth {
@@ -111,7 +111,7 @@ pub(crate) async fn expect_failure(row: &str, tokens: &ClientCredentials, failur
     // caller that is the runtime's main future would be polled before it, and take over the fetch.
     let own = tokens.clone();
     let caller = tokio::spawn(async move { own.token().await });
-    let error = match tokio::time::timeout(PATIENCE, caller).await {
+    let error = match tokio::time::timeout(HANG_TIMEOUT, caller).await {
         Ok(result) => match result.unwrap() {
             Err(error) => error,
             Ok(token) => panic!("{row}: {token:?} instead of {failure:?}"),
@@ -137,7 +137,7 @@ pub(crate) async fn recovers(row: &str, tokens: &impl TokenSource) -> AccessToke
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, again).await {
+    match tokio::time::timeout(HANG_TIMEOUT, again).await {
         Ok(token) => {
             assert_eq!(token.expose_secret(), TOKEN, "{row}");
             token

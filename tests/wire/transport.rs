@@ -488,7 +488,7 @@ const PROXY_TEST: &str = "transport::a_proxy_sees_no_secret";
 #[cfg(feature = "rustls")]
 #[test]
 fn a_proxy_sees_no_secret() {
-    // T29: http_proxy never, https_proxy by CONNECT only; a proxy that wants a password is a transport error
+    // T29: http_proxy never, https_proxy by CONNECT only; a proxy that requires a password is a transport error
     let proxy = Server::start([answer(407, &[("proxy-authenticate", "Basic")], "")]);
     let origin = Server::start([ok(TOKEN)]);
     let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];

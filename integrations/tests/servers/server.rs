@@ -224,7 +224,7 @@ impl Drop for Folder {
     }
 }
 
-/// The pinned version: what stands after `name` in the file that pins it.
+/// The pinned version: what follows `name` in the file that pins it.
 pub(crate) fn version(column: &str) -> String {
     let after = match column {
         OIDC_PROVIDER => include_str!("oidc-provider/package.json").split_once("\"oidc-provider\": \""),

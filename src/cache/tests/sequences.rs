@@ -103,9 +103,9 @@ impl Stage {
     fn ask(&mut self, here: Option<usize>) {
         let now = self.now;
         let answer = self.state.ask(now, here.map(|here| self.runtimes[here]));
-        let patience = CachePolicy::new().takeover();
+        let takeover_after = CachePolicy::new().takeover();
         let mut driven = self.fetch().is_some_and(|fetch| {
-            let silent = now.mono() >= fetch.beat.mono().saturating_add(patience);
+            let silent = now.mono() >= fetch.beat.mono().saturating_add(takeover_after);
             fetch.complete.is_some() && (!silent || (here == Some(fetch.runtime) && !fetch.started))
         });
         let held = self.model.usable(now).cloned();
