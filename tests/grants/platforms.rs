@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, Uri};
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, ManualClock, reqwest};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::builder;
 use crate::expired::{jwt, wall};
 use crate::harness::child;
+use crate::http_server::{Body, serve};
 
 const AUDIENCE: &str = "https://auth.example.com";
 
@@ -160,26 +161,21 @@ async fn buildkite() {
     serves(|server| asserted(server, credential.clone()), async |jwt| std::fs::write(&issued, jwt).unwrap()).await;
 }
 
-/// A peer at a free port, whose answer depends on the headers and the query of a request; and what it issues at
-/// present.
-async fn peer(
-    answer: fn(&HeaderMap, &str, &str) -> Result<String, StatusCode>,
-) -> (String, Arc<Mutex<String>>, tokio::task::JoinHandle<()>) {
+/// A peer at a free port, whose answer depends on the headers and the query of a request; and what it issues at present.
+async fn peer(answer: fn(&HeaderMap, &str, &str) -> Result<String, StatusCode>) -> (String, Arc<Mutex<String>>) {
     let issued = Arc::new(Mutex::new(String::new()));
     let current = Arc::clone(&issued);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    let router = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
-        let answer = answer(&headers, &uri.to_string(), &current.lock().unwrap());
-        async move { answer }
-    });
-    let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (origin, issued, serving)
+    let answer = move |request: http::Request<_>| {
+        let answer = answer(request.headers(), &request.uri().to_string(), &current.lock().unwrap());
+        let status = answer.as_ref().map_or_else(|status| *status, |_| StatusCode::OK);
+        Response::builder().status(status).body(Body::from(answer.unwrap_or_default())).unwrap()
+    };
+    (serve(|_| answer).await, issued)
 }
 
 #[tokio::test]
 async fn github_actions() {
-    let (origin, issued, _serving) = peer(|headers, uri, jwt| {
+    let (origin, issued) = peer(|headers, uri, jwt| {
         let is_job = headers.get("authorization").is_some_and(|value| value == "Bearer the.jobs.key");
         let is_asked = uri == format!("/id?api-version=2.0&audience={AUDIENCE}");
         match is_job && is_asked {
@@ -207,7 +203,7 @@ async fn github_actions() {
 #[tokio::test]
 async fn google_cloud() {
     const PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
-    let (origin, issued, _serving) = peer(|headers, uri, jwt| {
+    let (origin, issued) = peer(|headers, uri, jwt| {
         let is_local = headers.get("metadata-flavor").is_some_and(|value| value == "Google");
         match (is_local, uri == format!("{PATH}?audience={AUDIENCE}")) {
             (true, true) => Ok(jwt.to_owned()),

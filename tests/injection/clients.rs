@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 
-use axum::http::StatusCode;
 use client_credentials::{BearerAuth, BearerAuthBuilder, ErrorKind};
 use futures_util::stream;
+use http::StatusCode;
 use reqwest::Body;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower::{Layer, Service, ServiceBuilder};
@@ -385,7 +385,7 @@ async fn a_refusal_in_the_body_is_recognized_if_configured() {
     // FD4
     let api = Api::start(|seen| {
         let body = if seen.token() == "t1" { r#"{"error":{"code":498}}"# } else { r#"{"invoices":[]}"# };
-        http::Response::new(axum::body::Body::from(body))
+        http::Response::new(api::Body::from(body))
     })
     .await;
     let says = |_: StatusCode, _: &http::HeaderMap, body: &[u8]| body.windows(3).any(|part| part == b"498");

@@ -157,7 +157,7 @@ async fn a_refused_constant_token_is_reported_without_a_source() {
 async fn a_refusal_in_the_body_is_reported() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
-    let api = Api::start(|_| Response::new(axum::body::Body::from(r#"{"error":{"code":498}}"#))).await;
+    let api = Api::start(|_| Response::new(api::Body::from(r#"{"error":{"code":498}}"#))).await;
     for layered in [false, true] {
         let bearer = BearerAuth::builder(named("billing", &Arc::default()))
             .origin(&api.url)
