@@ -80,7 +80,7 @@ async fn a_failure_of_the_connection_is_tried_again_and_counted() {
 
 #[tokio::test]
 async fn nothing_that_is_logged_shows_a_secret() {
-    // L01, L02: everybody's target at TRACE, that of the HTTP/2 implementation too
+    // L01, L02: every target at TRACE, that of the HTTP/2 implementation too
     canary::watch();
     for auth in [basic(), post()] {
         let server = Server::start([vec![Step::ReadH2Req, Step::Write(vec![0; 9]), Step::Fin]]);

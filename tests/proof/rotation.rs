@@ -335,7 +335,7 @@ impl Warnings {
 
     fn texts(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains("what was read")).map(str::to_owned).collect()
+        text.lines().filter(|line| line.contains("that was read is not usable")).map(str::to_owned).collect()
     }
 }
 
