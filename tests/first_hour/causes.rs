@@ -324,7 +324,7 @@ async fn a_trusted_ca_and_a_client_certificate_work() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_found_before_anything_is_sent() {
+async fn missing_settings_are_found_before_anything_is_sent() {
     let server = AuthorizationServer::start();
     let auth = ClientAuth::client_secret_basic("billing", Credential::file("/nowhere/secret"));
     let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;

@@ -307,7 +307,7 @@ async fn first(server: &AuthorizationServer, api: ProtectedResource, own: Option
 }
 
 #[tokio::test]
-async fn the_scopes_of_the_api_are_those_of_its_challenge_or_else_of_its_metadata_if_the_user_wants_that() {
+async fn the_scopes_of_the_api_are_those_of_its_challenge_or_if_configured_of_its_metadata() {
     let server = demanding();
     let api = || ProtectedResource::new(server.api_origin(), [server.issuer()]);
     let mut headers = http::HeaderMap::new();

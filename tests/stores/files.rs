@@ -128,7 +128,7 @@ async fn anything_but_a_file_or_a_directory_is_an_error_without_a_wait() {
 }
 
 #[tokio::test]
-async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
+async fn a_lease_ends_even_if_its_process_does_not_ask_again() {
     // Its fetch was abandoned. With zero it ends at once, so the test need not wait.
     let place = TempDir::new().unwrap();
     let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
