@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_number_of_requests_in_a_time_is_bounded_whatever_the_source_returns(
+    fn the_request_rate_is_bounded_whatever_the_source_returns(
         turns in prop::collection::vec(turn(), 1..5), incidents in prop::collection::vec(incident(), 0..12),
         (due, expired, denied) in (backoff(), backoff(), backoff()), (attempts, between) in (1..6_u32, backoff()),
         (age, window, assumed) in (span(), span(), span()),
@@ -179,7 +179,7 @@ fn without_a_token_to_cache_the_source_is_called_about_once_a_second() {
 }
 
 #[test]
-fn no_setting_has_a_token_refreshed_more_than_once_a_second() {
+fn no_setting_causes_more_than_one_refresh_a_second() {
     let turns = [Turn { after: Duration::ZERO, brings: Brings::Token { lifetime: Some(seconds(3600)), is_new: true } }];
     for policy in [
         CachePolicy::new().max_age(Duration::from_nanos(1)),
