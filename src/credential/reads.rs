@@ -182,12 +182,12 @@ impl Failure {
     }
 }
 
-/// The content of a regular file, for code that is not async: a read that hangs is left after [`PATIENCE`], and while
-/// several hang no other is begun.
+/// The content of a regular file, for code that is not async. A read that hangs is abandoned after [`TIMEOUT`]; while
+/// [`HANGING`] reads hang, none is started.
 #[cfg(any(test, all(feature = "serde", feature = "rustls")))]
 pub(crate) fn read_now(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     static STUCK: AtomicUsize = AtomicUsize::new(0);
-    read_within(PATIENCE, &STUCK, path, bytes_of).map_err(|failure| match failure {
+    read_within(TIMEOUT, &STUCK, path, bytes_of).map_err(|failure| match failure {
         Failure::Io(e) => format!("cannot be read: {e}"),
         Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
         Failure::TooLarge => "is larger than 1 MiB: is it the right one?".to_owned(),
@@ -200,7 +200,7 @@ pub(crate) fn read_now(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 
 #[cfg(any(test, all(feature = "serde", feature = "rustls")))]
 fn read_within(
-    patience: Duration,
+    timeout: Duration,
     stuck: &'static AtomicUsize,
     path: &Path,
     how: fn(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
@@ -208,26 +208,26 @@ fn read_within(
     if stuck.load(Ordering::SeqCst) >= HANGING {
         return Err(Failure::OthersHang);
     }
-    // Without room: what is sent is received, or its thread knows that nobody waits any more.
+    // Without a buffer: sending fails if the receiver has timed out.
     let (send, received) = mpsc::sync_channel(0);
     let file = path.to_owned();
     let thread = std::thread::Builder::new().name("credential-file".to_owned());
     let read = move || {
         let bytes = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
-        // It was counted.
+        // The read was counted as hanging.
         if send.send(bytes).is_err() {
             stuck.fetch_sub(1, Ordering::SeqCst);
         }
     };
     thread.spawn(read).map_err(|e| Failure::Io(Arc::new(e)))?;
-    match received.recv_timeout(patience) {
+    match received.recv_timeout(timeout) {
         Ok(bytes) => bytes,
         Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::Panicked),
         Err(mpsc::RecvTimeoutError::Timeout) => {
-            // Before the receiver is dropped.
+            // Before the receiver is dropped, so that the thread finds it counted.
             stuck.fetch_add(1, Ordering::SeqCst);
             drop(received);
-            Err(Failure::Hangs(patience))
+            Err(Failure::Hangs(timeout))
         }
     }
 }
@@ -426,7 +426,7 @@ mod tests {
             drop(GATE.lock());
             Ok(Zeroizing::new(b"x".to_vec()))
         }
-        let read = |patience| read_within(patience, &STUCK, Path::new("a"), how);
+        let read = |timeout| read_within(timeout, &STUCK, Path::new("a"), how);
         let closed = GATE.lock();
         for _ in 0..3 * HANGING {
             assert!(matches!(read(Duration::from_millis(1)), Err(Failure::Hangs(_) | Failure::OthersHang)));

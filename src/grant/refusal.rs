@@ -120,7 +120,6 @@ fn is_no_endpoint(status: StatusCode) -> bool {
 
 fn hint(status: StatusCode, said: &Said) -> &'static str {
     match status.as_u16() {
-        304 => "",
         300..=399 => "; redirects are not followed, give the address that it redirects to",
         404 | 405 | 410 => "; is the address of the token endpoint right?",
         415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
