@@ -382,9 +382,11 @@ impl ClientCredentialsBuilder {
     /// Sources whose configuration differs in anything that affects the token (issuer, endpoint or API, client, method, scope,
     /// audience, resources, authorization details, parameters, headers except `User-Agent`, the certificate of mutual TLS, the
     /// key of DPoP), or in what is accepted ([`strict`](Self::strict),
-    /// [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not share it. The secret or assertion may differ. If the
-    /// store fails, a fetch takes up to 100 ms longer now and then, and still returns a token. See [`Shared`](crate::Shared)
-    /// and the [guide](crate::docs::sharing).
+    /// [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not share it. The secret or assertion may differ, and so may
+    /// the values of [`secret_param`](Self::secret_param) and the token of a [`grant`](Self::grant): each replica has its own,
+    /// for the same identity. For tokens of several users or subjects, use a store for each. If the store fails, a fetch takes
+    /// up to 100 ms longer now and then, and still returns a token. See [`Shared`](crate::Shared) and the
+    /// [guide](crate::docs::sharing).
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};
