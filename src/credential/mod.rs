@@ -106,7 +106,8 @@ impl Credential {
 
     /// Calls an async closure, for example to read from a vault.
     ///
-    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error.
+    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error. It may return the token
+    /// of another source: see [chains](crate::docs::workload#chains).
     pub fn from_fn<F, Fut, T, E>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
