@@ -159,8 +159,8 @@ async fn the_secret_of_a_client_is_not_judged_whatever_it_looks_like() {
 #[tokio::test]
 async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short_tokens() {
     // Issued for ten minutes and replaced at 80 % of them, as the kubelet does; replaced every ten minutes, at 80 % and in the
-    // very second of the end; and a minute late, with nothing to exchange meanwhile.
-    for (lifetime, every) in [(600, 480), (750, 600), (600, 600), (600, 660)] {
+    // very second of the end; and ten seconds late, with nothing to exchange meanwhile.
+    for (lifetime, every) in [(600, 480), (750, 600), (600, 600), (600, 610)] {
         an_hour(lifetime, every).await;
     }
 }

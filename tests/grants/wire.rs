@@ -339,4 +339,19 @@ async fn a_source_is_the_subject_token_of_the_next_server() {
     tokens.token().await.unwrap();
     assert!(second.requests()[0].sent("subject_token", upstream.token().await.unwrap().expose_secret()));
     assert_eq!((first.token_requests(), second.token_requests()), (1, 1));
+
+    // A failure of the first server reaches neither the second nor hides behind it.
+    first.until_changed(Answer::Refuse("unauthorized_client"));
+    let refused = builder(&first, ClientAuth::client_secret_basic("other", "secret")).build().unwrap();
+    let subject = Credential::from_fn(move || {
+        let source = refused.clone();
+        async move { source.token().await.map(|token| token.expose_secret().to_owned()) }
+    });
+    let tokens = builder(&second, ClientAuth::anonymous()).grant(TokenExchange::new(subject)).build().unwrap();
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!((error.kind(), second.token_requests()), (ErrorKind::Credential, 1));
+    let text = error.to_string();
+    for part in ["unauthorized_client", first.token_url(), second.token_url(), "subject_token"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
