@@ -99,6 +99,17 @@ async fn a_secret_param_is_read_for_each_token() {
 }
 
 #[tokio::test]
+async fn a_secret_param_is_read_again_for_each_attempt_of_a_fetch() {
+    let server = server();
+    server.next(Answer::Status(503));
+    let (key, reads) = rotating(["first", "second"]);
+    builder(&server, ClientAuth::none("billing")).secret_param("api_key", key).build().unwrap().token().await.unwrap();
+    let requests = server.requests();
+    assert!(requests[0].sent("api_key", "first") && requests[1].sent("api_key", "second"));
+    assert_eq!((requests.len(), reads.load(Ordering::SeqCst)), (2, 2));
+}
+
+#[tokio::test]
 async fn a_subject_token_that_has_changed_is_sent_once_more_after_invalid_grant() {
     for json in [false, true] {
         let server = server();
