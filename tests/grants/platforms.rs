@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, Uri};
 use client_credentials::reqwest::{self, redirect::Policy};
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, ManualClock};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::builder;
 use crate::expired::{jwt, wall};
 use crate::harness::child;
+use crate::http_server::{Body, serve};
 
 const AUDIENCE: &str = "https://auth.example.com";
 
@@ -168,14 +169,16 @@ async fn peer(
 ) -> (Arc<Mutex<String>>, SocketAddr) {
     let issued = Arc::new(Mutex::new(String::new()));
     let current = Arc::clone(&issued);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
-        let answer = answer(&headers, &uri.to_string(), &current.lock().unwrap());
-        async move { answer }
-    });
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (issued, address)
+    let answer = move |request: http::Request<_>| {
+        let answer = answer(request.headers(), &request.uri().to_string(), &current.lock().unwrap());
+        let status = answer.as_ref().map_or_else(|status| *status, |_| StatusCode::OK);
+        Response::builder().status(status).body(Body::from(answer.unwrap_or_default())).unwrap()
+    };
+    (issued, address_of(&serve(|_| answer).await))
+}
+
+fn address_of(origin: &str) -> SocketAddr {
+    origin.strip_prefix("http://").unwrap().parse().unwrap()
 }
 
 #[test]
@@ -266,20 +269,17 @@ async fn a_metadata_server_that_sends_elsewhere_or_fails_costs_no_token_request(
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     for status in [301, 302, 303, 307, 308, 400, 403, 404, 429, 500, 503] {
         let count = Arc::clone(&asked);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = axum::Router::new().fallback(move || {
+        let answer = move |_: http::Request<_>| {
             count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let response = http::Response::builder().status(status);
+            let response = Response::builder().status(status);
             let response = response.header("location", format!("http://{elsewhere}{IDENTITY}"));
-            async move { response.body("<html>an.error.page</html>".to_owned()).unwrap() }
-        });
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+            response.body(Body::from("<html>an.error.page</html>")).unwrap()
+        };
+        let address = address_of(&serve(|_| answer).await);
         let server = crate::server();
         let error = asserted(&server, of_google_cloud(address)).build().unwrap().token().await.unwrap_err();
         assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credential, true), "{status}: {error}");
         assert_eq!(server.token_requests(), 0, "{status}");
-        serving.abort();
     }
     assert!(asked.load(std::sync::atomic::Ordering::Relaxed) >= 11);
 }

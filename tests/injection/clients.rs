@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 
-use axum::http::StatusCode;
 use client_credentials::{BearerAuth, BearerAuthBuilder, ErrorKind};
 use futures_util::stream;
+use http::StatusCode;
 use reqwest::Body;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower::{Layer, Service, ServiceBuilder};
@@ -384,7 +384,7 @@ async fn an_api_that_says_it_in_the_body_is_understood_where_that_is_asked_for()
     // FD4
     let api = Api::start(|seen| {
         let body = if seen.token() == "t1" { r#"{"error":{"code":498}}"# } else { r#"{"invoices":[]}"# };
-        http::Response::new(axum::body::Body::from(body))
+        http::Response::new(api::Body::from(body))
     })
     .await;
     let says = |_: StatusCode, _: &http::HeaderMap, body: &[u8]| body.windows(3).any(|part| part == b"498");

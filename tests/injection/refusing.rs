@@ -157,7 +157,7 @@ async fn a_token_that_nothing_replaces_is_warned_of_without_a_source() {
 async fn a_refusal_that_only_the_body_tells_is_warned_of() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
-    let api = Api::start(|_| Response::new(axum::body::Body::from(r#"{"error":{"code":498}}"#))).await;
+    let api = Api::start(|_| Response::new(api::Body::from(r#"{"error":{"code":498}}"#))).await;
     for layered in [false, true] {
         let bearer = BearerAuth::builder(named("billing", &Arc::default()))
             .origin(&api.url)

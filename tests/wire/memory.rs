@@ -27,7 +27,7 @@ const FETCHES: usize = 20;
 fn after_the_drop_no_copy_of_ours_is_left() {
     // L07
     let Ok(url) = std::env::var("MEMORY_URL") else {
-        let server = Server::start([json_ok(TOKEN, 0)]);
+        let server = Server::start([json_ok(TOKEN, 3600)]);
         let output = child::run(TEST, &[("MEMORY_URL", server.url("/token"))]);
         let output = output.expect("we are the parent");
         child::assert_passed(&output);
@@ -71,8 +71,8 @@ fn after_the_drop_no_copy_of_ours_is_left() {
 }
 
 async fn fetch(url: &str, auth: ClientAuth, search: &mut Search, tokens: &mut Vec<AccessToken>) {
-    let source = builder_with(url, auth).build().unwrap();
-    for _ in 0..FETCHES {
+    let sources: Vec<_> = (0..FETCHES).map(|_| builder_with(url, auth.clone()).build().unwrap()).collect();
+    for source in &sources {
         tokens.push(source.token().await.unwrap());
     }
     let [secret, _, held] = search.all();

@@ -426,62 +426,6 @@ async fn a_resolver_that_hangs_is_bounded() {
     expect_failure("T22", &tokens, &NOTHING_CAME).await;
 }
 
-/// An HTTP/2 frame on a stream.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-#[tokio::test]
-async fn what_goes_wrong_in_http2_is_tried_again_and_counted() {
-    // T26, T27: none of it is repeated behind our back
-    let (data, headers, reset, settings, go_away) = (0, 1, 3, 4, 7);
-    let greeting = || [frame(settings, 0, 0, &[]), frame(settings, 1, 0, &[])].concat();
-    let status_200 = || frame(headers, 4, 1, &[0x88]);
-    let after_request =
-        |frames: Vec<Vec<u8>>| vec![Step::ReadH2Req, Step::Write(greeting()), Step::Write(frames.concat())];
-    let half = frame(data, 0, 1, &body().as_bytes()[..20]);
-    let rows: Vec<(&str, Script)> = vec![
-        (
-            "T26 GOAWAY before the request",
-            vec![Step::Write([greeting(), frame(go_away, 0, 0, &[0; 8])].concat()), Step::Hang],
-        ),
-        ("T26 GOAWAY", [after_request(vec![frame(go_away, 0, 0, &[0; 8])]), vec![Step::Hang]].concat()),
-        ("T26 REFUSED_STREAM", [after_request(vec![frame(reset, 0, 1, &[0, 0, 0, 7])]), vec![Step::Hang]].concat()),
-        (
-            "T27 RST in the body",
-            [after_request(vec![status_200(), half, frame(reset, 0, 1, &[0, 0, 0, 2])]), vec![Step::Hang]].concat(),
-        ),
-        (
-            "T27 empty DATA without end",
-            [
-                after_request(vec![status_200()]),
-                vec![Step::Repeat(vec![
-                    Step::Write(frame(data, 0, 1, &[]).repeat(8)),
-                    Step::Sleep(Duration::from_millis(2)),
-                ])],
-            ]
-            .concat(),
-        ),
-    ];
-    for (row, script) in rows {
-        let server = Server::start([script]);
-        let tokens = hasty(builder(&server))
-            .retry(RetryPolicy::new().attempts(2))
-            .http_client(HttpClient::from_reqwest_0_13(|| bare().http2_prior_knowledge()))
-            .build()
-            .unwrap();
-        expect_failure(row, &tokens, &NOTHING_CAME).await;
-        server.connected(2).await;
-        assert_eq!(server.connections(), 2, "{row}");
-        let whole = frame(data, 1, 1, body().as_bytes());
-        server.now([[after_request(vec![status_200(), whole]), vec![Step::Hang]].concat()]);
-        recovers(row, &tokens).await;
-    }
-}
-
 #[cfg(feature = "rustls")]
 const PROXY_TEST: &str = "transport::a_proxy_sees_no_secret";
 
