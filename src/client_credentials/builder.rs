@@ -192,7 +192,8 @@ impl ClientCredentialsBuilder {
     /// Uses a grant that presents a token obtained elsewhere: token exchange ([`TokenExchange`](crate::TokenExchange), RFC
     /// 8693) or a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
     ///
-    /// If the server refuses an assertion (`invalid_grant`), the assertion is read again and sent once more if it has changed.
+    /// If the server refuses an assertion (`invalid_grant`; for a token exchange also `invalid_request`, RFC 8693 section
+    /// 2.2.2), the assertion is read again and sent once more if it has changed.
     /// If there are several ([`Credential::or`](crate::Credential::or)), each is tried once. A JWT whose `exp` has passed is
     /// not sent: the error of kind [`ErrorKind::Credential`](crate::ErrorKind::Credential) states when it expired, and the
     /// next attempt reads it again.

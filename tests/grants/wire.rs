@@ -124,6 +124,28 @@ async fn a_subject_token_that_has_changed_is_sent_once_more_after_invalid_grant(
 }
 
 #[tokio::test]
+async fn a_server_may_also_call_a_token_to_exchange_invalid_as_rfc_8693_section_2_2_2_has_it() {
+    let server = server();
+    server.next(Answer::Refuse("invalid_request"));
+    let (subject, reads) = rotating(["old", "new"]);
+    let tokens = builder(&server, ClientAuth::anonymous()).grant(TokenExchange::new(subject)).build().unwrap();
+    tokens.token().await.unwrap();
+    let requests = server.requests();
+    assert!(requests[0].sent("subject_token", "old") && requests[1].sent("subject_token", "new"));
+    assert_eq!((requests.len(), reads.load(Ordering::SeqCst)), (2, 2));
+
+    // Unchanged, it is not sent again; and of an assertion the code says something else.
+    server.until_changed(Answer::Refuse("invalid_request"));
+    let exchange = TokenExchange::new("same");
+    let unchanged = builder(&server, ClientAuth::anonymous()).grant(exchange).build().unwrap();
+    assert_eq!(unchanged.token().await.unwrap_err().kind(), ErrorKind::Denied);
+    let (assertion, reads) = rotating(["a", "b"]);
+    let asserted = builder(&server, ClientAuth::none("me")).grant(JwtBearer::new(assertion)).build().unwrap();
+    asserted.token().await.unwrap_err();
+    assert_eq!((server.token_requests(), reads.load(Ordering::SeqCst)), (2 + 1 + 1, 1));
+}
+
+#[tokio::test]
 async fn a_token_that_is_refused_again_is_not_sent_a_third_time() {
     let server = server();
     server.until_changed(Answer::Refuse("invalid_grant"));
