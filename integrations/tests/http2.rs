@@ -29,7 +29,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_failure_of_the_connection_is_tried_again_and_counted() {
-    // T26, T27: none of it is repeated behind our back
+    // T26, T27: nothing is repeated without being counted
     let (data, headers, reset, settings, go_away) = (0, 1, 3, 4, 7);
     let greeting = || [frame(settings, 0, 0, &[]), frame(settings, 1, 0, &[])].concat();
     let status_200 = || frame(headers, 4, 1, &[0x88]);
@@ -80,7 +80,7 @@ async fn a_failure_of_the_connection_is_tried_again_and_counted() {
 
 #[tokio::test]
 async fn nothing_that_is_logged_shows_a_secret() {
-    // L01, L02: everybody's target at TRACE, that of the HTTP/2 implementation too
+    // L01, L02: every target at TRACE, that of the HTTP/2 implementation too
     canary::watch();
     for auth in [basic(), post()] {
         let server = Server::start([vec![Step::ReadH2Req, Step::Write(vec![0; 9]), Step::Fin]]);

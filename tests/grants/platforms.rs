@@ -1,5 +1,5 @@
-//! The recipes of the guide `docs::workload`, each beside a peer that behaves as its platform documents: what is sent is the token
-//! that the platform has at that time.
+//! The recipes of the guide `docs::workload`, each with a peer that behaves as its platform documents: what is sent is
+//! the token that the platform has at that time.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ async fn serves(builder: impl Fn(&AuthorizationServer) -> ClientCredentialsBuild
         assert!(request.sent("client_assertion", jwt), "{request:?}");
     }
     assert_eq!(requests.len(), 2);
-    // And none that is over.
+    // And none that has expired.
     clock.advance(Duration::from_secs(3_600));
     let error = tokens.token().await.unwrap_err();
     assert_eq!((error.kind(), server.token_requests()), (ErrorKind::Credential, 2), "{error}");
@@ -45,7 +45,7 @@ fn asserted(server: &AuthorizationServer, jwt: Credential) -> ClientCredentialsB
     builder(server, ClientAuth::client_assertion(jwt))
 }
 
-/// By a rename, as helpers and webhooks do it.
+/// By a rename, as helpers and webhooks do.
 fn replaced(path: &Path, jwt: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, jwt).unwrap();
@@ -136,7 +136,7 @@ fn gitlab() {
 #[test]
 fn buildkite() {
     use std::os::unix::fs::PermissionsExt;
-    // The agent prints the token of a job that asks as it wants it, with a newline, and fails otherwise.
+    // The agent prints a job's token, with a newline, if it is called in the right way, and fails otherwise.
     let directory = tempfile::tempdir().unwrap();
     let (agent, issued) = (directory.path().join("buildkite-agent"), directory.path().join("issued"));
     let script = format!(

@@ -45,7 +45,7 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
 }
 
 #[tokio::test]
-async fn there_and_back_again_shows_the_token_to_nobody_else() {
+async fn a_redirect_away_and_back_shows_the_token_to_nobody_else() {
     // R12: A, B, A. Neither reqwest nor this crate adds the token again.
     let home: Arc<std::sync::OnceLock<String>> = Arc::default();
     let back = Arc::clone(&home);
