@@ -34,6 +34,8 @@ pub(super) struct Policy {
     pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
     /// Whether it was reported that a request is not repeated.
     pub(super) unrepeated: Once,
+    /// Whether it was reported that a redirect has taken a header of ours along.
+    pub(super) taken_along: Once,
     pub(super) refusals: Refusals,
 }
 
@@ -62,6 +64,23 @@ impl Policy {
                 info,
                 "the API refused the token of a request that is not repeated, since its body cannot be copied; see \
                  BearerAuthBuilder::clone_body and buffer_body"
+            );
+        }
+    }
+
+    /// reqwest removes only these headers when a redirect leads to another origin.
+    pub(super) fn is_kept_from_others(&self) -> bool {
+        matches!(*self.header(), AUTHORIZATION | PROXY_AUTHORIZATION)
+    }
+
+    /// A redirect to another origin has taken a header of ours along.
+    #[cold]
+    pub(super) fn note_taken_along(&self) {
+        if self.taken_along.first() {
+            event!(
+                warn,
+                "a request was redirected to another origin, and the HTTP client has sent the header with the token, or the \
+                 DPoP proof, along: build it with redirect(Policy::none())"
             );
         }
     }
@@ -283,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_goes_in_the_header_that_was_named() {
+    fn the_token_goes_in_the_configured_header() {
         // FD2
         for (header, scheme, expected) in [
             ("x-amz-access-token", "", "abc"),
@@ -303,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_for_the_scheme_that_was_named_counts() {
+    fn a_challenge_for_the_configured_scheme_counts() {
         // FD2
         let bearer =
             BearerAuth::builder(token()).origin("https://a.example").header("authorization", "Zoho-oauthtoken");
@@ -318,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_may_know_better() {
+    fn a_predicate_of_the_user_adds_rejections() {
         let bearer = BearerAuth::builder(token()).origin("https://api.example.com").rejected_when(|status, headers| {
             assert!(status != StatusCode::IM_A_TEAPOT, "a panic is contained");
             status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")

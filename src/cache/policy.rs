@@ -96,7 +96,8 @@ impl CachePolicy {
         self
     }
 
-    /// Sets the age at which a token is refreshed even if it has not expired. Default: 24 h.
+    /// Sets the age at which a token is refreshed even if it has not expired. Values below 1 s count as 1 s, because each token
+    /// would be refreshed as soon as it arrives. Default: 24 h.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named_all_at_once() {
+    fn all_invalid_values_are_reported_at_once() {
         assert_eq!(CachePolicy::new().faults(), []);
         let swapped = Backoff::new(Duration::from_secs(30), Duration::from_secs(1));
         let policy = CachePolicy::new().max_age(Duration::ZERO).due_backoff(swapped);

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
-    TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
+    EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 use url::Url;
@@ -16,6 +16,10 @@ use super::server::Known;
 use crate::grant::request::Params;
 use crate::metadata::Endpoint;
 use crate::step_up::is_scope;
+
+/// Parameters that are compared with the response or with metadata, so that a value that is only read for the request would
+/// be sent twice or not be checked.
+const PUBLIC: [&str; 5] = ["scope", "audience", "resource", "authorization_details", "requested_token_type"];
 
 impl ClientCredentialsBuilder {
     /// The parameters, in the order of the RFCs.
@@ -77,6 +81,12 @@ impl ClientCredentialsBuilder {
 
     fn check_params(&self, faults: &mut Faults) {
         faults.extend(self.secrets.faults());
+        for (name, _) in self.secrets.0.iter().filter(|(name, _)| PUBLIC.contains(&name.as_str())) {
+            faults.add(
+                "secret_param",
+                format!("{name} is no secret, and decides which token is returned: use its setter"),
+            );
+        }
         let mut seen = BTreeSet::new();
         let secrets = self.secrets.0.iter().map(|(name, _)| name);
         for name in self.params.iter().map(|(name, _)| name).chain(secrets) {
@@ -134,12 +144,18 @@ impl ClientCredentialsBuilder {
 
     /// The user's headers.
     pub(super) fn wire_headers(&self, faults: &mut Faults) -> HeaderMap {
-        const OURS: [HeaderName; 8] = [
+        const OURS: [HeaderName; 14] = [
             AUTHORIZATION,
             HOST,
             CONTENT_LENGTH,
+            CONTENT_ENCODING,
+            CONTENT_RANGE,
             TRANSFER_ENCODING,
             CONNECTION,
+            EXPECT,
+            TE,
+            TRAILER,
+            UPGRADE,
             ACCEPT_ENCODING,
             COOKIE,
             HeaderName::from_static("dpop"),

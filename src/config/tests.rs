@@ -96,6 +96,30 @@ fn every_fault_is_reported_at_once_with_its_path() {
     assert!(empty.contains("auth.method is missing"), "{empty}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_of_certificates_must_be_a_regular_file() {
+    // FA3
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let large = place.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    for (path, told) in [
+        (fifo.to_str().unwrap(), "a FIFO"),
+        (large.to_str().unwrap(), "larger than 1 MiB"),
+        ("/dev/zero", "a device"),
+        ("/", "a directory"),
+    ] {
+        let error = read(&json!({
+            "token_endpoint": "https://a.example/token", "auth": {"method": "none", "client_id": "x"},
+            "http": {"ca_file": path},
+        }));
+        let error = error.unwrap_err();
+        assert!(error.contains("http.ca_file") && error.contains(told), "{path}: {error}");
+    }
+}
+
 #[test]
 fn every_method_is_built_from_its_own_members() {
     let key = include_str!("../testing/certificates/client.key.pem");
@@ -475,7 +499,7 @@ fn a_proxy_is_the_url_of_a_host_without_a_password() {
 }
 
 #[test]
-fn what_excludes_each_other_in_one_configuration_is_refused_above_another_one_too() {
+fn members_that_exclude_each_other_are_refused_in_a_layered_configuration_too() {
     let file = || {
         let members = json!({"issuer": "https://a.example", "token_endpoint": "https://a.example/t",
             "auth": {"method": "client_secret_post", "client_id": "a", "secret_file": "x", "secret_env": "X"}});

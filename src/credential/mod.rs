@@ -27,6 +27,8 @@ use file::SecretFile;
 pub(crate) use last_good::LastGood;
 #[cfg(feature = "jwt")]
 pub(crate) use last_good::unusable;
+#[cfg(all(feature = "serde", feature = "rustls"))]
+pub(crate) use reads::read_now;
 pub(crate) use sighting::{Kind, Shape};
 
 /// A secret, key or certificate, or the place to read it from.
@@ -106,7 +108,8 @@ impl Credential {
 
     /// Calls an async closure, for example to read from a vault.
     ///
-    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error.
+    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error. It may return the token
+    /// of another source: see [chains](crate::docs::workload#chains).
     pub fn from_fn<F, Fut, T, E>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -134,8 +137,8 @@ impl Credential {
     /// (`invalid_client`) with any status. HTML pages do not count, because firewalls and proxies send them, nor do other
     /// codes such as `invalid_scope`. See [`ErrorKind::Denied`].
     ///
-    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts: the assertion has
-    /// expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
+    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts, and for an exchange
+    /// `invalid_request` too: the assertion has expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
     /// platform has renewed it meanwhile. One whose `exp` is past is passed over and not sent.
     ///
     /// ```
@@ -174,7 +177,7 @@ impl Credential {
     /// Remembers the origin that the authorization server accepted, and what was read there.
     pub(crate) fn accept(&self, place: usize, secret: Option<&SecretString>) {
         let Some(origin) = self.origins.get(place) else {
-            event!(warn, credential = ?self, "what the file says was refused or could not be read: the secret that was accepted last is used");
+            event!(warn, credential = ?self, "the secret in the file was refused or could not be read: the one that was accepted last is used");
             return;
         };
         if let (Origin::File(file), Some(secret)) = (origin, secret) {

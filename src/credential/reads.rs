@@ -2,12 +2,14 @@
 //! limited.
 //!
 //! Each read runs on a thread of its own: a thread of the runtime would be blocked for other tasks, and dropping the
-//! runtime would wait for it. A blocking thread of the runtime measures the time of the read, for [`PATIENCE`] at most.
+//! runtime would wait for it. A blocking thread of the runtime measures the time of the read, for [`TIMEOUT`] at most.
 //! A timer of the runtime would not do, since a paused clock (`tokio::time::pause`) advances while the read runs.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ use crate::lock::Lock;
 /// 1 MiB: far larger than any secret or key, and harmless to read.
 const LARGEST: u64 = 1024 * 1024;
 /// 5 s: longer than any disk takes, and shorter than an attempt.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// 8 at a time: files are small, and thousands of tenants may start at once.
 const ACTIVE: usize = 8;
 /// 8 hanging reads: no further thread is started.
@@ -32,7 +34,7 @@ const HANGING: usize = 8;
 /// The text of the file, or the reason why it cannot be read.
 pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
     static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
-    READS.read(path, PATIENCE, from_file).await.map_err(|failure| failure.of(path))
+    READS.read(path, TIMEOUT, from_file).await.map_err(|failure| failure.of(path))
 }
 
 /// The reads of the process. A handle.
@@ -73,12 +75,12 @@ impl Default for Reads {
 }
 
 impl Reads {
-    async fn read(&self, path: &Path, patience: Duration, how: fn(&Path) -> Outcome) -> Outcome {
-        let mut outcome = match self.joined(path, patience) {
+    async fn read(&self, path: &Path, timeout: Duration, how: fn(&Path) -> Outcome) -> Outcome {
+        let mut outcome = match self.joined(path, timeout) {
             Some(outcome) => outcome?,
             None => {
                 let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::RuntimeGone)?;
-                self.started(path, patience, how, turn)?
+                self.started(path, timeout, how, turn)?
             }
         };
         let ended = outcome.wait_for(Option::is_some).await.map_err(|_| Failure::Panicked)?;
@@ -86,11 +88,11 @@ impl Reads {
     }
 
     /// The read of this file that is in progress.
-    fn joined(&self, path: &Path, patience: Duration) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
+    fn joined(&self, path: &Path, timeout: Duration) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
         let mut all = self.running.lock();
         let running = all.get_mut(path)?;
         let age = running.since.elapsed();
-        if age < patience {
+        if age < timeout {
             return Some(Ok(running.outcome.clone()));
         }
         // The task that measured its time may have ended with its runtime.
@@ -101,12 +103,12 @@ impl Reads {
     fn started(
         &self,
         path: &Path,
-        patience: Duration,
+        timeout: Duration,
         how: fn(&Path) -> Outcome,
         turn: OwnedSemaphorePermit,
     ) -> Result<watch::Receiver<Option<Outcome>>, Failure> {
         // Another caller may have started the read while this one waited for its turn.
-        if let Some(joined) = self.joined(path, patience) {
+        if let Some(joined) = self.joined(path, timeout) {
             return joined;
         }
         let mut all = self.running.lock();
@@ -133,11 +135,11 @@ impl Reads {
         drop(all);
         let (reads, file) = (self.clone(), path.to_owned());
         tokio::task::spawn_blocking(move || {
-            if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout) {
                 if let Some(running) = reads.running.lock().get_mut(&file) {
                     running.turn = None;
                 }
-                tell(&send, Err(Failure::Hangs(patience)));
+                tell(&send, Err(Failure::Hangs(timeout)));
             }
         });
         Ok(outcome)
@@ -163,7 +165,9 @@ impl Failure {
                 error(format!("the file {path} is {kind}: a credential is read from a regular file only"))
             }
             Failure::TooLarge => error(format!("the file {path} is larger than 1 MiB: is it the right one?")),
-            Failure::NotUtf8 => error(format!("the file {path} is not UTF-8")),
+            Failure::NotUtf8 => {
+                error(format!("the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"))
+            }
             Failure::Hangs(age) => error(format!(
                 "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
                 age.as_secs()
@@ -178,7 +182,61 @@ impl Failure {
     }
 }
 
+/// The content of a regular file, for code that is not async. A read that hangs is abandoned after [`TIMEOUT`]; while
+/// [`HANGING`] reads hang, none is started.
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+pub(crate) fn read_now(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    static STUCK: AtomicUsize = AtomicUsize::new(0);
+    read_within(TIMEOUT, &STUCK, path, bytes_of).map_err(|failure| match failure {
+        Failure::Io(e) => format!("cannot be read: {e}"),
+        Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
+        Failure::TooLarge => "is larger than 1 MiB: is it the right one?".to_owned(),
+        Failure::Hangs(_) | Failure::OthersHang => {
+            "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
+        }
+        Failure::NotUtf8 | Failure::RuntimeGone | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
+    })
+}
+
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+fn read_within(
+    timeout: Duration,
+    stuck: &'static AtomicUsize,
+    path: &Path,
+    how: fn(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if stuck.load(Ordering::SeqCst) >= HANGING {
+        return Err(Failure::OthersHang);
+    }
+    // Without a buffer: sending fails if the receiver has timed out.
+    let (send, received) = mpsc::sync_channel(0);
+    let file = path.to_owned();
+    let thread = std::thread::Builder::new().name("credential-file".to_owned());
+    let read = move || {
+        let bytes = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
+        // The read was counted as hanging.
+        if send.send(bytes).is_err() {
+            stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+    };
+    thread.spawn(read).map_err(|e| Failure::Io(Arc::new(e)))?;
+    match received.recv_timeout(timeout) {
+        Ok(bytes) => bytes,
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::Panicked),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            // Before the receiver is dropped, so that the thread finds it counted.
+            stuck.fetch_add(1, Ordering::SeqCst);
+            drop(received);
+            Err(Failure::Hangs(timeout))
+        }
+    }
+}
+
 fn from_file(path: &Path) -> Outcome {
+    text_of(&bytes_of(path)?).map(Into::into).ok_or(Failure::NotUtf8)
+}
+
+fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |e: io::Error| Failure::Io(Arc::new(e));
     // Opening a FIFO waits for its other end, and opening a device may do anything.
     regular(&std::fs::metadata(path).map_err(failed)?)?;
@@ -192,7 +250,7 @@ fn from_file(path: &Path) -> Outcome {
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::TooLarge);
     }
-    text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8)
+    Ok(bytes)
 }
 
 /// A FIFO may have replaced the file since the check. Where the system has a flag for it, opening does not wait.
@@ -230,8 +288,6 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
 #[cfg(test)]
 #[expect(clippy::await_holding_lock, reason = "it holds the threads that read, not tasks")]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     /// Long enough for a loaded machine: the test itself ends what hangs.
@@ -331,7 +387,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn what_is_no_regular_file_is_refused_and_named() {
+    async fn anything_but_a_regular_file_is_refused_and_named() {
         // FA3
         let place = tempfile::tempdir().unwrap();
         let fifo = place.path().join("fifo");
@@ -353,8 +409,34 @@ mod tests {
                 let text = error.to_string();
                 assert!(text.contains(told) && text.contains(&path.display().to_string()), "{text}");
                 assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credential, true));
+                let now = read_now(path).unwrap_err();
+                assert!(now.contains(told), "{now}");
             }
         }
+    }
+
+    #[test]
+    fn a_blocking_read_that_hangs_is_abandoned_and_their_number_is_bounded() {
+        // FA3
+        static GATE: Lock<()> = Lock::new(());
+        static STUCK: AtomicUsize = AtomicUsize::new(0);
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        fn how(_: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            READ.fetch_add(1, Ordering::SeqCst);
+            drop(GATE.lock());
+            Ok(Zeroizing::new(b"x".to_vec()))
+        }
+        let read = |timeout| read_within(timeout, &STUCK, Path::new("a"), how);
+        let closed = GATE.lock();
+        for _ in 0..3 * HANGING {
+            assert!(matches!(read(Duration::from_millis(1)), Err(Failure::Hangs(_) | Failure::OthersHang)));
+        }
+        assert!(READ.load(Ordering::SeqCst) <= HANGING);
+        drop(closed);
+        while STUCK.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(*read(LONG).unwrap(), b"x");
     }
 
     #[cfg(target_os = "linux")]

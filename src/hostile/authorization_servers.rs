@@ -14,7 +14,7 @@ use crate::exchange::{Response, foreign_encoding, retry_after};
 use crate::grant::Quota;
 use crate::grant::response::{Rules, decode};
 use crate::metadata::document;
-use crate::server_text::Masks;
+use crate::server_text::{Masks, is_of_a_script};
 use crate::token::{AccessToken, Holder};
 
 /// A response of the token endpoint, as on the wire (without chunks).
@@ -48,7 +48,7 @@ pub fn token_response(wire: &[u8]) {
     }
 }
 
-/// A refusal, as it stands on the wire; and what it says, in each shape that servers give it.
+/// A refusal as it is on the wire; and its code, in each shape that servers give it.
 pub fn refusal(wire: &[u8]) {
     const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLWhlcmU";
     // RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 section 5.
@@ -84,7 +84,7 @@ pub fn refusal(wire: &[u8]) {
     let (status, headers) = (sent.status, sent.headers.clone());
     let body = sent.body.clone();
     refused(sent);
-    // Of another party, and a page: whatever stands there.
+    // A redirect, or an encoded body: the content does not matter.
     if status.is_redirection() || foreign_encoding(&headers).is_some() {
         return;
     }
@@ -208,8 +208,8 @@ fn fit_for_a_header(token: &AccessToken) {
 /// I1: printable, short, and without our secret.
 fn fit_to_be_shown(error: &Error) {
     for text in [format!("{error}"), format!("{error:#}")] {
-        assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{text:?}");
-        assert!(text.len() < 2_000, "{text}");
+        assert!(text.chars().all(|c| matches!(c, ' '..='~') || is_of_a_script(c)), "{text:?}");
+        assert!(text.chars().count() < 2_000, "{text}");
     }
     assert!(!format!("{error} {error:#} {error:?}").contains(SECRET), "{error:?}");
 }

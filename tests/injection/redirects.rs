@@ -1,16 +1,17 @@
 //! reqwest follows redirects below the middleware: the token must not be sent elsewhere, and a 401 from there is not
 //! about it.
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
 use client_credentials::BearerAuth;
+use http::{Response, StatusCode};
 use reqwest_middleware::ClientBuilder;
 
-use super::api::{Api, Seen, status};
+use super::api::{Api, Body, Seen, status};
+#[cfg(feature = "tracing")]
+use super::harness::canary;
 use super::*;
 
 fn redirect(to: &str) -> Response<Body> {
-    Response::builder().status(302).header("location", to).body(Body::empty()).unwrap()
+    Response::builder().status(302).header("location", to).body(Body::default()).unwrap()
 }
 
 async fn get(api: &Api, issuer: &Issuer, path: &str) -> StatusCode {
@@ -32,6 +33,26 @@ async fn a_redirect_to_another_host_carries_no_token_and_its_401_costs_none() {
     assert_eq!(issuer.issued(), 1);
 }
 
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_redirect_that_takes_the_token_along_is_reported() {
+    // FD7: reqwest removes `Authorization` only
+    canary::watch();
+    let reports = || canary::said().iter().filter(|(_, text)| text.contains("redirected to another origin")).count();
+    let evil = Api::start(|_| status(200)).await;
+    let target = evil.url.clone();
+    let api = Api::start(move |seen: &Seen| if seen.path == "/stay" { status(200) } else { redirect(&target) }).await;
+    for (header, path, expected) in [("authorization", "/", 0), ("x-token", "/stay", 0), ("x-token", "/", 1)] {
+        let bearer =
+            BearerAuth::builder(Issuer::default().tokens()).origin(&api.url).header(header, "").build().unwrap();
+        let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
+        for _ in 0..2 {
+            assert_eq!(client.get(format!("{}{path}", api.url)).send().await.unwrap().status(), StatusCode::OK);
+        }
+        assert_eq!(reports(), expected, "{header} {path}");
+    }
+}
+
 #[tokio::test]
 async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
     let evil = Api::start(|_| status(401)).await;
@@ -46,7 +67,7 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
 }
 
 #[tokio::test]
-async fn there_and_back_again_shows_the_token_to_nobody_else() {
+async fn a_redirect_away_and_back_shows_the_token_to_nobody_else() {
     // R12: A, B, A. Neither reqwest nor this crate adds the token again.
     let home: Arc<std::sync::OnceLock<String>> = Arc::default();
     let back = Arc::clone(&home);

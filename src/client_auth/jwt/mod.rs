@@ -116,7 +116,7 @@ macro_rules! common_setters {
             }
 
             /// Sets `aud` to the token endpoint as the server's metadata names it, for servers that require that (Glewlwyd,
-            /// older versions of others). Default: false (the issuer).
+            /// older versions of other servers). Default: false (the issuer).
             pub fn token_endpoint_as_audience(mut self, yes: bool) -> Self {
                 self.0.assertions.audience = if yes { Audience::TokenEndpoint } else { Audience::Issuer };
                 self
@@ -267,9 +267,11 @@ impl SignerJwt {
 
 impl ClientAuth {
     /// How the assertions violate FAPI 2.0; section 5.4.1 of the Security Profile lists the algorithms.
-    pub(crate) fn fapi_flaw(&self) -> Option<String> {
-        let Method::Jwt(all) = &self.method else { return None };
-        all.fapi_flaw()
+    pub(crate) fn fapi_flaws(&self) -> Vec<String> {
+        match &self.method {
+            Method::Jwt(all) => all.fapi_flaws(),
+            _ => Vec::new(),
+        }
     }
 
     /// Restricts keys to the algorithms of FAPI 2.0.
