@@ -216,6 +216,9 @@ mod tests {
         for (header, expected) in [
             ("", ""),
             ("Bearer", "Bearer()"),
+            // What is no challenge is skipped, with the commas in its text.
+            (r#""a, DPoP error=x", Bearer error="y""#, "Bearer(error=y)"),
+            (r#"="a, DPoP error=x", Bearer error="y""#, "Bearer(error=y)"),
             (r#"Bearer realm="example""#, "Bearer(realm=example)"),
             (
                 r#"Bearer realm="example", error="invalid_token", error_description="The access token expired""#,

@@ -241,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn a_text_in_utf_16_is_read_with_and_without_a_mark() {
+        let units = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
+        let text = r#"{"a":"Schlüssel"}"#;
+        for encoded in [text.to_owned(), format!("\u{feff}{text}")] {
+            for bytes in
+                [units(&encoded, u16::to_le_bytes), units(&encoded, u16::to_be_bytes), encoded.clone().into_bytes()]
+            {
+                assert_eq!(&*Text::marked(&bytes), text, "{bytes:?}");
+            }
+        }
+    }
+
+    #[test]
     fn every_text_is_wiped_however_deep() {
         let mut value = serde_json::json!({"a": "x", "b": [{"c": ["x", 1]}, "x"], "d": null});
         wipe(&mut value);

@@ -130,6 +130,18 @@ async fn the_duration_of_a_fetch_is_reported_with_either_result() {
 }
 
 #[tokio::test]
+async fn a_token_from_the_store_is_reported_as_one() {
+    for from_store in [true, false] {
+        let mut state = state();
+        let terms = Terms { lifetime: Some(seconds(3600)), from_store, ..Terms::default() };
+        let token = AccessToken::issued(&"a".into(), terms, at(0), &Clock::System).unwrap();
+        fetch(&mut state, Outcome::Token(token), at(0));
+        let is_it = |report: &Report| matches!(report, Report::Fetched { from_store: it, .. } if *it == from_store);
+        assert_eq!(state.take_reports().iter().filter(|report| is_it(report)).count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn after_a_failure_the_next_fetch_waits_for_the_backoff_and_no_longer() {
     let mut state = state();
     fetch(&mut state, down(), at(0));
