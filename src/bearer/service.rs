@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use super::policy::Place;
 use super::trip::{Answer, Outgoing, Trip};
 use super::{BearerAuth, Destination};
 use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
 use crate::source::TokenSource;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,7 +31,7 @@ pub struct BearerService<I> {
 pub(super) struct Shared<I> {
     pub(super) bearer: BearerAuth,
     /// Never called itself, only cloned for a repetition, so that most requests clone no service.
-    pub(super) spare: Mutex<I>,
+    pub(super) spare: Lock<I>,
 }
 
 /// How the responses of one HTTP stack are inspected.
@@ -117,7 +118,7 @@ impl<I> BearerService<I> {
     where
         I: Clone,
     {
-        let shared = Shared { bearer, spare: Mutex::new(inner.clone()) };
+        let shared = Shared { bearer, spare: Lock::new(inner.clone()) };
         BearerService { inner, shared: Arc::new(shared) }
     }
 

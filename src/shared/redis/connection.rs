@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -22,6 +22,7 @@ use super::sentinel::Sentinels;
 use super::tls;
 use crate::credential::{Credential, LastGood};
 use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
 use crate::shared::record::LARGEST;
 
 /// The settings of connections, and the current one.
@@ -38,8 +39,8 @@ pub(super) struct Connections {
     connector: Arc<OnceLock<TlsConnector>>,
     showing: LastGood<TlsConnector>,
     /// The node that was found: in a cluster the one with our names, with sentinels the master.
-    node: Mutex<Option<Node>>,
-    kept: Mutex<Option<Arc<Connection>>>,
+    node: Lock<Option<Node>>,
+    kept: Lock<Option<Arc<Connection>>>,
     /// Lets concurrent fetches make one connection.
     turn: tokio::sync::Mutex<()>,
 }
@@ -89,8 +90,8 @@ impl Connections {
             sentinel_password: None,
             connector: Arc::default(),
             showing: LastGood::default(),
-            node: Mutex::default(),
-            kept: Mutex::default(),
+            node: Lock::default(),
+            kept: Lock::default(),
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -99,7 +100,7 @@ impl Connections {
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let mut ask: Option<Node> = None;
         for tries in 1.. {
-            let found = lock(&self.node).clone();
+            let found = self.node.lock().clone();
             let (node, asking) = match (ask.take(), &found) {
                 (Some(node), _) => (node, true),
                 (None, Some(node)) => (node.clone(), false),
@@ -125,7 +126,7 @@ impl Connections {
                         Err(error) => match redirection(&error, &node) {
                             Some((node, moved)) if tries < MOST_TRIES => {
                                 match moved {
-                                    true => *lock(&self.node) = Some(node),
+                                    true => *self.node.lock() = Some(node),
                                     false => ask = Some(node),
                                 }
                                 continue;
@@ -137,7 +138,7 @@ impl Connections {
                 Err(error) => error,
             };
             // The node that was found may be gone. The first one knows its successor.
-            let was_found = lock(&self.node).take_if(|found| *found == node).is_some();
+            let was_found = self.node.lock().take_if(|found| *found == node).is_some();
             if !was_found || tries >= MOST_TRIES {
                 return Err(error);
             }
@@ -170,7 +171,8 @@ impl Connections {
     async fn connection(&self, node: &Node) -> Result<(Arc<Connection>, bool), Error> {
         let here = Handle::try_current().map_err(Error::other)?.id();
         let kept = || {
-            lock(&self.kept)
+            self.kept
+                .lock()
                 .as_ref()
                 .filter(|kept| kept.runtime == here && kept.node == *node && !kept.task.is_finished())
                 .cloned()
@@ -187,7 +189,7 @@ impl Connections {
             self.is_master(&connection).await?;
         }
         let connection = Arc::new(connection);
-        *lock(&self.kept) = Some(Arc::clone(&connection));
+        *self.kept.lock() = Some(Arc::clone(&connection));
         Ok((connection, true))
     }
 
@@ -292,7 +294,7 @@ impl Connections {
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
-        lock(&self.kept).take_if(|kept| Arc::ptr_eq(kept, connection));
+        self.kept.lock().take_if(|kept| Arc::ptr_eq(kept, connection));
     }
 
     async fn first(&self) -> Result<Node, Error> {
@@ -301,7 +303,7 @@ impl Connections {
         };
         let here = Handle::try_current().map_err(Error::other)?.id();
         let master = self.master(sentinels, name, here).await?;
-        *lock(&self.node) = Some(master.clone());
+        *self.node.lock() = Some(master.clone());
         Ok(master)
     }
 
@@ -429,11 +431,6 @@ pub(super) fn said(error: &RedisError) -> Error {
 
 pub(super) fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::of(ErrorKind::Other, what)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic cannot leave the value in an inconsistent state.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
