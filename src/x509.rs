@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::server_text::Masks;
+use crate::server_text::shown;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -80,11 +80,6 @@ fn name(mut parts: &[u8]) -> String {
         (Some(one), None) | (None, Some(one)) => shown(&one),
         (None, None) => "without a name".to_owned(),
     }
-}
-
-fn shown(text: &str) -> String {
-    const LONGEST: usize = 256; // as much as of other texts of a server
-    Masks::new(Vec::new()).clean(text, LONGEST)
 }
 
 fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {

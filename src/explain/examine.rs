@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::LOCATION;
 use url::Url;
 
-use super::claims::{Claims, Header, shown, span};
+use super::claims::{Claims, Header, span};
 use super::credential::examine_credential;
 use super::diagnosis::{Diagnosis, Outcome};
 use super::findings::{Answer, Findings};
@@ -22,7 +22,7 @@ use crate::client_auth::Recipient;
 use crate::client_credentials::{ClientCredentialsBuilder, Start};
 use crate::error::Error;
 use crate::exchange::Peer;
-use crate::server_text::Masks;
+use crate::server_text::{Masks, shown};
 use crate::token::AccessToken;
 
 /// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.

@@ -7,13 +7,13 @@ use http::header::DATE;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::claims::shown;
 use crate::address::Shown;
 use crate::client_credentials::Start;
 use crate::error::Error;
 use crate::exchange::{Exchange, Peer};
 use crate::metadata::document::well_known;
 use crate::metadata::well_known_of_resource;
+use crate::server_text::shown;
 
 /// What was found while the document was searched.
 #[derive(Default)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::claims::shown;
 use super::diagnosis::Outcome;
 use super::findings::Findings;
 use super::steps::Steps;
 use crate::address::is_loopback;
+use crate::server_text::shown;
 
 /// The steps proxy, name, connection and certificate.
 pub(super) async fn reach(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, limit: Duration) {

@@ -10,9 +10,9 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::claims::shown;
 use super::network::bare_host;
 use crate::lock::Lock;
+use crate::server_text::shown;
 use crate::x509::{Facts, facts};
 
 pub(super) struct Shown {
