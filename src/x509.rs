@@ -16,9 +16,9 @@ pub(crate) struct Facts {
     pub(crate) not_after: Duration,
 }
 
-const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-const INTEGER: u8 = 0x02;
+pub(crate) const INTEGER: u8 = 0x02;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -48,7 +48,7 @@ pub(crate) fn of_pem(text: &str) -> Option<Facts> {
 }
 
 /// One element with this tag: its content, and the rest.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let (length, mut rest) = rest.split_first()?;
     let mut length = usize::from(*length);

@@ -86,9 +86,7 @@ impl PublicJwk {
         use SigningAlgorithm::*;
         let value = |name| self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
         match (value("kty"), value("crv")) {
-            (Some("EC"), Some("P-256")) => algorithm == ES256,
-            (Some("EC"), Some("P-384")) => algorithm == ES384,
-            (Some("EC"), Some("P-521")) => algorithm == ES512,
+            (Some("EC"), name) => CURVES.iter().any(|curve| Some(curve.name) == name && curve.algorithm == algorithm),
             (Some("OKP"), Some("Ed25519")) => matches!(algorithm, EdDSA | Ed25519),
             (Some("RSA"), _) => matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512),
             _ => false,
