@@ -71,13 +71,6 @@ impl SigningAlgorithm {
         }
     }
 
-    #[cfg(feature = "serde")]
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        use SigningAlgorithm::*;
-        let all = [HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519];
-        all.into_iter().find(|one| one.name() == name)
-    }
-
     /// Whether FAPI 2.0 allows it (Security Profile section 5.4.1).
     pub(crate) fn is_of_fapi(self) -> bool {
         use SigningAlgorithm::*;
