@@ -7,7 +7,7 @@ use super::super::fetch::{Completed, Fetch, Heartbeat, Outcome};
 use super::super::report::Report;
 use super::super::state::{Answer, State};
 use super::*;
-use crate::observer::FetchCause;
+use crate::observer::{Event, FetchCause};
 
 fn at(seconds: u64) -> Moment {
     let since = Duration::from_secs(seconds);
@@ -127,15 +127,15 @@ async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
 #[tokio::test]
 async fn an_unusual_lifetime_is_reported_once() {
     for (lifetime, is_it) in [
-        (None, (|note| matches!(note, Report::UnusualLifetime { assumed: Some(_) })) as fn(&Report) -> bool),
-        (Some(0), |note| matches!(note, Report::UnusualLifetime { assumed: None })),
+        (None, (|event| matches!(event, Event::UnusualLifetime { assumed: Some(_) })) as fn(&Event<'_>) -> bool),
+        (Some(0), |event| matches!(event, Event::UnusualLifetime { assumed: None })),
     ] {
         let mut state = state();
         for value in ["a", "b", "c"] {
             fetch(&mut state, Outcome::Token(token(value, lifetime)), at(0));
         }
         let notes = state.take_reports();
-        assert_eq!(notes.iter().filter(|note| is_it(note)).count(), 1);
+        assert_eq!(notes.iter().filter(|note| matches!(note, Report::Event(event) if is_it(event))).count(), 1);
     }
 }
 
