@@ -13,7 +13,7 @@ use super::credential::examine_credential;
 use super::diagnosis::{Diagnosis, Outcome};
 use super::findings::{Answer, Findings};
 use super::judge::judge;
-use super::metadata::{date, look};
+use super::metadata::look;
 use super::network::reach;
 use super::steps::{Progress, Steps};
 use crate::address;
@@ -21,7 +21,7 @@ use crate::challenge::Challenge;
 use crate::client_auth::Recipient;
 use crate::client_credentials::{ClientCredentialsBuilder, Start};
 use crate::error::Error;
-use crate::exchange::Peer;
+use crate::exchange::{Peer, server_time};
 use crate::server_text::{Masks, shown};
 use crate::token::AccessToken;
 
@@ -131,7 +131,8 @@ impl Diagnose {
         if findings.seen.dates.is_none() && findings.seen.error.is_none() && findings.is_reachable() {
             // Any response has a date.
             let response = exchange.fetch(Peer { name: "the server", url: &url, identity: None }).await.ok();
-            findings.seen.dates = response.and_then(|response| date(&response.headers)).map(|date| (date, now()));
+            findings.seen.dates =
+                response.and_then(|response| server_time(&response.headers)).map(|date| (date, now()));
         }
         self.examine_assertion(&mut findings, &mut steps).await;
         examine_clock(&findings, &mut steps);

@@ -1,16 +1,14 @@
 //! The metadata of the server, for the diagnosis: a hint, never a place to send a secret to.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::DATE;
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::address::Shown;
 use crate::client_credentials::Start;
 use crate::error::Error;
-use crate::exchange::{Exchange, Peer};
+use crate::exchange::{Exchange, Peer, server_time};
 use crate::metadata::document::well_known;
 use crate::metadata::well_known_of_resource;
 use crate::server_text::shown;
@@ -154,7 +152,7 @@ impl Seen {
         match exchange.fetch(peer).await {
             Ok(response) => {
                 self.lines.push(format!("{}: status {}", Shown(url), response.status.as_u16()));
-                self.dates = date(&response.headers).map(|date| (date, now())).or(self.dates);
+                self.dates = server_time(&response.headers).map(|date| (date, now())).or(self.dates);
                 (response.status == http::StatusCode::OK).then(|| response.body.to_vec())
             }
             Err(error) => {
@@ -164,11 +162,6 @@ impl Seen {
             }
         }
     }
-}
-
-pub(super) fn date(headers: &HeaderMap) -> Option<Duration> {
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    date.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
 
 #[cfg(test)]
