@@ -16,7 +16,7 @@ use super::request::{DPOP, demands_nonce};
 use crate::contained::{Panicked, contained_future};
 use crate::error::{Error, ErrorKind};
 use crate::possession::{Possession, Proof, Proving, Role};
-use crate::runtime;
+use crate::runtime::within;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 pub(crate) struct Binding {
@@ -137,16 +137,10 @@ const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 /// Outside a fetch, the signer has its own timeout and panic fence.
 async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
     let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
-    let signature = contained_future(signature);
-    // Without timers, only the caller can set a deadline.
-    let signed = match runtime::current() {
-        Ok(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
-        Err(_) => Ok(signature.await),
-    };
-    match signed {
-        Ok(Ok(signed)) => signed,
-        Ok(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
-        Err(_) => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
+    match within(LONGEST_SIGNING, contained_future(signature)).await {
+        Some(Ok(signed)) => signed,
+        Some(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
+        None => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
     }
 }
 
