@@ -20,7 +20,7 @@ use crate::contained::{Panicked, contained};
 use crate::error::{Error, ErrorKind};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
-use crate::source::TokenSource;
+use crate::source::{TokenSource, forward};
 use crate::token::AccessToken;
 use loads::Loads;
 
@@ -547,21 +547,8 @@ where
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<K, S> TokenSource for PooledSource<K, S>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: Pooled + 'static,
-{
-    #[inline]
-    fn token(&self) -> TokenFuture<'_> {
-        self.token()
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        self.reject(token);
-    }
-}
+forward!([K, S] PooledSource<K, S>
+    where [K: Clone + Eq + Hash + Send + Sync + 'static, S: Pooled + 'static]: this => this);
 
 impl<K, S> Clone for TokenPool<K, S> {
     fn clone(&self) -> Self {

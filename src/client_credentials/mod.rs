@@ -25,7 +25,7 @@ use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::grant::{Ledger, Quota};
-use crate::source::{TokenSource, with_more_scope};
+use crate::source::{TokenSource, forward, with_more_scope};
 use crate::token::AccessToken;
 pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
@@ -193,17 +193,7 @@ impl crate::pool::sealed::Fetching for ClientCredentials {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl TokenSource for ClientCredentials {
-    #[inline]
-    fn token(&self) -> TokenFuture<'_> {
-        self.token()
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        self.reject(token);
-    }
-}
+forward!([] ClientCredentials: this => this);
 
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,10 +11,10 @@ use crate::clock::ManualClock;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::lock::{Guard, Lock};
-use crate::source::TokenSource;
+use crate::source::forward;
 use crate::token::{AccessToken, Terms};
 
-/// A scripted token source, for tests of code that takes any [`TokenSource`].
+/// A scripted token source, for tests of code that takes any [`TokenSource`](crate::TokenSource).
 ///
 /// If a test panics, the fake prints what happened ([`story`](Self::story)) when it is dropped.
 ///
@@ -174,7 +174,7 @@ impl FakeTokens {
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 impl FakeTokens {
-    /// Runs the next step, without importing [`TokenSource`].
+    /// Runs the next step, without importing [`TokenSource`](crate::TokenSource).
     pub fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             match self.step() {
@@ -194,7 +194,7 @@ impl FakeTokens {
         })
     }
 
-    /// Records the rejection, without importing [`TokenSource`].
+    /// Records the rejection, without importing [`TokenSource`](crate::TokenSource).
     pub fn reject(&self, token: &AccessToken) {
         let mut state = self.state();
         let number = state.issued.iter().position(|issued| issued.id() == token.id());
@@ -204,16 +204,7 @@ impl FakeTokens {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl TokenSource for FakeTokens {
-    fn token(&self) -> TokenFuture<'_> {
-        FakeTokens::token(self)
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        FakeTokens::reject(self, token);
-    }
-}
+forward!([] FakeTokens: this => this);
 
 impl Drop for FakeTokens {
     #[expect(clippy::print_stderr, reason = "where a test that fails is expected to say why")]
