@@ -1,5 +1,6 @@
 //! The connection to the store: established on demand, shared by all fetches of a runtime, closed soon after.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,9 +28,7 @@ use crate::shared::record::LARGEST;
 
 /// The settings of connections, and the current one.
 pub(super) struct Connections {
-    /// TLS is separate, see `tls`.
-    info: ConnectionInfo,
-    tls: bool,
+    address: Address,
     pub(super) password: Option<Credential>,
     pub(super) roots: Option<Vec<u8>>,
     /// The client certificate and its key.
@@ -43,6 +42,13 @@ pub(super) struct Connections {
     kept: Lock<Option<Arc<Connection>>>,
     /// Lets concurrent fetches make one connection.
     turn: tokio::sync::Mutex<()>,
+}
+
+/// What a URL says. TLS is separate: this crate implements it itself, so that the system's roots are read once and no option
+/// in the URL can disable the verification.
+pub(super) struct Address {
+    info: ConnectionInfo,
+    tls: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -79,10 +85,9 @@ const SMALL_TALK: usize = 4096;
 const MOST_TRIES: u32 = 4;
 
 impl Connections {
-    pub(super) fn new(info: ConnectionInfo, tls: bool) -> Self {
+    pub(super) fn new(address: Address) -> Self {
         Connections {
-            info,
-            tls,
+            address,
             password: None,
             roots: None,
             certificate: None,
@@ -184,7 +189,7 @@ impl Connections {
         if let Some(kept) = kept() {
             return Ok((kept, false));
         }
-        let connection = self.connect(&self.info, self.tls, self.password.as_ref(), node, here).await?;
+        let connection = self.connect(&self.address, self.password.as_ref(), node).await?;
         if self.sentinels.is_some() {
             self.is_master(&connection).await?;
         }
@@ -196,23 +201,22 @@ impl Connections {
     /// Tries the passwords in order while they are refused.
     pub(super) async fn connect(
         &self,
-        info: &ConnectionInfo,
-        tls: bool,
+        address: &Address,
         password: Option<&Credential>,
         node: &Node,
-        here: Id,
     ) -> Result<Connection, Error> {
+        let here = Handle::try_current().map_err(Error::other)?.id();
         // Otherwise an ACL would have to allow another command.
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let settings = address.info.redis_settings().clone().set_skip_set_lib_name();
         let Some(credential) = password else {
-            return self.connect_as(&settings, tls, node, here).await;
+            return self.connect_as(&settings, address.tls, node, here).await;
         };
         let mut last = None;
         for place in credential.places() {
             let connected = match credential.read(place).await {
                 Ok(password) => {
                     let settings = settings.clone().set_password(password.expose_secret());
-                    self.connect_as(&settings, tls, node, here).await
+                    self.connect_as(&settings, address.tls, node, here).await
                 }
                 Err(error) => Err(error),
             };
@@ -298,47 +302,59 @@ impl Connections {
     }
 
     async fn first(&self) -> Result<Node, Error> {
-        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.info.addr()) else {
-            return node_of(&self.info);
+        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.address.info.addr()) else {
+            return self.address.node();
         };
-        let here = Handle::try_current().map_err(Error::other)?.id();
-        let master = self.master(sentinels, name, here).await?;
+        let master = self.master(sentinels, name).await?;
         *self.node.lock() = Some(master.clone());
         Ok(master)
     }
 
     /// Without user and password.
-    pub(super) fn address(&self) -> String {
-        let own = address(&self.info, self.tls);
-        match (&self.sentinels, self.info.addr()) {
+    pub(super) fn shown(&self) -> String {
+        match (&self.sentinels, self.address.info.addr()) {
             (Some(sentinels), ConnectionAddr::Tcp(name, _)) => {
                 format!("the master {name} of the sentinels {}", sentinels.addresses())
             }
-            _ => own,
+            _ => self.address.to_string(),
         }
     }
 
     /// Whether the address can be the name of a master.
     pub(super) fn has_host(&self) -> bool {
-        matches!(self.info.addr(), ConnectionAddr::Tcp(..))
+        matches!(self.address.info.addr(), ConnectionAddr::Tcp(..))
     }
 }
 
-pub(super) fn address(info: &ConnectionInfo, tls: bool) -> String {
-    let scheme = if tls { "rediss" } else { "redis" };
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
-        ConnectionAddr::Unix(path) => format!("redis+unix://{}", path.display()),
-        _ => scheme.to_owned(),
+impl Address {
+    pub(super) fn parse(url: &str) -> Option<Self> {
+        let (tls, plain) = match url.split_once("://") {
+            _ if url.contains('#') => return None,
+            Some(("rediss" | "valkeys", rest)) => (true, format!("redis://{rest}")),
+            _ => (false, url.to_owned()),
+        };
+        Some(Address { info: plain.into_connection_info().ok()?, tls })
+    }
+
+    pub(super) fn node(&self) -> Result<Node, Error> {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
+            _ => Err(refused("its address is of an unknown kind")),
+        }
     }
 }
 
-pub(super) fn node_of(info: &ConnectionInfo) -> Result<Node, Error> {
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
-        #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
-        _ => Err(refused("its address is of an unknown kind")),
+/// Without user and password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => write!(f, "{scheme}://{host}:{port}"),
+            ConnectionAddr::Unix(path) => write!(f, "redis+unix://{}", path.display()),
+            _ => f.write_str(scheme),
+        }
     }
 }
 
@@ -435,7 +451,6 @@ pub(super) fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error 
 
 #[cfg(test)]
 mod tests {
-    use redis::IntoConnectionInfo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -450,10 +465,9 @@ mod tests {
                 theirs.write_all(b"+OK\r\n").await.unwrap();
             }
         });
-        let info = "redis://x".into_connection_info().unwrap();
-        let connections = Connections::new(info, false);
-        let settings = connections.info.redis_settings().clone().set_skip_set_lib_name();
-        let node = node_of(&connections.info).unwrap();
+        let connections = Connections::new(Address::parse("redis://x").unwrap());
+        let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+        let node = connections.address.node().unwrap();
         let connection = talk(ours, &settings, &node, Handle::current().id()).await;
         let connection = Arc::new(connection.unwrap());
         let ping = redis::cmd("PING");
