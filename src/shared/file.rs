@@ -352,13 +352,11 @@ fn millis(time: SystemTime) -> u64 {
 /// The value in a file; `None` if it has expired or does not exist. Anything but a regular file is refused, since
 /// opening it could block.
 fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> {
-    match fs::symlink_metadata(path) {
-        Ok(there) if there.is_file() => {}
-        Ok(_) => return Err(io::Error::other("it is not a regular file")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    }
-    match File::open(path) {
+    let opened = fs::symlink_metadata(path).and_then(|there| match there.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is not a regular file")),
+    });
+    match opened {
         Ok(file) => read(file, most, clock.now()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
