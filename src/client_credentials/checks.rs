@@ -58,11 +58,7 @@ impl ClientCredentialsBuilder {
         if let Some(flaw) = self.auth.fapi_flaw() {
             faults.add("fapi", flaw);
         }
-        #[cfg(feature = "dpop")]
-        let is_bound = is_mutual_tls || self.dpop.is_some();
-        #[cfg(not(feature = "dpop"))]
-        let is_bound = is_mutual_tls;
-        if !is_bound {
+        if !is_mutual_tls && !self.is_bound() {
             faults.add("fapi", "requires sender-constrained tokens: .dpop(..) or mutual_tls");
         }
     }

@@ -87,7 +87,7 @@ impl Diagnose {
 
     async fn run(self) -> Diagnosis {
         let draft = self.builder.draft();
-        let limits = draft.limits;
+        let limits = draft.builder.limits;
         let faults = draft.faults.clone();
         let mut findings = Findings::new(draft);
         let mut steps = Steps::new(self.progress.as_deref());
@@ -95,7 +95,7 @@ impl Diagnose {
             steps.add("configuration", Outcome::Failed, faults);
             return judge(&findings, steps.all);
         }
-        steps.add("configuration", Outcome::Fine, vec![findings.draft.auth.name().to_owned()]);
+        steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
         examine_credential(&mut findings, &mut steps).await;
         let Some(url) = findings.url() else { return judge(&findings, steps.all) };
         reach(&mut findings, &mut steps, &url, limits.connect_timeout).await;
@@ -108,7 +108,7 @@ impl Diagnose {
                 return judge(&findings, steps.all);
             }
         };
-        let now = || self.builder.draft().now.wall();
+        let now = || self.builder.clock.now().wall();
         if findings.is_reachable() {
             let mut seen = look(&exchange, &findings.draft.start, now).await;
             let mut lines = std::mem::take(&mut seen.lines);
@@ -162,7 +162,7 @@ impl Diagnose {
 
     /// Examines the assertion that would be sent.
     async fn examine_assertion(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
-        let auth = &findings.draft.auth;
+        let auth = &findings.draft.builder.auth;
         if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
             return;
         }
@@ -237,8 +237,8 @@ impl Diagnose {
         let masks = Masks::new(vec![token.expose_secret().into()]);
         let clean = |text: &str| masks.clean(text, 256);
         let asked = async {
-            let plain_hosts = self.builder.draft().plain_hosts;
-            let url = address::secure(api, &plain_hosts).map_err(|flaw| format!("the URL of the API {flaw}"))?;
+            let url =
+                address::secure(api, &self.builder.plain_hosts).map_err(|flaw| format!("the URL of the API {flaw}"))?;
             let failed = |error: Error| format!("{error:#}");
             let exchange = self.builder.exchange(&url).map_err(failed)?;
             let headers = authorized(token, &url).await.map_err(failed)?;

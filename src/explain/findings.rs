@@ -81,9 +81,7 @@ impl Findings {
 
     /// Where the first request goes.
     pub(super) fn url(&self) -> Option<Url> {
-        match &self.draft.start {
-            Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.clone(),
-        }
+        self.draft.start.url().cloned()
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -107,7 +105,7 @@ impl Findings {
     pub(super) fn lacks(&self, seen: &Seen) -> Vec<String> {
         let Some(document) = &seen.document else { return Vec::new() };
         let mut lacks = Vec::new();
-        let methods = self.draft.auth.registered_names();
+        let methods = self.draft.builder.auth.registered_names();
         if document
             .methods
             .as_ref()
