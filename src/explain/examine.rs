@@ -86,26 +86,28 @@ impl Diagnose {
     }
 
     async fn run(self) -> Diagnosis {
-        let draft = self.builder.draft();
-        let limits = draft.builder.limits;
-        let faults = draft.faults.clone();
-        let mut findings = Findings::new(draft);
+        let mut findings = Findings::new(self.builder.draft());
         let mut steps = Steps::new(self.progress.as_deref());
-        if !faults.is_empty() {
-            steps.add("configuration", Outcome::Failed, faults);
-            return judge(&findings, steps.all);
+        self.examine(&mut findings, &mut steps).await;
+        judge(&findings, steps.all)
+    }
+
+    /// Step by step, until one prevents those after it.
+    async fn examine(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
+        if !findings.draft.faults.is_empty() {
+            return steps.add("configuration", Outcome::Failed, findings.draft.faults.clone());
         }
         steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
-        examine_credential(&mut findings, &mut steps).await;
-        let Some(url) = findings.url() else { return judge(&findings, steps.all) };
-        reach(&mut findings, &mut steps, &url, limits.connect_timeout).await;
+        examine_credential(findings, steps).await;
+        let Some(url) = findings.url() else { return };
+        reach(findings, steps, &url, self.builder.limits.connect_timeout).await;
 
         let exchange = match self.builder.exchange(&url) {
             Ok(exchange) => exchange,
             Err(error) => {
                 steps.add("HTTP client", Outcome::Failed, vec![format!("{error:#}")]);
                 findings.token = Some(Err(error));
-                return judge(&findings, steps.all);
+                return;
             }
         };
         let now = || self.builder.clock.now().wall();
@@ -134,21 +136,19 @@ impl Diagnose {
             findings.seen.dates =
                 response.and_then(|response| server_time(&response.headers)).map(|date| (date, now()));
         }
-        self.examine_assertion(&mut findings, &mut steps).await;
-        examine_clock(&findings, &mut steps);
+        self.examine_assertion(findings, steps).await;
+        examine_clock(findings, steps);
         if !self.requests_token {
-            steps.add("token request", Outcome::Skipped, vec!["not wanted".to_owned()]);
-            return judge(&findings, steps.all);
+            return steps.add("token request", Outcome::Skipped, vec!["not wanted".to_owned()]);
         }
         if findings.no_credential {
-            steps.add("token request", Outcome::Skipped, vec!["there is no credential to send".to_owned()]);
-            return judge(&findings, steps.all);
+            return steps.add("token request", Outcome::Skipped, vec!["there is no credential to send".to_owned()]);
         }
         steps.tell("one token request follows");
-        self.request_token(&mut findings, &mut steps).await;
+        self.request_token(findings, steps).await;
         if let Some(Ok(token)) = &findings.token {
             if let Some(api) = &self.api {
-                findings.api = Some(self.ask_api(api, token, &mut steps).await);
+                findings.api = Some(self.ask_api(api, token, steps).await);
             }
         } else if findings.seems_misplaced() {
             if let Start::TokenEndpoint(Some(url)) = &findings.draft.start {
@@ -157,7 +157,6 @@ impl Diagnose {
                 findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
             }
         }
-        judge(&findings, steps.all)
     }
 
     /// Examines the assertion that would be sent.
