@@ -138,6 +138,15 @@ impl Reply {
         self
     }
 
+    /// The nonce for the next proof (RFC 9449 section 8).
+    #[cfg(feature = "dpop")]
+    pub(super) fn with_nonce(self, nonce: Option<String>) -> Self {
+        match nonce {
+            Some(nonce) => self.header("dpop-nonce", nonce),
+            None => self,
+        }
+    }
+
     pub(super) fn noted(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self

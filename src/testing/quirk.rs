@@ -217,10 +217,11 @@ impl Quirk {
         }
     }
 
-    /// Changes a response of the token endpoint to that of this server. `client_is_wrong`: client authentication has
-    /// failed.
-    pub(super) fn rewrite(self, mut reply: Reply, client_is_wrong: bool, accepts_json: bool) -> Reply {
+    /// Changes a response of the token endpoint to that of this server.
+    pub(super) fn rewrite(self, mut reply: Reply, accepts_json: bool) -> Reply {
         let is_error = reply.status >= 400;
+        // Client authentication has failed.
+        let client_is_wrong = reply.error_code() == Some("invalid_client");
         match self {
             Quirk::Auth0 => {
                 reply.headers.push(("auth0-client-quota-limit", "b=per_day;q=1000;r=999;t=86000".to_owned()));

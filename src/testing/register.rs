@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Moment;
 
+#[derive(Default)]
 pub(super) struct Issued {
     pub(super) value: String,
     pub(super) client: Option<String>,
