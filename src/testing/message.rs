@@ -95,6 +95,15 @@ fn quotable(text: &str) -> String {
     printable.flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
+/// An object with these changes (RFC 7396): null removes a member, or leaves it out.
+pub(super) fn merged(mut object: Map<String, Value>, changes: Value) -> Map<String, Value> {
+    if let Value::Object(changes) = changes {
+        object.extend(changes);
+    }
+    object.retain(|_, value| !value.is_null());
+    object
+}
+
 /// A response, and a note about it for the story.
 #[derive(Clone)]
 pub(super) struct Reply {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Quirk;
 use super::authentication::Claim;
-use super::message::{Form, Incoming, Reply};
+use super::message::{Form, Incoming, Reply, merged};
 use super::register::{Holder, Issued};
 use super::world::{State, World};
 
@@ -117,30 +117,22 @@ fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> (
     let again = quirk.is_some_and(Quirk::repeats_tokens);
     let current = state.register.current(&issued, now).filter(|_| again);
     let (value, left) = match current {
-        Some((_, current)) => {
-            let left = current.expires.map(|end| end.since(now));
-            (current.value.clone(), left)
-        }
+        Some(current) => (current.value.clone(), current.expires.map(|end| end.since(now))),
         None => (new_value(world, state, &issued), lifetime),
     };
-    let mut members = Map::new();
-    let mut set = |name: &str, value: Value| {
-        members.insert(name.to_owned(), value);
-    };
-    set("access_token", value.clone().into());
-    set("token_type", issued.scheme().into());
-    if let Some(left) = left {
-        set("expires_in", left.as_secs().into());
-    }
-    if !issued.scope.is_empty() {
-        set("scope", issued.scope.clone().into());
-    }
-    if form.value("grant_type") == Some(TOKEN_EXCHANGE) {
+    let is_exchange = form.value("grant_type") == Some(TOKEN_EXCHANGE);
+    let members = json!({
+        "access_token": value,
+        "token_type": issued.scheme(),
+        "expires_in": left.map(|left| left.as_secs()),
+        "scope": Some(&issued.scope).filter(|scope| !scope.is_empty()),
         // RFC 8693 section 2.2.1.
-        set("issued_token_type", form.value("requested_token_type").unwrap_or(ACCESS_TOKEN).into());
-    }
+        "issued_token_type": is_exchange.then(|| form.value("requested_token_type").unwrap_or(ACCESS_TOKEN)),
+    });
+    let mut members = merged(Map::new(), members);
     if let Some(quirk) = quirk {
-        quirk.dress(&mut members, now.wall().as_secs());
+        let changes = quirk.dress(&members, now.wall().as_secs());
+        members = merged(members, changes);
     }
     let number = match state.register.find(&value) {
         Some((number, _)) => number,
