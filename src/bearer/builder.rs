@@ -8,13 +8,13 @@ use std::time::Duration;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::BearerAuth;
 #[cfg(feature = "tower")]
 use super::buffered::{BufferedBody, Buffering};
 use super::origin::Origin;
 use super::policy::{BodyPredicate, Carrier, Policy, Predicate};
 use super::refusals::Refusals;
 use super::tokens::Tokens;
+use super::{BearerAuth, Shared};
 use crate::address::host_flaw;
 use crate::error::{Error, ErrorKind};
 use crate::once::Once;
@@ -271,7 +271,7 @@ impl BearerAuthBuilder {
             unrepeated: Once::default(),
             refusals: Refusals::default(),
         };
-        Ok(BearerAuth::assemble(policy, self.tokens))
+        Ok(BearerAuth(Arc::new(Shared { policy, tokens: self.tokens })))
     }
 }
 

@@ -10,6 +10,8 @@ use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
 use super::faults::Faults;
 use super::http_client::HttpClient;
 use super::server::{Known, Server};
+#[cfg(feature = "shared")]
+use super::sharing::Sharing;
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
 use crate::address::is_loopback;
@@ -28,7 +30,7 @@ use crate::observer::{Observer, Observers};
 use crate::once::Once;
 use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
-use crate::shared::SealedStore;
+use crate::shared::{SealedStore, Shared};
 use crate::source::TokenSource;
 use crate::step_up::Demands;
 
@@ -494,14 +496,17 @@ impl ClientCredentialsBuilder {
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
         let source = match sharing {
-            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone(), observers.clone()),
+            Some(Sharing { store, key, bound_to }) => {
+                let (policy, clock) = (self.cache.clone(), self.clock.clone());
+                Box::new(Shared::assemble(source, store, key, bound_to, policy, clock, observers.clone()))
+            }
             None => source,
         };
-        let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
+        let tokens = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
         if let Some(demands) = demands {
-            demands.bind(cached.renewer());
+            demands.bind(tokens.renewer());
         }
-        Ok(ClientCredentials::new(cached, ledger))
+        Ok(ClientCredentials { tokens, ledger })
     }
 
     /// Collects the scopes that the API requires; `None` without step-up.

@@ -74,14 +74,6 @@ impl ClientCredentials {
         ClientCredentialsBuilder::new(server.into(), auth.into())
     }
 
-    fn new(tokens: Cached<Box<dyn TokenSource>>, ledger: Arc<Ledger>) -> Self {
-        ClientCredentials { tokens, ledger }
-    }
-
-    pub(crate) fn cached(&self) -> &Cached<Box<dyn TokenSource>> {
-        &self.tokens
-    }
-
     /// Returns a usable token.
     ///
     /// # Errors
@@ -121,7 +113,7 @@ impl ClientCredentials {
     /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
     /// [`next`](Changes::next).
     pub fn changes(&self) -> Changes {
-        self.cached().changes()
+        self.tokens.changes()
     }
 
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
