@@ -4,9 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use url::Url;
@@ -106,7 +103,7 @@ impl Binding {
             }
         };
         if let Some(token) = request.token {
-            add("ath", URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes())));
+            add("ath", jws::hash(token.as_bytes()));
         }
         let nonce = request.nonce.map(Into::into);
         if let Some(nonce) = nonce.or_else(|| self.nonces.last(request.role, request.url)) {
