@@ -106,15 +106,14 @@ impl Findings {
         let Some(document) = &seen.document else { return Vec::new() };
         let mut lacks = Vec::new();
         let methods = self.draft.builder.auth.registered_names();
-        if document
-            .methods
-            .as_ref()
-            .is_some_and(|all| !methods.is_empty() && !methods.iter().any(|one| all.iter().any(|listed| listed == one)))
-        {
+        let lists = |list: &Option<Vec<String>>, of: &[&str]| {
+            list.as_ref().is_none_or(|all| all.iter().any(|listed| of.contains(&listed.as_str())))
+        };
+        if !methods.is_empty() && !lists(&document.methods, methods) {
             lacks.push(format!("the method {} is not among those listed", methods.join(" or ")));
         }
         let grant = self.grant_type();
-        if document.grants.as_ref().is_some_and(|all| !all.iter().any(|one| one == grant)) {
+        if !lists(&document.grants, &[grant]) {
             lacks.push(format!("the grant {grant} is not among those listed"));
         }
         lacks

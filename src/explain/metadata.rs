@@ -1,5 +1,6 @@
 //! The metadata of the server, for the diagnosis: a hint, never a place to send a secret to.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -85,13 +86,8 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
             for candidate in likely_issuers(url) {
                 places.extend(well_known(&candidate));
             }
-            let mut asked = Vec::new();
-            places.retain(|place| {
-                !asked.contains(place) && {
-                    asked.push(place.clone());
-                    true
-                }
-            });
+            let mut asked = HashSet::new();
+            places.retain(|place| asked.insert(place.clone()));
             seen.ask(exchange, &places, &now).await;
         }
         Start::Issuer { url: Some(url), .. } => seen.ask(exchange, &well_known(url), &now).await,
