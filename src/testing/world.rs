@@ -44,6 +44,7 @@ impl Counts {
     }
 }
 
+#[derive(Default)]
 pub(super) struct State {
     pub(super) clients: Vec<Client>,
     /// `None`: any.
@@ -81,6 +82,7 @@ pub(super) struct State {
 }
 
 /// The responses of an endpoint.
+#[derive(Default)]
 struct Script {
     next: VecDeque<Answer>,
     standing: Standing,
@@ -91,6 +93,12 @@ struct Script {
 pub(super) enum Standing {
     Answer(Answer),
     By(Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>),
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Standing::Answer(Answer::Token)
+    }
 }
 
 /// What to do with a request.
@@ -110,35 +118,12 @@ pub(super) enum Origin {
 
 impl World {
     pub(super) fn new(issuer: String, api: String) -> Arc<Self> {
-        let clock = Clock::System;
         let state = State {
-            clients: Vec::new(),
-            scopes: None,
             lifetime: Some(token_endpoint::LIFETIME),
-            quirk: None,
-            audience: None,
-            api_scope: None,
-            resources: Vec::new(),
-            register: Register::default(),
-            started: clock.now(),
-            clock,
-            #[cfg(feature = "jwt")]
-            token_key: None,
+            started: Clock::System.now(),
             #[cfg(feature = "jwt")]
             audiences: [issuer.clone(), format!("{issuer}/token")],
-            #[cfg(feature = "jwt")]
-            assertions: HashSet::new(),
-            #[cfg(feature = "dpop")]
-            proofs: HashSet::new(),
-            #[cfg(feature = "dpop")]
-            nonce: None,
-            scripts: std::array::from_fn(|_| Script {
-                next: VecDeque::new(),
-                standing: Standing::Answer(Answer::Token),
-            }),
-            recorded: VecDeque::new(),
-            forgotten: 0,
-            told: false,
+            ..State::default()
         };
         Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
