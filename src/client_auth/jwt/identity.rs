@@ -145,7 +145,7 @@ impl Identities {
         let key_place = place.min(key.places().count().saturating_sub(1));
         let mut texts = vec![key.read_text(key_place).await?];
         texts.extend(read_all(certificate, place).await?);
-        self.0.made_of(texts, place, |texts| match texts {
+        self.0.made_of(texts, place, |texts| match &**texts {
             [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), choice),
             [] => Err("there is no key".to_owned()),
         })

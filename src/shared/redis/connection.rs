@@ -279,11 +279,11 @@ impl Connections {
         };
         let mut last = None;
         for (place, of_key) in certificate.places().zip(key.places()) {
-            let texts = async { Ok(vec![certificate.read_text(place).await?, key.read_text(of_key).await?]) };
+            let texts = async { Ok([certificate.read_text(place).await?, key.read_text(of_key).await?]) };
             let made = match texts.await {
                 Ok(texts) => {
                     let (showing, roots) = (self.showing.clone(), roots.clone());
-                    let make = move |pair: &[_]| tls::connector(roots.as_deref(), Some(pair));
+                    let make = move |pair: &_| tls::connector(roots.as_deref(), Some(pair));
                     let made = tokio::task::spawn_blocking(move || showing.made_of(texts, place, make));
                     made.await.map_err(Error::other)?
                 }
