@@ -10,7 +10,6 @@ use http::Extensions;
 use tower_service::Service;
 
 use super::future::{self, BearerFuture, Ours};
-use super::policy::Place;
 use super::trip::{Answer, Outgoing, Trip};
 use super::{BearerAuth, Destination};
 use crate::error::{Error, ErrorKind};
@@ -141,9 +140,21 @@ impl<I> BearerService<I> {
                     let shared = Arc::clone(&self.shared);
                     future::sent(Some(Ours { trip, shared, stack }), || self.inner.call(request))
                 }
-                // `token` is called again there, since its future borrows from the source. A future that was not polled
-                // has done nothing. A proof may take a while, too.
-                None | Some(Ok(_)) => future::waits(self.wait_and_send(place, source, request, stack)),
+                // `token` is called again, since its future borrows from the source. A future that was not polled has done
+                // nothing. A proof may take a while, too.
+                None | Some(Ok(_)) => {
+                    // The service that is ready must be called; its clone is polled for readiness by the next request.
+                    let clone = self.inner.clone();
+                    let mut inner = std::mem::replace(&mut self.inner, clone);
+                    let shared = Arc::clone(&self.shared);
+                    future::waits(async move {
+                        let token = source.token().await?;
+                        let mut trip = Trip::begin(shared.bearer.policy(), place, source, token, &mut request);
+                        trip.prove(&mut request).await?;
+                        let response = inner.call(request).await.map_err(Into::into)?;
+                        Ours { shared, trip, stack }.follow(response).await
+                    })
+                }
             },
         }
     }
@@ -156,33 +167,6 @@ impl<I> BearerService<I> {
         let clone = self.inner.clone();
         self.inner = clone;
         future::failed(error)
-    }
-
-    fn wait_and_send<Q>(
-        &mut self,
-        place: Place,
-        source: Arc<dyn TokenSource>,
-        mut request: Q,
-        stack: Stack<I::Response>,
-    ) -> impl Future<Output = Result<I::Response, BoxError>> + Send + use<I, Q>
-    where
-        Q: Outgoing + Send + 'static,
-        I: Service<Q> + Clone + Send + 'static,
-        I::Response: Send + 'static,
-        I::Error: Into<BoxError>,
-        I::Future: Send,
-    {
-        // The service that is ready must be called; its clone is polled for readiness by the next request.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let shared = Arc::clone(&self.shared);
-        async move {
-            let token = source.token().await?;
-            let mut trip = Trip::begin(shared.bearer.policy(), place, source, token, &mut request);
-            trip.prove(&mut request).await?;
-            let response = inner.call(request).await.map_err(Into::into)?;
-            Ours { shared, trip, stack }.follow(response).await
-        }
     }
 }
 
