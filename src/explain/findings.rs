@@ -109,7 +109,7 @@ impl Findings {
         let lists = |list: &Option<Vec<String>>, of: &[&str]| {
             list.as_ref().is_none_or(|all| all.iter().any(|listed| of.contains(&listed.as_str())))
         };
-        if !methods.is_empty() && !lists(&document.methods, methods) {
+        if !methods.is_empty() && !lists(&document.methods, &methods) {
             lacks.push(format!("the method {} is not among those listed", methods.join(" or ")));
         }
         let grant = self.grant_type();
