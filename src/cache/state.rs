@@ -17,6 +17,7 @@ use crate::backoff::SHORTEST;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::observer::{Event, FetchCause, FetchSpan};
+use crate::once::Once;
 use crate::token::AccessToken;
 use allowance::Allowance;
 use setback::Setback;
@@ -85,8 +86,8 @@ impl Current {
 /// What is reported once.
 #[derive(Debug, Default)]
 struct Warned {
-    lifetime: bool,
-    dead_on_arrival: bool,
+    lifetime: Once,
+    dead_on_arrival: Once,
 }
 
 /// What a caller has to do.
@@ -308,7 +309,7 @@ impl State {
             // Only for the callers that waited (`expires_in: 0`).
             self.useless = self.useless.saturating_add(1);
             self.set_back(None, now);
-            if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
+            if self.warned.dead_on_arrival.first() {
                 self.reports.push(Report::Event(Event::UnusualLifetime { assumed: None }));
             }
             return Some(Ok(arrival.token));
@@ -380,7 +381,7 @@ impl State {
 
     fn schedule(&mut self, token: AccessToken, insisted: bool, cause: FetchCause) -> Current {
         let lifetime = token.lifetime().unwrap_or_else(|| {
-            if !std::mem::replace(&mut self.warned.lifetime, true) {
+            if self.warned.lifetime.first() {
                 let assumed = Some(self.policy.default_lifetime);
                 self.reports.push(Report::Event(Event::UnusualLifetime { assumed }));
             }

@@ -11,6 +11,7 @@ use crate::clock::ManualClock;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::lock::{Guard, Lock};
+use crate::once::Once;
 use crate::source::forward;
 use crate::token::{AccessToken, Terms};
 
@@ -66,13 +67,14 @@ pub enum FakeStep {
     Panic,
 }
 
+#[derive(Default)]
 struct State {
     script: VecDeque<FakeStep>,
     calls: usize,
     /// The story: a word for each call and each rejection.
     story: Vec<String>,
     /// Whether the story was printed.
-    told: bool,
+    told: Once,
     /// The issued tokens, and how often each was rejected.
     issued: Vec<AccessToken>,
     rejected: Vec<usize>,
@@ -102,8 +104,7 @@ impl FakeTokens {
         if script.is_empty() {
             script.push_back(FakeStep::Token(LIFETIME));
         }
-        let state =
-            State { script, calls: 0, story: Vec::new(), told: false, issued: Vec::new(), rejected: Vec::new() };
+        let state = State { script, ..State::default() };
         FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
@@ -209,7 +210,7 @@ forward!([] FakeTokens: this => this);
 impl Drop for FakeTokens {
     #[expect(clippy::print_stderr, reason = "where a test that fails is expected to say why")]
     fn drop(&mut self) {
-        if std::thread::panicking() && !std::mem::replace(&mut self.state().told, true) {
+        if std::thread::panicking() && self.state().told.first() {
             eprint!("{}", self.story());
         }
     }

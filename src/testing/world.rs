@@ -16,6 +16,7 @@ use super::register::Register;
 use super::{Answer, Endpoint, Quirk, api, documents, token_endpoint};
 use crate::clock::{Clock, Moment};
 use crate::lock::{Guard, Lock};
+use crate::once::Once;
 
 pub(super) struct World {
     pub(super) issuer: String,
@@ -78,7 +79,7 @@ pub(super) struct State {
     /// How many of the first requests were dropped.
     pub(super) forgotten: usize,
     /// Whether the story was printed.
-    pub(super) told: bool,
+    pub(super) told: Once,
 }
 
 /// The responses of an endpoint.
