@@ -2,7 +2,7 @@
 
 #[cfg(feature = "jwt")]
 use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,18 +30,18 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Counts {
     /// Requests that were read.
-    received: [usize; Endpoint::COUNT],
+    received: HashMap<Endpoint, usize>,
     /// Those that were answered or reset.
-    answered: [usize; Endpoint::COUNT],
+    answered: HashMap<Endpoint, usize>,
 }
 
 impl Counts {
     pub(super) fn received(&self, endpoint: Endpoint) -> usize {
-        self.received.get(endpoint as usize).copied().unwrap_or_default()
+        self.received.get(&endpoint).copied().unwrap_or_default()
     }
 
     pub(super) fn answered(&self, endpoint: Endpoint) -> usize {
-        self.answered.get(endpoint as usize).copied().unwrap_or_default()
+        self.answered.get(&endpoint).copied().unwrap_or_default()
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) struct State {
     pub(super) proofs: HashSet<String>,
     #[cfg(feature = "dpop")]
     pub(super) nonce: Option<String>,
-    scripts: [Script; Endpoint::COUNT],
+    scripts: HashMap<Endpoint, Script>,
     recorded: VecDeque<RecordedRequest>,
     /// How many of the first requests were dropped.
     pub(super) forgotten: usize,
@@ -150,7 +150,7 @@ impl World {
                 recorded.map_or(Answer::Token, |recorded| decide(&recorded))
             }
         };
-        self.counts.send_modify(|counts| count(&mut counts.received, endpoint));
+        self.counts.send_modify(|counts| *counts.received.entry(endpoint).or_default() += 1);
         match &answer {
             Answer::Delay(wait) => tokio::time::sleep(*wait).await,
             Answer::Held(gate) => gate.passed().await,
@@ -158,7 +158,7 @@ impl World {
             _ => {}
         }
         let outcome = self.conclude(endpoint, index, request, answer);
-        self.counts.send_modify(|counts| count(&mut counts.answered, endpoint));
+        self.counts.send_modify(|counts| *counts.answered.entry(endpoint).or_default() += 1);
         outcome
     }
 
@@ -219,12 +219,6 @@ impl World {
     }
 }
 
-fn count(counts: &mut [usize; Endpoint::COUNT], endpoint: Endpoint) {
-    if let Some(count) = counts.get_mut(endpoint as usize) {
-        *count += 1;
-    }
-}
-
 fn refusal(endpoint: Endpoint, request: &Incoming, code: &str) -> Reply {
     if endpoint != Endpoint::Api {
         let status = if code == "invalid_client" { 401 } else { 400 };
@@ -266,23 +260,17 @@ impl State {
     }
 
     pub(super) fn next(&mut self, endpoint: Endpoint, answer: Answer) {
-        if let Some(script) = self.scripts.get_mut(endpoint as usize) {
-            script.next.push_back(answer);
-        }
+        self.scripts.entry(endpoint).or_default().next.push_back(answer);
     }
 
     pub(super) fn until_changed(&mut self, endpoint: Endpoint, standing: Standing) {
-        if let Some(script) = self.scripts.get_mut(endpoint as usize) {
-            script.standing = standing;
-        }
+        self.scripts.entry(endpoint).or_default().standing = standing;
     }
 
     /// The index of the request, and what to do with it.
     pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Standing) {
-        let script = self.scripts.get_mut(endpoint as usize);
-        let answer = script.map_or(Standing::Answer(Answer::Token), |script| {
-            script.next.pop_front().map_or_else(|| script.standing.clone(), Standing::Answer)
-        });
+        let script = self.scripts.entry(endpoint).or_default();
+        let answer = script.next.pop_front().map_or_else(|| script.standing.clone(), Standing::Answer);
         let form = match endpoint {
             Endpoint::Token => Form::read(request).unwrap_or_default(),
             _ => Form::default(),
