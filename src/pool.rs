@@ -150,18 +150,14 @@ impl PoolPolicy {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let refuse = |fault| Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}"));
-        self.fault().map_or(Ok(()), |fault| Err(refuse(fault)))
-    }
-
-    fn fault(&self) -> Option<&'static str> {
-        if self.capacity == 0 {
-            Some("capacity is zero: no source could be kept")
+        let fault = if self.capacity == 0 {
+            "capacity is zero: no source could be kept"
         } else if self.time_to_idle < Duration::from_secs(1) {
-            Some("time_to_idle is below 1 s, the resolution of the pool's timestamps")
+            "time_to_idle is below 1 s, the resolution of the pool's timestamps"
         } else {
-            None
-        }
+            return Ok(());
+        };
+        Err(Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}")))
     }
 }
 
