@@ -83,18 +83,14 @@ fn name(mut parts: &[u8]) -> String {
 }
 
 fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
-    let (digits, rest, century) = match element(bytes, UTC_TIME) {
-        Some((digits, rest)) => (digits, rest, None),
-        None => element(bytes, GENERALIZED_TIME).map(|(digits, rest)| (digits, rest, Some(())))?,
-    };
-    let text = std::str::from_utf8(digits).ok()?;
-    let (year, text) = match century {
-        Some(()) => (text.get(..4)?.parse::<u64>().ok()?, text.get(4..)?),
-        None => match text.get(..2)?.parse::<u64>().ok()? {
-            // RFC 5280 section 4.1.2.5.1.
-            year @ 50.. => (1900 + year, text.get(2..)?),
-            year => (2000 + year, text.get(2..)?),
-        },
+    let (tag, year_digits) = if bytes.first() == Some(&UTC_TIME) { (UTC_TIME, 2) } else { (GENERALIZED_TIME, 4) };
+    let (digits, rest) = element(bytes, tag)?;
+    let (year, text) = std::str::from_utf8(digits).ok()?.split_at_checked(year_digits)?;
+    let year = match year.parse::<u64>().ok()? {
+        year if tag == GENERALIZED_TIME => year,
+        // RFC 5280 section 4.1.2.5.1.
+        year @ 50.. => 1900 + year,
+        year => 2000 + year,
     };
     let part = |at: usize| text.get(at..at + 2)?.parse::<u64>().ok();
     let (month, day) = (part(0)?, part(2)?);
