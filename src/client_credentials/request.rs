@@ -59,18 +59,19 @@ impl ClientCredentialsBuilder {
             _ => None,
         };
         let mut scopes: Vec<&str> = Vec::new();
-        for scope in of_challenge.into_iter().flat_map(|scope| scope.split(' ')).filter(|one| is_scope(one)) {
+        let mut add = |scope| {
             if !scopes.contains(&scope) {
                 scopes.push(scope);
             }
+        };
+        for scope in of_challenge.into_iter().flat_map(|scope| scope.split(' ')).filter(|one| is_scope(one)) {
+            add(scope);
         }
         for scope in self.scopes.iter().flat_map(|scope| scope.split(' ')).filter(|one| !one.is_empty()) {
             if !is_scope(scope) {
                 faults.add("scope", format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"));
             }
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
-            }
+            add(scope);
         }
         scopes
     }
