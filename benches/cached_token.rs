@@ -1,5 +1,5 @@
 //! A fresh token to a header: on one thread and on several, through a concrete source and through a `dyn` one, against
-//! what it cannot be faster than and what people write by hand. Ratios within one run count, not nanoseconds.
+//! a lower bound and a hand-written cache. Compare ratios within one run, not nanoseconds.
 //!
 //! `cargo bench -p benches --bench cached_token`
 

@@ -1,5 +1,5 @@
-//! 10 000 cold callers at once, an authorization server that takes 50 ms: against a lock held over the request, which
-//! is what people write by hand, and against huskarl's cache.
+//! 10 000 callers at once without a token, an authorization server that takes 50 ms: against a lock held over the
+//! request, which is what people write by hand, and against huskarl's cache.
 //!
 //! `cargo bench -p benches --bench cold_start`
 

@@ -222,7 +222,7 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
     let hyper: Hyper<_, Empty<Bytes>> = Hyper::builder(TokioExecutor::new()).build_http();
     let reqwest = reqwest::Client::builder().no_proxy().build().unwrap();
     let through = |bearer| ClientBuilder::new(reqwest.clone()).with(bearer).build();
-    // Without and with a header of ours.
+    // Without and with a token.
     let get = |authorization: Option<HeaderValue>| {
         let mut request = http::Request::get(url).body(Empty::new()).unwrap();
         authorization.map(|value| request.headers_mut().insert(AUTHORIZATION, value));

@@ -1,4 +1,4 @@
-//! What the token costs a request on loopback, at each integration: against a header that was set by hand, and against a
+//! What the token costs a request on loopback, with each integration: against a header set by hand, and against a
 //! middleware that does nothing.
 //!
 //! `cargo bench -p benches --bench middleware`

@@ -1,4 +1,4 @@
-//! A fresh token through a pool of 10 000 tenants, against a source of one's own; and what an idle tenant takes of memory.
+//! A fresh token through a pool of 10 000 tenants, against a single source; and the memory that an idle tenant takes.
 //!
 //! `cargo bench -p benches --bench pool`
 

@@ -1,4 +1,4 @@
-//! The beginning: what `build()` costs, and the first token from cold, over real HTTP on loopback.
+//! What `build()` costs, and the first token, over real HTTP on loopback.
 //!
 //! `cargo bench -p benches --bench start`
 

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_named() {
+    fn zero_and_swapped_waits_are_reported() {
         assert_eq!(Backoff::new(seconds(1), seconds(1)).fault(), None);
         assert!(Backoff::new(Duration::ZERO, seconds(1)).fault().unwrap().contains("loop"));
         assert!(Backoff::new(seconds(30), seconds(1)).fault().unwrap().contains("swapped"));

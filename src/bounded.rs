@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_entry_that_was_inserted_longest_ago_makes_room() {
+    fn the_oldest_entry_is_evicted() {
         let mut map = Bounded::<_, _, 2>::default();
         map.insert("a", 1);
         map.insert("b", 2);

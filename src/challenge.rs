@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn no_header_is_looked_at_without_bound() {
+    fn reading_a_header_is_bounded() {
         let many = "Bearer a=b, ".repeat(10_000);
         assert_eq!(Challenge::all(&headers(&[many.as_bytes()])).len(), MOST_CHALLENGES);
         let late = |spaces: usize| headers(&[format!("{}Bearer", " ".repeat(spaces)).as_bytes()]);
@@ -267,13 +267,13 @@ mod tests {
         }
 
         #[test]
-        fn what_looks_like_a_header_is_read_without_a_panic(text in "([A-Za-z]{0,6}[ ,=\"\\\\\t]{0,3}){0,20}") {
+        fn text_that_looks_like_a_header_is_read_without_a_panic(text in "([A-Za-z]{0,6}[ ,=\"\\\\\t]{0,3}){0,20}") {
             let mut challenges = Vec::new();
             parse(&text, &mut challenges);
         }
 
         #[test]
-        fn what_was_written_is_read(
+        fn a_written_challenge_is_read_back_unchanged(
             challenges in prop::collection::vec(
                 ("[A-Za-z][A-Za-z0-9-]{0,8}", prop::collection::vec(("[a-z_]{1,8}", "[ -~]{0,12}"), 1..4)), 1..4),
         ) {

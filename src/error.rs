@@ -459,13 +459,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_one_word_wide() {
+    fn an_error_is_one_pointer_in_size() {
         assert_eq!(size_of::<Error>(), size_of::<usize>());
         assert_eq!(size_of::<Option<Error>>(), size_of::<usize>());
     }
 
     #[test]
-    fn ours_is_found_inside_foreign_errors() {
+    fn our_error_is_found_inside_errors_of_other_crates() {
         let ours = Error::of(ErrorKind::Denied, "no");
         let boxed: Box<dyn StdError + Send + Sync> = Box::new(std::io::Error::other(ours.clone()));
         assert_eq!(Error::find(&*boxed).map(Error::kind), Some(ErrorKind::Denied));
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_ours_in_other_keeps_its_kind() {
+    fn our_error_inside_a_custom_error_keeps_its_kind() {
         assert_eq!(Error::other(Error::of(ErrorKind::Tls, "bad")).kind(), ErrorKind::Tls);
         let foreign = Error::other("mine");
         assert_eq!(foreign.kind(), ErrorKind::Other);
@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_from_memory_says_so_and_is_the_same_error() {
+    fn a_remembered_error_says_so_and_is_the_same_error() {
         // FB10
         let fresh = Error::of(ErrorKind::Denied, "no").because_of("why").with_retry_after(Duration::from_secs(7));
         let again = fresh.remembered(Duration::from_millis(2_340));

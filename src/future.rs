@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_polled_after_its_end_is_an_error_and_no_panic() {
+    fn a_future_polled_after_its_end_is_an_error_and_not_a_panic() {
         for mut future in
             [TokenFuture::ready(Err(Error::other("x"))), TokenFuture::new(async { Err(Error::other("x")) })]
         {

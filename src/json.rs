@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn of_an_object_that_is_cut_the_members_before_the_cut_are_salvaged() {
+    fn members_before_the_cut_of_a_truncated_object_are_read() {
         for rest in [",", ",\"b\"", ",\"b\":", ",\"b\":[{", "}x", "} {}"] {
             let text = format!(r#"{{"a":1{rest}"#);
             assert_eq!(Members::salvage(&text).get("a"), Some(1.into()), "{text}");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_what_its_mark_says_or_utf_8_or_latin_1() {
+    fn the_encoding_is_that_of_the_byte_order_mark_or_utf_8_or_latin_1() {
         let text = "{\"a\":\"\u{e9}\"}";
         let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         for bytes in [

@@ -165,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_number_overflows(number: u32, attempts: u32, first: Duration, most: Duration, draw: f64) {
+        fn no_duration_overflows(number: u32, attempts: u32, first: Duration, most: Duration, draw: f64) {
             let settings = RetryPolicy { attempts, backoff: Backoff::new(first, most), retry_after_limit: most };
             let wait = settings.wait(number, &transient(None), draw);
             prop_assert!(wait.is_none_or(|wait| wait <= settings.backoff.max));

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_does_not_tell_a_secret_that_can_be_guessed() {
+    fn masking_does_not_reveal_a_secret_that_can_be_guessed() {
         // FB11
         for (secret, text, shown) in [
             ("x", "an unexpected error", "an unexpected error"),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_at_the_end_survive() {
+    fn ids_at_the_end_of_a_text_are_kept() {
         // FB4
         let text = format!("AADSTS7000215: {} Trace ID: 1 Correlation ID: 2 Timestamp: 3", "x".repeat(600));
         let shown = masks(&[]).clean(&text, 200);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn only_scopes_that_are_missing_allowed_and_well_formed_are_asked_for() {
+    fn only_scopes_that_are_missing_allowed_and_well_formed_are_requested() {
         let demands = only(&["read", "write"]);
         for (asked, demanded, concerned) in [
             ("read", "write", true),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_is_kept_and_what_is_refused_is_not_asked_for_before_the_next_refresh() {
+    fn granted_scopes_are_kept_and_refused_ones_are_not_requested_before_the_next_refresh() {
         let demands = only(&["a", "b"]);
         assert_eq!(demands.additions().list, [[""; 0]]);
         assert!(demands.note("", "a"));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_demand_of_what_is_being_asked_for_is_met_by_that_request() {
+    fn a_demand_for_a_scope_being_requested_is_met_by_that_request() {
         let demands = only(&["a"]);
         assert!(demands.note("", "a"));
         let additions = demands.additions();

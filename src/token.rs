@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_token_is_one_word_wide() {
+    fn an_access_token_is_one_pointer_in_size() {
         assert_eq!(size_of::<AccessToken>(), size_of::<usize>());
     }
 
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_are_one_token() {
+    fn clones_are_one_token() {
         let one = token("abc").unwrap();
         let copy = one.copy();
         assert_eq!(copy.id(), one.id());
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_lifetime_overflows_nothing() {
+    fn an_endless_lifetime_does_not_overflow() {
         let token = AccessToken::builder("abc").lifetime(Duration::MAX).build().unwrap();
         assert_eq!(token.expires_at(), None);
         let token = AccessToken::builder("abc").lifetime(Duration::from_secs(60)).build().unwrap();

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_401_rejects_the_token_unless_its_challenge_is_surely_about_something_else() {
+    fn a_401_rejects_the_token_unless_its_challenge_is_clearly_about_something_else() {
         // FD1
         for (value, rejected) in [
             (r#"Bearer error="invalid_token""#, true),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_a_401_is_a_401() {
+    fn other_statuses_than_401_do_not_reject_the_token() {
         // R08, R09, R18
         let invalid_token = challenge(r#"Bearer error="invalid_token""#);
         for status in [200, 400, 403, 407, 419, 429, 500, 503] {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_says_it_with_a_status_of_its_own() {
+    fn the_grpc_status_unauthenticated_rejects_the_token() {
         let says = |status, label, code| {
             token().is_rejected_by(status, &headers(&[("content-type", label), ("grpc-status", code)]))
         };
@@ -243,11 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_says_of_the_scope_is_read_and_cleaned() {
+    fn the_scope_in_a_challenge_is_read_and_cleaned() {
         let said = |value: &str| token().insufficient_scope(&challenge(value));
         assert_eq!(said(r#"Bearer error="invalid_token", scope="a""#), None);
         assert_eq!(said(r#"Basic error="insufficient_scope", scope="a""#), None);
-        // As servers write it: what is no verdict on the token is one on its scope.
+        // As servers write it: these responses are about the scope, not the token.
         for value in [
             "Bearer error=insufficient_scope",
             "bearer ERROR=Insufficient_Scope",

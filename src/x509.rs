@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_and_foreign_bytes_do_no_harm() {
+    fn truncated_and_unrelated_bytes_are_not_a_certificate() {
         let (_, rest) = SERVER.split_once("-----BEGIN CERTIFICATE-----").unwrap();
         let base64: String = rest.split_once("-----END").unwrap().0.split_whitespace().collect();
         let der = STANDARD.decode(base64).unwrap();

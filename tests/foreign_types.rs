@@ -21,13 +21,13 @@ const ALLOWED: [(&str, &[&str]); 10] = [
 ];
 
 #[test]
-fn no_other_type_of_another_crate_stands_in_the_public_api() {
+fn no_other_type_of_another_crate_is_in_the_public_api() {
     let strangers: BTreeSet<_> = foreign(include_str!("public-api.txt")).filter(|path| !is_allowed(path)).collect();
     assert!(strangers.is_empty(), "{strangers:#?}");
 }
 
 #[test]
-fn what_is_no_longer_there_is_not_allowed() {
+fn every_allowed_type_is_used() {
     let named: BTreeSet<_> = foreign(include_str!("public-api.txt")).collect();
     for (home, types) in ALLOWED {
         for name in types {
@@ -39,7 +39,7 @@ fn what_is_no_longer_there_is_not_allowed() {
 }
 
 #[test]
-fn a_stranger_is_told_from_our_own_and_from_the_standard_library() {
+fn foreign_types_are_distinguished_from_our_own_and_from_the_standard_library() {
     let line =
         "pub fn client_credentials::X::y(&self, url: &url::Url, t: alloc::string::String) -> http::method::Method";
     let found: Vec<_> = foreign(line).collect();

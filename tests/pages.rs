@@ -1,4 +1,4 @@
-//! What the pages of this repository name is there: files, and what commands run. (Not in the package, which has neither
+//! What the pages of this repository name exists: files, and what commands run. (Not in the package, which has neither
 //! the other packages nor `.ci`.)
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
@@ -85,7 +85,7 @@ fn code_in_the_documentation_needs_no_scroll_bar() {
                     .find_map(|mark| comment.strip_prefix(mark))
                     .or(is_doc(comment).then_some("")),
             };
-            // A fence may depend on a feature: one line for each case.
+            // A code fence may depend on a feature: one line for each case.
             if comment.contains("doc = \"```") {
                 (in_code, limit) = (true, 80);
                 continue;
@@ -111,7 +111,7 @@ fn is_doc(line: &str) -> bool {
     ["///", "//!"].contains(&line) || line.starts_with("#![cfg_attr") || line.starts_with("#[cfg_attr")
 }
 
-/// What is wrong with a cargo command: `words` stand between `cargo` and `--`.
+/// What is wrong with a cargo command: `words` are those between `cargo` and `--`.
 fn faults(command: &str, words: &[&str]) -> Vec<String> {
     let after = |flags: &[&str]| {
         let at = words.iter().position(|word| flags.contains(word))?;
@@ -136,7 +136,7 @@ fn faults(command: &str, words: &[&str]) -> Vec<String> {
     for feature in features.filter(|feature| !manifest.contains(&format!("\n{feature} = ["))) {
         faults.push(format!("no feature {feature}"));
     }
-    // A filter that fits no test is no error for cargo.
+    // A filter that matches no test is not an error for cargo.
     let (filter, sources) = match after(&["--test"]) {
         Some(test) => (after(&[test]), format!("{folder}/tests/{test}")),
         None => (after(&["--lib"]), "src".to_owned()),
@@ -197,7 +197,7 @@ fn expand(name: &str) -> Vec<String> {
     }
 }
 
-/// Rooms and their files are named without `src`; a file or folder of the room that is spoken of is named alone.
+/// Rooms and their files are named without `src`; a file or folder of the room in question is named alone.
 fn exists(path: &str) -> bool {
     let name = path.trim_end_matches('/');
     let is_part = |file: &PathBuf| file.iter().any(|part| part == name);
@@ -207,7 +207,7 @@ fn exists(path: &str) -> bool {
 
 fn page_text(page: &str) -> String {
     let text = std::fs::read_to_string(page).unwrap();
-    // The figures of mutants are of a day on which some rooms had other names, as is said there.
+    // The figures about mutants are from a day when some rooms had other names, as the page says.
     match text.split_once("\n## Mutants\n") {
         Some((before, rest)) => format!("{before}{}", rest.split_once("\n## ").unwrap().1),
         None => text,

@@ -63,7 +63,7 @@ async fn a_token_is_not_sent_over_a_network_in_the_clear() -> Result {
 }
 
 #[tokio::test]
-async fn real_servers_are_asked_when_the_environment_names_them() -> Result {
+async fn real_servers_are_called_when_the_environment_names_them() -> Result {
     let servers = Servers::start();
     let run = weather(&["são paulo", "Atlantis"], &servers.env(SECRET, "")).await?;
     assert!(run.succeeded, "{run:?}");
@@ -139,7 +139,7 @@ impl Servers {
     }
 }
 
-/// What a run of the example left behind.
+/// The outcome of a run of the example.
 #[derive(Debug)]
 struct Run {
     succeeded: bool,
@@ -165,7 +165,7 @@ async fn weather(cities: &[&str], env: &[(&str, &str)]) -> Result<Run> {
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command.args(["run", "--quiet", "--example", "weather", "--no-default-features", "--features"]);
     command.arg(features.join(",")).arg("--").args(cities);
-    // The environment of whoever runs the tests is of no concern, nor is a proxy in it.
+    // The environment of the person who runs the tests is ignored, and so is a proxy in it.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEATHER_")) {
         command.env_remove(name);
     }

@@ -23,8 +23,8 @@ pub(crate) fn read(arguments: &Arguments) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// A library ignores variables that it does not know, since a program may have others with its prefix. Those with the prefix
-/// of this command are all meant for it: `CLIENT_CREDENTIALS_SCOPE` for `.._SCOPES` is a fault.
+/// A library ignores variables that it does not know, since a program may have others with its prefix. Those with the
+/// prefix of this command are all meant for it: `CLIENT_CREDENTIALS_SCOPE` for `.._SCOPES` is a fault.
 fn with_unknown(mut config: Config, prefix: &str) -> Config {
     if prefix != DEFAULT_PREFIX {
         return config;
@@ -38,7 +38,7 @@ fn with_unknown(mut config: Config, prefix: &str) -> Config {
 }
 
 fn is_known(name: &str) -> bool {
-    // Those of a table are judged by `Config::from_env`.
+    // Those of a table are checked by `Config::from_env`.
     let fits = |path: &str| match path.split_once('.') {
         Some((table, _)) => name.starts_with(&format!("{}_", table.to_ascii_uppercase())),
         None => path.to_ascii_uppercase() == name,
@@ -92,7 +92,7 @@ fn flags(members: &Members) -> Result<Config, Failure> {
     for pair in &members.set {
         match pair.split_once('=') {
             Some((path, value)) => config = config.set(path.trim(), value),
-            // It may be a secret that slipped: not quoted.
+            // It may be a misplaced secret: not quoted.
             None => return Err(Failure::usage("--set wants PATH=VALUE: cache.max_age=8h")),
         }
     }

@@ -8,7 +8,7 @@ use client_credentials::{Cause, Error, ErrorKind};
 /// What went wrong, and the code that says so.
 pub(crate) struct Failure {
     code: u8,
-    /// `None`: it was told already.
+    /// `None`: it was reported already.
     text: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Failure {
         Failure { code, text: None }
     }
 
-    /// Nobody reads any more, or a disk is full.
+    /// The reader has closed the pipe, or a disk is full.
     pub(crate) fn output(error: std::io::Error) -> Self {
         match error.kind() {
             std::io::ErrorKind::BrokenPipe => Failure::told(1),

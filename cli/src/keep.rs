@@ -1,4 +1,4 @@
-//! The token is kept between calls, sealed with a key beside it: both are readable for this user only.
+//! The token is kept between calls, sealed with a key in the same directory: only this user can read either.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -24,7 +24,7 @@ pub(crate) fn at(config: Config, directory: &Path) -> Result<Config, Failure> {
     Ok(config.set("store.directory", text(&tokens)?).set("store.seal_key_file", text(&key)?))
 }
 
-/// As the store wants it: 32 bytes in base64.
+/// In the form that the store takes: 32 bytes in base64.
 fn generated() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| Failure::other(format!("no random numbers: {error}")))?;

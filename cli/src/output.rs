@@ -44,7 +44,7 @@ fn scheme(token: &AccessToken) -> &'static str {
     if is_bound { "DPoP" } else { "Bearer" }
 }
 
-/// Which members are set; their values may be none of a reader's business.
+/// Which members are set; their values may be confidential.
 pub(crate) fn members(config: &Config, json: bool) -> Result<(), Failure> {
     let set: Vec<_> =
         Config::MEMBERS.iter().map(|member| member.path).filter(|path| config.get(path).is_some()).collect();

@@ -1,4 +1,4 @@
-//! As a person uses it: in a pipe, in a script, in a terminal.
+//! The command as people use it: in a pipe, in a script, in a terminal.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn server() -> AuthorizationServer {
     AuthorizationServer::start().client("billing", CANARY)
 }
 
-/// With nothing of this process's environment, and nobody at the keyboard.
+/// With an empty environment and no input.
 fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().stdin(Stdio::null());
@@ -63,7 +63,7 @@ fn a_token_is_one_line_and_nothing_else() {
 }
 
 #[test]
-fn a_header_is_what_curl_wants() {
+fn a_header_is_in_the_form_that_curl_takes() {
     let server = server().serve_at("/invoices", "[7]");
     let script = format!("curl -s -H \"$({PROGRAM} header)\" {}/invoices", server.api_origin());
     let mut shell = Command::new("sh");
@@ -100,7 +100,7 @@ fn a_request_is_sent_with_the_token_and_its_body_from_a_pipe() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_panic() {
+fn a_closed_pipe_causes_no_panic() {
     let server = server();
     let mut child = configured(&server).arg("explain").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -109,7 +109,7 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 #[test]
-fn file_variables_and_flags_stand_above_one_another() {
+fn flags_override_variables_and_variables_override_the_file() {
     let server = server();
     let directory = tempfile::tempdir().unwrap();
     let secret = written(directory.path(), "secret", CANARY);
@@ -218,7 +218,7 @@ fn a_company_ca_is_a_file() {
 }
 
 #[test]
-fn the_token_is_kept_between_calls_if_told_to() {
+fn the_token_is_kept_between_calls_if_configured() {
     let server = server();
     let directory = tempfile::tempdir().unwrap();
     let keep = directory.path().join("kept");
@@ -278,7 +278,7 @@ fn a_variable_with_a_typing_mistake_is_not_ignored() {
     let known = ["CLIENT_CREDENTIALS_PARAMS_TENANT", "CLIENT_CREDENTIALS_HEADERS_X_TENANT", "CLIENT_CREDENTIALS_NAME"];
     let (code, _, stderr) = ran(configured(&server).arg("token").envs(known.map(|name| (name, "acme"))));
     assert_eq!(code, 0, "{stderr}");
-    // Another program's prefix may have other variables.
+    // With the prefix of another program, unknown variables are allowed.
     let (code, _, stderr) = ran(program().args(["token", "--env-prefix", "BILLING_"]).envs([
         ("BILLING_TOKEN_ENDPOINT", server.token_url()),
         ("BILLING_AUTH_CLIENT_ID", "billing"),

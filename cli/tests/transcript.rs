@@ -1,4 +1,4 @@
-//! The mistakes in the guide "getting started", made again: what the guide shows is what the command says.
+//! The mistakes in the guide "getting started", made again: what the guide shows is what the command prints.
 //! `BLESS=1` writes them into the guide.
 
 #![allow(
@@ -31,7 +31,7 @@ fn diagnosed(title: &str, server: &AuthorizationServer, secret: &str, flags: &[&
     let output = command.args(flags).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let (_, verdict) = text.split_once("\n\n").unwrap();
-    // Ports are the system's choice.
+    // The system chooses the ports.
     let port = |url: &str| url.rsplit(':').next().unwrap().to_owned();
     let verdict = verdict
         .replace(server.api_origin(), "https://api.example.com")
@@ -103,7 +103,7 @@ fn http(status: u16) -> http::response::Builder {
 }
 
 #[test]
-fn the_guide_shows_what_the_command_says() {
+fn the_guide_shows_what_the_command_prints() {
     let guide = std::fs::read_to_string(GUIDE).unwrap();
     let (before, rest) = guide.split_once(BEGIN).unwrap();
     let (shown, after) = rest.split_once(END).unwrap();

@@ -1,7 +1,7 @@
 //! The client that the conformance suite of the Model Context Protocol starts: this crate, and nothing else for tokens.
 //!
-//! The suite gives the URL of its server as the last argument, the scenario and its secrets in the environment. A scenario
-//! passes if the server saw what the specification demands; some demand that the client gives up.
+//! The suite gives the URL of its server as the last argument, the scenario and its secrets in the environment. A
+//! scenario passes if the server saw what the specification requires; some require that the client gives up.
 
 use client_credentials::reqwest;
 use client_credentials::{
@@ -53,7 +53,7 @@ async fn main() -> Result<()> {
         };
         let mut response = request(&client).send().await?;
         if response.status() == 401 && !is_authorized {
-            // From here on with tokens, for what the API says that it needs.
+            // From here on with tokens, for the scopes that the API says it needs.
             let api = ProtectedResource::new(&url, named_issuers(&plain, &url).await?)
                 .challenge(response.headers())
                 .scopes_from_api(true);
@@ -97,7 +97,7 @@ fn builder(scenario: &str, context: &Value, api: ProtectedResource) -> ClientCre
     }
 }
 
-/// A user says which issuers know the client; here the API's metadata has to.
+/// A user names the issuers that know the client; here they are taken from the API's metadata.
 async fn named_issuers(client: &reqwest::Client, url: &str) -> Result<Vec<String>> {
     let parsed = reqwest::Url::parse(url)?;
     let base = format!("{}/.well-known/oauth-protected-resource", parsed.origin().ascii_serialization());

@@ -1,4 +1,4 @@
-//! kube: a stack of its own, in which requests are held in one piece, so that they can be repeated.
+//! kube: a stack of its own, in which request bodies are buffered, so that requests can be repeated.
 
 use bytes::Bytes;
 use client_credentials::{BearerAuth, ClientCredentials};

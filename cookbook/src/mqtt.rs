@@ -31,7 +31,7 @@ mod tests {
     use crate::support::{Daemon, MINUTE, free_port, next_after, start, text};
 
     #[tokio::test]
-    async fn a_broker_that_wants_another_token_gets_it_when_the_client_reconnects() {
+    async fn a_broker_that_requires_another_token_gets_it_when_the_client_reconnects() {
         let (_server, tokens) = start();
         let folder = tempfile::tempdir().unwrap();
         let (file, passwords, port) = (folder.path().join("conf"), folder.path().join("passwords"), free_port());

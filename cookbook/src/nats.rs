@@ -3,7 +3,7 @@
 use async_nats::{Auth, AuthError, ConnectOptions};
 use client_credentials::ClientCredentials;
 
-/// Calls `token()` whenever it connects: a token that expired meanwhile, or was rejected, is another one then.
+/// Calls `token()` whenever it connects: a token that expired meanwhile, or was rejected, has been replaced by then.
 pub fn options(tokens: ClientCredentials) -> ConnectOptions {
     ConnectOptions::with_auth_callback(move |_nonce| {
         let tokens = tokens.clone();
@@ -22,7 +22,7 @@ mod tests {
     use crate::support::{Daemon, MINUTE, free_port, next_after, start, text};
 
     #[tokio::test]
-    async fn a_server_that_wants_another_token_gets_it_when_the_client_reconnects() {
+    async fn a_server_that_requires_another_token_gets_it_when_the_client_reconnects() {
         let (_server, tokens) = start();
         let folder = tempfile::tempdir().unwrap();
         let (file, port) = (folder.path().join("nats.conf"), free_port());
@@ -41,7 +41,7 @@ mod tests {
         let client = options.connect(format!("nats://127.0.0.1:{port}")).await.unwrap();
         client.flush().await.unwrap();
 
-        // The server has the connection closed whose token it no longer accepts.
+        // The server closes the connection whose token it no longer accepts.
         accept(next_after(&tokens, &first).await.expose_secret());
         nats.reload();
         let back = async {

@@ -30,7 +30,7 @@ mod tests {
     use crate::support::start;
 
     #[tokio::test]
-    async fn each_request_has_the_token_of_the_moment() {
+    async fn each_request_has_the_current_token() {
         let (server, tokens) = start();
         let store = MicrosoftAzureBuilder::new()
             .with_account("billing")

@@ -31,7 +31,7 @@ mod tests {
 
     #[test]
     fn spans_arrive_although_the_token_was_revoked() {
-        // The batch exporter has a thread of its own, without a runtime: this one drives its requests.
+        // The batch exporter has a thread of its own, without a runtime: this runtime drives its requests.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (server, tokens) = start();
         runtime.block_on(tokens.token()).unwrap();

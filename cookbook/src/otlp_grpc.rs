@@ -59,11 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn each_export_has_the_token_of_the_moment() {
+    fn each_export_has_the_current_token() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (server, tokens) = start();
         let receiver = Receiver { issuer: server.clone(), seen: Arc::default() };
-        // The batch exporter has a thread of its own, without a runtime; its channel has this one.
+        // The batch exporter has a thread of its own, without a runtime; its channel uses this runtime.
         let entered = runtime.enter();
         let incoming = TcpIncoming::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         let endpoint = format!("http://{}", incoming.local_addr().unwrap());

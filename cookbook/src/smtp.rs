@@ -1,10 +1,10 @@
-//! lettre: SMTP with `AUTH XOAUTH2`, as Microsoft 365 and Google want it.
+//! lettre: SMTP with `AUTH XOAUTH2`, as Microsoft 365 and Google require it.
 
 use client_credentials::{ClientCredentials, Error};
 use lettre::transport::smtp::SmtpTransportBuilder;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 
-/// The credentials of one connection: ask again for the next one.
+/// The credentials of one connection: call it again for the next one.
 pub async fn authenticated(
     tokens: &ClientCredentials,
     mailbox: &str,

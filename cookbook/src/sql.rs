@@ -1,4 +1,4 @@
-//! sqlx: a pool whose new connections have the latest token as their password (Azure Database, RDS and their like).
+//! sqlx: a pool whose new connections have the latest token as their password (Azure Database, RDS and similar).
 
 use client_credentials::{Changes, Error};
 use sqlx::PgPool;
@@ -58,7 +58,7 @@ mod tests {
 
         let options = PgConnectOptions::new().host("127.0.0.1").port(port).database("postgres");
         let mut admin = loop {
-            // It listens before it answers.
+            // It listens before it accepts queries.
             match PgConnection::connect_with(&options.clone().username("admin").password("admin")).await {
                 Ok(admin) => break admin,
                 Err(_) => tokio::task::yield_now().await,

@@ -27,7 +27,7 @@ mod tests {
     use crate::support::start;
 
     #[tokio::test]
-    async fn a_stream_whose_token_was_revoked_begins_again() {
+    async fn a_stream_whose_token_was_revoked_is_opened_again() {
         let (server, tokens) = start();
         server.next_at(Endpoint::Api, Answer::Refuse("invalid_token"));
         let response = http::Response::builder().header("content-type", "text/event-stream");

@@ -56,7 +56,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A server of others, which ends with the test; `None` if it is not installed. Its environment has `PORT`.
+/// A third-party server, which ends with the test; `None` if it is not installed. Its environment has `PORT`.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
@@ -81,7 +81,7 @@ impl Daemon {
         Some(daemon)
     }
 
-    /// Has it read its configuration again.
+    /// Makes it read its configuration again.
     pub(crate) fn reload(&self) {
         let status = Command::new("kill").args(["-HUP", &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());

@@ -10,7 +10,7 @@ pub async fn connect(tokens: &ClientCredentials, mut options: ConnectionOptions)
     Ok(Connection::connect(options).await?)
 }
 
-/// Runs beside the workers, until there is no tokio runtime any more.
+/// Runs alongside the workers, until the tokio runtime shuts down.
 pub async fn keep(connection: Connection, tokens: ClientCredentials) -> Result<(), Error> {
     let mut changes = tokens.changes();
     loop {
@@ -32,7 +32,7 @@ mod tests {
     #[tokio::test]
     async fn calls_have_the_token_after_the_rejected_one() {
         let (server, tokens) = start();
-        // Knows no method, and those who bring no token of the server not at all.
+        // It knows no method, and refuses requests without a token of the server.
         let issuer = server.clone();
         let service = tower::service_fn(move |request: Request<Incoming>| {
             let (status, text) = match issuer.accepts(request.headers()) {

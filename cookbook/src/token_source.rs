@@ -1,4 +1,4 @@
-//! The trait of the crate `token-source`, which the google-cloud crates of the community take.
+//! The trait of the crate `token-source`, which the community's google-cloud crates take.
 
 use client_credentials::ClientCredentials;
 
@@ -20,7 +20,7 @@ mod tests {
     use crate::support::start;
 
     #[tokio::test]
-    async fn it_is_a_whole_header() {
+    async fn the_token_is_formatted_as_a_whole_header() {
         let (server, tokens) = start();
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", Adapter(tokens).token().await.unwrap().parse().unwrap());

@@ -13,7 +13,7 @@ impl Middleware for Bearer {
         request.headers_mut().insert("authorization", token.authorization());
         let response = next.handle(request)?;
         if token.is_rejected_by(response.status(), response.headers()) {
-            self.0.reject(&token); // the next request has another one
+            self.0.reject(&token); // the next request gets another one
         }
         Ok(response)
     }

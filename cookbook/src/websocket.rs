@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::support::start;
 
-    /// Says hello to those who bring a token of `issuer`. Returns its host and port.
+    /// Says hello to clients with a token of `issuer`. Returns its host and port.
     async fn greeter(issuer: &AuthorizationServer) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

@@ -1,9 +1,9 @@
 //! A fleet over a day: how many token requests, failed calls, and requests per second at the authorization server.
 //!
-//! Every process is a real `Cached`, alone or with a real `Shared` inside, on a clock that the simulation moves; what is
-//! made up is the authorization server, the store, a call of each process once a minute, and the faults. Ten seconds of
-//! starting together, an hour of life for each token, ten minutes without the authorization server in the hour
-//! after noon and ten minutes without the store in the hour after six, both at another minute each day.
+//! Every process is a real `Cached`, alone or with a real `Shared` inside, on a clock that the simulation advances. The
+//! authorization server, the store, the calls (one per minute and process) and the faults are simulated. All processes
+//! start within ten seconds, and a token lasts an hour. Each day the authorization server is down for ten minutes in the
+//! hour after noon, and the store for ten minutes in the hour after six, starting at different minutes.
 //!
 //! ```console
 //! $ cargo run --release --all-features --example fleet          # fleets of 1 and 200, in seconds

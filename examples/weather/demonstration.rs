@@ -16,7 +16,7 @@ pub(crate) struct Demonstration {
     server: AuthorizationServer,
     /// How many token requests had been made when the token was revoked.
     before_revocation: Option<usize>,
-    /// How many lines of the story were told.
+    /// How many lines of the story were printed.
     told: usize,
 }
 

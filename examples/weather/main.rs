@@ -1,4 +1,4 @@
-//! The weather in some cities, from an API that demands access tokens: `cargo run --example weather [CITY ...]`.
+//! The weather in some cities, from an API that requires access tokens: `cargo run --example weather [CITY ...]`.
 //!
 //! It starts an authorization server and a weather API in this process and talks to them over HTTP. The tokens last 3
 //! seconds; the API revokes one before it expires; and the authorization server is down for a while. No weather request

@@ -1,4 +1,4 @@
-//! Servers of yours, named by environment variables.
+//! Your own servers, named by environment variables.
 
 use std::error::Error;
 

@@ -76,7 +76,7 @@ fn reading(json: &Value, text: &str) -> Answer {
     let temperature = json.get("temperature").and_then(Value::as_f64);
     let conditions = json.get("conditions").and_then(Value::as_str);
     let shown = match (temperature, conditions) {
-        // Not an API that we know: what it says, as it says it.
+        // An unknown API: its response as it is.
         (None, None) => first_line(text),
         _ => first_line(conditions.unwrap_or("-")),
     };
@@ -91,7 +91,7 @@ fn message(json: &Value, text: &str) -> String {
     }
 }
 
-/// What the API demands instead (RFC 9110 section 11.6.1).
+/// What the API requires instead (RFC 9110 section 11.6.1).
 fn challenge(response: &reqwest::Response) -> String {
     let challenge = response.headers().get(WWW_AUTHENTICATE);
     let text = challenge.and_then(|value| value.to_str().ok());

@@ -1,10 +1,9 @@
-//! A service as its operators see it: `/healthz` and `/metrics` over an outage, and the log. `/weather` is what it is for.
+//! A service as its operators see it: `/healthz` and `/metrics` during an outage, and the log. It serves `/weather`.
 //!
 //! `cargo run --package integrations --example operate`. It starts its own authorization server, moves its own clock, and ends by
-//! itself. With the argument `metrics` it prints the last metrics alone, with `picture` three hours with an outage as SVG (the
-//! guide `docs::operating` shows it). With `alerts` it prints its address, and goes on until
-//! its input ends: a minute of its life takes a second, and each line of the input says what goes wrong from then on
-//! (`.ci/prometheus`).
+//! itself. With the argument `metrics` it prints the last metrics alone, with `picture` three hours with an outage as
+//! SVG (the guide `docs::operating` shows it). With `alerts` it prints its address, and goes on until its input ends: a
+//! minute of its time takes a second, and each line of the input says what goes wrong from then on (`.ci/prometheus`).
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
@@ -41,7 +40,7 @@ async fn healthz(State(tokens): State<ClientCredentials>) -> (StatusCode, Json<S
     (code, Json(status))
 }
 
-/// The weather as the API tells it, to which our token goes.
+/// The weather from the API, to which the token is sent.
 #[derive(Clone)]
 struct Weather {
     api: ClientWithMiddleware,
@@ -82,7 +81,7 @@ impl Partner {
         Ok(Partner { tokens: tokens.name("partner").build()?, _server: server, days })
     }
 
-    /// From now on the platform issues JWTs for so many days; fetches a token with one, if that is a change.
+    /// From now on the platform issues JWTs for so many days; fetches a token with one if that is a change.
     async fn jwts_for(&self, days: u64) -> Result<(), Error> {
         if self.days.swap(days, Ordering::Relaxed) != days {
             self.tokens.reject(&self.tokens.token().await?);
@@ -110,7 +109,7 @@ impl World {
         let auth = ClientAuth::client_secret_basic("billing", "only-for-examples");
         let tokens = ClientCredentials::builder(server.token_url(), auth)
             .name("billing")
-            // A token is refreshed 10 to 20 min before it expires: so long an outage costs nothing.
+            // A token is refreshed 10 to 20 min before it expires: an outage of that length costs nothing.
             .cache(CachePolicy::new().refresh_window(Duration::from_secs(1200)))
             .clock(&clock)
             .build()?;
@@ -146,7 +145,7 @@ impl World {
         Ok(())
     }
 
-    /// On to when the token is to be refreshed.
+    /// Advances to the time when the token is due.
     fn until_due(&self) {
         while self.tokens.status().state == TokenState::Fresh {
             self.clock.advance(Duration::from_secs(60));
@@ -190,7 +189,7 @@ impl World {
         for _ in 0..requests {
             self.get("/weather").await?;
         }
-        // To a clock that advances, a fetch under way would look like one that nobody drives.
+        // If the clock advanced, a fetch in progress would look like one that nobody drives.
         self.tokens.settled().await;
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A reqwest with features that most services do not enable, in the hands of a user who wants all of them: a token request
-//! is what it is.
+//! A reqwest with features that most services do not enable, configured to use all of them: the token request does not
+//! change.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -34,7 +34,7 @@ async fn a_redirect_is_an_error_and_its_target_sees_no_cookie() {
 }
 
 #[tokio::test]
-async fn an_encoded_body_is_refused_and_none_is_asked_for() {
+async fn an_encoded_body_is_refused_and_no_encoding_is_requested() {
     // T14, T15, F13
     for label in ["gzip", "br", "deflate", "zstd"] {
         let server = Server::start([answer(200, &[("content-encoding", label)], token_json(TOKEN, 3600))]);

@@ -1,4 +1,4 @@
-//! One configuration in three formats gives one source; and what is wrong is found in each.
+//! One configuration in three formats gives the same source, and its faults are found in each.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

@@ -1,4 +1,4 @@
-//! The authorization server of `client_credentials::testing` gives tokens to clients that others wrote.
+//! The authorization server of `client_credentials::testing` issues tokens to third-party clients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 

@@ -1,5 +1,5 @@
-//! The code that the migration guide replaces, and what replaces it, at the same server. The README and the guide show the
-//! part between the two markers.
+//! The code that the migration guide replaces, and what replaces it, against the same server. The README and the guide
+//! show the part between the two markers.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -19,7 +19,7 @@ type ConfiguredClient = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotS
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What `oauth2` has for other versions of reqwest.
+/// What `oauth2` provides for other versions of reqwest.
 struct HttpClient(Client);
 
 impl<'c> AsyncHttpClient<'c> for HttpClient {

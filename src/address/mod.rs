@@ -1,4 +1,4 @@
-//! Where a secret may be sent: URLs judged as they are written, loopback hosts, hosts at public addresses.
+//! Where a secret may be sent: URLs checked as they are written, loopback hosts, hosts at public addresses.
 
 mod public;
 
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_parser_would_repair_is_refused_and_quoted() {
+    fn a_url_that_a_parser_would_repair_is_refused_and_quoted() {
         // FA2
         for (text, flaw) in [
             ("", "is empty"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_urls_are_urls() {
+    fn ordinary_urls_are_accepted() {
         for text in [
             "https://auth.example.com/oauth2/token",
             "HTTPS://Auth.Example.COM:8443/token?tenant=a",
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_stays_on_this_machine_or_goes_where_it_is_allowed() {
+    fn plain_http_is_for_this_machine_and_allowed_hosts() {
         let plain = ["keycloak".to_owned()];
         for (text, fine) in [
             ("https://auth.example.com", true),

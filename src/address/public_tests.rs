@@ -145,7 +145,7 @@ fn the_borders_are_those_of_the_registry() {
 
 proptest! {
     #[test]
-    fn what_std_knows_to_be_special_is_refused(bits: u32) {
+    fn every_address_that_std_knows_to_be_special_is_refused(bits: u32) {
         let address = v4(bits);
         if address.is_private() || address.is_loopback() || address.is_link_local() || address.is_multicast()
             || address.is_broadcast() || address.is_documentation() || address.is_unspecified() {
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_public_in_ipv6_is_global_unicast(bits: u128) {
+    fn public_ipv6_addresses_are_global_unicast(bits: u128) {
         let address = Ipv6Addr::from(bits);
         if is_public_v6(address) {
             prop_assert!(bits >> 125 == 1 || bits >> 32 == u128::from(NAT64.0) >> 32);
@@ -172,7 +172,7 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 }
 
 #[test]
-fn of_the_addresses_of_a_name_the_public_ones_are_connected_to() {
+fn only_the_public_addresses_of_a_name_are_connected_to() {
     let mixed = public(addresses(&["127.0.0.1", "8.8.8.8", "fe80::1"]));
     assert_eq!(mixed, Ok(addresses(&["8.8.8.8"])));
     // DNS rebinding: the next answer is checked again.
@@ -184,7 +184,7 @@ fn of_the_addresses_of_a_name_the_public_ones_are_connected_to() {
 }
 
 #[test]
-fn an_address_in_a_url_is_judged_as_the_url_means_it() {
+fn an_address_in_a_url_is_checked_in_every_notation() {
     let hosts = NamedHosts::new(["auth.example.com".to_owned(), "10.0.0.1".to_owned(), "[::1]".to_owned()]);
     let flaw = |url: &str| hosts.flaw(&Url::parse(url).unwrap()).is_some();
     for url in [

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_what_is_below_it_over_https() {
+    fn a_domain_covers_the_hosts_below_it_over_https() {
         // FD3
         let domain = Origin::domain("Blob.Example.com").unwrap();
         assert_eq!(format!("{domain:?}"), "https://*.blob.example.com");

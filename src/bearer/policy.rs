@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_goes_in_the_header_that_was_named() {
+    fn the_token_goes_in_the_configured_header() {
         // FD2
         for (header, scheme, expected) in [
             ("x-amz-access-token", "", "abc"),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_for_the_scheme_that_was_named_counts() {
+    fn a_challenge_for_the_configured_scheme_counts() {
         // FD2
         let bearer =
             BearerAuth::builder(token()).origin("https://a.example").header("authorization", "Zoho-oauthtoken");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_may_know_better() {
+    fn a_predicate_of_the_user_adds_rejections() {
         let bearer = BearerAuth::builder(token()).origin("https://api.example.com").rejected_when(|status, headers| {
             assert!(status != StatusCode::IM_A_TEAPOT, "a panic is contained");
             status == StatusCode::FORBIDDEN && headers.contains_key("x-token-expired")

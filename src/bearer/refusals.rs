@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn one_refused_token_is_ordinary_and_a_new_one_that_is_refused_too_is_not() {
+    fn one_refused_token_is_not_reported_but_a_refused_new_one_is() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
         let first = token(&clock);
         assert!(!refusals.refused(0, &first, false), "it was revoked, say");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_are_revoked_now_and_then_are_ordinary() {
+    fn occasional_revocations_are_not_reported() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
         for _ in 0..5 {
             let token = token(&clock);
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn each_origin_source_and_reason_has_a_minute_of_its_own() {
+    fn each_origin_source_and_reason_is_reported_once_a_minute() {
         let (clock, refusals) = (ManualClock::new(), Refusals::default());
         let of = |name: &str| token(&clock).of_source(&Observers::new(name.to_owned(), Vec::new()));
         for told in [true, false] {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_api_says_is_read_from_the_challenge_for_our_scheme() {
+    fn error_and_scope_are_read_from_the_challenge_for_our_scheme() {
         let text = |text: &str| Some(text.to_owned());
         let bearer =
             r#"Basic realm="x", Bearer realm="y", error="invalid_token", error_description="no aud", scope="a b""#;
@@ -276,7 +276,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_an_api_says_is_short_and_printable(text in "\\PC{0,3000}", name in "error|error_description|scope") {
+        fn text_from_an_api_is_short_and_printable(text in "\\PC{0,3000}", name in "error|error_description|scope") {
             let quoted = text.replace(['\\', '"'], "");
             if let Ok(value) = http::HeaderValue::from_str(&format!("Bearer {name}=\"{quoted}\"")) {
                 let headers = [(WWW_AUTHENTICATE, value)].into_iter().collect();

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_response_that_was_looked_at_is_as_if_it_was_not() {
+    async fn inspecting_a_response_leaves_it_unchanged() {
         // FD4
         for (limit, seen) in [(0, None), (3, None), (4, Some(&b"body"[..])), (1000, Some(b"body"))] {
             let url: Url = "https://api.example.com/a".parse().unwrap();

@@ -136,7 +136,7 @@ fn sixty_four_foreign_threads_wait_for_one_fetch() {
 }
 
 #[test]
-fn a_due_token_is_returned_at_once_and_refreshed_behind_it() {
+fn a_due_token_is_returned_at_once_and_refreshed_in_the_background() {
     let clock = ManualClock::new();
     let server = Arc::new(Server { clock: Some(clock.clone()), ..Server::default() });
     let tokens = Tokens::new(Cached::new(Arc::clone(&server)).clock(&clock));

@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nonsense_is_named_all_at_once() {
+    fn all_invalid_values_are_reported_at_once() {
         assert_eq!(CachePolicy::new().faults(), []);
         let swapped = Backoff::new(Duration::from_secs(30), Duration::from_secs(1));
         let policy = CachePolicy::new().max_age(Duration::ZERO).due_backoff(swapped);

@@ -26,26 +26,26 @@ impl Schedule {
 
         let window = match policy.refresh_window {
             Some(window) => window.min(lifetime / 2),
-            // The floor leaves time for retries, half the lifetime prevents permanent refreshes of short tokens, the
-            // cap prevents that much of a long lifetime is not used.
-            None => (lifetime / 5).max(WINDOW_FLOOR).min(lifetime / 2).min(WINDOW_CAP),
+            // The minimum leaves time for retries, half the lifetime prevents permanent refreshes of short tokens, the
+            // maximum prevents that much of a long lifetime is not used.
+            None => (lifetime / 5).max(MIN_WINDOW).min(lifetime / 2).min(MAX_WINDOW),
         };
         // A `refresh_in` of zero would cause a request for every call.
-        let wish = refresh_in.map(|wish| wish.max(WINDOW_FLOOR.min(lifetime / 2)));
+        let hint = refresh_in.map(|hint| hint.max(MIN_WINDOW.min(lifetime / 2)));
         // In the first half of the window; the second is for further fetches after a failed one.
         let latest = lifetime.saturating_sub(window / 2);
         let drawn = latest.saturating_sub(share(window / 2, draw));
         let refresh = drawn
             .min(early(policy.max_age, draw))
-            .min(wish.map_or(Duration::MAX, |wish| early(wish, draw)))
+            .min(hint.map_or(Duration::MAX, |hint| early(hint, draw)))
             .min(unusable);
         Schedule { refresh, unusable, expiry: lifetime }
     }
 }
 
 /// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one fetch timeout.
-const WINDOW_FLOOR: Duration = Duration::from_secs(30);
-const WINDOW_CAP: Duration = Duration::from_secs(15 * 60);
+const MIN_WINDOW: Duration = Duration::from_secs(30);
+const MAX_WINDOW: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -91,11 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_only_moves_the_refresh_earlier() {
-        let with = |wish| Schedule::of(seconds(3600), Some(seconds(wish)), &CachePolicy::new(), 0.0).refresh;
+    fn refresh_in_only_moves_the_refresh_earlier() {
+        let with = |hint| Schedule::of(seconds(3600), Some(seconds(hint)), &CachePolicy::new(), 0.0).refresh;
         assert_eq!(with(600), seconds(600));
         assert_eq!(with(3500), seconds(3240));
-        assert_eq!(with(0), seconds(30), "no storm");
+        assert_eq!(with(0), seconds(30), "no burst");
     }
 
     proptest! {

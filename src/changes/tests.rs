@@ -127,16 +127,16 @@ async fn an_hour_of_short_tokens_with_an_outage_yields_each_once_and_in_time() {
 }
 
 #[tokio::test]
-async fn held_without_a_caller_a_token_stays_warm() {
+async fn a_held_stream_keeps_the_token_fresh_without_callers() {
     let server = Server::with_tokens_of(60, ManualClock::new());
     let tokens = server.tokens();
-    let warm = tokens.changes();
+    let held = tokens.changes();
     for _ in 0..600 {
         advance(&server, 1).await;
         assert!(tokens.token().now_or_never().is_some_and(|token| token.is_ok()), "without waiting");
     }
     assert!(server.asked() >= 600 / 46);
-    drop(warm);
+    drop(held);
     settle().await;
     assert_eq!(alive_tasks(), 0);
     let asked = server.asked();
@@ -217,7 +217,7 @@ async fn a_token_that_the_server_issues_again_is_not_a_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_whose_tokens_are_expired_on_arrival_is_called_ever_more_rarely() {
+async fn a_server_whose_tokens_are_expired_on_arrival_is_called_less_and_less_often() {
     let server = Server::with_tokens_of(0, ManualClock::along_tokio());
     let mut changes = server.tokens().changes();
     let hour = tokio::time::timeout(seconds(3600), changes.next()).await;
@@ -226,7 +226,7 @@ async fn a_server_whose_tokens_are_expired_on_arrival_is_called_ever_more_rarely
 }
 
 #[test]
-fn it_outlives_the_runtime_that_it_was_made_on() {
+fn a_stream_outlives_the_runtime_that_it_was_made_on() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let server = Server::with_tokens_of(60, ManualClock::new());
     let mut changes = server.tokens().changes();

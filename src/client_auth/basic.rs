@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_basic_is_as_it_comes() {
+    fn raw_basic_is_not_encoded() {
         assert_eq!(decoded(&ClientAuth::client_secret_basic_raw("id", "s+/=%:€")), "id:s+/=%:€");
     }
 

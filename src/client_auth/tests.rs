@@ -31,7 +31,7 @@ fn control_characters_are_refused_in_id_and_secret() {
 }
 
 #[test]
-fn an_assertion_made_elsewhere_is_sent_as_it_is() {
+fn an_assertion_made_elsewhere_is_sent_unchanged() {
     let params = |auth: &ClientAuth| -> Vec<(String, String)> {
         let params = proof(auth).params.into_iter();
         params.map(|(n, v)| (n.into(), v.to_string())).collect()
@@ -86,7 +86,7 @@ const SELF_SIGNED_KEY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "
 
 #[cfg(feature = "jwt")]
 #[tokio::test]
-async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_survived() {
+async fn an_empty_key_file_or_a_damaged_certificate_next_to_a_good_one_is_tolerated() {
     let folder = std::env::temp_dir().join(format!("client-credentials-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (key, damaged) = (folder.join("key.pem"), folder.join("damaged.crt"));
@@ -106,7 +106,7 @@ async fn an_emptied_key_file_and_a_damaged_certificate_beside_a_good_one_are_sur
 
 #[cfg(feature = "jwt")]
 #[tokio::test]
-async fn the_second_certificate_of_one_key_has_its_turn() {
+async fn the_second_certificate_of_one_key_is_tried() {
     let auth = |second: &str| -> ClientAuth {
         ClientAuth::private_key_jwt("me", SELF_SIGNED_KEY)
             .certificate(Credential::from(SELF_SIGNED).or(second))
@@ -148,7 +148,7 @@ fn a_platforms_jwt_that_has_expired_is_not_sent() {
 }
 
 #[test]
-fn an_empty_secret_is_sent_where_it_is_meant() {
+fn an_empty_secret_is_sent_where_it_is_intended() {
     // FE6
     let basic = ClientAuth::client_secret_basic("cf", Credential::empty());
     assert_eq!(basic.faults(true), []);
@@ -168,7 +168,7 @@ fn an_empty_secret_is_sent_where_it_is_meant() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_at_the_head_of_a_file_is_dropped() {
+async fn a_byte_order_mark_at_the_start_of_a_file_is_dropped() {
     // FE6
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("secret");
@@ -179,7 +179,7 @@ async fn a_byte_order_mark_at_the_head_of_a_file_is_dropped() {
 
 #[cfg(feature = "mtls")]
 #[test]
-fn a_certificate_is_called_by_no_name_that_is_a_guess() {
+fn a_certificate_is_not_reported_under_a_guessed_method() {
     // FF7
     let auth = ClientAuth::mutual_tls("me", Credential::file("a"), Credential::file("b"));
     assert_eq!(auth.name(), "mutual TLS");
@@ -187,7 +187,7 @@ fn a_certificate_is_called_by_no_name_that_is_a_guess() {
 }
 
 #[test]
-fn when_a_credential_expires_is_known_of_certificates_and_of_assertions_that_say_so() {
+fn the_expiry_of_certificates_and_of_assertions_with_exp_is_known() {
     fn expiry(auth: impl Into<ClientAuth>) -> Option<(CredentialKind, u64)> {
         let auth = auth.into();
         let evidence = futures_now(auth.read(0, manual::clock().0.now())).unwrap().unwrap();
@@ -216,7 +216,7 @@ fn when_a_credential_expires_is_known_of_certificates_and_of_assertions_that_say
 }
 
 #[test]
-fn what_each_method_puts_into_the_form_and_what_it_is_called_is_known() {
+fn the_form_parameters_and_the_name_of_each_method_are_known() {
     for (auth, form, registered) in [
         (ClientAuth::client_secret_basic("id", "s"), &[][..], &["client_secret_basic"][..]),
         (ClientAuth::client_secret_basic_raw("id", "s"), &[], &["client_secret_basic"]),
@@ -248,7 +248,7 @@ fn what_each_method_puts_into_the_form_and_what_it_is_called_is_known() {
 }
 
 #[test]
-fn an_id_or_secret_that_basic_encodes_is_known() {
+fn an_id_or_secret_that_basic_encodes_is_detected() {
     // RFC 6749 section 2.3.1
     for (auth, encodes) in [
         (ClientAuth::client_secret_basic("id", "secret"), false),

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_clocks_move() {
+    fn the_system_clocks_advance() {
         let first = Clock::System.now();
         assert!(first.wall() > Duration::from_secs(1_700_000_000));
         while Clock::System.now().mono == first.mono {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_manual_clock_moves_along_with_tokios() {
+    async fn a_manual_clock_advances_with_tokios() {
         let minute = Duration::from_secs(60);
         let clock = ManualClock::along_tokio();
         let start = clock.read();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_time_overflows_nothing() {
+    fn the_latest_instant_does_not_overflow() {
         assert!(!Clock::System.now().plus(Duration::MAX).reached(Clock::System.now()));
     }
 }

@@ -211,7 +211,7 @@ fn a_proxy_is_the_url_of_a_host_without_a_password() {
 }
 
 #[test]
-fn what_excludes_each_other_in_one_configuration_is_refused_above_another_one_too() {
+fn members_that_exclude_each_other_are_refused_in_a_layered_configuration_too() {
     let file = || {
         let members = json!({"issuer": "https://a.example", "token_endpoint": "https://a.example/t",
             "auth": {"method": "client_secret_post", "client_id": "a", "secret_file": "x", "secret_env": "X"}});

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwt_is_over_at_the_very_second() {
+    fn a_jwt_is_expired_at_exactly_its_exp() {
         let text = jwt(r#"{"exp":1000}"#);
         assert_eq!(expired_for(&text, Duration::from_millis(999_999)), None);
         assert_eq!(expired_for(&text, Duration::from_secs(1000)), Some(Duration::ZERO));

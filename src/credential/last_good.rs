@@ -42,7 +42,7 @@ impl<T> LastGood<T> {
             }
             (Err(_flaw), Some(known)) => {
                 if !known.refused.as_ref().is_some_and(|refused| same(refused, texts.as_ref())) {
-                    event!(warn, flaw = %_flaw, "what was read is not usable: the previous key stays in use");
+                    event!(warn, flaw = %_flaw, "the key or certificate that was read is not usable: the previous one stays in use");
                     known.refused = Some(texts.as_ref().to_vec());
                 }
                 Ok(Arc::clone(&known.made))

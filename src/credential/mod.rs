@@ -174,7 +174,7 @@ impl Credential {
     /// Remembers the origin that the authorization server accepted, and what was read there.
     pub(crate) fn accept(&self, place: usize, secret: Option<&SecretString>) {
         let Some(origin) = self.origins.get(place) else {
-            event!(warn, credential = ?self, "what the file says was refused or could not be read: the secret that was accepted last is used");
+            event!(warn, credential = ?self, "the secret in the file was refused or could not be read: the one that was accepted last is used");
             return;
         };
         if let (Origin::File(file), Some(secret)) = (origin, secret) {

@@ -2,7 +2,7 @@
 //! limited.
 //!
 //! Each read runs on a thread of its own: a thread of the runtime would be blocked for other tasks, and dropping the
-//! runtime would wait for it. A blocking thread of the runtime measures the time of the read, for [`PATIENCE`] at most.
+//! runtime would wait for it. A blocking thread of the runtime measures the time of the read, for [`TIMEOUT`] at most.
 //! A timer of the runtime would not do, since a paused clock (`tokio::time::pause`) advances while the read runs.
 
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ use crate::lock::Lock;
 /// 1 MiB: far larger than any secret or key, and harmless to read.
 const LARGEST: u64 = 1024 * 1024;
 /// 5 s: longer than any disk takes, and shorter than an attempt.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// 8 at a time: files are small, and thousands of tenants may start at once.
 const ACTIVE: usize = 8;
 /// 8 hanging reads: no further thread is started.
@@ -32,7 +32,7 @@ const HANGING: usize = 8;
 /// The text of the file, or the reason why it cannot be read.
 pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
     static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
-    READS.read(path, PATIENCE, from_file).await.map_err(|failure| failure.of(path))
+    READS.read(path, TIMEOUT, from_file).await.map_err(|failure| failure.of(path))
 }
 
 /// The reads of the process. A handle.
@@ -74,13 +74,13 @@ impl Default for Reads {
 }
 
 impl Reads {
-    async fn read(&self, path: &Path, patience: Duration, how: fn(&Path) -> Outcome) -> Outcome {
-        let joined = joined(&mut self.running.lock(), path, patience);
+    async fn read(&self, path: &Path, timeout: Duration, how: fn(&Path) -> Outcome) -> Outcome {
+        let joined = joined(&mut self.running.lock(), path, timeout);
         let mut outcome = match joined {
             Some(outcome) => outcome?,
             None => {
                 let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::RuntimeGone)?;
-                self.started(path, patience, how, turn)?
+                self.started(path, timeout, how, turn)?
             }
         };
         let ended = outcome.wait_for(Option::is_some).await.map_err(|_| Failure::Panicked)?;
@@ -90,13 +90,13 @@ impl Reads {
     fn started(
         &self,
         path: &Path,
-        patience: Duration,
+        timeout: Duration,
         how: fn(&Path) -> Outcome,
         turn: OwnedSemaphorePermit,
     ) -> Result<Reading, Failure> {
         let mut all = self.running.lock();
         // Another caller may have started the read while this one waited for its turn.
-        if let Some(joined) = joined(&mut all, path, patience) {
+        if let Some(joined) = joined(&mut all, path, timeout) {
             return joined;
         }
         if all.values().filter(|running| running.turn.is_none()).count() >= HANGING {
@@ -119,11 +119,11 @@ impl Reads {
         drop(all);
         let (reads, file) = (self.clone(), path.to_owned());
         tokio::task::spawn_blocking(move || {
-            if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(timeout) == Err(mpsc::RecvTimeoutError::Timeout) {
                 if let Some(running) = reads.running.lock().get_mut(&file) {
                     running.turn = None;
                 }
-                tell(&send, Err(Failure::Hangs(patience)));
+                tell(&send, Err(Failure::Hangs(timeout)));
             }
         });
         Ok(outcome)
@@ -131,10 +131,10 @@ impl Reads {
 }
 
 /// The read of this file that is in progress.
-fn joined(all: &mut BTreeMap<PathBuf, Running>, path: &Path, patience: Duration) -> Option<Result<Reading, Failure>> {
+fn joined(all: &mut BTreeMap<PathBuf, Running>, path: &Path, timeout: Duration) -> Option<Result<Reading, Failure>> {
     let running = all.get_mut(path)?;
     let age = running.since.elapsed();
-    if age < patience {
+    if age < timeout {
         return Some(Ok(running.outcome.clone()));
     }
     // The task that measured its time may have ended with its runtime.
@@ -329,7 +329,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn what_is_no_regular_file_is_refused_and_named() {
+    async fn anything_but_a_regular_file_is_refused_and_named() {
         // FA3
         let place = tempfile::tempdir().unwrap();
         let fifo = place.path().join("fifo");

@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn each_origin_and_each_part_has_its_own() {
+    fn each_origin_and_each_role_has_a_nonce_of_its_own() {
         // M16
         let nonces = Nonces::default();
         let api = url("https://api.example.com/a?b");

@@ -94,7 +94,7 @@ async fn of_two_keys_the_first_that_can_be_read_is_used() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
+async fn a_clock_that_was_never_set_is_an_error_and_not_a_panic() {
     let (clock, hands) = manual::clock();
     hands.set_wall(|_| Duration::ZERO);
     let binding = DpopKey::generate().binding().await.unwrap();
@@ -136,7 +136,7 @@ async fn headers_by(kms: Kms) -> Result<HeaderMap, Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signer_that_is_silent_or_panics_costs_its_request_and_nothing_more() {
+async fn a_signer_that_hangs_or_panics_fails_its_own_request_only() {
     for (kms, told) in [(Kms::Silent, "no signature within 10s"), (Kms::Panics, "panicked")] {
         let minute = Duration::from_secs(60);
         let headers = tokio::time::timeout(minute, headers_by(kms)).await;

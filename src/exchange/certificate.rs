@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn alerts_about_certificates_and_ciphers_are_failures_of_tls_and_no_outage() {
+    fn alerts_about_certificates_and_ciphers_are_tls_failures_and_not_an_outage() {
         // FE16
         for (alert, is_failure) in [
             (Alert::HandshakeFailure, true),

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_leniency_is_kept() {
+    fn lenient_settings_of_the_user_are_kept() {
         // FE5
         let strict = shown(reqwest::Client::builder);
         for (name, lenient) in [

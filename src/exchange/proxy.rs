@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_of_the_closure_is_named_without_its_credentials() {
+    fn a_proxy_from_the_closure_is_named_without_its_credentials() {
         // FB12: this test fails when reqwest changes the `Debug` form of its builder.
         for (builder, expected) in [
             (
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_of_the_environment_is_looked_for_where_nothing_else_is_said() {
+    fn a_proxy_from_the_environment_is_found_unless_the_client_ignores_it() {
         assert!(proxies(reqwest::Client::builder).environment.is_some());
         assert!(proxies(|| reqwest::Client::builder().no_proxy()).environment.is_none());
         let matcher = Matcher::builder().https("http://me:hush@proxy.corp:8080").no("internal.example").build();

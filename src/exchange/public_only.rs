@@ -38,7 +38,7 @@ mod tests {
     use crate::address::NotPublic;
 
     #[tokio::test]
-    async fn a_name_that_is_judged_resolves_to_no_private_address_and_the_proxys_does() {
+    async fn the_servers_name_resolves_to_no_private_address_but_that_of_a_proxy_may() {
         let resolver = PublicOnly::at(&Url::parse("https://localhost/token").unwrap());
         let error = resolver.resolve("LOCALHOST".parse().unwrap()).await.err().unwrap();
         assert!(NotPublic::find(&*error).is_some(), "{error}");

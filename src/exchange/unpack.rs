@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_gzip_may_have_more_in_it() {
+    fn a_gzip_header_may_have_optional_fields() {
         let packed = flate2::GzBuilder::new().filename("token").comment("of today").extra([7; 300]);
         let mut packed = packed.write(Vec::new(), Compression::best());
         packed.write_all(b"{}").unwrap();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_than_jwts_have_no_claims_and_invalid_ones_do_no_harm() {
+    fn other_texts_than_jwts_have_no_claims_and_invalid_claims_are_skipped() {
         for text in ["", "opaque", "a.b.c", "e30.e30", "e30.e30.x.y", "e30.W10.x"] {
             assert_eq!(Claims::of(text), None, "{text}");
         }

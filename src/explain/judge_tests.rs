@@ -157,7 +157,7 @@ fn real_descriptions_lead_to_their_causes() {
 }
 
 #[test]
-fn a_token_works_if_it_has_every_scope_that_was_asked_for() {
+fn a_token_works_if_it_has_every_scope_that_was_requested() {
     for (asked, granted, summary) in [
         ("read write", "read", "A token was issued, but without the scope write."),
         ("read write", "write read", "It works: a token was issued."),

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_encoded_on_the_way_has_two_ways_out() {
+    fn a_secret_that_basic_encodes_gets_two_suggestions() {
         // FB7
         for (status, code) in [(401, "invalid_client"), (401, "unauthorized"), (401, ""), (400, "invalid_client_id")] {
             for (is_encoded, names) in [(true, true), (false, false)] {

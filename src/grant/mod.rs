@@ -82,7 +82,7 @@ impl Grant {
                 source = self.observers.name(),
                 issuer = found.issuer.as_deref().map(tracing::field::display),
                 method = self.auth.name(),
-                "the authorization server's metadata does not list the client's authentication method: it is used all the same"
+                "the authorization server's metadata does not list the client's authentication method: it is used anyway"
             );
         }
         let Some(demands) = &self.rules.demands else {
@@ -100,7 +100,7 @@ impl Grant {
                 (Err(error), Some(left)) if self.may_be_of_the_scope(&error) => {
                     let _scope = demands.refused(added, left);
                     at_once = false;
-                    event!(warn, source = self.observers.name(), scope = %_scope, %error, "the authorization server refuses the scope that the API demands: tokens go on without it");
+                    event!(warn, source = self.observers.name(), scope = %_scope, %error, "the authorization server refuses the scope that the API requires: tokens are requested without it");
                 }
                 (Err(error), _) => return Err(error),
             }
@@ -349,7 +349,7 @@ impl Grant {
         };
         let missing = response::not_granted(asked, granted);
         if !missing.is_empty() && self.narrower.first() {
-            event!(warn, source = self.observers.name(), missing = %missing.join(" "), "the authorization server granted a narrower scope than asked for");
+            event!(warn, source = self.observers.name(), missing = %missing.join(" "), "the authorization server granted a narrower scope than requested");
         }
     }
 

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tightest_limit_is_what_remains() {
+    fn remaining_is_that_of_the_tightest_limit() {
         for (headers, remaining) in [
             (&[("x-rate-limit-remaining", "1199"), ("x-rate-limit-limit", "1200")][..], Some(1199)),
             (&[("x-ratelimit-remaining", " 0")], Some(0)),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_said_is_no_quota() {
+    fn without_headers_there_is_no_quota() {
         assert_eq!(quota(&[("retry-after", "5"), ("x-request-id", "1")]), None);
     }
 
@@ -150,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_is_too_much(values in proptest::collection::vec("[ -~]{0,600}", 0..40)) {
+        fn the_number_and_size_of_quota_headers_is_bounded(values in proptest::collection::vec("[ -~]{0,600}", 0..40)) {
             let mut headers = HeaderMap::new();
             for value in &values {
                 headers.append("ratelimit", HeaderValue::from_str(value).unwrap());

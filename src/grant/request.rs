@@ -191,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn every_value_arrives_as_it_was_and_nothing_is_reallocated(name in ".+", value: String, secret: String) {
+        fn every_value_arrives_unchanged_and_nothing_is_reallocated(name in ".+", value: String, secret: String) {
             let encoded = body(&[("grant_type", "x"), (&name, &value)], Some(&secret));
             let decoded: Vec<_> = form_urlencoded::parse(&encoded).into_owned().collect();
             let expected = [("grant_type", "x"), (&name, &value), ("client_secret", &secret)];

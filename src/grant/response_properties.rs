@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn a_cut_body_is_never_a_token() {
+fn a_truncated_body_is_never_a_token() {
     // B02: at every byte
     let body = having(r#""expires_in":3600,"scope":"a""#);
     for end in 0..body.len() {
@@ -15,7 +15,7 @@ fn a_cut_body_is_never_a_token() {
 }
 
 #[test]
-fn a_secret_is_not_shown_by_any_defect() {
+fn no_error_about_a_response_shows_a_secret() {
     // L06: an echo of our secret in each text of the server that is shown
     let echo = "our-secret";
     let error_of = |error: Error| format!("{error} {error:?}");
@@ -40,7 +40,7 @@ fn a_secret_is_not_shown_by_any_defect() {
 
 proptest! {
     #[test]
-    fn no_response_makes_decoding_panic(
+    fn no_response_makes_the_decoder_panic(
         status in 100..1000_u16, body in proptest::collection::vec(any::<u8>(), 0..200), label in "[ -~]{0,40}",
         encoding in "[ -~]{0,10}", wait in "[ -~]{0,40}", strict in any::<bool>(),
     ) {
@@ -75,14 +75,14 @@ proptest! {
     }
 
     #[test]
-    fn no_cut_body_is_a_token(token in "[!-~&&[^\"\\\\]]{1,40}", expires in any::<u64>(), members in json_members(), at: prop::sample::Index) {
+    fn no_truncated_body_is_a_token(token in "[!-~&&[^\"\\\\]]{1,40}", expires in any::<u64>(), members in json_members(), at: prop::sample::Index) {
         let body = format!(r#"{{"access_token":"{token}","expires_in":{expires}{members}}}"#);
         let end = (0..body.len()).filter(|end| body.is_char_boundary(*end)).collect::<Vec<_>>();
         prop_assert!(read(&body[..*at.get(&end)]).is_err());
     }
 
     #[test]
-    fn what_a_server_calls_its_error_is_short_and_printable(
+    fn an_error_code_of_a_server_is_short_and_printable(
         status in 400..600_u16, code: String, more in "\\PC{0,300}", description: String, most in 0..300_usize,
     ) {
         // S13, S20

@@ -9,7 +9,7 @@ fn kind(status: u16, code: Option<&str>) -> (ErrorKind, bool) {
 }
 
 #[test]
-fn a_refusal_is_classed_by_its_code_first_and_then_by_its_status() {
+fn a_refusal_is_classified_by_its_code_first_and_then_by_its_status() {
     use ErrorKind::{Denied, Other, Response, Throttled};
 
     for code in [
@@ -59,7 +59,7 @@ fn a_refusal_is_classed_by_its_code_first_and_then_by_its_status() {
 }
 
 #[test]
-fn a_status_that_says_little_comes_with_a_guess_at_its_reason() {
+fn an_ambiguous_status_is_reported_with_a_likely_reason() {
     for (status, guess) in [
         (302, "redirects are not followed"),
         (399, "redirects are not followed"),

@@ -213,7 +213,7 @@ fn a_body_that_is_not_json_is_refused_with_a_reason() {
 }
 
 #[test]
-fn the_body_decides_and_not_its_label() {
+fn the_body_decides_and_not_the_content_type() {
     // B20
     let good = having(r#""expires_in":3600"#);
     for (label, passes_strict) in [
@@ -234,7 +234,7 @@ fn the_body_decides_and_not_its_label() {
 }
 
 #[test]
-fn the_scope_is_the_granted_or_otherwise_the_requested_one() {
+fn the_scope_is_the_granted_one_or_else_the_requested_one() {
     // B22
     let asking = |refuse| Rules { asked_scope: Some("a b".into()), refuse_narrower_scope: refuse, ..rules() };
     for (member, scope, narrower) in [
@@ -275,7 +275,7 @@ fn extra_members_are_kept_and_other_tokens_dropped() {
 }
 
 #[test]
-fn an_odd_member_spoils_no_token() {
+fn an_odd_member_does_not_fail_a_token() {
     // FB3
     let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
     for odd in [r#""\ud800""#, "1e400", "-1e400", &deep, r#"{"\ud800":"\udc00"}"#, r#"["\ud800"]"#] {

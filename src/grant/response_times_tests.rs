@@ -100,7 +100,7 @@ fn retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
-fn spans_and_instants_are_distinguished_by_their_size_in_each_header() {
+fn durations_and_instants_are_distinguished_by_their_size_in_each_header() {
     // FC2. `sent()` is second 1 800 000 000.
     let second = Duration::from_secs(1);
     for (value, wait) in [

@@ -103,7 +103,7 @@ fn other_refusals_do_not_try_another_credential() {
 }
 
 #[test]
-fn a_page_of_a_firewall_is_no_verdict_on_the_client() {
+fn a_page_from_a_firewall_is_not_a_denial() {
     // FB9
     for status in [400, 401, 403, 406, 418, 451, 499] {
         for (headers, body) in [
@@ -127,7 +127,7 @@ fn a_page_of_a_firewall_is_no_verdict_on_the_client() {
 }
 
 #[test]
-fn the_servers_words_are_in_the_text_whatever_the_shape() {
+fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
     // FB2
     for (status, headers, body, words) in [
         (
@@ -256,7 +256,7 @@ fn the_ids_that_support_needs_survive() {
 }
 
 #[test]
-fn a_reason_phrase_is_no_code_and_a_wrong_address_is_called_one() {
+fn a_reason_phrase_is_not_an_error_code_and_hints_at_a_wrong_address() {
     // FB5
     for (status, body) in [
         (404, r#"{"status":404,"error":"Not Found"}"#),
@@ -287,7 +287,7 @@ fn a_reason_phrase_is_no_code_and_a_wrong_address_is_called_one() {
 }
 
 #[test]
-fn an_error_beside_a_token_is_an_error() {
+fn an_error_next_to_a_token_is_an_error() {
     for (error, passes) in [
         (r#""invalid_client""#, false),
         (r#""Bad Request""#, false),
@@ -308,7 +308,7 @@ fn an_error_beside_a_token_is_an_error() {
 }
 
 #[test]
-fn what_lies_deeper_than_four_levels_is_not_told() {
+fn members_below_four_levels_are_not_reported() {
     let masks = Masks::new(Vec::new());
     let rules = Rules::default();
     let words = |detail: Value| {
@@ -325,7 +325,7 @@ fn what_lies_deeper_than_four_levels_is_not_told() {
 }
 
 #[test]
-fn a_form_without_a_label_has_a_name_and_no_blank() {
+fn a_form_without_a_content_type_starts_with_a_name_and_has_no_space() {
     for body in ["error=x", "error_description=x", "error-code=1&x=y"] {
         assert!(is_form(body), "{body}");
     }

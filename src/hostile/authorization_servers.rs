@@ -48,7 +48,7 @@ pub fn token_response(wire: &[u8]) {
     }
 }
 
-/// A refusal, as it stands on the wire; and what it says, in each shape that servers give it.
+/// A refusal as it is on the wire; and its code, in each shape that servers give it.
 pub fn refusal(wire: &[u8]) {
     const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJlLWhlcmU";
     // RFC 6749 section 5.2, RFC 8707 section 2, RFC 9449 section 5.
@@ -84,7 +84,7 @@ pub fn refusal(wire: &[u8]) {
     let (status, headers) = (sent.status, sent.headers.clone());
     let body = sent.body.clone();
     refused(sent);
-    // Of another party, and a page: whatever stands there.
+    // A redirect, or an encoded body: the content does not matter.
     if status.is_redirection() || foreign_encoding(&headers).is_some() {
         return;
     }

@@ -46,7 +46,7 @@ fn found(issuer: &str, endpoint: &str, change: impl FnOnce(&mut Rules)) -> Resul
 }
 
 #[test]
-fn the_well_known_places_are_those_of_the_rfcs() {
+fn the_well_known_urls_are_those_of_the_rfcs() {
     for (issuer, first, second) in [
         // RFC 8414 section 3.1, OpenID Connect Discovery 1.0 section 4.1
         ("https://example.com", "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"),
@@ -92,7 +92,7 @@ fn the_issuer_is_compared_exactly() {
 }
 
 #[test]
-fn a_token_endpoint_elsewhere_is_https() {
+fn a_token_endpoint_at_another_origin_must_be_https() {
     // M04
     let http = "http://127.0.0.1:8080";
     for (issuer, endpoint) in [
@@ -130,7 +130,7 @@ fn a_token_endpoint_elsewhere_is_https() {
 }
 
 #[test]
-fn a_pinned_origin_is_the_only_one() {
+fn only_the_pinned_origin_is_accepted() {
     // M04
     let pin = |rules: &mut Rules| rules.pinned = Url::parse("https://pinned.example").ok();
     let at_home = "https://pinned.example/oauth2/token";
@@ -142,7 +142,7 @@ fn a_pinned_origin_is_the_only_one() {
 }
 
 #[test]
-fn an_alias_is_for_mutual_tls_alone() {
+fn an_alias_is_used_for_mutual_tls_only() {
     // M10
     let alias = "https://mtls.example.com/token";
     let mut body = json!({
@@ -184,7 +184,7 @@ fn an_unusable_document_states_why_and_whether_that_may_change() {
 }
 
 #[test]
-fn what_a_server_says_is_cut_and_cleaned() {
+fn text_from_a_server_is_truncated_and_cleaned() {
     let body = json!({"issuer": format!("x\u{1b}[2J{}?canary", "y".repeat(1000)), "token_endpoint": TOKEN});
     let why = decoded(&body, &rules(ISSUER)).unwrap_err().why;
     assert!(why.len() < 400 && !why.contains(['\u{1b}', '?']), "{why}");
@@ -194,13 +194,13 @@ fn what_a_server_says_is_cut_and_cleaned() {
 
 proptest! {
     #[test]
-    fn no_response_panics(status in 100u16..600, body: Vec<u8>, text: String) {
+    fn no_response_causes_a_panic(status in 100u16..600, body: Vec<u8>, text: String) {
         let _ = decode(&response(status, &body), &rules(ISSUER));
         let _ = decode(&response(200, text.as_bytes()), &rules(ISSUER));
     }
 
     #[test]
-    fn no_document_panics_and_what_is_found_is_https(endpoint in ".{0,40}|(https?|x)://[a-z.:@0-9\\[\\]/#?%]{0,40}", alias: String, mutual_tls: bool) {
+    fn no_document_causes_a_panic_and_every_endpoint_found_is_https(endpoint in ".{0,40}|(https?|x)://[a-z.:@0-9\\[\\]/#?%]{0,40}", alias: String, mutual_tls: bool) {
         let mut rules = rules(ISSUER);
         rules.mutual_tls = mutual_tls;
         let aliases = json!({"token_endpoint": alias});
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn no_issuer_panics(path in "(/[^?#\\s]{0,10}){0,4}") {
+    fn no_issuer_causes_a_panic(path in "(/[^?#\\s]{0,10}){0,4}") {
         if let Ok(issuer) = Url::parse(&format!("https://example.com{path}")) {
             for url in well_known(&issuer) {
                 prop_assert_eq!(url.host_str(), Some("example.com"));

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn out_of_turn_it_is_fetched_once_a_minute() {
+    async fn an_early_fetch_happens_once_a_minute_at_most() {
         let (server, hands) = Server::new(Some(1));
         server.get().await;
         for expected in [2, 2] {

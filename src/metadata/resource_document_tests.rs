@@ -42,7 +42,7 @@ fn found(resource: &str, of: &str, enclosing: bool) -> Result<String, String> {
 }
 
 #[test]
-fn the_well_known_place_is_between_host_and_path() {
+fn the_well_known_segment_is_between_host_and_path() {
     // RFC 9728 section 3.1: only a slash after the host is dropped.
     for (resource, place) in [
         ("https://api.example.com", ""),
@@ -87,7 +87,7 @@ fn the_resource_is_compared_exactly() {
 }
 
 #[test]
-fn an_enclosing_resource_has_the_same_origin_and_whole_segments_in_common() {
+fn an_enclosing_resource_has_the_same_origin_and_a_prefix_of_whole_segments() {
     // The table of draft-mcguinness-oauth-rfc9728bis, and more.
     let origin = "https://api.example.com";
     for (outer, inner, encloses) in [
@@ -153,7 +153,7 @@ fn the_first_allowed_server_is_used() {
 }
 
 #[test]
-fn what_an_api_says_is_cut_and_cleaned() {
+fn text_from_an_api_is_truncated_and_cleaned() {
     let mut servers = vec![format!("https://evil.example/\u{1b}[2J{}?canary", "y".repeat(1000))];
     servers.extend((0..1000).map(|n| format!("https://evil{n}.example")));
     let body = json!({"resource": API, "authorization_servers": servers});
@@ -166,7 +166,7 @@ fn what_an_api_says_is_cut_and_cleaned() {
 
 proptest! {
     #[test]
-    fn no_document_panics_and_only_allowed_issuers_are_found(
+    fn no_document_causes_a_panic_and_only_allowed_issuers_are_found(
         body: String, resource in ".{0,30}|https://api.example.com[a-z0-9/?#%.]{0,20}",
         servers in prop::collection::vec(".{0,20}|https://[a-z.]{0,20}|https://auth.example.com/?", 0..4), enclosing: bool,
     ) {
@@ -180,7 +180,7 @@ proptest! {
     }
 
     #[test]
-    fn what_encloses_is_a_prefix_by_segments(outer in "(/[ab]{1,2}){0,3}/?", inner in "(/[ab]{1,2}){0,3}/?") {
+    fn every_enclosing_resource_is_a_prefix_by_segments(outer in "(/[ab]{1,2}){0,3}/?", inner in "(/[ab]{1,2}){0,3}/?") {
         let segments = |path: &str| path.split('/').filter(|one| !one.is_empty()).map(Into::into).collect::<Vec<String>>();
         let url = Url::parse(&format!("https://api.example.com{inner}")).unwrap();
         if encloses(&format!("https://api.example.com{outer}"), &url) {
@@ -189,7 +189,7 @@ proptest! {
     }
 
     #[test]
-    fn every_well_known_place_is_at_the_resources_origin(path in "(/[^?#\\s]{0,10}){0,4}(\\?[a-z=&]{0,9})?") {
+    fn every_well_known_url_has_the_origin_of_the_resource(path in "(/[^?#\\s]{0,10}){0,4}(\\?[a-z=&]{0,9})?") {
         if let Ok(resource) = Url::parse(&format!("https://api.example.com:8443{path}")) {
             for place in well_known(&resource, true) {
                 prop_assert_eq!(place.origin(), resource.origin());
@@ -200,7 +200,7 @@ proptest! {
 }
 
 #[test]
-fn a_list_of_eight_is_shown_and_of_nine_the_first_eight() {
+fn at_most_eight_entries_of_a_list_are_shown() {
     let urls: Vec<_> = (0..9).map(|n| format!("https://{n}.example")).collect();
     let shown = |most| list(urls.iter().take(most).map(String::as_str));
     assert_eq!(shown(8).split(", ").count(), 8);

@@ -352,7 +352,7 @@ mod tests {
     use crate::lock::Lock;
 
     #[test]
-    fn an_observer_that_panics_keeps_no_other_from_its_event() {
+    fn an_observer_that_panics_does_not_keep_others_from_their_event() {
         let seen: Arc<Lock<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&seen);
         let observers: Vec<Arc<dyn Observer>> = vec![

@@ -30,7 +30,7 @@ pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
             let (kind, error) = (error.kind(), format_args!("{error:#}"));
             tracing::error!(
                 target: TARGET, source, ?kind, %error, ?failing_for,
-                "there is no access token: none can be fetched, and the last one has expired or never was"
+                "there is no access token: none can be fetched, and the last one, if any, has expired"
             );
         }
         Event::Recovered { failing_for, failed_fetches, failed_calls } => {
@@ -45,19 +45,19 @@ pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
         Event::Rejected { honored: false } => {
             tracing::debug!(
                 target: TARGET, source,
-                "an API refused the access token, which stays in use: refusals came too often, or of an older token"
+                "an API refused the access token, which stays in use: refusals came too often, or concerned an older token"
             );
         }
         Event::ApiRefuses { api, status, error: error @ Some("insufficient_scope"), description, scope } => {
             tracing::warn!(
                 target: TARGET, source, api, status, error, description, scope,
-                "the API demands a scope that the access token does not have: is it asked for, and may the client have it?"
+                "the API requires a scope that the access token does not have: check that it is requested and that the client may have it"
             );
         }
         Event::ApiRefuses { api, status, error, description, scope } => {
             tracing::warn!(
                 target: TARGET, source, api, status, error, description, scope,
-                "the API goes on refusing access tokens: are their audience, scope and authorization server what this API wants?"
+                "the API keeps refusing access tokens: check that it accepts their audience, scope and authorization server"
             );
         }
         Event::TokenRequest { cause, server, status, error, duration } => {
@@ -77,10 +77,10 @@ pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
             tracing::trace!(target: TARGET, source, operation, ?duration, error, "an operation of the shared store");
         }
         Event::NonceRetry => {
-            tracing::debug!(target: TARGET, source, "the token request is repeated with the nonce that the server demands");
+            tracing::debug!(target: TARGET, source, "the token request is repeated with the nonce that the server requires");
         }
         Event::UnusualLifetime { assumed: Some(assumed) } => {
-            tracing::warn!(target: TARGET, source, ?assumed, "the authorization server states no lifetime of its tokens");
+            tracing::warn!(target: TARGET, source, ?assumed, "the authorization server states no lifetime for its tokens");
         }
         Event::UnusualLifetime { assumed: None } => {
             tracing::warn!(

@@ -165,7 +165,7 @@ async fn a_fetch_without_waiting_callers_completes_although_its_key_was_evicted(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_behind_a_due_token_completes_although_its_key_made_room() {
+async fn a_background_refresh_completes_although_its_key_was_evicted() {
     // C20
     let server = Server::start();
     let pool = server.pool(1);
@@ -225,7 +225,7 @@ async fn equal_sets_of_scopes_are_one_key_and_different_ones_are_two() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_closure_is_an_error_of_the_token_and_no_end() {
+async fn an_error_of_the_closure_is_an_error_of_the_call_and_not_permanent() {
     let server = Server::start();
     let clients = Arc::clone(&server);
     let calls = AtomicU32::new(0);
@@ -265,7 +265,7 @@ async fn idle_sources_are_dropped_and_others_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_of_a_tenant_go_on_when_the_pool_drops_its_source_and_the_key_gets_another_one() {
+async fn changes_of_a_tenant_continue_when_the_pool_drops_its_source_and_the_key_gets_another_one() {
     let server = Server::start();
     let pool = server.pool(1);
     let a = pool.source(&"a");
@@ -339,7 +339,7 @@ async fn idle_sources_are_looked_for_four_times_in_their_time_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_are_alive_are_looked_through_when_they_have_doubled_and_none_is_forgotten() {
+async fn live_sources_are_scanned_when_their_number_has_doubled_and_none_is_forgotten() {
     let server = Server::start();
     let pool = server.pool(2000);
     for n in 0..500 {
@@ -362,7 +362,7 @@ async fn those_that_are_alive_are_looked_through_when_they_have_doubled_and_none
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_is_about_the_token_of_its_key_alone() {
+async fn a_rejection_affects_only_the_token_of_its_key() {
     let server = Server::start();
     let pool = server.pool(100);
     let (a, b) = (pool.source(&"a"), pool.source(&"b"));

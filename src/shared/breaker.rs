@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_fails_is_left_alone_and_then_visited_by_one() {
+    fn a_failing_store_is_left_alone_and_then_tried_by_one_call() {
         let mut t = Trial::new();
         assert!(t.breaker.admits(t.at(0)));
         assert_eq!(t.breaker.failed(t.at(0)), Some(News::Failing));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unstable_store_is_visited_ever_more_rarely_and_reported_once() {
+    fn an_unstable_store_is_tried_less_and_less_often_and_reported_once() {
         // D04: up for one visit, down for the next, for an hour
         let mut t = Trial::new();
         let (mut visits, mut reported) = (0, Vec::new());
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minute_without_failure_ends_it() {
+    fn a_minute_without_failure_resets_the_breaker() {
         let mut t = Trial::new();
         t.breaker.failed(t.at(0));
         assert_eq!(t.breaker.succeeded(t.at(1000)), None);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_for_ever_overflow_nothing() {
+    fn endless_failures_do_not_overflow() {
         let mut t = Trial::new();
         for n in 0..100 {
             assert!(t.breaker.admits(t.at(n * 30_000)));
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_visits_that_fail_together_are_one_failure() {
+    fn a_thousand_operations_that_fail_together_are_one_failure() {
         let mut t = Trial::new();
         assert!((0..1000).all(|_| t.breaker.admits(t.at(0))));
         let reported = (0..1000).filter_map(|n| t.breaker.failed(t.at(n / 10)));
         assert_eq!(reported.count(), 1);
         assert!(!t.breaker.admits(t.at(999)));
         assert!(t.breaker.admits(t.at(1000)));
-        // The one that was let through counts, whoever fails beside it.
+        // The result of the one that was let through counts, whatever else fails meanwhile.
         t.breaker.failed(t.at(1100));
         t.breaker.failed(t.at(1100));
         assert!(!t.breaker.admits(t.at(3099)));

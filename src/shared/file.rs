@@ -393,7 +393,7 @@ mod tests {
         let foreign = [
             "dependencies-of-the-billing-frontend.lock".to_owned(),
             "refresh-token-of-the-nightly-report-job.token".to_owned(),
-            // As long as ours, and with characters of ours.
+            // As long as this crate's names, and of the same characters.
             format!("{}.token", "x".repeat(NAME)),
             format!("{}.lock", "y".repeat(NAME + UNFINISHED)),
             "write.lock".to_owned(),
@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_is_exclusive_whatever_time_others_have() {
+    async fn a_lease_is_exclusive_whatever_duration_others_ask_for() {
         // FE13
         let place = TempDir::new().unwrap();
         let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_lease_given_before_the_clock_was_set_back_is_over() {
+    async fn a_lease_taken_before_the_clock_was_set_back_has_ended() {
         let place = TempDir::new().unwrap();
         let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
         assert!(one.lease("a", "me", HOUR).await.unwrap());

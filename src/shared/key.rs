@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_request_in_another_order_is_the_same() {
+    fn the_order_of_parameters_does_not_change_the_key() {
         // C24 across processes
         let one = [("scope", "a b"), ("resource", "x"), ("resource", "y")];
         let other = [("resource", "y"), ("resource", "x"), ("scope", "b a b")];
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_differs_makes_another_key() {
+    fn any_difference_changes_the_key() {
         let asked = [("scope", "a"), ("audience", "x")];
         let mut keys = vec![
             key("i", "c", "m", &asked, "t"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_token_is_another_one_for_each_key() {
+    fn a_bound_token_has_a_record_of_its_own_for_each_key() {
         // D20
         let key = Key::named("x");
         let bound = |to: Option<&[u8]>| key.bound_to(to).0;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_is_no_part_of_it() {
+    fn the_user_agent_is_not_part_of_the_key() {
         let headers = |agent: &str| {
             let mut headers = http::HeaderMap::new();
             headers.insert("user-agent", agent.parse().unwrap());

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_what_openssl_prints() {
+    fn a_key_is_read_as_openssl_prints_it() {
         let key = "q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA=";
         assert!(SealKey::parse(key).is_ok());
         assert!(SealKey::parse(&format!("{key}\n")).is_ok());

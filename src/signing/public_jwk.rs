@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jwk_that_is_written_loosely_is_written_as_rfc_7518_has_it() {
+    fn a_loosely_written_jwk_is_normalized_as_in_rfc_7518() {
         // Section 6.2.1.2: a coordinate has the length of the curve. Some producers drop zeros, and some pad.
         let strict = loop {
             let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_in_der_becomes_two_numbers() {
+    fn a_der_signature_is_converted_to_two_numbers() {
         let der = [0x30, 0x07, 0x02, 0x02, 0x00, 0x81, 0x02, 0x01, 0x05];
         assert_eq!(from_der(&der, 4).unwrap(), [0, 0, 0, 0x81, 0, 0, 0, 5]);
     }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_signature_in_the_form_of_jws_stays_as_it_is() {
+    async fn a_jws_signature_is_unchanged() {
         use SigningAlgorithm::{ES256, ES384, ES512, EdDSA, RS256};
 
         for (algorithm, length) in [(ES256, 64), (ES384, 96), (ES512, 132), (RS256, 256), (EdDSA, 64), (RS256, 1)] {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signature_is_refused() {
+    fn an_invalid_signature_is_refused() {
         let too_long = [0x30, 0x08, 0x02, 0x03, 0x01, 0x02, 0x03, 0x02, 0x01, 0x05];
         assert_eq!(from_der(&too_long, 2), None);
         let cut = [0x30, 0x07, 0x02, 0x02, 0x00, 0x81, 0x02, 0x01];

@@ -110,7 +110,7 @@ fn the_vector_of_rfc_8037_appendix_a_4() {
 }
 
 #[test]
-fn the_signature_of_rfc_7515_appendix_a_3_is_of_the_key_there() {
+fn the_signature_in_rfc_7515_appendix_a_3_verifies_with_its_key() {
     let key = parsed(EC_JWK);
     let input = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
@@ -172,7 +172,7 @@ fn alg_and_kid_of_a_jwk_are_honoured() {
 }
 
 #[test]
-fn a_key_is_read_however_it_was_handed_on() {
+fn a_key_is_read_in_every_form_of_deployment() {
     // FE9
     let pem = pem("PRIVATE KEY", &rsa_pkcs8());
     let others = EC_JWK.replace("\"d\"", "\"was_d\"");
@@ -191,7 +191,7 @@ fn a_key_is_read_however_it_was_handed_on() {
 }
 
 #[test]
-fn what_is_no_single_key_says_what_it_looks_like() {
+fn an_error_about_anything_but_a_single_key_says_what_it_looks_like() {
     let public = EC_JWK.replace("\"d\"", "\"was_d\"");
     for (text, told) in [
         (format!(r#"{{"keys":[{EC_JWK},{ED25519_JWK}]}}"#), "a JWK set with 2 such keys"),
@@ -209,7 +209,7 @@ fn what_is_no_single_key_says_what_it_looks_like() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_without_being_shown() {
+fn an_invalid_key_is_refused_without_being_shown() {
     let good = p256();
     let half = &good[..good.len() / 2];
     let public = EC_JWK.replace("\"d\"", "\"was-d\"");

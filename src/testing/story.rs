@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_requests_the_latest_are_kept_and_fewer_are_told() {
+    fn of_many_requests_the_latest_are_kept_and_fewer_are_printed() {
         let world = World::new("http://issuer".to_owned(), "http://api".to_owned());
         for number in 0..10_050 {
             let (index, _) = world.state().record(Endpoint::Api, &get(&format!("/{number}")));
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_request_that_was_forgotten_is_not_another_ones() {
+    fn an_answer_to_a_forgotten_request_is_not_assigned_to_another() {
         let world = World::new(String::new(), String::new());
         world.state().until_changed(Endpoint::Api, Standing::Answer(Answer::Hang));
         let (first, _) = world.state().record(Endpoint::Api, &get("/first"));

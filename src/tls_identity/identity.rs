@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn both_may_stand_in_one_text_in_any_order() {
+    fn certificate_and_key_may_be_in_one_text_in_any_order() {
         let (certificate, key) = (ONE, KEY);
         for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
             assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pair_is_told_apart() {
+    fn each_fault_of_a_pair_has_an_error_of_its_own() {
         let (certificate, key, other) = (ONE, KEY, OTHER);
         assert_eq!(flaw(other, key), MISMATCH);
         let reversed = format!("{other}{certificate}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_read_however_it_was_handed_on() {
+    fn a_pair_is_read_in_every_form_of_deployment() {
         // FE9
         for change in [
             (|text: &str| text.replace('\n', "\\n")) as fn(&str) -> String,
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text: String, begin in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
+        fn no_text_causes_a_panic(text: String, begin in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
             let _ = certificates(&text);
             let text = format!("{text}\n{begin}\n{text}\n{begin}");
             prop_assert!(certificates(&text).is_err());

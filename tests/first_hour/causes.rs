@@ -42,7 +42,7 @@ fn file(content: &str) -> tempfile::NamedTempFile {
 }
 
 #[tokio::test]
-async fn nothing_is_wrong() {
+async fn a_working_setup_gets_no_advice() {
     let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret")).jwt_tokens();
     let diagnosis = basic(&server).scope("read").diagnose().api(format!("{}/x", server.api_origin())).await;
     assert!(diagnosis.works(), "{diagnosis}");
@@ -170,7 +170,7 @@ async fn c08_the_audience_or_the_resource_is_missing() {
 }
 
 #[tokio::test]
-async fn c09_nobody_knows_who_issued_the_certificate() {
+async fn c09_the_certificate_is_not_trusted() {
     let server = AuthorizationServer::start_https();
     let diagnosis = basic(&server).diagnose().await;
     assert_verdict(&diagnosis, Cause::Tls, "http.ca_file");
@@ -207,7 +207,7 @@ async fn c11_the_clock() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start();
     server.until_changed(Answer::Refuse("invalid_client"));
-    // The server goes by the real time, the client by one that is two days ahead.
+    // The server uses the real time, the client a clock that is two days ahead.
     clock.set_wall(|_| std::time::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(2 * 86_400));
     let auth = ClientAuth::private_key_jwt("billing", pem());
     let diagnosis = ClientCredentials::builder(Issuer::new(server.issuer()), auth).clock(&clock).diagnose().await;
@@ -265,7 +265,7 @@ async fn c14_the_api_refuses_a_new_token() {
 }
 
 #[tokio::test]
-async fn an_api_that_is_down_has_not_answered_strangely() {
+async fn an_api_that_is_down_is_reported_as_unreachable() {
     let server = AuthorizationServer::start();
     let unbound = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let diagnosis = basic(&server).diagnose().api(format!("http://{unbound}/x")).await;
@@ -293,7 +293,7 @@ async fn c15_the_quota() {
 }
 
 #[tokio::test]
-async fn several_credentials_are_looked_at_and_one_is_sent() {
+async fn several_credentials_are_examined_and_one_is_sent() {
     let server = AuthorizationServer::start();
     server.until_changed(Answer::Refuse("invalid_client"));
     let secret = Credential::from(CANARY).or(Credential::from(format!("{CANARY}2")));
@@ -324,7 +324,7 @@ async fn a_trusted_ca_and_a_client_certificate_work() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_found_before_anything_is_sent() {
+async fn missing_settings_are_found_before_anything_is_sent() {
     let server = AuthorizationServer::start();
     let auth = ClientAuth::client_secret_basic("billing", Credential::file("/nowhere/secret"));
     let diagnosis = ClientCredentials::builder(server.token_url(), auth).diagnose().await;
@@ -336,7 +336,7 @@ async fn what_is_missing_is_found_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn the_issuer_is_spelled_otherwise() {
+async fn the_issuer_is_spelled_differently() {
     let server = AuthorizationServer::start();
     let auth = ClientAuth::client_secret_basic("billing", CANARY);
     let issuer = Issuer::new(format!("{}/", server.issuer()));

@@ -25,7 +25,7 @@ pub(crate) fn wall(clock: &ManualClock) -> u64 {
     now.as_secs()
 }
 
-/// A JWT with a canary in it, which ends then.
+/// A JWT with a canary in it, which expires then.
 pub(crate) fn jwt(exp: u64) -> String {
     let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let claims = format!(r#"{{"sub":"{SECRET}","exp":{exp}}}"#);
@@ -130,7 +130,7 @@ async fn of_two_origins_the_one_that_has_not_expired_is_sent() {
 }
 
 #[tokio::test]
-async fn an_expired_jwt_costs_no_token_that_is_still_good() {
+async fn an_expired_jwt_costs_no_token_that_is_still_valid() {
     let server = server();
     let clock = ManualClock::new();
     let start = wall(&clock);
@@ -148,7 +148,7 @@ async fn an_expired_jwt_costs_no_token_that_is_still_good() {
 }
 
 #[tokio::test]
-async fn the_secret_of_a_client_is_not_judged_whatever_it_looks_like() {
+async fn the_secret_of_a_client_is_never_read_as_a_jwt() {
     let server = server();
     let old = jwt(1);
     let auth = ClientAuth::client_secret_post("me", old.as_str());
@@ -158,8 +158,8 @@ async fn the_secret_of_a_client_is_not_judged_whatever_it_looks_like() {
 
 #[tokio::test]
 async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short_tokens() {
-    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; ten calls at once every
-    // second.
+    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; ten calls at
+    // once every second.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     let clock = ManualClock::new();

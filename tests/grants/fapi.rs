@@ -1,4 +1,4 @@
-//! What `.fapi(true)` demands (FAPI 2.0 Security Profile sections 5.3.3.1 and 5.4.1), as `build()` says it.
+//! What `.fapi(true)` requires (FAPI 2.0 Security Profile sections 5.3.3.1 and 5.4.1), as `build()` reports it.
 
 use client_credentials::{
     ClientAuth, ClientCredentials, Credential, DpopKey, ErrorKind, Issuer, Server, Signer, SigningAlgorithm,
@@ -25,7 +25,7 @@ impl Signer for Kms {
     }
 }
 
-/// What `build()` says; empty if it is content.
+/// The error of `build()`; empty if there is none.
 fn said(server: impl Into<Server>, auth: impl Into<ClientAuth>, key: Option<DpopKey>) -> String {
     let builder = ClientCredentials::builder(server, auth).fapi(true);
     let builder = match key {
@@ -42,7 +42,7 @@ fn said(server: impl Into<Server>, auth: impl Into<ClientAuth>, key: Option<Dpop
 }
 
 #[test]
-fn a_key_of_one_of_the_three_algorithms_a_bound_token_and_the_issuer_are_all_it_wants() {
+fn a_key_of_one_of_three_algorithms_a_bound_token_and_the_issuer_are_all_that_fapi_requires() {
     let auth = || ClientAuth::private_key_jwt("me", P256);
     let key = DpopKey::generate();
     assert_eq!(said(Issuer::new(ISSUER), auth(), Some(key.clone())), "");
@@ -56,7 +56,7 @@ fn a_key_of_one_of_the_three_algorithms_a_bound_token_and_the_issuer_are_all_it_
 }
 
 #[test]
-fn what_is_missing_is_said() {
+fn missing_settings_are_reported() {
     let key = || Some(DpopKey::generate());
     let private = || ClientAuth::private_key_jwt("me", P256);
     for (text, part) in [
@@ -84,7 +84,7 @@ fn what_is_missing_is_said() {
 }
 
 #[test]
-fn the_proofs_of_dpop_are_signed_with_one_of_them_too_whichever_setter_comes_first() {
+fn dpop_proofs_are_signed_with_one_of_the_three_whichever_setter_comes_first() {
     // RFC 7517 appendix A.1, the RSA key's public part; the signer is for another algorithm than those of FAPI.
     let public = r#"{"kty":"RSA","e":"AQAB","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"}"#;
     let auth = || ClientAuth::private_key_jwt("me", P256);

@@ -26,7 +26,7 @@ fn issued(uri: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_token_of_the_type_that_was_asked_for_is_taken_and_its_type_can_be_read() {
+async fn a_token_of_the_requested_type_is_accepted_and_its_type_can_be_read() {
     for uri in [ACCESS_TOKEN_TYPE, JWT_TYPE, ID_TOKEN_TYPE, "urn:example:own"] {
         let token = exchanged(Some(uri), issued(uri)).await.unwrap();
         assert_eq!(token.extra("issued_token_type").and_then(|uri| uri.as_str()), Some(uri));
@@ -34,7 +34,7 @@ async fn a_token_of_the_type_that_was_asked_for_is_taken_and_its_type_can_be_rea
 }
 
 #[tokio::test]
-async fn a_token_of_another_type_than_asked_for_is_refused_with_both_types() {
+async fn a_token_of_another_type_than_requested_is_refused_with_both_types() {
     for (asked, other) in [
         (ACCESS_TOKEN_TYPE, "urn:ietf:params:oauth:token-type:refresh_token"),
         (ACCESS_TOKEN_TYPE, "URN:ietf:params:oauth:token-type:access_token"),
@@ -50,7 +50,7 @@ async fn a_token_of_another_type_than_asked_for_is_refused_with_both_types() {
 }
 
 #[tokio::test]
-async fn where_the_server_decides_what_is_no_access_token_is_refused() {
+async fn a_type_chosen_by_the_server_must_be_an_access_token() {
     for name in ["id_token", "refresh_token", "saml1", "saml2"] {
         let uri = format!("urn:ietf:params:oauth:token-type:{name}");
         let error = exchanged(None, issued(&uri)).await.unwrap_err();
@@ -63,7 +63,7 @@ async fn where_the_server_decides_what_is_no_access_token_is_refused() {
 }
 
 #[tokio::test]
-async fn a_type_that_is_no_string_or_stands_there_twice_is_refused() {
+async fn a_type_that_is_not_a_string_or_occurs_twice_is_refused() {
     for members in [
         r#""issued_token_type":1"#.to_owned(),
         r#""issued_token_type":["urn:example:own"]"#.to_owned(),
@@ -92,7 +92,7 @@ async fn a_server_that_names_no_type_is_trusted_unless_strict() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_is_put_together_by_hand_is_judged_alike() {
+async fn an_exchange_built_from_parameters_is_checked_alike() {
     let server = server();
     server.until_changed(issued(JWT_TYPE));
     let builder = builder(&server, ClientAuth::anonymous())
@@ -104,7 +104,7 @@ async fn an_exchange_that_is_put_together_by_hand_is_judged_alike() {
 }
 
 #[tokio::test]
-async fn of_other_grants_the_type_is_not_judged() {
+async fn the_type_is_not_checked_for_other_grants() {
     let server = server();
     server.until_changed(issued(ID_TOKEN_TYPE));
     builder(&server, ClientAuth::none("me")).build().unwrap().token().await.unwrap();
@@ -113,7 +113,7 @@ async fn of_other_grants_the_type_is_not_judged() {
 }
 
 #[tokio::test]
-async fn a_token_type_of_n_a_is_refused_and_the_text_says_why() {
+async fn a_token_type_of_n_a_is_refused_and_the_error_says_why() {
     for n_a in ["N_A", "n_a"] {
         let body = format!(r#"{{"access_token":"abc","token_type":"{n_a}","issued_token_type":"{ID_TOKEN_TYPE}"}}"#);
         let error = exchanged(Some(ID_TOKEN_TYPE), Answer::Body(body)).await.unwrap_err();

@@ -11,6 +11,8 @@
 
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/http.rs"]
+mod http_server;
 
 mod expired;
 mod fapi;

@@ -59,7 +59,7 @@ fn challenge(status: u16, challenge: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_demanded_scope_is_asked_for_once_with_the_first_and_is_part_of_later_requests() {
+async fn a_demanded_scope_is_requested_once_with_the_first_and_is_part_of_later_requests() {
     let (server, clock) = (demanding(), ManualClock::new());
     let server = server.clock(&clock);
     let tokens = reading(&server).clock(&clock).build().unwrap();
@@ -100,7 +100,7 @@ async fn twenty_callers_cost_one_token_request() {
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_the_union_costs_no_token_and_is_not_asked_again_before_the_next_refresh() {
+async fn a_server_that_refuses_the_union_costs_no_token_and_is_not_called_again_before_the_next_refresh() {
     let clock = ManualClock::new();
     let server = demanding().clock(&clock);
     refuses_the_union(&server);
@@ -133,7 +133,7 @@ async fn a_scope_that_is_refused_later_is_left_out_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_costs_no_token_that_is_still_good() {
+async fn a_server_that_is_down_costs_no_token_that_is_still_valid() {
     let server = demanding();
     let tokens = reading(&server).retry(RetryPolicy::new().attempts(1)).build().unwrap();
     let client = client(&server, tokens.clone());
@@ -196,7 +196,7 @@ async fn a_refusal_that_is_not_about_a_listed_scope_is_returned() {
 }
 
 #[tokio::test]
-async fn an_api_that_is_never_content_is_called_twice_and_then_once() {
+async fn an_api_that_is_never_satisfied_is_called_twice_and_then_once() {
     let server = demanding();
     let text = r#"Bearer error="insufficient_scope", scope="files:write""#;
     server.until_changed_at(Endpoint::Api, challenge(403, text));
@@ -208,7 +208,7 @@ async fn an_api_that_is_never_content_is_called_twice_and_then_once() {
 }
 
 #[tokio::test]
-async fn an_api_that_demands_ever_more_is_followed_as_often_as_rejections_and_takes_none_of_theirs() {
+async fn ever_new_demands_are_bounded_like_rejections_and_do_not_use_up_their_allowance() {
     let server = AuthorizationServer::start().public_client("me");
     let demands = AtomicUsize::new(0);
     server.answer_by(Endpoint::Api, move |_| {
@@ -232,7 +232,7 @@ async fn an_api_that_demands_ever_more_is_followed_as_often_as_rejections_and_ta
 }
 
 #[tokio::test]
-async fn without_step_up_and_from_a_source_that_is_not_ours_the_response_is_returned() {
+async fn without_step_up_or_with_a_source_of_the_users_the_response_is_returned() {
     let server = demanding();
     let tokens = builder(&server, ClientAuth::none("me")).scope(READ).build().unwrap();
     assert_eq!(get(&client(&server, tokens.clone()), &server).await, 403);
@@ -256,7 +256,7 @@ impl TokenSource for Counted {
 }
 
 #[tokio::test]
-async fn a_decorator_of_the_users_is_in_nobodys_way() {
+async fn a_decorator_around_the_source_does_not_prevent_a_step_up() {
     let server = demanding();
     let client = client(&server, Counted(reading(&server).build().unwrap(), AtomicUsize::new(0)));
     assert_eq!(get(&client, &server).await, 200);
@@ -307,7 +307,7 @@ async fn first(server: &AuthorizationServer, api: ProtectedResource, own: Option
 }
 
 #[tokio::test]
-async fn the_scopes_of_the_api_are_those_of_its_challenge_or_else_of_its_metadata_if_the_user_wants_that() {
+async fn the_scopes_of_the_api_are_those_of_its_challenge_or_if_configured_of_its_metadata() {
     let server = demanding();
     let api = || ProtectedResource::new(server.api_origin(), [server.issuer()]);
     let mut headers = http::HeaderMap::new();
@@ -334,7 +334,7 @@ async fn an_api_may_name_its_scopes_step_by_step() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_settings_are_refused() {
     let api = || ProtectedResource::new("https://api.example.com", ["https://auth.example.com"]).scopes_from_api(true);
     let me = || ClientAuth::none("me");
     for (builder, part) in [
@@ -400,7 +400,7 @@ async fn a_layer_of_tower_steps_up_too() {
 }
 
 #[tokio::test]
-async fn a_server_that_grants_less_than_the_union_is_asked_once() {
+async fn a_server_that_grants_less_than_the_union_is_called_once() {
     for (refuse, scopes, calls) in [(false, vec![READ, BOTH], 6), (true, vec![READ, BOTH, READ], 5)] {
         let server = demanding();
         let issued = AtomicUsize::new(0);

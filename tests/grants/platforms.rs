@@ -1,17 +1,18 @@
-//! The recipes of the guide `docs::workload`, each beside a peer that behaves as its platform documents: what is sent is the token
-//! that the platform has at that time.
+//! The recipes of the guide `docs::workload`, each with a peer that behaves as its platform documents: what is sent is
+//! the token that the platform has at that time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, Uri};
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, ErrorKind, ManualClock, reqwest};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::builder;
 use crate::expired::{jwt, wall};
 use crate::harness::child;
+use crate::http_server::{Body, serve};
 
 const AUDIENCE: &str = "https://auth.example.com";
 
@@ -32,7 +33,7 @@ async fn serves(builder: impl Fn(&AuthorizationServer) -> ClientCredentialsBuild
         assert!(request.sent("client_assertion", jwt), "{request:?}");
     }
     assert_eq!(requests.len(), 2);
-    // And none that is over.
+    // And none that has expired.
     clock.advance(Duration::from_secs(3_600));
     let error = tokens.token().await.unwrap_err();
     assert_eq!((error.kind(), server.token_requests()), (ErrorKind::Credential, 2), "{error}");
@@ -42,7 +43,7 @@ fn asserted(server: &AuthorizationServer, jwt: Credential) -> ClientCredentialsB
     builder(server, ClientAuth::client_assertion(jwt))
 }
 
-/// By a rename, as helpers and webhooks do it.
+/// By a rename, as helpers and webhooks do.
 fn replaced(path: &Path, jwt: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, jwt).unwrap();
@@ -135,7 +136,7 @@ fn gitlab() {
 #[tokio::test]
 async fn buildkite() {
     use std::os::unix::fs::PermissionsExt;
-    // The agent prints the token of a job that asks as it wants it, with a newline, and fails otherwise.
+    // The agent prints a job's token, with a newline, if it is called in the right way, and fails otherwise.
     let directory = tempfile::tempdir().unwrap();
     let (agent, issued) = (directory.path().join("buildkite-agent"), directory.path().join("issued"));
     let script = format!(
@@ -161,24 +162,20 @@ async fn buildkite() {
 }
 
 /// A peer at a free port, whose answer depends on the headers and the query of a request; and what it issues at present.
-async fn peer(
-    answer: fn(&HeaderMap, &str, &str) -> Result<String, StatusCode>,
-) -> (String, Arc<Mutex<String>>, tokio::task::JoinHandle<()>) {
+async fn peer(answer: fn(&HeaderMap, &str, &str) -> Result<String, StatusCode>) -> (String, Arc<Mutex<String>>) {
     let issued = Arc::new(Mutex::new(String::new()));
     let current = Arc::clone(&issued);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    let router = axum::Router::new().fallback(move |uri: Uri, headers: HeaderMap| {
-        let answer = answer(&headers, &uri.to_string(), &current.lock().unwrap());
-        async move { answer }
-    });
-    let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    (origin, issued, serving)
+    let answer = move |request: http::Request<_>| {
+        let answer = answer(request.headers(), &request.uri().to_string(), &current.lock().unwrap());
+        let status = answer.as_ref().map_or_else(|status| *status, |_| StatusCode::OK);
+        Response::builder().status(status).body(Body::from(answer.unwrap_or_default())).unwrap()
+    };
+    (serve(|_| answer).await, issued)
 }
 
 #[tokio::test]
 async fn github_actions() {
-    let (origin, issued, _serving) = peer(|headers, uri, jwt| {
+    let (origin, issued) = peer(|headers, uri, jwt| {
         let is_job = headers.get("authorization").is_some_and(|value| value == "Bearer the.jobs.key");
         let is_asked = uri == format!("/id?api-version=2.0&audience={AUDIENCE}");
         match is_job && is_asked {
@@ -206,7 +203,7 @@ async fn github_actions() {
 #[tokio::test]
 async fn google_cloud() {
     const PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
-    let (origin, issued, _serving) = peer(|headers, uri, jwt| {
+    let (origin, issued) = peer(|headers, uri, jwt| {
         let is_local = headers.get("metadata-flavor").is_some_and(|value| value == "Google");
         match (is_local, uri == format!("{PATH}?audience={AUDIENCE}")) {
             (true, true) => Ok(jwt.to_owned()),

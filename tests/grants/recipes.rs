@@ -1,4 +1,5 @@
-//! The recipes of the guide `docs::providers`, at another address: what each sends is what the provider's documentation wants.
+//! The recipes of the guide `docs::providers`, at another address: each sends what the provider's documentation
+//! requires.
 
 use client_credentials::testing::{AuthorizationServer, Endpoint};
 use client_credentials::{ClientAuth, ClientCredentialsBuilder, Credential, JwtBearer, TokenExchange, reqwest};
@@ -38,7 +39,7 @@ async fn kubernetes_to_entra_id() {
 
 #[tokio::test]
 async fn github_actions() {
-    // The API of the kit is the runner's: it wants the job's key, which is a token of the kit's.
+    // The kit's API stands for the runner's: it requires the job's key, which is a token of the kit.
     let job =
         AuthorizationServer::start().public_client("job").serve_at("/id", r#"{"count":1,"value":"the.jobs.token"}"#);
     let key = builder(&job, ClientAuth::none("job")).build().unwrap().token().await.unwrap();

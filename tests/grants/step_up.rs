@@ -54,7 +54,7 @@ fn of(requests: &[RecordedRequest], endpoint: Endpoint) -> Vec<&RecordedRequest>
 }
 
 #[tokio::test]
-async fn a_demanded_scope_is_asked_for_once_beside_the_first_and_the_token_is_kept() {
+async fn a_demanded_scope_is_requested_once_in_addition_and_the_token_is_kept() {
     let (server, client, pool) = user("files:write");
     let mut scopes = reading();
     let url = format!("{}/files", server.api_origin());
@@ -69,7 +69,7 @@ async fn a_demanded_scope_is_asked_for_once_beside_the_first_and_the_token_is_ke
 }
 
 #[tokio::test]
-async fn an_api_that_is_never_content_is_called_twice() {
+async fn an_api_that_is_never_satisfied_is_called_twice() {
     let (server, client, pool) = user("files:write");
     server.until_changed_at(Endpoint::Api, Answer::Response(challenge("files:write")));
     let url = format!("{}/files", server.api_origin());
@@ -81,7 +81,7 @@ async fn an_api_that_is_never_content_is_called_twice() {
 }
 
 #[tokio::test]
-async fn a_scope_that_the_program_may_not_have_is_not_asked_for() {
+async fn a_scope_that_the_program_may_not_have_is_not_requested() {
     let (server, client, pool) = user("admin");
     let url = format!("{}/files", server.api_origin());
     let response = get(&client, &pool, &url, &mut reading()).await.unwrap();

@@ -54,7 +54,7 @@ async fn a_jwt_bearer_grant_sends_the_assertion_and_the_client_id_alone() {
 }
 
 #[tokio::test]
-async fn a_grant_goes_with_the_authentication_of_the_client() {
+async fn a_grant_is_sent_with_the_authentication_of_the_client() {
     let server = server();
     let auth = ClientAuth::client_secret_basic("billing", "secret");
     builder(&server, auth).grant(TokenExchange::new("subject")).build().unwrap().token().await.unwrap();
@@ -92,7 +92,7 @@ async fn a_secret_param_is_read_for_each_token() {
     tokens.token().await.unwrap();
     assert_eq!((server.token_requests(), reads.load(Ordering::SeqCst)), (1, 1), "the token is cached");
     tokens.reject(&first);
-    // The same token as before: what matters is what was sent for it.
+    // The same token as before: the requests are what is tested.
     let _ = tokens.token().await;
     let requests = server.requests();
     assert!(requests[0].sent("api_key", "first") && requests[1].sent("api_key", "second"));
@@ -146,7 +146,7 @@ async fn of_two_assertions_the_second_is_sent_when_the_first_is_refused_and_then
     let tokens = builder(&server, ClientAuth::none("me")).grant(grant).build().unwrap();
     let first = tokens.token().await.unwrap();
     tokens.reject(&first);
-    // The same token as before: what matters is what was sent for it.
+    // The same token as before: the requests are what is tested.
     let _ = tokens.token().await;
     let sent: Vec<_> = server.requests().iter().map(|request| request.sent("assertion", "second")).collect();
     assert_eq!(sent[..3], [false, true, true]);

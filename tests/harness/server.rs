@@ -289,13 +289,13 @@ impl Server {
 
     async fn until(&self, condition: impl Fn(&Log) -> bool) {
         let mut log = self.shared.log.subscribe();
-        let waited = tokio::time::timeout(PATIENCE, log.wait_for(|log| condition(log))).await;
+        let waited = tokio::time::timeout(HANG_TIMEOUT, log.wait_for(|log| condition(log))).await;
         assert!(waited.is_ok(), "what was waited for did not happen");
     }
 }
 
 /// Much longer than a slow machine needs: only so that a test does not hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Drop for Server {
     fn drop(&mut self) {

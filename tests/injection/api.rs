@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::body::{Body, Bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, Response, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+
+pub(crate) use super::http_server::Body;
+use super::http_server::serve;
 
 /// One received request.
 #[derive(Clone, Debug)]
@@ -37,19 +39,14 @@ impl Api {
     /// Responds to each request with `answer`.
     pub(crate) async fn start(answer: impl Fn(&Seen) -> Response<Body> + Clone + Send + Sync + 'static) -> Self {
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let record = Arc::clone(&seen);
-        let router = axum::Router::new().fallback(move |request: Request| async move {
+        let answer = move |request: Request<Bytes>| {
             let (parts, body) = request.into_parts();
-            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-            let path = parts.uri.path().to_owned();
-            let one = Seen { path, headers: parts.headers, body };
+            let one = Seen { path: parts.uri.path().to_owned(), headers: parts.headers, body };
             record.lock().unwrap().push(one.clone());
             answer(&one)
-        });
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Api { url, seen }
+        };
+        Api { url: serve(|_| answer).await, seen }
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {

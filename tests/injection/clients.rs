@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 
-use axum::http::StatusCode;
 use client_credentials::{BearerAuth, BearerAuthBuilder, ErrorKind};
 use futures_util::stream;
+use http::StatusCode;
 use reqwest::Body;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tower::{Layer, Service, ServiceBuilder};
@@ -71,7 +71,7 @@ async fn a_refused_token_is_replaced_and_the_request_repeated_once() {
 }
 
 #[tokio::test]
-async fn a_second_401_is_handed_back() {
+async fn a_second_401_is_returned() {
     // R02
     let api = Api::start(|_| unauthorized(r#"Bearer error="invalid_token""#)).await;
     let outcome = by_both(&api, Issuer::default, as_it_is, as_it_is).await;
@@ -86,7 +86,7 @@ async fn a_401_without_a_challenge_counts_as_a_rejection() {
 }
 
 #[tokio::test]
-async fn what_is_not_about_the_token_is_handed_back() {
+async fn a_response_that_is_not_about_the_token_is_returned() {
     // R08, R09, R18, R19, R20: one request, one token, whatever the answer
     let handed_back = [
         (401, r#"Bearer error="insufficient_scope""#),
@@ -147,7 +147,7 @@ async fn repeating_can_be_switched_off() {
 }
 
 #[tokio::test]
-async fn without_another_token_the_answer_is_handed_back_untouched() {
+async fn without_another_token_the_response_is_returned_unchanged() {
     let api = Api::start(refuses_the_first).await;
     let issuer = Issuer { down_after: Some(1), ..Issuer::default() };
     let response = client(bearer(&api, &issuer)).get(&api.url).send().await.unwrap();
@@ -200,7 +200,7 @@ async fn an_api_that_refuses_everything_costs_four_token_requests() {
 }
 
 #[tokio::test]
-async fn a_request_elsewhere_is_an_error_that_names_the_way_out() {
+async fn a_request_to_another_origin_is_an_error_that_names_the_remedy() {
     // R14
     let (api, evil) = (Api::start(|_| status(200)).await, Api::start(|_| status(200)).await);
     let issuer = Issuer::default();
@@ -221,7 +221,7 @@ async fn a_request_elsewhere_is_an_error_that_names_the_way_out() {
 }
 
 #[tokio::test]
-async fn a_401_from_an_origin_that_is_passed_through_is_none_of_our_business() {
+async fn a_401_from_an_origin_that_is_passed_through_is_ignored() {
     let (api, other) = (Api::start(|_| status(200)).await, Api::start(|_| status(401)).await);
     let issuer = Issuer::default();
     let client = client(builder(&api, &issuer).pass_through(true).build().unwrap());
@@ -234,7 +234,7 @@ async fn a_plain_http_api_is_refused_unless_it_is_named() {
     // R15
     let issuer = Issuer::default();
     let plain = "http://inventory.test:8080";
-    // FD5: not found by a request, but before.
+    // FD5: reported before any request.
     let error = BearerAuth::for_origin(plain, issuer.tokens()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("dangerously_allow_http(\"inventory.test\")"), "{text}");
@@ -289,8 +289,9 @@ impl Middleware for Retry {
 }
 
 #[tokio::test]
-async fn retries_around_or_beneath_multiply_no_token_requests() {
-    // R22: outside of ours each attempt gets the current token; inside all attempts have the same one.
+async fn retries_around_or_beneath_do_not_multiply_token_requests() {
+    // R22: a retry outside of our middleware gets the current token in each attempt; inside, all attempts have the same
+    // one.
     for around in [true, false] {
         let count = Arc::new(AtomicU64::new(0));
         let api = Api::start(move |_| match count.fetch_add(1, Ordering::SeqCst) {
@@ -339,7 +340,7 @@ async fn a_layer_works_in_a_service_builder() {
 }
 
 #[tokio::test]
-async fn http_where_https_was_meant_is_told_so() {
+async fn plain_http_where_https_was_intended_is_reported() {
     let bearer = BearerAuth::for_origin("https://api.test", Issuer::default().tokens()).unwrap();
     let error = client(bearer).get("http://api.test/x").send().await.unwrap_err();
     let text = Error::find(&error).unwrap().to_string();
@@ -347,7 +348,7 @@ async fn http_where_https_was_meant_is_told_so() {
 }
 
 #[tokio::test]
-async fn any_error_that_is_not_surely_about_something_else_refreshes_the_token() {
+async fn any_error_that_is_not_clearly_about_something_else_refreshes_the_token() {
     // FD1
     for error in ["expired_token", "invalid_request", "token_expired"] {
         let api = Api::start(move |seen| match seen.token().as_str() {
@@ -380,11 +381,11 @@ async fn a_token_in_another_header_is_refreshed_alike() {
 }
 
 #[tokio::test]
-async fn an_api_that_says_it_in_the_body_is_understood_where_that_is_asked_for() {
+async fn a_refusal_in_the_body_is_recognized_if_configured() {
     // FD4
     let api = Api::start(|seen| {
         let body = if seen.token() == "t1" { r#"{"error":{"code":498}}"# } else { r#"{"invoices":[]}"# };
-        http::Response::new(axum::body::Body::from(body))
+        http::Response::new(api::Body::from(body))
     })
     .await;
     let says = |_: StatusCode, _: &http::HeaderMap, body: &[u8]| body.windows(3).any(|part| part == b"498");
@@ -418,7 +419,7 @@ impl TokenSource for Hangs {
 }
 
 #[tokio::test]
-async fn a_refused_request_does_not_wait_for_another_token_longer_than_it_was_told() {
+async fn a_refused_request_does_not_wait_for_another_token_longer_than_configured() {
     // FA5
     let api = Api::start(refuses_the_first).await;
     let builder = BearerAuth::builder(Hangs::default()).origin(&api.url).replacement_timeout(Duration::from_millis(1));

@@ -74,7 +74,7 @@ async fn a_header_that_the_caller_set_is_never_touched() {
 }
 
 #[tokio::test]
-async fn with_a_token_at_hand_the_request_is_sent_at_once_and_a_refusal_mended() {
+async fn with_a_cached_token_the_request_is_sent_at_once_and_a_refusal_is_recovered() {
     let issuer = Issuer::default();
     let tokens = issuer.tokens();
     tokens.token().await.unwrap();
@@ -123,7 +123,7 @@ async fn the_repeated_request_is_the_same_one() {
 }
 
 #[tokio::test]
-async fn grpc_unauthenticated_is_a_rejection_of_a_post_as_every_call_is() {
+async fn grpc_unauthenticated_rejects_the_token_of_a_post_request() {
     for (method, status, calls_and_tokens) in [(Method::POST, "0", (2, 2)), (Method::GET, "16", (1, 1))] {
         let issuer = Issuer::default();
         let calls = Arc::new(AtomicU64::new(0));

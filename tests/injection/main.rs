@@ -6,6 +6,8 @@ mod api;
 mod clients;
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/http.rs"]
+mod http_server;
 mod layered;
 mod redirects;
 #[cfg(feature = "tracing")]

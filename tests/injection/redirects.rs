@@ -1,16 +1,15 @@
 //! reqwest follows redirects below the middleware: the token must not be sent elsewhere, and a 401 from there is not
 //! about it.
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
 use client_credentials::BearerAuth;
+use http::{Response, StatusCode};
 use reqwest_middleware::ClientBuilder;
 
-use super::api::{Api, Seen, status};
+use super::api::{Api, Body, Seen, status};
 use super::*;
 
 fn redirect(to: &str) -> Response<Body> {
-    Response::builder().status(302).header("location", to).body(Body::empty()).unwrap()
+    Response::builder().status(302).header("location", to).body(Body::default()).unwrap()
 }
 
 async fn get(api: &Api, issuer: &Issuer, path: &str) -> StatusCode {
@@ -46,7 +45,7 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
 }
 
 #[tokio::test]
-async fn there_and_back_again_shows_the_token_to_nobody_else() {
+async fn a_redirect_away_and_back_shows_the_token_to_nobody_else() {
     // R12: A, B, A. Neither reqwest nor this crate adds the token again.
     let home: Arc<std::sync::OnceLock<String>> = Arc::default();
     let back = Arc::clone(&home);

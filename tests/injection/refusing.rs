@@ -68,7 +68,7 @@ fn named(name: &str, seen: &Arc<Mutex<Vec<String>>>) -> Cached<Issuer> {
 }
 
 #[tokio::test]
-async fn an_api_that_refuses_new_tokens_is_warned_of_once_with_source_words_and_advice() {
+async fn an_api_that_refuses_new_tokens_is_reported_once_with_source_text_and_advice() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
     let origin = "https://billing.test";
@@ -105,7 +105,7 @@ async fn an_api_that_refuses_new_tokens_is_warned_of_once_with_source_words_and_
 }
 
 #[tokio::test]
-async fn each_origin_is_warned_of() {
+async fn each_origin_is_reported() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
     let origins = ["https://red.test", "https://blue.test"];
@@ -123,7 +123,7 @@ async fn each_origin_is_warned_of() {
 }
 
 #[tokio::test]
-async fn refused_requests_that_are_not_repeated_are_warned_of_alike() {
+async fn refused_requests_that_are_not_repeated_are_reported_alike() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
     let origin = "https://billing.test";
@@ -139,7 +139,7 @@ async fn refused_requests_that_are_not_repeated_are_warned_of_alike() {
 }
 
 #[tokio::test]
-async fn a_token_that_nothing_replaces_is_warned_of_without_a_source() {
+async fn a_refused_constant_token_is_reported_without_a_source() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
     let origin = "https://billing.test";
@@ -154,10 +154,10 @@ async fn a_token_that_nothing_replaces_is_warned_of_without_a_source() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_only_the_body_tells_is_warned_of() {
+async fn a_refusal_in_the_body_is_reported() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
-    let api = Api::start(|_| Response::new(axum::body::Body::from(r#"{"error":{"code":498}}"#))).await;
+    let api = Api::start(|_| Response::new(api::Body::from(r#"{"error":{"code":498}}"#))).await;
     for layered in [false, true] {
         let bearer = BearerAuth::builder(named("billing", &Arc::default()))
             .origin(&api.url)
@@ -181,7 +181,7 @@ async fn a_refusal_that_only_the_body_tells_is_warned_of() {
 }
 
 #[tokio::test]
-async fn a_scope_that_does_not_suffice_is_warned_of_once_and_refreshes_nothing() {
+async fn an_insufficient_scope_is_reported_once_and_refreshes_nothing() {
     let warnings = Warnings::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
     for status in [401, 403] {
@@ -201,7 +201,7 @@ async fn a_scope_that_does_not_suffice_is_warned_of_once_and_refreshes_nothing()
         }
         let said = warnings.take();
         assert_eq!(said.len(), 1, "{status}: {said:?}");
-        for part in ["source=\"billing\"", "demands a scope", "told:all", "is it asked for"] {
+        for part in ["source=\"billing\"", "requires a scope", "told:all", "that it is requested"] {
             assert!(said[0].contains(part), "{part}: {said:?}");
         }
         harness::canary::assert_no_canary(&said);

@@ -2,12 +2,11 @@
 
 use std::sync::Mutex;
 
-use axum::http;
 use client_credentials::{BearerAuth, ErrorKind, TokenPool};
 use reqwest_middleware::ClientBuilder;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
-use super::api::{Api, Seen, status};
+use super::api::{Api, Body, Seen, status};
 use super::*;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +29,7 @@ fn pool() -> TokenPool<Tenant, Cached<Client>> {
     TokenPool::new(|Tenant(name): &Tenant| Ok(Cached::new(Client(name, AtomicU64::new(0)))))
 }
 
-fn refuses_the_first_red_one(seen: &Seen) -> http::Response<axum::body::Body> {
+fn refuses_the_first_red_one(seen: &Seen) -> http::Response<Body> {
     status(if seen.token() == "red-1" { 401 } else { 200 })
 }
 

@@ -50,7 +50,7 @@ async fn retry_after_is_rounded_up() {
 }
 
 #[tokio::test]
-async fn a_delay_passes_for_real_and_the_ordinary_answer_follows() {
+async fn a_delay_takes_real_time_and_the_ordinary_answer_follows() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start().client("billing", "another secret").clock(&clock);
     let delay = Duration::from_millis(20);
@@ -62,7 +62,7 @@ async fn a_delay_passes_for_real_and_the_ordinary_answer_follows() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_left_by_the_clients_timeout_and_the_story_tells() {
+async fn a_server_that_hangs_is_abandoned_at_the_clients_timeout_and_the_story_shows_it() {
     let server = AuthorizationServer::start();
     server.next(Answer::Hang);
     let tokens = builder(&server).build().unwrap();
@@ -110,7 +110,7 @@ async fn answers_come_in_order_and_then_the_standing_one() {
 }
 
 #[tokio::test]
-async fn a_torn_body_arrives_in_part() {
+async fn a_truncated_body_arrives_in_part() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let server = AuthorizationServer::start();
     server.until_changed(Answer::Torn);

@@ -93,7 +93,7 @@ async fn a_token_request_that_rfc_6749_forbids_is_refused() {
 }
 
 #[tokio::test]
-async fn the_api_wants_its_audience_and_its_scope() {
+async fn the_api_requires_its_audience_and_its_scope() {
     let server = AuthorizationServer::start().api_audience("https://api.example.com").api_scope("invoices:read");
     let auth = || ClientAuth::client_secret_basic("billing", "a secret");
     let builder = || ClientCredentials::builder(server.token_url(), auth());
@@ -189,7 +189,7 @@ mod signed {
     }
 
     #[tokio::test]
-    async fn an_assertion_is_good_once_and_until_it_expires() {
+    async fn an_assertion_is_accepted_once_and_until_it_expires() {
         use aws_lc_rs::hmac;
         const SECRET: &str = "a secret that is 32 characters long";
         let clock = client_credentials::ManualClock::new();

@@ -8,7 +8,7 @@ use client_credentials::{AccessToken, Cached, Error, ManualClock};
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
-async fn a_script_is_done_step_by_step_and_its_last_step_again_and_again() {
+async fn a_script_runs_step_by_step_and_repeats_its_last_step() {
     let own = AccessToken::builder("own").build().unwrap();
     let fake = FakeTokens::script([FakeStep::Token(HOUR), FakeStep::This(own), FakeStep::Error(Error::other("down"))]);
     let (first, second) = (fake.token().await.unwrap(), fake.token().await.unwrap());
@@ -30,7 +30,7 @@ async fn a_script_is_done_step_by_step_and_its_last_step_again_and_again() {
 }
 
 #[tokio::test]
-async fn beneath_a_cache_time_passes_by_one_clock() {
+async fn under_a_cache_one_clock_controls_time() {
     let clock = ManualClock::new();
     let fake = FakeTokens::script([
         FakeStep::Token(HOUR),

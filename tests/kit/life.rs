@@ -43,7 +43,7 @@ fn a_connection_that_hangs_does_not_keep_it_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_serves_beside_a_paused_clock_while_nothing_waits_for_time() {
+async fn it_serves_under_a_paused_clock_while_nothing_waits_for_time() {
     let server = AuthorizationServer::start();
     server.received(Endpoint::Token, 0).await;
     // Blocking, so that tokio does not consider the runtime idle and advance the time, which a test with real sockets
@@ -75,7 +75,7 @@ async fn a_refresh_in_the_background_is_awaited_without_a_sleep() {
 }
 
 #[tokio::test]
-async fn time_goes_by_the_clock_that_it_was_given() {
+async fn times_are_those_of_the_clock_that_it_was_given() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start().clock(&clock).lifetime(Duration::from_secs(60));
     let token = tokens(&server).token().await.unwrap();
@@ -123,7 +123,7 @@ fn fails_in_a_child() {
 }
 
 #[test]
-fn a_mistake_of_the_test_is_told() {
+fn a_mistake_in_the_test_is_reported() {
     let server = AuthorizationServer::start();
     let told = catch_unwind(AssertUnwindSafe(|| server.rotate_secret("billing", "new"))).unwrap_err();
     assert_eq!(told.downcast_ref::<String>().unwrap(), "there is no client \"billing\" with a secret");
@@ -132,7 +132,7 @@ fn a_mistake_of_the_test_is_told() {
 }
 
 #[tokio::test]
-async fn times_and_texts_beyond_all_measure_break_nothing() {
+async fn extreme_times_and_texts_cause_no_failure() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start().clock(&clock).lifetime(Duration::MAX).api_scope("a \"b\\\u{e9}\n");
     let token = tokens(&server).token().await.unwrap();
@@ -149,7 +149,7 @@ async fn times_and_texts_beyond_all_measure_break_nothing() {
     assert_eq!(reqwest::get(server.token_url()).await.unwrap().status(), 405, "it lives on");
 }
 
-/// As the guide `docs::operating` has it: nobody else calls while the service is out of traffic.
+/// As in the guide `docs::operating`: nothing else calls while the service gets no traffic.
 #[tokio::test]
 async fn a_probe_brings_a_service_without_traffic_back() {
     let clock = ManualClock::new();

@@ -1,4 +1,4 @@
-//! The kit for tests of users (`client_credentials::testing`), used as they use it.
+//! The test kit for users (`client_credentials::testing`), used as they use it.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "in a test a panic is the report")]
 

@@ -92,7 +92,7 @@ async fn each_differs_from_the_rfc_as_it_is_known_to() {
 }
 
 #[tokio::test]
-async fn wso2_hands_out_the_same_token_until_it_ends() {
+async fn wso2_issues_the_same_token_until_it_expires() {
     let clock = client_credentials::ManualClock::new();
     let server = AuthorizationServer::start().quirk(Quirk::Wso2).clock(&clock);
     let token = async || {
@@ -110,7 +110,7 @@ async fn wso2_hands_out_the_same_token_until_it_ends() {
 }
 
 #[tokio::test]
-async fn some_look_at_more_than_the_parameters() {
+async fn some_quirks_check_more_than_the_parameters() {
     // Reddit: a client without a `User-Agent` of its own.
     let server = AuthorizationServer::start().quirk(Quirk::Reddit);
     let ask = post_form(server.token_url(), &[("grant_type", "client_credentials")]);

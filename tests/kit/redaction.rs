@@ -7,7 +7,7 @@ use std::time::Duration;
 const CANARY: &str = "canary-7Qp2-Zx91";
 
 #[tokio::test]
-async fn no_secret_is_seen_in_the_story_nor_in_a_record() {
+async fn no_secret_is_in_the_story_or_in_a_record() {
     let server = AuthorizationServer::start().client("billing", CANARY).client("other", "other-canary-Zx91");
     let http = reqwest::Client::new();
     let form = |params: &[(&str, &str)]| crate::post_form(server.token_url(), params).send();

@@ -33,7 +33,7 @@ async fn billing_survives_expiry_a_revoked_token_and_an_outage() {
     clock.advance(Duration::from_secs(3600));
     assert!(call().await.is_err());
 
-    server.until_changed(Answer::Token); // and it is back
+    server.until_changed(Answer::Token); // the server is back
     clock.advance(Duration::from_secs(10));
     assert_eq!(call().await.unwrap(), 200);
     assert_eq!((server.token_requests(), server.tokens_issued()), (5, 4));

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::Response;
+use bytes::Bytes;
+use http::{Request, Response};
 
+use crate::http_server::{Body, serve};
 use crate::proof::{Proof, hash};
 
 /// What the API requires, and what it has received.
@@ -39,24 +39,23 @@ impl Api {
         let mut state = State::default();
         configure(&mut state);
         let state = Arc::new(Mutex::new(state));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api { url, state: Arc::clone(&state) };
-        let origin = api.url.clone();
-        let router = axum::Router::new().fallback(move |request: Request| async move {
-            let (parts, body) = request.into_parts();
-            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-            let body = String::from_utf8(body.to_vec()).unwrap();
-            let uri = format!("{origin}{}", parts.uri.path());
-            let proof = Proof::of(&parts.headers);
-            let authorization = parts.headers.get("authorization");
-            let authorization = authorization.map_or("", |value| value.to_str().unwrap());
-            let mut state = state.lock().unwrap();
-            state.bodies.push(body);
-            state.answer(authorization, proof, parts.method.as_str(), &uri)
-        });
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        api
+        let api = Arc::clone(&state);
+        let url = serve(|origin| {
+            let origin = origin.to_owned();
+            move |request: Request<Bytes>| {
+                let (parts, body) = request.into_parts();
+                let body = String::from_utf8(body.to_vec()).unwrap();
+                let uri = format!("{origin}{}", parts.uri.path());
+                let proof = Proof::of(&parts.headers);
+                let authorization = parts.headers.get("authorization");
+                let authorization = authorization.map_or("", |value| value.to_str().unwrap());
+                let mut state = api.lock().unwrap();
+                state.bodies.push(body);
+                state.answer(authorization, proof, parts.method.as_str(), &uri)
+            }
+        })
+        .await;
+        Api { url, state }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

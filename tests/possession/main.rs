@@ -6,6 +6,8 @@
 mod api;
 #[path = "../harness/mod.rs"]
 mod harness;
+#[path = "../harness/http.rs"]
+mod http_server;
 mod keys;
 mod proof;
 #[path = "../harness/refreshed.rs"]

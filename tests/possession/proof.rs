@@ -16,7 +16,7 @@ pub(crate) struct Proof {
 }
 
 impl Proof {
-    /// The one proof of a request, whose signature has to be right. `None`: it has none.
+    /// The only proof of a request, whose signature must be valid. `None`: it has none.
     pub(crate) fn of(headers: &HeaderMap) -> Option<Proof> {
         Proof::among(headers.get_all("dpop").iter().map(|value| value.to_str().unwrap()))
     }

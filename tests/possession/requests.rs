@@ -129,7 +129,7 @@ async fn a_repetition_has_the_nonce_of_its_own_answer_whatever_others_bring_mean
 }
 
 #[tokio::test]
-async fn a_second_demand_for_a_nonce_is_handed_back_and_costs_no_token() {
+async fn a_second_demand_for_a_nonce_is_returned_and_costs_no_token() {
     for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|api| {
             api.nonce = Some("n".into());
@@ -159,7 +159,7 @@ async fn a_refused_token_is_replaced_even_after_a_nonce() {
 }
 
 #[tokio::test]
-async fn a_second_refusal_is_handed_back() {
+async fn a_second_refusal_is_returned() {
     for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|api| {
             api.revoked = (0..3).map(nth).collect();
@@ -172,7 +172,7 @@ async fn a_second_refusal_is_handed_back() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_repeated_still_brings_the_nonce_for_the_next() {
+async fn a_request_that_cannot_be_repeated_still_yields_the_nonce_for_the_next() {
     for integration in INTEGRATIONS {
         let (_server, api, bearer) = all(|api| api.nonce = Some("n".into())).await;
         let parts = stream::iter([Ok::<_, std::io::Error>("part")]);
@@ -202,7 +202,7 @@ async fn each_api_has_nonces_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_header_of_the_callers_gets_no_proof() {
+async fn a_request_with_the_callers_own_header_gets_no_proof() {
     for integration in INTEGRATIONS {
         let (server, api, bearer) = all(|_| {}).await;
         let mut request = get(&api.url);

@@ -17,7 +17,7 @@ use crate::refreshed::refreshed;
 use crate::server::{Server, nth, token, token_response, use_dpop_nonce, with_nonce};
 use crate::tokens;
 
-/// The key that a token is bound to, by the proofs that go with it.
+/// The key that a token is bound to, from its proofs.
 async fn key_of(token: &AccessToken) -> String {
     let url = "https://api.example.com/";
     let headers = token.request_headers(&Method::GET, url).await.unwrap();
@@ -106,7 +106,7 @@ async fn the_nonce_of_a_success_is_used_the_next_time() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_is_too_long_or_torn_is_not_used() {
+async fn a_nonce_that_is_too_long_or_has_spaces_is_not_used() {
     let too_long = "n".repeat(1025);
     for nonce in [too_long, "a b".to_owned(), "a\tb".to_owned()] {
         let server = Server::start(move |_| use_dpop_nonce(&nonce));
@@ -133,7 +133,7 @@ async fn a_token_that_is_not_bound_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bound_token_that_nobody_asked_for_is_refused() {
+async fn a_bound_token_that_was_not_requested_is_refused() {
     let server = Server::start(|_| token("t", "DPoP"));
     let auth = ClientAuth::none("me");
     let tokens = ClientCredentials::builder(&server.url, auth).build().unwrap();

@@ -52,7 +52,7 @@ async fn the_audience_is_the_issuer_as_a_string() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
+async fn a_server_that_requires_the_client_id_with_the_assertion_gets_it() {
     let server = Server::start(|_| token());
     let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").audience(ISSUER);
     let builder = ClientCredentials::builder(&server.url, auth);
@@ -62,7 +62,7 @@ async fn a_server_that_wants_the_client_id_beside_the_assertion_gets_it() {
 }
 
 #[tokio::test]
-async fn an_explicit_audience_wins_over_the_issuer() {
+async fn an_explicit_audience_takes_precedence_over_the_issuer() {
     let server = Server::start(|_| token());
     let auth = ClientAuth::client_secret_jwt("me", "a secret of some length, 32 bytes").audience(&server.url);
     client(&server, auth).token().await.unwrap();

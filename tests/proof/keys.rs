@@ -24,7 +24,7 @@ impl Key {
         let text = STANDARD.encode(pkcs8.as_ref());
         let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
         let public = pair.public_key().as_ref().to_vec();
-        // In PKCS#8 of P-256 (RFC 5915) the private number stands at a fixed place.
+        // In PKCS#8 of P-256 (RFC 5915) the private number is at a fixed offset.
         let private = &pkcs8.as_ref()[36..68];
         let [x, y, d] = [&public[1..33], &public[33..65], private].map(|part| URL_SAFE_NO_PAD.encode(part));
         let jwk = json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y, "d": d});

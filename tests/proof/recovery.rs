@@ -32,7 +32,7 @@ fn by_name(server: &AuthorizationServer) -> client_credentials::ClientCredential
 }
 
 #[tokio::test]
-async fn a_refused_credential_is_not_asked_with_again_in_the_same_fetch() {
+async fn a_refused_credential_is_not_sent_again_in_the_same_fetch() {
     let server = AuthorizationServer::start();
     server.answer_by(Endpoint::Token, |request| match request.sent("client_secret", "aaa") {
         true => Answer::Refuse("invalid_client"),
@@ -44,7 +44,7 @@ async fn a_refused_credential_is_not_asked_with_again_in_the_same_fetch() {
 }
 
 #[tokio::test]
-async fn a_throttled_client_does_not_ask_with_the_next_credential() {
+async fn a_throttled_client_does_not_try_the_next_credential() {
     let server = AuthorizationServer::start();
     let throttled = response(429, ("content-type", "application/json"), r#"{"error":"invalid_client"}"#);
     server.until_changed(throttled);
@@ -75,7 +75,7 @@ async fn a_page_too_large_at_the_first_path_does_not_hide_the_second() {
 }
 
 #[tokio::test]
-async fn an_endless_token_endpoint_is_cut_in_errors() {
+async fn a_very_long_token_endpoint_is_truncated_in_errors() {
     let server = AuthorizationServer::start();
     let endless = format!("http://other.example/{}", "x".repeat(100_000));
     server.until_changed_at(Endpoint::Metadata, metadata(&server, &endless));
@@ -84,7 +84,7 @@ async fn an_endless_token_endpoint_is_cut_in_errors() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_refuses_has_the_metadata_read_anew_once_a_minute() {
+async fn a_refusal_by_the_token_endpoint_causes_metadata_to_be_read_again_once_a_minute() {
     let server = AuthorizationServer::start();
     server.next_at(Endpoint::Metadata, Answer::Token).until_changed_at(Endpoint::Metadata, Answer::Status(404));
     server.until_changed(response(403, ("content-type", "application/json"), "null"));
@@ -107,7 +107,7 @@ fn client_id_in_body_without_an_id_is_a_fault() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_gone_makes_the_metadata_be_read_anew() {
+async fn an_endpoint_that_is_gone_causes_metadata_to_be_read_again() {
     // Nothing listens there any more.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = AuthorizationServer::start();

@@ -25,7 +25,7 @@ async fn keys_secrets_and_assertions_are_never_shown() {
     let _guard = log.listen();
     let key = Key::new("k");
     let elsewhere = format!("{SECRET}.{SECRET}.{SECRET}");
-    // With what the server knows besides the assertion.
+    // With the other values that the server knows.
     let cases: [(ClientAuth, &str); 5] = [
         (ClientAuth::private_key_jwt("me", key.pem.as_str()).audience(ISSUER).into(), "it"),
         (ClientAuth::private_key_jwt("me", key.jwk.as_str()).audience(ISSUER).into(), "it"),
@@ -85,7 +85,7 @@ async fn a_file_with_a_damaged_key_is_not_quoted() {
     }
 }
 
-/// What the crate tells tracing on this thread.
+/// The crate's tracing events on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

@@ -23,7 +23,7 @@ async fn a_secret_that_was_replaced_is_used_for_the_next_token() {
 
 #[tokio::test]
 #[cfg(unix)]
-async fn the_data_link_of_kubernetes_is_followed_anew() {
+async fn the_data_link_of_kubernetes_is_followed_at_each_read() {
     // X01
     use std::os::unix::fs::symlink;
     let directory = Directory::new();
@@ -45,7 +45,7 @@ async fn the_data_link_of_kubernetes_is_followed_anew() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_revoked_under_way_is_read_again_at_once() {
+async fn a_secret_that_was_revoked_meanwhile_is_read_again_at_once() {
     // X02
     let directory = Directory::new();
     let path = directory.write("secret", "A");
@@ -60,7 +60,7 @@ async fn a_secret_that_was_revoked_under_way_is_read_again_at_once() {
 }
 
 #[tokio::test]
-async fn a_secret_that_is_just_wrong_is_tried_once() {
+async fn a_secret_that_is_simply_wrong_is_tried_once() {
     let reads = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&reads);
     let server = Server::which(|_| false);
@@ -144,7 +144,7 @@ async fn a_corrected_secret_file_ends_the_backoff_of_a_denial() {
     }
     let requests = server.secrets().len();
     assert!(requests <= 6, "{requests}");
-    // Another time of the file, and the same secret: no request.
+    // The file has another modification time and the same secret: no request.
     directory.replace("secret", "wrong");
     assert!(tokens.token().await.is_err());
     assert_eq!(server.secrets().len(), requests);
@@ -282,7 +282,7 @@ async fn a_new_key_that_is_garbage_leaves_the_previous_one_in_use() {
     if cfg!(feature = "tracing") {
         let texts = warnings.texts();
         assert_eq!(texts.len(), 2, "one for each unusable text: {texts:?}");
-        assert!(texts[0].contains("the previous key stays in use"), "{texts:?}");
+        assert!(texts[0].contains("the previous one stays in use"), "{texts:?}");
     }
     directory.write("key", &two.pem);
     refreshed(&tokens).await.unwrap();
@@ -304,7 +304,7 @@ async fn a_first_key_that_is_half_written_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_assertion_made_elsewhere_is_read_anew() {
+async fn an_assertion_made_elsewhere_is_read_for_each_token() {
     let directory = Directory::new();
     let path = directory.write("token", "header.one.signature");
     let server = Server::start(|_| server::token());
@@ -335,7 +335,7 @@ impl Warnings {
 
     fn texts(&self) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains("what was read")).map(str::to_owned).collect()
+        text.lines().filter(|line| line.contains("that was read is not usable")).map(str::to_owned).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Those who use tokens: through the middleware, from threads without a runtime, and as the holder of a connection.
+//! The users of tokens: through the middleware, from threads without a runtime, and as the holder of a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use super::source::{Before, Judged, Source};
 /// Whether the callers are to end.
 pub(crate) static OVER: AtomicBool = AtomicBool::new(false);
 
-/// What became of the requests of a kind of caller.
+/// The outcomes of the requests of one kind of caller.
 #[derive(Default)]
 pub(crate) struct Outcomes {
     pub(crate) good: AtomicU64,
@@ -54,14 +54,15 @@ impl Outcomes {
         which.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Callers go on until the time is over and something has come of it, however slow the machine is.
+    /// Callers continue until the time is over and they have had a success, however slow the machine is.
     fn go_on(&self) -> bool {
         !OVER.load(Ordering::Relaxed) || self.good.load(Ordering::Relaxed) == 0
     }
 }
 
 pub(crate) fn client(source: &Arc<Source>) -> ClientWithMiddleware {
-    // The server may hang twice before it answers. Less than that would return a 401 that another token would have saved.
+    // The server may hang twice before it answers. Less than that would return a 401 that another token would have
+    // saved.
     let bearer = BearerAuth::builder(Judged(Arc::clone(source)))
         .origin(source.provider.server.api_origin())
         .replacement_timeout(Duration::from_secs(30))
@@ -82,7 +83,7 @@ pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outc
             Ok(response) => match response.status().as_u16() {
                 200 => response.bytes().await.map_or_else(|error| End::Failed(format!("{error:?}")), |_| End::Good),
                 503 => End::Unavailable,
-                // A repetition is one: two revocations are one too many for it.
+                // A request is repeated once, so two revocations are too many.
                 401 if tokens > 1 => End::RefusedTwice,
                 other => End::Failed(format!("status {other}")),
             },
@@ -100,7 +101,7 @@ pub(crate) async fn call(source: Arc<Source>, client: ClientWithMiddleware, outc
     }
 }
 
-/// Asks for tokens from a thread of its own, a thousand times a second, and shows each to the API's check.
+/// Requests tokens from a thread of its own, a thousand times a second, and passes each to the API's check.
 pub(crate) fn block(source: &Source, tokens: &blocking::Tokens, outcomes: &Outcomes) {
     while outcomes.go_on() {
         std::thread::sleep(Duration::from_millis(1));
@@ -129,7 +130,7 @@ pub(crate) fn block(source: &Source, tokens: &blocking::Tokens, outcomes: &Outco
     }
 }
 
-/// What became of the tokens that were pushed.
+/// The outcomes of the tokens that were pushed.
 #[derive(Default)]
 pub(crate) struct Pushed {
     pub(crate) once: u64,
@@ -138,17 +139,17 @@ pub(crate) struct Pushed {
     pub(crate) lost: u64,
 }
 
-/// Gets each token pushed, and says of some that the other end refuses them.
+/// Receives each token that is pushed, and reports some as refused by the other end.
 ///
-/// To be alone on a runtime with one thread: when a fetch has brought a token, the holder runs before the next one can, so
-/// that no token may be passed over, however slow the machine is.
+/// To be alone on a runtime with one thread: when a fetch has brought a token, the holder runs before the next one can,
+/// so that no token may be passed over, however slow the machine is.
 pub(crate) async fn hold(source: &Source) -> Pushed {
     let mut changes = source.tokens.changes();
     let mut pushed = Pushed::default();
     let mut last = 0;
     while !OVER.load(Ordering::Relaxed) || pushed.once == 0 {
         let asked = Instant::now();
-        // The limit is against hanging.
+        // The limit only guards against hanging.
         let next = tokio::time::timeout(Duration::from_secs(120), changes.next()).await;
         let token = next.expect("nothing is pushed any more").unwrap();
         let number = source.judge(&token, asked, asked);

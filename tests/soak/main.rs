@@ -1,6 +1,7 @@
-//! A small world in real time: authorization servers of the test kit with the quirks of well-known ones, which fail all the
-//! time, tokens of two seconds, and everything that uses tokens: callers through the middleware, two replicas with a store,
-//! threads without a runtime, and a holder to whom tokens are pushed. What is asserted are counts; the report is for reading.
+//! A small world in real time: authorization servers of the test kit with the quirks of well-known ones, which fail all
+//! the time, tokens of two seconds, and everything that uses tokens: callers through the middleware, two replicas with
+//! a store, threads without a runtime, and a holder that tokens are pushed to. Only counts are asserted; the report is
+//! for reading.
 //!
 //! `cargo test --release --all-features --test soak -- --nocapture` for 8 s, longer by `SOAK_SECONDS` (`.ci/soak`: five minutes).
 
@@ -41,7 +42,7 @@ const THREADS: usize = 4;
 /// 32 bytes in base64.
 const SEAL_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
-/// From here on what the process holds is judged: earlier it has not reached its size.
+/// From here on the resources of the process are compared: before, it has not reached its full size.
 const LONG: u64 = 120;
 
 #[test]
@@ -49,7 +50,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
     let seconds = std::env::var("SOAK_SECONDS").map_or(8, |text| text.parse().unwrap());
     let metrics = recorder::Recorder::default();
     metrics::set_global_recorder(metrics.clone()).unwrap();
-    // What a process keeps once tokio has run in it is no leak.
+    // What a process keeps once tokio has run in it is not a leak.
     drop((AuthorizationServer::start(), runtime()));
     let at_first = Held::now(0);
 
@@ -109,7 +110,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
     }
     drop(shared);
 
-    // What it holds at most in the second quarter of the time, and in the last one.
+    // The most that it holds in the second quarter of the time, and in the last one.
     let (mut early, mut late) = (Held::default(), Held::default());
     let mut revoked = 0;
     let start = Instant::now();
@@ -171,7 +172,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
     assert!(complaints.is_empty(), "requests that the crate could have saved:\n{}", complaints.join("\n"));
     assert_eq!(bad, Vec::<String>::new());
     assert_eq!((twice, lost), (0, 0), "of {once} tokens that were pushed");
-    // Each new secret is taken up: at most the three attempts of the fetch in which it is replaced have the old one.
+    // Each new secret is adopted: at most the three attempts of the fetch in which it is replaced have the old one.
     assert!(old_secrets <= 3 * rotations, "{old_secrets} requests with an old secret after {rotations} rotations");
     assert_eq!(metrics.recorded("oauth2.client.token_request.duration"), token_requests);
     let sources_count = sources.len();
@@ -184,7 +185,7 @@ fn no_request_is_lost_that_could_have_been_saved() {
         assert!(late.files <= early.files + 32, "file descriptors: {early}, then {late}");
         assert!(late.tasks <= early.tasks + 16, "tasks: {early}, then {late}");
     }
-    // The callers have ended. With the sources their connections do, and what they fetch.
+    // The callers have ended. With the sources, their connections and fetches end too.
     drop(sources);
     eventually_none("tasks that outlive their handles", || runtime.metrics().num_alive_tasks() as u64);
     drop((providers, runtime));
@@ -209,11 +210,11 @@ fn sum<'a>(counts: impl Iterator<Item = &'a AtomicU64>) -> u64 {
     counts.map(|count| count.load(Ordering::Relaxed)).sum()
 }
 
-/// The limit is against hanging.
+/// The limit only guards against hanging.
 fn eventually_none(what: &str, left: impl Fn() -> u64) {
-    let patience = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while left() > 0 {
-        assert!(Instant::now() < patience, "{} {what}", left());
+        assert!(Instant::now() < deadline, "{} {what}", left());
         thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! What this process holds; 0 where there is no `/proc`.
+//! The resources of this process; 0 where there is no `/proc`.
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! An authorization server with its API, as one company might run it: three token requests out of ten fail, for two seconds
-//! in every ten all of them do, tokens are revoked, the secret is rotated, and the API is now and then unavailable or slow.
+//! An authorization server with its API, as one company might run it: three token requests out of ten fail, for two
+//! seconds in every ten all of them do, tokens are revoked, the secret is rotated, and the API is now and then
+//! unavailable or slow.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ const DOWN: std::ops::Range<u64> = 4..6;
 /// Two failures in a row leave a fetch its third attempt.
 const MOST_IN_A_ROW: u32 = 2;
 
-/// Of so many tokens it is known when they were first seen. No source is slower by that many.
+/// For so many tokens the time when they were first seen is kept. No source is that many tokens behind.
 const MOST_SEEN: usize = 1000;
 
 pub(crate) struct Provider {
@@ -30,16 +31,17 @@ pub(crate) struct Provider {
     /// Where the client's secret is, as its operator rotates it.
     folder: TempDir,
     secret: Mutex<String>,
-    /// Only with one source, which then has one token request at a time: the secret of another one might be replaced on its way.
+    /// Only with one source, which then has one token request at a time: the secret of another one might be replaced on
+    /// its way.
     rotates: bool,
-    /// By source, which `User-Agent` tells: how many of its token requests have failed in a row.
+    /// By source, which `User-Agent` identifies: how many of its token requests have failed in a row.
     rows: Mutex<HashMap<String, u32>>,
     /// The numbers of the latest tokens, and when each was first seen.
     seen: Mutex<BTreeMap<u32, Instant>>,
     /// By path, which is another one for each request: the tokens that came with it.
     presented: Mutex<HashMap<String, HashSet<String>>>,
     failures: AtomicU64,
-    /// How many tokens there were when a token request last failed for a reason that no client can help.
+    /// How many tokens there were when a token request last failed for a reason outside the client's control.
     helpless_until: AtomicU32,
     pub(crate) failed: AtomicU64,
     pub(crate) revocations: AtomicU64,
@@ -69,7 +71,7 @@ impl Provider {
             old_secrets: AtomicU64::new(0),
         });
         std::fs::write(provider.secret_file(), "secret 0").unwrap();
-        // The server keeps what answers, and must not keep itself.
+        // The server owns the closure that answers, which must not own the server.
         provider.server.answer_by(Endpoint::Token, with(&provider, Provider::at_token_endpoint));
         provider.server.answer_by(Endpoint::Api, with(&provider, Provider::at_api));
         provider
@@ -101,7 +103,7 @@ impl Provider {
         }
         if !request.sent("client_secret", &self.secret.lock().unwrap()) {
             self.old_secrets.fetch_add(1, Ordering::Relaxed);
-            // The file is looked at again within a second, and not at once.
+            // The file is checked again within a second, and not at once.
             self.is_helpless();
         }
         if fastrand::u8(..10) == 0 { Answer::Delay(Duration::from_millis(100)) } else { Answer::Token }
@@ -119,7 +121,7 @@ impl Provider {
         }
     }
 
-    /// The new secret is in the file when the server wants it, and not before the request that is under way was written.
+    /// The new secret is in the file when the server requires it, and not before the pending request was written.
     fn rotate_secret(&self) {
         let mut secret = self.secret.lock().unwrap();
         *secret = format!("secret {}", self.rotations.fetch_add(1, Ordering::Relaxed) + 1);
@@ -143,7 +145,7 @@ impl Provider {
         self.server.tokens_issued().try_into().unwrap()
     }
 
-    /// How many token requests have failed for a reason that no client can help.
+    /// How many token requests have failed for a reason outside the client's control.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)
     }
@@ -153,7 +155,7 @@ impl Provider {
         self.failures() > 0 && newest <= self.helpless_until.load(Ordering::SeqCst)
     }
 
-    /// A token was handed out: whether it must have expired at `then`.
+    /// A token was returned: whether it must have expired at `then`.
     pub(crate) fn had_expired(&self, number: u32, then: Instant) -> bool {
         let mut seen = self.seen.lock().unwrap();
         // Far too old, if it is no longer there.

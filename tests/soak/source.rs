@@ -1,4 +1,4 @@
-//! A source of the crate, each of whose tokens is judged as it is handed out.
+//! A source of the crate, each of whose tokens is checked as it is returned.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use client_credentials::{
 
 use super::provider::{CLIENT, Provider};
 
-/// A rejected token that is older by so many is as good as expired.
+/// A rejected token that is older by so many counts as expired.
 const MOST_REJECTED: usize = 1000;
 
 pub(crate) struct Source {
@@ -26,18 +26,18 @@ pub(crate) struct Source {
     newest: AtomicU32,
     /// The numbers of tokens, and since when it has known that the API refuses them.
     rejected: Mutex<BTreeMap<u32, Instant>>,
-    /// Flaws of tokens that should not have been handed out.
+    /// Flaws of tokens that should not have been returned.
     pub(crate) bad: Mutex<Vec<String>>,
 }
 
-/// What a request has to know of the time before it, to judge its end.
+/// What a request has to know of the time before it, to assess its outcome.
 #[derive(Clone, Copy)]
 pub(crate) struct Before {
     failures: u64,
     without_token: bool,
 }
 
-/// What its observer was told.
+/// What its observer received.
 #[derive(Default)]
 pub(crate) struct Observed {
     pub(crate) fetched: AtomicU64,
@@ -78,7 +78,8 @@ impl Source {
             .name(name)
             .header("user-agent", name)
             .observe(move |_: &str, event: &Event<'_>| observer.observe(event))
-            // A server that hangs is one of the faults; a machine under load is none, though it may cost two attempts more.
+            // A server that hangs is one of the faults; a machine under load is not, though it may cost two more
+            // attempts.
             .retry(RetryPolicy::new().attempts(5))
             .limits(Limits::new().attempt_timeout(Duration::from_secs(5)))
             // Tokens are revoked all the time here.
@@ -99,7 +100,7 @@ impl Source {
         })
     }
 
-    /// The number of a token that was asked for at `asked`, and handed out after `polled`; judges it.
+    /// The number of a token that was requested at `asked`, and returned after `polled`; checks it.
     pub(crate) fn judge(&self, token: &AccessToken, asked: Instant, polled: Instant) -> u32 {
         let Some(number) = self.provider.server.number_of(token) else {
             self.bad.lock().unwrap().push("nobody's".to_owned());
@@ -150,7 +151,7 @@ impl TokenSource for Judged {
         TokenFuture::new(async {
             let asked = Instant::now();
             let mut future = pin!(self.0.tokens.token());
-            // A pause of the machine after the crate's look at its clock is not a fault of the crate.
+            // A pause of the machine after the crate has read its clock is not a fault of the crate.
             let mut polled = asked;
             let token = poll_fn(|cx| {
                 polled = Instant::now();

@@ -41,7 +41,7 @@ async fn the_next_run_uses_the_token_of_the_last_one() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nobody_else_may_read_it_and_where_others_may_write_nothing_is_put() {
+async fn only_the_owner_can_read_a_record_and_a_directory_that_others_can_write_is_not_used() {
     use std::os::unix::fs::PermissionsExt;
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     let directory = place.path().join("tokens");
@@ -64,7 +64,7 @@ async fn nobody_else_may_read_it_and_where_others_may_write_nothing_is_put() {
 }
 
 #[tokio::test]
-async fn a_torn_file_is_a_miss() {
+async fn a_truncated_file_counts_as_no_record() {
     // D06
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     for (hits, length) in [0, 3, 8, 20, 100].into_iter().enumerate() {
@@ -115,12 +115,12 @@ async fn a_store_of_files_keeps_the_contract() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_is_no_file_or_no_directory_is_an_error_and_no_wait() {
+async fn anything_but_a_file_or_a_directory_is_an_error_without_a_wait() {
     let place = TempDir::new().unwrap();
     let made = std::process::Command::new("mkfifo").arg(place.path().join("a.token")).status();
     assert!(made.unwrap().success());
     let store = FileStore::new(place.path());
-    let got = tokio::time::timeout(crate::harness::server::PATIENCE, store.get("a", 100)).await;
+    let got = tokio::time::timeout(crate::harness::server::HANG_TIMEOUT, store.get("a", 100)).await;
     assert!(got.unwrap().is_err());
     let file = place.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -128,7 +128,7 @@ async fn what_is_no_file_or_no_directory_is_an_error_and_no_wait() {
 }
 
 #[tokio::test]
-async fn a_lease_ends_though_nobody_in_its_process_asks_again() {
+async fn a_lease_ends_even_if_its_process_does_not_ask_again() {
     // Its fetch was abandoned. With zero it ends at once, so the test need not wait.
     let place = TempDir::new().unwrap();
     let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
@@ -154,8 +154,8 @@ async fn a_lease_is_exclusive_for_clients_with_other_fetch_timeouts() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_deleted_and_nothing_else() {
-    // Keys that live as long as their process: every run has names of its own.
+async fn only_expired_records_are_deleted() {
+    // Keys that last as long as their process: every run has names of its own.
     let place = TempDir::new().unwrap();
     let store = FileStore::new(place.path());
     let (hour, zero) = (Duration::from_secs(3600), Duration::ZERO);
@@ -190,7 +190,7 @@ async fn what_has_expired_is_deleted_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn a_process_that_stands_still_while_it_writes_costs_no_token_and_no_end() {
+fn a_process_that_stalls_while_it_writes_costs_no_token_and_no_endless_wait() {
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     let stopped = std::fs::File::create(place.path().join("client-credentials.lock")).unwrap();
     fs4::FileExt::lock(&stopped).unwrap();
@@ -206,14 +206,14 @@ fn a_process_that_stands_still_while_it_writes_costs_no_token_and_no_end() {
         drop(runtime);
         ended.send(token).unwrap();
     });
-    let token = end.recv_timeout(crate::harness::server::PATIENCE);
+    let token = end.recv_timeout(crate::harness::server::HANG_TIMEOUT);
     assert_eq!(token.unwrap().expose_secret(), TOKEN);
     drop(stopped);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_disk_that_hangs_leaves_threads_to_others() {
+fn a_disk_that_hangs_does_not_occupy_all_threads() {
     let place = TempDir::new().unwrap();
     let pipe = place.path().join("client-credentials.lock");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -228,9 +228,9 @@ fn a_disk_that_hangs_leaves_threads_to_others() {
             let lease = tokio::time::timeout(Duration::from_millis(1), lease).await;
             assert!(lease.is_err(), "nobody reads from the pipe");
         }
-        // As a credential is.
+        // Like a credential file.
         let read = tokio::task::spawn_blocking(|| ());
-        tokio::time::timeout(crate::harness::server::PATIENCE, read).await
+        tokio::time::timeout(crate::harness::server::HANG_TIMEOUT, read).await
     });
     // Opening it for both ends does not wait.
     let _end = std::fs::File::options().read(true).write(true).open(&pipe);
@@ -239,8 +239,8 @@ fn a_disk_that_hangs_leaves_threads_to_others() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_directory_of_somebody_else_is_refused() {
-    // Only root can use such a directory, whose owner could redirect root by a link.
+async fn a_directory_of_another_user_is_refused() {
+    // Only root could use such a directory, whose owner could redirect root by a link.
     let (server, place) = (Server::start([ok(TOKEN)]), TempDir::new().unwrap());
     let (directory, target) = (place.path().join("theirs"), place.path().join("target"));
     std::fs::create_dir(&directory).unwrap();

@@ -30,7 +30,7 @@ fn a_process_of_the_fleet() {
     runtime.block_on(async {
         // Each source is like one of a process: it shares no connection and no state with the others.
         let sources = (0..SOURCES).map(|_| {
-            // 200 processes on two cores: 100 ms would be a test of the machine.
+            // 200 processes on two cores: 100 ms would test the machine.
             let store = redis(&store).timeout(Duration::from_secs(2));
             let builder = replica(&endpoint, store);
             let builder = match together {
@@ -75,7 +75,7 @@ async fn fleet(together: bool) -> Vec<usize> {
     groups(&server, Duration::from_millis(LIFETIME * 1000 / 4))
 }
 
-/// How many requests came together, each time: what comes less than `apart` after the first of a group belongs to it.
+/// How many requests came together, each time: a request less than `apart` after the first of a group belongs to it.
 fn groups(server: &AuthorizationServer, apart: Duration) -> Vec<usize> {
     let mut groups: Vec<(Duration, usize)> = Vec::new();
     for request in server.requests() {

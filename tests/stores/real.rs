@@ -7,12 +7,12 @@ use std::time::Duration;
 use client_credentials::testing::AuthorizationServer;
 use client_credentials::{ClientCredentials, Credential, RedisStore, SealedStore, Store};
 
-use crate::harness::server::PATIENCE;
+use crate::harness::server::HANG_TIMEOUT;
 use crate::harness::tls::{AUTHORITY, Ca, LOCALHOST, Pair, SELF_SIGNED};
 use crate::redis_server::Redis;
 use crate::{SEAL_KEY, redis, replica};
 
-/// Far more than 100 ms: what is tested here is not the patience, and the machine may be loaded.
+/// Far more than 100 ms: the timeout is not tested here, and the machine may be loaded.
 const PATIENT: Duration = Duration::from_secs(5);
 
 async fn token_of(server: &AuthorizationServer, store: SealedStore) -> Option<u32> {
@@ -22,7 +22,7 @@ async fn token_of(server: &AuthorizationServer, store: SealedStore) -> Option<u3
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
+async fn a_token_is_kept_in_redis_for_as_long_as_it_is_usable() {
     let (server, real) = (crate::server(3600, Duration::ZERO), Redis::start(&[]));
     let store = || redis(&real.url()).timeout(PATIENT);
     let tokens = replica(server.token_url(), store()).build().unwrap();
@@ -33,7 +33,7 @@ async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
     assert!(name.starts_with("{client-credentials}:") && name.lines().count() == 1, "{name}");
     let left: u64 = real.cli(&["TTL", name]).trim().parse().unwrap();
     assert!((3500..3600).contains(&left), "{left}");
-    // The lease was given back, and the refused token is replaced.
+    // The lease was released, and the refused token is replaced.
     tokens.reject(&first);
     assert_eq!(server.number_of(&tokens.token().await.unwrap()), Some(2));
     assert_eq!(token_of(&server, store()).await, Some(2));
@@ -44,7 +44,7 @@ async fn a_token_lies_in_redis_for_as_long_as_it_is_of_use() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn a_lease_has_one_owner_who_may_ask_for_it_twice() {
+async fn a_lease_has_one_owner_that_may_ask_for_it_twice() {
     let real = Redis::start(&[]);
     let store = RedisStore::new(&real.url()).unwrap();
     let hour = Duration::from_secs(3600);
@@ -89,11 +89,11 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, wait).await.unwrap();
     };
     more(4).await;
     real.kill();
-    // All of them by themselves, several times.
+    // Each of them alone, several times.
     more(60).await;
     real.run();
     // Until it is used again.
@@ -104,7 +104,7 @@ async fn redis_is_killed_and_restarted_and_no_call_fails() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, used).await.unwrap();
+    tokio::time::timeout(HANG_TIMEOUT, used).await.unwrap();
     more(4).await;
     for replica in replicas {
         assert!(!replica.is_finished(), "a call failed");
@@ -126,7 +126,7 @@ async fn over_tls_only_the_named_authorities_are_trusted() {
     };
     assert_eq!(token_of(&server, store()).await, Some(1));
     assert_eq!(token_of(&server, store()).await, Some(1));
-    // The system's authorities do not know it.
+    // The system's authorities did not sign it.
     let strange = SealedStore::new(RedisStore::new(&url).unwrap(), SEAL_KEY).timeout(PATIENT);
     assert_eq!(token_of(&server, strange).await, Some(2));
     assert_eq!(token_of(&server, store()).await, Some(1), "nothing was put there");
@@ -162,7 +162,7 @@ async fn the_acl_of_the_documentation_is_enough() {
     assert_eq!(token_of(&server, rotated("wrong", "password")).await, Some(2));
     assert_eq!(token_of(&server, rotated("password", "wrong")).await, Some(2));
     assert_eq!(token_of(&server, store("wrong")).await, Some(3));
-    // Another database wants one command more.
+    // Another database requires one more command.
     let other = || {
         let redis = RedisStore::new(&format!("{url}/1")).unwrap();
         SealedStore::new(redis.password("password"), SEAL_KEY).timeout(PATIENT)
@@ -200,7 +200,7 @@ async fn any_node_of_a_cluster_leads_to_the_token() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn a_client_certificate_is_shown_and_read_anew_when_it_is_rotated() {
+async fn a_client_certificate_is_presented_and_read_again_when_it_is_rotated() {
     let real = Redis::start_mutual_tls(LOCALHOST.certificate, LOCALHOST.key, AUTHORITY);
     let url = format!("rediss://localhost:{}", real.port);
     let store = || RedisStore::new(&url).unwrap().root_certificates(AUTHORITY);
@@ -217,7 +217,7 @@ async fn a_client_certificate_is_shown_and_read_anew_when_it_is_rotated() {
     let shown = || store().client_certificate(Credential::file(&certificate), Credential::file(&key));
     let error = shown().put("a", b"value", hour).await.unwrap_err().to_string();
     assert!(error.contains("tls.crt"), "{error}");
-    // Of nobody whom the server trusts.
+    // Of an authority that the server does not trust.
     write((SELF_SIGNED.certificate, SELF_SIGNED.key));
     let one = shown();
     assert!(one.put("a", b"value", hour).await.is_err());

@@ -1,4 +1,4 @@
-//! A real `redis-server`, for as long as a test holds on to it; or what the variable `REDIS_SERVER` names, Valkey for instance.
+//! A real `redis-server`, until the test drops it; or what the variable `REDIS_SERVER` names, Valkey for instance.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl Redis {
         Redis::behind_tls(certificate, key, certificate, "no")
     }
 
-    /// The same for clients that show a certificate of this authority.
+    /// The same for clients that present a certificate of this authority.
     pub(crate) fn start_mutual_tls(certificate: &str, key: &str, authority: &str) -> Redis {
         Redis::behind_tls(certificate, key, authority, "yes")
     }
@@ -105,7 +105,7 @@ impl Redis {
         }
     }
 
-    /// Starts it, again, at the same port, and with nothing in it.
+    /// Starts it again, at the same port, and without data.
     pub(crate) fn run(&mut self) {
         let program = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
         let mut command = Command::new(&program);
@@ -124,7 +124,7 @@ impl Redis {
         let child = command.spawn();
         let child = child.unwrap_or_else(|error| panic!("{program} does not start (run .ci/stores): {error}"));
         self.child = Some(child);
-        // A loaded machine takes its time.
+        // A loaded machine is slow.
         for _ in 0..1000 {
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
                 return;
@@ -142,7 +142,7 @@ impl Redis {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The same behind TLS, for somebody who shows this certificate.
+    /// The same over TLS, with this client certificate.
     pub(crate) fn cli_tls(&self, client: &Client, arguments: &[&str]) -> String {
         let file = |name: &str, text: &str| {
             let path = self.directory().join(name);

@@ -1,4 +1,4 @@
-//! A Redis in memory that does what a test tells it to, and keeps every byte that it was sent.
+//! A scripted Redis in memory, which keeps every byte that it received.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,18 +10,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use crate::harness::server::PATIENCE;
+use crate::harness::server::HANG_TIMEOUT;
 
 pub(crate) type Command = Vec<Vec<u8>>;
 
-/// What becomes of a command.
+/// What happens to a command.
 #[derive(Clone, Debug)]
 pub(crate) enum Manner {
-    /// It is done.
+    /// It is carried out.
     Well,
     /// The connection is closed.
     Fin,
-    /// Nothing more is said.
+    /// Nothing more is sent.
     Hang,
     /// These bytes are the answer, whatever was asked.
     Answer(Vec<u8>),
@@ -52,7 +52,7 @@ pub(crate) struct Resp {
     task: tokio::task::AbortHandle,
 }
 
-/// Of its own, so that no end of a test's runtime touches it.
+/// Of its own, so that the end of a test's runtime does not affect it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().unwrap()
@@ -100,14 +100,14 @@ impl Resp {
         self.inner.log.borrow().connections
     }
 
-    /// Waits until that many connections are over, whoever ended them.
+    /// Waits until that many connections have ended, by either side.
     pub(crate) async fn ended(&self, connections: usize) {
         let mut log = self.inner.log.subscribe();
         let ended = log.wait_for(|log| log.ended >= connections);
-        assert!(tokio::time::timeout(PATIENCE, ended).await.is_ok());
+        assert!(tokio::time::timeout(HANG_TIMEOUT, ended).await.is_ok());
     }
 
-    /// The names of the commands that came.
+    /// The names of the received commands.
     pub(crate) fn names(&self) -> Vec<String> {
         let log = self.inner.log.borrow();
         log.commands.iter().map(name).collect()
@@ -117,12 +117,12 @@ impl Resp {
         self.inner.log.borrow().commands.clone()
     }
 
-    /// Everything that was ever sent to it.
+    /// Everything that it has received.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.inner.log.borrow().bytes.clone()
     }
 
-    /// How many bytes of answers were taken off its hands, the kernel's buffers included.
+    /// The number of sent bytes of answers, including those in the kernel's buffers.
     pub(crate) fn sent(&self) -> usize {
         self.inner.log.borrow().sent
     }

@@ -1,4 +1,4 @@
-//! Family D over the wire: a Redis that is not there, goes away, hangs and lies.
+//! Family D over the wire: a Redis that is unreachable, goes away, hangs and sends invalid data.
 
 use client_credentials::{
     CachePolicy, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, RedisStore, SealedStore,
@@ -15,7 +15,7 @@ async fn token_of(server: &Server, store: SealedStore) -> String {
 }
 
 #[tokio::test]
-async fn a_second_replica_uses_the_first_ones_token() {
+async fn a_second_replica_uses_the_token_of_the_first() {
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
     for _ in 0..3 {
         assert_eq!(token_of(&server, redis(&store.url())).await, TOKEN);
@@ -28,7 +28,7 @@ async fn a_second_replica_uses_the_first_ones_token() {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_something_else_has_a_token_of_his_own() {
+async fn a_different_request_has_a_token_of_its_own() {
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
     let url = server.url("/token");
     let of = |scope: &str, audience: &str, secret: &str| {
@@ -55,7 +55,7 @@ async fn whoever_asks_for_something_else_has_a_token_of_his_own() {
 }
 
 #[tokio::test]
-async fn what_would_have_been_refused_is_not_taken_from_one_who_accepted_it() {
+async fn a_strict_source_does_not_take_a_token_that_only_a_lenient_one_accepts() {
     let narrower = format!(r#"{{"access_token":"{TOKEN}","scope":"read","expires_in":3600}}"#);
     let (server, store) = (Server::start([json(200, narrower)]), Resp::start(Manner::Well));
     let replica = || replica(&server.url("/token"), redis(&store.url()));
@@ -69,7 +69,7 @@ async fn what_would_have_been_refused_is_not_taken_from_one_who_accepted_it() {
 }
 
 #[tokio::test]
-async fn nothing_that_the_store_sees_says_anything() {
+async fn the_store_sees_nothing_in_clear_text() {
     // D23: everything that a MONITOR would show, a rejection included
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
     let password = RedisStore::new(&store.url()).unwrap().password("let me in");
@@ -92,7 +92,7 @@ async fn nothing_that_the_store_sees_says_anything() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_is_told_about_once() {
+async fn an_unreachable_store_is_reported_once() {
     // D01
     let server = Server::start([ok(TOKEN)]);
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -114,7 +114,7 @@ async fn a_store_that_is_not_there_is_told_about_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_goes_away_between_two_commands_is_noticed_by_nobody() {
+async fn a_store_that_goes_away_between_two_commands_affects_no_caller() {
     // D02: after one command, after two, ..
     for commands in 0..5 {
         let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
@@ -142,7 +142,7 @@ async fn a_store_that_hangs_is_left_alone() {
 
 #[tokio::test]
 async fn a_value_that_is_too_large_is_not_read() {
-    // D19: whoever is honest sends no more than was asked for, and of one who lies no more is read
+    // D19: an honest server sends no more than was requested, and of a dishonest one no more is read
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
     assert_eq!(token_of(&server, redis(&store.url())).await, TOKEN);
     store.tamper(|value| *value = vec![7; 10 << 20]);
@@ -168,8 +168,8 @@ async fn a_value_that_is_too_large_is_not_read() {
 }
 
 #[tokio::test]
-async fn strange_answers_are_misses() {
-    // D05 one level below: what is no answer to the question, and what is no RESP
+async fn unexpected_answers_count_as_no_record() {
+    // D05 one level below: answers to another command, and what is not RESP
     let deep = "*1\r\n".repeat(1000);
     let answers: Vec<Vec<u8>> = vec![
         b"+OK\r\n".to_vec(),
@@ -199,7 +199,7 @@ async fn strange_answers_are_misses() {
     ];
     for answer in answers {
         let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Answer(answer.clone())));
-        // Some are waited for, like a lease that nobody gets.
+        // Some are waited for, like a lease that no replica gets.
         let tokens = replica(&server.url("/token"), redis(&store.url()))
             .cache(CachePolicy::new().fetch_timeout(std::time::Duration::from_secs(4)))
             .build()
@@ -219,7 +219,7 @@ async fn every_command_follows_a_redirection_of_a_cluster() {
         assert_eq!(token_of(&server, redis(&first.url())).await, TOKEN);
         assert_eq!(token_of(&server, redis(&first.url())).await, TOKEN);
         assert_eq!(server.hits(), 1);
-        // What has moved is not asked for there again, by the same replica.
+        // The same replica does not ask the old node again for what has moved.
         assert_eq!(first.names().len(), asked, "{kind}: {:?}", first.names());
         let asking = other.names().contains(&"ASKING".to_owned());
         assert_eq!(asking, kind == "ASK");
@@ -236,7 +236,7 @@ async fn a_cluster_that_redirects_in_circles_is_a_store_that_is_down() {
 }
 
 #[tokio::test]
-async fn a_node_that_has_gone_is_looked_for_at_the_first_one() {
+async fn the_first_node_is_asked_about_a_node_that_is_gone() {
     let server = Server::start([ok(TOKEN)]);
     let (first, old, new) = (Resp::start(Manner::Well), Resp::start(Manner::Well), Resp::start(Manner::Well));
     let moved = |to: &Resp| {
@@ -303,7 +303,7 @@ fn build_refuses_what_cannot_be_shared() {
         assert!(error.to_string().contains("openssl"), "{error}");
         assert_no_canary([error.to_string()]);
     }
-    // One of two is enough to begin with, but what is there has to be a key.
+    // One of two keys is enough at the start, but what is there has to be a key.
     let ring = |second: &str| Credential::env("NO_SUCH_VARIABLE").or(second);
     let build = |ring: Credential| -> Result<ClientCredentials, Error> {
         let store = SealedStore::new(redis(), ring);
@@ -314,7 +314,7 @@ fn build_refuses_what_cannot_be_shared() {
 }
 
 #[test]
-fn an_address_that_is_none_is_refused_without_being_shown() {
+fn an_invalid_address_is_refused_without_being_shown() {
     for url in [
         format!("http://:{OTHER}@x"),
         OTHER.to_owned(),

@@ -1,17 +1,18 @@
-//! The master that sentinels name: scripted ones that hang, lie and change their mind, and a real failover.
+//! The master that sentinels name: scripted sentinels that hang, are wrong or name another one later, and a real
+//! failover.
 
 use std::time::Duration;
 
 use client_credentials::{ErrorKind, RedisStore, Store};
 
 use crate::harness::canary::{OTHER, SECRET, assert_no_canary, render};
-use crate::harness::server::PATIENCE;
+use crate::harness::server::HANG_TIMEOUT;
 use crate::redis_server::Redis;
 use crate::resp::{Manner, Resp};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What a sentinel answers: the master is there.
+/// A sentinel's answer: the address of the master.
 fn at(master: &Resp) -> Vec<u8> {
     let port = master.port().to_string();
     format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len()).into_bytes()
@@ -42,7 +43,7 @@ async fn the_master_is_asked_for_once_and_checked() {
 }
 
 #[tokio::test]
-async fn each_has_the_user_and_the_password_that_are_meant_for_it() {
+async fn sentinel_and_master_each_get_their_own_user_and_password() {
     let master = Resp::start(Manner::Well);
     let sentinel = naming(&master);
     let store = RedisStore::new(&format!("redis://tokens:{OTHER}@mymaster/2")).unwrap();
@@ -72,7 +73,7 @@ async fn a_sentinel_that_hangs_is_not_asked_first_again() {
                 tokio::task::yield_now().await;
             }
         };
-        // The caller's patience ends.
+        // The caller gives up.
         tokio::select! { _ = &mut first => panic!("it hangs"), () = asked => {} }
     }
     put(&store).await.unwrap();
@@ -80,7 +81,7 @@ async fn a_sentinel_that_hangs_is_not_asked_first_again() {
 }
 
 #[tokio::test]
-async fn one_that_knows_no_such_master_or_talks_nonsense_is_an_error_and_the_next_one_is_asked() {
+async fn a_sentinel_without_that_master_or_with_an_invalid_answer_is_an_error_and_the_next_one_is_asked() {
     let master = Resp::start(Manner::Well);
     let good = naming(&master);
     for (answer, text) in [
@@ -99,7 +100,7 @@ async fn one_that_knows_no_such_master_or_talks_nonsense_is_an_error_and_the_nex
 }
 
 #[tokio::test]
-async fn a_node_that_is_no_master_is_not_written_to_and_not_asked_for_ever() {
+async fn a_node_that_is_not_the_master_is_not_written_to_and_not_asked_for_ever() {
     let replica = Resp::start(Manner::AnswerTo("ROLE", b"*1\r\n$5\r\nslave\r\n".to_vec()));
     let error = put(&store(&[&naming(&replica)])).await.unwrap_err();
     assert!(error.contains("not the master"), "{error}");
@@ -126,7 +127,7 @@ async fn a_master_that_became_a_replica_or_is_gone_is_asked_for_again() {
 }
 
 #[test]
-fn what_cannot_be_a_sentinel_is_refused() {
+fn an_invalid_sentinel_is_refused() {
     let redis = || RedisStore::new("redis://mymaster").unwrap();
     for urls in [vec![], vec![format!("https://x/{SECRET}")], vec!["redis://a#insecure".into()], vec![String::new()]] {
         let error = redis().sentinels(&urls).unwrap_err();
@@ -140,7 +141,7 @@ fn what_cannot_be_a_sentinel_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs redis-server: .ci/stores"]
-async fn the_store_goes_on_after_a_real_failover() {
+async fn the_store_continues_after_a_real_failover() {
     let master = Redis::start(&[]);
     let replica = Redis::start(&["--replicaof", "127.0.0.1", &master.port.to_string()]);
     let sentinel = Redis::start_sentinel(master.port);
@@ -153,7 +154,7 @@ async fn the_store_goes_on_after_a_real_failover() {
     // Refused while the sentinel has not heard enough of the replica.
     eventually(|| sentinel.cli(&["SENTINEL", "FAILOVER", "mymaster"]).contains("OK")).await;
     eventually(|| replica.cli(&["ROLE"]).contains("master")).await;
-    // Until it hears of its successor, the old one takes writes that will be lost: a failover of Redis is like that.
+    // Until it hears of its successor, the old one accepts writes that will be lost: that is how Redis fails over.
     eventually(|| master.cli(&["ROLE"]).contains("slave")).await;
     store.put("b", b"after", HOUR).await.unwrap();
     assert!(replica.cli(&["KEYS", "*"]).contains("{client-credentials}:b"));
@@ -166,5 +167,5 @@ async fn eventually(condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, again).await.is_ok(), "what was waited for did not happen");
+    assert!(tokio::time::timeout(HANG_TIMEOUT, again).await.is_ok(), "what was waited for did not happen");
 }

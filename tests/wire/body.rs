@@ -1,11 +1,11 @@
-//! Family B over the wire: bodies that are no tokens. What they mean in detail is told in `src/grant/response_tests.rs`.
+//! Family B over the wire: bodies that are not tokens. `src/grant/response_tests.rs` tests them in detail.
 
 use std::time::{Duration, SystemTime};
 
 use client_credentials::{CachePolicy, ErrorKind, Limits};
 
 use crate::harness::canary::{OTHER, TOKEN, assert_no_canary, render};
-use crate::harness::server::{PATIENCE, Server, answer, json, json_ok, raw, response, token_json};
+use crate::harness::server::{HANG_TIMEOUT, Server, answer, json, json_ok, raw, response, token_json};
 use crate::story::{Failure, as_it_is, builder, fails, mended, recovers};
 
 const UNUSABLE: Failure = Failure { kind: ErrorKind::Response, transient: false, status: Some(200), attempts: 1 };
@@ -24,7 +24,7 @@ async fn a_page_instead_of_json_is_fetched_again() {
 
 #[tokio::test]
 async fn a_body_cut_at_any_byte_is_never_a_token() {
-    // B02: with the length that was meant, and with its own
+    // B02: with the intended length, and with its own
     let whole = token_json(TOKEN, 3600);
     for end in 0..whole.len() {
         let row = format!("cut at {end}");
@@ -36,7 +36,7 @@ async fn a_body_cut_at_any_byte_is_never_a_token() {
 }
 
 #[tokio::test]
-async fn a_response_that_no_retry_mends_is_not_fetched_again() {
+async fn a_response_that_a_retry_cannot_fix_is_not_fetched_again() {
     // B03, B04, B06, B13, B14, B15, B16, B17, B18, B20
     let big = "t".repeat(64 * 1024 + 1);
     for body in [
@@ -62,7 +62,7 @@ async fn a_response_that_no_retry_mends_is_not_fetched_again() {
 }
 
 #[tokio::test]
-async fn a_body_beyond_the_cap_is_not_kept() {
+async fn a_body_above_the_cap_is_not_kept() {
     // B16
     let huge = format!(r#"{{"access_token":"{}"}}"#, "t".repeat(1024 * 1024));
     fails("B16", json(200, huge), UNUSABLE, as_it_is).await;
@@ -88,7 +88,7 @@ async fn a_lifetime_in_a_string_is_a_lifetime() {
 }
 
 #[tokio::test]
-async fn a_token_without_life_serves_its_own_waiters_only() {
+async fn a_token_of_zero_lifetime_serves_its_own_waiters_only() {
     // B09
     for expires_in in ["0", "-1", "-0"] {
         let body = format!(r#"{{"access_token":"{TOKEN}","expires_in":{expires_in}}}"#);
@@ -102,8 +102,8 @@ async fn a_token_without_life_serves_its_own_waiters_only() {
 }
 
 #[tokio::test]
-async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
-    // B10: the default lifetime is what it is refreshed by
+async fn a_token_without_a_stated_lifetime_is_cached_but_not_for_ever() {
+    // B10: it is refreshed by the default lifetime
     for member in [r#","expires_in":null"#, ""] {
         let body = format!(r#"{{"access_token":"{TOKEN}"{member}}}"#);
         let server = Server::start([json(200, body)]);
@@ -121,12 +121,12 @@ async fn a_token_of_unstated_life_is_kept_and_not_for_ever() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, refreshed).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, refreshed).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn other_tokens_in_a_response_go_nowhere() {
+async fn other_tokens_in_a_response_are_dropped() {
     // B23, I1
     let body = format!(
         r#"{{"access_token":"{TOKEN}","refresh_token":"{OTHER}","id_token":"{OTHER}","secret_member":"{OTHER}"}}"#
@@ -141,7 +141,7 @@ async fn other_tokens_in_a_response_go_nowhere() {
 }
 
 #[tokio::test]
-async fn the_scope_asked_for_stands_where_none_was_told() {
+async fn the_requested_scope_applies_where_none_is_returned() {
     // B22
     let server = Server::start([json(200, token_json(TOKEN, 0))]);
     let tokens = builder(&server).scope("b a").scopes(["c"]).build().unwrap();

@@ -49,8 +49,8 @@ fn every_row_that_a_comment_names_is_in_the_table() {
 }
 
 #[test]
-fn a_function_that_is_no_test_is_told_apart() {
-    // FF3: each of these stands in a file that the row names
+fn a_function_that_is_not_a_test_is_recognized() {
+    // FF3: each of these is in a file that the row names
     let source = r##"
         fn helper() {}
         // #[test]
@@ -109,7 +109,7 @@ fn a_function_that_is_no_test_is_told_apart() {
 }
 
 #[test]
-fn a_row_that_is_not_whole_is_found() {
+fn an_incomplete_row_is_found() {
     let row = |line: &str| rows(&format!("| id | a | b | tests |\n{line}\n")).1;
     assert!(row("| T01 | Something happens. | Something is due. | - a good reason |").is_empty());
     assert!(row("| FA1 | Something happens. | Something is due. | - a good reason |").is_empty());
@@ -174,7 +174,7 @@ fn rows(table: &str) -> (BTreeMap<String, Cells>, Vec<String>) {
             [id, _] if id.starts_with('I') && is_id(id) && whole => (id, cells("- in every test")),
             [id, _, _, tests] if is_id(id) && whole => (id, cells(tests)),
             _ => {
-                wrong.push(format!("not a row of id, what happens, what is due, tests: {line}"));
+                wrong.push(format!("not a row of id, what happens, required behaviour, tests: {line}"));
                 continue;
             }
         };
@@ -215,7 +215,7 @@ fn faults(row: &Cells, mut read: impl FnMut(&str) -> String) -> Vec<String> {
 
 struct Ignored(bool);
 
-/// A function `name` with an attribute that makes it a test. In `proptest!`, too, it is `#[test]` that does.
+/// A function `name` with an attribute that makes it a test: `#[test]`, also in `proptest!`.
 fn test_in(source: &str, name: &str) -> Option<Ignored> {
     let (code, _) = code_and_comments(source);
     code.match_indices(&format!("fn {name}")).find_map(|(at, found)| {
@@ -230,7 +230,7 @@ fn test_in(source: &str, name: &str) -> Option<Ignored> {
     })
 }
 
-/// What stands in `#[..]` directly before an item whose first keyword is at the end of `code`.
+/// The content of `#[..]` directly before an item whose first keyword is at the end of `code`.
 fn attributes_before(mut code: &str) -> Vec<&str> {
     let mut attributes = Vec::new();
     loop {

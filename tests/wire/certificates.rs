@@ -1,4 +1,4 @@
-//! What needs TLS: the certificates of family T, the version of family F.
+//! Tests that need TLS: the certificates of family T, the version of family F.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ pub(crate) fn trusting(ca: &Ca) -> impl Fn() -> reqwest::ClientBuilder + Send + 
 }
 
 #[tokio::test]
-async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
-    // T24, F13: also when the user's client would let it pass
+async fn a_server_with_a_bad_certificate_gets_no_byte_and_is_not_tried_again() {
+    // T24, F13: also when the user's client would accept it
     let ca = Ca::new();
     let untrusted = Failure { kind: ErrorKind::Tls, transient: false, status: None, attempts: 1 };
     for (row, config) in [
@@ -41,7 +41,7 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
         assert_eq!(server.connections(), 1, "{row}: not tried again inside the fetch");
         assert_eq!(server.received(), 0, "{row}: bytes of HTTP");
         assert!(error.to_string().contains("certificate"), "{error}");
-        // The source keeps probing: once the certificate is good, so are we.
+        // The source keeps trying: once the certificate is good, it returns a token.
         server.certify(ca.server("localhost"));
         recovers(row, &tokens).await;
         assert_eq!(server.hits(), 1, "{row}");
@@ -49,7 +49,7 @@ async fn a_bad_certificate_sees_no_byte_and_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
+async fn an_error_that_is_not_about_the_secret_does_not_try_another_one() {
     let two = || ClientAuth::client_secret_post("wire", Credential::from(SECRET).or(OTHER));
     let ca = Ca::new();
     let server = Server::start_tls(ca.expired(), [ok(TOKEN)]);
@@ -64,7 +64,7 @@ async fn what_is_not_about_the_secret_is_not_tried_with_another_one() {
 }
 
 #[tokio::test]
-async fn a_refused_certificate_has_clients_made_again_once_a_minute() {
+async fn a_refused_certificate_rebuilds_the_clients_once_a_minute() {
     // FE3
     let (ca, directory, made) = (Ca::new(), Directory::new("authority"), Arc::new(AtomicUsize::new(0)));
     let server = Server::start_tls(ca.server("localhost"), ["t1", "t2"].map(ok));
@@ -80,7 +80,7 @@ async fn a_refused_certificate_has_clients_made_again_once_a_minute() {
     let tokens = tokens.build().unwrap();
     assert_eq!(refreshed(&tokens).await.unwrap().expose_secret(), "t1");
 
-    // The server comes first: while the file is the old one, clients are not made again and again.
+    // The server is first: while the file is the old one, clients are not rebuilt again and again.
     server.certify(tls::self_signed());
     for _ in 0..3 {
         assert_eq!(refreshed(&tokens).await.unwrap_err().kind(), ErrorKind::Tls);
@@ -125,7 +125,7 @@ async fn a_handshake_that_stalls_ends_at_the_connect_timeout() {
 }
 
 #[tokio::test]
-async fn a_handshake_that_is_torn_is_tried_again() {
+async fn an_interrupted_handshake_is_tried_again() {
     // T25
     let ca = Ca::new();
     for (row, step) in
@@ -144,7 +144,7 @@ async fn a_handshake_that_is_torn_is_tried_again() {
 
 #[tokio::test]
 async fn tls_1_1_is_refused() {
-    // F16: a ServerHello of TLS 1.1, and a user who would take it
+    // F16: a ServerHello of TLS 1.1, and a user who would accept it
     let mut hello = vec![22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
     hello.extend([7; 32]);
     hello.extend([0, 0, 0x2f, 0]);

@@ -15,7 +15,7 @@ use crate::harness::canary::{OTHER, SECRET, TOKEN, assert_no_canary, render, ren
 use crate::harness::server::{Server, Step, json_ok, ok};
 use crate::story::{bare, basic, builder, builder_with, recovers};
 
-/// What `build()` says; `None`: nothing.
+/// The error of `build()`; `None`: there is none.
 fn fault(builder: ClientCredentialsBuilder) -> Option<String> {
     match builder.build() {
         Ok(_) => None,
@@ -171,7 +171,7 @@ async fn the_query_of_the_endpoint_is_kept() {
 }
 
 #[test]
-fn what_has_a_setter_of_its_own_is_no_extra_parameter() {
+fn a_parameter_with_a_setter_of_its_own_is_refused_as_an_extra_one() {
     // F09
     names(good().param("grant_type", OTHER), &["param", "grant_type"]);
     let set =
@@ -211,7 +211,7 @@ fn a_resource_is_an_absolute_uri_without_fragment() {
 }
 
 #[tokio::test]
-async fn what_a_setter_refuses_can_be_sent_as_it_is() {
+async fn a_value_that_a_setter_refuses_can_be_sent_as_a_parameter() {
     // FE1: Databricks and SharePoint at Entra, and scopes, audiences and details that break the RFCs
     for (name, value, sent) in [
         ("resource", "2ff814a6-3304-4ab8-85cb-cd0e6f879c1d", "resource=2ff814a6-3304-4ab8-85cb-cd0e6f879c1d"),
@@ -231,7 +231,7 @@ async fn what_a_setter_refuses_can_be_sent_as_it_is() {
 
 #[tokio::test]
 async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
-    // F04, R24: everything there is
+    // F04, R24: every setting at once
     let secret = " %&+£€:@Az09*-._~";
     let server = Server::start([json_ok(TOKEN, 0)]);
     let tokens = builder_with(&server.url("/token"), ClientAuth::client_secret_post("wi re", secret))
@@ -272,7 +272,7 @@ async fn a_request_is_byte_for_byte_what_the_rfcs_say() {
 }
 
 #[tokio::test]
-async fn each_method_puts_its_proof_where_it_belongs_and_nowhere_else() {
+async fn each_method_puts_its_credential_where_it_belongs_and_nowhere_else() {
     // F03
     let secret = " %&+£€:@Az09*-._~";
     let encoded = "wi%20re:%20%25%26%2B%C2%A3%E2%82%AC%3A%40Az09*-._~";
@@ -332,7 +332,7 @@ async fn headers_of_ours_can_be_replaced() {
 }
 
 #[test]
-fn a_closure_that_yields_no_client_is_a_configuration_error() {
+fn a_closure_that_returns_no_client_is_a_configuration_error() {
     // F11, F13
     type Client = fn() -> reqwest::ClientBuilder;
     let broken: [(&str, Client); 2] =
@@ -352,7 +352,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_settings_make_building_panic(
+    fn no_settings_make_build_panic(
         d in proptest::collection::vec(durations(), 17), attempts: u32, count: u32, bytes: usize, characters: usize,
     ) {
         // F11: an error that names the setter, or a source
@@ -398,7 +398,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn the_longest_settings_overflow_nothing() {
+async fn the_longest_settings_do_not_overflow() {
     // F11
     let max = Duration::MAX;
     let server = Server::start([json_ok(TOKEN, u64::MAX)]);
@@ -437,8 +437,8 @@ async fn the_longest_settings_overflow_nothing() {
 }
 
 #[tokio::test]
-async fn the_shortest_settings_are_an_error_and_no_panic() {
-    // F11: a nanosecond for everything that may be so short; what may not is refused by name
+async fn the_shortest_settings_are_an_error_and_not_a_panic() {
+    // F11: a nanosecond for everything that may be so short; the others are refused by name
     let shortest = Duration::from_nanos(1);
     let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(1));
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
@@ -481,7 +481,7 @@ fn a_configuration_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn a_hostile_client_builder_cannot_weaken_us() {
+async fn a_hostile_client_builder_cannot_weaken_the_client() {
     // F13; redirects, decompression and certificates have tests of their own
     let server = Server::start([json_ok(TOKEN, 0)]);
     let tokens = builder(&server)

@@ -9,7 +9,7 @@ use client_credentials::{CachePolicy, ClientAuth, Credential, ErrorKind};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
 use crate::harness::child;
-use crate::harness::server::{Gate, PATIENCE, Server, Step, json, json_ok, ok, response, token_json};
+use crate::harness::server::{Gate, HANG_TIMEOUT, Server, Step, json, json_ok, ok, response, token_json};
 use crate::story::{MOMENT, SOON, builder, builder_with, recovers};
 
 /// A directory that is removed afterwards.
@@ -62,7 +62,7 @@ async fn a_replaced_file_is_read_for_the_next_token() {
 }
 
 #[tokio::test]
-async fn a_revoked_secret_is_read_anew_and_tried_at_once() {
+async fn a_revoked_secret_is_read_again_and_tried_at_once() {
     // X02
     let directory = Directory::new("x02");
     std::fs::write(directory.file(), "revoked").unwrap();
@@ -81,8 +81,8 @@ async fn a_revoked_secret_is_read_anew_and_tried_at_once() {
 }
 
 #[tokio::test]
-async fn a_missing_file_is_no_end() {
-    // X05: without a token an error; then the file is back
+async fn a_missing_file_is_not_a_permanent_failure() {
+    // X05: an error without a token; then the file is back
     let directory = Directory::new("x05");
     let server = Server::start([ok(TOKEN)]);
     let tokens = in_form(&server, Credential::file(directory.file())).build().unwrap();
@@ -96,7 +96,7 @@ async fn a_missing_file_is_no_end() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_secret_is_refused_without_being_shown() {
+async fn a_file_that_cannot_be_a_secret_is_refused_without_being_shown() {
     // X05, F05
     let directory = Directory::new("f05");
     let server = Server::start([ok(TOKEN)]);
@@ -132,7 +132,7 @@ enum Vault {
     Empty,
 }
 
-/// The canary, until `faulty` readings are due; those fail in this way; then the canary again.
+/// The canary, then `faulty` readings that fail in this way, then the canary again.
 fn vault(way: Vault, good: usize, faulty: usize) -> (Credential, Arc<AtomicUsize>) {
     let reads = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&reads);
@@ -164,7 +164,7 @@ const WAYS: [(Vault, ErrorKind, bool); 5] = [
 ];
 
 #[tokio::test]
-async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
+async fn a_vault_that_fails_is_an_error_within_the_deadline_and_not_permanent() {
     // X07, C13, C14, L11
     for (way, kind, transient) in WAYS {
         let server = Server::start([ok(TOKEN)]);
@@ -182,7 +182,7 @@ async fn a_vault_that_fails_is_an_error_within_the_deadline_and_no_end() {
 }
 
 #[tokio::test]
-async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
+async fn a_vault_that_fails_costs_no_token_that_is_still_valid() {
     // X05, X07: a token of an hour, refreshed after a millisecond
     for (way, ..) in WAYS {
         let server = Server::start([json_ok(TOKEN, 3600)]);
@@ -198,14 +198,14 @@ async fn a_vault_that_fails_costs_no_token_that_is_still_good() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, served).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, served).await.unwrap();
         assert!(reads.load(Ordering::SeqCst) >= 5, "{way:?}: it went through all of them");
     }
 }
 
 #[tokio::test]
-async fn a_server_that_fails_costs_no_token_that_is_still_good() {
-    // T30, S10, S11: whatever it says meanwhile
+async fn a_server_that_fails_costs_no_token_that_is_still_valid() {
+    // T30, S10, S11: whatever it responds meanwhile
     for (status, body) in
         [(503, ""), (500, "<html>"), (400, r#"{"error":"invalid_scope"}"#), (401, r#"{"error":"invalid_client"}"#)]
     {
@@ -218,7 +218,7 @@ async fn a_server_that_fails_costs_no_token_that_is_still_good() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, served).await.unwrap();
+        tokio::time::timeout(HANG_TIMEOUT, served).await.unwrap();
     }
 }
 
@@ -239,7 +239,7 @@ async fn dropping_the_last_handle_ends_the_fetch_and_its_socket() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("a task is left behind");
+    tokio::time::timeout(HANG_TIMEOUT, gone).await.expect("a task is left behind");
     assert_eq!(server.hits(), 1);
 }
 
@@ -258,7 +258,7 @@ async fn an_idle_source_has_no_task_and_no_socket() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, gone).await.expect("a task is left behind");
+    tokio::time::timeout(HANG_TIMEOUT, gone).await.expect("a task is left behind");
 }
 
 #[cfg(target_os = "linux")]
@@ -282,7 +282,7 @@ async fn a_child_process_inherits_no_socket() {
 
 #[test]
 fn a_variable_that_is_missing_or_unusable_is_named_and_not_shown() {
-    // F12: the environment is the process's, so in one of its own
+    // F12: the environment is that of the process, so in a process of its own
     use std::ffi::OsString;
     use std::os::unix::ffi::OsStringExt;
     const TEST: &str = "credentials::a_variable_that_is_missing_or_unusable_is_named_and_not_shown";
@@ -311,7 +311,7 @@ fn a_variable_that_is_missing_or_unusable_is_named_and_not_shown() {
 
 #[tokio::test]
 async fn a_caller_that_gives_up_costs_the_others_nothing() {
-    // C03, C04: the wire's side
+    // C03, C04: the side of the wire
     let gate = Gate::closed();
     let server = Server::start([vec![
         Step::ReadReq,

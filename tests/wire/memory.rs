@@ -1,7 +1,7 @@
 //! L07: what remains of secrets in the memory of a process after everything was dropped.
 //!
-//! A process of its own fetches tokens and then searches itself. The authorization server is in the parent, so that every
-//! copy that is found went through the client.
+//! A process of its own fetches tokens and then searches itself. The authorization server is in the parent, so that
+//! every copy that is found went through the client.
 
 use std::fs::File;
 use std::ops::Range;
@@ -27,7 +27,7 @@ const FETCHES: usize = 20;
 fn after_the_drop_no_copy_of_ours_is_left() {
     // L07
     let Ok(url) = std::env::var("MEMORY_URL") else {
-        let server = Server::start([json_ok(TOKEN, 0)]);
+        let server = Server::start([json_ok(TOKEN, 3600)]);
         let output = child::run(TEST, &[("MEMORY_URL", server.url("/token"))]);
         let output = output.expect("we are the parent");
         child::assert_passed(&output);
@@ -56,10 +56,10 @@ fn after_the_drop_no_copy_of_ours_is_left() {
     let [secret, basic, token] = left;
     assert_eq!(secret, 0, "in a form, and read from a credential: all wiped");
     // hyper's buffers, which it frees without wiping: of the head that it sent, and of the response that it received.
-    // The allocator hands them out again, so that there are fewer than requests.
+    // The allocator reuses them, so that there are fewer than requests.
     assert!(basic <= FETCHES && token <= 2 * FETCHES, "{left:?}");
-    // Each copy of ours begins its allocation (at a multiple of 16 with this allocator) as it is, or with one of these
-    // before it; in hyper's there is a head before it.
+    // Each of this crate's copies begins its allocation (at a multiple of 16 with this allocator) as it is, or with one
+    // of these before it; in hyper's there is a head before it.
     let ours = [(BASIC, vec!["", "Basic "]), (TOKEN, vec!["", "Bearer ", r#"{"access_token":""#])];
     for (canary, beginnings) in ours {
         for place in search.places(canary) {
@@ -71,8 +71,8 @@ fn after_the_drop_no_copy_of_ours_is_left() {
 }
 
 async fn fetch(url: &str, auth: ClientAuth, search: &mut Search, tokens: &mut Vec<AccessToken>) {
-    let source = builder_with(url, auth).build().unwrap();
-    for _ in 0..FETCHES {
+    let sources: Vec<_> = (0..FETCHES).map(|_| builder_with(url, auth.clone()).build().unwrap()).collect();
+    for source in &sources {
         tokens.push(source.token().await.unwrap());
     }
     let [secret, _, held] = search.all();
@@ -106,7 +106,7 @@ impl Search {
                 let read = self.memory.read_at(&mut self.part[..length], at).unwrap_or(0);
                 let found = find(&self.part[..read], canary.as_bytes());
                 places.extend(found.into_iter().map(|place| at + place as u64 - lost));
-                // What lies across the border is found in the next part.
+                // A match across the boundary is found in the next part.
                 at += if length == self.part.len() { length - canary.len() + 1 } else { length } as u64;
             }
         }

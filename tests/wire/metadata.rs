@@ -11,7 +11,7 @@ use crate::harness::server::{Script, Server, Step, answer, head, json, ok};
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
-/// Listens without a script, which needs the address.
+/// Listens without a script, since the script needs the address.
 fn server() -> Server {
     Server::start([])
 }
@@ -79,7 +79,7 @@ async fn the_token_endpoint_is_found_inside_the_first_fetch() {
 
 #[tokio::test]
 async fn openid_discovery_is_the_fallback() {
-    // M01: a document of another issuer is as good as none
+    // M01: a document of another issuer counts as none
     for (row, first) in [
         ("missing", json(404, "{}")),
         ("a page", answer(200, &[], "<html>")),
@@ -98,7 +98,7 @@ async fn openid_discovery_is_the_fallback() {
 }
 
 #[tokio::test]
-async fn what_was_found_at_each_place_is_told_and_a_wish_to_wait_obeyed() {
+async fn the_result_at_each_url_is_reported_and_retry_after_is_obeyed() {
     let server = server();
     let busy = answer(429, &[("retry-after", "7")], "{}");
     server.now([busy, json(404, "{}")]);
@@ -113,7 +113,7 @@ async fn what_was_found_at_each_place_is_told_and_a_wish_to_wait_obeyed() {
 }
 
 #[tokio::test]
-async fn metadata_of_another_issuer_are_refused() {
+async fn metadata_of_another_issuer_is_refused() {
     // M01
     let server = server();
     let almost = format!("{}/", issuer(&server));
@@ -149,7 +149,7 @@ async fn a_redirect_of_metadata_is_not_followed() {
 }
 
 #[test]
-fn an_issuer_is_https_and_nothing_is_given_twice() {
+fn an_issuer_must_be_https_and_nothing_may_be_set_twice() {
     // M03
     let faults = |builder: ClientCredentialsBuilder| builder.build().unwrap_err().to_string();
     let from = |issuer: &str| {
@@ -174,7 +174,7 @@ fn an_issuer_is_https_and_nothing_is_given_twice() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_over_http_elsewhere_or_off_its_pin_sees_nothing() {
+async fn a_token_endpoint_over_http_at_another_origin_or_off_its_pin_gets_no_request() {
     // M04
     let (server, elsewhere) = (server(), server());
     elsewhere.now([ok(TOKEN)]);
@@ -199,7 +199,7 @@ async fn a_token_endpoint_over_http_elsewhere_or_off_its_pin_sees_nothing() {
 }
 
 #[tokio::test]
-async fn metadata_are_bounded_in_size_and_time() {
+async fn metadata_is_bounded_in_size_and_time() {
     // M06
     let (server, gib) = (server(), (1_u64 << 30).to_string());
     let announced = head(200, &[("content-length", &gib)]);
@@ -221,7 +221,7 @@ async fn metadata_are_bounded_in_size_and_time() {
 }
 
 #[tokio::test]
-async fn the_last_good_metadata_serve_while_there_are_no_others() {
+async fn the_last_good_metadata_is_used_while_no_other_can_be_fetched() {
     // M07
     let other = || document("https://evil.example", "https://evil.example/token");
     for (row, faults) in [
@@ -261,7 +261,7 @@ async fn a_token_endpoint_that_moves_is_adopted_with_new_metadata_only() {
 }
 
 #[tokio::test]
-async fn an_error_of_oauth_is_no_reason_to_look_at_the_metadata_again() {
+async fn an_oauth_error_does_not_cause_metadata_to_be_read_again() {
     let server = server();
     let denied = json(400, r#"{"error":"invalid_scope"}"#);
     server.now([own(&server, "/token"), denied, ok(TOKEN)]);
@@ -272,7 +272,7 @@ async fn an_error_of_oauth_is_no_reason_to_look_at_the_metadata_again() {
 }
 
 #[tokio::test]
-async fn the_configured_method_is_used_whatever_the_metadata_list() {
+async fn the_configured_method_is_used_whatever_the_metadata_lists() {
     // M09
     let server = server();
     let body = format!(

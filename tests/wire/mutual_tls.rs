@@ -1,4 +1,4 @@
-//! The client shows a certificate (RFC 8705), and other ones later: X11.
+//! The client presents a certificate (RFC 8705), and other ones later: X11.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +53,7 @@ fn shown(clients: &[&Client]) -> Vec<Option<Vec<u8>>> {
 }
 
 #[tokio::test]
-async fn a_rotated_certificate_is_shown_over_a_new_connection() {
+async fn a_rotated_certificate_is_presented_over_a_new_connection() {
     // X11
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
@@ -103,7 +103,7 @@ async fn a_half_rotated_pair_leaves_the_previous_one_in_use() {
 }
 
 #[tokio::test]
-async fn an_expired_certificate_is_no_end() {
+async fn an_expired_certificate_is_not_a_permanent_failure() {
     // X11
     let ca = Ca::new();
     let (old, new) = (ca.expired_client(), ca.client());
@@ -148,7 +148,7 @@ async fn of_two_pairs_the_second_is_tried_when_the_handshake_refuses_the_first()
 }
 
 #[tokio::test]
-async fn a_pair_that_is_none_is_a_transient_error_that_shows_no_key() {
+async fn an_invalid_pair_is_a_transient_error_that_shows_no_key() {
     let ca = Ca::new();
     let [one, two] = [ca.client(), ca.client()];
     let pair = Pair::new("mtls-none", &one);
@@ -182,7 +182,7 @@ fn without_tls_there_is_no_mutual_tls() {
 }
 
 #[tokio::test]
-async fn an_alias_of_the_token_endpoint_is_for_certificates_alone() {
+async fn an_alias_of_the_token_endpoint_is_used_with_certificates_only() {
     // M10
     let ca = Ca::new();
     let client = ca.client();
@@ -243,7 +243,7 @@ async fn token_and_connection_have_the_same_certificate_through_a_rotation() {
 
 #[cfg(feature = "reqwest-middleware")]
 #[tokio::test]
-async fn a_request_without_the_token_shows_no_certificate_whatever_went_before() {
+async fn a_request_without_the_token_presents_no_certificate_whatever_was_sent_before() {
     use client_credentials::{BearerAuth, SameCertificate};
     let ca = Ca::new();
     let one = ca.client();
@@ -258,7 +258,7 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
     let plain = trusting(&ca)().build().unwrap();
     let client =
         reqwest_middleware::ClientBuilder::new(plain).with(bearer).with(SameCertificate::new(trusting(&ca))).build();
-    // As a middleware that follows redirects has it: several requests, one set of extensions.
+    // Like a middleware that follows redirects: several requests, one set of extensions.
     let mut extensions = http::Extensions::new();
     let mut call = async |request: reqwest_middleware::RequestBuilder| {
         let request = request.build().unwrap();
@@ -274,7 +274,7 @@ async fn a_request_without_the_token_shows_no_certificate_whatever_went_before()
 }
 
 #[tokio::test]
-async fn other_methods_show_no_certificate() {
+async fn other_methods_present_no_certificate() {
     let server = Server::start([ok(TOKEN)]);
     let tokens = builder_with(&server.url("/token"), basic()).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().client_certificate(), None);

@@ -1,4 +1,4 @@
-//! Servers that are not reached: who is to blame, and what to do, is in the first line of the error.
+//! Servers that are not reached: the first line of the error says what failed and what to do.
 
 use client_credentials::{ClientAuth, ClientCredentials, Error, ErrorKind, HttpClient, RetryPolicy};
 
@@ -41,7 +41,7 @@ async fn the_innermost_cause_is_in_the_first_line() {
 
 #[cfg(feature = "rustls")]
 #[tokio::test]
-async fn a_port_that_does_not_speak_tls_is_told_apart() {
+async fn a_port_that_does_not_speak_tls_is_recognized() {
     let plain = Server::start([vec![Step::Read(5), Step::write("HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Fin]]);
     let error = failure(&plain.https("/token"), None).await;
     assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
@@ -50,8 +50,8 @@ async fn a_port_that_does_not_speak_tls_is_told_apart() {
 
 #[cfg(feature = "rustls")]
 #[tokio::test]
-async fn a_server_of_tls_1_2_that_misses_a_certificate_is_a_failure_of_tls() {
-    // FE16: alerts as they stand on the wire (RFC 8446 section 6)
+async fn a_tls_1_2_server_that_demands_a_certificate_is_a_tls_failure() {
+    // FE16: alerts as they are on the wire (RFC 8446 section 6)
     for (alert, words) in [
         (40, "it requires a client certificate (ClientAuth::mutual_tls), or"),
         (116, "it requires a client certificate (ClientAuth::mutual_tls)"),
@@ -75,7 +75,7 @@ fn proxied(proxy: &Server) -> HttpClient {
 
 #[cfg(feature = "rustls")]
 #[tokio::test]
-async fn a_proxy_is_named_and_which_of_the_two_could_not_be_reached() {
+async fn the_error_names_the_proxy_and_says_which_of_the_two_could_not_be_reached() {
     // FB12
     let closes = vec![Step::ReadReq, Step::Fin];
     for (proxy, words) in [
@@ -98,15 +98,15 @@ async fn a_proxy_is_named_and_which_of_the_two_could_not_be_reached() {
 }
 
 #[cfg(feature = "rustls")]
-const FROM_THE_ENVIRONMENT: &str = "reach::a_proxy_of_the_environment_is_named_with_its_variable";
+const FROM_THE_ENVIRONMENT: &str = "reach::a_proxy_from_the_environment_is_named_with_its_variable";
 
 #[cfg(feature = "rustls")]
 #[test]
-fn a_proxy_of_the_environment_is_named_with_its_variable() {
+fn a_proxy_from_the_environment_is_named_with_its_variable() {
     // FB12
     let proxy = Server::refusing();
     for name in ["HTTPS_PROXY", "ALL_PROXY"] {
-        // Of two spellings the first that is there counts, though it is empty.
+        // Of two spellings the first that is set counts, even if it is empty.
         let others = ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"].into_iter().filter(|other| *other != name);
         let mut env: Vec<_> = others.map(|other| (other, String::new())).collect();
         env.push((name, format!("http://me:{SECRET}@{}", proxy.address())));

@@ -1,4 +1,4 @@
-//! A refusal in the server's own words: family FB of the catalogue, and what of the families FC and FE is about responses.
+//! Refusals as servers write them: family FB of the catalogue, and the rows of families FC and FE about responses.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ const OLD: &str = "Xw2old-secret-Qp71";
 const HTML: [(&str, &str); 1] = [("content-type", "text/html")];
 const PAGE: &str = "<!doctype html><title>Blocked</title><p>Your support ID is: 7281</p>";
 
-/// How servers say that they do not know this secret: Keycloak, UAA, SAP, Auth0, Okta, Glewlwyd, ServiceNow, plain text.
+/// How servers refuse a wrong secret: Keycloak, UAA, SAP, Auth0, Okta, Glewlwyd, ServiceNow, plain text.
 fn ways_of_saying_no() -> Vec<(&'static str, Script)> {
     vec![
         (
@@ -61,7 +61,7 @@ async fn the_second_secret_is_tried_however_the_server_refuses_the_first() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_refused_says_so_and_is_quiet_for_a_while() {
+async fn a_refused_client_reports_it_and_sends_nothing_for_a_while() {
     // FB1, FB10
     for (name, no) in ways_of_saying_no() {
         let server = Server::start([no]);
@@ -82,7 +82,7 @@ async fn a_client_that_is_refused_says_so_and_is_quiet_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_401_whose_body_cannot_be_used_is_a_verdict_on_the_client() {
+async fn a_401_with_an_unusable_body_is_a_denial() {
     // FB1
     let large = "x".repeat(300_000);
     for no in [answer(401, &[], &large), answer(401, &[("content-encoding", "gzip")], "damaged")] {
@@ -121,7 +121,7 @@ async fn the_name_of_a_source_is_in_its_errors_and_its_debug_form() {
 }
 
 #[tokio::test]
-async fn a_page_is_no_verdict_on_the_client() {
+async fn an_html_page_is_not_a_denial() {
     // FB9
     for status in [400, 401, 403] {
         let server = Server::start([answer(status, &HTML, PAGE), ok(TOKEN)]);
@@ -134,7 +134,7 @@ async fn a_page_is_no_verdict_on_the_client() {
 }
 
 #[tokio::test]
-async fn a_secret_that_the_server_does_not_decode_is_told_of() {
+async fn a_secret_that_the_server_does_not_decode_is_reported() {
     // FB7
     for (secret, named) in [("Xw2+Qp71/abcd=ef", true), ("Xw2Qp71abcdef0", false)] {
         let server = Server::start([json(401, r#"{"error":"invalid_client"}"#)]);
@@ -149,7 +149,7 @@ async fn a_secret_that_the_server_does_not_decode_is_told_of() {
 }
 
 #[tokio::test]
-async fn after_a_move_the_metadata_are_read_again_within_a_second() {
+async fn after_a_move_metadata_is_read_again_within_a_second() {
     // FB5
     for (status, gone) in [
         (404, r#"{"status":404,"error":"Not Found"}"#),
@@ -192,7 +192,7 @@ fn zlib(plain: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_was_compressed_unasked_is_read() {
+async fn a_response_that_was_compressed_without_being_asked_is_read() {
     // FE4: a token, a refusal, metadata
     for (label, pack) in [("gzip", gzip as fn(&str) -> Vec<u8>), ("deflate", zlib)] {
         let packed = |status, body: &str| answer(status, &[("content-encoding", label)], pack(body));
@@ -215,7 +215,7 @@ async fn what_was_compressed_unasked_is_read() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_under_another_name_is_taken_when_the_user_says_so() {
+async fn a_bearer_token_under_another_name_is_accepted_if_configured() {
     // FC1: eBay
     let body = r#"{"access_token":"abc","token_type":"Application Access Token","expires_in":7200}"#;
     let server = Server::start([json(200, body)]);
@@ -234,7 +234,7 @@ async fn a_bearer_token_under_another_name_is_taken_when_the_user_says_so() {
 }
 
 #[test]
-fn what_would_be_sent_twice_or_under_a_wrong_label_is_a_fault() {
+fn a_parameter_sent_twice_or_a_wrong_content_type_is_a_fault() {
     // FE2, FE7
     let build = |url: &str, auth: ClientAuth| ClientCredentials::builder(url, auth).scope("a").build();
     let (basic, post) =

@@ -7,11 +7,11 @@ use client_credentials::{
 use http::HeaderMap;
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
-use crate::harness::server::{PATIENCE, Script, Server, Step, answer, head, json, json_ok, ok};
+use crate::harness::server::{HANG_TIMEOUT, Script, Server, Step, answer, head, json, json_ok, ok};
 use crate::refreshed::refreshed;
 use crate::story::{MOMENT, SOON, bare, basic, hasty, recovers};
 
-/// An API and its authorization server, without scripts, which need their addresses.
+/// An API and its authorization server, without scripts, since the scripts need their addresses.
 struct Pair {
     api: Server,
     auth: Server,
@@ -86,7 +86,7 @@ async fn recovered(tokens: &ClientCredentials) -> String {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, again).await.unwrap()
+    tokio::time::timeout(HANG_TIMEOUT, again).await.unwrap()
 }
 
 async fn failed(tokens: &ClientCredentials) -> Error {
@@ -127,7 +127,7 @@ async fn from_the_apis_url_to_a_token_in_one_fetch() {
 }
 
 #[tokio::test]
-async fn another_resource_or_none_is_sent_if_that_is_said() {
+async fn another_resource_or_none_is_sent_if_configured() {
     let another = |pair: &Pair| pair.builder().resource("urn:api");
     let none = |pair: &Pair| of(pair.api().omit_resource(true));
     for (change, sent) in [(another as fn(&Pair) -> _, &["urn:api"][..]), (none, &[])] {
@@ -144,7 +144,7 @@ async fn another_resource_or_none_is_sent_if_that_is_said() {
 }
 
 #[tokio::test]
-async fn no_server_that_is_not_allowed_is_talked_to() {
+async fn only_allowed_servers_are_contacted() {
     let (pair, evil) = (pair(), Server::start([ok(TOKEN)]));
     pair.api.now([of_api(&pair.resource(), &[&issuer(&evil), "https://evil.example/?canary"])]);
     let tokens = pair.builder().build().unwrap();
@@ -168,7 +168,7 @@ async fn no_server_that_is_not_allowed_is_talked_to() {
 }
 
 #[tokio::test]
-async fn metadata_of_another_resource_are_refused() {
+async fn metadata_of_another_resource_is_refused() {
     let pair = pair();
     for resource in [pair.api.url("/v1"), pair.api.url("/v1/mcp/"), "https://evil.example/v1/mcp".into()] {
         pair.api.now([of_api(&resource, &[&pair.issuer()])]);
@@ -186,7 +186,7 @@ async fn metadata_of_another_resource_are_refused() {
 }
 
 #[tokio::test]
-async fn a_resource_around_the_api_will_do_if_that_is_said() {
+async fn an_enclosing_resource_is_accepted_if_configured() {
     let pair = pair();
     let whole = pair.api.url("");
     pair.api.now([json(404, "{}"), of_api(&whole, &[&pair.issuer()])]);
@@ -205,7 +205,7 @@ async fn a_resource_around_the_api_will_do_if_that_is_said() {
 }
 
 #[tokio::test]
-async fn metadata_are_where_a_challenge_says_only_when_it_is_handed_over() {
+async fn the_metadata_url_of_a_challenge_is_used_only_when_the_challenge_is_passed_in() {
     let pair = pair();
     let there = pair.api.url("/metadata/mcp");
     let headers = challenge(&format!(r#"Bearer error="invalid_token", resource_metadata="{there}""#));
@@ -257,7 +257,7 @@ fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
 }
 
 #[test]
-fn a_resource_is_https_and_what_is_allowed_is_named() {
+fn a_resource_must_be_https_and_its_servers_must_be_named() {
     let faults = |builder: ClientCredentialsBuilder| builder.build().unwrap_err().to_string();
     let of = |resource: &str| of(ProtectedResource::new(resource, ["https://auth.example.com"]));
     for (resource, flaw) in [
@@ -286,7 +286,7 @@ fn a_resource_is_https_and_what_is_allowed_is_named() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_at_a_private_address_sees_nothing() {
+async fn a_token_endpoint_at_a_private_address_gets_no_request() {
     // M05: the hosts that were named are 127.0.0.1 alone.
     let (pair, evil) = (pair(), Server::start([ok(TOKEN)]));
     let port = evil.address().port();
@@ -314,7 +314,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
     }
     assert_eq!(evil.connections(), 0);
 
-    // With Issuer::new an internal one is as good as any.
+    // With Issuer::new an internal address is allowed.
     pair.auth.now([of_server(&pair.auth, &evil.https("/token"))]);
     let tokens = hasty(ClientCredentials::builder(Issuer::new(pair.issuer()), basic()));
     let tokens = tokens.limits(Limits::new().connect_timeout(SOON)).retry(RetryPolicy::new().attempts(1));
@@ -324,7 +324,7 @@ async fn a_token_endpoint_at_a_private_address_sees_nothing() {
 
 #[cfg(feature = "rustls")]
 #[tokio::test]
-async fn a_private_address_that_the_user_named_is_fine() {
+async fn a_private_address_that_the_user_named_is_allowed() {
     // M05: pinned, or given by the user's own resolver.
     let ca = crate::harness::tls::Ca::new();
     let pair = pair();
@@ -354,7 +354,7 @@ async fn a_private_address_that_the_user_named_is_fine() {
 
 #[tokio::test]
 async fn a_proxy_of_the_users_is_reached_wherever_it_is_and_resolves_the_rest() {
-    // M05: what it may reach is for its own rules to say; an address in the URL is refused before it is asked.
+    // M05: the proxy's own rules decide what it may reach; an address in the URL is refused before a request.
     let (pair, proxy) = (pair(), Server::start([answer(403, &[], "")]));
     let port = proxy.address().port();
     let builder = || {
@@ -375,7 +375,7 @@ async fn a_proxy_of_the_users_is_reached_wherever_it_is_and_resolves_the_rest() 
 }
 
 #[tokio::test]
-async fn an_apis_metadata_are_bounded_and_redirects_not_followed() {
+async fn metadata_of_an_api_is_bounded_and_redirects_are_not_followed() {
     // M03, M06
     let pair = pair();
     let target = Server::start([pair.own()]);
@@ -401,7 +401,7 @@ async fn an_apis_metadata_are_bounded_and_redirects_not_followed() {
 }
 
 #[tokio::test]
-async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
+async fn the_last_good_metadata_of_an_api_is_used_while_no_other_can_be_fetched() {
     // M07
     let evil = Server::start([ok(TOKEN)]);
     for (row, fault) in [
@@ -423,7 +423,7 @@ async fn the_last_good_metadata_of_an_api_serve_while_there_are_no_others() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
+async fn a_refusal_by_the_api_causes_its_metadata_to_be_read_again() {
     // M08
     let (pair, next) = (pair(), Server::start([]));
     pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
@@ -443,7 +443,7 @@ async fn a_refusal_by_the_api_has_its_metadata_looked_at_again() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
+async fn a_token_endpoint_that_is_gone_causes_the_apis_metadata_to_be_read_again() {
     // M08
     let (pair, next) = (pair(), Server::start([]));
     pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);
@@ -461,7 +461,7 @@ async fn a_token_endpoint_that_is_gone_has_the_apis_metadata_looked_at_again() {
 }
 
 #[tokio::test]
-async fn an_error_of_oauth_is_no_reason_to_look_at_the_metadata_again() {
+async fn an_oauth_error_does_not_cause_metadata_to_be_read_again() {
     let pair = pair();
     pair.api.now([pair.own()]);
     let denied = json(400, r#"{"error":"invalid_scope"}"#);
@@ -493,7 +493,7 @@ async fn a_server_is_adopted_only_with_good_metadata_of_its_own() {
 
 #[tokio::test]
 async fn an_attempt_keeps_to_the_server_it_began_with() {
-    // M08: while the token endpoint is asked, the API changes its mind.
+    // M08: during the token request, the API names another server.
     use crate::harness::server::Gate;
     let (pair, next, gate) = (pair(), Server::start([]), Gate::closed());
     pair.api.now([pair.own(), of_api(&pair.resource(), &[&issuer(&next)])]);

@@ -1,4 +1,4 @@
-//! Spans: what a trace shows of a fetch.
+//! Spans: what a trace shows about a fetch.
 
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +49,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
 }
 
 #[tokio::test]
-async fn the_attempts_of_a_fetch_are_its_children_with_what_came_of_each() {
+async fn the_attempts_of_a_fetch_are_its_children_with_the_outcome_of_each() {
     let spans = Spans::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
     let server = Server::start([answer(503, &[], "busy"), ok("t1"), answer(500, &[], "")]);

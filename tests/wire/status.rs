@@ -1,4 +1,4 @@
-//! Family S: what the status of a response says, and what an OAuth error says.
+//! Family S: the meaning of a response's status, and of an OAuth error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ fn oauth(code: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_passing_server_error_is_asked_again() {
+async fn a_transient_server_error_is_retried() {
     // S01, S05
     for status in [408, 425, 500, 502, 503, 504, 507, 599] {
         for body in ["", "<html>oh no</html>", r#"{"message":"internal"}"#] {
@@ -45,7 +45,7 @@ async fn a_short_retry_after_is_waited_for_inside_the_fetch() {
 }
 
 #[tokio::test]
-async fn a_long_retry_after_ends_the_fetch_and_is_told() {
+async fn a_long_retry_after_ends_the_fetch_and_is_reported() {
     // S02: seconds, a date against the server's own clock, a date against ours, nonsense
     let now = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));
     for (headers, waits) in [
@@ -75,7 +75,7 @@ async fn a_long_retry_after_ends_the_fetch_and_is_told() {
 }
 
 #[tokio::test]
-async fn a_throttled_client_asks_once_for_all_its_callers() {
+async fn a_throttled_client_sends_one_request_for_all_its_callers() {
     // S04
     for (headers, wait) in [(vec![("retry-after", "60")], Some(60)), (vec![], None)] {
         for body in [String::new(), oauth("slow_down"), oauth("invalid_client")] {
@@ -112,7 +112,7 @@ async fn a_throttled_client_asks_once_for_all_its_callers() {
 }
 
 #[tokio::test]
-async fn a_quota_header_tells_when_the_window_ends() {
+async fn a_quota_header_says_when_the_window_ends() {
     // S04: Auth0, Okta
     for name in ["x-ratelimit-reset", "x-rate-limit-reset"] {
         let headers = [("date", "Fri, 01 Jan 2027 00:00:00 GMT"), (name, "1798761630")];
@@ -123,8 +123,8 @@ async fn a_quota_header_tells_when_the_window_ends() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_error_and_its_target_sees_nothing() {
-    // S06, S07, S08, F13, and the second row of the issue: by each method, same and other origin, willing client or not
+async fn a_redirect_is_an_error_and_its_target_gets_no_request() {
+    // S06, S07, S08, F13: by each method, same and other origin, willing client or not
     let hostile: fn() -> reqwest::ClientBuilder =
         || bare().redirect(reqwest::redirect::Policy::limited(10)).referer(true);
     for status in [300, 301, 302, 303, 304, 305, 307, 308] {
@@ -164,7 +164,7 @@ fn counted(secrets: &'static [&'static str]) -> (ClientAuth, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_refused_client_reads_its_secret_once_more_and_does_not_insist() {
+async fn a_refused_client_reads_its_secret_once_more_and_does_not_repeat_the_request() {
     // S10: 400 and 401, whatever the code's wrapping
     for status in [400, 401, 403] {
         let (auth, reads) = counted(&[SECRET]);
@@ -201,7 +201,7 @@ async fn a_secret_that_changed_meanwhile_is_tried_at_once() {
 
 #[tokio::test]
 async fn a_second_refusal_after_a_changed_secret_ends_the_fetch() {
-    // S10: no endless chase after a credential that changes each time
+    // S10: a credential that changes each time is not tried for ever
     let (auth, reads) = counted(&["one", "two", "three", "four"]);
     let server = Server::start([json(401, oauth("invalid_client"))]);
     let tokens = builder_with(&server.url("/token"), auth).build().unwrap();
@@ -234,14 +234,14 @@ async fn an_oauth_error_about_the_request_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn an_error_beside_a_token_is_an_error() {
+async fn an_error_next_to_a_token_is_an_error() {
     // S15
     let both = format!(r#"{{"access_token":"{TOKEN}","token_type":"Bearer","error":"invalid_client"}}"#);
     fails("S15", json(200, both), denied(200), as_it_is).await;
 }
 
 #[tokio::test]
-async fn an_oauth_error_that_will_pass_is_asked_again() {
+async fn a_transient_oauth_error_is_retried() {
     // S12; with a 401 it is about the client (FB1)
     for code in ["temporarily_unavailable", "server_error", "slow_down"] {
         for status in [400, 503, 200] {
@@ -269,7 +269,7 @@ async fn an_unknown_code_is_other_and_kept() {
 }
 
 #[tokio::test]
-async fn a_success_without_a_body_is_asked_again() {
+async fn a_success_without_a_body_is_retried() {
     // S16
     for status in [200, 201, 202, 203, 205, 206] {
         mended("S16", answer(status, &[], ""), as_it_is).await;
@@ -281,11 +281,11 @@ async fn a_success_without_a_body_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_wrong_address_is_not_asked_again_in_the_call_but_is_later() {
+async fn a_wrong_address_is_not_retried_within_the_call_but_is_later() {
     // S17
     for status in [400, 404, 405, 406, 410, 415, 418, 451, 499] {
         for body in ["", "<html>nothing here</html>", r#"{"error":{"code":7}}"#, r#"{"error":""}"#, r#"["error"]"#] {
-            // A page of something before the server (FB9).
+            // A page from something in front of the server (FB9).
             if body.starts_with('<') && ![404, 405, 410, 415].contains(&status) {
                 continue;
             }
@@ -303,7 +303,7 @@ async fn a_wrong_address_is_not_asked_again_in_the_call_but_is_later() {
 }
 
 #[tokio::test]
-async fn any_success_with_a_token_is_one() {
+async fn any_2xx_with_a_token_is_a_success() {
     // S18
     for status in [200, 201, 202, 203, 206, 226, 299] {
         let server = Server::start([json(status, token_json(TOKEN, 3600))]);
@@ -315,8 +315,8 @@ async fn any_success_with_a_token_is_one() {
 }
 
 #[tokio::test]
-async fn what_a_server_says_is_cut_cleaned_and_masked() {
-    // S20, L06: escapes, line breaks, bidi, much text, and an echo of the secret in every form it was sent in
+async fn text_from_a_server_is_truncated_cleaned_and_masked() {
+    // S20, L06: escapes, line breaks, bidi, long text, and an echo of the secret in every form in which it was sent
     let basic_pair = "d2lyZTpjYW5hcnk"; // how the pair begins in base64
     let echoes = [
         format!("wrong secret {SECRET}"),
@@ -328,13 +328,13 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
         for text in &echoes {
             for field in ["error", "error_description", "error_uri"] {
                 let body = format!(r#"{{"error":"invalid_client","{field}":"{text}"}}"#);
-                // `error` twice would be none.
+                // A second `error` member would make it invalid.
                 let body = if field == "error" { format!(r#"{{"error":"{text}"}}"#) } else { body };
                 let server = Server::start([json(400, body)]);
                 let tokens = builder_with(&server.url("/token"), auth.clone()).build().unwrap();
                 let error = tokens.token().await.unwrap_err();
                 assert_no_canary([render_all(&error)]);
-                // A sentence is no code.
+                // A sentence is not a code.
                 assert!(error.oauth().is_some() || field == "error", "{}", render_all(&error));
             }
         }
@@ -369,7 +369,7 @@ async fn what_a_server_says_is_cut_cleaned_and_masked() {
 
 #[tokio::test]
 async fn a_failed_fetch_is_shared_by_all_who_waited() {
-    // C06: the wire's side
+    // C06: the side of the wire
     let gate = Gate::closed();
     let server = Server::start([
         vec![Step::ReadReq, Step::Pass(gate.clone()), Step::Write(response(503, &[], ""))],

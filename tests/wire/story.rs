@@ -1,4 +1,4 @@
-//! The two cases of most rows of the catalogue: a fault that ends after one connection, and one that lasts.
+//! The two cases of most rows of the catalogue: a fault that ends after one connection, and a lasting one.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use client_credentials::{
 };
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary, render_all};
-use crate::harness::server::{PATIENCE, Script, Server, ok};
+use crate::harness::server::{HANG_TIMEOUT, Script, Server, ok};
 
 /// `client_secret_basic` with the canary.
 pub(crate) fn basic() -> ClientAuth {
@@ -107,11 +107,11 @@ pub(crate) async fn fails(
 }
 
 pub(crate) async fn expect_failure(row: &str, tokens: &ClientCredentials, failure: &Failure) -> Error {
-    // In a task: after a pause of the whole machine the fetch's beat, which is due earlier, is felt first. A caller
-    // that is the runtime's main future would be polled before it, and take the fetch over.
+    // In a task: after a pause of the whole machine the fetch's heartbeat, which is due earlier, is polled first. A
+    // caller that is the runtime's main future would be polled before it, and take over the fetch.
     let own = tokens.clone();
     let caller = tokio::spawn(async move { own.token().await });
-    let error = match tokio::time::timeout(PATIENCE, caller).await {
+    let error = match tokio::time::timeout(HANG_TIMEOUT, caller).await {
         Ok(result) => match result.unwrap() {
             Err(error) => error,
             Ok(token) => panic!("{row}: {token:?} instead of {failure:?}"),
@@ -137,7 +137,7 @@ pub(crate) async fn recovers(row: &str, tokens: &impl TokenSource) -> AccessToke
             }
         }
     };
-    match tokio::time::timeout(PATIENCE, again).await {
+    match tokio::time::timeout(HANG_TIMEOUT, again).await {
         Ok(token) => {
             assert_eq!(token.expose_secret(), TOKEN, "{row}");
             token

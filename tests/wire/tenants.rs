@@ -14,7 +14,7 @@ use crate::harness::canary::SECRET;
 use crate::harness::server::{Gate, Script, Server, Step, answer, json, ok};
 use crate::story::{MOMENT, SOON, bare, basic};
 
-/// The client of one tenant at the issuer of all.
+/// The client of one tenant at the common issuer.
 fn tenant(server: &Server, http: &HttpClient, n: usize) -> ClientCredentialsBuilder {
     tenant_of(Issuer::new(server.url("")), http, n)
 }
@@ -113,7 +113,7 @@ async fn a_source_that_is_dropped_while_it_fetches_metadata_leaves_it_to_the_nex
 }
 
 #[test]
-fn metadata_are_fetched_by_another_when_a_runtime_stands_still() {
+fn metadata_is_fetched_by_another_runtime_when_one_is_blocked() {
     let server = Server::start([vec![Step::ReadReq, Step::Hang]]);
     let http = HttpClient::from_reqwest_0_13(bare);
     let runtime = || {
@@ -134,7 +134,7 @@ fn metadata_are_fetched_by_another_when_a_runtime_stands_still() {
 }
 
 #[tokio::test]
-async fn sources_share_nothing_of_the_metadata_unless_they_share_the_http_client_and_the_rules() {
+async fn sources_share_metadata_only_if_they_share_the_http_client_and_the_rules() {
     let server = Server::start([]);
     server.now([metadata(&server), ok("t"), metadata(&server), ok("t")]);
     let (one, other) = (HttpClient::from_reqwest_0_13(bare), HttpClient::from_reqwest_0_13(bare));
@@ -151,7 +151,7 @@ async fn sources_share_nothing_of_the_metadata_unless_they_share_the_http_client
 }
 
 #[test]
-fn sources_that_share_an_http_client_make_one_client_for_each_way() {
+fn sources_that_share_an_http_client_build_one_client_for_each_use() {
     let made = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&made);
     let http = HttpClient::from_reqwest_0_13(move || {
@@ -170,7 +170,7 @@ fn sources_that_share_an_http_client_make_one_client_for_each_way() {
 }
 
 #[test]
-fn a_builder_and_its_clones_make_one_client() {
+fn a_builder_and_its_clones_build_one_client() {
     let made = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&made);
     let template = ClientCredentials::builder("https://auth.example/token", ClientAuth::none("x")).http_client(
@@ -210,7 +210,7 @@ async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent(
     assert_eq!(count(&tokens), (1, 0, 1, 3));
     assert_eq!(tokens.token_requests(), server.hits() as u64);
 
-    // At once in need of refresh, and usable for an hour.
+    // Due at once, and usable for an hour.
     let server = Server::start([ok("t1"), json(429, "{}"), ok("t3")]);
     let tokens = builder(&server)
         .cache(CachePolicy::new().max_age(MOMENT).denied_backoff(Backoff::new(MOMENT, MOMENT)))
@@ -226,7 +226,7 @@ async fn fetches_are_counted_by_their_cause_and_token_requests_as_they_are_sent(
 }
 
 #[tokio::test]
-async fn what_the_server_says_of_its_quota_is_readable_with_a_token_and_with_an_error() {
+async fn the_quota_of_the_server_is_readable_from_a_token_and_from_an_error() {
     let with = |status, remaining| {
         let limit = format!("b=per_hour;q=10;r={remaining};t=3540,b=per_day;q=50;r=47;t=43200");
         let body = r#"{"access_token":"t","token_type":"Bearer","expires_in":3600}"#;

@@ -34,7 +34,7 @@ fn with_length(length: usize, body: &str) -> Vec<u8> {
     bytes
 }
 
-/// Faults of one connection, each of which another attempt mends.
+/// Faults of one connection, each of which ends with another attempt.
 fn broken() -> Vec<(&'static str, Script)> {
     let cut = &body()[..40];
     vec![
@@ -110,15 +110,15 @@ fn broken() -> Vec<(&'static str, Script)> {
 }
 
 #[tokio::test]
-async fn a_torn_response_is_fetched_again() {
-    // T04, T06, T07, T08, T17, T20, and the first row of the issue: one torn body, healthy afterwards
+async fn a_broken_response_is_retried() {
+    // T04, T06, T07, T08, T17, T20: one broken response, healthy afterwards
     for (row, fault) in broken() {
         mended(row, fault, as_it_is).await;
     }
 }
 
 #[tokio::test]
-async fn a_response_that_is_torn_each_time_fails_after_three_attempts() {
+async fn a_response_that_is_broken_each_time_fails_after_three_attempts() {
     // T04, T06, T07, T08, T17, T20
     for (row, fault) in broken() {
         fails(row, fault, NOTHING_CAME, as_it_is).await;
@@ -126,7 +126,7 @@ async fn a_response_that_is_torn_each_time_fails_after_three_attempts() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_left_after_the_attempt_timeout() {
+async fn a_server_that_hangs_is_abandoned_at_the_attempt_timeout() {
     // T03, T10, T11, T18
     let tick = Duration::from_millis(20);
     let long = with_length(100_000, "");
@@ -156,8 +156,8 @@ async fn a_server_that_hangs_is_left_after_the_attempt_timeout() {
 }
 
 #[tokio::test]
-async fn a_hanging_server_is_asked_again_within_the_same_call() {
-    // T03: by a fetch that may try as often as a slow machine needs
+async fn a_hanging_server_is_retried_within_the_same_call() {
+    // T03: with as many attempts as a slow machine needs
     let server = Server::start([vec![Step::ReadReq, Step::Hang], ok(TOKEN)]);
     let tokens = hasty(builder(&server)).retry(RetryPolicy::new().attempts(1000)).build().unwrap();
     assert_eq!(tokens.token().await.unwrap().expose_secret(), TOKEN);
@@ -186,7 +186,7 @@ async fn a_refused_connection_is_tried_three_times() {
 }
 
 #[tokio::test]
-async fn a_listener_that_goes_away_and_comes_back_costs_no_rebuilding() {
+async fn a_listener_that_goes_away_and_comes_back_needs_no_new_source() {
     // T01
     let first = Server::start([vec![Step::Fin], vec![Step::Refuse]]);
     let tokens = builder(&first).build().unwrap();
@@ -198,7 +198,7 @@ async fn a_listener_that_goes_away_and_comes_back_costs_no_rebuilding() {
 async fn a_connection_that_is_never_established_ends_at_the_connect_timeout() {
     // T02
     let Some((address, _full)) = Server::black_hole() else {
-        return; // this system has no such thing
+        return; // this system does not swallow connections
     };
     let tokens = builder_with(&format!("http://{address}/token"), basic())
         .limits(Limits::new().connect_timeout(SOON))
@@ -243,7 +243,7 @@ fn a_source_belongs_to_no_runtime() {
     drop(gone);
     runtime().block_on(recovers("C10 both", &tokens));
 
-    // A fetch that nobody drives any more is taken over.
+    // A fetch whose runtime no longer runs is taken over.
     for keep in [true, false] {
         let left = runtime();
         assert!(left.block_on(async { tokens.token().now_or_never() }).is_none());
@@ -254,7 +254,7 @@ fn a_source_belongs_to_no_runtime() {
 }
 
 #[tokio::test]
-async fn what_is_announced_as_too_large_is_not_read() {
+async fn a_body_announced_as_too_large_is_not_read() {
     // T12
     let too_large = Failure { kind: ErrorKind::Response, transient: false, status: Some(200), attempts: 1 };
     let gigabyte = vec![Step::ReadReq, Step::Write(with_length(1 << 30, "{")), Step::Hang];
@@ -263,7 +263,7 @@ async fn what_is_announced_as_too_large_is_not_read() {
 
 #[tokio::test]
 async fn a_response_of_the_largest_size_is_accepted_and_one_byte_more_is_not() {
-    // T12, T13: the cap, announced and in chunks
+    // T12, T13: the cap, with a length and in chunks
     let padded = |size: usize| format!("{}{}", body(), " ".repeat(size - body().len()));
     for (size, fits) in [(4096, true), (4097, false)] {
         let chunked =
@@ -278,10 +278,10 @@ async fn a_response_of_the_largest_size_is_accepted_and_one_byte_more_is_not() {
 }
 
 #[test]
-fn an_endless_body_is_left_at_the_cap() {
-    // T13: in a process of its own, whose peak memory is its own
+fn an_endless_body_is_abandoned_at_the_cap() {
+    // T13: in a process of its own, so that the peak memory is that of this test
     const CAP: usize = 8 * 1024 * 1024;
-    if let Some(output) = child::run::<&str>("transport::an_endless_body_is_left_at_the_cap", &[]) {
+    if let Some(output) = child::run::<&str>("transport::an_endless_body_is_abandoned_at_the_cap", &[]) {
         return child::assert_passed(&output);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -307,7 +307,7 @@ fn an_endless_body_is_left_at_the_cap() {
     });
 }
 
-/// Of this process, in bytes; `None` where the system does not tell.
+/// Of this process, in bytes; `None` where the system does not report it.
 fn peak_memory() -> Option<usize> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -315,8 +315,8 @@ fn peak_memory() -> Option<usize> {
 }
 
 #[tokio::test]
-async fn a_body_encoded_otherwise_than_labelled_is_refused_and_none_is_asked_for() {
-    // T15: a server that encodes without being asked, and not as it says
+async fn a_body_encoded_otherwise_than_labelled_is_refused_and_no_encoding_is_requested() {
+    // T15: a server that encodes without being asked, and not as labelled
     let encoded: [(&str, &str, Vec<u8>); 3] = [
         ("T15 gzip that is none", "gzip", body().into()),
         ("T15 br that is none", "br", body().into()),
@@ -335,7 +335,7 @@ async fn a_body_encoded_otherwise_than_labelled_is_refused_and_none_is_asked_for
 }
 
 #[tokio::test]
-async fn switching_protocols_is_no_answer() {
+async fn switching_protocols_is_not_a_response() {
     // T18
     let switch = raw("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n");
     let bad = Failure { kind: ErrorKind::Response, transient: true, status: Some(101), attempts: 3 };
@@ -343,7 +343,7 @@ async fn switching_protocols_is_no_answer() {
 }
 
 #[tokio::test]
-async fn an_early_hint_before_the_answer_is_passed_over() {
+async fn an_early_hint_before_the_response_is_skipped() {
     // T18
     let mut bytes = b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n".to_vec();
     bytes.extend(response(200, &[], body()));
@@ -400,7 +400,7 @@ fn named(names: Arc<Names>, port: u16) -> ClientCredentialsBuilder {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_asked_for_again() {
+async fn a_name_that_does_not_resolve_is_resolved_again() {
     // T21
     let server = Server::start([ok(TOKEN)]);
     for (failures, heals_inside) in [(2, true), (4, false)] {
@@ -426,69 +426,13 @@ async fn a_resolver_that_hangs_is_bounded() {
     expect_failure("T22", &tokens, &NOTHING_CAME).await;
 }
 
-/// An HTTP/2 frame on a stream.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-#[tokio::test]
-async fn what_goes_wrong_in_http2_is_tried_again_and_counted() {
-    // T26, T27: none of it is repeated behind our back
-    let (data, headers, reset, settings, go_away) = (0, 1, 3, 4, 7);
-    let greeting = || [frame(settings, 0, 0, &[]), frame(settings, 1, 0, &[])].concat();
-    let status_200 = || frame(headers, 4, 1, &[0x88]);
-    let after_request =
-        |frames: Vec<Vec<u8>>| vec![Step::ReadH2Req, Step::Write(greeting()), Step::Write(frames.concat())];
-    let half = frame(data, 0, 1, &body().as_bytes()[..20]);
-    let rows: Vec<(&str, Script)> = vec![
-        (
-            "T26 GOAWAY before the request",
-            vec![Step::Write([greeting(), frame(go_away, 0, 0, &[0; 8])].concat()), Step::Hang],
-        ),
-        ("T26 GOAWAY", [after_request(vec![frame(go_away, 0, 0, &[0; 8])]), vec![Step::Hang]].concat()),
-        ("T26 REFUSED_STREAM", [after_request(vec![frame(reset, 0, 1, &[0, 0, 0, 7])]), vec![Step::Hang]].concat()),
-        (
-            "T27 RST in the body",
-            [after_request(vec![status_200(), half, frame(reset, 0, 1, &[0, 0, 0, 2])]), vec![Step::Hang]].concat(),
-        ),
-        (
-            "T27 empty DATA without end",
-            [
-                after_request(vec![status_200()]),
-                vec![Step::Repeat(vec![
-                    Step::Write(frame(data, 0, 1, &[]).repeat(8)),
-                    Step::Sleep(Duration::from_millis(2)),
-                ])],
-            ]
-            .concat(),
-        ),
-    ];
-    for (row, script) in rows {
-        let server = Server::start([script]);
-        let tokens = hasty(builder(&server))
-            .retry(RetryPolicy::new().attempts(2))
-            .http_client(HttpClient::from_reqwest_0_13(|| bare().http2_prior_knowledge()))
-            .build()
-            .unwrap();
-        expect_failure(row, &tokens, &NOTHING_CAME).await;
-        server.connected(2).await;
-        assert_eq!(server.connections(), 2, "{row}");
-        let whole = frame(data, 1, 1, body().as_bytes());
-        server.now([[after_request(vec![status_200(), whole]), vec![Step::Hang]].concat()]);
-        recovers(row, &tokens).await;
-    }
-}
-
 #[cfg(feature = "rustls")]
 const PROXY_TEST: &str = "transport::a_proxy_sees_no_secret";
 
 #[cfg(feature = "rustls")]
 #[test]
 fn a_proxy_sees_no_secret() {
-    // T29: http_proxy never, https_proxy by CONNECT only; a proxy that wants a password is a transport error
+    // T29: http_proxy never, https_proxy by CONNECT only; a proxy that requires a password is a transport error
     let proxy = Server::start([answer(407, &[("proxy-authenticate", "Basic")], "")]);
     let origin = Server::start([ok(TOKEN)]);
     let variables = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];

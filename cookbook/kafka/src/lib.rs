@@ -11,7 +11,7 @@ use rdkafka::client::OAuthToken;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// librdkafka asks for the next token when 80 % of this time are over, although the token may live longer: it does not ask when
+/// librdkafka asks for the next token after 80 % of this time, although the token may last longer: it does not ask when
 /// a broker refuses one.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -95,7 +95,7 @@ mod tests {
         stream.write_all(&[&(body.len() as u32 + 4).to_be_bytes(), &number, &body[..]].concat())
     }
 
-    /// A broker, as far as the authentication: `accepts` judges the token of the message (RFC 7628 section 3.1).
+    /// A broker, up to the authentication: `accepts` checks the token of the message (RFC 7628 section 3.1).
     fn serve(stream: &mut TcpStream, accepts: impl Fn(&str) -> bool) -> std::io::Result<()> {
         let mut refused = false;
         loop {

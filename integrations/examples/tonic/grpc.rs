@@ -1,4 +1,4 @@
-//! A gRPC server with the standard health service, for those who bring a token.
+//! A gRPC server with the standard health service, for clients with a token.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! An API whose tokens are verified by software of others (Auth0's express-oauth2-jwt-bearer), and what it says of ours.
+//! An API whose tokens are verified by third-party software (Auth0's express-oauth2-jwt-bearer).
 
 use std::path::Path;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::process::Process;
 use crate::server::{Listener, SCOPE, Server, here};
 use crate::stories::{check, full};
 
-/// Running until it is dropped. It believes one authorization server, under all its names.
+/// Running until it is dropped. It trusts one authorization server, under all its names.
 pub(crate) struct Api {
     _process: Process,
     ports: Map<String, Value>,
@@ -56,7 +56,7 @@ impl Api {
         answer(client.get(url).send().await?).await
     }
 
-    /// The same with what a thief has.
+    /// The same with what a thief would have.
     pub(crate) async fn ask_by(
         &self,
         path: &str,
@@ -68,7 +68,7 @@ impl Api {
         answer(request.send().await?).await
     }
 
-    /// From now on it wants another nonce; the one before is still good.
+    /// From now on it requires another nonce; the previous one is still accepted.
     pub(crate) async fn refresh_nonce(&self) -> Result {
         let url = format!("{}/admin/nonce", self.origin(Listener::Http)?);
         self.http.put(url).send().await?.error_for_status()?;
@@ -89,7 +89,7 @@ pub(crate) async fn answer(response: reqwest::Response) -> Result<(u16, Value)> 
     Ok((status, serde_json::from_str(&text).unwrap_or_default()))
 }
 
-/// What [`Api::count`] tells, in order. Proofs are different ones that were accepted, challenges those for a nonce.
+/// What [`Api::count`] returns, in order. Proofs are different ones that were accepted, challenges those for a nonce.
 const COUNTED: [&str; 5] = ["accepted", "refused", "proofs", "replays", "challenges"];
 
 /// A new client with a secret, at a new pair of servers.
@@ -107,7 +107,7 @@ async fn pair() -> Result<(Server, Api, ClientAuth)> {
 
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
+async fn a_bearer_token_is_valid_at_the_api_that_it_was_requested_for() -> Result {
     let (server, api, auth) = pair().await?;
     for listener in [Listener::Http, Listener::Https] {
         let builder = server.builder(listener, auth.clone())?;
@@ -125,14 +125,14 @@ async fn a_bearer_token_is_good_at_the_api_that_it_was_asked_for() -> Result {
         let (status, body) = api.ask("/weather", other, &tokens).await?;
         check(status == 401, || format!("{status} {body}"))?;
     }
-    // Each 401 was answered with another token, once, and handed back.
+    // After each 401 another token was tried, once, and the second 401 was returned.
     let counted = api.count().await?;
     check(counted == [4, 4, 0, 0, 0], || format!("{counted:?}"))
 }
 
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
+async fn a_narrower_scope_is_refused_by_the_api_and_costs_no_token() -> Result {
     let (server, api, auth) = pair().await?;
     let tokens = ClientCredentials::builder(format!("{}/token", server.issuer(Listener::Http)?), auth)
         .scope("weather:write")
@@ -145,10 +145,10 @@ async fn a_narrower_scope_is_the_apis_to_refuse_and_costs_no_token() -> Result {
     check(before.expose_secret() == after.expose_secret(), || "it was refreshed".into())
 }
 
-/// RFC 9728 from end to end: of the token's server nothing is given but its name.
+/// RFC 9728 from end to end: of the authorization server only the issuer is configured.
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn from_nothing_but_the_apis_url_to_its_answer() -> Result {
+async fn the_url_of_an_api_is_enough_to_call_it() -> Result {
     let (server, api, auth) = pair().await?;
     for (listener, issuer) in
         [(Listener::Http, Listener::Http), (Listener::Http, Listener::Https), (Listener::Https, Listener::Https)]

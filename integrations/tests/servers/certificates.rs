@@ -1,4 +1,4 @@
-//! Keys and certificates, made anew for each run.
+//! Keys and certificates, new for each run.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -50,7 +50,7 @@ impl Authority {
     }
 }
 
-/// A client's certificate that nobody signed but itself.
+/// A self-signed client certificate.
 pub(crate) fn self_signed(name: &str) -> Result<Identity> {
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec![name.to_owned()])?.self_signed(&key)?;
@@ -63,7 +63,7 @@ fn identity(certificate: &rcgen::Certificate, key: &KeyPair) -> Identity {
     Identity { certificate: certificate.pem(), key: key.serialize_pem(), jwk }
 }
 
-/// A new key for ES256: PKCS#8 in PEM, and what the server is to know of it.
+/// A new key for ES256: PKCS#8 in PEM, and its JWK for the server.
 pub(crate) fn signing_key() -> Result<(String, Value)> {
     let key = KeyPair::generate()?;
     let mut jwk = public_jwk(&key);

@@ -50,7 +50,7 @@ impl Platform {
         Ok(Platform { key, jwk })
     }
 
-    /// A token of this workload for this audience, which ends so long from now, or did before now.
+    /// A token of this workload for this audience, which expires so long from now, or has expired.
     fn jwt(&self, workload: &str, audience: &str, ends: Ends) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let exp = match ends {
@@ -173,7 +173,7 @@ async fn a_token_for_another_audience_or_of_another_platform_is_refused_and_not_
     .await
 }
 
-/// A clock that is behind that of the server: what is over there is not over here, and is sent.
+/// A clock that is behind that of the server: what has expired there has not expired here, and is sent.
 fn behind() -> Result<ManualClock> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let clock = ManualClock::new();
@@ -190,7 +190,7 @@ async fn an_expired_token_is_refused_read_again_and_the_new_one_is_sent_within_t
         let path = workload.server.folder_of(&workload.id);
         std::fs::write(&path, &expired)?;
         let (read, new) = (path.clone(), workload.jwt(Ends::In(HOUR))?);
-        // The platform replaces it as soon as it was read.
+        // The platform replaces it as soon as it has been read.
         let rotates = Credential::from_fn(move || {
             let jwt = std::fs::read_to_string(&read).and_then(|jwt| std::fs::write(&read, &new).map(|()| jwt));
             async move { jwt }
@@ -246,7 +246,7 @@ async fn a_token_is_refreshed_with_the_token_that_the_platform_has_then() -> Res
         clock.set_wall(|_| now);
         let tokens = workload.tokens(Credential::file(&path))?.clock(&clock).build()?;
         let first = tokens.token().await?;
-        // The server's tokens last 600 s; the platform's first token is over by then.
+        // The server's tokens last 600 s; the platform's first token has expired by then.
         std::fs::write(&path, workload.jwt(Ends::In(2 * HOUR))?)?;
         clock.advance(Duration::from_secs(550));
         let current = tokens.token().await?;

@@ -1,4 +1,4 @@
-//! The crate against real authorization servers, written by others, in processes of their own: oidc-provider
+//! The crate against third-party authorization servers, in processes of their own: oidc-provider
 //! (JavaScript, OpenID certified) and Authlib behind Flask (Python); and an API that verifies tokens by
 //! express-oauth2-jwt-bearer (JavaScript, Auth0's). `.ci/servers` installs them;
 //! `cargo test --test servers -- --include-ignored` runs these tests.
@@ -27,7 +27,7 @@ use table::Table;
 
 type Result<T = ()> = std::result::Result<T, Failure>;
 
-/// Why a test fails, as a person reads it: what the servers say has several lines.
+/// Why a test fails, readable: the output of the servers has several lines.
 struct Failure(String);
 
 impl<E: Into<Box<dyn std::error::Error>>> From<E> for Failure {

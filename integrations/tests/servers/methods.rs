@@ -1,4 +1,4 @@
-//! Every way a client proves itself: what it holds, and how [`ClientAuth`] is told.
+//! Every method of client authentication: what the client holds, and how it becomes a [`ClientAuth`].
 //!
 //! A method is one entry of [`METHODS`]. What its credentials look like, at the client and at the server, follows
 //! from its [`Proof`]; the stories and the table do the rest.
@@ -86,15 +86,15 @@ pub(crate) struct Method {
     pub(crate) proof: Proof,
 }
 
-/// What the client holds, and how it is put into a [`ClientAuth`] with the client's id.
+/// What the client holds, and how it becomes a [`ClientAuth`] with the client's id.
 pub(crate) enum Proof {
     Nothing(fn(&str) -> ClientAuth),
     Secret(ByOne),
-    /// A private key, PKCS#8 in PEM, on P-256. The server is told its JWK.
+    /// A private key, PKCS#8 in PEM, on P-256. The server gets its JWK.
     Key(ByOne),
-    /// A certificate of the tests' CA, and its key. The server is told its DNS name.
+    /// A certificate of the tests' CA, and its key. The server gets its DNS name.
     Certificate(ByTwo),
-    /// A certificate signed by itself, and its key. The server is told the certificate.
+    /// A certificate signed by itself, and its key. The server gets the certificate.
     SelfSigned(ByTwo),
 }
 
@@ -103,11 +103,11 @@ pub(crate) type ByOne = fn(&str, Credential) -> ClientAuth;
 /// The same with two, a certificate and its key.
 pub(crate) type ByTwo = fn(&str, Credential, Credential) -> ClientAuth;
 
-/// What proves a client: both sides of it.
+/// What authenticates a client: both sides of it.
 pub(crate) struct Credentials {
-    /// In the client's hands: file name and content.
+    /// The client's side: file name and content.
     files: Vec<(&'static str, String)>,
-    /// At the server: client metadata (RFC 7591).
+    /// The server's side: client metadata (RFC 7591).
     pub(crate) registration: Value,
 }
 
@@ -116,7 +116,7 @@ const KEY: &str = "key.pem";
 const CERTIFICATE: &str = "certificate.pem";
 
 impl Method {
-    /// New ones, good for nobody else. `client` is its id.
+    /// New ones, valid for no other client. `client` is its id.
     pub(crate) fn credentials(&self, client: &str, authority: &Authority) -> Result<Credentials> {
         let (files, registration) = match self.proof {
             Proof::Nothing(_) => (Vec::new(), json!({})),
@@ -127,7 +127,7 @@ impl Method {
                 (vec![(KEY, key)], json!({ "jwks": { "keys": [jwk] } }))
             }
             Proof::Certificate(_) => {
-                // Its name is what proves the client, so a wrong one has another name.
+                // The name authenticates the client, so a wrong certificate has another name.
                 let name = format!("{}.{client}.example.com", random(8));
                 let identity = authority.client(&name)?;
                 let files = vec![(CERTIFICATE, identity.certificate), (KEY, identity.key)];
@@ -153,7 +153,7 @@ impl Method {
         Credentials { files, registration }
     }
 
-    /// How a client proves itself that holds what is in `folder`.
+    /// The authentication of a client that holds what is in `folder`.
     pub(crate) fn auth(&self, client: &str, folder: &Path) -> ClientAuth {
         let file = |name| Credential::file(folder.join(name));
         match self.proof {
@@ -164,19 +164,19 @@ impl Method {
         }
     }
 
-    /// Whether a client of this method speaks to the listener that asks for certificates.
+    /// Whether a client of this method connects to the listener that asks for certificates.
     pub(crate) fn is_mutual_tls(&self) -> bool {
         matches!(self.proof, Proof::Certificate(_) | Proof::SelfSigned(_))
     }
 
-    /// Whether the client has anything to lose.
+    /// Whether the client has a credential.
     pub(crate) fn has_credentials(&self) -> bool {
         !matches!(self.proof, Proof::Nothing(_))
     }
 }
 
 impl Credentials {
-    /// Hands them to the client, as a rotation does: each file is replaced at once.
+    /// Gives them to the client, as a rotation does: each file is replaced atomically.
     pub(crate) fn put(&self, folder: &Path) -> Result {
         std::fs::create_dir_all(folder)?;
         for (name, content) in &self.files {

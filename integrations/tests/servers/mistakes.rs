@@ -1,5 +1,5 @@
-//! Eight mistakes of the first hour, made at each server: `diagnose` names the cause. The guide "getting started" shows what
-//! it said; `BLESS=1` writes it there.
+//! Eight mistakes of the first hour, made at each server: `diagnose` names the cause. The guide "getting started" shows
+//! what it said; `BLESS=1` writes it there.
 
 use client_credentials::{Cause, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Diagnosis, Issuer};
 use serde_json::json;
@@ -32,7 +32,7 @@ impl<'a> Client<'a> {
         ClientAuth::client_secret_post(&self.id, secret)
     }
 
-    /// As it should be, but for the proof.
+    /// A correct configuration, except for the credential.
     fn with(&self, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
         self.server.builder(Listener::Http, auth)
     }

@@ -93,7 +93,7 @@ async fn a_nonce_of_the_api_costs_one_round_trip_on_first_contact_and_none_later
         ask().await?;
     }
     counted(&api, [15, 0, 15, 0, 1]).await?;
-    // Ours is too old: once more.
+    // The client's nonce is too old: the request is repeated.
     api.refresh_nonce().await?;
     api.refresh_nonce().await?;
     ask().await?;
@@ -139,7 +139,7 @@ async fn nothing_is_downgraded_to_a_bearer_token() -> Result {
 
 #[tokio::test]
 #[ignore = "needs node: .ci/servers"]
-async fn a_token_that_is_bound_to_a_certificate_is_good_with_it_only_through_rotations() -> Result {
+async fn a_certificate_bound_token_is_valid_with_its_certificate_only_through_rotations() -> Result {
     let server = Server::oidc_provider()?;
     let api = server.api()?;
     let http = trusting(&server.authority)?;

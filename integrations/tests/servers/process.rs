@@ -50,7 +50,7 @@ impl Process {
                 let _ = said.send(line);
             }
             drop(said);
-            // Read to its end: a full pipe would stop the server.
+            // Read to its end: a full pipe would block the server.
             lines.for_each(drop);
         });
         match hear.recv_timeout(START) {
@@ -68,7 +68,7 @@ impl Process {
         }
     }
 
-    /// What it complained about so far.
+    /// What it has written to standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_start_tells_why() -> Result {
+    fn a_server_that_does_not_start_reports_why() -> Result {
         let error = shell("echo no such module >&2; exit 1").err().ok_or("it started")?;
         assert!(error.0.contains("no such module"), "{error:?}");
         let error = Process::start(&mut Command::new("no-such-interpreter")).err();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn its_children_die_with_it() -> Result {
+    fn its_child_processes_end_with_it() -> Result {
         // The child holds the other end of standard output: `lines` ends when it is gone.
         let (server, child) = shell("sleep 600 & echo $!; wait")?;
         let alive = |pid: &str| Command::new("kill").args(["-0", pid]).stderr(Stdio::null()).status();

@@ -1,4 +1,4 @@
-//! What else is asked of real servers: awkward secrets, vaults, TLS, scopes, resources, short tokens.
+//! What else is tested with real servers: awkward secrets, vaults, TLS, scopes, resources, short tokens.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -95,7 +95,7 @@ async fn every_method_finds_the_token_endpoint_by_the_servers_name(server: Serve
             server.vouches_for(&token, &client).await?;
         }
     }
-    // RFC 8414 section 3.3: almost the same name is another one.
+    // RFC 8414 section 3.3: an almost equal issuer is a different one.
     let issuer = format!("{}/", server.issuer(Listener::Http)?);
     let tokens = ClientCredentials::builder(Issuer::new(&issuer), ClientAuth::none("nobody")).build()?;
     let error = refusal(&tokens).await?;
@@ -258,7 +258,7 @@ async fn a_resource_chooses_the_api_and_one_too_many_is_denied() -> Result {
 
 #[tokio::test]
 #[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
-async fn authorization_details_are_granted_and_told() -> Result {
+async fn authorization_details_are_granted_and_reported() -> Result {
     let server = Server::oidc_provider()?;
     let (client, secret) = (random(8), random(64));
     let types = json!({ "authorization_details_types": ["weather"] });
@@ -279,10 +279,10 @@ async fn authorization_details_are_granted_and_told() -> Result {
     check(code == Some("invalid_authorization_details"), || format!("{error:?}"))
 }
 
-/// RFC 8705 by what the user gives to `http_client`: without rotation, and with no word of it in `ClientAuth`.
+/// RFC 8705 by what the user gives to `http_client`: without rotation, and without `ClientAuth` knowing of it.
 #[tokio::test]
 #[ignore = "needs node: npm ci in integrations/tests/servers/oidc-provider"]
-async fn a_certificate_given_to_the_http_client_proves_the_client() -> Result {
+async fn a_certificate_given_to_the_http_client_authenticates_the_client() -> Result {
     let server = Server::oidc_provider()?;
     let methods = [
         ("tls_client_auth", Proof::Certificate(|id, _, _| ClientAuth::none(id))),

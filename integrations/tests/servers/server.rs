@@ -1,4 +1,4 @@
-//! The authorization servers: how to start them, what to tell them, what to ask them.
+//! The authorization servers: how to start them, how to register clients, what to query.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +36,7 @@ pub(crate) enum Listener {
     MutualTls,
 }
 
-/// What is asked for.
+/// What is requested.
 pub(crate) const SCOPE: &str = "weather:read";
 
 impl Server {
@@ -121,14 +121,14 @@ impl Server {
         Ok(response.map_err(|e| self.says(e))?.json().await?)
     }
 
-    /// What the server tells of itself under `/.well-known/`.
+    /// The server's metadata under `/.well-known/`.
     pub(crate) async fn metadata(&self, listener: Listener, document: &str) -> Result<Value> {
         let url = format!("{}/.well-known/{document}", self.issuer(listener)?);
         let response = self.http.get(url).send().await?.error_for_status();
         Ok(response.map_err(|e| self.says(e))?.json().await?)
     }
 
-    /// That the server issued this token to this client, for this scope, until then, and takes it for good.
+    /// That the server issued this token to this client, for this scope, until then, and considers it valid.
     pub(crate) async fn vouches_for(&self, token: &AccessToken, client: &str) -> Result {
         let told = self.introspect(token.expose_secret()).await?;
         let expected = json!({ "active": true, "client_id": client, "scope": SCOPE, "token_type": "Bearer" });
@@ -147,7 +147,7 @@ impl Server {
         Ok(())
     }
 
-    /// A source of tokens, by what is in the client's folder; it does not wait long after it was denied.
+    /// A source of tokens, by what is in the client's folder; it does not wait long after a denial.
     pub(crate) fn tokens(&self, method: &Method, client: &str) -> Result<ClientCredentialsBuilder> {
         let auth = method.auth(client, &self.folder_of(client));
         let listener = match method.is_mutual_tls() {
@@ -157,9 +157,9 @@ impl Server {
         self.builder(listener, auth)
     }
 
-    /// The same, by any proof, at any port.
+    /// The same, by any method, at any port.
     pub(crate) fn builder(&self, listener: Listener, auth: ClientAuth) -> Result<ClientCredentialsBuilder> {
-        // An assertion is addressed to the issuer, which the token endpoint alone does not tell.
+        // The audience of an assertion is the issuer, which is not known from the token endpoint alone.
         if format!("{auth:?}").contains("_jwt") {
             return self.by_name(listener, auth);
         }
@@ -188,7 +188,7 @@ impl Server {
         self.folder.0.join(client)
     }
 
-    /// What a server that does not do as told has complained about.
+    /// The error output of a server that misbehaves.
     fn says(&self, e: reqwest::Error) -> Failure {
         format!("{}: {e}; it says:\n{}", self.name, self.process.stderr()).into()
     }
@@ -224,7 +224,7 @@ impl Drop for Folder {
     }
 }
 
-/// The pinned version: what stands after `name` in the file that pins it.
+/// The pinned version: what follows `name` in the file that pins it.
 pub(crate) fn version(column: &str) -> String {
     let after = match column {
         OIDC_PROVIDER => include_str!("oidc-provider/package.json").split_once("\"oidc-provider\": \""),

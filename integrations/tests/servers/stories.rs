@@ -1,4 +1,4 @@
-//! What is told of each method at each server: a token, a wrong credential, a rotation.
+//! The scenarios of each method at each server: a token, a wrong credential, a rotation.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,11 +15,11 @@ pub(crate) enum Story {
     Rotated,
 }
 
-/// How a story ended.
+/// How a scenario ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     Done,
-    /// There is nothing to tell, and why.
+    /// The scenario does not apply, and why.
     Reason(&'static str),
 }
 
@@ -47,7 +47,7 @@ impl Story {
     }
 }
 
-/// The server issues a token for what was asked, and knows it.
+/// The server issues a token for what was requested, and recognizes it.
 async fn token(server: &Server, method: &Method, client: &str) -> Result<Told> {
     let credentials = method.credentials(client, &server.authority)?;
     credentials.put(&server.folder_of(client))?;
@@ -65,7 +65,7 @@ async fn token(server: &Server, method: &Method, client: &str) -> Result<Told> {
     Ok(Told::Done)
 }
 
-/// A wrong credential, or an id that nobody knows where there is no credential, is an error that says so.
+/// A wrong credential, or an unknown id where there is no credential, is an error that says so.
 async fn refused(server: &Server, method: &Method, client: &str) -> Result<Told> {
     let credentials = method.credentials(client, &server.authority)?;
     if method.has_credentials() {
@@ -77,14 +77,14 @@ async fn refused(server: &Server, method: &Method, client: &str) -> Result<Told>
     let error = tokens.token().await.err().ok_or("a token for a wrong credential")?;
     denied(&error)?;
     if method.has_credentials() {
-        // The right one is not refused: it was the credential.
+        // The right one is not refused, so the credential was the reason.
         credentials.put(&server.folder_of(client))?;
         recovered(&tokens).await?;
     }
     Ok(Told::Done)
 }
 
-/// The server has a new credential, then the client has: the source recovers without being built anew.
+/// The server has a new credential, then the client has: the source recovers without being built again.
 async fn rotated(server: &Server, method: &Method, client: &str) -> Result<Told> {
     let folder = server.folder_of(client);
     let old = method.credentials(client, &server.authority)?;
@@ -122,7 +122,7 @@ pub(crate) fn denied(error: &Error) -> Result {
     })
 }
 
-/// The token that comes when the source tries again by itself, after the wait for a denied client.
+/// The token that is returned when the source tries again by itself, after the wait for a denied client.
 pub(crate) async fn recovered(tokens: &ClientCredentials) -> Result<AccessToken> {
     let recovery = async {
         loop {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::stories::{Story, Told};
 
-/// What was told, by row and column.
+/// What was tested, by row and column.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: Vec<&'static str>,
@@ -15,7 +15,7 @@ pub(crate) struct Table {
 
 #[derive(Debug)]
 enum Cell {
-    /// The method cannot be told of here.
+    /// The method cannot be tested here.
     Reason(&'static str),
     Stories(Vec<(Story, Result<Told, String>)>),
 }
@@ -97,7 +97,7 @@ impl Table {
         text
     }
 
-    /// Every failed story, every empty cell, every story that a cell lacks.
+    /// Every failed scenario, every empty cell, every scenario that a cell lacks.
     pub(crate) fn flaws(&self) -> Vec<String> {
         let mut flaws = Vec::new();
         for row in &self.rows {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_story_that_failed_or_is_not_told_is_a_flaw() {
+    fn a_scenario_that_failed_or_is_missing_is_a_flaw() {
         let mut table = table();
         table.excuse("mtls", "A", "cannot");
         table.add("basic", "A", Story::Token, Ok(Told::Done));

@@ -53,7 +53,7 @@ async fn text(body: Call) -> Result<String, &'static str> {
 }
 
 #[tokio::test]
-async fn a_body_that_is_there_is_copied_and_still_sent() {
+async fn a_body_in_memory_is_copied_and_still_sent() {
     let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]);
     let mut body = call([data("he"), data("llo"), Some(Ok(Frame::trailers(trailers)))]);
     let copy = Buffering::new(64, wrap).copy(&mut body).unwrap();
@@ -86,7 +86,7 @@ async fn a_stream_that_waits_and_a_body_above_the_limit_pass_through_whole() {
 }
 
 #[tokio::test]
-async fn a_body_that_fails_fails_where_it_did() {
+async fn a_body_that_fails_still_fails_at_the_same_frame() {
     let mut body = call([data("he"), Some(Err("broken"))]);
     assert!(Buffering::new(64, wrap).copy(&mut body).is_none());
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "he");
@@ -95,7 +95,7 @@ async fn a_body_that_fails_fails_where_it_did() {
 }
 
 #[test]
-fn empty_frames_without_end_are_not_read_for_ever() {
+fn endless_empty_frames_are_not_read_for_ever() {
     struct Endless;
     impl Body for Endless {
         type Data = Bytes;

@@ -35,7 +35,7 @@ fn each_setter_sets_its_own_number() {
 }
 
 #[test]
-fn a_number_that_makes_no_sense_is_refused_with_its_reason() {
+fn an_invalid_value_is_refused_with_the_reason() {
     // F11
     let server = Server::new([], down());
     let zero = Backoff::new(Duration::ZERO, Duration::ZERO);

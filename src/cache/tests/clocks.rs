@@ -1,4 +1,4 @@
-//! FAULTS family K: two clocks, of which the more pessimistic one decides.
+//! FAULTS family K: two clocks; the one by which the token expires earlier decides.
 
 use super::*;
 
@@ -69,7 +69,7 @@ async fn a_response_slower_than_its_lifetime_serves_its_waiters_only() {
 }
 
 #[tokio::test]
-async fn a_token_of_one_second_makes_no_storm() {
+async fn a_token_of_one_second_causes_no_burst_of_requests() {
     // K09: at most 3 requests per lifetime under constant load, and no call fails.
     let server = Server::new([], Reply::Slow(millis(20), 1));
     let tokens = cached(&server);
@@ -87,7 +87,7 @@ async fn a_token_of_one_second_makes_no_storm() {
 }
 
 #[tokio::test]
-async fn a_token_is_expired_at_the_very_instant() {
+async fn a_token_is_expired_at_exactly_its_expiry() {
     // K10: expired 10 s before the end of its hour, by either clock alone and by both.
     type Advance = fn(&Server, Duration);
     let hands: [(&str, Advance); 3] = [
@@ -150,7 +150,7 @@ async fn a_token_of_ten_years_is_refreshed_within_a_day_and_usable_meanwhile() {
 }
 
 #[tokio::test]
-async fn an_endless_lifetime_overflows_nothing() {
+async fn an_endless_lifetime_does_not_overflow() {
     let server = Server::new([], Reply::New(u64::MAX));
     let tokens = cached(&server);
     tokens.token().await.unwrap();
@@ -171,8 +171,8 @@ async fn a_monotonic_clock_that_is_stepped_back_causes_no_panic() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_before_1970_panics_nowhere() {
-    // K15: it is read as 1970.
+async fn a_wall_clock_before_1970_causes_no_panic() {
+    // K15: it is treated as 1970.
     let (server, tokens) = with_an_hour().await;
     server.hands.set_wall(|_| Duration::ZERO);
     assert_eq!(value(&tokens), "t1");

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn ten_thousand_cold_callers_make_one_request() {
+async fn ten_thousand_callers_without_a_token_make_one_request() {
     // C01
     let server = Server::new([], Reply::New(3600));
     server.close();
@@ -45,7 +45,7 @@ async fn in_the_refresh_window_no_caller_waits() {
 }
 
 #[tokio::test]
-async fn a_cancelled_caller_does_not_sink_the_fetch() {
+async fn a_cancelled_caller_does_not_cancel_the_fetch() {
     // C03
     let server = Server::new([], Reply::New(3600));
     server.close();

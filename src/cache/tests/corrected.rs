@@ -50,7 +50,7 @@ async fn a_corrected_file_ends_the_backoff_of_a_denial_within_a_second() {
 }
 
 #[tokio::test]
-async fn looks_are_one_a_second_however_many_callers_there_are_and_send_nothing() {
+async fn the_file_is_checked_once_a_second_however_many_callers_there_are_and_nothing_is_sent() {
     let file = Arc::new(File::default());
     let denied = refused_with(&file, invalid_client());
     let server = Server::new([], denied);
@@ -69,7 +69,7 @@ async fn looks_are_one_a_second_however_many_callers_there_are_and_send_nothing(
 }
 
 #[tokio::test]
-async fn a_file_that_changes_all_the_time_does_not_end_the_doubling() {
+async fn a_file_that_keeps_changing_does_not_reset_the_backoff() {
     let file = Arc::new(File::default());
     file.corrected.store(true, Ordering::SeqCst);
     let server = Server::new([], refused_with(&file, invalid_client()));

@@ -112,7 +112,7 @@ async fn retry_after_is_obeyed_between_fetches() {
 }
 
 #[tokio::test]
-async fn a_throttled_source_is_quiet_for_all_callers() {
+async fn a_throttled_source_sends_nothing_for_any_caller() {
     // S04: with and without Retry-After
     for (retry_after, quiet) in [(Some(30), 29_999), (None, 899)] {
         let server = Server::new([], failing(ErrorKind::Throttled, retry_after));
@@ -179,7 +179,7 @@ async fn a_token_without_any_lifetime_is_for_waiting_callers_only() {
 }
 
 #[tokio::test]
-async fn a_token_dead_on_arrival_does_not_replace_a_usable_one() {
+async fn a_token_that_is_expired_on_arrival_does_not_replace_a_usable_one() {
     let server = Server::new([Reply::New(3600)], Reply::New(0));
     let tokens = cached(&server);
     tokens.token().await.unwrap();
@@ -191,7 +191,7 @@ async fn a_token_dead_on_arrival_does_not_replace_a_usable_one() {
 
 #[tokio::test]
 async fn a_server_that_returns_its_own_cached_token_is_not_called_in_a_loop() {
-    // WSO2, Marketo: 20 s left, the same value each time, then a new one.
+    // WSO2, Marketo: 20 s left, the same value each time, and then a new one.
     #[derive(Debug)]
     struct Caching(Arc<Server>);
     impl TokenSource for Caching {

@@ -76,7 +76,7 @@ fn a_fetch_that_was_taken_over_and_completes_expired_has_no_effect_while_a_token
 }
 
 #[test]
-fn a_late_failure_does_not_fail_those_for_whom_a_newer_fetch_is_under_way() {
+fn a_late_failure_does_not_fail_callers_of_a_newer_fetch() {
     let server = Server::new([down()], Reply::New(3600));
     let tokens = cached(&server);
     server.close();
@@ -120,7 +120,7 @@ fn a_source_that_is_always_busy_is_bounded_by_the_fetch_timeout() {
 }
 
 #[test]
-fn a_runtime_that_was_shut_down_is_an_error_and_no_endless_loop() {
+fn a_runtime_that_was_shut_down_is_an_error_and_not_an_endless_loop() {
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     let gone = runtime();
@@ -153,7 +153,7 @@ fn a_waiter_whose_first_runtime_is_gone_does_not_panic() {
 
 #[test]
 fn fetches_on_a_runtime_that_is_not_driven_do_not_pile_up() {
-    // Synchronous code after `enter()`, as `now_or_never` recommends, with a runtime that is driven now and then.
+    // Synchronous code after `enter()`, as `now_or_never` recommends, with a runtime that is driven only occasionally.
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     let idle = runtime();
@@ -192,7 +192,7 @@ fn dropping_the_last_handle_also_ends_a_fetch_that_was_taken_over() {
 }
 
 #[test]
-fn no_code_of_a_user_runs_under_the_lock() {
+fn user_code_never_runs_under_the_lock() {
     // The last clone of an error is dropped by the completion that ends the outage.
     #[derive(Debug)]
     struct Asks(Cached<Arc<Server>>);
@@ -221,7 +221,7 @@ fn no_code_of_a_user_runs_under_the_lock() {
 }
 
 #[tokio::test]
-async fn a_refresh_in_of_zero_makes_no_storm() {
+async fn a_refresh_in_of_zero_causes_no_burst_of_requests() {
     #[derive(Debug)]
     struct Hasty(Clock, AtomicU64);
     impl TokenSource for Hasty {
@@ -246,7 +246,7 @@ async fn a_refresh_in_of_zero_makes_no_storm() {
 }
 
 #[tokio::test]
-async fn the_first_failure_after_tokens_of_no_lifetime_waits_as_the_first() {
+async fn the_first_failure_after_tokens_of_zero_lifetime_waits_the_first_backoff() {
     let server = Server::new((0..20).map(|_| Reply::New(0)).chain([down()]), Reply::New(0));
     let tokens = cached(&server);
     for _ in 0..20 {
@@ -307,7 +307,7 @@ async fn a_source_whose_future_panics_when_it_is_dropped_is_an_error() {
 }
 
 #[test]
-fn a_runtime_without_timers_is_found_out_once_behind_a_usable_token() {
+fn a_runtime_without_timers_is_detected_once_while_a_token_is_usable() {
     // tokio reports it by a panic, which the hook sees.
     static PANICS: AtomicU64 = AtomicU64::new(0);
     let server = Server::new([], Reply::New(3600));

@@ -1,7 +1,6 @@
 //! The cache with fake sources and a manual clock: no sockets, no sleeps.
 
 mod adjusted;
-mod brakes;
 mod clocks;
 mod concurrency;
 mod corrected;
@@ -12,6 +11,7 @@ mod observed;
 #[cfg(shuttle)]
 mod races;
 mod rejections;
+mod request_bounds;
 mod runtimes;
 mod sequences;
 #[cfg(feature = "tracing")]

@@ -11,7 +11,7 @@ pub(super) struct Model {
     pub(super) held: Option<Held>,
     /// The rejected value, and the fetch during which it was rejected.
     pub(super) banned: Option<(String, Option<u64>)>,
-    /// The time of the last one, how many in a row, and the error; `None`: it brought nothing new.
+    /// The time of the last one, how many in a row, and the error; `None`: it returned no new token.
     pub(super) setback: Option<(Moment, u32, Option<Error>)>,
     /// Rejections that took effect, on the monotonic clock.
     pub(super) forced: Vec<Duration>,

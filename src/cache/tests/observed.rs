@@ -104,7 +104,7 @@ async fn an_observer_may_ask_its_own_source_since_events_are_emitted_without_loc
     let tokens = cached(&server).observed("billing", move |_: &str, _: &Event<'_>| {
         let Some(tokens) = source.get().cloned() else { return };
         counted.fetch_add(1, Ordering::Relaxed);
-        // On another thread, which a lock of this one would keep waiting for good.
+        // On another thread, which a lock held by this one would block for ever.
         let (done, answered) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let _ = (tokens.status(), tokens.token().now_or_never());
@@ -183,7 +183,7 @@ async fn rejections_are_events() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_waits_for_the_first_token_and_not_for_ever() {
+async fn ready_waits_for_the_first_token_but_not_for_ever() {
     let server = Server::new([], Reply::Never);
     let tokens = cached(&server);
     let error = tokens.ready(seconds(3)).await.unwrap_err();
@@ -194,7 +194,7 @@ async fn a_start_waits_for_the_first_token_and_not_for_ever() {
 }
 
 #[tokio::test]
-async fn a_status_is_a_line_by_the_clock_of_the_source() {
+async fn a_status_is_one_line_with_times_of_the_clock_of_the_source() {
     let server = Server::new([Reply::New(3600)], down());
     let tokens = cached(&server);
     let unnamed = |status: String| status.split_once(": ").map(|(_, rest)| rest.to_owned()).unwrap();
@@ -215,7 +215,7 @@ async fn a_status_is_a_line_by_the_clock_of_the_source() {
 }
 
 #[tokio::test]
-async fn each_call_that_waits_is_an_event_and_a_cached_token_is_none() {
+async fn each_call_that_waits_emits_an_event_and_a_cached_token_does_not() {
     let server = Server::new([], Reply::New(3600));
     type Waits = Arc<Mutex<Vec<(u64, Option<ErrorKind>)>>>;
     let waited = Waits::default();

@@ -175,7 +175,7 @@ fn no_schedule_returns_a_rejected_or_an_older_token() {
 
 #[test]
 #[ignore = "100 000 schedules, depth first: a minute"]
-fn a_hundred_thousand_schedules_of_a_call_a_rejection_and_a_completion_are_right() {
+fn a_hundred_thousand_schedules_of_a_call_a_rejection_and_a_completion_are_correct() {
     let every = DfsScheduler::new(Some(100_000), false);
     let schedules = check(every, |driver| {
         let (world, first) = World::new(driver);
@@ -213,7 +213,7 @@ fn with_a_late_lease(tokens: &Cached<Numbered>) -> Option<Result<AccessToken, Er
 
 #[test]
 #[should_panic(expected = "was rejected")]
-fn the_checker_finds_a_lease_that_is_given_after_the_lock_was_let_go() {
+fn the_checker_finds_a_lease_that_is_given_after_the_lock_was_released() {
     check(RandomScheduler::new(10_000), |driver| {
         rush(driver, false, with_a_late_lease);
     });

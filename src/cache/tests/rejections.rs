@@ -122,7 +122,7 @@ async fn a_server_that_insists_on_its_token_is_obeyed_once() {
 }
 
 #[tokio::test]
-async fn an_insisted_token_can_be_rejected_again_once_it_changes() {
+async fn a_token_that_the_server_insisted_on_can_be_rejected_again_once_it_changes() {
     let script = [Reply::Value("a", 3600), Reply::Value("a", 3600), Reply::Value("b", 3600)];
     let server = Server::new(script, Reply::Value("c", 3600));
     let (tokens, a) = first(&server).await;
@@ -189,7 +189,7 @@ async fn a_token_rejected_while_its_refresh_fails_is_gone() {
 }
 
 #[tokio::test]
-async fn the_token_of_another_source_is_not_ours_to_reject() {
+async fn a_token_of_another_source_is_not_rejected() {
     let (one, other) = (Server::new([], Reply::New(3600)), Server::new([], Reply::New(3600)));
     let (tokens, _) = first(&one).await;
     let (_, foreign) = first(&other).await;
@@ -199,7 +199,7 @@ async fn the_token_of_another_source_is_not_ours_to_reject() {
 }
 
 #[tokio::test]
-async fn an_allowance_of_none_ignores_rejections() {
+async fn an_allowance_of_zero_ignores_rejections() {
     let server = Server::new([], Reply::New(3600));
     let tokens = with_policy(&server, CachePolicy::new().forced_refreshes(0));
     let token = tokens.token().await.unwrap();

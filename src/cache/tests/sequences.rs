@@ -8,7 +8,7 @@ use super::*;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    /// Somebody asks: outside a runtime, or in one of two.
+    /// A caller requests a token: outside a runtime, or in one of two.
     Ask(Option<usize>),
     /// On both clocks, or on one of them.
     Pass(Duration, Hand),
@@ -103,9 +103,9 @@ impl Stage {
     fn ask(&mut self, here: Option<usize>) {
         let now = self.now;
         let answer = self.state.ask(now, here.map(|here| self.runtimes[here]));
-        let patience = CachePolicy::new().takeover();
+        let takeover_after = CachePolicy::new().takeover();
         let mut driven = self.fetch().is_some_and(|fetch| {
-            let silent = now.mono() >= fetch.beat.mono().saturating_add(patience);
+            let silent = now.mono() >= fetch.beat.mono().saturating_add(takeover_after);
             fetch.complete.is_some() && (!silent || (here == Some(fetch.runtime) && !fetch.started))
         });
         let held = self.model.usable(now).cloned();
@@ -288,7 +288,7 @@ fn runtime() -> TokioRuntime {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
-    fn whatever_happens_the_state_machine_is_that_of_the_model(ops in ops(), seed: u64) {
+    fn the_state_machine_agrees_with_the_model_whatever_happens(ops in ops(), seed: u64) {
         thread_local!(static RUNTIMES: [TokioRuntime; 2] = [runtime(), runtime()]);
         RUNTIMES.with(|[one, other]| {
             let mut stage = Stage {

@@ -138,7 +138,7 @@ async fn thousands_of_waiting_callers_are_a_bounded_number_of_links() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_failed_and_one_that_was_cut_short_are_closed() {
+async fn spans_of_failed_and_aborted_fetches_are_closed() {
     let spans = Spans::default();
     let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone()));
     let server = Server::new([down()], Reply::Never);

@@ -99,7 +99,7 @@ async fn taken_over_fetches_are_known_until_they_end() {
 }
 
 #[tokio::test]
-async fn a_late_completion_leaves_the_fetch_that_took_over_it_in_the_air() {
+async fn a_late_completion_does_not_end_the_fetch_that_took_over() {
     let mut state = state();
     let (early, _, _one) = start(&mut state, true);
     let (current, _, _two) = start(&mut state, true);
@@ -110,7 +110,7 @@ async fn a_late_completion_leaves_the_fetch_that_took_over_it_in_the_air() {
 }
 
 #[tokio::test]
-async fn the_same_token_is_news_if_it_is_good_for_more_than_a_second_longer() {
+async fn the_same_token_counts_as_new_if_it_is_valid_for_more_than_a_second_longer() {
     for (lifetime, is_news) in [(3599, false), (3601, false), (3602, true), (7200, true)] {
         let mut state = state();
         fetch(&mut state, Outcome::Token(token("a", Some(3600))), at(0));

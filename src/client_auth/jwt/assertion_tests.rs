@@ -172,7 +172,7 @@ fn further_claims_and_header_members_can_be_set() {
 }
 
 #[test]
-fn what_the_crate_decides_cannot_be_set_as_a_claim() {
+fn claims_that_the_crate_sets_cannot_be_set_by_the_user() {
     for claim in ["iss", "sub", "aud", "jti", "iat", "exp", "nbf"] {
         let auth: ClientAuth = ClientAuth::private_key_jwt("me", p256()).claim(claim, "x").into();
         assert!(matches!(&*auth.faults(true), [("claim", flaw)] if flaw.contains(claim)), "{claim}");
@@ -200,7 +200,7 @@ fn the_certificate_of_the_key_is_sent_with_those_that_follow_it() {
 }
 
 #[test]
-fn the_audience_may_be_the_token_endpoint_that_is_asked() {
+fn the_audience_may_be_the_token_endpoint_that_is_called() {
     // FE8
     let auth: ClientAuth = ClientAuth::private_key_jwt("me", p256()).token_endpoint_as_audience(true).into();
     assert_eq!(auth.faults(false), [], "known without metadata, too");
@@ -219,7 +219,7 @@ fn a_certificate_of_another_key_is_an_error() {
 }
 
 #[test]
-fn faults_name_the_field_and_the_way_out() {
+fn faults_name_the_field_and_the_remedy() {
     // M11
     use SigningAlgorithm::*;
     let rsa = || ClientAuth::private_key_jwt("me", p256()).audience("x");
@@ -262,7 +262,7 @@ fn the_issuer_is_needed_for_assertions_without_an_audience() {
 }
 
 #[test]
-fn a_clock_that_was_never_set_is_an_error_and_no_panic() {
+fn a_clock_that_was_never_set_is_an_error_and_not_a_panic() {
     // K15: a clock before 1970 is read as the epoch.
     let auth = faultless(ClientAuth::client_secret_jwt("me", "s"));
     let now = Moment::new(manual::clock().0.now().mono(), Duration::ZERO);
@@ -356,7 +356,7 @@ fn clones_with_other_settings_do_not_share_what_was_parsed() {
 }
 
 #[test]
-fn nothing_of_the_key_is_shown() {
+fn no_part_of_the_key_is_shown() {
     let text = p256();
     let auth = faultless(ClientAuth::private_key_jwt("me", text.as_str()).certificate(pem("CERTIFICATE", b"x")));
     let shown = format!("{auth:?} {auth:#?}");

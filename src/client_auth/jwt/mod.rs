@@ -116,7 +116,7 @@ macro_rules! common_setters {
             }
 
             /// Sets `aud` to the token endpoint as the server's metadata names it, for servers that require that (Glewlwyd,
-            /// older versions of others). Default: false (the issuer).
+            /// older versions of other servers). Default: false (the issuer).
             pub fn token_endpoint_as_audience(mut self, yes: bool) -> Self {
                 self.0.assertions.audience = if yes { Audience::TokenEndpoint } else { Audience::Issuer };
                 self

@@ -75,7 +75,7 @@ async fn ten_thousand_tenants_with_64_callers_each_are_loaded_once_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_everybodys_and_is_remembered_until_its_backoff_ends() {
+async fn a_failure_reaches_all_callers_and_is_remembered_until_its_backoff_ends() {
     let (server, table) = (Server::start(), Table::open());
     let pool = table.pool(&server);
     table.breaks(no_database());
@@ -124,7 +124,7 @@ async fn a_wait_that_the_database_asks_for_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_that_give_up_end_no_load() {
+async fn callers_that_give_up_do_not_end_a_load() {
     let (server, table) = (Server::start(), Table::open());
     let pool = table.pool(&server);
     table.close();
@@ -174,7 +174,7 @@ async fn the_key_is_in_the_error_if_it_has_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_panics_is_an_error_and_no_end() {
+async fn a_load_that_panics_is_an_error_and_not_permanent() {
     let server = Server::start();
     let (clients, calls) = (Arc::clone(&server), Arc::new(AtomicU32::new(0)));
     let pool = TokenPool::new_async(move |name: Key| {
@@ -214,7 +214,7 @@ fn a_load_ends_with_its_runtime_and_the_next_runtime_loads_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_do_not_exist_fill_no_memory() {
+async fn keys_that_do_not_exist_do_not_fill_the_memory() {
     let (server, table) = (Server::start(), Table::open());
     let pool = table.pool(&server);
     table.breaks(Error::of(ErrorKind::Other, "no such tenant"));

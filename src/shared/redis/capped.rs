@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_command_allows_is_not_lost_to_one_that_is_read() {
+    async fn an_allowance_set_during_a_read_is_not_lost() {
         let allowance = Allowance::default();
         allowance.set(10);
         let mut capped = Capped { stream: Begins(allowance.clone()), allowance: allowance.clone() };
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_ends_within_the_allowance_ends() {
+    async fn a_stream_that_ends_within_the_allowance_is_read_to_its_end() {
         let allowance = Allowance::default();
         allowance.set(3);
         let mut capped = Capped { stream: b"abc".as_slice(), allowance };
@@ -119,7 +119,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_sent_no_more_is_read_than_the_allowance(
+        fn no_more_than_the_allowance_is_read_whatever_is_sent(
             sent in prop::collection::vec(any::<u8>(), 0..9000),
             allowed in 0..9000_usize,
             pieces in prop::collection::vec(1..5000_usize, 1..8),

@@ -456,7 +456,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_command_that_takes_longer_than_a_connection_is_kept_is_answered() {
+    async fn a_command_that_takes_longer_than_the_idle_limit_of_connections_is_answered() {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         tokio::spawn(async move {
             let mut piece = [0; 1024];

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_defect_is_counted_and_overwritten() {
+async fn an_invalid_record_is_counted_and_overwritten() {
     // D05, D06, D11
     let changes: [fn(&mut Vec<u8>); 5] = [
         |value| *value = vec![7; 100],
@@ -25,7 +25,7 @@ async fn a_defect_is_counted_and_overwritten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_defect_is_counted_once_in_a_fetch_however_often_it_is_looked_at() {
+async fn an_invalid_record_is_counted_once_per_fetch_however_often_it_is_read() {
     let fleet = Fleet::new();
     value(&fleet.host()).await;
     fleet.store.tamper(|value| value.truncate(20));
@@ -41,7 +41,7 @@ async fn a_defect_is_counted_once_in_a_fetch_however_often_it_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_record_of_one_client_is_of_no_use_under_the_name_of_another() {
+async fn a_record_of_one_client_does_not_open_under_the_name_of_another() {
     // D08, D22: the store returns the record of another tenant
     let fleet = Fleet::new();
     let of = |name| fleet.host_with(SEAL_KEY, name, BoundTo::default(), fleet.clock.clone());

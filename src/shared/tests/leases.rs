@@ -13,7 +13,7 @@ async fn the_second_host_sends_no_request() {
 
 #[cfg(feature = "test-util")]
 #[tokio::test(start_paused = true)]
-async fn a_record_is_as_old_as_the_clock_says_that_was_set() {
+async fn the_age_of_a_record_follows_the_configured_clock() {
     let fleet = Fleet::new();
     let host = || {
         let client = fleet.host().source;
@@ -120,7 +120,7 @@ async fn a_host_without_a_token_waits_for_the_one_that_fetches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_died_is_not_waited_for_longer_than_five_seconds() {
+async fn a_dead_lease_holder_is_waited_for_at_most_five_seconds() {
     let fleet = Fleet::new();
     fleet.server.takes(1000);
     let dying = fleet.host();
@@ -144,7 +144,7 @@ async fn a_holder_that_died_is_not_waited_for_longer_than_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_of_a_holder_that_died_ends_by_itself() {
+async fn the_lease_of_a_dead_holder_ends_by_itself() {
     let fleet = Fleet::new();
     value(&fleet.host()).await;
     fleet.advance(3000);
@@ -189,7 +189,7 @@ async fn a_host_that_has_the_token_gets_the_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_token_the_error_is_the_servers() {
+async fn without_a_token_the_error_is_that_of_the_server() {
     let fleet = Fleet::new();
     fleet.server.fail(Some(down()));
     let error = fleet.host().token().await.unwrap_err();

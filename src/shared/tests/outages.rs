@@ -4,7 +4,7 @@ use super::*;
 use crate::observer::Event;
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_down_at_the_start_is_as_none() {
+async fn a_store_that_is_down_at_the_start_is_ignored() {
     // D01
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Down);
@@ -49,7 +49,7 @@ async fn a_store_that_hangs_costs_a_tenth_of_a_second_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_store_costs_a_tenth_of_a_second_in_all_however_many_operations_that_is() {
+async fn a_slow_store_costs_a_tenth_of_a_second_in_all_however_many_operations_there_are() {
     // D03: each operation is within the timeout, all of them are not
     for slow in [1, 15, 30, 60, 99] {
         let fleet = Fleet::new();
@@ -79,7 +79,7 @@ async fn a_store_that_begins_to_hang_while_a_token_is_waited_for_costs_no_more()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_flaps_is_visited_ever_more_rarely() {
+async fn a_flapping_store_is_tried_less_and_less_often() {
     // D04: up and down every second, for an hour, with a request each second
     let fleet = Fleet::new();
     let host = fleet.host();
@@ -89,7 +89,7 @@ async fn a_store_that_flaps_is_visited_ever_more_rarely() {
         assert!(host.token().await.is_ok());
         fleet.advance(1);
     }
-    // A visit that fails is one operation; most visits succeed.
+    // A failed attempt is one operation; most attempts succeed.
     fleet.store.fail(Fault::Down);
     let before = fleet.store.operations();
     for _ in 0..600 {
@@ -101,7 +101,7 @@ async fn a_store_that_flaps_is_visited_ever_more_rarely() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_at_a_time_finds_out_whether_it_is_back() {
+async fn one_call_at_a_time_checks_whether_the_store_is_back() {
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Down);
     let source = |store: &SealedStore| {
@@ -147,7 +147,7 @@ async fn operations_of_the_store_are_events_with_their_duration_and_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_panics_is_a_store_that_is_down() {
+async fn a_store_that_panics_counts_as_down() {
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Panicking);
     assert_eq!(value(&fleet.host()).await, "t1");
@@ -156,7 +156,7 @@ async fn a_store_that_panics_is_a_store_that_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_cannot_be_put_there_is_served() {
+async fn a_token_that_cannot_be_stored_is_served() {
     // D17
     let fleet = Fleet::new();
     let host = fleet.host();
@@ -190,7 +190,7 @@ async fn a_store_that_fails_after_the_request_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_seal_key_that_cannot_be_read_is_a_store_that_is_down() {
+async fn an_unreadable_seal_key_counts_as_a_store_that_is_down() {
     let fleet = Fleet::new();
     let missing = crate::credential::Credential::file("/nonexistent/seal-key");
     let host = fleet.host_with(missing, "name", BoundTo::default(), fleet.clock.clone());
@@ -239,7 +239,7 @@ async fn a_deadline_shorter_than_the_wait_costs_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_patience_beyond_the_fetches_deadline_costs_no_token() {
+async fn a_store_timeout_beyond_the_deadline_of_the_fetch_costs_no_token() {
     let fleet = Fleet::new();
     fleet.store.fail(Fault::Hanging);
     let mut host = fleet.host();

@@ -31,7 +31,7 @@ fn opens(record: &[u8]) -> bool {
 }
 
 #[test]
-fn a_token_comes_back_as_it_was() {
+fn a_token_is_unchanged_by_the_round_trip() {
     let (clock, _hands) = clock();
     let content = open(&record(), b"key", &ring(&[SEAL_KEY])).unwrap();
     let there = token(&clock, Some(Duration::from_secs(3600)));
@@ -46,7 +46,7 @@ fn a_token_comes_back_as_it_was() {
 }
 
 #[test]
-fn no_record_reads_like_another_and_none_shows_anything() {
+fn records_of_one_token_differ_and_reveal_nothing() {
     // D23
     assert_ne!(record(), record());
     let shown = String::from_utf8_lossy(&record()).into_owned();
@@ -54,7 +54,7 @@ fn no_record_reads_like_another_and_none_shows_anything() {
 }
 
 #[test]
-fn a_record_that_is_cut_is_none() {
+fn a_truncated_record_is_refused() {
     // D06: at every length
     let record = record();
     for length in 0..record.len() {
@@ -64,7 +64,7 @@ fn a_record_that_is_cut_is_none() {
 }
 
 #[test]
-fn a_record_of_another_version_or_with_a_byte_more_is_none() {
+fn a_record_of_another_version_or_with_an_extra_byte_is_refused() {
     // D11
     let mut longer = record();
     longer.push(0);
@@ -77,13 +77,13 @@ fn a_record_of_another_version_or_with_a_byte_more_is_none() {
 }
 
 #[test]
-fn a_record_under_another_name_is_none() {
+fn a_record_under_another_name_is_refused() {
     // D08, D22
     assert!(open(&record(), b"another tenant", &ring(&[SEAL_KEY])).is_none());
 }
 
 #[test]
-fn a_key_of_the_ring_opens_and_another_one_does_not() {
+fn only_a_key_of_the_ring_opens_a_record() {
     // D10
     let open = |keys: &[&str]| open(&record(), b"key", &ring(keys)).is_some();
     assert!(open(&[OTHER_SEAL_KEY, SEAL_KEY]));
@@ -92,7 +92,7 @@ fn a_key_of_the_ring_opens_and_another_one_does_not() {
 }
 
 #[test]
-fn lifetimes_without_end_overflow_nothing() {
+fn endless_lifetimes_do_not_overflow() {
     // D13: ten years, the year 9999, the largest number; refreshed within a day, and not used afterwards
     let (clock, hands) = clock();
     let settings = CachePolicy::new();
@@ -183,7 +183,7 @@ async fn clocks_that_differ_a_little_do_not_matter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_from_the_future_is_none() {
+async fn a_record_from_the_future_is_refused() {
     // D12: five minutes behind
     let (fleet, host, _) = skewed(-300).await;
     assert_eq!(value(&host).await, "t2");
@@ -191,7 +191,7 @@ async fn a_token_from_the_future_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_is_ahead_finds_tokens_older_and_no_younger() {
+async fn a_clock_that_is_ahead_sees_tokens_as_older_and_never_as_younger() {
     // D12: five minutes ahead
     let (_, host, hands) = skewed(300).await;
     assert_eq!(value(&host).await, "t1");
@@ -200,7 +200,7 @@ async fn a_clock_that_is_ahead_finds_tokens_older_and_no_younger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_host_has_the_true_age_of_a_token_on_its_own_clocks() {
+async fn every_host_knows_the_true_age_of_a_token_on_its_own_clocks() {
     let fleet = Fleet::new();
     value(&fleet.host()).await;
     let received = fleet.clock.now();
@@ -237,7 +237,7 @@ async fn a_key_is_rotated_while_hosts_have_the_old_ring() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_break_after_the_key_is_no_part_of_it() {
+async fn a_line_break_after_the_key_is_ignored() {
     // The environment variable that Kubernetes makes of a secret that was created from a file.
     let fleet = Fleet::new();
     let key = format!("{SEAL_KEY}\n");
@@ -336,7 +336,7 @@ async fn a_bound_token_of_a_source_that_does_not_say_so_is_not_shared() {
 
 proptest! {
     #[test]
-    fn noise_is_no_record(noise: Vec<u8>) {
+    fn random_bytes_are_not_a_record(noise: Vec<u8>) {
         // D05: with and without a valid beginning
         prop_assert!(!opens(&noise));
         let mut beginning = record();
@@ -346,7 +346,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bit_of_a_record_can_be_changed(at: prop::sample::Index, bit in 0..8_u8) {
+    fn a_record_with_a_changed_bit_is_refused(at: prop::sample::Index, bit in 0..8_u8) {
         // D05
         let mut record = record();
         let at = at.index(record.len());
@@ -355,7 +355,7 @@ proptest! {
     }
 
     #[test]
-    fn no_age_and_no_clock_makes_it_panic(
+    fn no_age_and_no_clock_causes_a_panic(
         received: u64, lifetime: Option<u64>, wall: u64, mono: u64,
     ) {
         // D12, D13

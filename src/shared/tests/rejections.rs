@@ -106,7 +106,7 @@ async fn a_rejected_token_does_not_come_back_from_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_the_server_insists_on_is_not_put_there_again() {
+async fn a_token_that_the_server_insists_on_is_not_stored_again() {
     let fleet = Fleet::new();
     *fleet.server.insists.lock().unwrap() = Some("same");
     let host = fleet.host();
@@ -118,7 +118,7 @@ async fn a_token_that_the_server_insists_on_is_not_put_there_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_of_another_source_is_not_ours_to_reject() {
+async fn a_token_of_another_source_is_not_rejected() {
     let fleet = Fleet::new();
     let host = fleet.host();
     value(&host).await;

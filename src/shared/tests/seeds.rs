@@ -1,5 +1,5 @@
 //! Fleets drawn from a seed: replicas with clocks of their own, tenants, a store and a server that fail, rotated keys,
-//! revoked tokens, replicas that start again. A book has the facts.
+//! revoked tokens, replicas that start again. A ledger records the facts.
 //!
 //! `SEED=n` runs only that seed, and prints what happens. Everything runs on one thread in tokio's paused time, so that
 //! a seed can be replayed.

@@ -104,7 +104,7 @@ fn a_fault_costs_one_request_for_each_replica_and_no_token() {
 }
 
 #[test]
-fn two_faults_cost_no_more_than_twice_that() {
+fn two_faults_cost_at_most_twice_as_much() {
     let two = Fleet { faults: 2, ticks: 1, rejections: 0, ..CALM };
     check("two replicas, any two faults", Fleet { possible: EVERY, ..two });
     check("two replicas, the server and time", Fleet { possible: SERVER, ticks: 2, ..two });

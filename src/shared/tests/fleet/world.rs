@@ -1,8 +1,8 @@
 //! A fleet, its store and its authorization server as one value, and everything that can happen to it next.
 //!
 //! Replicas run `protocol::Turn` and judge records by `record::Dates`, which is the code that `Shared` runs. Everything
-//! else is a model: the store is one record and one lease per name, a sealed record opens under its own name only, and a
-//! token is a number. Time goes in ticks of half a lifetime: a token is due after one and expired after two.
+//! else is a model: the store is one record and one lease per name, a sealed record opens under its own name only, and
+//! a token is a number. Time goes in ticks of half a lifetime: a token is due after one and expired after two.
 
 mod faults;
 mod promises;
@@ -176,18 +176,18 @@ impl Lease {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Action {
     Begin(u8),
-    /// The store or the server carries out what a replica asked for, and the replica goes on with the answer. The
+    /// The store or the server carries out what a replica asked for, and the replica continues with the answer. The
     /// latter changes only the replica, so what others do in between may as well happen before or after.
     CarryOut(u8),
     /// The same for a lease that the replica does not get, after it has waited for the longest time.
     CarryOutAfterTheWait(u8),
-    /// The same, but time may pass before the replica goes on.
+    /// The same, but time may pass before the replica continues.
     Linger(u8),
     GoOn(u8),
     Reject(u8, u8),
     Tick,
     LeaseEnds(u8),
-    /// The n-th operation under way is carried out.
+    /// The n-th pending operation is carried out.
     Arrive(u8),
     Break(Fault, u8),
 }

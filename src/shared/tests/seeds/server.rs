@@ -1,4 +1,4 @@
-//! The authorization server of a fleet, its outages, and the book of the tokens that it has issued.
+//! The authorization server of a fleet, its outages, and the ledger of the tokens that it has issued.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub(super) struct Entry {
     pub(super) end: Instant,
 }
 
-/// The facts, whatever the replicas believe.
+/// The facts, whatever the replicas assume.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) tokens: BTreeMap<String, Entry>,

@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_number_of_requests_in_a_time_is_bounded_whatever_the_source_returns(
+    fn the_request_rate_is_bounded_whatever_the_source_returns(
         turns in prop::collection::vec(turn(), 1..5), incidents in prop::collection::vec(incident(), 0..12),
         (due, expired, denied) in (backoff(), backoff(), backoff()), (attempts, between) in (1..6_u32, backoff()),
     ) {
