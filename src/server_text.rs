@@ -28,13 +28,21 @@ impl Masks {
         // same way, since it may be a part of one.
         let mut shown = fit(text);
         for secret in &self.0 {
-            let secret = zeroize::Zeroizing::new(fit(secret.expose_secret()));
-            match Guess::of(&secret) {
-                _ if secret.is_empty() || !shown.contains(&**secret) => {}
-                Guess::Hard => shown = shown.replace(&**secret, MASK),
-                Guess::Easy => shown = MASK.to_owned(),
-                Guess::Trivial if stands_alone(&shown, &secret) => shown = MASK.to_owned(),
-                Guess::Trivial => {}
+            let plain = secret.expose_secret();
+            let fitting = zeroize::Zeroizing::new(fit(plain));
+            let is_there = !fitting.is_empty() && shown.contains(&**fitting);
+            match Guess::of(&fitting) {
+                Guess::Hard => {
+                    if is_there {
+                        shown = shown.replace(&**fitting, MASK);
+                    }
+                    if let Some(masked) = encoded::masked(&shown, plain) {
+                        shown = masked;
+                    }
+                }
+                Guess::Easy if is_there || encoded::masked(&shown, plain).is_some() => shown = MASK.to_owned(),
+                Guess::Trivial if is_there && stands_alone(&shown, &fitting) => shown = MASK.to_owned(),
+                Guess::Easy | Guess::Trivial => {}
             }
         }
         cut(&shown, most)
@@ -71,6 +79,57 @@ impl Guess {
             8..16 if secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => Guess::Easy,
             _ => Guess::Hard,
         }
+    }
+}
+
+/// Secrets in the encodings of forms, URLs and JSON, of which each server has its own mixture: `%2F`, `%2f`, `+` for a space,
+/// `\u002f`.
+mod encoded {
+    use super::{MASK, allowed};
+
+    /// `text` with a mask for each encoded `secret`; `None` if there is none. `text` is [`fit`](super::fit).
+    pub(super) fn masked(text: &str, secret: &str) -> Option<String> {
+        if !text.contains(['%', '+', 'u']) {
+            return None;
+        }
+        let mut masked = String::new();
+        let mut rest = text;
+        while let Some((at, left)) =
+            rest.char_indices().find_map(|(at, _)| Some((at, without(rest.get(at..)?, secret)?)))
+        {
+            masked.push_str(rest.get(..at).unwrap_or_default());
+            masked.push_str(MASK);
+            rest = left;
+        }
+        (rest.len() < text.len()).then(|| masked + rest)
+    }
+
+    /// What follows `secret`, if `text` begins with it.
+    fn without<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
+        let rest = secret.chars().try_fold(text, |rest, c| {
+            let literal = rest.strip_prefix(c).or_else(|| rest.strip_prefix('+').filter(|_| c == ' '));
+            // Before the literal, since a percent sign is encoded as `%25`.
+            let found = in_percent(rest, c).or(literal).or_else(|| in_json(rest, c));
+            // The text has lost these characters, where they were literal.
+            found.or((!allowed(c)).then_some(rest))
+        })?;
+        (rest.len() < text.len()).then_some(rest)
+    }
+
+    /// RFC 3986 section 2.1, of UTF-8.
+    fn in_percent(text: &str, c: char) -> Option<&str> {
+        c.encode_utf8(&mut [0; 4]).bytes().try_fold(text, |rest, byte| {
+            let rest = rest.strip_prefix('%')?;
+            (u8::from_str_radix(rest.get(..2)?, 16) == Ok(byte)).then(|| rest.get(2..))?
+        })
+    }
+
+    /// RFC 8259 section 7, of UTF-16, without the backslash that the text has lost.
+    fn in_json(text: &str, c: char) -> Option<&str> {
+        c.encode_utf16(&mut [0; 2]).iter().try_fold(text, |rest, unit| {
+            let rest = rest.strip_prefix('u')?;
+            (u16::from_str_radix(rest.get(..4)?, 16) == Ok(*unit)).then(|| rest.get(4..))?
+        })
     }
 }
 
@@ -132,6 +191,26 @@ mod tests {
         assert_eq!(masks.clean("got hush-hush-8", 256), "got ***");
         assert_eq!(masks.clean("got hush-\u{0}hush", 256), "got ***");
         assert_eq!(masks.clean("xxhush-hush", 8), "xx***", "masked before it is cut");
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_each_mixture_of_encodings() {
+        let long = masks(&["Zq8/+ w=~\"k%é&7", "hush hush"]);
+        for echo in [
+            "Zq8/+ w=~\"k%é&7",
+            "Zq8%2F%2B%20w%3D~%22k%25%C3%A9%267",
+            "Zq8%2f%2b+w%3d%7e%22k%25%c3%a9&7",
+            "Zq8\\/+ w=~\\\"k%\\u00e9&7",
+            "Zq8/\\u002B w\\u003D~\\u0022k%é\\u00267",
+        ] {
+            assert_eq!(long.clean(&format!("key={echo}, {echo}!"), 256), "key=***, ***!", "{echo}");
+            assert!(long.hide(echo), "{echo}");
+        }
+        assert_eq!(long.clean("hush%20hush, hush+hus", 256), "***, hush+hus");
+        assert_eq!(masks(&["a b c"]).clean("your a+b%20c", 256), "***", "it can be guessed");
+        for text in ["100 % sure", "unused %", "u00", "%2", "%%%", "+", "uuuu%zz"] {
+            assert_eq!(long.clean(text, 256), text);
+        }
     }
 
     #[test]

@@ -8,7 +8,6 @@ use percent_encoding::percent_decode;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::challenge::Challenge;
-use crate::client_auth::echoes;
 use crate::clock::Moment;
 use crate::lock::Lock;
 use crate::observer::{Event, emit_unnamed};
@@ -108,7 +107,7 @@ impl Said {
         const LONGEST: usize = 256;
         const LONGEST_SCOPE: usize = 1024;
         let tokens: Vec<_> = tokens.map(|token| SecretString::from(token.expose_secret())).collect();
-        let masks = Masks::new(tokens.iter().flat_map(echoes).collect());
+        let masks = Masks::new(tokens.clone());
         let clean = |text: &str, most| {
             let text = masks.clean(text.trim(), most);
             match tokens.iter().any(|token| has_part_of(token, &text)) {

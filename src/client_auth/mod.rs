@@ -22,7 +22,7 @@ use crate::observer::CredentialKind;
 pub use assertion::ClientAssertion;
 #[cfg(feature = "jwt")]
 pub use jwt::{ClientSecretJwt, PrivateKeyJwt, SignerJwt};
-pub(crate) use proof::{Evidence, Proof, Recipient, echoes};
+pub(crate) use proof::{Evidence, Proof, Recipient};
 
 /// The client authentication method: exactly one, as RFC 6749 section 2.3 requires.
 ///
@@ -281,13 +281,13 @@ impl ClientAuth {
             (Method::Basic { encoded, .. }, Evidence::Secret(secret)) => {
                 let header = basic::header(self.id(), secret.expose_secret(), *encoded)?;
                 let echo = header.to_str().ok().and_then(|v| v.strip_prefix("Basic "));
-                proof.echoes = echoes(secret);
+                proof.echoes.push(secret.clone());
                 proof.echoes.extend(echo.map(Into::into));
                 proof.authorization = Some(header);
             }
             (Method::Post(_), Evidence::Secret(secret)) => {
                 proof.params.extend(id);
-                proof.echoes = echoes(secret);
+                proof.echoes.push(secret.clone());
                 let secret = Zeroizing::new(secret.expose_secret().to_owned());
                 proof.params.push(("client_secret".into(), secret));
             }
@@ -301,7 +301,7 @@ impl ClientAuth {
                 proof.assert(&assertion, JWT_BEARER);
                 if let Evidence::Secret(secret) = evidence {
                     // It was not sent, but the server knows it and may echo it.
-                    proof.echoes.extend(echoes(secret));
+                    proof.echoes.push(secret.clone());
                 }
             }
             (_, _) => proof.params.extend(id),

@@ -7,7 +7,6 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use super::basic;
 #[cfg(feature = "jwt")]
 use super::jwt;
 use crate::tls_identity::TlsIdentity;
@@ -35,7 +34,8 @@ pub(crate) struct Recipient<'r> {
 pub(crate) struct Proof {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) params: Vec<(Cow<'static, str>, Zeroizing<String>)>,
-    /// The forms in which a server could echo the secrets of the request.
+    /// The secrets of the request, which a server could echo, and what is sent for them if it is neither the secret nor an
+    /// encoding of it that [`Masks`](crate::server_text::Masks) knows.
     pub(crate) echoes: Vec<SecretString>,
 }
 
@@ -73,25 +73,16 @@ impl Evidence {
 impl Proof {
     /// Another parameter whose value is secret.
     pub(crate) fn add_secret(&mut self, name: &str, secret: &SecretString) {
-        self.echoes.extend(echoes(secret));
+        self.echoes.push(secret.clone());
         let value = Zeroizing::new(secret.expose_secret().to_owned());
         self.params.push((name.to_owned().into(), value));
     }
 
     /// RFC 7521 section 4.2.
     pub(super) fn assert(&mut self, assertion: &SecretString, kind: &str) {
-        self.echoes.extend(echoes(assertion));
+        self.echoes.push(assertion.clone());
         self.params.push(("client_assertion_type".into(), Zeroizing::new(kind.to_owned())));
         let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
         self.params.push(("client_assertion".into(), assertion));
     }
-}
-
-/// A secret as it is, and as headers and forms encode it.
-pub(crate) fn echoes(secret: &SecretString) -> Vec<SecretString> {
-    let plain = secret.expose_secret();
-    // The largest size: growing would leave copies of the secret in memory.
-    let mut form = Zeroizing::new(String::with_capacity(plain.len().saturating_mul(3)));
-    form.extend(form_urlencoded::byte_serialize(plain.as_bytes()));
-    vec![plain.into(), basic::percent_encoded(plain).as_str().into(), form.as_str().into()]
 }

@@ -16,7 +16,7 @@ pub struct AssertedGrant {
 ///
 /// The subject token is read again for each attempt. A JWT whose `exp` has passed is not sent. The client authenticates with
 /// its [`ClientAuth`](crate::ClientAuth), often [`anonymous`](crate::ClientAuth::anonymous). The subject token may come from a
-/// token source for another server: see [`Credential::from_fn`].
+/// token source for another server: see [chains](crate::docs::workload#chains).
 ///
 /// ```
 /// use client_credentials::{

@@ -194,7 +194,8 @@ impl ClientCredentialsBuilder {
     /// Uses a grant that presents a token obtained elsewhere: token exchange ([`TokenExchange`](crate::TokenExchange), RFC
     /// 8693) or a JWT assertion ([`JwtBearer`](crate::JwtBearer), RFC 7523 section 2.1).
     ///
-    /// If the server refuses an assertion (`invalid_grant`), the assertion is read again and sent once more if it has changed.
+    /// If the server refuses an assertion (`invalid_grant`; for a token exchange also `invalid_request`, RFC 8693 section
+    /// 2.2.2), the assertion is read again and sent once more if it has changed.
     /// If there are several ([`Credential::or`](crate::Credential::or)), each is tried once. A JWT whose `exp` has passed is
     /// not sent: the error of kind [`ErrorKind::Credential`](crate::ErrorKind::Credential) states when it expired, and the
     /// next attempt reads it again.
@@ -384,9 +385,11 @@ impl ClientCredentialsBuilder {
     /// Sources whose configuration differs in anything that affects the token (issuer, endpoint or API, client, method, scope,
     /// audience, resources, authorization details, parameters, headers except `User-Agent`, the certificate of mutual TLS, the
     /// key of DPoP), or in what is accepted ([`strict`](Self::strict),
-    /// [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not share it. The secret or assertion may differ. If the
-    /// store fails, a fetch takes up to 100 ms longer now and then, and still returns a token. See [`Shared`](crate::Shared)
-    /// and the [guide](crate::docs::sharing).
+    /// [`refuse_narrower_scope`](Self::refuse_narrower_scope)), do not share it. The secret or assertion may differ, and so may
+    /// the values of [`secret_param`](Self::secret_param) and the token of a [`grant`](Self::grant): each replica has its own,
+    /// for the same identity. For tokens of several users or subjects, use a store for each. If the store fails, a fetch takes
+    /// up to 100 ms longer now and then, and still returns a token. See [`Shared`](crate::Shared) and the
+    /// [guide](crate::docs::sharing).
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential};

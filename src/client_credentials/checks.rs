@@ -43,7 +43,11 @@ impl ClientCredentialsBuilder {
             faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));
             // Two clients that differ only in their assertions would receive each other's tokens.
             if self.auth.id().is_empty() {
-                faults.add("shared", "needs to know whose token it is: give ClientAssertion::client_id");
+                let flaw = match self.auth.name() {
+                    "anonymous" => "is for clients with an id: nothing else in the request says whose token it is",
+                    _ => "needs to know whose token it is: give ClientAssertion::client_id",
+                };
+                faults.add("shared", flaw);
             }
         }
     }
@@ -55,9 +59,7 @@ impl ClientCredentialsBuilder {
             faults.add("fapi", format!("requires private_key_jwt or mutual_tls instead of {name}"));
         }
         #[cfg(feature = "jwt")]
-        if let Some(flaw) = self.auth.fapi_flaw() {
-            faults.add("fapi", flaw);
-        }
+        faults.extend(self.auth.fapi_flaws().into_iter().map(|flaw| ("fapi", flaw)));
         if !is_mutual_tls && !self.is_bound() {
             faults.add("fapi", "requires sender-constrained tokens: .dpop(..) or mutual_tls");
         }

@@ -17,6 +17,10 @@ use crate::grant::request::Params;
 use crate::metadata::Endpoint;
 use crate::step_up::is_scope;
 
+/// Parameters that are compared with the response or with metadata, so that a value that is only read for the request would
+/// be sent twice or not be checked.
+const PUBLIC: [&str; 5] = ["scope", "audience", "resource", "authorization_details", "requested_token_type"];
+
 impl ClientCredentialsBuilder {
     /// The parameters, in the order of the RFCs.
     pub(super) fn wire_params(&self, faults: &mut Faults) -> Params {
@@ -78,6 +82,12 @@ impl ClientCredentialsBuilder {
 
     fn check_params(&self, faults: &mut Faults) {
         faults.extend(self.secrets.faults());
+        for (name, _) in self.secrets.0.iter().filter(|(name, _)| PUBLIC.contains(&name.as_str())) {
+            faults.add(
+                "secret_param",
+                format!("{name} is no secret, and decides which token is returned: use its setter"),
+            );
+        }
         let mut seen = BTreeSet::new();
         let secrets = self.secrets.0.iter().map(|(name, _)| name);
         for name in self.params.iter().map(|(name, _)| name).chain(secrets) {

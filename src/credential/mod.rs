@@ -106,7 +106,8 @@ impl Credential {
 
     /// Calls an async closure, for example to read from a vault.
     ///
-    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error.
+    /// The closure runs within the fetch and its timeout. If it panics, the attempt fails with an error. It may return the token
+    /// of another source: see [chains](crate::docs::workload#chains).
     pub fn from_fn<F, Fut, T, E>(f: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -134,8 +135,8 @@ impl Credential {
     /// (`invalid_client`) with any status. HTML pages do not count, because firewalls and proxies send them, nor do other
     /// codes such as `invalid_scope`. See [`ErrorKind::Denied`].
     ///
-    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts: the assertion has
-    /// expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
+    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts, and for an exchange
+    /// `invalid_request` too: the assertion has expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
     /// platform has renewed it meanwhile. One whose `exp` is past is passed over and not sent.
     ///
     /// ```

@@ -5,7 +5,7 @@
 //! | [`getting_started`] | a first token in five minutes, and what to do when it fails |
 //! | [`migration`] | migrating from the `oauth2` crate with a mutex |
 //! | [`authentication`] | choosing a client authentication method, rotating credentials, APIs that name their authorization server; setup at Keycloak, Entra ID, Auth0, Okta, Amazon Cognito, Salesforce and Zoom, with Kubernetes and SPIFFE |
-//! | [`providers`] | recipes: Kubernetes, GitHub Actions, Google Cloud, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
+//! | [`providers`] | recipes: Entra ID, GitHub Actions, Google Cloud, OpenAI, Anthropic, OpenRouter, Keycloak, Buildkite, Cognito, Auth0, Okta, Salesforce, DocuSign, Box |
 //! | [`workload`] | platform identities instead of secrets: Kubernetes, AWS, Azure, SPIFFE, GitLab, Buildkite, GitHub Actions, Google Cloud |
 //! | [`quirks`] | deviations of real authorization servers, and how this crate handles them |
 //! | [`sharing`] | sharing one token across a fleet, through Redis or files: when to use it, what is stored and how it is protected, operation |

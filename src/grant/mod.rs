@@ -186,7 +186,7 @@ impl Grant {
                 self.report_expiry(CredentialKind::Assertion, expiry);
             }
             match self.ask_with(asking, evidence, &secrets).await {
-                Err(error) if error.is_oauth("invalid_grant") => refused = Some(error),
+                Err(error) if self.is_of_the_assertion(&error) => refused = Some(error),
                 Err(error) => return Err(error),
                 Ok(token) => {
                     self.secrets.accept(&places);
@@ -358,10 +358,18 @@ impl Grant {
         credential::look(self.auth.credentials().into_iter().chain(self.secrets.credentials()))
     }
 
+    /// Whether the server refuses the assertion (RFC 7523 section 3.1), or one of the tokens to exchange (RFC 8693 section
+    /// 2.2.2, though most servers use the other code).
+    fn is_of_the_assertion(&self, error: &Error) -> bool {
+        let is_exchange = self.rules.exchange.is_some();
+        let is_said = error.is_oauth("invalid_grant") || (is_exchange && error.is_oauth("invalid_request"));
+        is_said && !self.secrets.0.is_empty()
+    }
+
     /// Whether the request may succeed with less scope. Servers use various codes for that.
     fn may_be_of_the_scope(&self, error: &Error) -> bool {
         let is_answer = matches!(error.kind(), ErrorKind::Denied | ErrorKind::Response | ErrorKind::Other);
-        is_answer && !error.is_transient() && !self.is_refused(error)
+        is_answer && !error.is_transient() && !self.is_refused(error) && !self.is_of_the_assertion(error)
     }
 
     /// Whether the credential was refused, or the handshake failed because of a certificate, which may be the client's.

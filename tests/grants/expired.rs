@@ -158,8 +158,15 @@ async fn the_secret_of_a_client_is_never_read_as_a_jwt() {
 
 #[tokio::test]
 async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short_tokens() {
-    // Issued for ten minutes, replaced at 80 % of them as the kubelet does; API tokens of five minutes; ten calls at
-    // once every second.
+    // Lifetime and interval of replacement: ten minutes, replaced at 80 % as the kubelet does; replaced every ten minutes, at
+    // 80 % and at the second of expiry; replaced ten seconds too late.
+    for (lifetime, every) in [(600, 480), (750, 600), (600, 600), (600, 610)] {
+        an_hour(lifetime, every).await;
+    }
+}
+
+/// API tokens of five minutes; ten concurrent calls every second.
+async fn an_hour(lifetime: u64, every: u64) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("token");
     let clock = ManualClock::new();
@@ -174,8 +181,8 @@ async fn a_projected_token_that_rotates_every_ten_minutes_lasts_an_hour_of_short
     let mut written = Vec::new();
     let calls = std::sync::atomic::AtomicUsize::new(0);
     for second in 0..3_600_u64 {
-        if second % 480 == 0 {
-            let end = start + second + 600;
+        if second % every == 0 {
+            let end = start + second + lifetime;
             std::fs::write(&path, jwt(end)).unwrap();
             written.push((second, end));
         }

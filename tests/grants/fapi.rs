@@ -84,6 +84,52 @@ fn missing_settings_are_reported() {
 }
 
 #[test]
+fn all_missing_settings_are_reported_at_once() {
+    let wrong = ClientAuth::private_key_jwt("me", P256).audience("https://elsewhere.example");
+    let several = said(Issuer::new(ISSUER), wrong, None);
+    for part in ["the issuer as the audience", ".dpop(..) or mutual_tls"] {
+        assert!(several.contains(part), "{part}: {several}");
+    }
+    let more = said("http://auth.example.com/token", ClientAuth::client_secret_post("", "s"), None);
+    for part in ["private_key_jwt or mutual_tls instead of client_secret_post", ".dpop(..) or mutual_tls"] {
+        assert!(more.contains(part), "{part}: {more}");
+    }
+    assert!(
+        more.contains("client_id is empty") && more.contains("token_endpoint"),
+        "other faults are reported too: {more}"
+    );
+    let signer = ClientAuth::private_key_jwt_with_signer("me", Kms(SigningAlgorithm::RS256));
+    let all = said("https://auth.example.com/token", signer.audience("https://auth.example.com/token"), None);
+    for part in ["the issuer as the audience", "PS256, ES256 or EdDSA instead of RS256", ".dpop(..) or mutual_tls"] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+}
+
+#[test]
+fn clients_without_a_key_are_refused_and_fapi_can_be_switched_off() {
+    for auth in [
+        ClientAuth::anonymous(),
+        ClientAuth::none("me"),
+        ClientAuth::client_secret_post("me", "s"),
+        ClientAuth::client_secret_basic_raw("me", "s"),
+        ClientAuth::client_assertion("a.b.c").client_id("me").into(),
+    ] {
+        let builder = ClientCredentials::builder(Issuer::new(ISSUER), auth.clone()).dpop(DpopKey::generate());
+        builder.clone().fapi(true).fapi(false).build().unwrap();
+        let error = builder.fapi(true).build().unwrap_err().to_string();
+        assert!(error.contains("requires private_key_jwt or mutual_tls instead of"), "{auth:?}: {error}");
+    }
+}
+
+#[cfg(feature = "mtls")]
+#[test]
+fn mutual_tls_authenticates_and_binds_the_tokens() {
+    let (certificate, key) =
+        (include_str!("../certificates/client_1.crt"), include_str!("../certificates/client_1.key"));
+    assert_eq!(said(Issuer::new(ISSUER), ClientAuth::mutual_tls("me", certificate, key), None), "");
+}
+
+#[test]
 fn dpop_proofs_are_signed_with_one_of_the_three_whichever_setter_comes_first() {
     // RFC 7517 appendix A.1, the RSA key's public part; the signer is for another algorithm than those of FAPI.
     let public = r#"{"kty":"RSA","e":"AQAB","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"}"#;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, Gate};
 use client_credentials::{
     AccessToken, BearerAuth, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, DpopKey, Error,
-    ErrorKind, Issuer, ManualClock, ProtectedResource, RetryPolicy, TokenFuture, TokenSource,
+    ErrorKind, Issuer, JwtBearer, ManualClock, ProtectedResource, RetryPolicy, TokenFuture, TokenSource,
 };
 use reqwest_middleware::ClientWithMiddleware as Client;
 
@@ -144,6 +144,22 @@ async fn a_server_that_is_down_costs_no_token_that_is_still_valid() {
         assert_eq!(tokens.token().await.unwrap().expose_secret(), first.expose_secret());
     }
     assert_eq!(asked(&server), [READ, BOTH], "the backoff holds");
+}
+
+#[tokio::test]
+async fn an_assertion_that_is_refused_is_not_sent_again_without_the_scope() {
+    let server = demanding();
+    let grant = JwtBearer::new("the.pods.token");
+    let tokens = reading(&server).grant(grant).build().unwrap();
+    server.next(Answer::Body(format!(
+        r#"{{"access_token":"token-1","token_type":"Bearer","expires_in":3600,"scope":"{READ}"}}"#
+    )));
+    tokens.token().await.unwrap();
+    server.until_changed(Answer::Refuse("invalid_grant"));
+    let demand = r#"Bearer error="insufficient_scope", scope="files:write""#;
+    server.until_changed_at(Endpoint::Api, challenge(403, demand));
+    assert_eq!(get(&client(&server, tokens), &server).await, 403);
+    assert_eq!(asked(&server), [READ, BOTH], "the server would refuse the same assertion again");
 }
 
 #[tokio::test]

@@ -99,6 +99,17 @@ async fn a_secret_param_is_read_for_each_token() {
 }
 
 #[tokio::test]
+async fn a_secret_param_is_read_again_for_each_attempt_of_a_fetch() {
+    let server = server();
+    server.next(Answer::Status(503));
+    let (key, reads) = rotating(["first", "second"]);
+    builder(&server, ClientAuth::none("billing")).secret_param("api_key", key).build().unwrap().token().await.unwrap();
+    let requests = server.requests();
+    assert!(requests[0].sent("api_key", "first") && requests[1].sent("api_key", "second"));
+    assert_eq!((requests.len(), reads.load(Ordering::SeqCst)), (2, 2));
+}
+
+#[tokio::test]
 async fn a_subject_token_that_has_changed_is_sent_once_more_after_invalid_grant() {
     for json in [false, true] {
         let server = server();
@@ -110,6 +121,28 @@ async fn a_subject_token_that_has_changed_is_sent_once_more_after_invalid_grant(
         assert!(requests[0].sent("subject_token", "old") && requests[1].sent("subject_token", "new"));
         assert_eq!((requests.len(), reads.load(Ordering::SeqCst)), (2, 2));
     }
+}
+
+#[tokio::test]
+async fn a_server_may_also_call_a_token_to_exchange_invalid_as_rfc_8693_section_2_2_2_has_it() {
+    let server = server();
+    server.next(Answer::Refuse("invalid_request"));
+    let (subject, reads) = rotating(["old", "new"]);
+    let tokens = builder(&server, ClientAuth::anonymous()).grant(TokenExchange::new(subject)).build().unwrap();
+    tokens.token().await.unwrap();
+    let requests = server.requests();
+    assert!(requests[0].sent("subject_token", "old") && requests[1].sent("subject_token", "new"));
+    assert_eq!((requests.len(), reads.load(Ordering::SeqCst)), (2, 2));
+
+    // Unchanged, it is not sent again; and of an assertion the code says something else.
+    server.until_changed(Answer::Refuse("invalid_request"));
+    let exchange = TokenExchange::new("same");
+    let unchanged = builder(&server, ClientAuth::anonymous()).grant(exchange).build().unwrap();
+    assert_eq!(unchanged.token().await.unwrap_err().kind(), ErrorKind::Denied);
+    let (assertion, reads) = rotating(["a", "b"]);
+    let asserted = builder(&server, ClientAuth::none("me")).grant(JwtBearer::new(assertion)).build().unwrap();
+    asserted.token().await.unwrap_err();
+    assert_eq!((server.token_requests(), reads.load(Ordering::SeqCst)), (2 + 1 + 1, 1));
 }
 
 #[tokio::test]
@@ -223,6 +256,92 @@ async fn no_secret_is_in_debug_errors_or_events_even_if_the_server_repeats_it() 
     }
 }
 
+#[tokio::test]
+async fn a_secret_param_is_masked_however_the_server_encodes_what_it_repeats() {
+    const KEY: &str = "Zq8/+ w=~\"k\\!*7";
+    let upper = "Zq8%2F%2B%20w%3D~%22k%5C%21*7";
+    for echo in [
+        KEY.to_owned(),
+        upper.to_owned(),
+        upper.replace("%20", "+"),
+        form_urlencoded::byte_serialize(KEY.as_bytes()).collect(),
+        form_urlencoded::byte_serialize(KEY.as_bytes()).collect::<String>().to_lowercase().replace("zq8", "Zq8"),
+        serde_json::Value::from(KEY).to_string(),
+        serde_json::Value::from(KEY).to_string().replace('/', "\\/"),
+    ] {
+        for json in [false, true] {
+            let server = server();
+            let text = serde_json::json!({"error": "invalid_grant", "error_description": format!("bad: key={echo}.")});
+            let refusal = http::Response::builder().status(400).header("content-type", "application/json");
+            server.next(Answer::Response(refusal.body(text.to_string()).unwrap()));
+            let builder = builder(&server, ClientAuth::none("me")).secret_param("key", KEY).json_body(json);
+            let error = builder.build().unwrap().token().await.unwrap_err();
+            let shown = format!("{error} {error:?} {error:#}");
+            for part in ["Zq8", "w=", "w%3", "%3d", "k", "*7"].into_iter().filter(|part| part.len() > 1) {
+                assert!(!shown.contains(part), "{echo}: {part}: {shown}");
+            }
+            assert!(shown.contains("key=***"), "{echo}: {shown}");
+        }
+    }
+}
+
+#[cfg(feature = "shared")]
+#[tokio::test]
+async fn replicas_with_different_secret_params_share_a_token_whose_name_has_none_of_them() {
+    use client_credentials::{FileStore, SealedStore};
+    let server = server();
+    let place = tempfile::tempdir().unwrap();
+    let replica = |subject: &str, key: &str| {
+        let store = SealedStore::new(FileStore::new(place.path()), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+        let store = store.timeout(std::time::Duration::from_secs(5));
+        let grant = TokenExchange::new(subject);
+        builder(&server, ClientAuth::none("me")).grant(grant).secret_param("key", key).shared(store).build().unwrap()
+    };
+    let first = replica(SECRET, "one").token().await.unwrap();
+    let second = replica(OTHER, "two").token().await.unwrap();
+    assert_eq!(first.expose_secret(), second.expose_secret());
+    assert_eq!(server.token_requests(), 1, "the second took it from the store");
+    for file in std::fs::read_dir(place.path()).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_no_canary([path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned()]);
+    }
+    let store = SealedStore::new(FileStore::new(place.path()), "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    let error = builder(&server, ClientAuth::anonymous()).grant(TokenExchange::new("a")).shared(store).build();
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("shared is for clients with an id") && !text.contains("ClientAssertion"), "{text}");
+}
+
+#[test]
+fn a_secret_param_cannot_take_the_place_of_what_is_sent_or_checked_elsewhere() {
+    let server = server();
+    for name in [
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+        "scope",
+        "audience",
+        "resource",
+        "authorization_details",
+        "requested_token_type",
+        "",
+    ] {
+        let builder = builder(&server, ClientAuth::none("me")).secret_param(name, "value-of-it");
+        let error = builder.build().expect_err(name);
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{name}");
+        let text = error.to_string();
+        assert!(text.contains(name) && !text.contains("value-of-it"), "{name}: {text}");
+    }
+    let twice = builder(&server, ClientAuth::none("me")).secret_param("key", "a").secret_param("key", "b");
+    assert!(twice.build().unwrap_err().to_string().contains("key is given twice"));
+    let both = builder(&server, ClientAuth::none("me")).param("key", "a").secret_param("key", "b");
+    assert!(both.build().unwrap_err().to_string().contains("key is given twice"));
+    let grant = builder(&server, ClientAuth::none("me")).grant(JwtBearer::new("a")).secret_param("assertion", "b");
+    assert!(grant.build().unwrap_err().to_string().contains("assertion is given twice"));
+}
+
 #[test]
 fn a_parameter_of_the_grant_cannot_be_given_a_second_time() {
     let server = server();
@@ -253,4 +372,19 @@ async fn a_source_is_the_subject_token_of_the_next_server() {
     tokens.token().await.unwrap();
     assert!(second.requests()[0].sent("subject_token", upstream.token().await.unwrap().expose_secret()));
     assert_eq!((first.token_requests(), second.token_requests()), (1, 1));
+
+    // A failure of the first server reaches neither the second nor hides behind it.
+    first.until_changed(Answer::Refuse("unauthorized_client"));
+    let refused = builder(&first, ClientAuth::client_secret_basic("other", "secret")).build().unwrap();
+    let subject = Credential::from_fn(move || {
+        let source = refused.clone();
+        async move { source.token().await.map(|token| token.expose_secret().to_owned()) }
+    });
+    let tokens = builder(&second, ClientAuth::anonymous()).grant(TokenExchange::new(subject)).build().unwrap();
+    let error = tokens.token().await.unwrap_err();
+    assert_eq!((error.kind(), second.token_requests()), (ErrorKind::Credential, 1));
+    let text = error.to_string();
+    for part in ["unauthorized_client", first.token_url(), second.token_url(), "subject_token"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }

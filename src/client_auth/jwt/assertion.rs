@@ -183,11 +183,11 @@ impl Assertions {
         faults
     }
 
-    pub(crate) fn fapi_flaw(&self) -> Option<String> {
+    pub(crate) fn fapi_flaws(&self) -> Vec<String> {
+        let mut flaws = Vec::new();
         if !matches!(self.audience, Audience::Issuer) {
-            return Some(
-                "requires the issuer as the audience of assertions: leave .audience(..) out, and use Issuer".to_owned(),
-            );
+            let flaw = "requires the issuer as the audience of assertions: leave .audience(..) out, and use Issuer";
+            flaws.push(flaw.to_owned());
         }
         // For a key that is read later, parsing reports it.
         let algorithm = match &self.key {
@@ -195,8 +195,9 @@ impl Assertions {
             Key::Private(..) => self.choice.wanted,
             Key::Shared(_) => None,
         };
-        let other = algorithm.filter(|algorithm| !algorithm.is_of_fapi())?;
-        Some(format!("requires PS256, ES256 or EdDSA instead of {other}"))
+        let other = algorithm.filter(|algorithm| !algorithm.is_of_fapi());
+        flaws.extend(other.map(|other| format!("requires PS256, ES256 or EdDSA instead of {other}")));
+        flaws
     }
 
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {

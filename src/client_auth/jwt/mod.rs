@@ -267,9 +267,11 @@ impl SignerJwt {
 
 impl ClientAuth {
     /// How the assertions violate FAPI 2.0; section 5.4.1 of the Security Profile lists the algorithms.
-    pub(crate) fn fapi_flaw(&self) -> Option<String> {
-        let Method::Jwt(all) = &self.method else { return None };
-        all.fapi_flaw()
+    pub(crate) fn fapi_flaws(&self) -> Vec<String> {
+        match &self.method {
+            Method::Jwt(all) => all.fapi_flaws(),
+            _ => Vec::new(),
+        }
     }
 
     /// Restricts keys to the algorithms of FAPI 2.0.
