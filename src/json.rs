@@ -113,7 +113,7 @@ impl<'a> Text<'a> {
         Text::Owned(text)
     }
 
-    /// The same, for a text that may begin with a byte order mark, which determines the encoding and is dropped.
+    /// The same, for a text that may be UTF-16, or begin with a byte order mark, which determines the encoding and is dropped.
     pub(crate) fn marked(bytes: &'a [u8]) -> Self {
         let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
             let units = bytes.chunks_exact(2).filter_map(|pair| Some(unit(pair.try_into().ok()?)));
@@ -123,8 +123,17 @@ impl<'a> Text<'a> {
         match bytes {
             [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
             [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-            [0xef, 0xbb, 0xbf, rest @ ..] => Text::of(rest),
-            _ => Text::of(bytes),
+            // Without a mark (RFC 4627 section 3): the first two characters of JSON and XML are ASCII.
+            [1..=0xff, 0, 1..=0xff, 0, ..] => utf16(bytes, u16::from_le_bytes),
+            [0, 1..=0xff, 0, 1..=0xff, ..] => utf16(bytes, u16::from_be_bytes),
+            _ => {
+                // Servers that put files together have one before each.
+                let mut rest = bytes;
+                while let Some(behind) = rest.strip_prefix(b"\xef\xbb\xbf") {
+                    rest = behind;
+                }
+                Text::of(rest)
+            }
         }
     }
 }
@@ -286,6 +295,8 @@ mod tests {
             b"{\"a\":\"\xe9\"}",
             &[b"\xef\xbb\xbf", text.as_bytes()].concat(),
             &[b"\xff\xfe".as_slice(), &utf16].concat(),
+            &utf16,
+            &utf16.chunks_exact(2).flat_map(|unit| [unit[1], unit[0]]).collect::<Vec<_>>(),
         ] {
             assert_eq!(&*Text::marked(bytes), text);
         }

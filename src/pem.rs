@@ -2,17 +2,24 @@
 //! manager has changed. Unambiguous changes are corrected; for others the error describes the text.
 
 use base64::Engine;
+#[cfg(test)]
 use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use zeroize::{Zeroize, Zeroizing};
 
 /// The text before it was quoted, escaped, put on one line or encoded in base64 again. Any other text is unchanged.
 pub(crate) fn corrected(text: &str) -> Zeroizing<String> {
     // Twice: a text may be quoted within quotes, or encoded with its quotes.
     let mut corrected = unwrapped(&unwrapped(text));
-    if corrected.contains(BEGIN) {
+    if corrected.contains(BEGIN) && !is_json(&corrected) {
         corrected = in_lines(&corrected);
     }
     corrected
+}
+
+/// A JSON object, in which a PEM text may be a member: its escapes belong to it.
+fn is_json(text: &str) -> bool {
+    text.strip_prefix('{').is_some_and(|inside| inside.trim_start().starts_with(['"', '}']))
 }
 
 const BEGIN: &str = "-----BEGIN ";
@@ -27,8 +34,14 @@ const LINE: usize = 64;
 fn unwrapped(text: &str) -> Zeroizing<String> {
     let text = trimmed(text);
     if text.starts_with(BEGIN_IN_BASE64) {
-        let joined = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect::<String>());
-        let decoded = STANDARD.decode(&*joined).map(Zeroizing::new);
+        // Also in the alphabet for URLs (RFC 4648 section 5).
+        let usual = |c| match c {
+            '-' => '+',
+            '_' => '/',
+            other => other,
+        };
+        let joined = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).map(usual).collect::<String>());
+        let decoded = STANDARD_NO_PAD.decode(joined.trim_end_matches('=')).map(Zeroizing::new);
         if let Some(decoded) = decoded.as_ref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok()) {
             return Zeroizing::new(trimmed(decoded).to_owned());
         }
@@ -38,7 +51,7 @@ fn unwrapped(text: &str) -> Zeroizing<String> {
     // Only if it is certainly a key or certificate: base64 and the lines around it have no backslash, JSON begins with
     // a quotation mark after its brace.
     let bare = inner.unwrap_or(text);
-    if !bare.contains(BEGIN) && !["{\\", "\\\""].iter().any(|begin| bare.starts_with(begin)) {
+    if is_json(bare) || !bare.contains(BEGIN) && !["{\\", "\\\""].iter().any(|begin| bare.starts_with(begin)) {
         return Zeroizing::new(bare.to_owned());
     }
     unescaped(bare)
@@ -125,8 +138,17 @@ pub(crate) fn looks_like(text: &str) -> &'static str {
     };
     let has = |label: &str| text.contains(&format!("{BEGIN}{label}{DASHES}"));
     let is_base64 = || text.len() > 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=-_\r\n".contains(&b));
+    let is_hex = || text.len() > 40 && text.bytes().all(|b| b.is_ascii_hexdigit() || b.is_ascii_whitespace());
+    // A sequence of DER (X.690 section 8.9) begins with 0x30.
+    let is_der = || text.starts_with('M') && text.get(1..2).is_some_and(|second| ("A"..="P").contains(&second));
     match &**text {
         "" => ": it is empty",
+        _ if is_json(&text) && text.contains("\"private_key\"") => {
+            ": it looks like a service account file (JSON), whose member private_key is the key"
+        }
+        _ if text.starts_with("PuTTY-User-Key-File") => {
+            ": it has a private key in PuTTY's own format: puttygen -O private-openssh and ssh-keygen -p -m PKCS8 convert it"
+        }
         _ if has("ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") => {
             ": it has a private key that is encrypted with a password, which is not supported: openssl pkey decrypts it"
         }
@@ -140,12 +162,14 @@ pub(crate) fn looks_like(text: &str) -> &'static str {
         _ if has("CERTIFICATE") => ": it has a certificate and nothing else",
         _ if has("PUBLIC KEY") || has("RSA PUBLIC KEY") => ": it has a public key and nothing else",
         _ if text.contains(BEGIN) => ": it is PEM of another kind",
-        _ if text.starts_with('{') && text.contains("\"private_key\"") => {
-            ": it looks like a service account file (JSON), whose member private_key is the key"
-        }
         _ if text.starts_with('{') && text.contains("\"kty\"") => ": it looks like a JWK",
         _ if text.starts_with(['{', '[']) => ": it looks like JSON without a key",
-        _ if text.starts_with("MII") && is_base64() => {
+        _ if text.contains("BEGIN ") && text.contains("END ") => {
+            ": it looks like PEM whose lines BEGIN and END were changed: each has five hyphens at both ends"
+        }
+        _ if is_hex() => ": it looks like a key or certificate in hexadecimal: it has to be PEM",
+        _ if text.starts_with('<') => ": it looks like XML",
+        _ if is_der() && is_base64() => {
             ": it looks like the base64 of a key or certificate without the lines -----BEGIN ..----- and -----END ..-----"
         }
         _ if text.starts_with("eyJ") && text.matches('.').count() == 2 => ": it looks like a JWT",
@@ -163,6 +187,7 @@ fn is_path(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
 
     use super::*;
@@ -198,6 +223,8 @@ mod tests {
                 ("in base64", STANDARD.encode(&pem)),
                 ("in base64 with line breaks", STANDARD.encode(&pem).replace("AB", "AB\n") + "\n"),
                 ("quoted and in base64", format!("\"{}\"", STANDARD.encode(&pem))),
+                ("in base64 without padding", STANDARD.encode(&pem).trim_end_matches('=').to_owned()),
+                ("in base64 for URLs", URL_SAFE_NO_PAD.encode(&pem)),
             ] {
                 assert_eq!(corrected(&text).trim(), pem.trim(), "{how}");
             }
@@ -230,7 +257,16 @@ mod tests {
             ("ssh-ed25519 AAAA me@host", "OpenSSH"),
             (r#"{"type":"service_account","private_key":"x"}"#, "service account"),
             ("{}", "JSON"),
+            (&serde_json::json!({"type": "service_account", "private_key": KEY}).to_string(), "service account"),
+            (&serde_json::to_string_pretty(&serde_json::json!({"private_key": KEY})).unwrap(), "service account"),
             (&format!("MIIEvg{}", "A".repeat(60)), "without the lines"),
+            (&format!("MC4CAQAw{}", "A".repeat(60)), "without the lines"),
+            (&format!("MHcCAQEE{}", "A".repeat(60)), "without the lines"),
+            (&format!("30820122{}", "a0".repeat(60)), "hexadecimal"),
+            (&KEY.replace("-----", "----"), "five hyphens"),
+            (&KEY.replace("-----", "\u{2014}"), "five hyphens"),
+            ("PuTTY-User-Key-File-3: ssh-rsa", "PuTTY"),
+            ("<RSAKeyValue/>", "XML"),
             ("eyJhbGciOiJub25lIn0.e30.", "JWT"),
             ("/run/secrets/key.pem", "path"),
             ("keys/client.pem", "path"),

@@ -48,6 +48,17 @@ impl Masks {
         cut(&shown, most)
     }
 
+    /// Like [`clean`](Self::clean) for sentences: letters and punctuation of all scripts are kept, since servers write in the
+    /// language of their users. If a secret has been masked, or is itself not ASCII (in another encoding it would not be
+    /// recognised), only ASCII is.
+    pub(crate) fn clean_words(&self, text: &str, most: usize) -> String {
+        let in_ascii = self.0.iter().all(|secret| secret.expose_secret().is_ascii()) && !self.hide(text);
+        match in_ascii {
+            true => cut(&text.chars().filter(|c| allowed(*c) || is_of_a_script(*c)).collect::<String>(), most),
+            false => self.clean(text, most),
+        }
+    }
+
     /// Whether `text` has one of the secrets.
     pub(crate) fn hide(&self, text: &str) -> bool {
         self.clean(text, usize::MAX) != fit(text)
@@ -150,12 +161,23 @@ fn allowed(c: char) -> bool {
     matches!(c, ' '..='~') && c != '"' && c != '\\'
 }
 
+/// Letters, digits and punctuation, without controls of direction, joiners and blanks.
+pub(crate) fn is_of_a_script(c: char) -> bool {
+    !c.is_ascii()
+        && (c.is_alphanumeric()
+            || matches!(
+                c,
+                '\u{a1}' | '\u{ab}' | '\u{bb}' | '\u{bf}' | '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3011}' | '\u{ff01}'..='\u{ff20}'
+            ))
+}
+
 /// At most `most` characters, from both ends.
 fn cut(text: &str, most: usize) -> String {
     const GAP: &str = " .. ";
     // A shorter tail has no complete id.
     const SHORTEST: usize = 64;
-    if text.len() <= most {
+    let length = text.chars().count();
+    if length <= most {
         return text.to_owned();
     }
     if most < SHORTEST {
@@ -163,9 +185,8 @@ fn cut(text: &str, most: usize) -> String {
     }
     let room = most - GAP.len();
     let tail = room / 5 * 3;
-    let (head, tail) = (room - tail, text.len() - tail);
-    // The text is ASCII, so neither end is within a character.
-    format!("{}{GAP}{}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+    let (head, tail) = (text.chars().take(room - tail), text.chars().skip(length - tail));
+    head.chain(GAP.chars()).chain(tail).collect()
 }
 
 #[cfg(test)]
@@ -241,6 +262,24 @@ mod tests {
         assert_eq!(masks(&[]).clean(&"x".repeat(100), 10), "xxxxxxxxxx");
     }
 
+    #[test]
+    fn words_of_any_language_are_kept_and_secrets_are_not() {
+        // FB2
+        for (secret, text, shown) in [
+            ("hush-hush-8", "клиент не найден: Schlüssel", "клиент не найден: Schlüssel"),
+            ("hush-hush-8", "認証に失敗しました。", "認証に失敗しました。"),
+            ("hush-hush-8", "le \u{ab}client\u{bb}\u{202e}\u{200b}\u{7}\u{2028}", "le \u{ab}client\u{bb}"),
+            // The letters inside are dropped before it is looked for.
+            ("hush-hush-8", "über hush-é\u{301}hush-8", "ber ***"),
+            ("пароль", "пароль неверен", " "),
+            ("sécret-No-1", "ein Schlüssel: sÃ©cret-No-1", "ein Schlssel: ***"),
+        ] {
+            assert_eq!(masks(&[secret]).clean_words(text, 256), shown, "{text}");
+        }
+        let cut = masks(&[]).clean_words(&"ж".repeat(300), 100);
+        assert_eq!((cut.chars().count(), cut.contains(" .. ")), (100, true));
+    }
+
     proptest! {
         #[test]
         fn no_secret_and_nothing_unprintable_gets_through(
@@ -250,6 +289,9 @@ mod tests {
             prop_assert!(shown.chars().count() <= most);
             prop_assert!(!shown.contains(&secret));
             prop_assert!(shown.chars().all(allowed));
+            let words = masks(&[&secret]).clean_words(&format!("{before}{secret}{after}"), most);
+            prop_assert!(words.chars().count() <= most && !words.contains(&secret));
+            prop_assert!(words.chars().all(|c| allowed(c) || is_of_a_script(c)));
         }
     }
 }

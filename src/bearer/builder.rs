@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST,
+    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 #[cfg(feature = "tower")]
@@ -64,6 +67,7 @@ impl BearerAuthBuilder {
                 replacement_timeout: REPLACEMENT_TIMEOUT,
                 copies: Vec::new(),
                 unrepeated: Once::default(),
+                taken_along: Once::default(),
                 refusals: Refusals::default(),
             },
         }
@@ -269,8 +273,9 @@ fn carrier(name: &str, scheme: &str) -> Result<Carrier, String> {
         return Err(format!("{name:?} is not the name of a header"));
     };
     // These headers frame the request or are set by other code.
-    let taken = [CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-    if taken.contains(&header) || header == "dpop" {
+    let framing = [CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    let content = [ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, RANGE];
+    if framing.contains(&header) || content.contains(&header) || header == "dpop" {
         return Err(format!("{name:?} has another meaning: no token can go in it"));
     }
     // RFC 9110 section 11.1: a scheme is a token.
@@ -345,6 +350,9 @@ mod tests {
             ("host", "Bearer"),
             ("Content-Length", ""),
             ("transfer-encoding", ""),
+            ("Content-Encoding", ""),
+            ("range", ""),
+            ("expect", ""),
             ("DPoP", ""),
             ("", "Bearer"),
             ("x\n", ""),

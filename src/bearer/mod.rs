@@ -88,7 +88,8 @@ use trip::Outgoing;
 /// reqwest follows redirects below this layer. When the host or port changes it removes `Authorization` and
 /// `Proxy-Authorization`, but not a header of another name and not the proof of a DPoP token. A proof is valid only for the
 /// URL that it contains, so another server cannot use it. To prevent it from being sent, configure the client with
-/// `redirect(reqwest::redirect::Policy::none())`. Do the same if the token is sent in a header of another name.
+/// `redirect(reqwest::redirect::Policy::none())`. Do the same if the token is sent in a header of another name. A redirect
+/// that has taken one of the two along is logged once, as a warning.
 ///
 /// A chain of redirects to another host and back ends in a request without a token. Its 401 cannot be distinguished from
 /// others and uses up one of the forced refreshes. Put a layer that follows redirects around this one, not below it.

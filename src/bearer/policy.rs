@@ -34,6 +34,8 @@ pub(super) struct Policy {
     pub(super) copies: Vec<Arc<dyn Any + Send + Sync>>,
     /// Whether it was reported that a request is not repeated.
     pub(super) unrepeated: Once,
+    /// Whether it was reported that a redirect has taken a header of ours along.
+    pub(super) taken_along: Once,
     pub(super) refusals: Refusals,
 }
 
@@ -62,6 +64,23 @@ impl Policy {
                 info,
                 "the API refused the token of a request that is not repeated, since its body cannot be copied; see \
                  BearerAuthBuilder::clone_body and buffer_body"
+            );
+        }
+    }
+
+    /// reqwest removes only these headers when a redirect leads to another origin.
+    pub(super) fn is_kept_from_others(&self) -> bool {
+        matches!(*self.header(), AUTHORIZATION | PROXY_AUTHORIZATION)
+    }
+
+    /// A redirect to another origin has taken a header of ours along.
+    #[cold]
+    pub(super) fn note_taken_along(&self) {
+        if self.taken_along.first() {
+            event!(
+                warn,
+                "a request was redirected to another origin, and the HTTP client has sent the header with the token, or the \
+                 DPoP proof, along: build it with redirect(Policy::none())"
             );
         }
     }

@@ -96,7 +96,8 @@ impl CachePolicy {
         self
     }
 
-    /// Sets the age at which a token is refreshed even if it has not expired. Default: 24 h.
+    /// Sets the age at which a token is refreshed even if it has not expired. Values below 1 s count as 1 s, because each token
+    /// would be refreshed as soon as it arrives. Default: 24 h.
     pub const fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self

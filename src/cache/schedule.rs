@@ -36,7 +36,7 @@ impl Schedule {
         let latest = lifetime.saturating_sub(window / 2);
         let drawn = latest.saturating_sub(share(window / 2, draw));
         let refresh = drawn
-            .min(early(policy.max_age, draw))
+            .min(early(policy.max_age.max(SHORTEST_AGE), draw))
             .min(hint.map_or(Duration::MAX, |hint| early(hint, draw)))
             .min(unusable);
         Schedule { refresh, unusable, expiry: lifetime }
@@ -46,6 +46,9 @@ impl Schedule {
 /// min(max(20 % of the lifetime, 30 s), 50 % of the lifetime, 15 min): 30 s is one fetch timeout.
 const MIN_WINDOW: Duration = Duration::from_secs(30);
 const MAX_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// 1 s: otherwise each token would be refreshed as soon as it arrives, without end.
+const SHORTEST_AGE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

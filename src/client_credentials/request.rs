@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName,
-    TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
+    EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 use url::Url;
@@ -145,12 +145,18 @@ impl ClientCredentialsBuilder {
 
     /// The user's headers.
     pub(super) fn wire_headers(&self, faults: &mut Faults) -> HeaderMap {
-        const OURS: [HeaderName; 8] = [
+        const OURS: [HeaderName; 14] = [
             AUTHORIZATION,
             HOST,
             CONTENT_LENGTH,
+            CONTENT_ENCODING,
+            CONTENT_RANGE,
             TRANSFER_ENCODING,
             CONNECTION,
+            EXPECT,
+            TE,
+            TRAILER,
+            UPGRADE,
             ACCEPT_ENCODING,
             COOKIE,
             HeaderName::from_static("dpop"),

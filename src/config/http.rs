@@ -2,6 +2,8 @@
 
 use super::reader::Reader;
 use crate::client_credentials::HttpClient;
+#[cfg(feature = "rustls")]
+use crate::credential::read_now;
 
 pub(super) fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
     let (ca_file, proxy) = (reader.text("http.ca_file"), reader.text("http.proxy"));
@@ -51,7 +53,7 @@ fn trusting(builder: reqwest::ClientBuilder, _: &str) -> reqwest::ClientBuilder 
 
 #[cfg(feature = "rustls")]
 fn certificates(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let bytes = read_now(path.as_ref())?;
     match reqwest::Certificate::from_pem_bundle(&bytes) {
         Ok(all) if !all.is_empty() => Ok(all),
         _ => Err("has no certificate in PEM".to_owned()),

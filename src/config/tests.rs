@@ -95,6 +95,30 @@ fn every_fault_is_reported_at_once_with_its_path() {
     assert!(empty.contains("auth.method is missing"), "{empty}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_of_certificates_must_be_a_regular_file() {
+    // FA3
+    let place = tempfile::tempdir().unwrap();
+    let fifo = place.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let large = place.path().join("large");
+    std::fs::File::create(&large).unwrap().set_len(1 << 40).unwrap();
+    for (path, told) in [
+        (fifo.to_str().unwrap(), "a FIFO"),
+        (large.to_str().unwrap(), "larger than 1 MiB"),
+        ("/dev/zero", "a device"),
+        ("/", "a directory"),
+    ] {
+        let error = read(&json!({
+            "token_endpoint": "https://a.example/token", "auth": {"method": "none", "client_id": "x"},
+            "http": {"ca_file": path},
+        }));
+        let error = error.unwrap_err();
+        assert!(error.contains("http.ca_file") && error.contains(told), "{path}: {error}");
+    }
+}
+
 #[test]
 fn every_method_is_built_from_its_own_members() {
     let key = include_str!("../testing/certificates/client.key.pem");

@@ -27,6 +27,8 @@ use file::SecretFile;
 pub(crate) use last_good::LastGood;
 #[cfg(feature = "jwt")]
 pub(crate) use last_good::unusable;
+#[cfg(all(feature = "serde", feature = "rustls"))]
+pub(crate) use reads::read_now;
 pub(crate) use sighting::{Kind, Shape};
 
 /// A secret, key or certificate, or the place to read it from.

@@ -8,6 +8,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -161,7 +163,9 @@ impl Failure {
                 error(format!("the file {path} is {kind}: a credential is read from a regular file only"))
             }
             Failure::TooLarge => error(format!("the file {path} is larger than 1 MiB: is it the right one?")),
-            Failure::NotUtf8 => error(format!("the file {path} is not UTF-8")),
+            Failure::NotUtf8 => {
+                error(format!("the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"))
+            }
             Failure::Hangs(age) => error(format!(
                 "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
                 age.as_secs()
@@ -176,7 +180,61 @@ impl Failure {
     }
 }
 
+/// The content of a regular file, for code that is not async. A read that hangs is abandoned after [`TIMEOUT`]; while
+/// [`HANGING`] reads hang, none is started.
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+pub(crate) fn read_now(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    static STUCK: AtomicUsize = AtomicUsize::new(0);
+    read_within(TIMEOUT, &STUCK, path, bytes_of).map_err(|failure| match failure {
+        Failure::Io(e) => format!("cannot be read: {e}"),
+        Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
+        Failure::TooLarge => "is larger than 1 MiB: is it the right one?".to_owned(),
+        Failure::Hangs(_) | Failure::OthersHang => {
+            "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
+        }
+        Failure::NotUtf8 | Failure::RuntimeGone | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
+    })
+}
+
+#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
+fn read_within(
+    timeout: Duration,
+    stuck: &'static AtomicUsize,
+    path: &Path,
+    how: fn(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if stuck.load(Ordering::SeqCst) >= HANGING {
+        return Err(Failure::OthersHang);
+    }
+    // Without a buffer: sending fails if the receiver has timed out.
+    let (send, received) = mpsc::sync_channel(0);
+    let file = path.to_owned();
+    let thread = std::thread::Builder::new().name("credential-file".to_owned());
+    let read = move || {
+        let bytes = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
+        // The read was counted as hanging.
+        if send.send(bytes).is_err() {
+            stuck.fetch_sub(1, Ordering::SeqCst);
+        }
+    };
+    thread.spawn(read).map_err(|e| Failure::Io(Arc::new(e)))?;
+    match received.recv_timeout(timeout) {
+        Ok(bytes) => bytes,
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::Panicked),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            // Before the receiver is dropped, so that the thread finds it counted.
+            stuck.fetch_add(1, Ordering::SeqCst);
+            drop(received);
+            Err(Failure::Hangs(timeout))
+        }
+    }
+}
+
 fn from_file(path: &Path) -> Outcome {
+    text_of(&bytes_of(path)?).map(Into::into).ok_or(Failure::NotUtf8)
+}
+
+fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |e: io::Error| Failure::Io(Arc::new(e));
     // Opening a FIFO waits for its other end, and opening a device may do anything.
     regular(&std::fs::metadata(path).map_err(failed)?)?;
@@ -190,7 +248,7 @@ fn from_file(path: &Path) -> Outcome {
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::TooLarge);
     }
-    text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8)
+    Ok(bytes)
 }
 
 /// A FIFO may have replaced the file since the check. Where the system has a flag for it, opening does not wait.
@@ -228,8 +286,6 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
 #[cfg(test)]
 #[expect(clippy::await_holding_lock, reason = "it holds the threads that read, not tasks")]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     /// Long enough for a loaded machine: the test itself ends what hangs.
@@ -351,8 +407,34 @@ mod tests {
                 let text = error.to_string();
                 assert!(text.contains(told) && text.contains(&path.display().to_string()), "{text}");
                 assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Credential, true));
+                let now = read_now(path).unwrap_err();
+                assert!(now.contains(told), "{now}");
             }
         }
+    }
+
+    #[test]
+    fn a_blocking_read_that_hangs_is_abandoned_and_their_number_is_bounded() {
+        // FA3
+        static GATE: Lock<()> = Lock::new(());
+        static STUCK: AtomicUsize = AtomicUsize::new(0);
+        static READ: AtomicUsize = AtomicUsize::new(0);
+        fn how(_: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+            READ.fetch_add(1, Ordering::SeqCst);
+            drop(GATE.lock());
+            Ok(Zeroizing::new(b"x".to_vec()))
+        }
+        let read = |timeout| read_within(timeout, &STUCK, Path::new("a"), how);
+        let closed = GATE.lock();
+        for _ in 0..3 * HANGING {
+            assert!(matches!(read(Duration::from_millis(1)), Err(Failure::Hangs(_) | Failure::OthersHang)));
+        }
+        assert!(READ.load(Ordering::SeqCst) <= HANGING);
+        drop(closed);
+        while STUCK.load(Ordering::SeqCst) > 0 {
+            std::thread::yield_now();
+        }
+        assert_eq!(*read(LONG).unwrap(), b"x");
     }
 
     #[cfg(target_os = "linux")]

@@ -214,16 +214,21 @@ impl Peer<'_> {
             return self.not_public(flaw);
         }
         let server = self.url.host_str().unwrap_or_default();
+        let proxy = via.filter(|_| Via::has_failed_itself(&e));
         let via = via.map(|via| format!(" ({})", via.blame(&e, server))).unwrap_or_default();
-        let error = match tls_failure(&e) {
-            Some(failure) => {
-                let text = failure.text(&format!("{} at {}", self.name, Shown(self.url)));
-                Error::of(ErrorKind::Tls, format!("{text}{via}"))
+        let here = format!("{} at {}", self.name, Shown(self.url));
+        let error = match (tls_failure(&e), proxy) {
+            (Some(failure), Some(proxy)) => {
+                let text = failure.text(&format!("the proxy {proxy}"));
+                Error::of(ErrorKind::Tls, format!("{here} was not asked: {text}"))
             }
-            None if is_no_tls(&e) => {
+            (None, Some(proxy)) if is_no_tls(&e) => self
+                .transport(format_args!("was not asked: the proxy {proxy} does not speak TLS, is it one of http://?")),
+            (Some(failure), None) => Error::of(ErrorKind::Tls, format!("{}{via}", failure.text(&here))),
+            (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
             }
-            None => self.transport(format_args!("{what}{via}")),
+            (None, _) => self.transport(format_args!("{what}{via}")),
         };
         error.because_of(cause(e))
     }

@@ -112,14 +112,24 @@ pub(super) struct Via {
 }
 
 impl Via {
+    /// Whether the connection to the proxy failed, not the one through it.
+    pub(super) fn has_failed_itself(e: &(dyn StdError + 'static)) -> bool {
+        const AT_THE_PROXY: [&str; 2] = [
+            "tunnel error: failed to create underlying connection",
+            "SOCKS error: failed to create underlying connection",
+        ];
+        std::iter::successors(Some(e), |e| (*e).source())
+            .any(|level| AT_THE_PROXY.iter().any(|text| level.to_string().contains(text)))
+    }
+
     /// Which of the two could not be reached: the proxy, or the server through it. `server` is the server's host.
     pub(super) fn blame(&self, e: &(dyn StdError + 'static), server: &str) -> String {
         let chain: Vec<String> = std::iter::successors(Some(e), |e| (*e).source()).map(ToString::to_string).collect();
         let says = |text: &str| chain.iter().any(|level| level.contains(text));
         // Texts of hyper-util, whose error types are private.
-        if says("tunnel error: failed to create underlying connection")
-            || says("SOCKS error: failed to create underlying connection")
-        {
+        if says("unsupported scheme") {
+            format!("the scheme of the proxy is not supported, {self}: for socks enable reqwest's feature socks")
+        } else if Via::has_failed_itself(e) {
             format!("the proxy itself could not be reached, {self}")
         } else if says("proxy authorization required") {
             format!("the proxy requires credentials (407), {self}: put user and password there")

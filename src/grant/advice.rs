@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::refusal::is_of_the_credential;
+use super::refusal::{is_about_the_scope, is_of_the_credential};
+use super::said::as_known;
 use crate::error::{Error, ErrorKind};
 
 /// The facts about the request that was refused.
@@ -21,7 +22,7 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
     if error.kind() != ErrorKind::Denied {
         return String::new();
     }
-    let code = error.oauth().map(|oauth| oauth.code()).unwrap_or_default();
+    let code = error.oauth().map(|oauth| as_known(oauth.code())).unwrap_or_default();
     let by_code = match code {
         "invalid_client" | "invalid_credentials" => Some(credential(known)),
         "unauthorized_client" if !is_of_the_credential(error) => {
@@ -32,7 +33,7 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
              something else (grant_type)?",
             known.grant_type
         )),
-        "invalid_scope" | "scope_invalid" => Some(match known.scope {
+        code if is_about_the_scope(code) => Some(match known.scope {
             Some(scope) => format!("requested: {scope}; are these scopes registered for this client?"),
             None => "no scope was requested: the server may require one (scope)".to_owned(),
         }),
@@ -117,6 +118,8 @@ mod tests {
             ("unsupported_grant_type", "does not know the grant client_credentials"),
             ("invalid_scope", "requested: a b"),
             ("scope_invalid", "requested: a b"),
+            ("INVALID_SCOPE", "requested: a b"),
+            ("insufficient_scope", "requested: a b"),
             ("unauthorized_client", "is the grant client_credentials allowed"),
             ("invalid_target", "resource or audience"),
             ("invalid_request", "audience"),

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::said::{Said, is_known};
+use super::said::{Said, as_known, is_known};
 use crate::error::{Error, ErrorKind};
 
 /// Classifies by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
@@ -57,7 +57,7 @@ enum Verdict {
 }
 
 fn kind(status: StatusCode, said: &Said) -> Verdict {
-    let code = said.oauth.as_ref().map(|oauth| oauth.code());
+    let code = said.oauth.as_ref().map(|oauth| as_known(oauth.code()));
     match (status.as_u16(), code) {
         (429, _) => Verdict::Throttled,
         // From a firewall or proxy. A challenge comes from the server that authenticates the client (RFC 9110 section 15.5.2).
@@ -67,7 +67,7 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
         // RFC 6749 section 5.2, whatever the code: ServiceNow's is `server_error`.
         (401, _) => Verdict::Refused,
         (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => Verdict::Busy,
-        (_, Some(code)) if is_known(code) || is_about_the_client(code) => Verdict::Refused,
+        (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => Verdict::Refused,
         (_, Some(_)) if is_passing(status) => Verdict::StrangeNow,
         _ if is_passing(status) || status.is_informational() => Verdict::Passing,
         (403, None) => Verdict::Refused,
@@ -80,7 +80,7 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
 
 /// Whether the credential was refused, so that another one may be accepted; follows the rule of [`ErrorKind::Denied`].
 pub(super) fn is_of_the_credential(error: &Error) -> bool {
-    let code = error.oauth().map(|oauth| oauth.code());
+    let code = error.oauth().map(|oauth| as_known(oauth.code()));
     error.kind() == ErrorKind::Denied
         && match (error.status().map(|status| status.as_u16()), code) {
             // RFC 9449: these concern the proof of possession, which is made with another key.
@@ -104,6 +104,11 @@ fn is_about_the_client(code: &str) -> bool {
     ["client", "credential", "secret"].iter().any(|word| code.to_ascii_lowercase().contains(word))
 }
 
+/// `invalid_scope` and variants of it: `invalid_scopes`, `insufficient_scope`, `scope_not_allowed`.
+pub(super) fn is_about_the_scope(code: &str) -> bool {
+    code.to_ascii_lowercase().contains("scope")
+}
+
 /// RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2.
 fn is_passing(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY) || status.is_server_error()
@@ -119,7 +124,9 @@ fn hint(status: StatusCode, said: &Said) -> &'static str {
         404 | 405 | 410 => "; is the address of the token endpoint right?",
         415 => "; is the address of the token endpoint right, and does it take forms (json_body(true) sends JSON)?",
         407 => "; the proxy requires credentials",
-        400..=499 if said.is_page => "; is there a firewall or proxy in front of the authorization server?",
+        400..=499 if said.is_page && !(status == 401 && said.challenges) => {
+            "; is there a firewall or proxy in front of the authorization server?"
+        }
         401 => "; it did not accept the client's credentials",
         403 => "; it refused the client, or a firewall or address allow list did",
         _ => "",

@@ -220,6 +220,8 @@ fn check_type(token_type: Option<Value>, rules: &Rules, clean: impl Fn(&str) -> 
     let shown = clean(&name);
     Err(unusable(match not_bearer(&name) {
         Some(why) => format!("its token_type is {shown}, not Bearer: {why}"),
+        // The setter does not accept it either.
+        None if shown.trim().is_empty() => "its token_type is empty, not Bearer".to_owned(),
         None => format!(
             "its token_type is {shown}, not Bearer; if tokens of that type are sent as Bearer, say so with token_type({shown:?})"
         ),
@@ -228,7 +230,7 @@ fn check_type(token_type: Option<Value>, rules: &Rules, clean: impl Fn(&str) -> 
 
 /// Why tokens of this type are never sent as `Bearer`, whatever `token_type` accepts.
 pub(crate) fn not_bearer(name: &str) -> Option<&'static str> {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    let is = |other: &str| name.trim().eq_ignore_ascii_case(other);
     if is("dpop") {
         Some("it is useless without a key, and none was given with dpop; token_type cannot change that")
     } else if is("mac") || is("pop") {

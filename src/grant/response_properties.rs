@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::server_text::is_of_a_script;
 
 #[test]
 fn a_truncated_body_is_never_a_token() {
@@ -91,12 +92,15 @@ proptest! {
         let rules = Rules { longest_error_text: most, ..rules() };
         let error = with(status, &[], body.to_string(), &rules).unwrap_err();
         let fit = |text: &str, most| text.chars().count() <= most && text.bytes().all(|b| matches!(b, b' '..=b'~'));
+        let shown = |text: &str, most| {
+            text.chars().count() <= most && text.chars().all(|c| matches!(c, ' '..='~') || is_of_a_script(c))
+        };
         if let Some(oauth) = error.oauth() {
             prop_assert!(fit(oauth.code(), LONGEST_CODE));
-            prop_assert!(oauth.description().is_none_or(|text| fit(text, most)));
+            prop_assert!(oauth.description().is_none_or(|text| shown(text, most)));
             prop_assert!(oauth.uri().is_none_or(|text| fit(text, most)));
         }
-        prop_assert!(fit(&error.to_string(), 1000));
+        prop_assert!(shown(&error.to_string(), 1000));
     }
 }
 

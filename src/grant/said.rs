@@ -80,15 +80,30 @@ const KNOWN: [&str; 16] = [
     "slow_down",
 ];
 
-/// Whether it is an OAuth code.
+/// Whether it is an OAuth code, in any case and with any separators (`INVALID_SCOPE`, `invalid-scope`).
 pub(super) fn is_known(code: &str) -> bool {
-    KNOWN.contains(&code)
+    KNOWN.contains(&as_known(code))
+}
+
+/// The OAuth code as the RFCs write it; any other text as it is.
+pub(super) fn as_known(code: &str) -> &str {
+    let word = bare(code);
+    KNOWN.into_iter().find(|known| bare(known) == word).unwrap_or(code)
+}
+
+fn bare(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+}
+
+/// Whether a value is an OAuth code and nothing else, wherever it is. People write "Access denied" as well.
+fn is_known_as_written(text: &str) -> bool {
+    let text = text.trim();
+    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(text))
 }
 
 /// Whether `error` is a code, also of the server's own: not a number, and not a reason phrase of HTTP, which some
 /// frameworks send (Spring, Rails: `Not Found`, `not_found`).
 fn is_code(text: &str) -> bool {
-    let bare = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     let word = bare(text);
     let is_phrase = || {
         let mut errors = (400..600).filter_map(|code| StatusCode::from_u16(code).ok()?.canonical_reason());
@@ -98,11 +113,12 @@ fn is_code(text: &str) -> bool {
     is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
-/// Whether it is a single value, which may be a token: longer than the words of error messages, and not only letters.
+/// Whether it is a single value, which may be a token (RFC 6749 appendix A.12: ASCII): longer than the words of error
+/// messages, and not only letters.
 fn is_opaque(text: &str) -> bool {
     let text = text.trim();
     let is_word = |c: char| c.is_ascii_alphabetic() || c == '_';
-    text.len() > 16 && !text.contains(char::is_whitespace) && !text.chars().all(is_word)
+    text.is_ascii() && text.len() > 16 && !text.contains(char::is_whitespace) && !text.chars().all(is_word)
 }
 
 /// Whether it contains a JWT (RFC 7519 section 3). Each begins with `{"` in base64url.
@@ -110,6 +126,24 @@ fn has_jwt(word: &str) -> bool {
     word.find("eyJ")
         .and_then(|start| word.get(start..))
         .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > 20)
+}
+
+/// Whether it has a token or a secret under its name, in a format that is not read.
+fn shows_secret(body: &str) -> bool {
+    let body = body.to_ascii_lowercase();
+    let names = [
+        "access_token",
+        "accesstoken",
+        "refresh_token",
+        "refreshtoken",
+        "id_token",
+        "client_secret",
+        "client_assertion",
+    ];
+    names.iter().any(|name| {
+        let mut after = body.match_indices(name).filter_map(|(at, _)| body.get(at + name.len()..));
+        after.any(|after| after.starts_with(['"', '\'', ':', '=', '>', '\\']))
+    })
 }
 
 /// Whether it is a form without a content type: `name=value`, and no space.
@@ -135,12 +169,14 @@ impl Speaker<'_> {
         };
         match body.chars().next() {
             None => Said::default(),
-            Some('{') => self.object(Members::salvage(body).rest()),
+            // A break inside a string is not JSON, but some servers send it.
+            Some('{') => self.json(&body.replace(['\n', '\r', '\t'], " ")),
             Some('[') => self.array(body),
             _ if is_page() || labelled("html") && body.starts_with('<') => {
                 Said { is_page: true, ..self.prose(&without_tags(body)) }
             }
-            Some('<') => self.prose(&without_tags(body)),
+            Some('<') if shows_secret(body) => self.prose(body),
+            Some('<') => self.prose(&format!("{} {}", self.attributes(body), without_tags(body))),
             Some('"') => match serde_json::from_str::<String>(body) {
                 Ok(text) => self.prose(&text),
                 Err(_) => self.prose(body),
@@ -153,11 +189,50 @@ impl Speaker<'_> {
         }
     }
 
+    /// An object, or what begins like one.
+    fn json(&self, body: &str) -> Said {
+        match (self.object(Members::salvage(body).rest()), Members::parse(body.as_bytes())) {
+            // It is not JSON, or is cut before its code.
+            (Said { oauth: None, words, .. }, Err(_)) => {
+                let rest = self.prose(body);
+                let words = if words.is_empty() { rest.words } else { words };
+                Said { words, oauth: rest.oauth, ..Said::default() }
+            }
+            (said, _) => said,
+        }
+    }
+
     fn object(&self, members: Map<String, Value>) -> Said {
-        match self.oauth_error(&members).or_else(|| self.foreign_error(&members)) {
+        let oauth = self.oauth_error(&members).or_else(|| self.foreign_error(&members));
+        match oauth.or_else(|| self.hidden_error(&members)) {
             Some(oauth) => Said { oauth: Some(oauth), ..Said::default() },
             None => Said { words: self.text(&self.leaves(&members).join(", ")), ..Said::default() },
         }
+    }
+
+    /// An OAuth code that is a value at another place, with all that is said.
+    fn hidden_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
+        let code = members.values().find_map(|value| known_in(value, 8))?;
+        let words = self.text(&self.leaves(members).join(", "));
+        Some(OAuthError::new(self.code(code), Some(words).filter(|words| !words.is_empty()), None))
+    }
+
+    /// `name: value` for the attributes of an XML document, which may have nothing else.
+    fn attributes(&self, document: &str) -> String {
+        let mut found = Vec::new();
+        for tag in document.split('<').filter(|tag| tag.starts_with(|c: char| c.is_alphabetic())) {
+            let mut rest = tag.split('>').next().unwrap_or_default();
+            while let Some((before, after)) = rest.split_once('=') {
+                let name = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+                let value = ['"', '\''].iter().find_map(|quote| after.strip_prefix(*quote)?.split_once(*quote));
+                let Some((value, next)) = value else { break };
+                if !name.contains("xmlns") && !name.contains(':') && self.is_fit(name) {
+                    found.push(format!("{name}: {}", unescaped(value)));
+                }
+                rest = next;
+            }
+        }
+        found.join(", ")
     }
 
     /// The first error of several (JSON:API, Salesforce).
@@ -171,8 +246,10 @@ impl Speaker<'_> {
     /// RFC 6749 section 5.2.
     fn oauth_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
         let code = members.get("error").and_then(Value::as_str).filter(|code| is_code(code))?;
-        let text = |name| members.get(name).and_then(Value::as_str).map(|text| self.text(text));
-        let oauth = OAuthError::new(self.code(code), text("error_description"), text("error_uri"));
+        let text = |name| members.get(name).and_then(Value::as_str);
+        let description = text("error_description").map(|text| self.text(text));
+        let uri = text("error_uri").map(|uri| self.masks.clean(uri, self.most));
+        let oauth = OAuthError::new(self.code(code), description, uri);
         Some(oauth.with_extra(self.extra(members, &["error", "error_description", "error_uri"])))
     }
 
@@ -211,17 +288,18 @@ impl Speaker<'_> {
     fn challenge(&self, headers: &HeaderMap) -> Option<OAuthError> {
         let challenges = Challenge::all(headers);
         let challenge = challenges.iter().find(|one| one.param("error").is_some_and(is_code))?;
-        let text = |name| challenge.param(name).map(|text| self.text(text));
-        Some(OAuthError::new(self.code(challenge.param("error")?), text("error_description"), text("error_uri")))
+        let description = challenge.param("error_description").map(|text| self.text(text));
+        let uri = challenge.param("error_uri").map(|uri| self.masks.clean(uri, self.most));
+        Some(OAuthError::new(self.code(challenge.param("error")?), description, uri))
     }
 
     /// Unstructured text. An OAuth code in it counts.
     fn prose(&self, text: &str) -> Said {
-        let words = if is_opaque(text) { String::new() } else { self.text(text) };
+        let words = if is_opaque(text) || shows_secret(text) { String::new() } else { self.text(text) };
         let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         match tokens.find(|token| token.contains('_') && is_known(token)) {
             Some(code) => {
-                let description = Some(words).filter(|words| words != code);
+                let description = Some(words).filter(|words| !words.is_empty() && words != code);
                 Said { oauth: Some(OAuthError::new(code.to_owned(), description, None)), ..Said::default() }
             }
             None => Said { words, ..Said::default() },
@@ -230,7 +308,7 @@ impl Speaker<'_> {
 
     fn text(&self, text: &str) -> String {
         let words = text.split_whitespace().map(|word| if has_jwt(word) { MASK } else { word });
-        self.masks.clean(&words.collect::<Vec<_>>().join(" "), self.most)
+        self.masks.clean_words(&words.collect::<Vec<_>>().join(" "), self.most)
     }
 
     fn code(&self, code: &str) -> String {
@@ -262,7 +340,7 @@ impl Speaker<'_> {
         const SECRETS: [&str; 9] =
             ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
         let bare: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-        self.masks.clean(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| bare.contains(secret))
+        self.masks.clean_words(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| bare.contains(secret))
     }
 
     /// `name: value` for each text and number, at any depth.
@@ -295,7 +373,7 @@ impl Speaker<'_> {
         let mut leaves = self.leaves(oauth.extras());
         let is_new = |leaf: &String| leaf.split_once(": ").is_some_and(|(_, value)| !line.contains(value));
         leaves.retain(is_new);
-        self.masks.clean(&leaves.join(", "), self.most.saturating_sub(line.len()))
+        self.masks.clean_words(&leaves.join(", "), self.most.saturating_sub(line.chars().count()))
     }
 }
 
@@ -308,13 +386,34 @@ pub(super) fn line(oauth: &OAuthError, rules: &Rules, masks: &Masks) -> String {
 /// 32: real errors have up to a dozen members.
 const MOST_MEMBERS: usize = 32;
 
-/// The text of a page or an XML document: without tags, scripts and styles.
+/// An OAuth code among the values.
+fn known_in(value: &Value, depth: usize) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text.trim()).filter(|text| is_known_as_written(text)),
+        Value::Array(values) if depth > 0 => values.iter().find_map(|value| known_in(value, depth - 1)),
+        Value::Object(members) if depth > 0 => members.values().find_map(|value| known_in(value, depth - 1)),
+        _ => None,
+    }
+}
+
+/// The text of a page or an XML document: without tags, comments, scripts and styles.
 fn without_tags(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
     while let Some((before, tag)) = rest.split_once('<') {
         text.push_str(before);
         text.push(' ');
+        if let Some(section) = tag.strip_prefix("![CDATA[") {
+            let (inner, after) = section.split_once("]]>").unwrap_or((section, ""));
+            // Not markup, so nothing in it is one.
+            text.push_str(&inner.replace('&', "&amp;"));
+            rest = after;
+            continue;
+        }
+        if let Some(comment) = tag.strip_prefix("!--") {
+            rest = comment.split_once("-->").map_or("", |(_, after)| after);
+            continue;
+        }
         let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
         let silent = ["script", "style"].into_iter().find(|silent| name.starts_with(silent));
         rest = match silent.and_then(|silent| tag.find(&format!("</{silent}")).and_then(|end| tag.get(end + 1..))) {
@@ -324,11 +423,44 @@ fn without_tags(page: &str) -> String {
         rest = rest.split_once('>').map_or("", |(_, rest)| rest);
     }
     text.push_str(rest);
-    for (entity, c) in [("&nbsp;", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "'"), ("&#39;", "'"), ("&amp;", "&")]
-    {
-        text = text.replace(entity, c);
+    unescaped(&text)
+}
+
+/// The text with characters for their references (HTML section 13.5, XML section 4.1), as far as error messages have them.
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        let known = after.split_once(';').and_then(|(name, after)| Some((referenced(name)?, after)));
+        rest = match known {
+            Some((character, after)) => {
+                plain.push(character);
+                after
+            }
+            None => {
+                plain.push('&');
+                after
+            }
+        };
     }
-    text
+    plain.push_str(rest);
+    plain
+}
+
+fn referenced(name: &str) -> Option<char> {
+    match name {
+        "nbsp" => Some(' '),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" | "apos" => Some('\''),
+        "amp" => Some('&'),
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let hex = number.strip_prefix(['x', 'X']);
+            char::from_u32(hex.map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16)).ok()?)
+        }
+    }
 }
 
 #[cfg(test)]

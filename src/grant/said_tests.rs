@@ -77,6 +77,14 @@ fn a_refused_client_is_recognised_in_every_shape() {
         (200, &[JSON], r#"{"ok":false,"error":"bad_client_secret"}"#),
         (200, &[JSON], r#"{"error":"incorrect_client_credentials"}"#),
         (500, &[], r#"{"error":"invalid_client"}"#),
+        (400, &[], r#"{"data":{"attributes":[{"oauth":{"error":"invalid_client"}}]}}"#),
+        (400, &[], r#"{"Error":"INVALID_CLIENT","Error_Description":"no"}"#),
+        (422, &[], r#"{"error":["invalid_client"],"error_description":["one","two"]}"#),
+        (400, &[], "{'error':'invalid_client'}"),
+        (400, &[], r#"{"error_description":"no","trace":[{"error":"invalid_client""#),
+        (400, &[], r#"<OAuthError code="invalid_client" description="no"/>"#),
+        (400, &[], r#"<error><![CDATA[<b>invalid_client</b>]]></error>"#),
+        (400, &[HTML], "<!DOCTYPE html><html><head><title>invalid_client</title></head></html>"),
     ] {
         let error = refused(status, headers, body);
         assert_eq!(error.kind(), ErrorKind::Denied, "{status} {body}: {error}");
@@ -90,6 +98,12 @@ fn other_refusals_do_not_try_another_credential() {
         (400, r#"{"error":"unauthorized_client","error_description":"grant type not allowed"}"#),
         (400, r#"{"error":"invalid_scope"}"#),
         (400, r#"{"error":"scope_invalid"}"#),
+        (400, r#"{"error":"INVALID_SCOPE"}"#),
+        (400, r#"{"error":"Invalid scope"}"#),
+        (400, r#"{"error":"invalid_scopes"}"#),
+        (403, r#"{"error":"insufficient_scope"}"#),
+        (400, r#"{"error":"The scope x is not registered"}"#),
+        (400, r#"{"detail":{"reasons":["unsupported_grant_type"]}}"#),
         (400, r#"{"error":"invalid_grant"}"#),
         (400, r#"{"error":"unsupported_grant_type"}"#),
         (403, r#"{"error":"access_denied","error_description":"Client is not authorized to access this API"}"#),
@@ -179,10 +193,30 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
         (200, &[JSON], r#"{"result":7,"reason":"no such tenant"}"#, "no such tenant"),
         (401, &[], "our-secret-of-today is wrong", "*** is wrong"),
         (400, &[("content-encoding", "br")], "\u{1}\u{2}", "encoded (br)"),
+        (400, &[], r#"{"errcode":40013,"errmsg":"\u4e0d\u5408\u6cd5的应用"}"#, "errmsg: 不合法的应用"),
+        (
+            401,
+            &[],
+            r#"{"error":"invalid_client","error_description":"Der Schlüssel ist ungültig"}"#,
+            "Der Schlüssel ist ungültig",
+        ),
+        (403, &[], r#"{"сообщение":"клиент не найден"}"#, "сообщение: клиент не найден"),
+        (401, &[], "認証に失敗しました。", "認証に失敗しました。"),
+        (400, &[], "{\"error\":\"x\",\"error_description\":\"no\n\ttenant\"}", "x: no tenant"),
+        (
+            400,
+            &[],
+            r#"<response xmlns:a="x"><err code="108" msg='no &quot;tenant&#34; &#x43A;'/></response>"#,
+            "code: 108, msg: no 'tenant к",
+        ),
+        (400, &[], "<!-- a > b --><e><![CDATA[no tenant & <no> client]]></e>", ": no tenant & <no> client ("),
+        (400, &[], "<soap:Fault><faultstring>Ung&#252;ltig</faultstring></soap:Fault>", "Ungültig"),
     ] {
         let error = refused(status, headers, body);
-        assert!(error.to_string().contains(words), "{body}: {error}");
+        assert!(format!("{error} (").contains(words), "{body}: {error}");
     }
+    let page = refused(401, &[("www-authenticate", "Basic realm=\"x\""), HTML], F5).to_string();
+    assert!(!page.contains("firewall"), "the server itself asks for credentials: {page}");
     let error = refused(400, &[JSON], r#"{"message":"no","access_token":"hush","client_secret":"hush"}"#);
     assert!(!format!("{error:?}").contains("hush"), "{error:?}");
     for body in [
@@ -192,6 +226,12 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
         r#"{"message":"got eyJhush-1hush-1.eyJhush-1hush-1.hush-1hush-1 from you"}"#,
         r#"{"error":"x","error_description":"got 'eyJhush-1hush-1.eyJhush-1hush-1.hush-1hush-1'","id_token":"hush-1"}"#,
         "error=x&access_token=hush-1",
+        r#"[{"x":1e400,"message":"no","access_token":"hush-1"}]"#,
+        "{'error':'x', 'access_token':'hush-1'}",
+        "{\"error\":\"x\",\"note\":\"a\nb\",\"access_token\":\"hush-1\"}",
+        "got { access_token: hush-1 }",
+        "<r><error>x</error><access_token>hush-1</access_token></r>",
+        r#"<r error="x" access_token="hush-1" apiKey='hush-1'/>"#,
         r#""0hush-1hush-1hush-1hush-1""#,
     ] {
         for status in [302, 400, 401, 403, 404, 500] {
@@ -220,6 +260,8 @@ fn the_code_is_found_whatever_other_members_there_are() {
         b"\r\n {\"error\":\"invalid_client\"}".to_vec(),
         [b"\xff\xfe".to_vec(), r#"{"error":"invalid_client"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect()]
             .concat(),
+        r#"{"error":"invalid_client"}"#.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        b"\xef\xbb\xbf\xef\xbb\xbf{\"error\":\"invalid_client\"}".to_vec(),
     ];
     for body in bodies {
         for status in [200, 400, 401] {

@@ -219,9 +219,11 @@ const GUARD: Duration = Duration::from_secs(1);
 /// 1 ms: the time of several file operations.
 const GUARD_LOOK: Duration = Duration::from_millis(1);
 
+const GUARD_FILE: &str = "client-credentials.lock";
+
 /// No other process writes until the returned file is dropped, which is after a few file operations.
 fn guard(directory: &Path) -> io::Result<File> {
-    let file = lock_file(&directory.join("client-credentials.lock"), false)?;
+    let file = lock_file(&directory.join(GUARD_FILE), false)?;
     let start = Instant::now();
     while !try_lock(&file)? {
         if start.elapsed() >= GUARD {
@@ -320,7 +322,11 @@ fn begins_as_ours(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *HEADER
 }
 
+/// Anything but a regular file is refused: opening it could block, or write to a file elsewhere.
 fn lock_file(path: &Path, read: bool) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other(format!("{} is not a regular file", path.display())));
+    }
     let mut options = File::options();
     options.create(true).truncate(false).read(read).write(true);
     #[cfg(unix)]
@@ -425,6 +431,39 @@ mod tests {
         fs::write(&path, "mine").unwrap();
         assert!(FileStore::new(place.path()).lease("a", "me", HOUR).await.is_err());
         assert_eq!(fs::read(path).unwrap(), b"mine");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn anything_but_a_regular_file_is_neither_opened_nor_followed() {
+        // FA1, FA3
+        let place = TempDir::new().unwrap();
+        let elsewhere = TempDir::new().unwrap();
+        let foreign = elsewhere.path().join("empty");
+        File::create(&foreign).unwrap();
+        let link = |name: &str, to: &Path| std::os::unix::fs::symlink(to, place.path().join(name)).unwrap();
+        let fifo = |name: &str| {
+            let made = std::process::Command::new("mkfifo").arg(place.path().join(name)).status();
+            assert!(made.unwrap().success());
+        };
+        link("a.lock", &foreign);
+        link("b.lock", &elsewhere.path().join("new"));
+        link("c.token", &foreign);
+        fifo("d.lock");
+        fifo("e.token");
+        let store = FileStore::new(place.path());
+        for name in ["a", "b", "d"] {
+            assert!(store.lease(name, "me", HOUR).await.is_err(), "{name}");
+        }
+        for name in ["c", "e"] {
+            assert!(store.get(name, 100).await.is_err(), "{name}");
+        }
+        // The file that all writers lock.
+        fs::remove_file(place.path().join(GUARD_FILE)).unwrap();
+        fifo(GUARD_FILE);
+        assert!(store.put("f", b"x", HOUR).await.is_err());
+        assert_eq!(fs::read(&foreign).unwrap(), b"");
+        assert!(!elsewhere.path().join("new").exists());
     }
 
     #[tokio::test]

@@ -37,7 +37,7 @@ impl Jwk {
     /// From a JWK, or from a JWK set (RFC 7517 section 5) with one key of the `wanted` ones.
     pub(super) fn parse(text: &str, wanted: fn(&Value) -> bool) -> Result<Self, String> {
         // The errors of serde_json quote the input, which may be the key.
-        let value = serde_json::from_str(text).map_err(|_| "is not valid JSON (it looks like a JWK)".to_owned())?;
+        let value = serde_json::from_str(text).map_err(|_| format!("is not valid JSON{}", looks_like(text)))?;
         let mut jwk = Jwk(value);
         if let Some(Value::Array(keys)) = jwk.0.get_mut("keys") {
             let count = keys.len();

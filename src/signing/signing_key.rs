@@ -99,10 +99,11 @@ fn from_pem(text: &str) -> Result<Pair, String> {
     let key = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(key) => Zeroizing::new(key),
         Err(_) => {
-            return Err(format!(
-                "has no complete private key (PEM: PKCS#8, PKCS#1, SEC1; or a JWK){}",
-                looks_like(text)
-            ));
+            let form = match looks_like(text) {
+                ": it has a private key" => ": between its lines BEGIN and END is something else than base64",
+                other => other,
+            };
+            return Err(format!("has no complete private key (PEM: PKCS#8, PKCS#1, SEC1; or a JWK){form}"));
         }
     };
     let der = key.secret_der();

@@ -200,6 +200,11 @@ fn an_error_about_anything_but_a_single_key_says_what_it_looks_like() {
         (public, "has no d"),
         (r#"{"kty":"oct","k":"c2VjcmV0"}"#.to_owned(), "shared secret"),
         (r#"{"type":"service_account","private_key":"c2VjcmV0"}"#.to_owned(), "service account"),
+        (
+            r#"{"type":"service_account","private_key":"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"}"#.to_owned(),
+            "service account",
+        ),
+        ("-----BEGIN PRIVATE KEY-----%0AAAAA%0A-----END PRIVATE KEY-----".to_owned(), "something else than base64"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_owned(), "a certificate and nothing else"),
         ("/run/secrets/key.pem".to_owned(), "a path"),
     ] {

@@ -6,6 +6,8 @@ use http::{Response, StatusCode};
 use reqwest_middleware::ClientBuilder;
 
 use super::api::{Api, Body, Seen, status};
+#[cfg(feature = "tracing")]
+use super::harness::canary;
 use super::*;
 
 fn redirect(to: &str) -> Response<Body> {
@@ -29,6 +31,26 @@ async fn a_redirect_to_another_host_carries_no_token_and_its_401_costs_none() {
     assert_eq!(evil.tokens(), ["-"]);
     assert_eq!(api.seen().len(), 1, "not repeated");
     assert_eq!(issuer.issued(), 1);
+}
+
+#[cfg(feature = "tracing")]
+#[tokio::test]
+async fn a_redirect_that_takes_the_token_along_is_reported() {
+    // FD7: reqwest removes `Authorization` only
+    canary::watch();
+    let reports = || canary::said().iter().filter(|(_, text)| text.contains("redirected to another origin")).count();
+    let evil = Api::start(|_| status(200)).await;
+    let target = evil.url.clone();
+    let api = Api::start(move |seen: &Seen| if seen.path == "/stay" { status(200) } else { redirect(&target) }).await;
+    for (header, path, expected) in [("authorization", "/", 0), ("x-token", "/stay", 0), ("x-token", "/", 1)] {
+        let bearer =
+            BearerAuth::builder(Issuer::default().tokens()).origin(&api.url).header(header, "").build().unwrap();
+        let client = ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
+        for _ in 0..2 {
+            assert_eq!(client.get(format!("{}{path}", api.url)).send().await.unwrap().status(), StatusCode::OK);
+        }
+        assert_eq!(reports(), expected, "{header} {path}");
+    }
 }
 
 #[tokio::test]

@@ -98,6 +98,33 @@ async fn the_error_names_the_proxy_and_says_which_of_the_two_could_not_be_reache
 }
 
 #[cfg(feature = "rustls")]
+#[tokio::test]
+async fn a_failure_at_the_proxy_is_not_attributed_to_the_server() {
+    // FB12
+    let plain = Server::start([vec![Step::Read(5), Step::write("HTTP/1.1 400 Bad Request\r\n\r\n"), Step::Fin]]);
+    let untrusted = Server::start_tls(crate::harness::tls::unknown(), []);
+    for (scheme, proxy, kind, words) in [
+        (
+            "https",
+            &plain,
+            ErrorKind::Transport,
+            "from the HTTP client's own settings does not speak TLS, is it one of http://?",
+        ),
+        ("https", &untrusted, ErrorKind::Tls, "TLS certificate verification failed for the proxy localhost:"),
+        ("socks5", &plain, ErrorKind::Transport, "the scheme of the proxy is not supported"),
+    ] {
+        let url = format!("{scheme}://localhost:{}", proxy.address().port());
+        let http =
+            HttpClient::from_reqwest_0_13(move || reqwest::Client::builder().proxy(reqwest::Proxy::all(&url).unwrap()));
+        let error = failure("https://auth.example/token", Some(http)).await;
+        let text = error.to_string();
+        assert_eq!(error.kind(), kind, "{scheme}: {text}");
+        assert!(text.contains(words) && text.contains("https://auth.example/token"), "{scheme}: {text}");
+        assert!(!text.contains("the port one for plain http"), "{scheme}: {text}");
+    }
+}
+
+#[cfg(feature = "rustls")]
 const FROM_THE_ENVIRONMENT: &str = "reach::a_proxy_from_the_environment_is_named_with_its_variable";
 
 #[cfg(feature = "rustls")]

@@ -253,6 +253,16 @@ fn a_parameter_sent_twice_or_a_wrong_content_type_is_a_fault() {
     for (query, auth) in [("tenant=a", &basic), ("client_id=billing", &basic), ("audience=x", &post)] {
         assert!(build(&format!("https://auth.example.com/token?{query}"), auth.clone()).is_ok(), "{query}");
     }
+    for (name, value) in [
+        ("content-encoding", "gzip"),
+        ("Content-Range", "bytes 0-9/10"),
+        ("transfer-encoding", "gzip"),
+        ("expect", "100-continue"),
+    ] {
+        let builder = ClientCredentials::builder("https://auth.example.com/token", basic.clone());
+        let error = builder.header(name, value).build().unwrap_err().to_string();
+        assert!(error.contains(&name.to_ascii_lowercase()), "{name}: {error}");
+    }
     for (label, json, fine) in [
         ("application/x-www-form-urlencoded", false, true),
         ("Application/X-WWW-Form-Urlencoded; charset=UTF-8", false, true),

@@ -15,7 +15,7 @@ struct Turn {
 
 #[derive(Clone, Debug)]
 enum Brings {
-    Token { lifetime: Duration, is_new: bool },
+    Token { lifetime: Option<Duration>, is_new: bool },
     Fails { kind: ErrorKind, transient: bool, retry_after: Option<Duration> },
     Panics,
 }
@@ -45,7 +45,7 @@ impl Script {
         match turn.brings {
             Brings::Token { lifetime, is_new } => {
                 let value = if is_new { format!("t{number}") } else { "t".to_owned() };
-                let terms = Terms { lifetime: Some(lifetime), ..Terms::default() };
+                let terms = Terms { lifetime, ..Terms::default() };
                 AccessToken::issued(&value.into(), terms, received, &self.clock)
             }
             Brings::Fails { kind, transient, retry_after } => {
@@ -96,11 +96,12 @@ fn requests(turns: &[Turn], policy: &CachePolicy, retry: RetryPolicy, incidents:
 
 fn turn() -> impl Strategy<Value = Turn> {
     use ErrorKind::{Credential, Denied, Other, Response, Throttled, Tls, Transport};
-    let lifetime = prop::sample::select(vec![0, 1, 10, 100, 500, 1_000, 2_000, 3_600_000]);
+    let lifetime = prop::sample::select(vec![0, 1, 10, 100, 500, 1_000, 2_000, 3_600_000]).prop_map(millis);
+    let lifetime = prop::option::weighted(0.9, lifetime);
     let kind = prop::sample::select(vec![Credential, Denied, Other, Response, Throttled, Tls, Transport]);
     let wait = prop::option::of(prop::sample::select(vec![0, 1, 50, 5_000, 90_000_000]).prop_map(millis));
     let brings = prop_oneof![
-        4 => (lifetime, any::<bool>()).prop_map(|(ms, is_new)| Brings::Token { lifetime: millis(ms), is_new }),
+        4 => (lifetime, any::<bool>()).prop_map(|(lifetime, is_new)| Brings::Token { lifetime, is_new }),
         4 => (kind, any::<bool>(), wait)
             .prop_map(|(kind, transient, retry_after)| Brings::Fails { kind, transient, retry_after }),
         1 => Just(Brings::Panics),
@@ -112,6 +113,11 @@ fn turn() -> impl Strategy<Value = Turn> {
 fn backoff() -> impl Strategy<Value = Backoff> {
     (prop::sample::select(vec![50, 250, 1_000, 5_000]), prop::sample::select(vec![1, 4, 60]))
         .prop_map(|(first, times)| Backoff::new(millis(first), millis(first * times)))
+}
+
+/// For the settings that say when a token is refreshed.
+fn span() -> impl Strategy<Value = Duration> {
+    prop::sample::select(vec![Duration::from_nanos(1), millis(1), millis(100), seconds(1), seconds(3600)])
 }
 
 fn incident() -> impl Strategy<Value = Incident> {
@@ -126,9 +132,11 @@ proptest! {
     fn the_request_rate_is_bounded_whatever_the_source_returns(
         turns in prop::collection::vec(turn(), 1..5), incidents in prop::collection::vec(incident(), 0..12),
         (due, expired, denied) in (backoff(), backoff(), backoff()), (attempts, between) in (1..6_u32, backoff()),
+        (age, window, assumed) in (span(), span(), span()),
     ) {
         const TIME: u64 = 20;
         let policy = CachePolicy::new().due_backoff(due).expired_backoff(expired).denied_backoff(denied);
+        let policy = policy.max_age(age).refresh_window(window).safety_margin(window).default_lifetime(assumed);
         let retry = RetryPolicy::new().attempts(attempts).backoff(between);
         let asked = requests(&turns, &policy, retry, &incidents, seconds(TIME));
         // After each fetch, whatever it brought, nothing is asked for the shortest of these, less the jitter of a tenth. A jump of
@@ -136,10 +144,11 @@ proptest! {
         // of its lifetime.
         let waits = [due.first, expired.first, denied.first, seconds(1)].map(|wait| wait.mul_f64(0.9));
         let halves = turns.iter().filter_map(|turn| match turn.brings {
-            Brings::Token { lifetime, .. } if lifetime >= millis(500) => Some(lifetime / 2),
+            Brings::Token { lifetime: Some(lifetime), .. } if lifetime >= millis(500) => Some(lifetime / 2),
             _ => None,
         });
-        let shortest = waits.into_iter().chain(halves).min().unwrap();
+        let assumed = Some(assumed / 2).filter(|half| *half >= millis(250));
+        let shortest = waits.into_iter().chain(halves).chain(assumed).min().unwrap();
         let fetches = TIME * 1000 / u64::try_from(shortest.as_millis()).unwrap() + 2 + incidents.len() as u64;
         let bound = fetches * u64::from(attempts);
         prop_assert!(asked <= bound, "{asked} requests, at most {bound}");
@@ -152,7 +161,7 @@ fn without_a_token_to_cache_the_source_is_called_about_once_a_second() {
     let fails = |kind| Brings::Fails { kind, transient: true, retry_after: Some(Duration::ZERO) };
     for lifetime in [0, 1, 10, 50, 200, 500] {
         for is_new in [false, true] {
-            let turns = brings(Brings::Token { lifetime: millis(lifetime), is_new });
+            let turns = brings(Brings::Token { lifetime: Some(millis(lifetime)), is_new });
             let asked = requests(&turns, &CachePolicy::new(), RetryPolicy::new(), &[], seconds(60));
             assert!((50..=68).contains(&asked), "lifetime of {lifetime} ms, new {is_new}: {asked} in a minute");
         }
@@ -166,6 +175,20 @@ fn without_a_token_to_cache_the_source_is_called_about_once_a_second() {
         let retry = RetryPolicy::new().attempts(10);
         let asked = requests(&turns, &CachePolicy::new(), retry, &[], seconds(60));
         assert!(asked <= 60, "{what}: {asked} in a minute");
+    }
+}
+
+#[test]
+fn no_setting_causes_more_than_one_refresh_a_second() {
+    let turns = [Turn { after: Duration::ZERO, brings: Brings::Token { lifetime: Some(seconds(3600)), is_new: true } }];
+    for policy in [
+        CachePolicy::new().max_age(Duration::from_nanos(1)),
+        CachePolicy::new().max_age(millis(100)),
+        CachePolicy::new().max_age(Duration::from_nanos(1)).due_backoff(Backoff::new(millis(1), millis(1))),
+        CachePolicy::new().refresh_window(Duration::MAX).safety_margin(Duration::MAX),
+    ] {
+        let asked = requests(&turns, &policy, RetryPolicy::new(), &[], seconds(20));
+        assert!(asked <= 24, "{asked} in 20 s: {policy:?}");
     }
 }
 
