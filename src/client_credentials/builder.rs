@@ -438,11 +438,7 @@ impl ClientCredentialsBuilder {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). The text lists all faults.
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
-        let located = self.locate(&mut faults);
-        self.check(&mut faults);
-        let params = self.wire_params(&mut faults);
-        let headers = self.wire_headers(&mut faults);
-        self.check_query(located.as_ref(), &params, &mut faults);
+        let (located, params, headers) = self.checked(&mut faults);
         let located = match located {
             Some(located) if faults.is_empty() => located,
             _ => return Err(faults.into_error()),

@@ -44,10 +44,7 @@ impl ClientCredentialsBuilder {
     /// Checks everything, without I/O.
     pub(crate) fn draft(&self) -> Draft {
         let mut faults = Faults::default();
-        self.locate(&mut faults);
-        self.check(&mut faults);
-        let params = self.wire_params(&mut faults);
-        let headers = self.wire_headers(&mut faults);
+        let (_, params, headers) = self.checked(&mut faults);
         let url = |text: &str| address::secure(text, &self.plain_hosts).ok();
         let start = match &self.server.0 {
             Known::TokenEndpoint(endpoint) => Start::TokenEndpoint(url(endpoint)),
