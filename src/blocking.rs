@@ -74,7 +74,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -204,8 +204,8 @@ struct Running {
 impl Worker {
     /// The thread shared with other `Tokens`, or a new one.
     fn of_this_process() -> Arc<Worker> {
-        static SHARED: Mutex<Weak<Worker>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        static SHARED: Lock<Weak<Worker>> = Lock::new(Weak::new());
+        let mut shared = SHARED.lock();
         shared.upgrade().unwrap_or_else(|| {
             let worker = Arc::new(Worker::default());
             *shared = Arc::downgrade(&worker);

@@ -20,7 +20,7 @@ use crate::contained::{Panicked, contained};
 use crate::error::{Error, ErrorKind};
 use crate::future::TokenFuture;
 use crate::lock::Lock;
-use crate::source::TokenSource;
+use crate::source::{TokenSource, forward};
 use crate::token::AccessToken;
 use loads::Loads;
 
@@ -150,18 +150,14 @@ impl PoolPolicy {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let refuse = |fault| Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}"));
-        self.fault().map_or(Ok(()), |fault| Err(refuse(fault)))
-    }
-
-    fn fault(&self) -> Option<&'static str> {
-        if self.capacity == 0 {
-            Some("capacity is zero: no source could be kept")
+        let fault = if self.capacity == 0 {
+            "capacity is zero: no source could be kept"
         } else if self.time_to_idle < Duration::from_secs(1) {
-            Some("time_to_idle is below 1 s, the resolution of the pool's timestamps")
+            "time_to_idle is below 1 s, the resolution of the pool's timestamps"
         } else {
-            None
-        }
+            return Ok(());
+        };
+        Err(Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}")))
     }
 }
 
@@ -547,21 +543,8 @@ where
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<K, S> TokenSource for PooledSource<K, S>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    S: Pooled + 'static,
-{
-    #[inline]
-    fn token(&self) -> TokenFuture<'_> {
-        self.token()
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        self.reject(token);
-    }
-}
+forward!([K, S] PooledSource<K, S>
+    where [K: Clone + Eq + Hash + Send + Sync + 'static, S: Pooled + 'static]: this => this);
 
 impl<K, S> Clone for TokenPool<K, S> {
     fn clone(&self) -> Self {

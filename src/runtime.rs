@@ -21,6 +21,15 @@ pub(crate) fn current() -> Result<Handle, &'static str> {
     }
 }
 
+/// The output of `future`; `None`: it takes longer. Without timers, only the caller can set a deadline.
+#[cfg(any(feature = "dpop", feature = "reqwest-middleware", feature = "tower"))]
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match current() {
+        Ok(_) => tokio::time::timeout(limit, future).await.ok(),
+        Err(_) => Some(future.await),
+    }
+}
+
 /// Waits at most `limit` for the value of a channel. `None`: no value came, the channel closed without one, or the timer
 /// panicked because the runtime that polled us first is gone.
 pub(crate) async fn value_of<T: Clone>(mut channel: watch::Receiver<Option<T>>, limit: Duration) -> Option<T> {

@@ -65,6 +65,11 @@ impl Masks {
     }
 }
 
+/// At most 256 characters of a text that has no secret of ours.
+pub(crate) fn shown(text: &str) -> String {
+    Masks::new(Vec::new()).clean(text, 256)
+}
+
 /// How a secret is hidden. A mask within a known sentence reveals the secret if it is one of its words.
 enum Guess {
     /// It is replaced.

@@ -54,21 +54,28 @@ pub trait TokenSource: fmt::Debug + Send + Sync {
 /// `TokenSource` must stay dyn-compatible.
 const _: Option<&dyn TokenSource> = None;
 
+/// Makes a type a source by another one, or by its own methods of these names: `[generics] type: this => source`.
 macro_rules! forward {
-    ($($pointer:ty),*) => {$(
+    ([$($generics:tt)*] $type:ty $(where [$($bounds:tt)*])?: $this:ident => $source:expr) => {
         #[deny(clippy::missing_trait_methods)]
-        impl<S: TokenSource + ?Sized> TokenSource for $pointer {
+        impl<$($generics)*> $crate::source::TokenSource for $type $(where $($bounds)*)? {
             #[inline]
-            fn token(&self) -> TokenFuture<'_> {
-                (**self).token()
+            fn token(&self) -> $crate::future::TokenFuture<'_> {
+                let $this = self;
+                $source.token()
             }
-            fn reject(&self, token: &AccessToken) {
-                (**self).reject(token);
+            fn reject(&self, token: &$crate::token::AccessToken) {
+                let $this = self;
+                $source.reject(token);
             }
         }
-    )*};
+    };
 }
-forward!(&S, Box<S>, Arc<S>);
+pub(crate) use forward;
+
+forward!([S: TokenSource + ?Sized] &S: this => (**this));
+forward!([S: TokenSource + ?Sized] Box<S>: this => (**this));
+forward!([S: TokenSource + ?Sized] Arc<S>: this => (**this));
 
 /// Another token of `source`, requested with the scope that an API [requires](AccessToken::demanded); `None` if the
 /// server refuses it or is unavailable.

@@ -120,11 +120,7 @@ impl AccessToken {
         if !secret.iter().all(u8::is_ascii_graphic) {
             return Err(Error::of(ErrorKind::Response, "the access token has a character outside 0x21 to 0x7E"));
         }
-        let scheme = terms.scheme();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
-        bytes.extend_from_slice(scheme.as_bytes());
-        bytes.push(b' ');
-        bytes.extend_from_slice(secret);
+        let bytes = credentials(terms.scheme(), secret);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let grant = Granted { id, received, clock: clock.clone(), terms, observers: None };
         AccessToken::assemble(bytes, Arc::new(grant))
@@ -149,20 +145,8 @@ impl AccessToken {
         if self.possession().is_some() || scheme == self.scheme() {
             return self.authorization();
         }
-        let secret = self.expose_secret().as_bytes();
-        let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
-        bytes.extend_from_slice(scheme.as_bytes());
-        bytes.extend_from_slice(if scheme.is_empty() { b"" } else { b" " });
-        bytes.extend_from_slice(secret);
         // Cannot fail: the scheme was checked, and the rest is visible ASCII.
-        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes, APART)));
-        value.map_or_else(
-            |_| self.authorization(),
-            |mut value| {
-                value.set_sensitive(true);
-                value
-            },
-        )
+        header(credentials(scheme, self.expose_secret().as_bytes())).unwrap_or_else(|| self.authorization())
     }
 
     /// Returns the token itself. Keep it out of logs, URLs and errors.
@@ -300,9 +284,8 @@ impl AccessToken {
     }
 
     fn assemble(bytes: Zeroizing<Vec<u8>>, grant: Arc<Granted>) -> Result<Self, Error> {
-        let mut authorization = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes, APART)))
-            .map_err(|_| Error::of(ErrorKind::Response, "the access token does not fit into a header"))?;
-        authorization.set_sensitive(true);
+        let authorization = header(bytes)
+            .ok_or_else(|| Error::of(ErrorKind::Response, "the access token does not fit into a header"))?;
         Ok(AccessToken(Arc::new(Copy { authorization, grant, _apart: APART })))
     }
 }
@@ -369,6 +352,22 @@ impl fmt::Debug for AccessTokenBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AccessTokenBuilder").field("lifetime", &self.terms.lifetime).finish_non_exhaustive()
     }
+}
+
+/// The secret behind its scheme, if there is one.
+fn credentials(scheme: &str, secret: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.len()));
+    bytes.extend_from_slice(scheme.as_bytes());
+    bytes.extend_from_slice(if scheme.is_empty() { b"" } else { b" " });
+    bytes.extend_from_slice(secret);
+    bytes
+}
+
+/// A sensitive value, wiped when its last clone is dropped.
+fn header(bytes: Zeroizing<Vec<u8>>) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(bytes, APART))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Owns the header's bytes and wipes them. `Bytes` puts its reference count before it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::server_text::Masks;
+use crate::server_text::shown;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -16,9 +16,9 @@ pub(crate) struct Facts {
     pub(crate) not_after: Duration,
 }
 
-const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-const INTEGER: u8 = 0x02;
+pub(crate) const INTEGER: u8 = 0x02;
 const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -48,7 +48,7 @@ pub(crate) fn of_pem(text: &str) -> Option<Facts> {
 }
 
 /// One element with this tag: its content, and the rest.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = bytes.split_first()?;
     let (length, mut rest) = rest.split_first()?;
     let mut length = usize::from(*length);
@@ -82,24 +82,15 @@ fn name(mut parts: &[u8]) -> String {
     }
 }
 
-fn shown(text: &str) -> String {
-    const LONGEST: usize = 256; // as much as of other texts of a server
-    Masks::new(Vec::new()).clean(text, LONGEST)
-}
-
 fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
-    let (digits, rest, century) = match element(bytes, UTC_TIME) {
-        Some((digits, rest)) => (digits, rest, None),
-        None => element(bytes, GENERALIZED_TIME).map(|(digits, rest)| (digits, rest, Some(())))?,
-    };
-    let text = std::str::from_utf8(digits).ok()?;
-    let (year, text) = match century {
-        Some(()) => (text.get(..4)?.parse::<u64>().ok()?, text.get(4..)?),
-        None => match text.get(..2)?.parse::<u64>().ok()? {
-            // RFC 5280 section 4.1.2.5.1.
-            year @ 50.. => (1900 + year, text.get(2..)?),
-            year => (2000 + year, text.get(2..)?),
-        },
+    let (tag, year_digits) = if bytes.first() == Some(&UTC_TIME) { (UTC_TIME, 2) } else { (GENERALIZED_TIME, 4) };
+    let (digits, rest) = element(bytes, tag)?;
+    let (year, text) = std::str::from_utf8(digits).ok()?.split_at_checked(year_digits)?;
+    let year = match year.parse::<u64>().ok()? {
+        year if tag == GENERALIZED_TIME => year,
+        // RFC 5280 section 4.1.2.5.1.
+        year @ 50.. => 1900 + year,
+        year => 2000 + year,
     };
     let part = |at: usize| text.get(at..at + 2)?.parse::<u64>().ok();
     let (month, day) = (part(0)?, part(2)?);

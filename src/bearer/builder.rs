@@ -1,6 +1,5 @@
 //! [`BearerAuthBuilder`]: the settings of a [`BearerAuth`], checked together.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +10,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::BearerAuth;
 #[cfg(feature = "tower")]
 use super::buffered::{BufferedBody, Buffering};
 use super::origin::Origin;
-use super::policy::{BodyPredicate, Carrier, Policy, Predicate};
+use super::policy::{Carrier, Policy};
 use super::refusals::Refusals;
 use super::tokens::Tokens;
+use super::{BearerAuth, Shared};
 use crate::address::host_flaw;
 use crate::error::{Error, ErrorKind};
 use crate::once::Once;
@@ -41,12 +40,8 @@ pub struct BearerAuthBuilder {
     domains: Vec<String>,
     plain_hosts: Vec<String>,
     header: Option<(String, String)>,
-    repeat: bool,
-    pass_through: bool,
-    replacement_timeout: Duration,
-    rejected_when: Option<Arc<Predicate>>,
-    rejected_when_body: Option<(usize, Arc<BodyPredicate>)>,
-    copies: Vec<Arc<dyn Any + Send + Sync>>,
+    /// Without origins and carrier, which `build()` reads.
+    policy: Policy,
 }
 
 /// 10 s: the default timeout of one attempt at the token endpoint.
@@ -62,12 +57,19 @@ impl BearerAuthBuilder {
             domains: Vec::new(),
             plain_hosts: Vec::new(),
             header: None,
-            repeat: true,
-            pass_through: false,
-            replacement_timeout: REPLACEMENT_TIMEOUT,
-            rejected_when: None,
-            rejected_when_body: None,
-            copies: Vec::new(),
+            policy: Policy {
+                origins: Vec::new(),
+                pass_through: false,
+                carrier: None,
+                rejected_when: None,
+                rejected_when_body: None,
+                repeat: true,
+                replacement_timeout: REPLACEMENT_TIMEOUT,
+                copies: Vec::new(),
+                unrepeated: Once::default(),
+                taken_along: Once::default(),
+                refusals: Refusals::default(),
+            },
         }
     }
 
@@ -116,7 +118,7 @@ impl BearerAuthBuilder {
     ///
     /// With `false`, requests are not cloned. A rejected token is still replaced for later requests.
     pub fn repeat(mut self, repeat: bool) -> Self {
-        self.repeat = repeat;
+        self.policy.repeat = repeat;
         self
     }
 
@@ -124,7 +126,7 @@ impl BearerAuthBuilder {
     ///
     /// For a client that also calls other APIs, or has one [`BearerAuth`] for each of several APIs.
     pub fn pass_through(mut self, pass_through: bool) -> Self {
-        self.pass_through = pass_through;
+        self.policy.pass_through = pass_through;
         self
     }
 
@@ -133,7 +135,7 @@ impl BearerAuthBuilder {
     /// After that the response is returned unchanged, and the fetch continues. Without this limit, a hanging authorization
     /// server would delay an API's 401 by the whole [`fetch_timeout`](crate::CachePolicy::fetch_timeout).
     pub fn replacement_timeout(mut self, timeout: Duration) -> Self {
-        self.replacement_timeout = timeout;
+        self.policy.replacement_timeout = timeout;
         self
     }
 
@@ -152,7 +154,7 @@ impl BearerAuthBuilder {
     /// If the client follows redirects, the closure receives the final response, so it sees a 302 to a login page only if the
     /// client does not follow redirects. A response from another origin never rejects the token. A panic counts as `false`.
     pub fn rejected_when(mut self, says: impl Fn(StatusCode, &HeaderMap) -> bool + Send + Sync + 'static) -> Self {
-        self.rejected_when = Some(Arc::new(says));
+        self.policy.rejected_when = Some(Arc::new(says));
         self
     }
 
@@ -183,7 +185,7 @@ impl BearerAuthBuilder {
         limit: usize,
         says: impl Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.rejected_when_body = Some((limit, Arc::new(says)));
+        self.policy.rejected_when_body = Some((limit, Arc::new(says)));
         self
     }
 
@@ -191,7 +193,7 @@ impl BearerAuthBuilder {
     /// several types.
     #[cfg(feature = "tower")]
     pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
-        self.copies.push(Arc::new(copy));
+        self.policy.copies.push(Arc::new(copy));
         self
     }
 
@@ -214,7 +216,7 @@ impl BearerAuthBuilder {
     where
         B: http_body::Body<Data = bytes::Bytes> + Unpin + 'static,
     {
-        self.copies.push(Arc::new(Buffering::new(limit, wrap)));
+        self.policy.copies.push(Arc::new(Buffering::new(limit, wrap)));
         self
     }
 
@@ -233,27 +235,27 @@ impl BearerAuthBuilder {
     ///
     /// [`ErrorKind::Configuration`]. The text lists all faults.
     pub fn build(self) -> Result<BearerAuth, Error> {
+        let mut policy = self.policy;
         let mut faults = Vec::new();
-        let mut origins = Vec::new();
         if self.origins.is_empty() && self.domains.is_empty() {
             faults.push("there is no origin(..) and no domain(..) that the tokens are for".to_owned());
         }
         let named = self.origins.iter().map(|text| ("origin", Origin::parse(text, &self.plain_hosts)));
         for (setter, parsed) in named.chain(self.domains.iter().map(|text| ("domain", Origin::domain(text)))) {
             match parsed {
-                Ok(origin) => origins.push(origin),
+                Ok(origin) => policy.origins.push(origin),
                 Err(flaw) => faults.push(format!("{setter} {flaw}")),
             }
         }
         let flaws = self.plain_hosts.iter().filter_map(|host| host_flaw(host));
         faults.extend(flaws.map(|flaw| format!("dangerously_allow_http {flaw}")));
-        let carrier = self.header.as_ref().and_then(|(name, scheme)| {
+        policy.carrier = self.header.as_ref().and_then(|(name, scheme)| {
             carrier(name, scheme).map_err(|flaw| faults.push(format!("header {flaw}"))).ok()
         });
-        if self.replacement_timeout.is_zero() {
+        if policy.replacement_timeout.is_zero() {
             faults.push("replacement_timeout is zero: no new token could arrive in time; use repeat(false)".to_owned());
         }
-        if let Some((limit, _)) = self.rejected_when_body {
+        if let Some((limit, _)) = policy.rejected_when_body {
             if !(1..=LONGEST_BODY).contains(&limit) {
                 faults.push(format!("rejected_when_body has a limit of {limit} bytes: give 1 to {LONGEST_BODY}"));
             }
@@ -262,20 +264,7 @@ impl BearerAuthBuilder {
             let text = format!("the configuration of BearerAuth is not usable: {}", faults.join("; "));
             return Err(Error::of(ErrorKind::Configuration, text));
         }
-        let policy = Policy {
-            origins,
-            pass_through: self.pass_through,
-            carrier,
-            rejected_when: self.rejected_when,
-            rejected_when_body: self.rejected_when_body,
-            repeat: self.repeat,
-            replacement_timeout: self.replacement_timeout,
-            copies: self.copies,
-            unrepeated: Once::default(),
-            taken_along: Once::default(),
-            refusals: Refusals::default(),
-        };
-        Ok(BearerAuth::assemble(policy, self.tokens))
+        Ok(BearerAuth(Arc::new(Shared { policy, tokens: self.tokens })))
     }
 }
 

@@ -90,8 +90,7 @@ where
             };
             drop(response);
             // A panic in the user's `clone` cannot leave the service in an inconsistent state.
-            let spare = shared.spare.lock().map(|spare| spare.clone());
-            let mut inner = spare.unwrap_or_else(|poisoned| poisoned.into_inner().clone());
+            let mut inner = shared.spare.lock().clone();
             poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
             response = inner.call(again).await.map_err(Into::into)?;
         }

@@ -253,10 +253,6 @@ impl BearerAuth {
         BearerAuthBuilder::new(Tokens::ByKey(Arc::new(pool.clone())))
     }
 
-    fn assemble(policy: Policy, tokens: Tokens) -> Self {
-        BearerAuth(Arc::new(Shared { policy, tokens }))
-    }
-
     #[inline]
     fn policy(&self) -> &Policy {
         &self.0.policy

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,10 +10,10 @@ use http::Extensions;
 use tower_service::Service;
 
 use super::future::{self, BearerFuture, Ours};
-use super::policy::Place;
 use super::trip::{Answer, Outgoing, Trip};
 use super::{BearerAuth, Destination};
 use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
 use crate::source::TokenSource;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,7 +30,7 @@ pub struct BearerService<I> {
 pub(super) struct Shared<I> {
     pub(super) bearer: BearerAuth,
     /// Never called itself, only cloned for a repetition, so that most requests clone no service.
-    pub(super) spare: Mutex<I>,
+    pub(super) spare: Lock<I>,
 }
 
 /// How the responses of one HTTP stack are inspected.
@@ -117,7 +117,7 @@ impl<I> BearerService<I> {
     where
         I: Clone,
     {
-        let shared = Shared { bearer, spare: Mutex::new(inner.clone()) };
+        let shared = Shared { bearer, spare: Lock::new(inner.clone()) };
         BearerService { inner, shared: Arc::new(shared) }
     }
 
@@ -140,9 +140,21 @@ impl<I> BearerService<I> {
                     let shared = Arc::clone(&self.shared);
                     future::sent(Some(Ours { trip, shared, stack }), || self.inner.call(request))
                 }
-                // `token` is called again there, since its future borrows from the source. A future that was not polled
-                // has done nothing. A proof may take a while, too.
-                None | Some(Ok(_)) => future::waits(self.wait_and_send(place, source, request, stack)),
+                // `token` is called again, since its future borrows from the source. A future that was not polled has done
+                // nothing. A proof may take a while, too.
+                None | Some(Ok(_)) => {
+                    // The service that is ready must be called; its clone is polled for readiness by the next request.
+                    let clone = self.inner.clone();
+                    let mut inner = std::mem::replace(&mut self.inner, clone);
+                    let shared = Arc::clone(&self.shared);
+                    future::waits(async move {
+                        let token = source.token().await?;
+                        let mut trip = Trip::begin(shared.bearer.policy(), place, source, token, &mut request);
+                        trip.prove(&mut request).await?;
+                        let response = inner.call(request).await.map_err(Into::into)?;
+                        Ours { shared, trip, stack }.follow(response).await
+                    })
+                }
             },
         }
     }
@@ -155,33 +167,6 @@ impl<I> BearerService<I> {
         let clone = self.inner.clone();
         self.inner = clone;
         future::failed(error)
-    }
-
-    fn wait_and_send<Q>(
-        &mut self,
-        place: Place,
-        source: Arc<dyn TokenSource>,
-        mut request: Q,
-        stack: Stack<I::Response>,
-    ) -> impl Future<Output = Result<I::Response, BoxError>> + Send + use<I, Q>
-    where
-        Q: Outgoing + Send + 'static,
-        I: Service<Q> + Clone + Send + 'static,
-        I::Response: Send + 'static,
-        I::Error: Into<BoxError>,
-        I::Future: Send,
-    {
-        // The service that is ready must be called; its clone is polled for readiness by the next request.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let shared = Arc::clone(&self.shared);
-        async move {
-            let token = source.token().await?;
-            let mut trip = Trip::begin(shared.bearer.policy(), place, source, token, &mut request);
-            trip.prove(&mut request).await?;
-            let response = inner.call(request).await.map_err(Into::into)?;
-            Ours { shared, trip, stack }.follow(response).await
-        }
     }
 }
 

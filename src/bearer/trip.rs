@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
@@ -13,7 +12,7 @@ use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::possession::{Proving, Role};
-use crate::runtime;
+use crate::runtime::within;
 use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
 
@@ -207,7 +206,8 @@ impl<Q: Outgoing> Trip<Q> {
                     policy.note_unrepeated();
                     return None;
                 }
-                let another = within(policy.replacement_timeout, async { self.source.token().await.ok() }).await?;
+                // If it does not arrive in time, the caller gets the response. The fetch continues.
+                let another = within(policy.replacement_timeout, self.source.token()).await?.ok()?;
                 // Compared by value: a custom source may give its only token a new identity each time.
                 if another.same_value(&self.token) {
                     policy.note_refused(&self.place, &self.token, &said, true);
@@ -223,7 +223,7 @@ impl<Q: Outgoing> Trip<Q> {
                     return None;
                 }
                 let more = with_more_scope(&*self.source, &self.token, &scope);
-                let more = within(policy.replacement_timeout, more).await?;
+                let more = within(policy.replacement_timeout, more).await??;
                 self.before = Some(std::mem::replace(&mut self.token, more));
             }
             Verdict::AnotherProof(nonce) => {
@@ -240,14 +240,5 @@ impl<Q: Outgoing> Trip<Q> {
         again.headers_mut().insert(policy.header(), policy.value(&self.token));
         self.prove(&mut again).await.ok()?;
         Some(again)
-    }
-}
-
-/// A new token, if it arrives in time; otherwise the caller gets the response. The fetch continues.
-async fn within(limit: Duration, another: impl Future<Output = Option<AccessToken>>) -> Option<AccessToken> {
-    match runtime::current() {
-        Ok(_) => tokio::time::timeout(limit, another).await.ok()?,
-        // Without timers, only the caller can set a deadline.
-        Err(_) => another.await,
     }
 }

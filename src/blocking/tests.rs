@@ -1,7 +1,7 @@
 //! Synchronous code: threads, counts, gates; no sleeps.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Barrier, Condvar};
+use std::sync::{Barrier, Condvar, Mutex};
 
 use super::*;
 use crate::cache::Cached;

@@ -27,7 +27,7 @@ use crate::future::TokenFuture;
 use crate::lock::Lock;
 use crate::observer::{FetchSpan, Observer, Observers};
 use crate::runtime::value_of;
-use crate::source::TokenSource;
+use crate::source::{TokenSource, forward};
 use crate::step_up::{Renew, Renewal};
 use crate::token::AccessToken;
 pub use fetch::Fetches;
@@ -169,17 +169,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl<S: TokenSource + 'static> TokenSource for Cached<S> {
-    #[inline]
-    fn token(&self) -> TokenFuture<'_> {
-        self.token()
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        self.reject(token);
-    }
-}
+forward!([S: TokenSource + 'static] Cached<S>: this => this);
 
 impl<S: TokenSource + 'static> Cached<S> {
     pub(crate) fn assemble(source: Arc<S>, policy: CachePolicy, clock: Clock, random: fastrand::Rng) -> Self {

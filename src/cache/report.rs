@@ -7,13 +7,8 @@ use crate::observer::{Event, FetchCause, FetchSpan, Observers};
 
 #[derive(Debug)]
 pub(crate) enum Report {
-    Started(FetchCause),
-    Fetched {
-        cause: FetchCause,
-        duration: Duration,
-        expires_in: Option<Duration>,
-        from_store: bool,
-    },
+    /// An event that borrows nothing.
+    Event(Event<'static>),
     FetchFailed {
         cause: FetchCause,
         duration: Duration,
@@ -29,12 +24,6 @@ pub(crate) enum Report {
         failing_for: Duration,
         failed_fetches: u32,
     },
-    Rejected {
-        honored: bool,
-    },
-    UnusualLifetime {
-        assumed: Option<Duration>,
-    },
     /// Nothing to report: it may hold spans of callers, and a subscriber is user code.
     Unlinked(#[cfg_attr(feature = "tracing", expect(dead_code, reason = "dropped with the report"))] FetchSpan),
     /// Nothing to report: an error may hold a value of the user, whose `Drop` is user code.
@@ -45,10 +34,7 @@ impl Report {
     /// `failed_calls` returns the number of calls that have failed since the last recovery, and resets it.
     pub(crate) fn emit(self, observers: &Observers, failed_calls: impl FnOnce() -> u64) {
         match self {
-            Report::Started(cause) => observers.emit(&Event::FetchStarted { cause }),
-            Report::Fetched { cause, duration, expires_in, from_store } => {
-                observers.emit(&Event::Fetched { cause, duration, expires_in, from_store });
-            }
+            Report::Event(event) => observers.emit(&event),
             Report::FetchFailed { cause, duration, error, consecutive } => {
                 observers.emit(&Event::FetchFailed { cause, duration, error: &error, consecutive });
             }
@@ -59,8 +45,6 @@ impl Report {
                 let failed_calls = failed_calls();
                 observers.emit(&Event::Recovered { failing_for, failed_fetches, failed_calls });
             }
-            Report::Rejected { honored } => observers.emit(&Event::Rejected { honored }),
-            Report::UnusualLifetime { assumed } => observers.emit(&Event::UnusualLifetime { assumed }),
             Report::Unlinked(_) | Report::Forgotten(_) => {}
         }
     }

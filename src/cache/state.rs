@@ -16,7 +16,8 @@ use super::schedule::Schedule;
 use crate::backoff::SHORTEST;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::observer::{FetchCause, FetchSpan};
+use crate::observer::{Event, FetchCause, FetchSpan};
+use crate::once::Once;
 use crate::token::AccessToken;
 use allowance::Allowance;
 use setback::Setback;
@@ -85,8 +86,8 @@ impl Current {
 /// What is reported once.
 #[derive(Debug, Default)]
 struct Warned {
-    lifetime: bool,
-    dead_on_arrival: bool,
+    lifetime: Once,
+    dead_on_arrival: Once,
 }
 
 /// What a caller has to do.
@@ -239,7 +240,7 @@ impl State {
             }
             self.reports.push(Report::Unlinked(span));
         }
-        self.reports.push(Report::Started(cause));
+        self.reports.push(Report::Event(Event::FetchStarted { cause }));
     }
 
     /// The span of the fetch in progress.
@@ -302,14 +303,14 @@ impl State {
         if let Some(fetch) = fetch {
             let (duration, expires_in) = (fetch.duration(now), arrival.token.lifetime());
             let from_store = arrival.token.is_from_store();
-            self.reports.push(Report::Fetched { cause, duration, expires_in, from_store });
+            self.reports.push(Report::Event(Event::Fetched { cause, duration, expires_in, from_store }));
         }
         if arrival.unusable_at.reached(now) {
             // Only for the callers that waited (`expires_in: 0`).
             self.useless = self.useless.saturating_add(1);
             self.set_back(None, now);
-            if !std::mem::replace(&mut self.warned.dead_on_arrival, true) {
-                self.reports.push(Report::UnusualLifetime { assumed: None });
+            if self.warned.dead_on_arrival.first() {
+                self.reports.push(Report::Event(Event::UnusualLifetime { assumed: None }));
             }
             return Some(Ok(arrival.token));
         }
@@ -337,13 +338,13 @@ impl State {
     pub(crate) fn reject(&mut self, token: &AccessToken, now: Moment) -> bool {
         let current = self.usable(now).filter(|current| current.token.id() == token.id() && !current.insisted);
         if current.is_none() || !self.allowance.take(&self.policy, now) {
-            self.reports.push(Report::Rejected { honored: false });
+            self.reports.push(Report::Event(Event::Rejected { honored: false }));
             return false;
         }
         self.rejections += 1;
         let during = self.fetch.as_ref().map(|fetch| fetch.number);
         self.refused = self.current.take().map(|current| Refused { token: current.token, during });
-        self.reports.push(Report::Rejected { honored: true });
+        self.reports.push(Report::Event(Event::Rejected { honored: true }));
         true
     }
 
@@ -380,8 +381,9 @@ impl State {
 
     fn schedule(&mut self, token: AccessToken, insisted: bool, cause: FetchCause) -> Current {
         let lifetime = token.lifetime().unwrap_or_else(|| {
-            if !std::mem::replace(&mut self.warned.lifetime, true) {
-                self.reports.push(Report::UnusualLifetime { assumed: Some(self.policy.default_lifetime) });
+            if self.warned.lifetime.first() {
+                let assumed = Some(self.policy.default_lifetime);
+                self.reports.push(Report::Event(Event::UnusualLifetime { assumed }));
             }
             self.policy.default_lifetime
         });

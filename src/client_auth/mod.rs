@@ -118,20 +118,13 @@ impl ClientAuth {
     }
 
     /// Its possible names in `token_endpoint_auth_methods_supported` (RFC 8414 section 2); empty if unknown.
-    pub(crate) fn registered_names(&self) -> &'static [&'static str] {
+    pub(crate) fn registered_names(&self) -> Vec<&'static str> {
         match &self.method {
-            Method::Basic { .. } => &["client_secret_basic"],
-            Method::Post(_) => &["client_secret_post"],
-            Method::Assertion { .. } => &[],
-            #[cfg(feature = "jwt")]
-            Method::Jwt(assertions) => match assertions.name() {
-                "client_secret_jwt" => &["client_secret_jwt"],
-                _ => &["private_key_jwt"],
-            },
+            Method::Assertion { .. } => Vec::new(),
             #[cfg(feature = "mtls")]
-            Method::MutualTls(_) => &["tls_client_auth", "self_signed_tls_client_auth"],
-            Method::None if self.client_id.is_none() => &[],
-            Method::None => &["none"],
+            Method::MutualTls(_) => vec!["tls_client_auth", "self_signed_tls_client_auth"],
+            Method::None if self.client_id.is_none() => Vec::new(),
+            _ => vec![self.name()],
         }
     }
 
@@ -268,20 +261,14 @@ impl ClientAuth {
 
     /// Reads what the method needs.
     pub(crate) async fn read(&self, place: usize, now: Moment) -> Result<Evidence, Error> {
-        #[cfg(feature = "jwt")]
-        if let Method::Jwt(assertions) = &self.method {
-            return assertions.read(place).await;
-        }
-        #[cfg(feature = "mtls")]
-        if let Method::MutualTls(pair) = &self.method {
-            return pair.read(place).await.map(Evidence::Tls);
-        }
-        if let Method::Assertion { assertion, .. } = &self.method {
-            return assertion.read_unexpired(place, now).await.map(Evidence::Secret);
-        }
-        match self.credential() {
-            Some(credential) => credential.read(place).await.map(Evidence::Secret),
-            None => Ok(Evidence::Nothing),
+        match &self.method {
+            Method::Basic { secret, .. } | Method::Post(secret) => secret.read(place).await.map(Evidence::Secret),
+            Method::Assertion { assertion, .. } => assertion.read_unexpired(place, now).await.map(Evidence::Secret),
+            #[cfg(feature = "jwt")]
+            Method::Jwt(assertions) => assertions.read(place).await,
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(pair) => pair.read(place).await.map(Evidence::Tls),
+            Method::None => Ok(Evidence::Nothing),
         }
     }
 

@@ -96,13 +96,10 @@ impl MutualTls {
         let at_place = |credential: &Credential| place.min(credential.places().count() - 1);
         let certificate = self.certificate.read_text(at_place(&self.certificate)).await?;
         let key = self.key.read_text(at_place(&self.key)).await?;
-        self.identities.made_of(vec![certificate, key], place, |texts| self.pair(texts))
+        self.identities.made_of([certificate, key], place, |[certificate, key]| self.pair(certificate, key))
     }
 
-    fn pair(&self, texts: &[SecretString]) -> Result<TlsIdentity, String> {
-        let [certificate, key] = texts else {
-            return Err("there is no certificate and key".to_owned());
-        };
+    fn pair(&self, certificate: &SecretString, key: &SecretString) -> Result<TlsIdentity, String> {
         TlsIdentity::new(certificate.expose_secret(), key.expose_secret()).map_err(|flaw| match flaw {
             Flaw::Certificate(flaw) => {
                 format!("the certificate ({:?}) {flaw}", self.certificate)

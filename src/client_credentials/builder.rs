@@ -10,6 +10,8 @@ use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
 use super::faults::Faults;
 use super::http_client::HttpClient;
 use super::server::{Known, Server};
+#[cfg(feature = "shared")]
+use super::sharing::Sharing;
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
 use crate::address::is_loopback;
@@ -28,7 +30,7 @@ use crate::observer::{Observer, Observers};
 use crate::once::Once;
 use crate::retry::{RetryPolicy, Retrying};
 #[cfg(feature = "shared")]
-use crate::shared::SealedStore;
+use crate::shared::{SealedStore, Shared};
 use crate::source::TokenSource;
 use crate::step_up::Demands;
 
@@ -37,7 +39,7 @@ use crate::step_up::Demands;
 #[derive(Clone)]
 pub struct ClientCredentialsBuilder {
     pub(super) server: Server,
-    pub(super) auth: ClientAuth,
+    pub(crate) auth: ClientAuth,
     #[cfg(feature = "dpop")]
     pub(super) dpop: Option<DpopKey>,
     pub(super) grant_type: String,
@@ -47,22 +49,22 @@ pub struct ClientCredentialsBuilder {
     pub(super) resources: Vec<String>,
     pub(super) authorization_details: Option<serde_json::Value>,
     pub(super) params: Vec<(String, String)>,
-    pub(super) secrets: SecretParams,
-    pub(super) json_body: bool,
-    pub(super) fapi: bool,
+    pub(crate) secrets: SecretParams,
+    pub(crate) json_body: bool,
+    pub(crate) fapi: bool,
     pub(super) client_id_in_body: bool,
     pub(super) headers: Vec<Result<(HeaderName, HeaderValue), String>>,
-    pub(super) plain_hosts: Vec<String>,
+    pub(crate) plain_hosts: Vec<String>,
     pub(super) http_client: HttpClient,
-    pub(super) strict: bool,
-    pub(super) refuse_narrower_scope: bool,
+    pub(crate) strict: bool,
+    pub(crate) refuse_narrower_scope: bool,
     pub(super) token_types: Vec<String>,
-    pub(super) limits: Limits,
-    pub(super) retry: RetryPolicy,
-    pub(super) cache: CachePolicy,
+    pub(crate) limits: Limits,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) cache: CachePolicy,
     #[cfg(feature = "shared")]
     pub(super) shared: Option<SealedStore>,
-    pub(super) clock: Clock,
+    pub(crate) clock: Clock,
     name: Option<String>,
     pub(super) observers: Vec<Arc<dyn Observer>>,
 }
@@ -436,11 +438,7 @@ impl ClientCredentialsBuilder {
     /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). The text lists all faults.
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
-        let located = self.locate(&mut faults);
-        self.check(&mut faults);
-        let params = self.wire_params(&mut faults);
-        let headers = self.wire_headers(&mut faults);
-        self.check_query(located.as_ref(), &params, &mut faults);
+        let (located, params, headers) = self.checked(&mut faults);
         let located = match located {
             Some(located) if faults.is_empty() => located,
             _ => return Err(faults.into_error()),
@@ -497,14 +495,17 @@ impl ClientCredentialsBuilder {
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
         let source = match sharing {
-            Some(sharing) => sharing.around(source, self.cache.clone(), self.clock.clone(), observers.clone()),
+            Some(Sharing { store, key, bound_to }) => {
+                let (policy, clock) = (self.cache.clone(), self.clock.clone());
+                Box::new(Shared::assemble(source, store, key, bound_to, policy, clock, observers.clone()))
+            }
             None => source,
         };
-        let cached = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
+        let tokens = Cached::watched(Arc::new(source), self.cache, self.clock, fastrand::Rng::new(), observers);
         if let Some(demands) = demands {
-            demands.bind(cached.renewer());
+            demands.bind(tokens.renewer());
         }
-        Ok(ClientCredentials::new(cached, ledger))
+        Ok(ClientCredentials { tokens, ledger })
     }
 
     /// Collects the scopes that the API requires; `None` without step-up.

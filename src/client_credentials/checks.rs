@@ -60,11 +60,7 @@ impl ClientCredentialsBuilder {
         }
         #[cfg(feature = "jwt")]
         faults.extend(self.auth.fapi_flaws().into_iter().map(|flaw| ("fapi", flaw)));
-        #[cfg(feature = "dpop")]
-        let is_bound = is_mutual_tls || self.dpop.is_some();
-        #[cfg(not(feature = "dpop"))]
-        let is_bound = is_mutual_tls;
-        if !is_bound {
+        if !is_mutual_tls && !self.is_bound() {
             faults.add("fapi", "requires sender-constrained tokens: .dpop(..) or mutual_tls");
         }
     }

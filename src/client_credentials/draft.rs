@@ -7,12 +7,9 @@ use super::ClientCredentialsBuilder;
 use super::faults::Faults;
 use super::server::Known;
 use crate::address;
-use crate::cache::CachePolicy;
-use crate::client_auth::ClientAuth;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::exchange::{Exchange, Limits, Reach};
-use crate::grant::SecretParams;
+use crate::exchange::{Exchange, Reach};
 use crate::grant::request::Params;
 use crate::retry::RetryPolicy;
 
@@ -20,22 +17,12 @@ use crate::retry::RetryPolicy;
 pub(crate) struct Draft {
     pub(crate) faults: Vec<String>,
     pub(crate) start: Start,
-    pub(crate) auth: ClientAuth,
     pub(crate) params: Params,
-    pub(crate) secrets: SecretParams,
     /// The user's headers.
     pub(crate) headers: HeaderMap,
-    pub(crate) json_body: bool,
-    pub(crate) is_bound: bool,
-    pub(crate) is_shared: bool,
-    pub(crate) strict: bool,
-    pub(crate) fapi: bool,
-    pub(crate) refuse_narrower_scope: bool,
-    pub(crate) limits: Limits,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) cache: CachePolicy,
-    pub(crate) plain_hosts: Vec<String>,
     pub(crate) now: Moment,
+    /// The builder itself.
+    pub(crate) builder: ClientCredentialsBuilder,
 }
 
 /// How the user identifies the server; a URL is `None` if it is invalid.
@@ -45,14 +32,19 @@ pub(crate) enum Start {
     Resource { resource: String, url: Option<Url>, allowed: Vec<String>, sent: bool, scoped: bool },
 }
 
+impl Start {
+    pub(crate) fn url(&self) -> Option<&Url> {
+        match self {
+            Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
+        }
+    }
+}
+
 impl ClientCredentialsBuilder {
     /// Checks everything, without I/O.
     pub(crate) fn draft(&self) -> Draft {
         let mut faults = Faults::default();
-        self.locate(&mut faults);
-        self.check(&mut faults);
-        let params = self.wire_params(&mut faults);
-        let headers = self.wire_headers(&mut faults);
+        let (_, params, headers) = self.checked(&mut faults);
         let url = |text: &str| address::secure(text, &self.plain_hosts).ok();
         let start = match &self.server.0 {
             Known::TokenEndpoint(endpoint) => Start::TokenEndpoint(url(endpoint)),
@@ -69,25 +61,7 @@ impl ClientCredentialsBuilder {
                 scoped: api.scoped,
             },
         };
-        Draft {
-            faults: faults.into_list(),
-            start,
-            auth: self.auth.clone(),
-            params,
-            secrets: self.secrets.clone(),
-            headers,
-            json_body: self.json_body,
-            is_bound: self.is_bound(),
-            is_shared: self.is_shared(),
-            strict: self.strict,
-            fapi: self.fapi,
-            refuse_narrower_scope: self.refuse_narrower_scope,
-            limits: self.limits,
-            retry: self.retry,
-            cache: self.cache.clone(),
-            plain_hosts: self.plain_hosts.clone(),
-            now: self.clock.now(),
-        }
+        Draft { faults: faults.into_list(), start, params, headers, now: self.clock.now(), builder: self.clone() }
     }
 
     /// An exchange like that of the source, for any host.
@@ -109,23 +83,18 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    #[cfg(feature = "dpop")]
-    fn is_bound(&self) -> bool {
-        self.dpop.is_some()
-    }
-
-    #[cfg(not(feature = "dpop"))]
-    fn is_bound(&self) -> bool {
+    /// Whether tokens are bound to a key by DPoP.
+    pub(crate) fn is_bound(&self) -> bool {
+        #[cfg(feature = "dpop")]
+        return self.dpop.is_some();
+        #[cfg(not(feature = "dpop"))]
         false
     }
 
-    #[cfg(feature = "shared")]
-    fn is_shared(&self) -> bool {
-        self.shared.is_some()
-    }
-
-    #[cfg(not(feature = "shared"))]
-    fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
+        #[cfg(feature = "shared")]
+        return self.shared.is_some();
+        #[cfg(not(feature = "shared"))]
         false
     }
 }

@@ -25,7 +25,7 @@ use crate::client_auth::ClientAuth;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::grant::{Ledger, Quota};
-use crate::source::{TokenSource, with_more_scope};
+use crate::source::{TokenSource, forward, with_more_scope};
 use crate::token::AccessToken;
 pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
@@ -74,14 +74,6 @@ impl ClientCredentials {
         ClientCredentialsBuilder::new(server.into(), auth.into())
     }
 
-    fn new(tokens: Cached<Box<dyn TokenSource>>, ledger: Arc<Ledger>) -> Self {
-        ClientCredentials { tokens, ledger }
-    }
-
-    pub(crate) fn cached(&self) -> &Cached<Box<dyn TokenSource>> {
-        &self.tokens
-    }
-
     /// Returns a usable token.
     ///
     /// # Errors
@@ -121,7 +113,7 @@ impl ClientCredentials {
     /// Works outside a runtime: the refresh task starts here if there is one, otherwise with the first
     /// [`next`](Changes::next).
     pub fn changes(&self) -> Changes {
-        self.cached().changes()
+        self.tokens.changes()
     }
 
     /// Returns the state of the token and of the fetches, for a health check or a dashboard. Does no I/O and does not wait.
@@ -193,17 +185,7 @@ impl crate::pool::sealed::Fetching for ClientCredentials {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl TokenSource for ClientCredentials {
-    #[inline]
-    fn token(&self) -> TokenFuture<'_> {
-        self.token()
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        self.reject(token);
-    }
-}
+forward!([] ClientCredentials: this => this);
 
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,7 @@ const PUBLIC: [&str; 5] = ["scope", "audience", "resource", "authorization_detai
 
 impl ClientCredentialsBuilder {
     /// The parameters, in the order of the RFCs.
-    pub(super) fn wire_params(&self, faults: &mut Faults) -> Params {
+    fn wire_params(&self, faults: &mut Faults) -> Params {
         let scopes = self.wire_scopes(faults);
         for resource in &self.resources {
             match Url::parse(resource) {
@@ -63,18 +63,19 @@ impl ClientCredentialsBuilder {
             _ => None,
         };
         let mut scopes: Vec<&str> = Vec::new();
-        for scope in of_challenge.into_iter().flat_map(|scope| scope.split(' ')).filter(|one| is_scope(one)) {
+        let mut add = |scope| {
             if !scopes.contains(&scope) {
                 scopes.push(scope);
             }
+        };
+        for scope in of_challenge.into_iter().flat_map(|scope| scope.split(' ')).filter(|one| is_scope(one)) {
+            add(scope);
         }
         for scope in self.scopes.iter().flat_map(|scope| scope.split(' ')).filter(|one| !one.is_empty()) {
             if !is_scope(scope) {
                 faults.add("scope", format!("{scope:?} has a character that RFC 6749 section 3.3 does not allow"));
             }
-            if !scopes.contains(&scope) {
-                scopes.push(scope);
-            }
+            add(scope);
         }
         scopes
     }
@@ -125,8 +126,18 @@ impl ClientCredentialsBuilder {
         self.is_set("resource") || self.params.iter().any(|(name, _)| name == "resource")
     }
 
+    /// The request as configured. Finds everything that can be wrong with the settings, without I/O.
+    pub(super) fn checked(&self, faults: &mut Faults) -> (Option<Located>, Params, HeaderMap) {
+        let located = self.locate(faults);
+        self.check(faults);
+        let params = self.wire_params(faults);
+        let headers = self.wire_headers(faults);
+        self.check_query(located.as_ref(), &params, faults);
+        (located, params, headers)
+    }
+
     /// RFC 6749 section 3.2: no parameter may be sent twice, and the query of the endpoint is sent, too.
-    pub(super) fn check_query(&self, located: Option<&Located>, params: &Params, faults: &mut Faults) {
+    fn check_query(&self, located: Option<&Located>, params: &Params, faults: &mut Faults) {
         let Some(Endpoint::Fixed(url)) = located.map(|located| &located.endpoint) else {
             return;
         };

@@ -5,19 +5,15 @@ use url::Url;
 
 use super::builder::ClientCredentialsBuilder;
 use super::server::Known;
-use crate::cache::CachePolicy;
-use crate::clock::Clock;
 use crate::grant::request::Params;
 use crate::grant::response::Rules;
-use crate::observer::Observers;
 use crate::shared::key::{Asked, Key, Place};
-use crate::shared::{BoundTo, SealedStore, Shared};
-use crate::source::TokenSource;
+use crate::shared::{BoundTo, SealedStore};
 
 pub(super) struct Sharing {
-    store: SealedStore,
-    key: Key,
-    bound_to: BoundTo,
+    pub(super) store: SealedStore,
+    pub(super) key: Key,
+    pub(super) bound_to: BoundTo,
 }
 
 impl ClientCredentialsBuilder {
@@ -48,18 +44,6 @@ impl ClientCredentialsBuilder {
             certificate: auth.is_mutual_tls().then(|| auth.clone()),
         };
         Some(Sharing { store, key: Key::of_grant(&asked), bound_to })
-    }
-}
-
-impl Sharing {
-    pub(super) fn around(
-        self,
-        source: Box<dyn TokenSource>,
-        policy: CachePolicy,
-        clock: Clock,
-        observers: Observers,
-    ) -> Box<dyn TokenSource> {
-        Box::new(Shared::assemble(source, self.store, self.key, self.bound_to, policy, clock, observers))
     }
 }
 

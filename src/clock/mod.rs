@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use manual::ManualClock;
 
 /// One reading of both clocks, in nanoseconds, so that a comparison is one of two numbers. 64 bits last 584 years.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Moment {
     mono: u64,
     wall: u64,
@@ -72,8 +72,9 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// The source of moments.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Clock {
+    #[default]
     System,
     #[cfg(any(test, feature = "test-util"))]
     Manual(ManualClock),

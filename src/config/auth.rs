@@ -45,12 +45,7 @@ fn missing_feature(method: &str) -> Option<&'static str> {
 }
 
 pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
-    let Some(method) = reader.text("auth.method") else {
-        if reader.value("auth.method").is_none() {
-            reader.fault("auth.method is missing: client_secret_basic, for example");
-        }
-        return None;
-    };
+    let method = reader.required("auth.method", "auth.method is missing: client_secret_basic, for example")?;
     let own = own_members(method);
     let is_method = METHODS.contains(&method);
     let given = reader.value("auth").and_then(Value::as_object);
@@ -66,19 +61,18 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     let key = credential(reader, "auth.key", has("key_file"));
     let certificate = credential(reader, "auth.certificate", method == "mutual_tls");
     let assertion = credential(reader, "auth.assertion", has("assertion_file"));
-    let id = reader.text("auth.client_id");
     match method {
         "anonymous" => return Some(ClientAuth::anonymous()),
         // The assertion may name the client.
         "client_assertion" => {
-            let auth = with(ClientAuth::client_assertion(assertion?), id, ClientAssertion::client_id);
+            let auth = ClientAuth::client_assertion(assertion?);
+            let auth = with(auth, reader.text("auth.client_id"), ClientAssertion::client_id);
             let auth = with(auth, reader.text("auth.assertion_type"), ClientAssertion::assertion_type);
             return Some(auth.into());
         }
-        _ if reader.value("auth.client_id").is_none() => reader.fault("auth.client_id is missing"),
         _ => {}
     }
-    let id = id?;
+    let id = reader.required("auth.client_id", "auth.client_id is missing")?;
     if let Some(feature) = missing_feature(method) {
         reader.fault(format!("auth.method {method} needs the feature {feature} of client-credentials"));
         return None;
@@ -89,12 +83,11 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     macro_rules! signed {
         ($auth:expr, $method:ident) => {{
             let algorithm = reader.text("auth.algorithm").and_then(|name| name.parse().ok());
-            let flag = |path| reader.flag(path).unwrap_or_default();
             let auth = with($auth, algorithm, $method::algorithm);
             let auth = with(auth, reader.text("auth.audience"), $method::audience);
             let auth = with(auth, reader.text("auth.typ"), $method::typ);
             let auth = with(auth, reader.duration("auth.lifetime"), $method::lifetime);
-            Some(auth.not_before(flag("auth.not_before")).server_time(flag("auth.server_time")).into())
+            Some(auth.not_before(reader.flag("auth.not_before")).server_time(reader.flag("auth.server_time")).into())
         }};
     }
     match method {

@@ -84,7 +84,7 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     let (limits, retry, cache) = (limits(reader), retry(reader), cache(reader));
     let http = http(reader);
     let key = credential(reader, "dpop.key", false);
-    let generate = reader.flag("dpop.generate").unwrap_or_default();
+    let generate = reader.flag("dpop.generate");
     if generate && key.is_some() {
         reader.fault("dpop.generate excludes dpop.key_file and dpop.key_env");
     }
@@ -97,17 +97,16 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     }
     let server = server.unwrap_or_else(|| "https://missing.invalid/token".into());
     let auth = auth.unwrap_or_else(|| ClientAuth::none("missing"));
-    let flag = |path| reader.flag(path).unwrap_or_default();
     let builder = ClientCredentials::builder(server, auth)
         .limits(limits)
         .retry(retry)
         .cache(cache)
         .scopes(reader.list("scopes"))
-        .json_body(flag("json_body"))
-        .client_id_in_body(flag("client_id_in_body"))
-        .strict(flag("strict"))
-        .fapi(flag("fapi"))
-        .refuse_narrower_scope(flag("refuse_narrower_scope"));
+        .json_body(reader.flag("json_body"))
+        .client_id_in_body(reader.flag("client_id_in_body"))
+        .strict(reader.flag("strict"))
+        .fapi(reader.flag("fapi"))
+        .refuse_narrower_scope(reader.flag("refuse_narrower_scope"));
     let step_up = Some(reader.list("step_up")).filter(|scopes| !scopes.is_empty());
     // A name of a token type may have blanks: a text is one name.
     let token_types = reader.text("token_types").map_or_else(|| reader.list("token_types"), |one| vec![one]);
@@ -156,17 +155,11 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         return Some(with(issuer, pinned, Issuer::pin_token_endpoint_origin).into());
     }
     reader.value("protected_resource")?;
-    let Some(url) = reader.text("protected_resource.url") else {
-        if reader.value("protected_resource.url").is_none() {
-            reader.fault("protected_resource.url is missing");
-        }
-        return None;
-    };
-    let flag = |path| reader.flag(path).unwrap_or_default();
+    let url = reader.required("protected_resource.url", "protected_resource.url is missing")?;
     let api = ProtectedResource::new(url, reader.list("protected_resource.allowed_issuers"))
-        .accept_enclosing(flag("protected_resource.accept_enclosing"))
-        .omit_resource(flag("protected_resource.omit_resource"))
-        .scopes_from_api(flag("protected_resource.scopes_from_api"));
+        .accept_enclosing(reader.flag("protected_resource.accept_enclosing"))
+        .omit_resource(reader.flag("protected_resource.omit_resource"))
+        .scopes_from_api(reader.flag("protected_resource.scopes_from_api"));
     let api = with(api, lifetime, ProtectedResource::metadata_lifetime);
     Some(with(api, pinned, ProtectedResource::pin_token_endpoint_origin).into())
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::members::{MEMBERS, MemberKind};
-use super::reader::distance;
+use super::reader::nearest;
 
 pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)>) -> Config {
     let mut config = Config::default();
@@ -23,10 +23,8 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
             let is_ours =
                 |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
             if MEMBERS.iter().any(|member| is_ours(member.path)) {
-                let names = MEMBERS.iter().map(|member| variable("", member.path));
-                let near = names.map(|known| (distance(rest, &known), known)).min();
-                let near = near.filter(|(distance, known)| *distance <= 1 + known.len() / 4);
-                let hint = near.map(|(_, near)| format!(": is {prefix}{near} meant?")).unwrap_or_default();
+                let known = MEMBERS.iter().map(|member| variable("", member.path));
+                let hint = nearest(rest, known).map(|near| format!(": is {prefix}{near} meant?")).unwrap_or_default();
                 config.faults.push(format!("unknown variable: {name}{hint}"));
             }
             continue;

@@ -62,14 +62,8 @@ impl<'a> Reader<'a> {
         }
         // The value is not shown, and the name only as far as it cannot be a secret in the wrong place.
         let shown: String = name.chars().take(64).filter(|c| c.is_ascii_graphic()).collect();
-        let near = MEMBERS
-            .iter()
-            .filter_map(|member| member.path.strip_prefix(table))
-            .map(|path| path.split('.').next().unwrap_or(path))
-            .map(|path| (distance(name, path), path))
-            .min()
-            .filter(|(distance, path)| *distance <= 1 + path.len() / 4);
-        let hint = near.map(|(_, near)| format!(": is {table}{near} meant?")).unwrap_or_default();
+        let known = MEMBERS.iter().filter_map(|member| member.path.strip_prefix(table)?.split('.').next());
+        let hint = nearest(name, known).map(|near| format!(": is {table}{near} meant?")).unwrap_or_default();
         self.faults.push(format!("{table}{shown} does not exist{hint}"));
     }
 
@@ -100,8 +94,16 @@ impl<'a> Reader<'a> {
         self.value(path)?.as_str()
     }
 
-    pub(super) fn flag(&self, path: &str) -> Option<bool> {
-        self.value(path)?.as_bool()
+    /// The text of a member whose absence is this fault.
+    pub(super) fn required(&mut self, path: &str, fault: &str) -> Option<&'a str> {
+        if self.value(path).is_none() {
+            self.fault(fault);
+        }
+        self.text(path)
+    }
+
+    pub(super) fn flag(&self, path: &str) -> bool {
+        self.value(path).and_then(Value::as_bool).unwrap_or_default()
     }
 
     pub(super) fn number<N: TryFrom<u64>>(&mut self, path: &str) -> Option<N> {
@@ -166,8 +168,14 @@ fn duration(value: &Value) -> Result<Duration, &'static str> {
     number.checked_mul(factor).map(Duration::from_secs).ok_or(FLAW)
 }
 
+/// The one of these that `name` may be a misspelling of.
+pub(super) fn nearest<N: AsRef<str> + Ord>(name: &str, known: impl Iterator<Item = N>) -> Option<N> {
+    let (distance, near) = known.map(|one| (distance(name, one.as_ref()), one)).min()?;
+    (distance <= 1 + near.as_ref().len() / 4).then_some(near)
+}
+
 /// The edit distance: how many letters have to be changed, added or removed.
-pub(super) fn distance(one: &str, other: &str) -> usize {
+fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (n, a) in one.chars().take(64).enumerate() {
         let mut diagonal = n;

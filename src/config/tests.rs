@@ -151,8 +151,8 @@ fn every_method_is_built_from_its_own_members() {
         auth["method"] = method.into();
         auth["client_id"] = "billing".into();
         let config = json!({"token_endpoint": "https://a.example/token", "auth": auth});
-        let built =
-            read(&config).and_then(|builder| Ok((builder.draft().auth, builder.build().map_err(|e| e.to_string())?)));
+        let built = read(&config)
+            .and_then(|builder| Ok((builder.draft().builder.auth, builder.build().map_err(|e| e.to_string())?)));
         match built {
             Ok((auth, _)) => {
                 let name = match method {
@@ -333,7 +333,7 @@ fn a_fault_of_the_members_is_reported_once_and_no_other() {
 
 #[test]
 fn flags_and_durations_arrive_in_the_builder() {
-    let draft = |members: Value| read(&members).unwrap().draft();
+    let draft = |members: Value| read(&members).unwrap();
     let auth = json!({"method": "client_secret_basic", "client_id": "a", "secret_file": "/x"});
     let set = draft(json!({"issuer": "https://a.example", "metadata_lifetime": "1h", "auth": auth, "strict": true,
         "json_body": true, "refuse_narrower_scope": true, "cache": {"max_age": "2d", "fetch_timeout": "3m",
@@ -344,7 +344,7 @@ fn flags_and_durations_arrive_in_the_builder() {
     assert_eq!((set.cache.safety_margin, set.cache.default_lifetime.as_millis()), (seconds(240), 1500));
     assert_eq!(set.cache.refresh_window.unwrap().as_millis(), 250);
     let unset = draft(json!({"token_endpoint": "https://a.example/t", "auth": auth, "strict": false}));
-    assert!(!unset.strict && !unset.json_body && !unset.refuse_narrower_scope && !unset.is_shared);
+    assert!(!unset.strict && !unset.json_body && !unset.refuse_narrower_scope);
 }
 
 #[cfg(feature = "shared")]
@@ -354,7 +354,7 @@ fn a_store_has_a_directory_and_a_key_and_no_scopes_on_demand() {
         read(&json!({"token_endpoint": "https://a.example/t", "auth": {"method": "none", "client_id": "a"},
             "store": {"directory": directory, "seal_key_file": "/x"}, "step_up": step_up}))
     };
-    assert!(with("/tokens", &[]).unwrap().draft().is_shared);
+    assert!(with("/tokens", &[]).unwrap().explain().to_string().contains("shared: true"));
     assert!(with("", &[]).unwrap_err().contains("store.directory is missing"));
     assert!(with("/tokens", &["a"]).unwrap_err().contains("does not go with step_up"));
 }
@@ -389,7 +389,8 @@ fn a_credential_of_the_program_replaces_those_of_the_members() {
     let members = json!({"token_endpoint": "https://a.example/t",
         "auth": {"method": "client_secret_post", "client_id": "a", "secret_file": "/x"}});
     let file = || serde_json::from_value::<Config>(members.clone()).unwrap();
-    let shown = |config: Config| ClientCredentials::builder_from(config).unwrap().draft().auth.credential_shown();
+    let shown =
+        |config: Config| ClientCredentials::builder_from(config).unwrap().draft().builder.auth.credential_shown();
     assert_eq!(shown(file()), "Credential(file /x)");
     let set = |value: Credential| Config::new().credential("auth.secret", value);
     assert_eq!(shown(file().overridden_by(set("a".into()))), "Credential(value)");

@@ -67,10 +67,10 @@ impl SecretFile {
     }
 
     /// The file at the last read; `None` if it was not read.
-    pub(super) fn sighting(&self) -> Option<Sighting> {
+    pub(super) fn snapshot(&self) -> Option<Snapshot> {
         match self.known.lock().seen.clone() {
             Seen::Nothing => None,
-            seen => Some(Sighting { path: Arc::clone(&self.path), seen }),
+            seen => Some(Snapshot { path: Arc::clone(&self.path), seen }),
         }
     }
 }
@@ -83,12 +83,12 @@ impl fmt::Display for SecretFile {
 
 /// A file at the time of a read.
 #[derive(Clone)]
-pub(super) struct Sighting {
+pub(super) struct Snapshot {
     path: Arc<Path>,
     seen: Seen,
 }
 
-impl Sighting {
+impl Snapshot {
     /// Whether the file can be read and its content has changed. Contents are compared: if only the time or length has
     /// changed, a refused secret must not be sent again.
     pub(super) async fn is_outdated(&self) -> bool {
@@ -108,12 +108,12 @@ mod tests {
     async fn only_a_file_that_was_read_can_be_outdated() {
         let place = tempfile::NamedTempFile::new().unwrap();
         let file = SecretFile::new(place.path().to_owned());
-        assert!(file.sighting().is_none());
+        assert!(file.snapshot().is_none());
         std::fs::write(place.path(), "one").unwrap();
         file.read().await.unwrap();
-        let sighting = file.sighting().unwrap();
-        assert!(!sighting.is_outdated().await);
+        let snapshot = file.snapshot().unwrap();
+        assert!(!snapshot.is_outdated().await);
         std::fs::write(place.path(), "two").unwrap();
-        assert!(sighting.is_outdated().await);
+        assert!(snapshot.is_outdated().await);
     }
 }

@@ -22,28 +22,28 @@ struct Known<T> {
 
 impl<T> LastGood<T> {
     /// `make` returns what is wrong with the texts if they cannot be parsed.
-    pub(crate) fn made_of(
+    pub(crate) fn made_of<S: AsRef<[SecretString]>>(
         &self,
-        texts: Vec<SecretString>,
+        texts: S,
         place: usize,
-        make: impl FnOnce(&[SecretString]) -> Result<T, String>,
+        make: impl FnOnce(&S) -> Result<T, String>,
     ) -> Result<Arc<T>, Error> {
         let mut all = self.0.lock();
         let known = all.get_mut(&place);
-        if let Some(known) = known.as_ref().filter(|known| same(&known.of, &texts)) {
+        if let Some(known) = known.as_ref().filter(|known| same(&known.of, texts.as_ref())) {
             return Ok(Arc::clone(&known.made));
         }
         match (make(&texts), known) {
             (Ok(made), _) => {
                 let made = Arc::new(made);
-                let known = Known { made: Arc::clone(&made), of: texts, refused: None };
+                let known = Known { made: Arc::clone(&made), of: texts.as_ref().to_vec(), refused: None };
                 all.insert(place, known);
                 Ok(made)
             }
             (Err(_flaw), Some(known)) => {
-                if !known.refused.as_ref().is_some_and(|refused| same(refused, &texts)) {
+                if !known.refused.as_ref().is_some_and(|refused| same(refused, texts.as_ref())) {
                     event!(warn, flaw = %_flaw, "the key or certificate that was read is not usable: the previous one stays in use");
-                    known.refused = Some(texts);
+                    known.refused = Some(texts.as_ref().to_vec());
                 }
                 Ok(Arc::clone(&known.made))
             }

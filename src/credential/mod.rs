@@ -315,20 +315,20 @@ fn secret_flaw(secret: &str) -> Option<String> {
 /// Checks whether the content of one of the files that these credentials were read from has changed.
 pub(crate) fn look<'c>(credentials: impl IntoIterator<Item = &'c Credential>) -> Option<Look> {
     let origins = credentials.into_iter().flat_map(|credential| credential.origins.iter());
-    let sightings: Arc<[_]> = origins
+    let snapshots: Arc<[_]> = origins
         .filter_map(|origin| match origin {
-            Origin::File(file) => file.sighting(),
+            Origin::File(file) => file.snapshot(),
             _ => None,
         })
         .collect();
-    if sightings.is_empty() {
+    if snapshots.is_empty() {
         return None;
     }
     Some(Arc::new(move || {
-        let sightings = Arc::clone(&sightings);
+        let snapshots = Arc::clone(&snapshots);
         Box::pin(async move {
-            for sighting in sightings.iter() {
-                if sighting.is_outdated().await {
+            for snapshot in snapshots.iter() {
+                if snapshot.is_outdated().await {
                     return true;
                 }
             }

@@ -46,13 +46,14 @@ struct Reads {
 
 /// A read in progress. All callers that need the file wait for it.
 struct Running {
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: Reading,
     since: Instant,
     /// Released when the read hangs.
     turn: Option<OwnedSemaphorePermit>,
 }
 
 type Outcome = Result<SecretString, Failure>;
+type Reading = watch::Receiver<Option<Outcome>>;
 
 #[derive(Clone, Debug)]
 enum Failure {
@@ -76,7 +77,8 @@ impl Default for Reads {
 
 impl Reads {
     async fn read(&self, path: &Path, timeout: Duration, how: fn(&Path) -> Outcome) -> Outcome {
-        let mut outcome = match self.joined(path, timeout) {
+        let joined = joined(&mut self.running.lock(), path, timeout);
+        let mut outcome = match joined {
             Some(outcome) => outcome?,
             None => {
                 let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::RuntimeGone)?;
@@ -87,33 +89,17 @@ impl Reads {
         ended.clone().unwrap_or(Err(Failure::Panicked))
     }
 
-    /// The read of this file that is in progress.
-    fn joined(&self, path: &Path, timeout: Duration) -> Option<Result<watch::Receiver<Option<Outcome>>, Failure>> {
-        let mut all = self.running.lock();
-        let running = all.get_mut(path)?;
-        let age = running.since.elapsed();
-        if age < timeout {
-            return Some(Ok(running.outcome.clone()));
-        }
-        // The task that measured its time may have ended with its runtime.
-        running.turn = None;
-        Some(Err(Failure::Hangs(age)))
-    }
-
     fn started(
         &self,
         path: &Path,
         timeout: Duration,
         how: fn(&Path) -> Outcome,
         turn: OwnedSemaphorePermit,
-    ) -> Result<watch::Receiver<Option<Outcome>>, Failure> {
-        // Another caller may have started the read while this one waited for its turn.
-        if let Some(joined) = self.joined(path, timeout) {
-            return joined;
-        }
+    ) -> Result<Reading, Failure> {
         let mut all = self.running.lock();
-        if let Some(running) = all.get(path) {
-            return Ok(running.outcome.clone());
+        // Another caller may have started the read while this one waited for its turn.
+        if let Some(joined) = joined(&mut all, path, timeout) {
+            return joined;
         }
         if all.values().filter(|running| running.turn.is_none()).count() >= HANGING {
             return Err(Failure::OthersHang);
@@ -144,6 +130,18 @@ impl Reads {
         });
         Ok(outcome)
     }
+}
+
+/// The read of this file that is in progress.
+fn joined(all: &mut BTreeMap<PathBuf, Running>, path: &Path, timeout: Duration) -> Option<Result<Reading, Failure>> {
+    let running = all.get_mut(path)?;
+    let age = running.since.elapsed();
+    if age < timeout {
+        return Some(Ok(running.outcome.clone()));
+    }
+    // The task that measured its time may have ended with its runtime.
+    running.turn = None;
+    Some(Err(Failure::Hangs(age)))
 }
 
 /// The first outcome counts.

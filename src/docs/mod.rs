@@ -16,85 +16,58 @@
 //! | [`cookbook`] | passing the token to twenty-three client libraries, from async-nats to ureq |
 //! | [`performance`] | what a token costs, and how it was measured |
 
-// Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
-#[cfg_attr(
-    any(not(doctest), feature = "jwt"),
-    doc = include_str!("authentication.md")
-)]
-#[cfg_attr(
-    feature = "jwt",
-    doc = "
-[`client_secret_jwt`]: crate::ClientAuth::client_secret_jwt
-[`private_key_jwt`]: crate::ClientAuth::private_key_jwt
-[`Signer`]: crate::Signer"
-)]
-#[cfg_attr(
-    not(feature = "jwt"),
-    doc = "
-[`client_secret_jwt`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ClientAuth.html#method.client_secret_jwt
-[`private_key_jwt`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ClientAuth.html#method.private_key_jwt
-[`Signer`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Signer.html"
-)]
-pub mod authentication {}
+/// A guide with its links: to an item of this crate by its path, or to its page on docs.rs without its feature.
+macro_rules! guide {
+    ($(#[$attribute:meta])* $name:ident $(, if $feature:meta { $($text:literal: $path:literal, $page:literal;)* })*) => {
+        $(#[$attribute])*
+        $($(
+            #[cfg_attr($feature, doc = concat!("\n\n[`", $text, "`]: crate::", $path))]
+            #[cfg_attr(
+                not($feature),
+                doc = concat!("\n\n[`", $text, "`]: https://docs.rs/client-credentials/latest/client_credentials/", $page)
+            )]
+        )*)*
+        pub mod $name {}
+    };
+}
 
-#[doc = include_str!("possession.md")]
-#[cfg_attr(
-    feature = "dpop",
-    doc = "
-[`DpopKey::generate`]: crate::DpopKey::generate
-[`DpopKey::from_signer`]: crate::DpopKey::from_signer
-[`AccessToken::request_headers`]: crate::AccessToken::request_headers
-[`AccessToken::observe`]: crate::AccessToken::observe"
-)]
-#[cfg_attr(
-    not(feature = "dpop"),
-    doc = "
-[`DpopKey::generate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
-[`DpopKey::from_signer`]: https://docs.rs/client-credentials/latest/client_credentials/struct.DpopKey.html
-[`AccessToken::request_headers`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html
-[`AccessToken::observe`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
-)]
-#[cfg_attr(
-    feature = "mtls",
-    doc = "
-[`ClientAuth::mutual_tls`]: crate::ClientAuth::mutual_tls
-[`AccessToken::client_certificate`]: crate::AccessToken::client_certificate"
-)]
-#[cfg_attr(
-    not(feature = "mtls"),
-    doc = "
-[`ClientAuth::mutual_tls`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ClientAuth.html
-[`AccessToken::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.AccessToken.html"
-)]
-#[cfg_attr(
-    all(feature = "mtls", feature = "reqwest-middleware"),
-    doc = "
-[`SameCertificate`]: crate::SameCertificate"
-)]
-#[cfg_attr(
-    not(all(feature = "mtls", feature = "reqwest-middleware")),
-    doc = "
-[`SameCertificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SameCertificate.html"
-)]
-pub mod possession {}
+guide! {
+    // Its code needs `jwt`. Without that feature the page is shown all the same, with links to docs.rs.
+    #[cfg_attr(
+        any(not(doctest), feature = "jwt"),
+        doc = include_str!("authentication.md")
+    )]
+    authentication, if feature = "jwt" {
+        "client_secret_jwt": "ClientAuth::client_secret_jwt", "struct.ClientAuth.html#method.client_secret_jwt";
+        "private_key_jwt": "ClientAuth::private_key_jwt", "struct.ClientAuth.html#method.private_key_jwt";
+        "Signer": "Signer", "trait.Signer.html";
+    }
+}
 
-// Its code needs `pool`.
-#[cfg_attr(any(not(doctest), feature = "pool"), doc = include_str!("tenants.md"))]
-#[cfg_attr(
-    feature = "pool",
-    doc = "
-[`TokenPool`]: crate::TokenPool
-[`TokenPool::new_async`]: crate::TokenPool::new_async
-[`BearerAuth`]: crate::BearerAuth"
-)]
-#[cfg_attr(
-    not(feature = "pool"),
-    doc = "
-[`TokenPool`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
-[`TokenPool::new_async`]: https://docs.rs/client-credentials/latest/client_credentials/struct.TokenPool.html
-[`BearerAuth`]: https://docs.rs/client-credentials/latest/client_credentials/struct.BearerAuth.html"
-)]
-pub mod tenants {}
+guide! {
+    #[doc = include_str!("possession.md")]
+    possession, if feature = "dpop" {
+        "DpopKey::generate": "DpopKey::generate", "struct.DpopKey.html";
+        "DpopKey::from_signer": "DpopKey::from_signer", "struct.DpopKey.html";
+        "AccessToken::request_headers": "AccessToken::request_headers", "struct.AccessToken.html";
+        "AccessToken::observe": "AccessToken::observe", "struct.AccessToken.html";
+    }, if feature = "mtls" {
+        "ClientAuth::mutual_tls": "ClientAuth::mutual_tls", "struct.ClientAuth.html";
+        "AccessToken::client_certificate": "AccessToken::client_certificate", "struct.AccessToken.html";
+    }, if all(feature = "mtls", feature = "reqwest-middleware") {
+        "SameCertificate": "SameCertificate", "struct.SameCertificate.html";
+    }
+}
+
+guide! {
+    // Its code needs `pool`.
+    #[cfg_attr(any(not(doctest), feature = "pool"), doc = include_str!("tenants.md"))]
+    tenants, if feature = "pool" {
+        "TokenPool": "TokenPool", "struct.TokenPool.html";
+        "TokenPool::new_async": "TokenPool::new_async", "struct.TokenPool.html";
+        "BearerAuth": "BearerAuth", "struct.BearerAuth.html";
+    }
+}
 
 // Its code needs `serde`.
 #[cfg_attr(any(not(doctest), feature = "serde"), doc = include_str!("getting_started.md"))]
@@ -118,82 +91,48 @@ pub mod providers {}
 #[doc = include_str!("quirks.md")]
 pub mod quirks {}
 
-#[doc = include_str!("cookbook.md")]
-#[cfg_attr(
-    feature = "blocking",
-    doc = "
+guide! {
+    #[doc = include_str!("cookbook.md")]
+    cookbook, if feature = "blocking" {
+        "blocking::Tokens": "blocking::Tokens", "blocking/struct.Tokens.html";
+    }
+}
 
-[`blocking::Tokens`]: crate::blocking::Tokens"
-)]
-#[cfg_attr(
-    not(feature = "blocking"),
-    doc = "
+guide! {
+    // Its code needs `redis`.
+    #[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
+    sharing, if feature = "redis" {
+        "FileStore": "FileStore", "struct.FileStore.html";
+        "RedisStore": "RedisStore", "struct.RedisStore.html";
+        "RedisStore::root_certificates": "RedisStore::root_certificates", "struct.RedisStore.html#method.root_certificates";
+        "RedisStore::password": "RedisStore::password", "struct.RedisStore.html#method.password";
+        "RedisStore::client_certificate": "RedisStore::client_certificate", "struct.RedisStore.html#method.client_certificate";
+        "RedisStore::sentinels": "RedisStore::sentinels", "struct.RedisStore.html#method.sentinels";
+        "SealedStore::invalid_records": "SealedStore::invalid_records", "struct.SealedStore.html#method.invalid_records";
+        "SealedStore::timeout": "SealedStore::timeout", "struct.SealedStore.html#method.timeout";
+        "Shared": "Shared", "struct.Shared.html";
+        "Store": "Store", "trait.Store.html";
+    }
+}
 
-[`blocking::Tokens`]: https://docs.rs/client-credentials/latest/client_credentials/blocking/struct.Tokens.html"
-)]
-pub mod cookbook {}
-
-// Its code needs `redis`.
-#[cfg_attr(any(not(doctest), feature = "redis"), doc = include_str!("sharing.md"))]
-#[cfg_attr(
-    feature = "redis",
-    doc = "
-[`FileStore`]: crate::FileStore
-[`RedisStore`]: crate::RedisStore
-[`RedisStore::root_certificates`]: crate::RedisStore::root_certificates
-[`RedisStore::password`]: crate::RedisStore::password
-[`RedisStore::client_certificate`]: crate::RedisStore::client_certificate
-[`RedisStore::sentinels`]: crate::RedisStore::sentinels
-[`SealedStore::invalid_records`]: crate::SealedStore::invalid_records
-[`SealedStore::timeout`]: crate::SealedStore::timeout
-[`Shared`]: crate::Shared
-[`Store`]: crate::Store"
-)]
-#[cfg_attr(
-    not(feature = "redis"),
-    doc = "
-[`FileStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.FileStore.html
-[`RedisStore`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html
-[`RedisStore::root_certificates`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.root_certificates
-[`RedisStore::password`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.password
-[`RedisStore::client_certificate`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.client_certificate
-[`RedisStore::sentinels`]: https://docs.rs/client-credentials/latest/client_credentials/struct.RedisStore.html#method.sentinels
-[`SealedStore::invalid_records`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.invalid_records
-[`SealedStore::timeout`]: https://docs.rs/client-credentials/latest/client_credentials/struct.SealedStore.html#method.timeout
-[`Shared`]: https://docs.rs/client-credentials/latest/client_credentials/struct.Shared.html
-[`Store`]: https://docs.rs/client-credentials/latest/client_credentials/trait.Store.html"
-)]
-pub mod sharing {}
-
-// Its code needs `test-util`, `reqwest-middleware` and `shared`.
-#[cfg_attr(
-    any(not(doctest), all(feature = "test-util", feature = "reqwest-middleware", feature = "shared")),
-    doc = include_str!("testing_your_code/introduction.md"),
-    doc = "```rust",
-    doc = include_str!("testing_your_code/functions.rs"),
-    doc = "# fn main() { let (server, clock) = start(); client(&server, tokens(&server, &clock)); }",
-    doc = "```",
-    doc = include_str!("testing_your_code/tests.md")
-)]
-#[cfg_attr(
-    feature = "test-util",
-    doc = "
-
-[`ManualClock`]: crate::ManualClock
-[`testing`]: crate::testing
-[`FakeTokens`]: crate::testing::FakeTokens
-[`Quirk::ALL`]: crate::testing::Quirk::ALL"
-)]
-#[cfg_attr(
-    not(feature = "test-util"),
-    doc = "
-
-[`ManualClock`]: https://docs.rs/client-credentials/latest/client_credentials/struct.ManualClock.html
-[`testing`]: https://docs.rs/client-credentials/latest/client_credentials/testing/index.html
-[`FakeTokens`]: https://docs.rs/client-credentials/latest/client_credentials/testing/struct.FakeTokens.html
-[`Quirk::ALL`]: https://docs.rs/client-credentials/latest/client_credentials/testing/enum.Quirk.html"
-)]
-pub mod testing_your_code {}
+guide! {
+    // Its code needs `test-util`, `reqwest-middleware` and `shared`.
+    #[cfg_attr(
+        any(not(doctest), all(feature = "test-util", feature = "reqwest-middleware", feature = "shared")),
+        doc = include_str!("testing_your_code/introduction.md"),
+        doc = "```rust",
+        doc = include_str!("testing_your_code/functions.rs"),
+        doc = "# fn main() { let (server, clock) = start(); client(&server, tokens(&server, &clock)); }",
+        doc = "```",
+        doc = include_str!("testing_your_code/tests.md")
+    )]
+    testing_your_code, if feature = "test-util" {
+        "ManualClock": "ManualClock", "struct.ManualClock.html";
+        "testing": "testing", "testing/index.html";
+        "FakeTokens": "testing::FakeTokens", "testing/struct.FakeTokens.html";
+        "Quirk::ALL": "testing::Quirk::ALL", "testing/enum.Quirk.html";
+    }
+}
 
 /// The code of the page on security runs with the tests.
 #[cfg(doctest)]

@@ -4,9 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use url::Url;
@@ -16,7 +13,7 @@ use super::request::{DPOP, demands_nonce};
 use crate::contained::{Panicked, contained_future};
 use crate::error::{Error, ErrorKind};
 use crate::possession::{Possession, Proof, Proving, Role};
-use crate::runtime;
+use crate::runtime::within;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 pub(crate) struct Binding {
@@ -106,7 +103,7 @@ impl Binding {
             }
         };
         if let Some(token) = request.token {
-            add("ath", URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, token.as_bytes())));
+            add("ath", jws::hash(token.as_bytes()));
         }
         let nonce = request.nonce.map(Into::into);
         if let Some(nonce) = nonce.or_else(|| self.nonces.last(request.role, request.url)) {
@@ -137,16 +134,10 @@ const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 /// Outside a fetch, the signer has its own timeout and panic fence.
 async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
     let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
-    let signature = contained_future(signature);
-    // Without timers, only the caller can set a deadline.
-    let signed = match runtime::current() {
-        Ok(_) => tokio::time::timeout(LONGEST_SIGNING, signature).await,
-        Err(_) => Ok(signature.await),
-    };
-    match signed {
-        Ok(Ok(signed)) => signed,
-        Ok(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
-        Err(_) => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
+    match within(LONGEST_SIGNING, contained_future(signature)).await {
+        Some(Ok(signed)) => signed,
+        Some(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
+        None => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
     }
 }
 

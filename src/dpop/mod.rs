@@ -7,7 +7,7 @@ mod request;
 use std::fmt;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::credential::{Credential, LastGood, unusable};
 use crate::error::Error;
@@ -145,29 +145,20 @@ impl DpopKey {
                 Ok(binding)
             }
             Place::Credential(credential, known) => {
-                let mut unread = None;
+                let bind = |[text]: &[SecretString; 1]| {
+                    self.bind(text.expose_secret()).map_err(|flaw| format!("the DPoP key ({credential:?}) {flaw}"))
+                };
+                let mut first = None;
                 for place in credential.places() {
-                    let text = match credential.read_text(place).await {
-                        Ok(text) => text,
-                        Err(error) => {
-                            unread.get_or_insert(error);
-                            continue;
-                        }
-                    };
-                    let made = known.made_of(vec![text], place, |texts| {
-                        let [text] = texts else {
-                            return Err("there is no DPoP key".to_owned());
-                        };
-                        self.bind(text.expose_secret()).map_err(|flaw| format!("the DPoP key ({credential:?}) {flaw}"))
-                    });
-                    match made {
+                    let text = credential.read_text(place).await;
+                    match text.and_then(|text| known.made_of([text], place, bind)) {
                         Ok(binding) => return Ok(binding),
                         Err(error) => {
-                            unread.get_or_insert(error);
+                            first.get_or_insert(error);
                         }
                     }
                 }
-                Err(unread.unwrap_or_else(|| unusable("there is no DPoP key".to_owned())))
+                Err(first.unwrap_or_else(|| unusable("there is no DPoP key".to_owned())))
             }
             Place::Elsewhere(binding) => binding.clone().map_err(unusable),
         }

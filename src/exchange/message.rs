@@ -35,7 +35,7 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
 /// `Date`, so that its clock and ours may differ.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let servers_now = text(DATE.as_str()).and_then(date).unwrap_or(now.wall());
+    let servers_now = server_time(headers).unwrap_or(now.wall());
     let wait = |text: &str| match number(text) {
         Some(number) => Some(span(number, servers_now)),
         None => date(text).map(|end| end.saturating_sub(servers_now)),
@@ -84,6 +84,11 @@ fn span(number: f64, servers_now: Duration) -> Duration {
         _ => 1e9,
     };
     Duration::try_from_secs_f64(number / unit).map_or(LONGEST_WAIT, |end| end.saturating_sub(servers_now))
+}
+
+/// The server's own time (`Date`, RFC 9110 section 6.6.1), since the epoch.
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<Duration> {
+    date(headers.get(DATE)?.to_str().ok()?.trim())
 }
 
 fn date(text: &str) -> Option<Duration> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::json::wipe;
-use crate::server_text::Masks;
+use crate::server_text::shown;
 
 /// Only the claims that a diagnosis uses: the others may be personal data.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -95,12 +95,6 @@ impl Header {
 
 /// More audiences are not read.
 const MOST: usize = 16;
-
-/// Sanitised, to be printed.
-pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 256; // as much as of other texts of a server
-    Masks::new(Vec::new()).clean(text, LONGEST)
-}
 
 /// A time since the epoch, relative to `now`.
 pub(super) fn relative(at: Duration, now: Duration) -> String {

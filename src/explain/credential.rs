@@ -13,8 +13,8 @@ use crate::x509;
 
 pub(super) async fn examine_credential(findings: &mut Findings, steps: &mut Steps<'_>) {
     let now = findings.draft.now.wall();
-    let secrets = findings.draft.secrets.0.iter().map(|(_, credential)| credential.clone());
-    let credentials: Vec<_> = findings.draft.auth.credentials().into_iter().cloned().chain(secrets).collect();
+    let secrets = findings.draft.builder.secrets.0.iter().map(|(_, credential)| credential.clone());
+    let credentials: Vec<_> = findings.draft.builder.auth.credentials().into_iter().cloned().chain(secrets).collect();
     let (mut lines, mut is_flawed, mut readable) = (Vec::new(), false, credentials.is_empty());
     for credential in &credentials {
         for sighting in credential.sight().await {

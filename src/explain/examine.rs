@@ -8,12 +8,12 @@ use http::HeaderMap;
 use http::header::LOCATION;
 use url::Url;
 
-use super::claims::{Claims, Header, shown, span};
+use super::claims::{Claims, Header, span};
 use super::credential::examine_credential;
 use super::diagnosis::{Diagnosis, Outcome};
 use super::findings::{Answer, Findings};
 use super::judge::judge;
-use super::metadata::{date, look};
+use super::metadata::look;
 use super::network::reach;
 use super::steps::{Progress, Steps};
 use crate::address;
@@ -21,8 +21,8 @@ use crate::challenge::Challenge;
 use crate::client_auth::Recipient;
 use crate::client_credentials::{ClientCredentialsBuilder, Start};
 use crate::error::Error;
-use crate::exchange::Peer;
-use crate::server_text::Masks;
+use crate::exchange::{Peer, server_time};
+use crate::server_text::{Masks, shown};
 use crate::token::AccessToken;
 
 /// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.
@@ -86,29 +86,31 @@ impl Diagnose {
     }
 
     async fn run(self) -> Diagnosis {
-        let draft = self.builder.draft();
-        let limits = draft.limits;
-        let faults = draft.faults.clone();
-        let mut findings = Findings::new(draft);
+        let mut findings = Findings::new(self.builder.draft());
         let mut steps = Steps::new(self.progress.as_deref());
-        if !faults.is_empty() {
-            steps.add("configuration", Outcome::Failed, faults);
-            return judge(&findings, steps.all);
+        self.examine(&mut findings, &mut steps).await;
+        judge(&findings, steps.all)
+    }
+
+    /// Step by step, until one prevents those after it.
+    async fn examine(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
+        if !findings.draft.faults.is_empty() {
+            return steps.add("configuration", Outcome::Failed, findings.draft.faults.clone());
         }
-        steps.add("configuration", Outcome::Fine, vec![findings.draft.auth.name().to_owned()]);
-        examine_credential(&mut findings, &mut steps).await;
-        let Some(url) = findings.url() else { return judge(&findings, steps.all) };
-        reach(&mut findings, &mut steps, &url, limits.connect_timeout).await;
+        steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
+        examine_credential(findings, steps).await;
+        let Some(url) = findings.url() else { return };
+        reach(findings, steps, &url, self.builder.limits.connect_timeout).await;
 
         let exchange = match self.builder.exchange(&url) {
             Ok(exchange) => exchange,
             Err(error) => {
                 steps.add("HTTP client", Outcome::Failed, vec![format!("{error:#}")]);
                 findings.token = Some(Err(error));
-                return judge(&findings, steps.all);
+                return;
             }
         };
-        let now = || self.builder.draft().now.wall();
+        let now = || self.builder.clock.now().wall();
         if findings.is_reachable() {
             let mut seen = look(&exchange, &findings.draft.start, now).await;
             let mut lines = std::mem::take(&mut seen.lines);
@@ -131,23 +133,22 @@ impl Diagnose {
         if findings.seen.dates.is_none() && findings.seen.error.is_none() && findings.is_reachable() {
             // Any response has a date.
             let response = exchange.fetch(Peer { name: "the server", url: &url, identity: None }).await.ok();
-            findings.seen.dates = response.and_then(|response| date(&response.headers)).map(|date| (date, now()));
+            findings.seen.dates =
+                response.and_then(|response| server_time(&response.headers)).map(|date| (date, now()));
         }
-        self.examine_assertion(&mut findings, &mut steps).await;
-        examine_clock(&findings, &mut steps);
+        self.examine_assertion(findings, steps).await;
+        examine_clock(findings, steps);
         if !self.requests_token {
-            steps.add("token request", Outcome::Skipped, vec!["not wanted".to_owned()]);
-            return judge(&findings, steps.all);
+            return steps.add("token request", Outcome::Skipped, vec!["not wanted".to_owned()]);
         }
         if findings.no_credential {
-            steps.add("token request", Outcome::Skipped, vec!["there is no credential to send".to_owned()]);
-            return judge(&findings, steps.all);
+            return steps.add("token request", Outcome::Skipped, vec!["there is no credential to send".to_owned()]);
         }
         steps.tell("one token request follows");
-        self.request_token(&mut findings, &mut steps).await;
+        self.request_token(findings, steps).await;
         if let Some(Ok(token)) = &findings.token {
             if let Some(api) = &self.api {
-                findings.api = Some(self.ask_api(api, token, &mut steps).await);
+                findings.api = Some(self.ask_api(api, token, steps).await);
             }
         } else if findings.seems_misplaced() {
             if let Start::TokenEndpoint(Some(url)) = &findings.draft.start {
@@ -156,12 +157,11 @@ impl Diagnose {
                 findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
             }
         }
-        judge(&findings, steps.all)
     }
 
     /// Examines the assertion that would be sent.
     async fn examine_assertion(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
-        let auth = &findings.draft.auth;
+        let auth = &findings.draft.builder.auth;
         if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
             return;
         }
@@ -236,8 +236,8 @@ impl Diagnose {
         let masks = Masks::new(vec![token.expose_secret().into()]);
         let clean = |text: &str| masks.clean(text, 256);
         let asked = async {
-            let plain_hosts = self.builder.draft().plain_hosts;
-            let url = address::secure(api, &plain_hosts).map_err(|flaw| format!("the URL of the API {flaw}"))?;
+            let url =
+                address::secure(api, &self.builder.plain_hosts).map_err(|flaw| format!("the URL of the API {flaw}"))?;
             let failed = |error: Error| format!("{error:#}");
             let exchange = self.builder.exchange(&url).map_err(failed)?;
             let headers = authorized(token, &url).await.map_err(failed)?;

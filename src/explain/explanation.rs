@@ -72,8 +72,8 @@ impl ClientCredentialsBuilder {
             request: request(&draft),
             headers: headers(&draft),
             body: body(&draft),
-            encoding: if draft.json_body { "json" } else { "form" },
-            policies: policies(&draft),
+            encoding: if self.json_body { "json" } else { "form" },
+            policies: policies(self),
             unusual: unusual(&draft),
             faults: draft.faults,
         }
@@ -96,7 +96,8 @@ fn request(draft: &Draft) -> String {
 }
 
 fn headers(draft: &Draft) -> Vec<Item> {
-    let media = if draft.json_body { "application/json" } else { "application/x-www-form-urlencoded" };
+    let builder = &draft.builder;
+    let media = if builder.json_body { "application/json" } else { "application/x-www-form-urlencoded" };
     let ours = [
         ("accept", "application/json"),
         ("content-type", media),
@@ -105,7 +106,7 @@ fn headers(draft: &Draft) -> Vec<Item> {
     let mut headers = Vec::new();
     for (name, value) in ours {
         // JSON is always sent with its own type.
-        if !draft.headers.contains_key(name) || draft.json_body && name == CONTENT_TYPE.as_str() {
+        if !draft.headers.contains_key(name) || builder.json_body && name == CONTENT_TYPE.as_str() {
             headers.push(item(name, value, "default"));
         }
     }
@@ -113,12 +114,12 @@ fn headers(draft: &Draft) -> Vec<Item> {
         // It may be an API key of a gateway.
         headers.push(item(name.as_str(), format_args!("{} bytes", value.len()), "header(..)"));
     }
-    if draft.auth.name() == "client_secret_basic" {
-        let secret = draft.auth.credential().map(|secret| secret.outline()).unwrap_or_default();
-        let value = format!("Basic of client {:?} and the secret ({secret})", draft.auth.id());
+    if builder.auth.name() == "client_secret_basic" {
+        let secret = builder.auth.credential().map(|secret| secret.outline()).unwrap_or_default();
+        let value = format!("Basic of client {:?} and the secret ({secret})", builder.auth.id());
         headers.push(item("authorization", value, "client_secret_basic"));
     }
-    if draft.is_bound {
+    if builder.is_bound() {
         headers.push(item("dpop", "a proof for this request, signed with the key", "dpop(..)"));
     }
     headers
@@ -147,7 +148,7 @@ fn body(draft: &Draft) -> Vec<Item> {
     if let Start::Resource { resource, sent: true, .. } = &draft.start {
         body.push(item("resource", resource, "ProtectedResource, RFC 8707"));
     }
-    let auth = &draft.auth;
+    let auth = &draft.builder.auth;
     let (name, outline) = (auth.name(), auth.credential().map(|one| one.outline()));
     if auth.posts_client_id() && !auth.id().is_empty() {
         body.push(item("client_id", auth.id(), name));
@@ -164,13 +165,18 @@ fn body(draft: &Draft) -> Vec<Item> {
         _ => {}
     }
     body.extend(
-        draft.secrets.0.iter().map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")),
+        draft
+            .builder
+            .secrets
+            .0
+            .iter()
+            .map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")),
     );
     body
 }
 
-fn policies(draft: &Draft) -> Vec<Item> {
-    let (limits, retry, cache) = (&draft.limits, &draft.retry, &draft.cache);
+fn policies(builder: &ClientCredentialsBuilder) -> Vec<Item> {
+    let (limits, retry, cache) = (&builder.limits, &builder.retry, &builder.cache);
     let mut all = vec![
         item("connect_timeout", format_args!("{:?}", limits.connect_timeout), "limits"),
         item("attempt_timeout", format_args!("{:?}", limits.attempt_timeout), "limits"),
@@ -187,15 +193,15 @@ fn policies(draft: &Draft) -> Vec<Item> {
     };
     all.push(item("refresh_window", window, "cache"));
     for (name, set) in [
-        ("strict", draft.strict || draft.fapi),
-        ("fapi", draft.fapi),
-        ("refuse_narrower_scope", draft.refuse_narrower_scope),
-        ("shared", draft.is_shared),
+        ("strict", builder.strict || builder.fapi),
+        ("fapi", builder.fapi),
+        ("refuse_narrower_scope", builder.refuse_narrower_scope),
+        ("shared", builder.is_shared()),
     ] {
         all.push(item(name, set, "builder"));
     }
-    if draft.auth.is_mutual_tls() {
-        let certificate = draft.auth.credential().map(|one| one.outline()).unwrap_or_default();
+    if builder.auth.is_mutual_tls() {
+        let certificate = builder.auth.credential().map(|one| one.outline()).unwrap_or_default();
         all.push(item("client certificate", certificate, "mutual_tls, presented in the TLS handshake"));
     }
     all
@@ -205,17 +211,15 @@ fn unusual(draft: &Draft) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |is: bool, text: &str| notes.extend(is.then(|| text.to_owned()));
     let param = |name: &str| draft.params.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    let start = match &draft.start {
-        Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
-    };
+    let (start, builder) = (draft.start.url(), &draft.builder);
     let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
     let is_readable = |url: &Url| url.scheme() == "http" && !is_loopback(url);
     note(start.is_some_and(is_readable), "plain http: secret and token can be read on the network");
-    note(!draft.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
-    let in_program = draft.auth.credential().is_some_and(|one| one.is_in_program());
+    note(!builder.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
+    let in_program = builder.auth.credential().is_some_and(|one| one.is_in_program());
     note(in_program, "the credential is a value in the program: a file or variable can be rotated without a restart");
-    note(draft.auth.name() == "none", "method none: the client does not authenticate");
-    note(draft.auth.name() == "anonymous", "anonymous: the request does not name a client");
+    note(builder.auth.name() == "none", "method none: the client does not authenticate");
+    note(builder.auth.name() == "anonymous", "anonymous: the request does not name a client");
     note(
         param("grant_type") != Some("client_credentials"),
         "another grant_type than client_credentials (RFC 6749 section 4.4)",
@@ -226,9 +230,9 @@ fn unusual(draft: &Draft) -> Vec<String> {
     );
     let is_default = param("scope").is_some_and(|scope| scope.ends_with("/.default"));
     note(is_entra && !is_default, "Entra ID requires one scope that ends in /.default for this grant");
-    note(draft.json_body, "json_body: RFC 6749 requires a form");
+    note(builder.json_body, "json_body: RFC 6749 requires a form");
     note(
-        draft.auth.posts_client_id() && draft.auth.name() == "client_secret_post",
+        builder.auth.posts_client_id() && builder.auth.name() == "client_secret_post",
         "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",
     );
     let is_scoped = matches!(draft.start, Start::Resource { scoped: true, .. });

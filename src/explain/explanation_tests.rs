@@ -40,6 +40,15 @@ fn faults_are_listed_together_instead_of_failing() {
 }
 
 #[test]
+fn explain_finds_every_fault_that_build_finds() {
+    let builder = ClientCredentials::builder("https://a.example/t?scope=x", ClientAuth::client_secret_post("c", "s"));
+    let builder = builder.scope("y");
+    let explained = builder.explain().faults.join("; ");
+    let refused = builder.build().unwrap_err().to_string();
+    assert!(!explained.is_empty() && refused.contains(&explained), "{explained:?}: {refused:?}");
+}
+
+#[test]
 fn the_origin_of_the_scopes_is_shown() {
     let auth = || ClientAuth::client_secret_basic("agent", Credential::file("/nowhere/secret"));
     let api = ProtectedResource::new("https://mcp.example.com", ["https://auth.example.com"]).scopes_from_api(true);

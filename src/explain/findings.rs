@@ -81,9 +81,7 @@ impl Findings {
 
     /// Where the first request goes.
     pub(super) fn url(&self) -> Option<Url> {
-        match &self.draft.start {
-            Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.clone(),
-        }
+        self.draft.start.url().cloned()
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -107,16 +105,15 @@ impl Findings {
     pub(super) fn lacks(&self, seen: &Seen) -> Vec<String> {
         let Some(document) = &seen.document else { return Vec::new() };
         let mut lacks = Vec::new();
-        let methods = self.draft.auth.registered_names();
-        if document
-            .methods
-            .as_ref()
-            .is_some_and(|all| !methods.is_empty() && !methods.iter().any(|one| all.iter().any(|listed| listed == one)))
-        {
+        let methods = self.draft.builder.auth.registered_names();
+        let lists = |list: &Option<Vec<String>>, of: &[&str]| {
+            list.as_ref().is_none_or(|all| all.iter().any(|listed| of.contains(&listed.as_str())))
+        };
+        if !methods.is_empty() && !lists(&document.methods, &methods) {
             lacks.push(format!("the method {} is not among those listed", methods.join(" or ")));
         }
         let grant = self.grant_type();
-        if document.grants.as_ref().is_some_and(|all| !all.iter().any(|one| one == grant)) {
+        if !lists(&document.grants, &[grant]) {
             lacks.push(format!("the grant {grant} is not among those listed"));
         }
         lacks

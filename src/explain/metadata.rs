@@ -1,19 +1,18 @@
 //! The metadata of the server, for the diagnosis: a hint, never a place to send a secret to.
 
-use std::time::{Duration, SystemTime};
+use std::collections::HashSet;
+use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::DATE;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::claims::shown;
 use crate::address::Shown;
 use crate::client_credentials::Start;
 use crate::error::Error;
-use crate::exchange::{Exchange, Peer};
+use crate::exchange::{Exchange, Peer, server_time};
 use crate::metadata::document::well_known;
 use crate::metadata::well_known_of_resource;
+use crate::server_text::shown;
 
 /// What was found while the document was searched.
 #[derive(Default)]
@@ -87,13 +86,8 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
             for candidate in likely_issuers(url) {
                 places.extend(well_known(&candidate));
             }
-            let mut asked = Vec::new();
-            places.retain(|place| {
-                !asked.contains(place) && {
-                    asked.push(place.clone());
-                    true
-                }
-            });
+            let mut asked = HashSet::new();
+            places.retain(|place| asked.insert(place.clone()));
             seen.ask(exchange, &places, &now).await;
         }
         Start::Issuer { url: Some(url), .. } => seen.ask(exchange, &well_known(url), &now).await,
@@ -154,7 +148,7 @@ impl Seen {
         match exchange.fetch(peer).await {
             Ok(response) => {
                 self.lines.push(format!("{}: status {}", Shown(url), response.status.as_u16()));
-                self.dates = date(&response.headers).map(|date| (date, now())).or(self.dates);
+                self.dates = server_time(&response.headers).map(|date| (date, now())).or(self.dates);
                 (response.status == http::StatusCode::OK).then(|| response.body.to_vec())
             }
             Err(error) => {
@@ -164,11 +158,6 @@ impl Seen {
             }
         }
     }
-}
-
-pub(super) fn date(headers: &HeaderMap) -> Option<Duration> {
-    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-    date.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
 
 #[cfg(test)]

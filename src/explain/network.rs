@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::claims::shown;
 use super::diagnosis::Outcome;
 use super::findings::Findings;
 use super::steps::Steps;
 use crate::address::is_loopback;
+use crate::server_text::shown;
 
 /// The steps proxy, name, connection and certificate.
 pub(super) async fn reach(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, limit: Duration) {
@@ -96,14 +97,10 @@ fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>) -> Option<
     let set = |name| var(name).filter(|value: &String| !value.trim().is_empty()).map(|value| (name, value));
     let first = |names: [&'static str; 2]| names.into_iter().find_map(set);
     let (variable, value) = first(["HTTPS_PROXY", "https_proxy"]).or_else(|| first(["ALL_PROXY", "all_proxy"]))?;
-    let host = url.host_str().unwrap_or_default();
     let except = first(["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
-    let is_excepted = except.split(',').map(str::trim).filter(|one| !one.is_empty()).any(|one| {
-        let domain = one.trim_start_matches('.');
-        one == "*" || host == domain || host.strip_suffix(domain).is_some_and(|sub| sub.ends_with('.'))
-    });
-    (!is_excepted)
-        .then(|| EnvProxy { variable, shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)) })
+    let matcher = Matcher::builder().https(value.as_str()).no(except).build();
+    matcher.intercept(&url.as_str().parse().ok()?)?;
+    Some(EnvProxy { variable, shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)) })
 }
 
 async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> {

@@ -1,7 +1,6 @@
 //! The certificate of the server, trusted or not. Nothing is sent on this connection.
 
-use crate::x509::{Facts, facts};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,8 +10,10 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::net::TcpStream;
 use url::Url;
 
-use super::claims::shown;
 use super::network::bare_host;
+use crate::lock::Lock;
+use crate::server_text::shown;
+use crate::x509::{Facts, facts};
 
 pub(super) struct Shown {
     pub(super) protocol: String,
@@ -24,7 +25,7 @@ pub(super) struct Shown {
 pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> Result<Shown, String> {
     let text = |e: &dyn std::fmt::Display| shown(&e.to_string());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let onlooker = Arc::new(RecordingVerifier { provider: Arc::clone(&provider), seen: Mutex::default() });
+    let onlooker = Arc::new(RecordingVerifier { provider: Arc::clone(&provider), seen: Lock::default() });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| text(&e))?
@@ -34,7 +35,7 @@ pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> 
     let name = ServerName::try_from(bare_host(url).to_owned()).map_err(|e| text(&e))?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
     let result = tokio::time::timeout(limit, connector.connect(name, stream)).await;
-    let seen = std::mem::take(&mut *onlooker.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let seen = std::mem::take(&mut *onlooker.seen.lock());
     let protocol = match &result {
         Ok(Ok(stream)) => stream.get_ref().1.protocol_version().map(|version| format!("{version:?}")),
         _ => None,
@@ -54,7 +55,7 @@ pub(super) async fn handshake(url: &Url, stream: TcpStream, limit: Duration) -> 
 #[derive(Debug)]
 struct RecordingVerifier {
     provider: Arc<CryptoProvider>,
-    seen: Mutex<Vec<Vec<u8>>>,
+    seen: Lock<Vec<Vec<u8>>>,
 }
 
 impl ServerCertVerifier for RecordingVerifier {
@@ -67,7 +68,7 @@ impl ServerCertVerifier for RecordingVerifier {
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let chain = [leaf].into_iter().chain(others).map(|one| one.to_vec()).collect();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = chain;
+        *self.seen.lock() = chain;
         Ok(ServerCertVerified::assertion())
     }
 

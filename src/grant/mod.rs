@@ -76,7 +76,7 @@ impl Grant {
     async fn attempt(&self) -> Result<AccessToken, Error> {
         let found = self.endpoint.find(&self.exchange, &self.clock).await?;
         // Not an error: real lists may be wrong, and a forged list must not cause a weaker method.
-        if found.lacks(self.auth.registered_names()) && self.unlisted.first() {
+        if found.lacks(&self.auth.registered_names()) && self.unlisted.first() {
             event!(
                 warn,
                 source = self.observers.name(),

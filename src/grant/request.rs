@@ -63,16 +63,19 @@ pub(crate) fn without_repetition<'a>(endpoint: &'a Url, params: &Params, proof: 
     Cow::Owned(url)
 }
 
+/// What is sent: the parameters, then those of the client authentication.
+fn pairs<'a>(params: &'a Params, proof: &'a Proof) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+    let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    asked.chain(proof.params.iter().map(|(name, value)| (&**name, value.as_str())))
+}
+
 /// application/x-www-form-urlencoded, RFC 6749 appendix B.
 pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
-    let pairs = || {
-        let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        asked.chain(proof.params.iter().map(|(name, value)| (&**name, value.as_str())))
-    };
+    let pairs = pairs(params, &proof);
     // The largest size, `%XX` for each byte: growing would leave copies of the secret in memory.
-    let room = pairs().map(|(name, value)| (name.len() + value.len() + 1).saturating_mul(3)).sum();
+    let room = pairs.clone().map(|(name, value)| (name.len() + value.len() + 1).saturating_mul(3)).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(room));
-    for (name, value) in pairs() {
+    for (name, value) in pairs {
         if !body.is_empty() {
             body.push(b'&');
         }
@@ -91,8 +94,8 @@ pub(crate) fn encode(params: &Params, proof: Proof) -> Request {
 /// several times is an array.
 pub(crate) fn encode_json(params: &Params, proof: Proof) -> Request {
     let mut object = serde_json::Map::new();
-    let asked = params.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in asked.chain(proof.params.iter().map(|(name, value)| (&**name, value.as_str()))) {
+    let pairs = pairs(params, &proof);
+    for (name, value) in pairs.clone() {
         match object.get_mut(name) {
             None => {
                 object.insert(name.to_owned(), value.into());
@@ -103,8 +106,7 @@ pub(crate) fn encode_json(params: &Params, proof: Proof) -> Request {
     }
     let mut object = Value::Object(object);
     // The largest size, `\u00XX` for each byte: growing would leave copies of the secret in memory.
-    let room = params.0.iter().map(|(name, value)| name.len() + value.len() + 6).sum::<usize>()
-        + proof.params.iter().map(|(name, value)| name.len() + value.len() + 6).sum::<usize>();
+    let room: usize = pairs.map(|(name, value)| name.len() + value.len() + 6).sum();
     let mut body = Zeroizing::new(Vec::with_capacity(room.saturating_mul(6)));
     // Writing to memory does not fail.
     let _ = serde_json::to_writer(&mut *body, &object);

@@ -205,14 +205,14 @@ impl Speaker<'_> {
         let oauth = self.oauth_error(&members).or_else(|| self.foreign_error(&members));
         match oauth.or_else(|| self.hidden_error(&members)) {
             Some(oauth) => Said { oauth: Some(oauth), ..Said::default() },
-            None => Said { words: self.flat(&members, &[]), ..Said::default() },
+            None => Said { words: self.text(&self.leaves(&members).join(", ")), ..Said::default() },
         }
     }
 
     /// An OAuth code that is a value at another place, with all that is said.
     fn hidden_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
         let code = members.values().find_map(|value| known_in(value, 8))?;
-        let words = self.flat(members, &[]);
+        let words = self.text(&self.leaves(members).join(", "));
         Some(OAuthError::new(self.code(code), Some(words).filter(|words| !words.is_empty()), None))
     }
 
@@ -343,15 +343,13 @@ impl Speaker<'_> {
     }
 
     /// `name: value` for each text and number, at any depth.
-    fn flat(&self, members: &Map<String, Value>, without: &[&str]) -> String {
+    fn leaves<'m>(&self, members: impl IntoIterator<Item = (&'m String, &'m Value)>) -> Vec<String> {
         let mut leaves = Vec::new();
-        for (name, value) in members.iter().filter(|(name, _)| !without.contains(&name.as_str())) {
-            self.leaves(name, value, 4, &mut leaves);
-        }
-        self.text(&leaves.join(", "))
+        members.into_iter().for_each(|(name, value)| self.add_leaves(name, value, 4, &mut leaves));
+        leaves
     }
 
-    fn leaves(&self, name: &str, value: &Value, depth: usize, leaves: &mut Vec<String>) {
+    fn add_leaves(&self, name: &str, value: &Value, depth: usize, leaves: &mut Vec<String>) {
         if leaves.len() == MOST_MEMBERS || !self.is_fit(name) {
             return;
         }
@@ -359,10 +357,10 @@ impl Speaker<'_> {
             Value::String(text) if !text.trim().is_empty() => leaves.push(format!("{name}: {}", text.trim())),
             Value::Number(_) | Value::Bool(_) => leaves.push(format!("{name}: {value}")),
             Value::Array(values) if depth > 0 => {
-                values.iter().for_each(|value| self.leaves(name, value, depth - 1, leaves));
+                values.iter().for_each(|value| self.add_leaves(name, value, depth - 1, leaves));
             }
             Value::Object(members) if depth > 0 => {
-                members.iter().for_each(|(name, value)| self.leaves(name, value, depth - 1, leaves));
+                members.iter().for_each(|(name, value)| self.add_leaves(name, value, depth - 1, leaves));
             }
             _ => {}
         }
@@ -371,10 +369,7 @@ impl Speaker<'_> {
     /// The members of an OAuth error that its description does not repeat.
     fn beside(&self, oauth: &OAuthError) -> String {
         let line = oauth.to_string();
-        let mut leaves = Vec::new();
-        for (name, value) in oauth.extras() {
-            self.leaves(name, value, 4, &mut leaves);
-        }
+        let mut leaves = self.leaves(oauth.extras());
         let is_new = |leaf: &String| leaf.split_once(": ").is_some_and(|(_, value)| !line.contains(value));
         leaves.retain(is_new);
         self.masks.clean_words(&leaves.join(", "), self.most.saturating_sub(line.chars().count()))

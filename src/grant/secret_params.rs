@@ -70,8 +70,7 @@ impl SecretParams {
 
 /// Whether the server would receive the same again.
 pub(crate) fn same(one: &Secrets, other: &Secrets) -> bool {
-    let values = |secrets: &Secrets| secrets.iter().map(|(_, secret)| secret.clone()).collect::<Vec<_>>();
-    values(one).iter().map(ExposeSecret::expose_secret).eq(values(other).iter().map(ExposeSecret::expose_secret))
+    one.iter().map(|(_, secret)| secret.expose_secret()).eq(other.iter().map(|(_, secret)| secret.expose_secret()))
 }
 
 impl fmt::Debug for SecretParams {

@@ -7,7 +7,7 @@ use url::Url;
 use crate::address::{self, NamedHosts, Shown, is_secure};
 use crate::exchange::{Response, foreign_encoding};
 use crate::json::{Flaw, Members, Text};
-use crate::server_text::Masks;
+use crate::server_text;
 
 /// The members that are used.
 #[derive(Debug, PartialEq)]
@@ -178,9 +178,7 @@ pub(super) fn text(members: &mut Members, name: &'static str) -> Result<Option<S
 
 /// A URL from a server, sanitised.
 pub(super) fn shown(url: &str) -> String {
-    const LONGEST: usize = 256; // as much as of other texts
-    let bare = url.split(['?', '#']).next().unwrap_or_default();
-    Masks::new(Vec::new()).clean(bare, LONGEST)
+    server_text::shown(url.split(['?', '#']).next().unwrap_or_default())
 }
 
 #[cfg(test)]

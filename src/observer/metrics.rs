@@ -6,11 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::Event;
+use super::{Event, FetchCause};
 use crate::error::Error;
 
 pub(super) fn emit(source: &str, event: &Event<'_>) {
     let name = || ("oauth2.client.name", source.to_owned());
+    let fetch = |cause: FetchCause, duration: Duration, from_store: bool, error: Option<&Error>| {
+        let (cause, from_store) = (cause.as_str().to_owned(), from_store.to_string());
+        let labels = [name(), ("cause", cause), ("from_store", from_store), error_type(error)];
+        histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
+    };
     match event {
         Event::TokenRequest { cause, server, status, error, duration } => {
             let labels = [
@@ -23,13 +28,7 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             histogram!("oauth2.client.token_request.duration", &labels).record(duration.as_secs_f64());
         }
         Event::Fetched { cause, duration, expires_in, from_store } => {
-            let labels = [
-                name(),
-                ("cause", cause.as_str().to_owned()),
-                ("from_store", from_store.to_string()),
-                error_type(None),
-            ];
-            histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
+            fetch(*cause, *duration, *from_store, None);
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(0.0);
             gauge!("oauth2.client.token.usable", &[name()]).set(1.0);
             if let Some(left) = expires_in {
@@ -38,13 +37,7 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
             }
         }
         Event::FetchFailed { cause, duration, error, consecutive } => {
-            let labels = [
-                name(),
-                ("cause", cause.as_str().to_owned()),
-                ("from_store", "false".to_owned()),
-                error_type(Some(error)),
-            ];
-            histogram!("oauth2.client.fetch.duration", &labels).record(duration.as_secs_f64());
+            fetch(*cause, *duration, false, Some(error));
             gauge!("oauth2.client.failures.consecutive", &[name()]).set(f64::from(*consecutive));
             counter!("oauth2.client.failures", &[name(), error_type(Some(error))]).increment(1);
         }
@@ -79,49 +72,22 @@ pub(super) fn emit(source: &str, event: &Event<'_>) {
 
 /// The unit and the description of each metric.
 fn describe() {
-    describe_histogram!(
-        "oauth2.client.token_request.duration",
-        Unit::Seconds,
-        "Duration of one token request, with its connection"
-    );
-    describe_histogram!(
-        "oauth2.client.fetch.duration",
-        Unit::Seconds,
-        "Duration of a fetch, with its attempts and the waits between them"
-    );
-    describe_gauge!(
-        "oauth2.client.token.usable",
-        "1 while there is a usable access token, 0 while none can be fetched"
-    );
-    describe_gauge!("oauth2.client.token.remaining", Unit::Seconds, "Lifetime of the newest access token when it came");
-    describe_gauge!(
-        "oauth2.client.token.expires_at",
-        Unit::Seconds,
-        "Unix time at which the newest access token expires"
-    );
+    let span = |name: &'static str, about: &'static str| describe_histogram!(name, Unit::Seconds, about);
+    let time = |name: &'static str, about: &'static str| describe_gauge!(name, Unit::Seconds, about);
+    span("oauth2.client.token_request.duration", "Duration of one token request, with its connection");
+    span("oauth2.client.fetch.duration", "Duration of a fetch, with its attempts and the waits between them");
+    span("oauth2.client.wait.duration", "How long calls waited for a fetch, of those that did");
+    span("oauth2.client.store.operation.duration", "Duration of an operation of the shared store");
+    time("oauth2.client.token.remaining", "Lifetime of the newest access token when it came");
+    time("oauth2.client.token.expires_at", "Unix time at which the newest access token expires");
+    let about = "Lifetime of the client's certificate or assertion when it was last used";
+    time("oauth2.client.credential.remaining", about);
+    time("oauth2.client.credential.expires_at", "Unix time at which the client's certificate or assertion expires");
+    let about = "1 while there is a usable access token, 0 while none can be fetched";
+    describe_gauge!("oauth2.client.token.usable", about);
     describe_gauge!("oauth2.client.failures.consecutive", "Fetches that have failed in a row");
     describe_counter!("oauth2.client.failures", "Fetches that failed");
     describe_counter!("oauth2.client.rejections", "Access tokens that an API refused");
-    describe_histogram!(
-        "oauth2.client.wait.duration",
-        Unit::Seconds,
-        "How long calls waited for a fetch, of those that did"
-    );
-    describe_gauge!(
-        "oauth2.client.credential.remaining",
-        Unit::Seconds,
-        "Lifetime of the client's certificate or assertion when it was last used"
-    );
-    describe_gauge!(
-        "oauth2.client.credential.expires_at",
-        Unit::Seconds,
-        "Unix time at which the client's certificate or assertion expires"
-    );
-    describe_histogram!(
-        "oauth2.client.store.operation.duration",
-        Unit::Seconds,
-        "Duration of an operation of the shared store"
-    );
     describe_counter!("oauth2.client.dpop.nonce_retries", "Token requests repeated with a DPoP nonce");
 }
 

@@ -364,6 +364,15 @@ mod tests {
     }
 
     #[test]
+    fn the_cause_of_the_last_fetch_is_known_to_its_requests() {
+        let observers = Observers::unnamed("auth.example.com");
+        for cause in [FetchCause::Rejection, FetchCause::Refresh, FetchCause::Cold] {
+            drop(observers.in_span(&FetchSpan::default(), cause, async {}, |()| None));
+            assert_eq!(observers.cause(), cause);
+        }
+    }
+
+    #[test]
     fn the_labels_of_metrics_and_events_are_those_of_the_documentation() {
         let causes = [FetchCause::Cold, FetchCause::Refresh, FetchCause::Rejection].map(FetchCause::as_str);
         assert_eq!(causes, ["cold", "refresh", "rejection"]);

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use fs4::FileExt;
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::store::{Store, StoreFuture};
 use crate::clock::{Clock, Moment};
 use crate::error::Error;
+use crate::lock::Lock;
 use directory::{check_links, create};
 
 /// A [`Store`] in a local directory, for command line tools and short-lived jobs.
@@ -47,7 +48,7 @@ use directory::{check_links, create};
 /// ```
 pub struct FileStore {
     directory: Arc<Path>,
-    held: Arc<Mutex<Held>>,
+    held: Arc<Lock<Held>>,
     threads: Arc<Semaphore>,
     clock: Clock,
 }
@@ -87,7 +88,7 @@ impl FileStore {
     /// Runs `step` on a thread that no other task needs, since files may be on a network mount.
     fn blocking<'a, T: Send + 'static>(
         &self,
-        step: impl FnOnce(&Path, &Mutex<Held>, &Clock) -> io::Result<T> + Send + 'static,
+        step: impl FnOnce(&Path, &Lock<Held>, &Clock) -> io::Result<T> + Send + 'static,
     ) -> StoreFuture<'a, T> {
         let (directory, held, clock) = (Arc::clone(&self.directory), Arc::clone(&self.held), self.clock.clone());
         let threads = Arc::clone(&self.threads);
@@ -157,7 +158,7 @@ impl Store for FileStore {
     fn lease<'a>(&'a self, name: &'a str, owner: &'a str, time: Duration) -> StoreFuture<'a, bool> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
         self.blocking(move |directory, held, clock| {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = held.lock();
             let now = clock.now();
             // Leases of abandoned fetches.
             held.retain(|_, lease| lease.until > now.mono());
@@ -195,7 +196,7 @@ impl Store for FileStore {
     fn release<'a>(&'a self, name: &'a str, owner: &'a str) -> StoreFuture<'a, ()> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
         self.blocking(move |_, held, _| {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = held.lock();
             held.retain(|one, lease| *one != name || lease.owner != owner);
             Ok(())
         })
@@ -357,13 +358,11 @@ fn millis(time: SystemTime) -> u64 {
 /// The value in a file; `None` if it has expired or does not exist. Anything but a regular file is refused, since
 /// opening it could block.
 fn open(path: &Path, most: usize, clock: &Clock) -> io::Result<Option<Vec<u8>>> {
-    match fs::symlink_metadata(path) {
-        Ok(there) if there.is_file() => {}
-        Ok(_) => return Err(io::Error::other("it is not a regular file")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    }
-    match File::open(path) {
+    let opened = fs::symlink_metadata(path).and_then(|there| match there.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is not a regular file")),
+    });
+    match opened {
         Ok(file) => read(file, most, clock.now()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),

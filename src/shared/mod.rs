@@ -176,7 +176,7 @@ impl<S: TokenSource> Shared<S> {
     }
 
     async fn shared_or_fetched(&self) -> Result<AccessToken, Error> {
-        if self.memory.lock().is_unshareable() {
+        if self.memory.lock().unshareable {
             return self.alone().await;
         }
         // The source reports what is wrong with its key or certificate.

@@ -14,7 +14,7 @@ pub(super) const WAIT: Duration = Duration::from_secs(5);
 const REFUSED: usize = 8;
 
 /// What a replica remembers of tokens, which it does not keep. `I` identifies a token.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Memory<I> {
     /// The token that was returned last. A caller that asks again has it already.
     pub(super) returned: Option<I>,
@@ -39,18 +39,8 @@ pub(super) enum Admission {
     Delete,
 }
 
-impl<I> Default for Memory<I> {
-    fn default() -> Self {
-        Memory { returned: None, refused: VecDeque::new(), watermark: None, unshareable: false, waiting: false }
-    }
-}
-
 impl<I: PartialEq> Memory<I> {
-    pub(super) fn is_unshareable(&self) -> bool {
-        self.unshareable
-    }
-
-    /// After a fetch without the store: whether the token would be of use to other replicas.
+    /// After a fetch: whether the token would be of use to other replicas.
     pub(super) fn note_worth(&mut self, worth: Option<Duration>) {
         self.unshareable = worth.is_none();
     }
@@ -208,7 +198,7 @@ impl<T, I: PartialEq> Turn<T, I> {
                 if !ours || memory.refuses(&token) {
                     return self.release(memory);
                 }
-                memory.unshareable = worth.is_none();
+                memory.note_worth(worth);
                 match worth {
                     Some(worth) if !failed => Step::Put(worth),
                     _ => self.release(memory),

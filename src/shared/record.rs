@@ -13,7 +13,7 @@ use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{digest, rand};
 use secrecy::SecretString;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::protocol;
@@ -108,16 +108,15 @@ pub(crate) struct Content {
 fn content(token: &AccessToken) -> Zeroizing<Vec<u8>> {
     let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let terms = token.terms();
-    let mut members = Map::new();
-    let token_type = if terms.holder.key.is_some() { DPOP } else { BEARER };
-    members.insert("token_type".into(), token_type.into());
-    members.insert("token".into(), token.expose_secret().into());
-    members.insert("received".into(), nanos(token.received().wall()).into());
-    members.insert("lifetime".into(), terms.lifetime.map(nanos).into());
-    members.insert("refresh_in".into(), terms.refresh_in.map(nanos).into());
-    members.insert("scope".into(), terms.scope.as_deref().into());
-    members.insert("extra".into(), Value::Object(terms.extra.clone()));
-    let mut members = Value::Object(members);
+    let mut members = json!({
+        "token_type": if terms.holder.key.is_some() { DPOP } else { BEARER },
+        "token": token.expose_secret(),
+        "received": nanos(token.received().wall()),
+        "lifetime": terms.lifetime.map(nanos),
+        "refresh_in": terms.refresh_in.map(nanos),
+        "scope": terms.scope,
+        "extra": terms.extra,
+    });
     // The usual size: growing would leave copies of the token in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(2 * token.expose_secret().len() + 4096));
     // Writing to memory does not fail. An empty record would be refused, as it is not JSON.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, News};
 use super::record::{self, Content, LARGEST};
 use super::ring::{Ring, SealKey};
-use super::store::Store;
+use super::store::{Store, StoreFuture};
 use crate::clock::Clock;
 use crate::contained::{Panicked, contained_future};
 use crate::credential::Credential;
@@ -187,7 +187,7 @@ pub(crate) enum Spend {
     Nothing,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
     pub(crate) fn has_failed(&self) -> bool {
         self.failed
     }
@@ -195,15 +195,14 @@ impl Visit<'_> {
     /// The records of `key`, one for each key of the ring at most, those of the sealing key first.
     pub(crate) async fn look(&mut self, key: &[u8], spend: Spend) -> Vec<Sealed> {
         let names: Vec<_> = self.ring.0.iter().map(|one| one.name(key)).collect();
-        let store = self.store;
         let mut found = Vec::new();
         for name in names {
-            let get = async { store.store.get(&name, LARGEST).await };
-            if let Some(Some(bytes)) = self.operate("get", spend, get).await {
+            let bytes = self.operate("get", spend, |store| store.get(&name, LARGEST)).await;
+            if let Some(Some(bytes)) = bytes {
                 match record::open(&bytes, key, &self.ring) {
                     Some(content) => found.push(Sealed { name, bytes, content }),
                     // Reported once, however often the record is read.
-                    None if !std::mem::replace(&mut self.met_defect, true) => store.defective(),
+                    None if !std::mem::replace(&mut self.met_defect, true) => self.store.defective(),
                     None => {}
                 }
             }
@@ -216,43 +215,42 @@ impl Visit<'_> {
         let Some(sealing) = self.ring.0.first() else {
             return;
         };
-        let (name, store) = (sealing.name(key), self.store);
+        let name = sealing.name(key);
         if let Ok(record) = record::seal(token, key, sealing) {
-            let put = async { store.store.put(&name, &record, expiry).await };
-            self.operate("put", Spend::Time, put).await;
+            self.operate("put", Spend::Time, |store| store.put(&name, &record, expiry)).await;
         }
     }
 
     /// Deletes this record, if it is still stored.
     pub(crate) async fn delete(&mut self, name: &str, record: &[u8]) {
-        let store = self.store;
-        let delete = async { store.store.delete(name, record).await };
-        self.operate("delete", Spend::Time, delete).await;
+        self.operate("delete", Spend::Time, |store| store.delete(name, record)).await;
     }
 
     /// Whether `owner` has the lease now. `None`: the store failed.
     pub(crate) async fn lease(&mut self, key: &[u8], owner: &str, time: Duration, spend: Spend) -> Option<bool> {
-        let (name, store) = (self.ring.0.first()?.name(key), self.store);
-        let lease = async { store.store.lease(&name, owner, time).await };
-        self.operate("lease", spend, lease).await
+        let name = self.ring.0.first()?.name(key);
+        self.operate("lease", spend, |store| store.lease(&name, owner, time)).await
     }
 
     pub(crate) async fn release(&mut self, key: &[u8], owner: &str) {
         if let Some(name) = self.ring.0.first().map(|one| one.name(key)) {
-            let store = self.store;
-            let release = async { store.store.release(&name, owner).await };
-            self.operate("release", Spend::Time, release).await;
+            self.operate("release", Spend::Time, |store| store.release(&name, owner)).await;
         }
     }
 
     /// An operation of the store. Its success ends a failure.
-    async fn operate<T>(
+    async fn operate<'s, T>(
         &mut self,
         name: &'static str,
         spend: Spend,
-        operation: impl Future<Output = Result<T, Error>>,
-    ) -> Option<T> {
-        let value = self.attempt(Some(name), spend, operation).await?;
+        operation: impl FnOnce(&'s dyn Store) -> StoreFuture<'s, T>,
+    ) -> Option<T>
+    where
+        'a: 's,
+    {
+        let store = &*self.store.store;
+        // The call is in the fence, too.
+        let value = self.attempt(Some(name), spend, async { operation(store).await }).await?;
         let now = self.clock.now();
         if self.store.breaker(|breaker| breaker.succeeded(now)) == Some(News::Recovered) {
             event!(info, store = ?self.store.store, "the shared store is used again");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
@@ -16,6 +16,11 @@ pub(crate) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
 const JTI_BYTES: usize = 16;
 /// That of RSA with 8192 bits.
 const LONGEST_SIGNATURE: usize = 1024;
+
+/// The SHA-256 of a key, certificate or token, as JOSE writes it (RFC 7638, RFC 7515 section 4.1.8, RFC 9449 section 4.2).
+pub(crate) fn hash(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes))
+}
 
 /// An encoded header, which can be used for many tokens.
 pub(crate) fn header(members: serde_json::Map<String, Value>) -> String {

@@ -1,6 +1,5 @@
 //! A public key as a JSON Web Key (RFC 7517) with the required members only.
 
-use aws_lc_rs::digest;
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{ED25519, ParsedPublicKey};
 use base64::Engine;
@@ -13,6 +12,7 @@ use serde_json::{Map, Value};
 use super::SigningAlgorithm;
 use super::curve::CURVES;
 use super::jwk::{Jwk, Kind};
+use super::jws;
 use crate::pem::{corrected, looks_like};
 
 /// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
@@ -77,7 +77,7 @@ impl PublicJwk {
         let member = |(name, value): &(&str, String)| format!("\"{name}\":{}", Value::from(&**value));
         let members: Vec<_> = self.0.iter().map(member).collect();
         let canonical = format!("{{{}}}", members.join(","));
-        URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()))
+        jws::hash(canonical.as_bytes())
     }
 
     /// Whether the key can verify signatures of this algorithm.
@@ -86,9 +86,7 @@ impl PublicJwk {
         use SigningAlgorithm::*;
         let value = |name| self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
         match (value("kty"), value("crv")) {
-            (Some("EC"), Some("P-256")) => algorithm == ES256,
-            (Some("EC"), Some("P-384")) => algorithm == ES384,
-            (Some("EC"), Some("P-521")) => algorithm == ES512,
+            (Some("EC"), name) => CURVES.iter().any(|curve| Some(curve.name) == name && curve.algorithm == algorithm),
             (Some("OKP"), Some("Ed25519")) => matches!(algorithm, EdDSA | Ed25519),
             (Some("RSA"), _) => matches!(algorithm, RS256 | RS384 | RS512 | PS256 | PS384 | PS512),
             _ => false,

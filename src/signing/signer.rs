@@ -5,7 +5,9 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::SigningAlgorithm;
+use super::curve::CURVES;
 use crate::error::{Error, ErrorKind};
+use crate::x509::{INTEGER, SEQUENCE, element};
 
 /// Signs with a key that stays in a key management service or an HSM.
 ///
@@ -70,12 +72,11 @@ pub type SigningFuture<'a> =
 pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
     let failed = |text| Error::of(ErrorKind::Credential, text).transient();
     let signature = signer.sign(message).await.map_err(|e| failed("the signer failed").because(e))?;
-    let half = match signer.algorithm() {
-        SigningAlgorithm::ES256 => 32,
-        SigningAlgorithm::ES384 => 48,
-        SigningAlgorithm::ES512 => 66,
-        _ if signature.is_empty() => return Err(failed("the signer gave an empty signature")),
-        _ => return Ok(signature),
+    let algorithm = signer.algorithm();
+    let half = match CURVES.iter().find(|curve| curve.algorithm == algorithm) {
+        Some(curve) => curve.bytes,
+        None if signature.is_empty() => return Err(failed("the signer gave an empty signature")),
+        None => return Ok(signature),
     };
     if signature.len() == 2 * half {
         return Ok(signature);
@@ -85,9 +86,9 @@ pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec
 
 /// `ECDSA-Sig-Value` (RFC 3279 section 2.2.3), a sequence of two integers, as two numbers of `half` bytes.
 fn from_der(der: &[u8], half: usize) -> Option<Vec<u8>> {
-    let (sequence, rest) = tagged(0x30, der)?;
-    let (r, s) = tagged(0x02, sequence)?;
-    let (s, end) = tagged(0x02, s)?;
+    let (sequence, rest) = element(der, SEQUENCE)?;
+    let (r, s) = element(sequence, INTEGER)?;
+    let (s, end) = element(s, INTEGER)?;
     if !rest.is_empty() || !end.is_empty() {
         return None;
     }
@@ -99,16 +100,6 @@ fn from_der(der: &[u8], half: usize) -> Option<Vec<u8>> {
         fixed.extend_from_slice(digits);
     }
     Some(fixed)
-}
-
-/// The contents of a DER element, and the rest. The length of a signature needs at most one byte after 0x81.
-fn tagged(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, contents) = match der {
-        [first, 0x81, length, contents @ ..] if *first == tag => (*length, contents),
-        [first, length @ ..=0x7f, contents @ ..] if *first == tag => (*length, contents),
-        _ => return None,
-    };
-    contents.split_at_checked(length.into())
 }
 
 #[cfg(test)]

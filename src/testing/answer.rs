@@ -65,10 +65,6 @@ pub enum Endpoint {
     Api,
 }
 
-impl Endpoint {
-    pub(super) const COUNT: usize = 4;
-}
-
 /// A gate for [`Answer::Held`], closed until the test opens it. Clones share the gate.
 ///
 /// ```

@@ -33,9 +33,7 @@ pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (
         }
     };
     #[cfg(feature = "dpop")]
-    if let Some(nonce) = &state.nonce {
-        return (reply.header("dpop-nonce", nonce), number);
-    }
+    let reply = reply.with_nonce(state.nonce.clone());
     (reply, number)
 }
 
@@ -71,11 +69,7 @@ pub(super) fn check(state: &mut State, request: &Incoming, origin: Option<&str>)
         super::dpop::check(request, origin, token, &owner, state).map_err(|refusal| {
             let params =
                 [("error", refusal.code), ("error_description", refusal.why), ("algs", super::dpop::ALGORITHMS)];
-            let reply = Reply::challenge(401, "DPoP", &params).noted(refusal.why);
-            match refusal.nonce {
-                Some(nonce) => reply.header("dpop-nonce", nonce),
-                None => reply,
-            }
+            Reply::challenge(401, "DPoP", &params).noted(refusal.why).with_nonce(refusal.nonce)
         })?;
     }
     let has = |wanted: &String| {

@@ -498,7 +498,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 impl Drop for AuthorizationServer {
     #[expect(clippy::print_stderr, reason = "where a test that fails is expected to say why")]
     fn drop(&mut self) {
-        if std::thread::panicking() && !std::mem::replace(&mut self.world.state().told, true) {
+        if std::thread::panicking() && self.world.state().told.first() {
             eprint!("{}", self.story());
         }
     }

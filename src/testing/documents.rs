@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::message::Reply;
+use super::message::{Reply, merged};
 use super::world::{State, World};
 
 /// Both paths have the same document.
@@ -13,15 +13,6 @@ pub(super) const API_PATH: &str = "/.well-known/oauth-protected-resource";
 
 pub(super) fn server(world: &World, state: &State) -> Reply {
     let issuer = &world.issuer;
-    let mut members = Map::new();
-    let mut set = |name: &str, value: Value| {
-        members.insert(name.to_owned(), value);
-    };
-    set("issuer", issuer.as_str().into());
-    set("token_endpoint", format!("{issuer}/token").into());
-    set("jwks_uri", format!("{issuer}/jwks").into());
-    set("response_types_supported", json!([]));
-    set("grant_types_supported", json!(["client_credentials"]));
     let methods = [
         "client_secret_basic",
         "client_secret_post",
@@ -30,28 +21,31 @@ pub(super) fn server(world: &World, state: &State) -> Reply {
         "tls_client_auth",
         "none",
     ];
-    set("token_endpoint_auth_methods_supported", json!(methods));
-    let algorithms = ["HS256", "RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"];
-    set("token_endpoint_auth_signing_alg_values_supported", json!(algorithms));
-    if let Some(scopes) = &state.scopes {
-        set("scopes_supported", json!(scopes));
-    }
-    if issuer.starts_with("https:") {
-        set("tls_client_certificate_bound_access_tokens", true.into());
-    }
-    if cfg!(feature = "dpop") {
-        set("dpop_signing_alg_values_supported", json!(["ES256", "ES384", "ES512", "EdDSA", "Ed25519"]));
-    }
-    Reply::json(200, &Value::Object(members))
+    let proofs = ["ES256", "ES384", "ES512", "EdDSA", "Ed25519"];
+    let members = json!({
+        "issuer": issuer,
+        "token_endpoint": format!("{issuer}/token"),
+        "jwks_uri": format!("{issuer}/jwks"),
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported":
+            ["HS256", "RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"],
+        "scopes_supported": state.scopes,
+        "tls_client_certificate_bound_access_tokens": issuer.starts_with("https:").then_some(true),
+        "dpop_signing_alg_values_supported": cfg!(feature = "dpop").then_some(proofs),
+    });
+    Reply::json(200, &Value::Object(merged(Map::new(), members)))
 }
 
 pub(super) fn api(world: &World, state: &State, path: &str) -> Reply {
     let resource = format!("{}{}", world.api, path.strip_prefix(API_PATH).unwrap_or_default());
-    let mut document = json!({"resource": resource, "authorization_servers": [world.issuer]});
-    if let (Some(members), Some(scope)) = (document.as_object_mut(), &state.api_scope) {
-        members.insert("scopes_supported".to_owned(), json!([scope]));
-    }
-    Reply::json(200, &document)
+    let document = json!({
+        "resource": resource,
+        "authorization_servers": [world.issuer],
+        "scopes_supported": state.api_scope.as_ref().map(|scope| [scope]),
+    });
+    Reply::json(200, &Value::Object(merged(Map::new(), document)))
 }
 
 pub(super) fn keys(state: &State) -> Reply {

@@ -7,7 +7,7 @@ use super::authentication::json_of;
 use super::jwt;
 use super::message::Incoming;
 use super::world::State;
-use crate::signing::PublicJwk;
+use crate::signing::{PublicJwk, jws};
 
 /// `algs` of a challenge (RFC 9449 section 7.1).
 pub(super) const ALGORITHMS: &str = "ES256 ES384 ES512 EdDSA Ed25519";
@@ -49,7 +49,7 @@ pub(super) fn check(
     if let Some(origin) = origin {
         proof.is_for(request, &format!("{origin}{}", request.head.uri.path()))?;
     }
-    if proof.text("ath") != Some(jwt::hash(token.as_bytes()).as_str()) {
+    if proof.text("ath") != Some(jws::hash(token.as_bytes()).as_str()) {
         return Err(Refusal::invalid("ath is not of this token"));
     }
     if proof.thumbprint != owner {

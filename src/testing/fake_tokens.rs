@@ -11,10 +11,11 @@ use crate::clock::ManualClock;
 use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::lock::{Guard, Lock};
-use crate::source::TokenSource;
+use crate::once::Once;
+use crate::source::forward;
 use crate::token::{AccessToken, Terms};
 
-/// A scripted token source, for tests of code that takes any [`TokenSource`].
+/// A scripted token source, for tests of code that takes any [`TokenSource`](crate::TokenSource).
 ///
 /// If a test panics, the fake prints what happened ([`story`](Self::story)) when it is dropped.
 ///
@@ -66,13 +67,14 @@ pub enum FakeStep {
     Panic,
 }
 
+#[derive(Default)]
 struct State {
     script: VecDeque<FakeStep>,
     calls: usize,
     /// The story: a word for each call and each rejection.
     story: Vec<String>,
     /// Whether the story was printed.
-    told: bool,
+    told: Once,
     /// The issued tokens, and how often each was rejected.
     issued: Vec<AccessToken>,
     rejected: Vec<usize>,
@@ -102,8 +104,7 @@ impl FakeTokens {
         if script.is_empty() {
             script.push_back(FakeStep::Token(LIFETIME));
         }
-        let state =
-            State { script, calls: 0, story: Vec::new(), told: false, issued: Vec::new(), rejected: Vec::new() };
+        let state = State { script, ..State::default() };
         FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
@@ -174,7 +175,7 @@ impl FakeTokens {
 const LIFETIME: Duration = Duration::from_secs(3600);
 
 impl FakeTokens {
-    /// Runs the next step, without importing [`TokenSource`].
+    /// Runs the next step, without importing [`TokenSource`](crate::TokenSource).
     pub fn token(&self) -> TokenFuture<'_> {
         TokenFuture::new(async {
             match self.step() {
@@ -194,7 +195,7 @@ impl FakeTokens {
         })
     }
 
-    /// Records the rejection, without importing [`TokenSource`].
+    /// Records the rejection, without importing [`TokenSource`](crate::TokenSource).
     pub fn reject(&self, token: &AccessToken) {
         let mut state = self.state();
         let number = state.issued.iter().position(|issued| issued.id() == token.id());
@@ -204,21 +205,12 @@ impl FakeTokens {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl TokenSource for FakeTokens {
-    fn token(&self) -> TokenFuture<'_> {
-        FakeTokens::token(self)
-    }
-
-    fn reject(&self, token: &AccessToken) {
-        FakeTokens::reject(self, token);
-    }
-}
+forward!([] FakeTokens: this => this);
 
 impl Drop for FakeTokens {
     #[expect(clippy::print_stderr, reason = "where a test that fails is expected to say why")]
     fn drop(&mut self) {
-        if std::thread::panicking() && !std::mem::replace(&mut self.state().told, true) {
+        if std::thread::panicking() && self.state().told.first() {
             eprint!("{}", self.story());
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
-use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -65,18 +65,13 @@ impl TokenKey {
         // RFC 9449 section 6.1, RFC 8705 section 3.1.
         match (&issued.holder.key, &issued.holder.certificate) {
             (Some(thumbprint), _) => set("cnf", json!({"jkt": thumbprint})),
-            (None, Some(certificate)) => set("cnf", json!({"x5t#S256": hash(certificate)})),
+            (None, Some(certificate)) => set("cnf", json!({"x5t#S256": jws::hash(certificate)})),
             (None, None) => {}
         }
         let message = jws::signing_input(&jws::header(header.as_object()?.clone()), &claims);
         let signature = self.key.sign(message.as_bytes())?;
         Some(jws::compact(message, &signature).to_string())
     }
-}
-
-/// SHA-256 in base64url.
-pub(super) fn hash(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, bytes))
 }
 
 /// What is wrong with an assertion of the client `id` (RFC 7523 section 3).

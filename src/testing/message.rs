@@ -95,6 +95,15 @@ fn quotable(text: &str) -> String {
     printable.flat_map(|c| matches!(c, '"' | '\\').then_some('\\').into_iter().chain([c])).collect()
 }
 
+/// An object with these changes (RFC 7396): null removes a member, or leaves it out.
+pub(super) fn merged(mut object: Map<String, Value>, changes: Value) -> Map<String, Value> {
+    if let Value::Object(changes) = changes {
+        object.extend(changes);
+    }
+    object.retain(|_, value| !value.is_null());
+    object
+}
+
 /// A response, and a note about it for the story.
 #[derive(Clone)]
 pub(super) struct Reply {
@@ -136,6 +145,15 @@ impl Reply {
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// The nonce for the next proof (RFC 9449 section 8).
+    #[cfg(feature = "dpop")]
+    pub(super) fn with_nonce(self, nonce: Option<String>) -> Self {
+        match nonce {
+            Some(nonce) => self.header("dpop-nonce", nonce),
+            None => self,
+        }
     }
 
     pub(super) fn noted(mut self, note: impl Into<String>) -> Self {

@@ -146,81 +146,56 @@ impl Quirk {
         }
     }
 
-    /// Changes the members of a token response to those of this server.
-    pub(super) fn dress(self, members: &mut Map<String, Value>, now: u64) {
+    /// What this server changes in the members of a token response.
+    pub(super) fn dress(self, members: &Map<String, Value>, now: u64) -> Value {
         let lifetime = members.get("expires_in").and_then(Value::as_u64);
-        let mut set = |name: &str, value: Value| {
-            members.insert(name.to_owned(), value);
-        };
+        let asked = members.get("scope").and_then(Value::as_str).unwrap_or_default();
+        let lifetime_text = lifetime.map(|seconds| seconds.to_string());
+        let now_in_millis = now.saturating_mul(1000).to_string();
         match self {
-            Quirk::Apigee => {
-                set("token_type", "BearerToken".into());
-                set("issued_at", now.saturating_mul(1000).to_string().into());
-                set("status", "approved".into());
-                if let Some(lifetime) = lifetime {
-                    set("expires_in", lifetime.to_string().into());
-                }
-            }
-            Quirk::BlueButton => {
-                if let Some(lifetime) = lifetime {
-                    set("expires_in", (lifetime as f64 + 0.5).into());
-                }
-            }
-            Quirk::Doorkeeper => {
-                members.remove("expires_in");
-                members.insert("created_at".to_owned(), now.into());
-            }
-            Quirk::EntraV1 => {
-                set("resource", "https://api.example.com".into());
-                set("not_before", now.to_string().into());
-                if let Some(lifetime) = lifetime {
-                    set("expires_in", lifetime.to_string().into());
-                    set("ext_expires_in", lifetime.to_string().into());
-                    set("expires_on", now.saturating_add(lifetime).to_string().into());
-                }
-            }
-            Quirk::EntraV2 => {
-                members.remove("scope");
-                if let Some(lifetime) = lifetime {
-                    members.insert("ext_expires_in".to_owned(), lifetime.into());
-                }
-            }
-            Quirk::GitHub => set("token_type", "bearer".into()),
-            Quirk::Keycloak => {
-                let asked = members.get("scope").and_then(Value::as_str).unwrap_or_default();
-                let scope = format!("{asked} email profile").trim_start().to_owned();
-                members.insert("scope".to_owned(), scope.into());
-                members.insert("refresh_expires_in".to_owned(), 0.into());
-                members.insert("not-before-policy".to_owned(), 0.into());
-            }
-            Quirk::LinkedIn | Quirk::Slack => {
-                members.remove("token_type");
-                if self == Quirk::Slack {
-                    members.insert("ok".to_owned(), true.into());
-                }
-            }
-            Quirk::PayPal => {
-                let asked = members.get("scope").and_then(Value::as_str).unwrap_or_default();
-                let scope = format!("https://uri.paypal.com/services/invoicing openid {asked}").trim_end().to_owned();
-                members.insert("scope".to_owned(), scope.into());
-                members.insert("app_id".to_owned(), "APP-80W284485P519543T".into());
-                if let Some(lifetime) = lifetime {
-                    members.insert("expires_in".to_owned(), lifetime.to_string().into());
-                }
-            }
-            Quirk::Salesforce => {
-                members.remove("expires_in");
-                members.insert("instance_url".to_owned(), "https://example.my.salesforce.com".into());
-                members.insert("issued_at".to_owned(), now.saturating_mul(1000).to_string().into());
-            }
-            _ => {}
+            Quirk::Apigee => json!({
+                "token_type": "BearerToken",
+                "issued_at": now_in_millis,
+                "status": "approved",
+                "expires_in": lifetime_text,
+            }),
+            Quirk::BlueButton => json!({"expires_in": lifetime.map(|seconds| seconds as f64 + 0.5)}),
+            Quirk::Doorkeeper => json!({"expires_in": null, "created_at": now}),
+            Quirk::EntraV1 => json!({
+                "resource": "https://api.example.com",
+                "not_before": now.to_string(),
+                "expires_in": lifetime_text,
+                "ext_expires_in": lifetime_text,
+                "expires_on": lifetime.map(|seconds| now.saturating_add(seconds).to_string()),
+            }),
+            Quirk::EntraV2 => json!({"scope": null, "ext_expires_in": lifetime}),
+            Quirk::GitHub => json!({"token_type": "bearer"}),
+            Quirk::Keycloak => json!({
+                "scope": format!("{asked} email profile").trim_start(),
+                "refresh_expires_in": 0,
+                "not-before-policy": 0,
+            }),
+            Quirk::LinkedIn => json!({"token_type": null}),
+            Quirk::PayPal => json!({
+                "scope": format!("https://uri.paypal.com/services/invoicing openid {asked}").trim_end(),
+                "app_id": "APP-80W284485P519543T",
+                "expires_in": lifetime_text,
+            }),
+            Quirk::Salesforce => json!({
+                "expires_in": null,
+                "instance_url": "https://example.my.salesforce.com",
+                "issued_at": now_in_millis,
+            }),
+            Quirk::Slack => json!({"token_type": null, "ok": true}),
+            _ => Value::Null,
         }
     }
 
-    /// Changes a response of the token endpoint to that of this server. `client_is_wrong`: client authentication has
-    /// failed.
-    pub(super) fn rewrite(self, mut reply: Reply, client_is_wrong: bool, accepts_json: bool) -> Reply {
+    /// Changes a response of the token endpoint to that of this server.
+    pub(super) fn rewrite(self, mut reply: Reply, accepts_json: bool) -> Reply {
         let is_error = reply.status >= 400;
+        // Client authentication has failed.
+        let client_is_wrong = reply.error_code() == Some("invalid_client");
         match self {
             Quirk::Auth0 => {
                 reply.headers.push(("auth0-client-quota-limit", "b=per_day;q=1000;r=999;t=86000".to_owned()));

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Moment;
 
+#[derive(Default)]
 pub(super) struct Issued {
     pub(super) value: String,
     pub(super) client: Option<String>,
@@ -64,13 +65,12 @@ impl Register {
     }
 
     /// The latest token for the same purpose.
-    pub(super) fn current(&self, like: &Issued, now: Moment) -> Option<(u32, &Issued)> {
+    pub(super) fn current(&self, like: &Issued, now: Moment) -> Option<&Issued> {
         let same = |one: &Issued| {
             let purpose = (&one.client, &one.scope, &one.audience, &one.holder);
             purpose == (&like.client, &like.scope, &like.audience, &like.holder)
         };
-        let found = self.tokens.iter().rev().find(|one| same(one) && one.flaw(now).is_none())?;
-        self.find(&found.value)
+        self.tokens.iter().rev().find(|one| same(one) && one.flaw(now).is_none())
     }
 
     pub(super) fn revoke_all(&mut self) {

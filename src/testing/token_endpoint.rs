@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Quirk;
 use super::authentication::Claim;
-use super::message::{Form, Incoming, Reply};
+use super::message::{Form, Incoming, Reply, merged};
 use super::register::{Holder, Issued};
 use super::world::{State, World};
 
@@ -16,50 +16,37 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// The response to a request, and the number of the issued token.
 pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
-    let outcome = issue(world, state, request);
-    let client_is_wrong = matches!(&outcome, Err(Refused { client_is_wrong: true, .. }));
-    let (reply, number) = match outcome {
+    let (reply, number) = match issue(world, state, request) {
         Ok((reply, number)) => (reply, Some(number)),
-        Err(Refused { reply, .. }) => (reply, None),
+        Err(reply) => (reply, None),
     };
     let Some(quirk) = state.quirk else {
         return (reply, number);
     };
     let accepts_json = request.header("accept").is_some_and(|accept| accept.contains("application/json"));
     let note = reply.note.clone();
-    let mut reply = quirk.rewrite(reply, client_is_wrong, accepts_json);
+    let mut reply = quirk.rewrite(reply, accepts_json);
     if reply.note.is_empty() {
         reply.note = note;
     }
     (reply, number)
 }
 
-struct Refused {
-    reply: Reply,
-    client_is_wrong: bool,
-}
-
-impl From<Reply> for Refused {
-    fn from(reply: Reply) -> Self {
-        Refused { reply, client_is_wrong: false }
-    }
-}
-
-fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply, u32), Refused> {
+fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply, u32), Reply> {
     if request.head.method != http::Method::POST {
         let reply = Reply::new(405, "text/plain", "use POST\n".to_owned()).noted("only POST is allowed");
-        return Err(reply.header("allow", "POST").into());
+        return Err(reply.header("allow", "POST"));
     }
     let form = Form::read(request).map_err(|flaw| Reply::oauth(400, "invalid_request", flaw))?;
     if form.repeated().is_some() {
-        return Err(Reply::oauth(400, "invalid_request", "a parameter was sent twice").into());
+        return Err(Reply::oauth(400, "invalid_request", "a parameter was sent twice"));
     }
     let claim = Claim::of(request, &form, state)?;
     let quirk = state.quirk;
     if quirk == Some(Quirk::Okta) && claim.method == Some("client_secret_basic") && form.value("client_id").is_some() {
         let description = "Cannot supply multiple client credentials. Use one of the following: credentials in the \
                            Authorization header, credentials in the post body, or a client_assertion in the post body.";
-        return Err(Reply::oauth(400, "invalid_request", description).into());
+        return Err(Reply::oauth(400, "invalid_request", description));
     }
     if let Some(flaw) = claim.flaw(state) {
         let mut reply = Reply::oauth(401, "invalid_client", flaw);
@@ -67,26 +54,18 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply,
             // Required in this case (RFC 6749 section 5.2).
             reply = reply.header("www-authenticate", "Basic realm=\"authorization server\"");
         }
-        return Err(Refused { reply, client_is_wrong: true });
+        return Err(reply);
     }
     let wanted = quirk.map_or("client_credentials", Quirk::grant_type);
     check_grant(&form, wanted)?;
     if let Some(reply) = quirk.and_then(|quirk| quirk.refusal(&form, request.header("user-agent").unwrap_or_default()))
     {
-        return Err(reply.into());
+        return Err(reply);
     }
     let scope = granted_scope(state, &form)?;
     let holder = holder(world, state, request)?;
     let audience = form.values("audience").into_iter().chain(form.values("resource")).map(str::to_owned).collect();
-    Ok(grant(world, state, &form, Order { client: claim.id, scope, audience, holder }))
-}
-
-/// The purpose of a token.
-struct Order {
-    client: Option<String>,
-    scope: String,
-    audience: Vec<String>,
-    holder: Holder,
+    Ok(grant(world, state, &form, Issued { client: claim.id, scope, audience, holder, ..Issued::default() }))
 }
 
 fn check_grant(form: &Form, wanted: &str) -> Result<(), Reply> {
@@ -123,58 +102,37 @@ fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
 #[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
 fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
     #[cfg(feature = "dpop")]
-    let key = super::dpop::key(request, &format!("{}/token", world.issuer), state).map_err(|refusal| {
-        let reply = Reply::oauth(400, refusal.code, refusal.why);
-        match refusal.nonce {
-            Some(nonce) => reply.header("dpop-nonce", nonce),
-            None => reply,
-        }
-    })?;
+    let key = super::dpop::key(request, &format!("{}/token", world.issuer), state)
+        .map_err(|refusal| Reply::oauth(400, refusal.code, refusal.why).with_nonce(refusal.nonce))?;
     #[cfg(not(feature = "dpop"))]
     let key = None;
     Ok(Holder { key, certificate: request.certificate.clone() })
 }
 
-fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply, u32) {
+fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> (Reply, u32) {
     let now = state.clock.now();
     let lifetime = state.lifetime;
-    let mut issued = Issued {
-        value: String::new(),
-        client: order.client,
-        scope: order.scope,
-        audience: order.audience,
-        expires: lifetime.map(|lifetime| now.plus(lifetime)),
-        revoked: false,
-        holder: order.holder,
-    };
+    issued.expires = lifetime.map(|lifetime| now.plus(lifetime));
     let quirk = state.quirk;
     let again = quirk.is_some_and(Quirk::repeats_tokens);
     let current = state.register.current(&issued, now).filter(|_| again);
     let (value, left) = match current {
-        Some((_, current)) => {
-            let left = current.expires.map(|end| end.since(now));
-            (current.value.clone(), left)
-        }
+        Some(current) => (current.value.clone(), current.expires.map(|end| end.since(now))),
         None => (new_value(world, state, &issued), lifetime),
     };
-    let mut members = Map::new();
-    let mut set = |name: &str, value: Value| {
-        members.insert(name.to_owned(), value);
-    };
-    set("access_token", value.clone().into());
-    set("token_type", issued.scheme().into());
-    if let Some(left) = left {
-        set("expires_in", left.as_secs().into());
-    }
-    if !issued.scope.is_empty() {
-        set("scope", issued.scope.clone().into());
-    }
-    if form.value("grant_type") == Some(TOKEN_EXCHANGE) {
+    let is_exchange = form.value("grant_type") == Some(TOKEN_EXCHANGE);
+    let members = json!({
+        "access_token": value,
+        "token_type": issued.scheme(),
+        "expires_in": left.map(|left| left.as_secs()),
+        "scope": Some(&issued.scope).filter(|scope| !scope.is_empty()),
         // RFC 8693 section 2.2.1.
-        set("issued_token_type", form.value("requested_token_type").unwrap_or(ACCESS_TOKEN).into());
-    }
+        "issued_token_type": is_exchange.then(|| form.value("requested_token_type").unwrap_or(ACCESS_TOKEN)),
+    });
+    let mut members = merged(Map::new(), members);
     if let Some(quirk) = quirk {
-        quirk.dress(&mut members, now.wall().as_secs());
+        let changes = quirk.dress(&members, now.wall().as_secs());
+        members = merged(members, changes);
     }
     let number = match state.register.find(&value) {
         Some((number, _)) => number,
@@ -187,12 +145,9 @@ fn grant(world: &World, state: &mut State, form: &Form, order: Order) -> (Reply,
         Some(left) => format!("token {number} for {} s", left.as_secs()),
         None => format!("token {number} without an end"),
     };
-    #[cfg_attr(not(feature = "dpop"), expect(unused_mut, reason = "no header more"))]
-    let mut reply = Reply::json(200, &Value::Object(members)).noted(note);
+    let reply = Reply::json(200, &Value::Object(members)).noted(note);
     #[cfg(feature = "dpop")]
-    if let Some(nonce) = &state.nonce {
-        reply = reply.header("dpop-nonce", nonce);
-    }
+    let reply = reply.with_nonce(state.nonce.clone());
     (reply, number)
 }
 

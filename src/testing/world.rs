@@ -2,7 +2,7 @@
 
 #[cfg(feature = "jwt")]
 use std::collections::HashSet;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::register::Register;
 use super::{Answer, Endpoint, Quirk, api, documents, token_endpoint};
 use crate::clock::{Clock, Moment};
 use crate::lock::{Guard, Lock};
+use crate::once::Once;
 
 pub(super) struct World {
     pub(super) issuer: String,
@@ -29,21 +30,22 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct Counts {
     /// Requests that were read.
-    received: [usize; Endpoint::COUNT],
+    received: HashMap<Endpoint, usize>,
     /// Those that were answered or reset.
-    answered: [usize; Endpoint::COUNT],
+    answered: HashMap<Endpoint, usize>,
 }
 
 impl Counts {
     pub(super) fn received(&self, endpoint: Endpoint) -> usize {
-        self.received.get(endpoint as usize).copied().unwrap_or_default()
+        self.received.get(&endpoint).copied().unwrap_or_default()
     }
 
     pub(super) fn answered(&self, endpoint: Endpoint) -> usize {
-        self.answered.get(endpoint as usize).copied().unwrap_or_default()
+        self.answered.get(&endpoint).copied().unwrap_or_default()
     }
 }
 
+#[derive(Default)]
 pub(super) struct State {
     pub(super) clients: Vec<Client>,
     /// `None`: any.
@@ -72,15 +74,16 @@ pub(super) struct State {
     pub(super) proofs: HashSet<String>,
     #[cfg(feature = "dpop")]
     pub(super) nonce: Option<String>,
-    scripts: [Script; Endpoint::COUNT],
+    scripts: HashMap<Endpoint, Script>,
     recorded: VecDeque<RecordedRequest>,
     /// How many of the first requests were dropped.
     pub(super) forgotten: usize,
     /// Whether the story was printed.
-    pub(super) told: bool,
+    pub(super) told: Once,
 }
 
 /// The responses of an endpoint.
+#[derive(Default)]
 struct Script {
     next: VecDeque<Answer>,
     standing: Standing,
@@ -91,6 +94,12 @@ struct Script {
 pub(super) enum Standing {
     Answer(Answer),
     By(Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>),
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Standing::Answer(Answer::Token)
+    }
 }
 
 /// What to do with a request.
@@ -110,35 +119,12 @@ pub(super) enum Origin {
 
 impl World {
     pub(super) fn new(issuer: String, api: String) -> Arc<Self> {
-        let clock = Clock::System;
         let state = State {
-            clients: Vec::new(),
-            scopes: None,
             lifetime: Some(token_endpoint::LIFETIME),
-            quirk: None,
-            audience: None,
-            api_scope: None,
-            resources: Vec::new(),
-            register: Register::default(),
-            started: clock.now(),
-            clock,
-            #[cfg(feature = "jwt")]
-            token_key: None,
+            started: Clock::System.now(),
             #[cfg(feature = "jwt")]
             audiences: [issuer.clone(), format!("{issuer}/token")],
-            #[cfg(feature = "jwt")]
-            assertions: HashSet::new(),
-            #[cfg(feature = "dpop")]
-            proofs: HashSet::new(),
-            #[cfg(feature = "dpop")]
-            nonce: None,
-            scripts: std::array::from_fn(|_| Script {
-                next: VecDeque::new(),
-                standing: Standing::Answer(Answer::Token),
-            }),
-            recorded: VecDeque::new(),
-            forgotten: 0,
-            told: false,
+            ..State::default()
         };
         Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
@@ -164,7 +150,7 @@ impl World {
                 recorded.map_or(Answer::Token, |recorded| decide(&recorded))
             }
         };
-        self.counts.send_modify(|counts| count(&mut counts.received, endpoint));
+        self.counts.send_modify(|counts| *counts.received.entry(endpoint).or_default() += 1);
         match &answer {
             Answer::Delay(wait) => tokio::time::sleep(*wait).await,
             Answer::Held(gate) => gate.passed().await,
@@ -172,7 +158,7 @@ impl World {
             _ => {}
         }
         let outcome = self.conclude(endpoint, index, request, answer);
-        self.counts.send_modify(|counts| count(&mut counts.answered, endpoint));
+        self.counts.send_modify(|counts| *counts.answered.entry(endpoint).or_default() += 1);
         outcome
     }
 
@@ -233,12 +219,6 @@ impl World {
     }
 }
 
-fn count(counts: &mut [usize; Endpoint::COUNT], endpoint: Endpoint) {
-    if let Some(count) = counts.get_mut(endpoint as usize) {
-        *count += 1;
-    }
-}
-
 fn refusal(endpoint: Endpoint, request: &Incoming, code: &str) -> Reply {
     if endpoint != Endpoint::Api {
         let status = if code == "invalid_client" { 401 } else { 400 };
@@ -280,23 +260,17 @@ impl State {
     }
 
     pub(super) fn next(&mut self, endpoint: Endpoint, answer: Answer) {
-        if let Some(script) = self.scripts.get_mut(endpoint as usize) {
-            script.next.push_back(answer);
-        }
+        self.scripts.entry(endpoint).or_default().next.push_back(answer);
     }
 
     pub(super) fn until_changed(&mut self, endpoint: Endpoint, standing: Standing) {
-        if let Some(script) = self.scripts.get_mut(endpoint as usize) {
-            script.standing = standing;
-        }
+        self.scripts.entry(endpoint).or_default().standing = standing;
     }
 
     /// The index of the request, and what to do with it.
     pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, Standing) {
-        let script = self.scripts.get_mut(endpoint as usize);
-        let answer = script.map_or(Standing::Answer(Answer::Token), |script| {
-            script.next.pop_front().map_or_else(|| script.standing.clone(), Standing::Answer)
-        });
+        let script = self.scripts.entry(endpoint).or_default();
+        let answer = script.next.pop_front().map_or_else(|| script.standing.clone(), Standing::Answer);
         let form = match endpoint {
             Endpoint::Token => Form::read(request).unwrap_or_default(),
             _ => Form::default(),

@@ -7,7 +7,7 @@ use super::super::fetch::{Completed, Fetch, Heartbeat, Outcome};
 use super::super::report::Report;
 use super::super::state::{Answer, State};
 use super::*;
-use crate::observer::FetchCause;
+use crate::observer::{Event, FetchCause};
 
 fn at(seconds: u64) -> Moment {
     let since = Duration::from_secs(seconds);
@@ -122,7 +122,7 @@ async fn the_duration_of_a_fetch_is_reported_with_either_result() {
         let (number, _, _complete) = start(&mut state, true);
         state.complete(number, outcome, at(7));
         let durations = state.take_reports().into_iter().filter_map(|report| match report {
-            Report::Fetched { duration, .. } | Report::FetchFailed { duration, .. } => Some(duration),
+            Report::Event(Event::Fetched { duration, .. }) | Report::FetchFailed { duration, .. } => Some(duration),
             _ => None,
         });
         assert_eq!(durations.collect::<Vec<_>>(), [seconds(7)]);
@@ -136,7 +136,7 @@ async fn a_token_from_the_store_is_reported_as_one() {
         let terms = Terms { lifetime: Some(seconds(3600)), from_store, ..Terms::default() };
         let token = AccessToken::issued(&"a".into(), terms, at(0), &Clock::System).unwrap();
         fetch(&mut state, Outcome::Token(token), at(0));
-        let is_it = |report: &Report| matches!(report, Report::Fetched { from_store: it, .. } if *it == from_store);
+        let is_it = |report: &Report| matches!(report, Report::Event(Event::Fetched { from_store: it, .. }) if *it == from_store);
         assert_eq!(state.take_reports().iter().filter(|report| is_it(report)).count(), 1);
     }
 }
@@ -195,15 +195,15 @@ async fn the_same_token_counts_as_new_if_it_is_valid_for_more_than_a_second_long
 #[tokio::test]
 async fn an_unusual_lifetime_is_reported_once() {
     for (lifetime, is_it) in [
-        (None, (|note| matches!(note, Report::UnusualLifetime { assumed: Some(_) })) as fn(&Report) -> bool),
-        (Some(0), |note| matches!(note, Report::UnusualLifetime { assumed: None })),
+        (None, (|event| matches!(event, Event::UnusualLifetime { assumed: Some(_) })) as fn(&Event<'_>) -> bool),
+        (Some(0), |event| matches!(event, Event::UnusualLifetime { assumed: None })),
     ] {
         let mut state = state();
         for value in ["a", "b", "c"] {
             fetch(&mut state, Outcome::Token(token(value, lifetime)), at(0));
         }
         let notes = state.take_reports();
-        assert_eq!(notes.iter().filter(|note| is_it(note)).count(), 1);
+        assert_eq!(notes.iter().filter(|note| matches!(note, Report::Event(event) if is_it(event))).count(), 1);
     }
 }
 

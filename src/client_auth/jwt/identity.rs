@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,7 +13,7 @@ use crate::credential::Credential;
 use crate::credential::{LastGood, unusable};
 use crate::error::Error;
 use crate::pem::{corrected, looks_like};
-use crate::signing::{Choice, SigningKey};
+use crate::signing::{Choice, SigningKey, jws};
 use crate::x509;
 
 /// The signing key, and the certificate's thumbprint.
@@ -80,7 +79,7 @@ impl Certificate {
         let at = ders.iter().position(|der| key.is_none_or(|key| key.is_in(der)))?;
         let chain = ders.get(at..)?;
         let first = chain.first()?;
-        let (thumbprint, not_after) = (thumbprint(first), x509::facts(first).map(|facts| facts.not_after));
+        let (thumbprint, not_after) = (jws::hash(first), x509::facts(first).map(|facts| facts.not_after));
         Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect(), not_after })
     }
 }
@@ -90,11 +89,6 @@ fn of(certificate: Option<&Credential>, flaw: &str) -> String {
         Some(certificate) => format!("the certificate ({certificate:?}) {flaw}"),
         None => format!("the certificate {flaw}"),
     }
-}
-
-/// The SHA-256 of a certificate's DER, in base64url.
-fn thumbprint(der: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, der))
 }
 
 /// The certificates in a PEM text, at least one.
@@ -151,7 +145,7 @@ impl Identities {
         let key_place = place.min(key.places().count().saturating_sub(1));
         let mut texts = vec![key.read_text(key_place).await?];
         texts.extend(read_all(certificate, place).await?);
-        self.0.made_of(texts, place, |texts| match texts {
+        self.0.made_of(texts, place, |texts| match &**texts {
             [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), choice),
             [] => Err("there is no key".to_owned()),
         })

@@ -1,12 +1,12 @@
 //! The clock of the authorization server, from its `Date` (RFC 9110 section 6.6.1).
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::DATE;
 
 use crate::clock::Moment;
+use crate::exchange::server_time;
 use crate::signing::jws::CLOCK_WAS_SET;
 
 /// How far the server's clock is ahead of ours, in seconds. Zero before the first response.
@@ -17,14 +17,9 @@ impl ServerClock {
     /// `Date` is truncated to seconds, and in the past when it arrives. Our own time is rounded up, so that the result
     /// is not ahead of the server.
     pub(crate) fn hear(&self, headers: &HeaderMap, now: Moment) {
-        let date = headers
-            .get(DATE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| httpdate::parse_http_date(text).ok())
-            .and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
         let ours = now.wall().as_secs() + u64::from(now.wall().subsec_nanos() > 0);
         // A server's clock that was never set is ignored.
-        let date = date.filter(|date| *date >= CLOCK_WAS_SET);
+        let date = server_time(headers).filter(|date| *date >= CLOCK_WAS_SET);
         if let (Some(date), Ok(ours)) = (date, i64::try_from(ours)) {
             let date = i64::try_from(date.as_secs()).unwrap_or(i64::MAX);
             self.0.store(date.saturating_sub(ours), Ordering::Relaxed);

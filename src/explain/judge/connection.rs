@@ -63,7 +63,7 @@ pub(super) fn failed(findings: &Findings, error: &Error) -> Verdict {
 }
 
 fn not_trusted(findings: &Findings, text: String) -> Verdict {
-    if let Some(expired) = findings.expired.as_ref().filter(|_| findings.draft.auth.is_mutual_tls()) {
+    if let Some(expired) = findings.expired.as_ref().filter(|_| findings.draft.builder.auth.is_mutual_tls()) {
         let summary = format!("The server refuses the client's certificate: {expired}.");
         return Verdict::new(Cause::CredentialExpired, summary).advise("renew the certificate");
     }

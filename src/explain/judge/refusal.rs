@@ -11,7 +11,7 @@ pub(super) fn refused(findings: &Findings, error: &Error, code: &str, descriptio
     let text = sentence(error);
     let said = description.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    let auth = &findings.draft.auth;
+    let auth = &findings.draft.builder.auth;
     let signs = matches!(auth.name(), "private_key_jwt" | "client_secret_jwt");
     let is_assertion = signs || auth.name() == "client_assertion";
 
@@ -21,7 +21,7 @@ pub(super) fn refused(findings: &Findings, error: &Error, code: &str, descriptio
             && says(&["credential", "secret", "invalid client"])
             && !says(&["grant", "service account"]))
         || (code == "invalid_grant" && auth.name() == "client_assertion");
-    if matches!(code, "invalid_dpop_proof" | "use_dpop_nonce") && !findings.draft.is_bound {
+    if matches!(code, "invalid_dpop_proof" | "use_dpop_nonce") && !findings.draft.builder.is_bound() {
         return Verdict::new(Cause::DpopRequired, text)
             .advise("add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration")
             .advise("or switch the requirement off for this client");
@@ -66,7 +66,7 @@ pub(super) fn refused(findings: &Findings, error: &Error, code: &str, descriptio
 }
 
 fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, signs: bool) -> Verdict {
-    let auth = &findings.draft.auth;
+    let auth = &findings.draft.builder.auth;
     if let Some(verdict) = edges(findings) {
         return verdict;
     }
@@ -119,7 +119,7 @@ fn another_method(findings: &Findings, used: &str) -> String {
 
 fn of_method(findings: &Findings, text: String) -> Verdict {
     let methods = findings.seen.document.as_ref().and_then(|document| document.methods.as_ref());
-    let used = findings.draft.auth.name();
+    let used = findings.draft.builder.auth.name();
     Verdict::new(Cause::MethodNotSupported, text)
         .advise_all(methods.map(|all| format!("the server lists {}; the client uses {used}", all.join(", "))))
         .advise("use the method that the client is registered for")

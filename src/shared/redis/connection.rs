@@ -1,14 +1,15 @@
 //! The connection to the store: established on demand, shared by all fetches of a runtime, closed soon after.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue, RedisConnectionInfo,
-    RedisError, RedisResult, ServerErrorKind,
+    AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind as Kind, FromRedisValue, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
 };
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,13 +23,12 @@ use super::sentinel::Sentinels;
 use super::tls;
 use crate::credential::{Credential, LastGood};
 use crate::error::{Error, ErrorKind};
+use crate::lock::Lock;
 use crate::shared::record::LARGEST;
 
 /// The settings of connections, and the current one.
 pub(super) struct Connections {
-    /// TLS is separate, see `tls`.
-    info: ConnectionInfo,
-    tls: bool,
+    address: Address,
     pub(super) password: Option<Credential>,
     pub(super) roots: Option<Vec<u8>>,
     /// The client certificate and its key.
@@ -38,10 +38,17 @@ pub(super) struct Connections {
     connector: Arc<OnceLock<TlsConnector>>,
     showing: LastGood<TlsConnector>,
     /// The node that was found: in a cluster the one with our names, with sentinels the master.
-    node: Mutex<Option<Node>>,
-    kept: Mutex<Option<Arc<Connection>>>,
+    node: Lock<Option<Node>>,
+    kept: Lock<Option<Arc<Connection>>>,
     /// Lets concurrent fetches make one connection.
     turn: tokio::sync::Mutex<()>,
+}
+
+/// What a URL says. TLS is separate: this crate implements it itself, so that the system's roots are read once and no option
+/// in the URL can disable the verification.
+pub(super) struct Address {
+    info: ConnectionInfo,
+    tls: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -78,10 +85,9 @@ const SMALL_TALK: usize = 4096;
 const MOST_TRIES: u32 = 4;
 
 impl Connections {
-    pub(super) fn new(info: ConnectionInfo, tls: bool) -> Self {
+    pub(super) fn new(address: Address) -> Self {
         Connections {
-            info,
-            tls,
+            address,
             password: None,
             roots: None,
             certificate: None,
@@ -89,8 +95,8 @@ impl Connections {
             sentinel_password: None,
             connector: Arc::default(),
             showing: LastGood::default(),
-            node: Mutex::default(),
-            kept: Mutex::default(),
+            node: Lock::default(),
+            kept: Lock::default(),
             turn: tokio::sync::Mutex::new(()),
         }
     }
@@ -99,7 +105,7 @@ impl Connections {
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         let mut ask: Option<Node> = None;
         for tries in 1.. {
-            let found = lock(&self.node).clone();
+            let found = self.node.lock().clone();
             let (node, asking) = match (ask.take(), &found) {
                 (Some(node), _) => (node, true),
                 (None, Some(node)) => (node.clone(), false),
@@ -125,7 +131,7 @@ impl Connections {
                         Err(error) => match redirection(&error, &node) {
                             Some((node, moved)) if tries < MOST_TRIES => {
                                 match moved {
-                                    true => *lock(&self.node) = Some(node),
+                                    true => *self.node.lock() = Some(node),
                                     false => ask = Some(node),
                                 }
                                 continue;
@@ -137,7 +143,7 @@ impl Connections {
                 Err(error) => error,
             };
             // The node that was found may be gone. The first one knows its successor.
-            let was_found = lock(&self.node).take_if(|found| *found == node).is_some();
+            let was_found = self.node.lock().take_if(|found| *found == node).is_some();
             if !was_found || tries >= MOST_TRIES {
                 return Err(error);
             }
@@ -170,7 +176,8 @@ impl Connections {
     async fn connection(&self, node: &Node) -> Result<(Arc<Connection>, bool), Error> {
         let here = Handle::try_current().map_err(Error::other)?.id();
         let kept = || {
-            lock(&self.kept)
+            self.kept
+                .lock()
                 .as_ref()
                 .filter(|kept| kept.runtime == here && kept.node == *node && !kept.task.is_finished())
                 .cloned()
@@ -182,35 +189,34 @@ impl Connections {
         if let Some(kept) = kept() {
             return Ok((kept, false));
         }
-        let connection = self.connect(&self.info, self.tls, self.password.as_ref(), node, here).await?;
+        let connection = self.connect(&self.address, self.password.as_ref(), node).await?;
         if self.sentinels.is_some() {
             self.is_master(&connection).await?;
         }
         let connection = Arc::new(connection);
-        *lock(&self.kept) = Some(Arc::clone(&connection));
+        *self.kept.lock() = Some(Arc::clone(&connection));
         Ok((connection, true))
     }
 
     /// Tries the passwords in order while they are refused.
     pub(super) async fn connect(
         &self,
-        info: &ConnectionInfo,
-        tls: bool,
+        address: &Address,
         password: Option<&Credential>,
         node: &Node,
-        here: Id,
     ) -> Result<Connection, Error> {
+        let here = Handle::try_current().map_err(Error::other)?.id();
         // Otherwise an ACL would have to allow another command.
-        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let settings = address.info.redis_settings().clone().set_skip_set_lib_name();
         let Some(credential) = password else {
-            return self.connect_as(&settings, tls, node, here).await;
+            return self.connect_as(&settings, address.tls, node, here).await;
         };
         let mut last = None;
         for place in credential.places() {
             let connected = match credential.read(place).await {
                 Ok(password) => {
                     let settings = settings.clone().set_password(password.expose_secret());
-                    self.connect_as(&settings, tls, node, here).await
+                    self.connect_as(&settings, address.tls, node, here).await
                 }
                 Err(error) => Err(error),
             };
@@ -273,11 +279,11 @@ impl Connections {
         };
         let mut last = None;
         for (place, of_key) in certificate.places().zip(key.places()) {
-            let texts = async { Ok(vec![certificate.read_text(place).await?, key.read_text(of_key).await?]) };
+            let texts = async { Ok([certificate.read_text(place).await?, key.read_text(of_key).await?]) };
             let made = match texts.await {
                 Ok(texts) => {
                     let (showing, roots) = (self.showing.clone(), roots.clone());
-                    let make = move |pair: &[_]| tls::connector(roots.as_deref(), Some(pair));
+                    let make = move |pair: &_| tls::connector(roots.as_deref(), Some(pair));
                     let made = tokio::task::spawn_blocking(move || showing.made_of(texts, place, make));
                     made.await.map_err(Error::other)?
                 }
@@ -292,51 +298,63 @@ impl Connections {
     }
 
     fn forget(&self, connection: &Arc<Connection>) {
-        lock(&self.kept).take_if(|kept| Arc::ptr_eq(kept, connection));
+        self.kept.lock().take_if(|kept| Arc::ptr_eq(kept, connection));
     }
 
     async fn first(&self) -> Result<Node, Error> {
-        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.info.addr()) else {
-            return node_of(&self.info);
+        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.address.info.addr()) else {
+            return self.address.node();
         };
-        let here = Handle::try_current().map_err(Error::other)?.id();
-        let master = self.master(sentinels, name, here).await?;
-        *lock(&self.node) = Some(master.clone());
+        let master = self.master(sentinels, name).await?;
+        *self.node.lock() = Some(master.clone());
         Ok(master)
     }
 
     /// Without user and password.
-    pub(super) fn address(&self) -> String {
-        let own = address(&self.info, self.tls);
-        match (&self.sentinels, self.info.addr()) {
+    pub(super) fn shown(&self) -> String {
+        match (&self.sentinels, self.address.info.addr()) {
             (Some(sentinels), ConnectionAddr::Tcp(name, _)) => {
                 format!("the master {name} of the sentinels {}", sentinels.addresses())
             }
-            _ => own,
+            _ => self.address.to_string(),
         }
     }
 
     /// Whether the address can be the name of a master.
     pub(super) fn has_host(&self) -> bool {
-        matches!(self.info.addr(), ConnectionAddr::Tcp(..))
+        matches!(self.address.info.addr(), ConnectionAddr::Tcp(..))
     }
 }
 
-pub(super) fn address(info: &ConnectionInfo, tls: bool) -> String {
-    let scheme = if tls { "rediss" } else { "redis" };
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => format!("{scheme}://{host}:{port}"),
-        ConnectionAddr::Unix(path) => format!("redis+unix://{}", path.display()),
-        _ => scheme.to_owned(),
+impl Address {
+    pub(super) fn parse(url: &str) -> Option<Self> {
+        let (tls, plain) = match url.split_once("://") {
+            _ if url.contains('#') => return None,
+            Some(("rediss" | "valkeys", rest)) => (true, format!("redis://{rest}")),
+            _ => (false, url.to_owned()),
+        };
+        Some(Address { info: plain.into_connection_info().ok()?, tls })
+    }
+
+    pub(super) fn node(&self) -> Result<Node, Error> {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
+            #[cfg(unix)]
+            ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
+            _ => Err(refused("its address is of an unknown kind")),
+        }
     }
 }
 
-pub(super) fn node_of(info: &ConnectionInfo) -> Result<Node, Error> {
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
-        #[cfg(unix)]
-        ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
-        _ => Err(refused("its address is of an unknown kind")),
+/// Without user and password.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "rediss" } else { "redis" };
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, port) => write!(f, "{scheme}://{host}:{port}"),
+            ConnectionAddr::Unix(path) => write!(f, "redis+unix://{}", path.display()),
+            _ => f.write_str(scheme),
+        }
     }
 }
 
@@ -431,14 +449,8 @@ pub(super) fn refused(what: impl Into<std::borrow::Cow<'static, str>>) -> Error 
     Error::of(ErrorKind::Other, what)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic cannot leave the value in an inconsistent state.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
-    use redis::IntoConnectionInfo;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -453,10 +465,9 @@ mod tests {
                 theirs.write_all(b"+OK\r\n").await.unwrap();
             }
         });
-        let info = "redis://x".into_connection_info().unwrap();
-        let connections = Connections::new(info, false);
-        let settings = connections.info.redis_settings().clone().set_skip_set_lib_name();
-        let node = node_of(&connections.info).unwrap();
+        let connections = Connections::new(Address::parse("redis://x").unwrap());
+        let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+        let node = connections.address.node().unwrap();
         let connection = talk(ours, &settings, &node, Handle::current().id()).await;
         let connection = Arc::new(connection.unwrap());
         let ping = redis::cmd("PING");
@@ -477,9 +488,9 @@ mod tests {
                     theirs.write_all(b"+OK\r\n").await.unwrap();
                 }
             });
-            let connections = Connections::new("redis://x".into_connection_info().unwrap(), false);
-            let settings = connections.info.redis_settings().clone().set_skip_set_lib_name();
-            let node = node_of(&connections.info).unwrap();
+            let connections = Connections::new(Address::parse("redis://x").unwrap());
+            let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+            let node = connections.address.node().unwrap();
             let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
             for _ in 0..10 {
                 if is_used {
@@ -497,14 +508,14 @@ mod tests {
 
     #[test]
     fn an_address_is_shown_with_its_scheme_and_without_the_password() {
-        for (url, tls, shown) in [
-            ("redis://me:hush@host:1", false, "redis://host:1"),
-            ("redis://me:hush@host", true, "rediss://host:6379"),
-            ("redis+unix:///run/redis.sock?pass=hush", false, "redis+unix:///run/redis.sock"),
+        for (url, shown) in [
+            ("redis://me:hush@host:1", "redis://host:1"),
+            ("rediss://me:hush@host", "rediss://host:6379"),
+            ("redis+unix:///run/redis.sock?pass=hush", "redis+unix:///run/redis.sock"),
         ] {
-            let info = url.into_connection_info().unwrap();
-            assert_eq!(address(&info, tls), shown);
-            assert!(node_of(&info).is_ok(), "{url}");
+            let address = Address::parse(url).unwrap();
+            assert_eq!(address.to_string(), shown);
+            assert!(address.node().is_ok(), "{url}");
         }
     }
 

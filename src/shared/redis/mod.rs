@@ -13,8 +13,8 @@ use redis::{Cmd, FromRedisValue};
 use super::store::{Store, StoreFuture};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
-use connection::Connections;
-use sentinel::{Sentinels, parsed};
+use connection::{Address, Connections};
+use sentinel::Sentinels;
 
 /// Redis or Valkey as a [`Store`] (feature `redis`): a single node, any node of a cluster, or the master that
 /// [sentinels](Self::sentinels) name.
@@ -55,8 +55,7 @@ impl RedisStore {
     /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a
     /// password.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let (info, tls) = parsed(url).ok_or_else(unusable)?;
-        Ok(RedisStore(Connections::new(info, tls)))
+        Ok(RedisStore(Connections::new(Address::parse(url).ok_or_else(unusable)?)))
     }
 
     /// Sets the password, instead of the one in the URL. It is read for each connection; if there are several
@@ -202,6 +201,6 @@ impl Store for RedisStore {
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Only the address: the URL may have a password.
-        write!(f, "RedisStore({})", self.0.address())
+        write!(f, "RedisStore({})", self.0.shown())
     }
 }

@@ -14,7 +14,7 @@ use crate::pem::{corrected, looks_like};
 
 /// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its
 /// key, in PEM.
-pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString]>) -> Result<TlsConnector, String> {
+pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString; 2]>) -> Result<TlsConnector, String> {
     let provider = CryptoProvider::get_default()
         .cloned()
         .unwrap_or_else(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
@@ -43,7 +43,7 @@ pub(super) fn connector(roots: Option<&[u8]>, shown: Option<&[SecretString]>) ->
                 |_| "the client certificate and its key do not belong together, or are of a kind that is not supported",
             )?
         }
-        _ => builder.with_no_client_auth(),
+        None => builder.with_no_client_auth(),
     };
     Ok(TlsConnector::from(Arc::new(config)))
 }
