@@ -391,6 +391,26 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    #[test]
+    fn a_disk_that_hangs_does_not_occupy_all_threads() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2 * THREADS).build();
+        let (runtime, store) = (runtime.unwrap(), FileStore::new("unused"));
+        let disk = Arc::new(Lock::new(()));
+        let hangs = disk.lock();
+        let read = runtime.block_on(async {
+            for _ in 0..100 {
+                let disk = Arc::clone(&disk);
+                let operation = store.blocking(move |_, _, _| Ok(drop(disk.lock())));
+                assert!(tokio::time::timeout(Duration::from_millis(1), operation).await.is_err());
+            }
+            // Like a credential file.
+            tokio::time::timeout(Duration::from_secs(60), tokio::task::spawn_blocking(|| ())).await
+        });
+        drop(hangs);
+        assert!(read.is_ok());
+    }
+
     #[tokio::test]
     async fn no_foreign_file_is_deleted() {
         // FA1

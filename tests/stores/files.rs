@@ -212,32 +212,6 @@ fn a_process_that_stalls_while_it_writes_costs_no_token_and_no_endless_wait() {
 }
 
 #[cfg(unix)]
-#[test]
-fn a_disk_that_hangs_does_not_occupy_all_threads() {
-    let place = TempDir::new().unwrap();
-    let pipe = place.path().join("client-credentials.lock");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().max_blocking_threads(16).build();
-    let runtime = runtime.unwrap();
-    let store = FileStore::new(place.path());
-    let read = runtime.block_on(async {
-        for _ in 0..100 {
-            let lease = store.lease("a", "me", PATIENT);
-            let lease = tokio::time::timeout(Duration::from_millis(1), lease).await;
-            assert!(lease.is_err(), "nobody reads from the pipe");
-        }
-        // Like a credential file.
-        let read = tokio::task::spawn_blocking(|| ());
-        tokio::time::timeout(crate::harness::server::HANG_TIMEOUT, read).await
-    });
-    // Opening it for both ends does not wait.
-    let _end = std::fs::File::options().read(true).write(true).open(&pipe);
-    assert!(read.is_ok());
-}
-
-#[cfg(unix)]
 #[tokio::test]
 async fn a_directory_of_another_user_is_refused() {
     // Only root could use such a directory, whose owner could redirect root by a link.
