@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_small_body_does_not_become_a_large_one() {
-        let bomb = vec![0; 64 * 1024 * 1024];
+        let bomb = vec![0; 4 * 1024 * 1024];
         for (label, body) in [("gzip", gzip(&bomb)), ("deflate", zlib(&bomb)), ("deflate", deflate(&bomb))] {
             assert_eq!(read_as(label, body, 256 * 1024), Err(Flaw::TooLarge), "{label}");
         }
