@@ -401,7 +401,10 @@ mod tests {
         let read = runtime.block_on(async {
             for _ in 0..100 {
                 let disk = Arc::clone(&disk);
-                let operation = store.blocking(move |_, _, _| Ok(drop(disk.lock())));
+                let operation = store.blocking(move |_, _, _| {
+                    drop(disk.lock());
+                    Ok(())
+                });
                 assert!(tokio::time::timeout(Duration::from_millis(1), operation).await.is_err());
             }
             // Like a credential file.
