@@ -212,11 +212,6 @@ impl Error {
         self.edit(|inner| inner.retry_after = Some(wait))
     }
 
-    /// Whether the server returned this code.
-    pub(crate) fn is_oauth(&self, code: &str) -> bool {
-        self.oauth().is_some_and(|oauth| oauth.code() == code)
-    }
-
     pub(crate) fn of(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
             kind,

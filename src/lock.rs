@@ -14,7 +14,8 @@ use shuttle::sync::Mutex;
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::sync::MutexGuard as Guard;
 
-/// A mutex that ignores poison: no user code runs under it, and our own code does not panic halfway through an update.
+/// A mutex that ignores poison: our own code does not panic halfway through an update, and no user code runs under it but
+/// `Clone` of the service of a tower layer, before anything is changed.
 #[derive(Debug, Default)]
 pub(crate) struct Lock<T>(Mutex<T>);
 

@@ -42,6 +42,8 @@ impl Masks {
                 }
                 Guess::Easy if is_there || encoded::masked(&shown, plain).is_some() => shown = MASK.to_owned(),
                 Guess::Trivial if is_there && stands_alone(&shown, &fitting) => shown = MASK.to_owned(),
+                // Of a secret in another script nothing is left but its encoded form.
+                Guess::Trivial if encoded::is_in(&shown, plain, &fitting) => shown = MASK.to_owned(),
                 Guess::Easy | Guess::Trivial => {}
             }
         }
@@ -115,12 +117,21 @@ mod encoded {
         (rest.len() < text.len()).then(|| masked + rest)
     }
 
+    /// Whether `text` has the secret in another form than `literal`.
+    pub(super) fn is_in(text: &str, secret: &str, literal: &str) -> bool {
+        text.contains(['%', '+', 'u'])
+            && text.char_indices().any(|(at, _)| {
+                let found = text.get(at..).and_then(|from| Some((from, without(from, secret)?)));
+                found.is_some_and(|(from, left)| from.strip_suffix(left) != Some(literal))
+            })
+    }
+
     /// What follows `secret`, if `text` begins with it.
     fn without<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
         let rest = secret.chars().try_fold(text, |rest, c| {
             let literal = rest.strip_prefix(c).or_else(|| rest.strip_prefix('+').filter(|_| c == ' '));
-            // Before the literal, since a percent sign is encoded as `%25`.
-            let found = in_percent(rest, c).or(literal).or_else(|| in_json(rest, c));
+            // Before the literal, since a percent sign is encoded as `%25`, and a `u` as `\u0075`.
+            let found = in_percent(rest, c).or_else(|| in_json(rest, c)).or(literal);
             // The text has lost these characters, where they were literal.
             found.or((!allowed(c)).then_some(rest))
         })?;
@@ -231,6 +242,21 @@ mod tests {
         assert_eq!(masks(&["a b c"]).clean("your a+b%20c", 256), "***", "it can be guessed");
         for text in ["100 % sure", "unused %", "u00", "%2", "%%%", "+", "uuuu%zz"] {
             assert_eq!(long.clean(text, 256), text);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_another_script_or_of_few_letters_is_masked_when_it_is_encoded() {
+        for (secret, text, shown) in [
+            ("пароль", "bad secret %D0%BF%D0%B0%D1%80%D0%BE%D0%BB%D1%8C", "***"),
+            ("пароль", "bad secret \\u043f\\u0430\\u0440\\u043e\\u043b\\u044c", "***"),
+            ("пароль", "unused, 100 % sure", "unused, 100 % sure"),
+            ("пароль1", "unused 11", "unused 11"),
+            ("a/b", "your a%2Fb", "***"),
+            ("a/b", "your a%2Fc", "your a%2Fc"),
+            ("hush-hush-8", "got \\u0068\\u0075\\u0073h-hush-8", "got ***"),
+        ] {
+            assert_eq!(masks(&[secret]).clean(text, 256), shown, "{secret}: {text}");
         }
     }
 

@@ -157,6 +157,12 @@ impl Demands {
         self.scopes.lock().refused.extend(refused);
         shown
     }
+
+    /// A request for `added` failed, perhaps because of the scopes that are not in `left`: the next one is for these.
+    pub(crate) fn given_up(&self, added: &[String], left: &[String]) {
+        self.refused(added, left);
+        self.scopes.lock().kept = left.to_vec();
+    }
 }
 
 /// While it exists, another response that requires the same scopes is covered by this request.

@@ -143,6 +143,11 @@ impl Policy {
         }
     }
 
+    /// Whether the token may go there.
+    pub(super) fn is_for(&self, target: Target<'_>) -> bool {
+        self.origins.iter().any(|origin| origin.contains(target))
+    }
+
     fn place(&self, origin: usize, target: Target<'_>) -> Place {
         let is_domain = self.origins.get(origin).is_some_and(Origin::is_domain);
         Place { origin, host: is_domain.then(|| target.host().into()) }

@@ -134,8 +134,8 @@ impl<Q: Outgoing> Trip<Q> {
 
     /// What status and headers of the response require. Its nonce is kept for later proofs, whatever the status.
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
-        let may_be_taken_along = self.proved.is_some() || !policy.is_kept_from_others();
-        if may_be_taken_along && !self.is_ours(policy, answer) {
+        let is_another = |from| self.proved.is_some() || !policy.is_kept_from_others() && !policy.is_for(from);
+        if !self.is_ours(policy, answer) && answer.from.is_some_and(is_another) {
             policy.note_taken_along();
         }
         if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {

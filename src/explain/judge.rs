@@ -9,6 +9,7 @@ use super::claims::span;
 use super::diagnosis::{Cause, Diagnosis, Step};
 use super::findings::Findings;
 use crate::error::{Error, ErrorKind};
+use crate::grant::said::as_known;
 use crate::token::AccessToken;
 
 pub(super) fn judge(findings: &Findings, steps: Vec<Step>) -> Diagnosis {
@@ -107,7 +108,9 @@ fn refused(findings: &Findings, error: &Error) -> Verdict {
         ErrorKind::Transport | ErrorKind::Tls => connection::failed(findings, error),
         _ if findings.token_requests == 0 => endpoint::not_found(findings, text),
         _ => match error.oauth() {
-            Some(oauth) => refusal::refused(findings, error, oauth.code(), oauth.description().unwrap_or_default()),
+            Some(oauth) => {
+                refusal::refused(findings, error, as_known(oauth.code()), oauth.description().unwrap_or_default())
+            }
             None => endpoint::answered(findings, error),
         },
     }

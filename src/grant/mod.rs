@@ -5,7 +5,7 @@ mod quota;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
-mod said;
+pub(crate) mod said;
 mod secret_params;
 
 use std::borrow::Cow;
@@ -35,7 +35,7 @@ use crate::token::{AccessToken, Holder};
 use advice::{Known, advice};
 pub(crate) use quota::Ledger;
 pub use quota::Quota;
-use refusal::is_of_the_credential;
+use refusal::{is_of_the_credential, says};
 use request::Params;
 use response::Rules;
 pub(crate) use secret_params::SecretParams;
@@ -101,6 +101,11 @@ impl Grant {
                     let _scope = demands.refused(added, left);
                     at_once = false;
                     event!(warn, source = self.observers.name(), scope = %_scope, %error, "the authorization server refuses the scope that the API requires: tokens are requested without it");
+                }
+                // Some servers use the code of the assertion for a scope, too. The assertion is not sent again at once.
+                (Err(error), Some(left)) if self.is_of_the_assertion(&error) => {
+                    demands.given_up(added, left);
+                    return Err(error);
                 }
                 (Err(error), _) => return Err(error),
             }
@@ -211,7 +216,7 @@ impl Grant {
         let evidence = (evidence, secrets);
         match self.ask_once(asking, evidence, key.as_ref(), &mut nonce).await {
             // RFC 9449 section 8: repeated once, with the nonce of that response, a new assertion and a new proof.
-            Err(error) if nonce.is_some() && error.is_oauth("use_dpop_nonce") => {
+            Err(error) if nonce.is_some() && says(&error, "use_dpop_nonce") => {
                 self.observers.emit(&Event::NonceRetry);
                 self.ask_once(asking, evidence, key.as_ref(), &mut nonce).await
             }
@@ -364,7 +369,7 @@ impl Grant {
     /// 2.2.2, though most servers use the other code).
     fn is_of_the_assertion(&self, error: &Error) -> bool {
         let is_exchange = self.rules.exchange.is_some();
-        let is_said = error.is_oauth("invalid_grant") || (is_exchange && error.is_oauth("invalid_request"));
+        let is_said = says(error, "invalid_grant") || (is_exchange && says(error, "invalid_request"));
         is_said && !self.secrets.0.is_empty()
     }
 

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::said::{Said, as_known, is_known};
+use super::said::{Said, as_known, is_known, is_known_exactly};
 use crate::error::{Error, ErrorKind};
 
 /// Classifies by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
@@ -67,8 +67,9 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
         // RFC 6749 section 5.2, whatever the code: ServiceNow's is `server_error`.
         (401, _) => Verdict::Refused,
         (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => Verdict::Busy,
+        // Another party may have responded, in words of its own.
+        (_, Some(code)) if is_passing(status) && (said.is_aside || !is_meant(said, code)) => Verdict::StrangeNow,
         (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => Verdict::Refused,
-        (_, Some(_)) if is_passing(status) => Verdict::StrangeNow,
         _ if is_passing(status) || status.is_informational() => Verdict::Passing,
         (403, None) => Verdict::Refused,
         (300..=399, _) => Verdict::NoEndpoint,
@@ -76,6 +77,16 @@ fn kind(status: StatusCode, said: &Said) -> Verdict {
         (_, Some(_)) => Verdict::Strange,
         (_, None) => Verdict::NoEndpoint,
     }
+}
+
+/// Whether a code was written as a server of OAuth does. `known` is the code that it stands for.
+fn is_meant(said: &Said, known: &str) -> bool {
+    is_about_the_client(known) || said.oauth.as_ref().is_some_and(|oauth| is_known_exactly(oauth.code()))
+}
+
+/// Whether the server returned this code, in any spelling.
+pub(super) fn says(error: &Error, code: &str) -> bool {
+    error.oauth().is_some_and(|oauth| as_known(oauth.code()) == code)
 }
 
 /// Whether the credential was refused, so that another one may be accepted; follows the rule of [`ErrorKind::Denied`].

@@ -113,6 +113,15 @@ fn has_error(members: &Members<'_>) -> bool {
     text.contains(|c: char| c.is_alphabetic()) && !matches!(&*text, "none" | "null" | "false" | "no" | "ok")
 }
 
+/// What a response without a token says.
+fn words(response: &Response, rules: &Rules, masks: &Masks) -> String {
+    let said = said(response, rules, masks);
+    match said.oauth {
+        Some(oauth) if said.words.is_empty() => line(&oauth, rules, masks),
+        _ => said.words,
+    }
+}
+
 /// RFC 6749 section 5.1.
 fn granted(
     mut members: Members<'_>,
@@ -134,7 +143,7 @@ fn granted(
         return Err(Twice("error").into());
     }
     if has_error(&members) {
-        let words = said(response, rules, masks).words;
+        let words = words(response, rules, masks);
         return Err(unusable(format_args!("it has an error: {words}; is the address of the token endpoint right?")));
     }
     let secret = match members.take("access_token")? {
@@ -144,7 +153,7 @@ fn granted(
             return Err(unusable("access_token is not a string"));
         }
         None => {
-            let words = said(response, rules, masks).words;
+            let words = words(response, rules, masks);
             return Err(unusable(format_args!(
                 "it has no access_token, but {}; is the address of the token endpoint right?",
                 if words.is_empty() { "nothing to read" } else { &words }

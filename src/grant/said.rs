@@ -18,6 +18,8 @@ pub(super) struct Said {
     pub(super) oauth: Option<OAuthError>,
     /// The rest of the message; may be empty.
     pub(super) words: String,
+    /// The code stands at a place where no server writes its errors.
+    pub(super) is_aside: bool,
     /// An HTML page.
     pub(super) is_page: bool,
     /// It requires authentication.
@@ -82,17 +84,22 @@ const KNOWN: [&str; 16] = [
 
 /// Whether it is an OAuth code, in any case and with any separators (`INVALID_SCOPE`, `invalid-scope`).
 pub(super) fn is_known(code: &str) -> bool {
-    KNOWN.contains(&as_known(code))
+    is_known_exactly(as_known(code))
+}
+
+/// Whether it is an OAuth code as the RFCs write it.
+pub(super) fn is_known_exactly(code: &str) -> bool {
+    KNOWN.contains(&code)
 }
 
 /// The OAuth code as the RFCs write it; any other text as it is.
-pub(super) fn as_known(code: &str) -> &str {
-    let word = bare(code);
-    KNOWN.into_iter().find(|known| bare(known) == word).unwrap_or(code)
+pub(crate) fn as_known(code: &str) -> &str {
+    KNOWN.into_iter().find(|known| bare(known).eq(bare(code))).unwrap_or(code)
 }
 
-fn bare(text: &str) -> String {
-    text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+/// The letters and digits, in lower case.
+fn bare(text: &str) -> impl Iterator<Item = u8> + '_ {
+    text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// Whether a value is an OAuth code and nothing else, wherever it is. People write "Access denied" as well.
@@ -104,12 +111,12 @@ fn is_known_as_written(text: &str) -> bool {
 /// Whether `error` is a code, also of the server's own: not a number, and not a reason phrase of HTTP, which some
 /// frameworks send (Spring, Rails: `Not Found`, `not_found`).
 fn is_code(text: &str) -> bool {
-    let word = bare(text);
     let is_phrase = || {
         let mut errors = (400..600).filter_map(|code| StatusCode::from_u16(code).ok()?.canonical_reason());
-        errors.any(|phrase| bare(phrase) == word)
+        errors.any(|phrase| bare(phrase).eq(bare(text)))
     };
-    let says_nothing = matches!(&*word, "true" | "false" | "null" | "none" | "error" | "fail" | "failed" | "failure");
+    let empty = ["true", "false", "null", "none", "error", "fail", "failed", "failure"];
+    let says_nothing = empty.iter().any(|word| bare(text).eq(word.bytes()));
     is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
@@ -118,7 +125,8 @@ fn is_code(text: &str) -> bool {
 fn is_opaque(text: &str) -> bool {
     let text = text.trim();
     let is_word = |c: char| c.is_ascii_alphabetic() || c == '_';
-    text.is_ascii() && text.len() > 16 && !text.contains(char::is_whitespace) && !text.chars().all(is_word)
+    let ascii = || text.chars().filter(char::is_ascii);
+    ascii().count() > 16 && !text.contains(char::is_whitespace) && !ascii().all(is_word)
 }
 
 /// Whether it contains a JWT (RFC 7519 section 3). Each begins with `{"` in base64url.
@@ -140,9 +148,15 @@ fn shows_secret(body: &str) -> bool {
         "client_secret",
         "client_assertion",
     ];
-    names.iter().any(|name| {
-        let mut after = body.match_indices(name).filter_map(|(at, _)| body.get(at + name.len()..));
-        after.any(|after| after.starts_with(['"', '\'', ':', '=', '>', '\\']))
+    names.iter().any(|name| is_assigned(&body, name, |_| false))
+}
+
+/// Whether something follows a name of `body` that begins like this: `name: x`, `'name' = x`, `<name>x`.
+fn is_assigned(body: &str, name: &str, more: fn(char) -> bool) -> bool {
+    body.match_indices(name).any(|(at, _)| {
+        let after = body.get(at + name.len()..).unwrap_or_default().trim_start_matches(more);
+        let after = after.trim_start_matches('\\').trim_start_matches(['"', '\'']).trim_start_matches(' ');
+        after.starts_with([':', '=', '>'])
     })
 }
 
@@ -193,6 +207,11 @@ impl Speaker<'_> {
         match (self.object(Members::salvage(body).rest()), Members::parse(body.as_bytes())) {
             // It is not JSON, or is cut before its code.
             (Said { oauth: None, words, .. }, Err(_)) => {
+                let lower = body.to_ascii_lowercase();
+                let more = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                if SECRETS.iter().any(|name| is_assigned(&lower, name, more)) {
+                    return Said { words, ..Said::default() };
+                }
                 let rest = self.prose(body);
                 let words = if words.is_empty() { rest.words } else { words };
                 Said { words, oauth: rest.oauth, ..Said::default() }
@@ -202,9 +221,11 @@ impl Speaker<'_> {
     }
 
     fn object(&self, members: Map<String, Value>) -> Said {
-        let oauth = self.oauth_error(&members).or_else(|| self.foreign_error(&members));
-        match oauth.or_else(|| self.hidden_error(&members)) {
-            Some(oauth) => Said { oauth: Some(oauth), ..Said::default() },
+        if let Some(oauth) = self.oauth_error(&members).or_else(|| self.foreign_error(&members)) {
+            return Said { oauth: Some(oauth), ..Said::default() };
+        }
+        match self.hidden_error(&members) {
+            Some(oauth) => Said { oauth: Some(oauth), is_aside: true, ..Said::default() },
             None => Said { words: self.text(&self.leaves(&members).join(", ")), ..Said::default() },
         }
     }
@@ -221,6 +242,9 @@ impl Speaker<'_> {
         let mut found = Vec::new();
         for tag in document.split('<').filter(|tag| tag.starts_with(|c: char| c.is_alphabetic())) {
             let mut rest = tag.split('>').next().unwrap_or_default();
+            if !self.is_fit(rest.split(char::is_whitespace).next().unwrap_or_default()) {
+                continue;
+            }
             while let Some((before, after)) = rest.split_once('=') {
                 let name = before.rsplit(char::is_whitespace).next().unwrap_or_default();
                 let value = ['"', '\''].iter().find_map(|quote| after.strip_prefix(*quote)?.split_once(*quote));
@@ -296,7 +320,7 @@ impl Speaker<'_> {
     fn prose(&self, text: &str) -> Said {
         let words = if is_opaque(text) || shows_secret(text) { String::new() } else { self.text(text) };
         let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        match tokens.find(|token| token.contains('_') && is_known(token)) {
+        match tokens.find(|token| token.contains('_') && token.len() <= LONGEST_CODE && is_known(token)) {
             Some(code) => {
                 let description = Some(words).filter(|words| !words.is_empty() && words != code);
                 Said { oauth: Some(OAuthError::new(code.to_owned(), description, None)), ..Said::default() }
@@ -336,9 +360,7 @@ impl Speaker<'_> {
     /// Whether a member may be shown: short, printable, no echo of our secrets, and not the name of a possible secret,
     /// since a server may return a token with an error.
     fn is_fit(&self, name: &str) -> bool {
-        const SECRETS: [&str; 9] =
-            ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
-        let bare: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        let bare: String = bare(name).map(char::from).collect();
         self.masks.clean_words(name, LONGEST_CODE) == name && !SECRETS.iter().any(|secret| bare.contains(secret))
     }
 
@@ -382,6 +404,10 @@ pub(super) fn line(oauth: &OAuthError, rules: &Rules, masks: &Masks) -> String {
     if beside.is_empty() { oauth.to_string() } else { format!("{oauth} ({beside})") }
 }
 
+/// The beginnings of words for what must not be shown.
+const SECRETS: [&str; 9] =
+    ["token", "secret", "passw", "assertion", "credential", "authorization", "cookie", "jwt", "key"];
+
 /// 32: real errors have up to a dozen members.
 const MOST_MEMBERS: usize = 32;
 
@@ -399,6 +425,8 @@ fn known_in(value: &Value, depth: usize) -> Option<&str> {
 fn without_tags(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
+    // Looked for until one is not found: the time is linear in the length of the page.
+    let mut silent = vec!["script", "style"];
     while let Some((before, tag)) = rest.split_once('<') {
         text.push_str(before);
         text.push(' ');
@@ -414,11 +442,14 @@ fn without_tags(page: &str) -> String {
             continue;
         }
         let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
-        let silent = ["script", "style"].into_iter().find(|silent| name.starts_with(silent));
-        rest = match silent.and_then(|silent| tag.find(&format!("</{silent}")).and_then(|end| tag.get(end + 1..))) {
-            Some(end) => end,
-            None => tag,
-        };
+        rest = tag;
+        if let Some(at) = silent.iter().position(|silent| name.starts_with(silent)) {
+            match silent.get(at).and_then(|silent| tag.find(&format!("</{silent}"))).and_then(|end| tag.get(end + 1..))
+            {
+                Some(end) => rest = end,
+                None => drop(silent.remove(at)),
+            }
+        }
         rest = rest.split_once('>').map_or("", |(_, rest)| rest);
     }
     text.push_str(rest);
@@ -431,7 +462,9 @@ fn unescaped(text: &str) -> String {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('&') {
         plain.push_str(before);
-        let known = after.split_once(';').and_then(|(name, after)| Some((referenced(name)?, after)));
+        // `#x10ffff` is the longest.
+        let end = after.bytes().take(9).position(|byte| byte == b';');
+        let known = end.and_then(|end| Some((referenced(after.get(..end)?)?, after.get(end + 1..)?)));
         rest = match known {
             Some((character, after)) => {
                 plain.push(character);

@@ -430,3 +430,77 @@ fn a_form_without_a_content_type_starts_with_a_name_and_has_no_space() {
         assert!(!is_form(body), "{body}");
     }
 }
+
+#[test]
+fn a_server_that_is_down_does_not_refuse_the_client_by_a_word_in_passing() {
+    // FB4
+    for body in [
+        r#"{"message":"unavailable","details":[{"reason":"ACCESS_DENIED"}]}"#,
+        r#"{"message":"unavailable","codes":{"one":"invalid_request"}}"#,
+        r#"{"error":"ScopeServiceError"}"#,
+        r#"{"error":"Access Denied"}"#,
+    ] {
+        for status in [500, 502, 503] {
+            let error = refused(status, &[JSON], body);
+            assert!(error.is_transient() && error.kind() != ErrorKind::Denied, "{status} {body}: {error}");
+        }
+        let error = refused(400, &[JSON], body);
+        assert!(!error.is_transient() && error.kind() == ErrorKind::Denied, "{body}: {error}");
+    }
+    let error = refused(500, &[JSON], r#"{"error":"invalid_client"}"#);
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Denied, false), "{error}");
+}
+
+#[test]
+fn a_success_without_a_token_quotes_what_it_has_instead() {
+    for (body, told) in [
+        (r#"{"status":"error","reason":"invalid_client","detail":"unknown app"}"#, "unknown app"),
+        (r#"{"error":"Unauthorized","reason":"invalid_client","detail":"unknown app"}"#, "unknown app"),
+    ] {
+        let error = refused(200, &[JSON], body);
+        assert!(error.to_string().contains(told), "{error}");
+    }
+}
+
+#[test]
+fn the_name_of_a_secret_is_quoted_and_a_value_under_it_is_not() {
+    for (body, told) in [
+        ("Missing form parameter: 'client_secret'", "client_secret"),
+        ("<html>the parameter \"client_assertion\" is required</html>", "client_assertion"),
+    ] {
+        let error = refused(400, &[], body);
+        assert!(error.to_string().contains(told), "{error}");
+    }
+    for body in [
+        "access_token : abc-of-others",
+        "{ \"token\": \"abc-of-others\", \"x\": tru",
+        "{'session_token': 'abc-of-others', 'b': 1}",
+        "{\"apiKey\": \"abc-of-others\", \"message\": no, \"x\"",
+        "<e><AccessToken value=\"abc-of-others\"/></e>",
+        "\u{feff}abc-of-others-0123456789\u{feff}",
+    ] {
+        let error = refused(400, &[], body);
+        assert!(!error.to_string().contains("abc-of-others"), "{error}");
+    }
+}
+
+#[test]
+fn a_large_page_is_read_in_one_pass() {
+    // In square time this test would take minutes.
+    let large = |start: &str, part: &str| format!("{start}{}", part.repeat(500_000 / part.len()));
+    for body in [
+        large("<e>", "&"),
+        large("<html>", "&"),
+        large("<e a=\"", "&"),
+        large("<html>", "<style>"),
+        large("<html>", "<script><style>"),
+        large("<html>", "<"),
+        large("<e>", "<a b="),
+        large("<e>", "<![CDATA["),
+        large("", "_ "),
+        large("{", "'token' "),
+    ] {
+        let error = refused(400, &[], &body);
+        assert!(error.to_string().chars().count() < 3000, "{error}");
+    }
+}

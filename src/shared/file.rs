@@ -322,7 +322,8 @@ fn begins_as_ours(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *HEADER
 }
 
-/// Anything but a regular file is refused: opening it could block, or write to a file elsewhere.
+/// Anything but a regular file is refused: opening it could block, or write to a file elsewhere. Checked before it is opened; only
+/// who may write to the directory could replace it in between.
 fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other(format!("{} is not a regular file", path.display())));

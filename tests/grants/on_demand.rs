@@ -163,6 +163,20 @@ async fn an_assertion_that_is_refused_is_not_sent_again_without_the_scope() {
 }
 
 #[tokio::test]
+async fn a_scope_that_is_refused_with_the_code_of_the_assertion_is_left_out_of_the_next_request() {
+    let (server, clock) = (demanding(), ManualClock::new());
+    let tokens = reading(&server).clock(&clock).grant(JwtBearer::new("the.pods.token")).build().unwrap();
+    assert_eq!(get(&client(&server, tokens.clone()), &server).await, 200);
+    // Consent to the scope is withdrawn.
+    server.next(Answer::Refuse("invalid_grant"));
+    clock.advance(Duration::from_secs(3_600));
+    tokens.token().await.unwrap_err();
+    clock.advance(Duration::from_secs(60));
+    tokens.token().await.unwrap();
+    assert_eq!(asked(&server), [READ, BOTH, BOTH, READ]);
+}
+
+#[tokio::test]
 async fn a_blip_during_a_step_up_ends_in_a_token_of_the_scope_before() {
     let server = demanding();
     let tokens = reading(&server).build().unwrap();
