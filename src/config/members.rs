@@ -104,7 +104,7 @@ pub(super) const MEMBERS: &[ConfigMember] = &[
     member("dpop.key_file", Text, "file with the key that tokens are bound to"),
     member("dpop.key_env", Text, "variable with the key that tokens are bound to"),
     member("dpop.generate", Flag, "bind tokens to a new key of this process"),
-    member("http.ca_file", Text, "PEM file with additional root certificates"),
+    member("http.ca_file", Text, "PEM file with additional root certificates, a regular file of at most 1 MiB"),
     member("http.proxy", Text, "URL of a proxy, without user and password"),
     member("store.directory", Text, "directory in which processes share the token"),
     member("store.seal_key_file", Text, "file with the key that seals the token"),

@@ -433,7 +433,7 @@ fn a_form_without_a_content_type_starts_with_a_name_and_has_no_space() {
 
 #[test]
 fn a_server_that_is_down_does_not_refuse_the_client_by_a_word_in_passing() {
-    // FB4
+    // FB9
     for body in [
         r#"{"message":"unavailable","details":[{"reason":"ACCESS_DENIED"}]}"#,
         r#"{"message":"unavailable","codes":{"one":"invalid_request"}}"#,
