@@ -5,8 +5,9 @@
 
 use std::error::Error;
 use std::fmt::{Debug, Write};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, Once, PoisonError};
 
+use base64::prelude::{BASE64_STANDARD_NO_PAD, Engine as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber, span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -37,8 +38,9 @@ pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>
 
 /// The canary in `text`.
 pub(crate) fn found(text: &str) -> Option<&'static str> {
-    let seen = |canary: &&str| forms(canary).iter().any(|form| text.contains(form));
-    [SECRET, TOKEN, OTHER].into_iter().find(|canary| seen(canary))
+    static FORMS: LazyLock<[(&str, Vec<String>); 3]> = LazyLock::new(|| [SECRET, TOKEN, OTHER].map(|it| (it, forms(it))));
+    let seen = |forms: &[String]| forms.iter().any(|form| text.contains(form));
+    FORMS.iter().find(|(_, forms)| seen(forms)).map(|(canary, _)| *canary)
 }
 
 /// The canary as it is, and the part of its base64 that does not depend on the adjacent characters.
@@ -48,21 +50,9 @@ fn forms(canary: &str) -> Vec<String> {
         let mut bytes = vec![b'x'; shift];
         bytes.extend_from_slice(canary.as_bytes());
         let whole = bytes.len() / 3 * 4;
-        forms.push(base64(&bytes)[4..whole].to_owned());
+        forms.push(BASE64_STANDARD_NO_PAD.encode(&bytes)[4..whole].to_owned());
     }
     forms
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks_exact(3) {
-        let bits = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
-        for shift in [18, 12, 6, 0] {
-            text.push(char::from(ALPHABET[(bits >> shift & 63) as usize]));
-        }
-    }
-    text
 }
 
 /// Every way in which a value with `Debug` can be printed.
@@ -83,6 +73,9 @@ pub(crate) fn render_all(error: &dyn Error) -> String {
 
 /// The recorded events: (target, text).
 static SAID: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// Those of our own target, and panics, that contain a canary.
+static LEAKS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
 /// Starts recording. Has no effect if it was called before or a subscriber is installed.
 pub(crate) fn watch() {
@@ -121,10 +114,7 @@ impl Drop for Watched {
 
 /// Panics if an event of our own target, or a panic, has contained a canary since the process began.
 pub(crate) fn assert_no_leak() {
-    let leaks: Vec<_> = said()
-        .into_iter()
-        .filter(|(target, text)| (target.starts_with(OURS) || target == PANIC) && found(text).is_some())
-        .collect();
+    let leaks = LEAKS.lock().unwrap_or_else(PoisonError::into_inner);
     assert!(leaks.is_empty(), "a canary is seen in the log: {leaks:?}");
 }
 
@@ -156,10 +146,16 @@ impl<S: Subscriber> Layer<S> for Eye {
 }
 
 fn keep(target: &str, text: String) {
+    let push = |list: &Mutex<Vec<_>>, text| {
+        list.lock().unwrap_or_else(PoisonError::into_inner).push((target.to_owned(), text));
+    };
+    let (ours, leaks) = (target.starts_with(OURS), found(&text).is_some());
+    if leaks && (ours || target == PANIC) {
+        push(&LEAKS, text.clone());
+    }
     // Events of others are kept only if they contain a canary.
-    if target.starts_with(OURS) || found(&text).is_some() {
-        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-        said.push((target.to_owned(), text));
+    if ours || leaks {
+        push(&SAID, text);
     }
 }
 
