@@ -11,7 +11,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, StatusCode};
 
 #[cfg(feature = "tower")]
-use super::buffered::{BufferedBody, Buffering};
+use super::body_copy::Copying;
+#[cfg(feature = "tower")]
+use super::buffered::BufferedBody;
 use super::origin::Origin;
 use super::policy::{Carrier, Policy};
 use super::refusals::Refusals;
@@ -35,7 +37,7 @@ use crate::once::Once;
 /// ```
 #[must_use = "a builder does nothing before `build()`"]
 pub struct BearerAuthBuilder {
-    tokens: Tokens,
+    tokens: Box<dyn Tokens>,
     origins: Vec<String>,
     domains: Vec<String>,
     plain_hosts: Vec<String>,
@@ -50,7 +52,7 @@ const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_BODY: usize = 1024 * 1024;
 
 impl BearerAuthBuilder {
-    pub(super) fn new(tokens: Tokens) -> Self {
+    pub(super) fn new(tokens: Box<dyn Tokens>) -> Self {
         BearerAuthBuilder {
             tokens,
             origins: Vec::new(),
@@ -193,7 +195,8 @@ impl BearerAuthBuilder {
     /// several types.
     #[cfg(feature = "tower")]
     pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
-        self.policy.copies.push(Arc::new(copy));
+        let copying: Copying<B> = Box::new(move |body| copy(body));
+        self.policy.copies.push(Arc::new(copying));
         self
     }
 
@@ -216,7 +219,7 @@ impl BearerAuthBuilder {
     where
         B: http_body::Body<Data = bytes::Bytes> + Unpin + 'static,
     {
-        self.policy.copies.push(Arc::new(Buffering::new(limit, wrap)));
+        self.policy.copies.push(Arc::new(BufferedBody::copying(limit, wrap)));
         self
     }
 
