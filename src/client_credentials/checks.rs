@@ -22,14 +22,14 @@ impl ClientCredentialsBuilder {
         for scope in self.step_up.iter().flatten().filter(|scope| !is_scope(scope)) {
             faults.add("step_up", format!("{scope:?} is not one scope of RFC 6749 section 3.3"));
         }
-        for name in &self.token_types {
+        for name in &self.rules.token_types {
             if name.trim().is_empty() {
                 faults.add("token_type", "is empty");
             } else if let Some(why) = not_bearer(name) {
                 faults.add("token_type", format!("{name:?} is not sent as Bearer: {why}"));
             }
         }
-        faults.extend(self.limits.faults());
+        faults.extend(self.rules.limits.faults());
         faults.extend(self.cache.faults());
         faults.extend(self.retry.faults());
         #[cfg(feature = "shared")]

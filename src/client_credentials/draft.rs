@@ -67,7 +67,7 @@ impl ClientCredentialsBuilder {
     /// An exchange like that of the source, for any host.
     pub(crate) fn exchange(&self, first: &Url) -> Result<Exchange, Error> {
         let headers = self.wire_headers(&mut Faults::default());
-        let reach = Reach { limits: self.limits, named_hosts: None };
+        let reach = Reach { limits: self.rules.limits, named_hosts: None };
         Exchange::new(self.http_client.clients().clone(), first, &headers, reach, self.clock.clone())
     }
 

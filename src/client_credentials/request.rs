@@ -13,6 +13,7 @@ use super::ClientCredentialsBuilder;
 use super::faults::Faults;
 use super::locate::Located;
 use super::server::Known;
+use crate::exchange::is_labelled;
 use crate::grant::request::Params;
 use crate::metadata::Endpoint;
 use crate::step_up::is_scope;
@@ -200,7 +201,6 @@ impl ClientCredentialsBuilder {
         if self.json_body {
             return label.as_bytes().eq_ignore_ascii_case(b"application/json");
         }
-        let essence = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+        is_labelled(label, "application/x-www-form-urlencoded")
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{CONTENT_ENCODING, DATE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
@@ -26,6 +26,12 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
     let encoding = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("unreadable");
     let plain = |one: &str| one.trim().is_empty() || one.trim().eq_ignore_ascii_case("identity");
     (!encoding.split(',').all(plain)).then_some(encoding)
+}
+
+/// Whether a content type is this one, whatever its parameters.
+pub(crate) fn is_labelled(label: &HeaderValue, essence: &str) -> bool {
+    let own = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    own.trim_ascii().eq_ignore_ascii_case(essence.as_bytes())
 }
 
 /// How long the server asks to wait, at most a day.

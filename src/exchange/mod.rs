@@ -27,7 +27,7 @@ use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
 use client::Clients;
 pub use limits::Limits;
-pub(crate) use message::{Request, Response, foreign_encoding, retry_after, server_time};
+pub(crate) use message::{Request, Response, foreign_encoding, is_labelled, retry_after, server_time};
 use proxy::Via;
 use unpack::{append, unpacked};
 
@@ -217,14 +217,12 @@ impl Peer<'_> {
         let proxy = via.filter(|_| Via::has_failed_itself(&e));
         let via = via.map(|via| format!(" ({})", via.blame(&e, server))).unwrap_or_default();
         let here = format!("{} at {}", self.name, Shown(self.url));
-        let error = match (tls_failure(&e), proxy) {
-            (Some(failure), Some(proxy)) => {
-                let text = failure.text(&format!("the proxy {proxy}"));
-                Error::of(ErrorKind::Tls, format!("{here} was not asked: {text}"))
-            }
+        let peer = proxy.map_or_else(|| here.clone(), |proxy| format!("the proxy {proxy}"));
+        let error = match (tls_failure(&e, &peer), proxy) {
+            (Some(failure), Some(_)) => Error::of(ErrorKind::Tls, format!("{here} was not asked: {failure}")),
             (None, Some(proxy)) if is_no_tls(&e) => self
                 .transport(format_args!("was not asked: the proxy {proxy} does not speak TLS, is it one of http://?")),
-            (Some(failure), None) => Error::of(ErrorKind::Tls, format!("{}{via}", failure.text(&here))),
+            (Some(failure), None) => Error::of(ErrorKind::Tls, format!("{failure}{via}")),
             (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
             }

@@ -100,7 +100,7 @@ impl Diagnose {
         steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
         examine_credential(findings, steps).await;
         let Some(url) = findings.url() else { return };
-        reach(findings, steps, &url, self.builder.limits.connect_timeout).await;
+        reach(findings, steps, &url, self.builder.rules.limits.connect_timeout).await;
 
         let exchange = match self.builder.exchange(&url) {
             Ok(exchange) => exchange,

@@ -176,7 +176,7 @@ fn body(draft: &Draft) -> Vec<Item> {
 }
 
 fn policies(builder: &ClientCredentialsBuilder) -> Vec<Item> {
-    let (limits, retry, cache) = (&builder.limits, &builder.retry, &builder.cache);
+    let (limits, retry, cache) = (&builder.rules.limits, &builder.retry, &builder.cache);
     let mut all = vec![
         item("connect_timeout", format_args!("{:?}", limits.connect_timeout), "limits"),
         item("attempt_timeout", format_args!("{:?}", limits.attempt_timeout), "limits"),
@@ -193,9 +193,9 @@ fn policies(builder: &ClientCredentialsBuilder) -> Vec<Item> {
     };
     all.push(item("refresh_window", window, "cache"));
     for (name, set) in [
-        ("strict", builder.strict || builder.fapi),
+        ("strict", builder.rules.strict || builder.fapi),
         ("fapi", builder.fapi),
-        ("refuse_narrower_scope", builder.refuse_narrower_scope),
+        ("refuse_narrower_scope", builder.rules.refuse_narrower_scope),
         ("shared", builder.is_shared()),
     ] {
         all.push(item(name, set, "builder"));
