@@ -1,37 +1,37 @@
-//! The faults of a configuration, by field.
+//! The faults of a configuration, by setter.
 
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
 #[derive(Default)]
-pub(super) struct Faults(Vec<String>);
+pub(crate) struct Faults(Vec<String>);
 
 impl Faults {
-    pub(super) fn add(&mut self, field: &str, flaw: impl fmt::Display) {
+    pub(crate) fn add(&mut self, field: &str, flaw: impl fmt::Display) {
         self.0.push(format!("{field} {flaw}"));
     }
 
-    pub(super) fn extend<F: AsRef<str>>(&mut self, faults: impl IntoIterator<Item = (F, String)>) {
+    pub(crate) fn extend<F: AsRef<str>>(&mut self, faults: impl IntoIterator<Item = (F, String)>) {
         for (field, flaw) in faults {
             self.add(field.as_ref(), flaw);
         }
     }
 
     /// The value, or `None` and a fault.
-    pub(super) fn take<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
+    pub(crate) fn take<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|flaw| self.add(field, flaw)).ok()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn into_list(self) -> Vec<String> {
+    pub(crate) fn into_list(self) -> Vec<String> {
         self.0
     }
 
-    pub(super) fn into_error(self) -> Error {
-        Error::of(ErrorKind::Configuration, format!("the configuration is not usable: {}", self.0.join("; ")))
+    /// The value, unless there are faults of `what`.
+    pub(crate) fn none_in<T>(self, what: &str, value: Option<T>) -> Result<T, Error> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            _ => Err(Error::of(ErrorKind::Configuration, format!("{what} is not usable: {}", self.0.join("; ")))),
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Requests and responses of reqwest.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -34,11 +33,8 @@ impl Outgoing for Request {
     fn method(&self) -> &http::Method {
         self.method()
     }
-    fn url(&self) -> Option<Cow<'_, Url>> {
-        Some(Cow::Borrowed(self.url()))
-    }
-    fn sent_as(&self, _: &Url) -> Option<String> {
-        None
+    fn url_in_proof(&self) -> Option<(Url, Option<String>)> {
+        Some((self.url().clone(), None))
     }
 }
 

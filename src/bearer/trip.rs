@@ -1,6 +1,5 @@
 //! The handling of one request, shared by all integrations.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -29,9 +28,8 @@ pub(super) trait Outgoing: Sized {
     fn keep(&mut self, policy: &Policy) -> Option<Self::Kept>;
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
-    fn url(&self) -> Option<Cow<'_, Url>>;
-    /// The URL as it is sent, without query and fragment, if that may differ.
-    fn sent_as(&self, url: &Url) -> Option<String>;
+    /// The URL, and how it is sent, without query and fragment, if that may differ.
+    fn url_in_proof(&self) -> Option<(Url, Option<String>)>;
 }
 
 /// How the responses of one HTTP stack are inspected.
@@ -112,9 +110,8 @@ impl<Q: Outgoing> Trip<Q> {
             Some(proved) => proved,
             none => {
                 // Checked with the origin.
-                let url =
-                    request.url().ok_or_else(|| Error::other("a DPoP proof is for an absolute URL"))?.into_owned();
-                let sent_as = request.sent_as(&url);
+                let url = request.url_in_proof();
+                let (url, sent_as) = url.ok_or_else(|| Error::other("a DPoP proof is for an absolute URL"))?;
                 none.insert(Box::new(Proved { url, sent_as, demanded: None, repeated: false }))
             }
         };

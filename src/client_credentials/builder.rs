@@ -7,7 +7,6 @@ use http::{HeaderName, HeaderValue};
 
 use super::ClientCredentials;
 use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
-use super::faults::Faults;
 use super::http_client::HttpClient;
 use super::server::{Known, Server};
 #[cfg(feature = "shared")]
@@ -24,6 +23,7 @@ use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
+use crate::faults::Faults;
 use crate::grant::response::{Requested, Rules};
 use crate::grant::{Grant, Ledger, SecretParams};
 use crate::observer::{Observer, Observers};
@@ -434,10 +434,7 @@ impl ClientCredentialsBuilder {
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
         let (located, params, headers) = self.checked(&mut faults);
-        let located = match located {
-            Some(located) if faults.is_empty() => located,
-            _ => return Err(faults.into_error()),
-        };
+        let located = faults.none_in("the configuration", located)?;
         if let Some(_plain) = located.plain.filter(|url| !is_loopback(url)) {
             event!(warn, url = %Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
         }

@@ -1,10 +1,10 @@
 //! The checks of the settings, besides those of the server, the parameters and the headers.
 
 use super::builder::ClientCredentialsBuilder;
-use super::faults::Faults;
 use crate::address::host_flaw;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
+use crate::faults::Faults;
 use crate::grant::response::not_bearer;
 use crate::step_up::is_scope;
 

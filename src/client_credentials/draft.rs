@@ -4,12 +4,12 @@ use http::HeaderMap;
 use url::Url;
 
 use super::ClientCredentialsBuilder;
-use super::faults::Faults;
 use super::server::Known;
 use crate::address;
 use crate::clock::Moment;
 use crate::error::Error;
 use crate::exchange::{Exchange, Reach};
+use crate::faults::Faults;
 use crate::grant::request::Params;
 use crate::retry::RetryPolicy;
 
@@ -57,7 +57,7 @@ impl ClientCredentialsBuilder {
                 resource: api.resource.clone(),
                 url: url(&api.resource),
                 allowed: api.allowed.clone(),
-                sent: !api.omitted && !self.names_resource(),
+                sent: !api.omitted && !self.names("resource"),
                 scoped: api.scoped,
             },
         };

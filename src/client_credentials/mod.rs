@@ -5,7 +5,6 @@ mod asserted;
 mod builder;
 mod checks;
 mod draft;
-mod faults;
 mod http_client;
 mod locate;
 mod request;

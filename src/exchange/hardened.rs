@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use super::client::Way;
-use super::proxy::names_proxies;
+use super::proxy::lists_proxies;
 use super::public_only::PublicOnly;
 
 /// Finishes the user's builder. Proxies, roots, DNS and identity are the user's; the settings here cannot be
@@ -33,7 +33,7 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, way: &Way) -> reqwest::C
         .https_only(https);
     // A proxy of the environment would see a plain request with its secret, and is never intended for loopback. A proxy
     // that the closure sets is used, except for plain http that is allowed only because it does not leave this machine.
-    let is_meant = names_proxies(&builder) && (https || !loopback);
+    let is_meant = lists_proxies(&format!("{builder:?}")) && (https || !loopback);
     if !is_meant && (!https || loopback) {
         builder = builder.no_proxy();
     }
