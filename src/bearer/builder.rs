@@ -13,7 +13,6 @@ use super::body_copy::Copying;
 use super::buffered::BufferedBody;
 use super::origin::Origin;
 use super::policy::{Carrier, Policy};
-use super::refusals::Refusals;
 use super::tokens::Tokens;
 use super::{BearerAuth, Shared};
 use crate::address::host_flaw;
@@ -21,7 +20,6 @@ use crate::challenge::is_token;
 use crate::error::Error;
 use crate::exchange::is_reserved;
 use crate::faults::Faults;
-use crate::once::Once;
 
 /// Builds a [`BearerAuth`].
 ///
@@ -59,19 +57,7 @@ impl BearerAuthBuilder {
             domains: Vec::new(),
             plain_hosts: Vec::new(),
             header: None,
-            policy: Policy {
-                origins: Vec::new(),
-                pass_through: false,
-                carrier: None,
-                rejected_when: None,
-                rejected_when_body: None,
-                repeat: true,
-                replacement_timeout: REPLACEMENT_TIMEOUT,
-                copies: Vec::new(),
-                unrepeated: Once::default(),
-                taken_along: Once::default(),
-                refusals: Refusals::default(),
-            },
+            policy: Policy { repeat: true, replacement_timeout: REPLACEMENT_TIMEOUT, ..Policy::default() },
         }
     }
 

@@ -9,13 +9,13 @@ use crate::address;
 /// A configured origin, or the subdomains of a configured domain.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin {
-    scheme: String,
+    pub(super) scheme: String,
     /// In the form of the `url` crate, with IPv6 addresses in brackets; for a domain, with a leading dot.
     host: String,
     port: u16,
     /// The host, and the port unless it is the default. The authority of almost every request equals this text.
     authority: String,
-    is_domain: bool,
+    pub(super) is_domain: bool,
 }
 
 /// Where a request goes, borrowed from it.
@@ -67,10 +67,6 @@ impl Origin {
         Origin { scheme: url.scheme().to_owned(), host, port, authority, is_domain }
     }
 
-    pub(super) fn is_domain(&self) -> bool {
-        self.is_domain
-    }
-
     #[inline]
     pub(super) fn contains(&self, target: Target<'_>) -> bool {
         #[cfg(feature = "tower")]
@@ -99,10 +95,6 @@ impl Origin {
             !label.is_empty() && label.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
         };
         end.eq_ignore_ascii_case(&self.host) && below.split('.').all(is_label)
-    }
-
-    pub(super) fn is_https(&self) -> bool {
-        self.scheme == "https"
     }
 }
 

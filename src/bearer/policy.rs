@@ -20,6 +20,7 @@ use crate::verdict::{is_grpc_unauthenticated, refuses};
 pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 pub(super) type BodyPredicate = dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync;
 
+#[derive(Default)]
 pub(super) struct Policy {
     pub(super) origins: Vec<Origin>,
     pub(super) pass_through: bool,
@@ -154,13 +155,13 @@ impl Policy {
     }
 
     fn place(&self, origin: usize, target: Target<'_>) -> Place {
-        let is_domain = self.origins.get(origin).is_some_and(Origin::is_domain);
+        let is_domain = self.origins.get(origin).is_some_and(|origin| origin.is_domain);
         Place { origin, host: is_domain.then(|| target.host().into()) }
     }
 
     #[cold]
     fn elsewhere(&self, target: Target<'_>) -> Error {
-        let secure = |origin: &&Origin| origin.is_https() && origin.has_host(target.host());
+        let secure = |origin: &&Origin| origin.scheme == "https" && origin.has_host(target.host());
         if let (Some(origin), "http") = (self.origins.iter().find(secure), target.scheme()) {
             return refused(format!("a request to {target} is not for {origin:?}: use https"));
         }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::ClientCredentials;
 use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
@@ -13,7 +14,7 @@ use super::server::{Known, Server};
 use super::sharing::Sharing;
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
-use crate::address::is_loopback;
+use crate::address::{NamedHosts, is_loopback};
 use crate::cache::{CachePolicy, Cached};
 use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
@@ -446,6 +447,7 @@ impl ClientCredentialsBuilder {
             .then(|| Requested(params.get("requested_token_type").map(Into::into)));
         #[cfg(feature = "shared")]
         let sharing = self.sharing(&located.first, &params, &headers);
+        let exchange = self.exchange_with(&located.first, &headers, located.named_hosts)?;
         let is_bound = self.is_bound() || self.auth.is_mutual_tls();
         let host = located.first.host_str().unwrap_or_default();
         let observers = match self.name {
@@ -453,16 +455,9 @@ impl ClientCredentialsBuilder {
             None => Observers::unnamed(host).with(self.observers),
         };
         let ledger = Arc::new(Ledger::default());
-        let reach = Reach { limits: self.rules.limits, named_hosts: located.named_hosts };
         let demands = self.rules.demands.clone();
         let grant = Grant {
-            exchange: Exchange::new(
-                self.http_client.clients().clone(),
-                &located.first,
-                &headers,
-                reach,
-                self.clock.clone(),
-            )?,
+            exchange,
             endpoint: located.endpoint,
             auth: self.auth,
             params,
@@ -493,6 +488,17 @@ impl ClientCredentialsBuilder {
             demands.bind(tokens.renewer());
         }
         Ok(ClientCredentials { tokens, ledger })
+    }
+
+    /// An exchange whose first request goes to `first`.
+    pub(super) fn exchange_with(
+        &self,
+        first: &Url,
+        headers: &HeaderMap,
+        named_hosts: Option<NamedHosts>,
+    ) -> Result<Exchange, Error> {
+        let reach = Reach { limits: self.rules.limits, named_hosts };
+        Exchange::new(self.http_client.clients().clone(), first, headers, reach, self.clock.clone())
     }
 
     /// Collects the scopes that the API requires; `None` without step-up.

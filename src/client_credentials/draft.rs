@@ -8,7 +8,7 @@ use super::server::Known;
 use crate::address;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::exchange::{Exchange, Reach};
+use crate::exchange::Exchange;
 use crate::faults::Faults;
 use crate::grant::request::Params;
 use crate::retry::RetryPolicy;
@@ -66,9 +66,7 @@ impl ClientCredentialsBuilder {
 
     /// An exchange like that of the source, for any host.
     pub(crate) fn exchange(&self, first: &Url) -> Result<Exchange, Error> {
-        let headers = self.wire_headers(&mut Faults::default());
-        let reach = Reach { limits: self.rules.limits, named_hosts: None };
-        Exchange::new(self.http_client.clients().clone(), first, &headers, reach, self.clock.clone())
+        self.exchange_with(first, &self.wire_headers(&mut Faults::default()), None)
     }
 
     /// For a source that sends one token request, with one credential: nothing is repeated, shared or observed.

@@ -1,5 +1,6 @@
 //! Decodes the response of the token endpoint (RFC 6749 sections 5.1 and 5.2; pure).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -375,23 +376,20 @@ pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
 
 fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
     let body = &response.body;
+    let begins = |starts: &[&[u8]]| starts.iter().any(|start| body.starts_with(start));
     let (what, transient) = match flaw {
-        Flaw::NotJson { .. } if body.is_empty() => ("it has no body".to_owned(), true),
-        Flaw::NotJson { .. }
-            if body.starts_with(b"\xef\xbb\xbf") || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") =>
-        {
-            (
-                "its body begins with a byte order mark; JSON is UTF-8 without one (RFC 8259 section 8.1)".to_owned(),
-                false,
-            )
+        Flaw::NotJson { .. } if body.is_empty() => (Cow::from("it has no body"), true),
+        Flaw::NotJson { .. } if begins(&[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]) => {
+            ("its body begins with a byte order mark; JSON is UTF-8 without one (RFC 8259 section 8.1)".into(), false)
         }
-        Flaw::NotJson { .. } if body.starts_with(b"access_token=") || body.starts_with(b"token_type=") => (
-            "its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".to_owned(),
-            false,
-        ),
+        Flaw::NotJson { .. } if begins(&[b"access_token=", b"token_type="]) => {
+            ("its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".into(), false)
+        }
         // A page of a proxy or captive portal, or a truncated body.
-        Flaw::NotJson { line, column } => (format!("its body is not JSON, from line {line} column {column} on"), true),
-        Flaw::NotAnObject => ("its body is JSON, but not an object".to_owned(), false),
+        Flaw::NotJson { line, column } => {
+            (format!("its body is not JSON, from line {line} column {column} on").into(), true)
+        }
+        Flaw::NotAnObject => ("its body is JSON, but not an object".into(), false),
     };
     let label = response.headers.get(CONTENT_TYPE).and_then(|label| label.to_str().ok()).unwrap_or("none");
     let error = unusable(format_args!("{what} ({} bytes, content type {})", body.len(), masks.clean(label, 64)));
