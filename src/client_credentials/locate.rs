@@ -97,7 +97,7 @@ impl ClientCredentialsBuilder {
             allowed: api.allowed.clone(),
             enclosing: api.enclosing,
         };
-        let sent = !api.omitted && !self.names("resource");
+        let sent = self.sends_resource(api);
         let lifetime = api.metadata.lifetime.unwrap_or(metadata::LIFETIME);
         if api.scoped && !sent {
             let flaw = "lets the API choose the scope of tokens that are not for it alone: leave out omit_resource and resource, or \

@@ -8,7 +8,7 @@ use url::Url;
 
 use super::ClientCredentialsBuilder;
 use super::locate::Located;
-use super::server::Known;
+use super::server::{Known, ProtectedResource};
 use crate::exchange::{is_labelled, is_reserved};
 use crate::faults::Faults;
 use crate::grant::request::Params;
@@ -116,8 +116,13 @@ impl ClientCredentialsBuilder {
     }
 
     /// Whether the user set this parameter, by its setter or by `param`. Otherwise that of the API may be sent.
-    pub(super) fn names(&self, param: &str) -> bool {
+    fn names(&self, param: &str) -> bool {
         self.is_set(param) || self.params.iter().any(|(name, _)| name == param)
+    }
+
+    /// Whether the URL of the API is sent as `resource`.
+    pub(super) fn sends_resource(&self, api: &ProtectedResource) -> bool {
+        !api.omitted && !self.names("resource")
     }
 
     /// The request as configured. Finds everything that can be wrong with the settings, without I/O.
