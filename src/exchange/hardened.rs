@@ -47,14 +47,12 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, way: &Way) -> reqwest::C
         builder = builder.dns_resolver(PublicOnly { host });
     }
     #[cfg(feature = "rustls")]
-    {
-        builder = builder
-            .tls_danger_accept_invalid_certs(false)
-            .tls_danger_accept_invalid_hostnames(false)
-            // With the session keys the secret could be read from a recording. rustls has no version below 1.2, and a
-            // stricter choice of the user remains.
-            .tls_sslkeylogfile(false);
-    }
+    let builder = builder
+        .tls_danger_accept_invalid_certs(false)
+        .tls_danger_accept_invalid_hostnames(false)
+        // With the session keys the secret could be read from a recording. rustls has no version below 1.2, and a stricter
+        // choice of the user remains.
+        .tls_sslkeylogfile(false);
     builder
 }
 

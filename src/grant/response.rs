@@ -20,7 +20,7 @@ use crate::step_up::Demands;
 use crate::token::{AccessToken, Holder, OnDemand, Terms};
 
 /// The rules for accepted responses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Rules {
     /// Refuses violations of RFC 6749 that are safe to accept otherwise.
     pub(crate) strict: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Rules {
 }
 
 /// `requested_token_type` of a token exchange (RFC 8693 section 2.1); `None`: the server decides.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Requested(pub(crate) Option<String>);
 
 /// How a response is read.
