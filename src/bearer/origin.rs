@@ -40,7 +40,7 @@ impl Origin {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("{} has a query or a fragment: give https://host", address::Shown(&url)));
         }
-        Ok(Origin::of(&url, url.host_str().unwrap_or_default().to_owned(), url.authority().to_owned(), false))
+        Ok(Origin::of(&url, url.host_str().unwrap_or_default().to_owned(), false))
     }
 
     /// The subdomains of `text`, over `https`, at port 443 or the one that `text` has.
@@ -58,13 +58,12 @@ impl Origin {
         if !domain.contains('.') {
             return fault("is a single label, under which anyone can register domains");
         }
-        let authority = url.authority().to_owned();
-        Ok(Origin::of(&url, format!(".{domain}"), authority, true))
+        Ok(Origin::of(&url, format!(".{domain}"), true))
     }
 
-    fn of(url: &Url, host: String, authority: String, is_domain: bool) -> Self {
-        let port = url.port_or_known_default().unwrap_or_default();
-        Origin { scheme: url.scheme().to_owned(), host, port, authority, is_domain }
+    fn of(url: &Url, host: String, is_domain: bool) -> Self {
+        let (scheme, authority) = (url.scheme().to_owned(), url.authority().to_owned());
+        Origin { scheme, host, port: url.port_or_known_default().unwrap_or_default(), authority, is_domain }
     }
 
     #[inline]

@@ -144,15 +144,13 @@ impl<Q: Outgoing> Trip<Q> {
 
     /// The same without regard to the body. The nonce is kept for later proofs, whatever the status.
     fn judge_head(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
+        let is_ours = self.is_ours(policy, answer);
         let is_another = |from| self.proved.is_some() || !policy.is_kept_from_others() && !policy.is_for(from);
-        if !self.is_ours(policy, answer) && answer.from.is_some_and(is_another) {
+        if !is_ours && answer.from.is_some_and(is_another) {
             policy.note_taken_along();
         }
         if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {
-            let nonce = match self.is_ours(policy, answer) {
-                true => key.hear(Role::Resource, &proved.url, answer.headers),
-                false => None,
-            };
+            let nonce = is_ours.then(|| key.hear(Role::Resource, &proved.url, answer.headers)).flatten();
             let demanded =
                 nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && key.demands_nonce(answer.headers));
             if let Some(nonce) = demanded {
@@ -164,16 +162,16 @@ impl<Q: Outgoing> Trip<Q> {
         }
         let rejected = policy.says_rejected(&self.token, self.is_post, answer);
         let may_be_scope = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        match (rejected || may_be_scope) && self.is_ours(policy, answer) {
+        match is_ours {
             true if rejected => Verdict::AnotherToken(self.said(policy, answer)),
-            true => match self.scope_demanded(answer) {
+            true if may_be_scope => match self.scope_demanded(answer) {
                 Some(scope) => Verdict::MoreScope(scope),
                 None => {
                     policy.note_scope(&self.place, &self.token, answer);
                     Verdict::HandBack
                 }
             },
-            false => Verdict::HandBack,
+            _ => Verdict::HandBack,
         }
     }
 

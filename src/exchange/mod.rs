@@ -77,11 +77,6 @@ impl Exchange {
         Ok(Exchange { clients, headers, reach, clock })
     }
 
-    fn user_agent(&self) -> HeaderValue {
-        let given = self.headers.iter().find(|(name, _)| name == USER_AGENT);
-        given.map_or(HeaderValue::from_static(AGENT), |(_, value)| value.clone())
-    }
-
     /// Sends a form.
     ///
     /// # Cancel safety
@@ -114,9 +109,11 @@ impl Exchange {
 
     /// The same with the caller's headers.
     pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Response, Error> {
+        let agent = self.headers.iter().find(|(name, _)| name == USER_AGENT);
+        let agent = agent.map_or(HeaderValue::from_static(AGENT), |(_, value)| value.clone());
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
         let headers = outgoing.headers_mut();
-        headers.insert(USER_AGENT, self.user_agent());
+        headers.insert(USER_AGENT, agent);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(extra);
         self.within_time(peer, outgoing).await
