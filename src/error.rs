@@ -234,16 +234,16 @@ impl Error {
         Error::of(self.kind(), "").edit(|inner| inner.memory = Some((self.original().clone(), wait)))
     }
 
-    pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        self.edit(|inner| inner.status = Some(status))
+    pub(crate) fn with_status(self, status: impl Into<Option<StatusCode>>) -> Self {
+        self.edit(|inner| inner.status = status.into())
     }
 
     pub(crate) fn asked_to_wait(self, wait: Option<Duration>) -> Self {
         self.edit(|inner| inner.retry_after = wait)
     }
 
-    pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
-        self.edit(|inner| inner.oauth = Some(oauth))
+    pub(crate) fn with_oauth(self, oauth: impl Into<Option<OAuthError>>) -> Self {
+        self.edit(|inner| inner.oauth = oauth.into())
     }
 
     /// The next attempt need not wait once `look` returns that the cause has changed.

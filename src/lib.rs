@@ -125,6 +125,7 @@ mod error;
 mod event;
 mod exchange;
 mod explain;
+mod faults;
 mod future;
 mod grant;
 #[cfg(test)]

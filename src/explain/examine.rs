@@ -19,7 +19,7 @@ use super::steps::{Progress, Steps};
 use crate::address;
 use crate::challenge::Challenge;
 use crate::client_auth::Recipient;
-use crate::client_credentials::{ClientCredentialsBuilder, Start};
+use crate::client_credentials::{ClientCredentialsBuilder, Known};
 use crate::error::Error;
 use crate::exchange::{Peer, server_time};
 use crate::server_text::{Masks, shown};
@@ -100,7 +100,7 @@ impl Diagnose {
         steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
         examine_credential(findings, steps).await;
         let Some(url) = findings.url() else { return };
-        reach(findings, steps, &url, self.builder.limits.connect_timeout).await;
+        reach(findings, steps, &url, self.builder.rules.limits.connect_timeout).await;
 
         let exchange = match self.builder.exchange(&url) {
             Ok(exchange) => exchange,
@@ -112,11 +112,11 @@ impl Diagnose {
         };
         let now = || self.builder.clock.now().wall();
         if findings.is_reachable() {
-            let mut seen = look(&exchange, &findings.draft.start, now).await;
+            let mut seen = look(&exchange, &findings.draft, now).await;
             let mut lines = std::mem::take(&mut seen.lines);
             lines.extend(seen.document.iter().flat_map(|document| document.lines()));
             lines.extend(seen.api_names.iter().map(|names| format!("the API names: {}", names.join(", "))));
-            let is_needed = !matches!(findings.draft.start, Start::TokenEndpoint(_));
+            let is_needed = !matches!(findings.draft.server(), Known::TokenEndpoint(_));
             let outcome = match (&seen.document, &seen.error) {
                 (Some(_), _) if findings.lacks(&seen).is_empty() => Outcome::Fine,
                 (Some(_), _) => Outcome::Suspicious,
@@ -151,7 +151,7 @@ impl Diagnose {
                 findings.api = Some(self.ask_api(api, token, steps).await);
             }
         } else if findings.seems_misplaced() {
-            if let Start::TokenEndpoint(Some(url)) = &findings.draft.start {
+            if let (Known::TokenEndpoint(_), Some(url)) = (findings.draft.server(), &findings.draft.url) {
                 let response = exchange.fetch(Peer { name: "the URL", url, identity: None }).await.ok();
                 let to = response.and_then(|response| response.headers.get(LOCATION)?.to_str().ok().map(shown));
                 findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -165,10 +165,10 @@ impl Diagnose {
         if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
             return;
         }
-        let issuer = match &findings.draft.start {
-            Start::TokenEndpoint(_) => None,
-            Start::Issuer { issuer, .. } => Some(issuer.clone()),
-            Start::Resource { allowed, .. } => allowed.first().cloned(),
+        let issuer = match findings.draft.server() {
+            Known::TokenEndpoint(_) => None,
+            Known::Issuer(issuer) => Some(issuer.issuer.clone()),
+            Known::Resource(api) => api.allowed.first().cloned(),
         };
         let endpoint = findings.url().map(String::from).unwrap_or_default();
         let to = Recipient { issuer: issuer.as_deref(), token_endpoint: &endpoint };

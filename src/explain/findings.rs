@@ -5,7 +5,7 @@ use url::Url;
 use super::claims::{Claims, Header};
 use super::metadata::Seen;
 use super::network::{ConnectFlaw, EnvProxy};
-use crate::client_credentials::{Draft, Start};
+use crate::client_credentials::Draft;
 use crate::credential::Shape;
 use crate::error::{Error, ErrorKind};
 use crate::token::AccessToken;
@@ -81,7 +81,7 @@ impl Findings {
 
     /// Where the first request goes.
     pub(super) fn url(&self) -> Option<Url> {
-        self.draft.start.url().cloned()
+        self.draft.url.clone()
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -124,8 +124,7 @@ impl Findings {
     }
 
     pub(super) fn asks_for(&self, name: &str) -> bool {
-        let sent = matches!(self.draft.start, Start::Resource { sent: true, .. }) && name == "resource";
-        sent || self.draft.params.0.iter().any(|(one, _)| one == name)
+        self.draft.sends_resource && name == "resource" || self.draft.params.0.iter().any(|(one, _)| one == name)
     }
 
     pub(super) fn is_entra(&self) -> bool {

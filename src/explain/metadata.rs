@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::address::Shown;
-use crate::client_credentials::Start;
+use crate::client_credentials::{Draft, Known};
 use crate::error::Error;
 use crate::exchange::{Exchange, Peer, server_time};
 use crate::metadata::document::well_known;
@@ -77,10 +77,10 @@ impl Document {
 /// Real lists are shorter.
 const MOST: usize = 64;
 
-pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> Duration) -> Seen {
+pub(super) async fn look(exchange: &Exchange, draft: &Draft, now: impl Fn() -> Duration) -> Seen {
     let mut seen = Seen::default();
-    match start {
-        Start::TokenEndpoint(Some(url)) => {
+    match (draft.server(), &draft.url) {
+        (Known::TokenEndpoint(_), Some(url)) => {
             let mut places = Vec::new();
             // The path of an issuer is a prefix of that of its endpoints: /realms/demo, /oauth2/default, /tenant/v2.0.
             for candidate in likely_issuers(url) {
@@ -90,8 +90,8 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
             places.retain(|place| asked.insert(place.clone()));
             seen.ask(exchange, &places, &now).await;
         }
-        Start::Issuer { url: Some(url), .. } => seen.ask(exchange, &well_known(url), &now).await,
-        Start::Resource { url: Some(url), allowed, .. } => {
+        (Known::Issuer(_), Some(url)) => seen.ask(exchange, &well_known(url), &now).await,
+        (Known::Resource(api), Some(url)) => {
             for place in well_known_of_resource(url, false) {
                 let Some(body) = seen.get(exchange, &place, &now).await else { continue };
                 let members: Option<Map<String, Value>> = serde_json::from_slice(&body).ok();
@@ -101,7 +101,7 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
                 seen.api_names = Some(servers.iter().map(|server| shown(server)).collect());
                 // Requests go only to servers that the user named.
                 let known =
-                    allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
+                    api.allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
                 if let Some(issuer) = known {
                     seen.ask(exchange, &well_known(&issuer), &now).await;
                     return seen;

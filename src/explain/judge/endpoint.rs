@@ -3,24 +3,24 @@
 use super::super::diagnosis::Cause;
 use super::super::findings::Findings;
 use super::{Verdict, edges, sentence};
-use crate::client_credentials::Start;
+use crate::client_credentials::Known;
 use crate::error::Error;
 
 /// The metadata does not lead to a token endpoint.
 pub(super) fn not_found(findings: &Findings, text: String) -> Verdict {
     let mut verdict = Verdict::new(Cause::Metadata, text);
-    if let Start::Issuer { issuer, .. } = &findings.draft.start {
+    if let Known::Issuer(issuer) = findings.draft.server() {
         let found = findings.seen.document.as_ref().and_then(|document| document.issuer.as_ref());
         verdict = verdict
             .advise_all(
                 found
-                    .filter(|found| *found != issuer)
+                    .filter(|found| **found != issuer.issuer)
                     .map(|found| format!("the server calls itself {found}: use exactly that as the issuer")),
             )
             .advise("Keycloak: https://HOST/realms/REALM; Entra ID: https://login.microsoftonline.com/TENANT/v2.0; Okta: https://HOST/oauth2/default");
     }
-    if let (Start::Resource { allowed, .. }, Some(names)) = (&findings.draft.start, &findings.seen.api_names) {
-        verdict = verdict.advise(format!("the API names {}; allowed are {}", names.join(", "), allowed.join(", ")));
+    if let (Known::Resource(api), Some(names)) = (findings.draft.server(), &findings.seen.api_names) {
+        verdict = verdict.advise(format!("the API names {}; allowed are {}", names.join(", "), api.allowed.join(", ")));
     }
     verdict.advise("or configure the token endpoint itself")
 }
