@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
@@ -22,6 +21,7 @@ use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
 use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
+pub(crate) use expiry::expiry;
 use file::SecretFile;
 #[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 pub(crate) use last_good::LastGood;
@@ -167,11 +167,20 @@ impl Credential {
     /// The places where [`read`](Self::read) returns the last accepted content of each file. They are tried after the
     /// [`places`](Self::places), since a file may be half written.
     pub(crate) fn last_good_places(&self) -> Vec<usize> {
-        let has_one = |place: &usize| match self.origins.get(*place) {
-            Some(Origin::File(file)) => file.last_good().is_some(),
-            _ => false,
-        };
+        let has_one = |place: &usize| self.file_at(*place).is_some_and(|file| file.last_good().is_some());
         self.places().filter(has_one).map(|place| place + self.origins.len()).collect()
+    }
+
+    /// The origin of a place, also of one in [`last_good_places`](Self::last_good_places).
+    fn origin_at(&self, place: usize) -> Option<&Origin> {
+        self.origins.get(place % self.origins.len().max(1))
+    }
+
+    fn file_at(&self, place: usize) -> Option<&SecretFile> {
+        match self.origin_at(place)? {
+            Origin::File(file) => Some(file),
+            _ => None,
+        }
     }
 
     /// Remembers the origin that the authorization server accepted, and what was read there.
@@ -180,7 +189,7 @@ impl Credential {
             event!(warn, credential = ?self, "the secret in the file was refused or could not be read: the one that was accepted last is used");
             return;
         };
-        if let (Origin::File(file), Some(secret)) = (origin, secret) {
+        if let (Some(file), Some(secret)) = (self.file_at(place), secret) {
             file.accepted(secret);
         }
         if self.accepted.swap(place, Ordering::Relaxed) != place {
@@ -190,7 +199,7 @@ impl Credential {
 
     /// The authorization server refused what was read there.
     pub(crate) fn refuse(&self, place: usize, secret: &SecretString) {
-        if let Some(Origin::File(file)) = self.origins.get(place % self.origins.len().max(1)) {
+        if let Some(file) = self.file_at(place) {
             file.refused(secret);
         }
     }
@@ -198,25 +207,20 @@ impl Credential {
     /// Reads a secret. Empty values and control characters are errors: neither is intended, and headers and forms cannot carry
     /// the latter.
     pub(crate) async fn read(&self, place: usize) -> Result<SecretString, Error> {
-        match (self.origins.get(place), place.checked_sub(self.origins.len())) {
-            (Some(Origin::Empty), _) => return Ok(SecretString::default()),
-            (None, Some(last_good)) => {
-                if let Some(Origin::File(file)) = self.origins.get(last_good) {
-                    return file.last_good().ok_or_else(|| unreadable("there is no secret that was accepted"));
-                }
+        match self.origins.get(place) {
+            Some(Origin::Empty) => Ok(SecretString::default()),
+            Some(_) => self.checked(place, flaw).await,
+            None => {
+                let last_good = self.file_at(place).and_then(SecretFile::last_good);
+                last_good.ok_or_else(|| unreadable("there is no secret that was accepted"))
             }
-            (_, _) => {}
         }
-        self.checked(place, flaw).await
     }
 
     /// Reads an assertion of a platform: a JWT that has expired is an error, since the server would refuse it.
     pub(crate) async fn read_unexpired(&self, place: usize, now: Moment) -> Result<SecretString, Error> {
         let secret = self.read(place).await?;
-        match (
-            expiry::expired_for(secret.expose_secret(), now.wall()),
-            self.origins.get(place % self.origins.len().max(1)),
-        ) {
+        match (expiry::expired_for(secret.expose_secret(), now.wall()), self.origin_at(place)) {
             (Some(ago), Some(origin)) => Err(unreadable(format!(
                 "{} has a JWT that expired {} s ago, and is not sent: does what renews it still run, and is the clock right?",
                 origin.name(),
@@ -224,11 +228,6 @@ impl Credential {
             ))),
             (_, _) => Ok(secret),
         }
-    }
-
-    /// When an assertion expires, since the epoch; `None`: it is not a JWT, or has no `exp`.
-    pub(crate) fn expiry(assertion: &SecretString) -> Option<Duration> {
-        expiry::expiry(assertion.expose_secret())
     }
 
     /// Reads a key or certificate, which has lines.

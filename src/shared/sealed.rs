@@ -169,7 +169,7 @@ pub(crate) struct Visit<'a> {
     timeout: Duration,
     /// The rest of the timeout.
     left: Duration,
-    failed: bool,
+    pub(crate) failed: bool,
     met_defect: bool,
 }
 
@@ -188,10 +188,6 @@ pub(crate) enum Spend {
 }
 
 impl<'a> Visit<'a> {
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
-    }
-
     /// The records of `key`, one for each key of the ring at most, those of the sealing key first.
     pub(crate) async fn look(&mut self, key: &[u8], spend: Spend) -> Vec<Sealed> {
         let names: Vec<_> = self.ring.0.iter().map(|one| one.name(key)).collect();

@@ -2,19 +2,18 @@
 //!
 //! Parse errors are texts without any part of the key. aws-lc-rs does all arithmetic.
 
+use std::fmt;
+
 use aws_lc_rs::rand::SystemRandom;
-#[cfg(any(feature = "dpop", feature = "test-util"))]
-use aws_lc_rs::signature::KeyPair;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-#[cfg(any(feature = "dpop", feature = "test-util"))]
-use super::PublicJwk;
 use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
-use super::{Choice, SigningAlgorithm};
+use super::public_jwk::PublicJwk;
+use super::{Choice, Signer, SigningAlgorithm, SigningFuture};
 use crate::pem::{corrected, looks_like};
 
 pub(crate) struct SigningKey {
@@ -46,7 +45,6 @@ impl SigningKey {
     }
 
     /// Generates a key on P-256, which every server of RFC 9449 supports. `None` if the system has no random numbers.
-    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn generate() -> Option<Self> {
         let [curve, ..] = &CURVES;
         let pair = EcdsaKeyPair::generate(curve.signing).ok()?;
@@ -54,7 +52,6 @@ impl SigningKey {
     }
 
     /// `None`: an RSA key, whose proofs would be several times as long.
-    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn public_jwk(&self) -> Option<PublicJwk> {
         match &self.pair {
             Pair::Rsa(_) => None,
@@ -63,17 +60,8 @@ impl SigningKey {
         }
     }
 
-    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
-        self.algorithm
-    }
-
-    /// `kid` of a JWK.
-    pub(crate) fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
-    }
-
     /// The signature in the form of JWS. It takes about a millisecond with RSA, so it needs no thread of its own.
-    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
             Pair::Rsa(pair) => {
@@ -90,6 +78,28 @@ impl SigningKey {
     pub(crate) fn is_in(&self, certificate: &[u8]) -> bool {
         let public = self.pair.public();
         certificate.windows(public.len()).any(|window| window == public)
+    }
+}
+
+/// A key in memory is a signer that never waits.
+impl Signer for SigningKey {
+    fn algorithm(&self) -> SigningAlgorithm {
+        self.algorithm
+    }
+
+    /// `kid` of a JWK.
+    fn key_id(&self) -> Option<String> {
+        self.key_id.clone()
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
+        Box::pin(async { self.signature(message).ok_or_else(|| "the key could not sign".into()) })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
     }
 }
 

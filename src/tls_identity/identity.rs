@@ -1,6 +1,7 @@
 //! A certificate with its key, from PEM.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -34,14 +35,17 @@ impl TlsIdentity {
         builder.identity(self.identity.clone())
     }
 
-    /// An error states what is wrong, without any part of the texts.
-    pub(crate) fn new(certificate: &str, key: &str) -> Result<Self, Flaw> {
-        let certificate = certificates(certificate).map_err(Flaw::Certificate)?;
-        let key = private_key(key).map_err(Flaw::Key)?;
+    /// An error states what is wrong, without any part of the texts. `from` names the places of certificate and key.
+    pub(crate) fn new(certificate: &str, key: &str, from: [&dyn fmt::Debug; 2]) -> Result<Self, String> {
+        let [of_certificate, of_key] = from;
+        let certificate =
+            certificates(certificate).map_err(|flaw| format!("the certificate ({of_certificate:?}) {flaw}"))?;
+        let key = private_key(key).map_err(|flaw| format!("the key ({of_key:?}) {flaw}"))?;
+        let flawed = |flaw| format!("the certificate ({of_certificate:?}) and the key ({of_key:?}) {flaw}");
         let mut pem = Zeroizing::new(String::with_capacity(certificate.len() + key.len()));
         pem.push_str(&certificate);
         pem.push_str(&key);
-        let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| Flaw::Pair(DAMAGED))?;
+        let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| flawed(DAMAGED))?;
         // Only a client checks whether the two belong together. This one makes no connection.
         let trial = contained(|| {
             let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy();
@@ -51,11 +55,11 @@ impl TlsIdentity {
             Ok(Ok(_)) => Ok(TlsIdentity {
                 identity,
                 #[cfg(feature = "shared")]
-                thumbprint: thumbprint(&certificate).ok_or(Flaw::Pair(DAMAGED))?,
+                thumbprint: thumbprint(&certificate).ok_or_else(|| flawed(DAMAGED))?,
                 not_after: x509::of_pem(&certificate).map(|facts| facts.not_after),
             }),
-            Ok(Err(e)) if is_mismatch(&e) => Err(Flaw::Pair(MISMATCH)),
-            Ok(Err(_)) | Err(_) => Err(Flaw::Pair(DAMAGED)),
+            Ok(Err(e)) if is_mismatch(&e) => Err(flawed(MISMATCH)),
+            Ok(Err(_)) | Err(_) => Err(flawed(DAMAGED)),
         }
     }
 }
@@ -67,13 +71,6 @@ fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
     let certificate = CertificateDer::from_pem_slice(certificates.as_bytes()).ok()?;
     Some(digest::digest(&digest::SHA256, &certificate).as_ref().to_vec())
-}
-
-/// What is wrong with the certificate or the key.
-pub(crate) enum Flaw {
-    Certificate(String),
-    Key(String),
-    Pair(&'static str),
 }
 
 const MISMATCH: &str = "do not belong together (the client's own certificate has to be the first)";
@@ -146,17 +143,16 @@ mod tests {
     const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
 
     fn flaw(certificate: &str, key: &str) -> String {
-        match TlsIdentity::new(certificate, key).err().unwrap() {
-            Flaw::Certificate(flaw) | Flaw::Key(flaw) => flaw,
-            Flaw::Pair(flaw) => flaw.to_owned(),
-        }
+        let flaw = TlsIdentity::new(certificate, key, [&1, &2]).err().unwrap();
+        let (_, flaw) = flaw.rsplit_once(['1', '2']).unwrap();
+        flaw.strip_prefix(") ").unwrap().to_owned()
     }
 
     #[test]
     fn certificate_and_key_may_be_in_one_text_in_any_order() {
         let (certificate, key) = (ONE, KEY);
         for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
-            assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
+            assert!(TlsIdentity::new(&text, &text, [&1, &2]).is_ok(), "{text}");
         }
     }
 
@@ -188,7 +184,7 @@ mod tests {
             |text| format!("{text:?}"),
         ] {
             let (certificate, key) = (change(ONE), change(KEY));
-            assert!(TlsIdentity::new(&certificate, &key).is_ok(), "{certificate}");
+            assert!(TlsIdentity::new(&certificate, &key, [&1, &2]).is_ok(), "{certificate}");
         }
     }
 

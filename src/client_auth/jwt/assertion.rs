@@ -9,11 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::identity::{self, Certificate, Identities};
+use super::identity::{self, Certificate, Identity};
 use super::server_clock::ServerClock;
 use crate::client_auth::{Evidence, Recipient};
 use crate::clock::Moment;
-use crate::credential::Credential;
+use crate::credential::{Credential, LastGood};
 use crate::error::{Error, ErrorKind};
 use crate::signing::{Choice, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
@@ -49,7 +49,7 @@ pub(super) enum Audience {
 #[derive(Clone)]
 pub(super) enum Key {
     Shared(Credential),
-    Private(Credential, Identities),
+    Private(Credential, LastGood<Identity>),
     Elsewhere(Arc<dyn Signer>),
 }
 
@@ -77,7 +77,7 @@ impl Assertions {
     /// Forgets parsed keys: clones have parsed them for their own settings.
     pub(super) fn forget(&mut self) {
         if let Key::Private(_, identities) = &mut self.key {
-            *identities = Identities::default();
+            *identities = LastGood::default();
         }
     }
 
@@ -89,17 +89,6 @@ impl Assertions {
         }
     }
 
-    /// The credential whose places are tried: of key and certificate the one that has more.
-    pub(crate) fn credential(&self) -> Option<&Credential> {
-        match (&self.key, &self.certificate) {
-            (Key::Private(key, _), Some(certificate)) if certificate.places().count() > key.places().count() => {
-                Some(certificate)
-            }
-            (Key::Shared(credential) | Key::Private(credential, _), _) => Some(credential),
-            (Key::Elsewhere(_), certificate) => certificate.as_ref(),
-        }
-    }
-
     /// All credentials that are read.
     pub(crate) fn credentials(&self) -> Vec<&Credential> {
         let key = match &self.key {
@@ -107,14 +96,6 @@ impl Assertions {
             Key::Elsewhere(_) => None,
         };
         key.into_iter().chain(&self.certificate).collect()
-    }
-
-    /// The shared secret.
-    pub(crate) fn secret(&self) -> Option<&Credential> {
-        match &self.key {
-            Key::Shared(secret) => Some(secret),
-            Key::Private(..) | Key::Elsewhere(_) => None,
-        }
     }
 
     pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
@@ -204,13 +185,10 @@ impl Assertions {
         let certificate = self.certificate.as_ref();
         match &self.key {
             Key::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
-            Key::Private(key, identities) => {
-                identities.read(key, place, certificate, self.choice).await.map(Evidence::Identity)
+            Key::Private(key, known) => {
+                Identity::read(key, known, place, certificate, self.choice).await.map(Evidence::Identity)
             }
-            Key::Elsewhere(_) => {
-                let identity = identity::without_key(certificate, place).await?;
-                Ok(Evidence::Identity(Arc::new(identity)))
-            }
+            Key::Elsewhere(signer) => Identity::of(signer, place, certificate).await.map(Evidence::Identity),
         }
     }
 
@@ -223,29 +201,21 @@ impl Assertions {
         now: Moment,
     ) -> Result<SecretString, Error> {
         let claims = self.claims(client_id, to, now, &jws::jti()?)?;
-        match (&self.key, evidence) {
-            (Key::Shared(_), Evidence::Secret(secret)) => {
+        match evidence {
+            Evidence::Secret(secret) => {
                 let algorithm = self.choice.wanted.unwrap_or(SigningAlgorithm::HS256);
                 let message = self.message(algorithm, None, None, &claims);
                 let key = hmac::Key::new(hmac(algorithm), secret.expose_secret().as_bytes());
                 let tag = hmac::sign(&key, message.as_bytes());
                 Ok(compact(message, tag.as_ref()))
             }
-            (Key::Private(..), Evidence::Identity(identity)) => {
-                let key = identity.key.as_ref().ok_or_else(unsigned)?;
-                let certificate = identity.certificate.as_ref();
+            Evidence::Identity(identity) => {
+                let (key, certificate) = (&*identity.key, identity.certificate.as_ref());
                 let message = self.message(key.algorithm(), key.key_id(), certificate, &claims);
-                let signature = key.sign(message.as_bytes()).ok_or_else(unsigned)?;
+                let signature = signature(key, message.as_bytes()).await?;
                 Ok(compact(message, &signature))
             }
-            (Key::Elsewhere(signer), Evidence::Identity(identity)) => {
-                let (key_id, certificate) = (signer.key_id(), identity.certificate.as_ref());
-                let algorithm = signer.algorithm();
-                let message = self.message(algorithm, key_id.as_deref(), certificate, &claims);
-                let signature = signature(&**signer, message.as_bytes()).await?;
-                Ok(compact(message, &signature))
-            }
-            (_, _) => Err(unsigned()),
+            _ => Err(unsigned()),
         }
     }
 
@@ -294,7 +264,7 @@ impl Assertions {
     fn message(
         &self,
         algorithm: SigningAlgorithm,
-        key_id: Option<&str>,
+        key_id: Option<String>,
         certificate: Option<&Certificate>,
         claims: &Value,
     ) -> Zeroizing<String> {
@@ -303,7 +273,7 @@ impl Assertions {
             header.extend(value.map(|value| (name.to_owned(), value.into())));
         };
         add("alg", Some(algorithm.name()));
-        add("kid", self.key_id.as_deref().or(key_id));
+        add("kid", self.key_id.as_deref().or(key_id.as_deref()));
         add("typ", Some(&self.typ).filter(|typ| !typ.is_empty()).map(String::as_str));
         add("x5t#S256", certificate.map(|certificate| certificate.thumbprint.as_str()));
         if let Some(certificate) = certificate.filter(|_| self.x5c) {
