@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::event::event;
 use crate::lock::Lock;
 
@@ -47,14 +47,9 @@ impl<T> LastGood<T> {
                 }
                 Ok(Arc::clone(&known.made))
             }
-            (Err(flaw), None) => Err(unusable(flaw)),
+            (Err(flaw), None) => Err(Error::of_credential(flaw)),
         }
     }
-}
-
-/// Transient: a file may be half written.
-pub(crate) fn unusable(flaw: String) -> Error {
-    Error::of(ErrorKind::Credential, flaw).transient()
 }
 
 fn same(one: &[SecretString], other: &[SecretString]) -> bool {

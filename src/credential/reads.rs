@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::text_of;
 use crate::contained::contained;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::lock::Lock;
 
 /// 1 MiB: far larger than any secret or key, and harmless to read.
@@ -66,7 +66,6 @@ enum Failure {
     Hangs(Duration),
     /// Other reads hang.
     OthersHang,
-    RuntimeGone,
     Panicked,
 }
 
@@ -82,7 +81,8 @@ impl Reads {
         let mut outcome = match joined {
             Some(outcome) => outcome?,
             None => {
-                let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::RuntimeGone)?;
+                // It is never closed.
+                let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::OthersHang)?;
                 self.started(path, timeout, how, turn)?
             }
         };
@@ -157,26 +157,26 @@ fn tell(send: &watch::Sender<Option<Outcome>>, outcome: Outcome) {
 impl Failure {
     fn of(self, path: &Path) -> Error {
         let path = path.display();
-        let error = |text: String| Error::of(ErrorKind::Credential, text).transient();
         match self {
-            Failure::Io(e) => error(format!("the file {path} cannot be read")).because_of(e),
-            Failure::NotAFile(kind) => {
-                error(format!("the file {path} is {kind}: a credential is read from a regular file only"))
+            Failure::Io(e) => Error::of_credential(format!("the file {path} cannot be read")).because_of(e),
+            Failure::NotAFile(kind) => Error::of_credential(format!(
+                "the file {path} is {kind}: a credential is read from a regular file only"
+            )),
+            Failure::TooLarge => {
+                Error::of_credential(format!("the file {path} is larger than 1 MiB: is it the right one?"))
             }
-            Failure::TooLarge => error(format!("the file {path} is larger than 1 MiB: is it the right one?")),
-            Failure::NotUtf8 => {
-                error(format!("the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"))
-            }
-            Failure::Hangs(age) => error(format!(
+            Failure::NotUtf8 => Error::of_credential(format!(
+                "the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"
+            )),
+            Failure::Hangs(age) => Error::of_credential(format!(
                 "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
                 age.as_secs()
             )),
-            Failure::OthersHang => error(format!(
+            Failure::OthersHang => Error::of_credential(format!(
                 "the file {path} was not read: {HANGING} reads of other credential files hang, and no thread is spent on another; \
                  do they lie on a network mount that hangs?"
             )),
-            Failure::RuntimeGone => error(format!("the runtime shut down while the file {path} was read")),
-            Failure::Panicked => error(format!("the read of the file {path} panicked")),
+            Failure::Panicked => Error::of_credential(format!("the read of the file {path} panicked")),
         }
     }
 }
@@ -192,7 +192,7 @@ pub(crate) fn read_now(path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, String> {
         Failure::Hangs(_) | Failure::OthersHang => {
             "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
         }
-        Failure::NotUtf8 | Failure::RuntimeGone | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
+        Failure::NotUtf8 | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
     })
 }
 
@@ -262,6 +262,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn secret() -> Arc<Zeroizing<Vec<u8>>> {
         Arc::new(Zeroizing::new(b"secret".to_vec()))

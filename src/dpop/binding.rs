@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::nonces::Nonces;
-use super::request::{DPOP, demands_nonce};
+use super::request::DPOP;
 use crate::contained::{Panicked, contained_future};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::possession::{Possession, Proof, Proving, Role};
 use crate::runtime::within;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
@@ -54,10 +54,6 @@ impl Binding {
 }
 
 impl Possession for Binding {
-    fn scheme(&self) -> &'static str {
-        "DPoP"
-    }
-
     fn thumbprint(&self) -> &str {
         &self.thumbprint
     }
@@ -68,10 +64,6 @@ impl Possession for Binding {
 
     fn hear<'h>(&self, role: Role, url: &Url, headers: &'h HeaderMap) -> Option<&'h str> {
         self.nonces.hear(role, url, headers)
-    }
-
-    fn demands_nonce(&self, headers: &HeaderMap) -> bool {
-        demands_nonce(headers)
     }
 }
 
@@ -108,7 +100,8 @@ impl Binding {
             Role::Resource => bounded(signature).await?,
         };
         let proof = jws::compact(message, &signature);
-        let mut value = HeaderValue::from_str(&proof).map_err(|_| unsigned())?;
+        let mut value =
+            HeaderValue::from_str(&proof).map_err(|_| Error::of_credential("the DPoP proof could not be signed"))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -119,11 +112,10 @@ const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 
 /// Outside a fetch, the signer has its own timeout and panic fence.
 async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
-    let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
     match within(LONGEST_SIGNING, contained_future(signature)).await {
         Some(Ok(signed)) => signed,
-        Some(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
-        None => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
+        Some(Err(Panicked)) => Err(Error::of_credential(Panicked::text("the signer"))),
+        None => Err(Error::of_credential(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
     }
 }
 
@@ -136,10 +128,6 @@ fn bare(url: &Url) -> Url {
     let _ = bare.set_username("");
     let _ = bare.set_password(None);
     bare
-}
-
-fn unsigned() -> Error {
-    Error::of(ErrorKind::Credential, "the DPoP proof could not be signed").transient()
 }
 
 impl fmt::Debug for Binding {

@@ -92,7 +92,7 @@ impl SealedStore {
 
     /// Its faults that can be found without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.key.fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
+        self.key.fault_by(|text| SealKey::parse(text).err())
     }
 
     /// One fetch's operations on the store, which take at most this long. `None`: the store is skipped.
@@ -102,7 +102,7 @@ impl SealedStore {
         most: Duration,
         observers: &'v Observers,
     ) -> Option<Visit<'v>> {
-        if !self.breaker(|breaker| breaker.admits(clock.now())) {
+        if !self.health.breaker.lock().admits(clock.now()) {
             return None;
         }
         // A caller that waits until the end of the fetch gets no token.
@@ -140,10 +140,6 @@ impl SealedStore {
             Some(error) if keys.is_empty() => Err(error),
             _ => Ok(Ring(keys)),
         }
-    }
-
-    fn breaker<T>(&self, step: impl FnOnce(&mut Breaker) -> T) -> T {
-        step(&mut self.health.breaker.lock())
     }
 
     fn defective(&self) {
@@ -248,7 +244,7 @@ impl<'a> Visit<'a> {
         // The call is in the fence, too.
         let value = self.attempt(Some(name), spend, async { operation(store).await }).await?;
         let now = self.clock.now();
-        if self.store.breaker(|breaker| breaker.succeeded(now)) == Some(News::Recovered) {
+        if self.store.health.breaker.lock().succeeded(now) == Some(News::Recovered) {
             event!(info, store = ?self.store.store, "the shared store is used again");
         }
         Some(value)
@@ -286,7 +282,7 @@ impl<'a> Visit<'a> {
         };
         self.failed = true;
         let now = self.clock.now();
-        if self.store.breaker(|breaker| breaker.failed(now)) == Some(News::Failing) {
+        if self.store.health.breaker.lock().failed(now) == Some(News::Failing) {
             event!(warn, store = ?self.store.store, error = %format_args!("{_error:#}"), "the shared store fails: tokens are fetched without it");
         }
         None

@@ -24,8 +24,8 @@ pub(crate) struct SigningKey {
 
 impl SigningKey {
     /// The user's choice takes precedence over a JWK's `alg`, which takes precedence over the key's default.
-    pub(crate) fn parse(text: &str, choice: impl Into<Choice>) -> Result<Self, String> {
-        let Choice { wanted, fapi } = choice.into();
+    pub(crate) fn parse(text: &str, choice: Choice) -> Result<Self, String> {
+        let Choice { wanted, fapi } = choice;
         let text = corrected(text);
         let (pair, alg, key_id) = if Jwk::is_meant(&text) {
             let jwk = Jwk::parse(&text, Jwk::is_private)?;

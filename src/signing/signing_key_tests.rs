@@ -56,11 +56,11 @@ fn ed25519_pkcs8() -> Vec<u8> {
 }
 
 fn parsed(text: &str) -> SigningKey {
-    SigningKey::parse(text, None).unwrap_or_else(|flaw| panic!("{flaw}"))
+    SigningKey::parse(text, Choice::default()).unwrap_or_else(|flaw| panic!("{flaw}"))
 }
 
 fn refused(text: &str, wanted: Option<SigningAlgorithm>) -> String {
-    SigningKey::parse(text, wanted).err().expect("refused")
+    SigningKey::parse(text, Choice { wanted, fapi: false }).err().expect("refused")
 }
 
 pub(crate) fn verifies(key: &SigningKey, message: &[u8], signature: &[u8]) -> bool {
@@ -140,7 +140,7 @@ fn every_form_of_pem_is_read_and_every_algorithm_verifies() {
         for algorithm in algorithms {
             // openssl and Azure write such text before and after.
             let text = format!("Bag Attributes\n    x: y\n{text}\n");
-            let key = SigningKey::parse(&text, Some(algorithm)).ok().unwrap();
+            let key = SigningKey::parse(&text, Choice { wanted: Some(algorithm), fapi: false }).ok().unwrap();
             let signature = key.signature(b"message").unwrap();
             assert!(verifies(&key, b"message", &signature), "{algorithm}");
             assert!(!verifies(&key, b"messagf", &signature), "{algorithm}");
@@ -167,7 +167,8 @@ fn an_algorithm_that_does_not_fit_the_key_is_named() {
 fn alg_and_kid_of_a_jwk_are_honoured() {
     let key = parsed(&RSA_JWK.replace("{", r#"{"alg":"PS384","kid":"k1","#));
     assert_eq!((key.algorithm(), key.key_id()), (SigningAlgorithm::PS384, Some("k1".to_owned())));
-    let chosen = SigningKey::parse(&RSA_JWK.replace("{", r#"{"alg":"PS384","#), Some(SigningAlgorithm::RS512));
+    let choice = Choice { wanted: Some(SigningAlgorithm::RS512), fapi: false };
+    let chosen = SigningKey::parse(&RSA_JWK.replace("{", r#"{"alg":"PS384","#), choice);
     assert_eq!(chosen.ok().map(|key| key.algorithm()), Some(SigningAlgorithm::RS512));
 }
 

@@ -82,24 +82,17 @@ fn is_mismatch(e: &(dyn StdError + 'static)) -> bool {
 
 /// The certificates in a PEM text (RFC 7468 section 5).
 pub(crate) fn certificates(text: &str) -> Result<Zeroizing<String>, String> {
-    match sections(text, |label| label == "CERTIFICATE") {
-        found if found.is_empty() => Err(format!("has no complete certificate (PEM){}", looks_like(text))),
-        found => Ok(found),
-    }
+    sections(text, "certificate", &["CERTIFICATE"])
 }
 
 /// The private key in a PEM text (RFC 7468 section 10, RFC 8017 appendix C, RFC 5915 section 4).
 pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, String> {
-    const READABLE: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
-    match sections(text, |label| READABLE.contains(&label)) {
-        found if found.is_empty() => Err(format!("has no complete private key (PEM){}", looks_like(text))),
-        found => Ok(found),
-    }
+    sections(text, "private key", &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"])
 }
 
-/// The complete sections of a PEM text whose label is wanted.
-fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
-    let text = corrected(text);
+/// The complete sections of a PEM text with these labels, at least one.
+fn sections(original: &str, what: &str, labels: &[&str]) -> Result<Zeroizing<String>, String> {
+    let text = corrected(original);
     // The full size: growing would leave copies of the key in memory.
     let mut found = Zeroizing::new(String::with_capacity(text.len() + 1));
     let mut open: Option<(&str, usize)> = None;
@@ -113,7 +106,7 @@ fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
             if let Some((_, start)) = open.take() {
                 found.truncate(start);
             }
-            open = wanted(begun).then_some((begun, found.len()));
+            open = labels.contains(&begun).then_some((begun, found.len()));
         }
         if let Some((begun, start)) = open {
             found.push_str(line);
@@ -129,7 +122,10 @@ fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
     if let Some((_, start)) = open {
         found.truncate(start);
     }
-    found
+    match found.is_empty() {
+        true => Err(format!("has no complete {what} (PEM){}", looks_like(original))),
+        false => Ok(found),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::server_clock::ServerClock;
 use crate::client_auth::{Evidence, Recipient};
 use crate::clock::Moment;
 use crate::credential::{Credential, LastGood};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::signing::{Choice, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 /// The settings of assertions.
@@ -200,23 +200,24 @@ impl Assertions {
         to: Recipient<'_>,
         now: Moment,
     ) -> Result<SecretString, Error> {
-        let claims = self.claims(client_id, to, now, &jws::jti()?)?;
-        match evidence {
+        let claims = self.claims(client_id, to, now)?;
+        let (message, signature) = match evidence {
             Evidence::Secret(secret) => {
                 let algorithm = self.choice.wanted.unwrap_or(SigningAlgorithm::HS256);
                 let message = self.message(algorithm, None, None, &claims);
                 let key = hmac::Key::new(hmac(algorithm), secret.expose_secret().as_bytes());
                 let tag = hmac::sign(&key, message.as_bytes());
-                Ok(compact(message, tag.as_ref()))
+                (message, tag.as_ref().to_vec())
             }
             Evidence::Identity(identity) => {
                 let (key, certificate) = (&*identity.key, identity.certificate.as_ref());
                 let message = self.message(key.algorithm(), key.key_id(), certificate, &claims);
                 let signature = signature(key, message.as_bytes()).await?;
-                Ok(compact(message, &signature))
+                (message, signature)
             }
-            _ => Err(unsigned()),
-        }
+            _ => return Err(Error::of_credential("the assertion could not be signed")),
+        };
+        Ok(jws::compact(message, &signature).as_str().into())
     }
 
     pub(crate) fn describe(&self, out: &mut fmt::DebugStruct<'_, '_>) {
@@ -232,7 +233,7 @@ impl Assertions {
     }
 
     /// RFC 7523 section 3.
-    fn claims(&self, client_id: &str, to: Recipient<'_>, now: Moment, jti: &str) -> Result<Value, Error> {
+    fn claims(&self, client_id: &str, to: Recipient<'_>, now: Moment) -> Result<Value, Error> {
         let now = match &self.server_clock {
             Some(server) => server.time(now),
             None => now.wall(),
@@ -248,7 +249,7 @@ impl Assertions {
             "sub": client_id,
             // A string: rfc7523bis and many servers refuse arrays.
             "aud": audience,
-            "jti": jti,
+            "jti": jws::jti()?,
             "iat": issued,
             "exp": issued.saturating_add(self.lifetime.as_secs()),
         });
@@ -284,20 +285,12 @@ impl Assertions {
     }
 }
 
-fn compact(message: Zeroizing<String>, signature: &[u8]) -> SecretString {
-    jws::compact(message, signature).as_str().into()
-}
-
 fn hmac(algorithm: SigningAlgorithm) -> hmac::Algorithm {
     match algorithm {
         SigningAlgorithm::HS384 => hmac::HMAC_SHA384,
         SigningAlgorithm::HS512 => hmac::HMAC_SHA512,
         _ => hmac::HMAC_SHA256,
     }
-}
-
-fn unsigned() -> Error {
-    Error::of(ErrorKind::Credential, "the assertion could not be signed").transient()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::credential::{Credential, LastGood, unusable};
+use crate::credential::{Credential, LastGood};
 use crate::error::Error;
 use crate::pem::{corrected, looks_like};
 use crate::signing::{Choice, Signer, SigningKey, jws};
@@ -50,7 +50,7 @@ impl Identity {
         certificate: Option<&Credential>,
     ) -> Result<Arc<Self>, Error> {
         let texts = read_all(certificate, place).await?;
-        let certificate = belonging(|_| true, certificate, &texts).map_err(unusable)?;
+        let certificate = belonging(|_| true, certificate, &texts).map_err(Error::of_credential)?;
         Ok(Arc::new(Identity { key: Arc::clone(signer), certificate }))
     }
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite, join, split};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
@@ -57,8 +57,8 @@ pub(super) struct Connection {
     /// The runtime that drives it. Other runtimes make their own, since this one may stop.
     runtime: Id,
     allowance: Allowance,
-    under_way: Arc<AtomicUsize>,
-    uses: Arc<AtomicU64>,
+    /// The number of commands in progress.
+    under_way: watch::Sender<usize>,
     task: AbortHandle,
 }
 
@@ -359,23 +359,20 @@ where
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let (multiplexed, driver) =
         MultiplexedConnection::new_with_config(settings, stream, config).await.map_err(|e| said(&e))?;
-    let uses = Arc::new(AtomicU64::new(0));
-    let under_way = Arc::new(AtomicUsize::new(0));
-    let (watched, busy) = (Arc::clone(&uses), Arc::clone(&under_way));
+    let (under_way, mut watched) = watch::channel(0);
     let task = tokio::spawn(async move {
         let mut driver = pin!(driver);
         loop {
-            let before = watched.load(Ordering::Relaxed);
             let ended = tokio::time::timeout(IDLE, &mut driver).await.is_ok();
-            let idle = watched.load(Ordering::Relaxed) == before;
+            let used = watched.has_changed().unwrap_or_default();
             // A command in progress may take longer.
-            if ended || (idle && busy.load(Ordering::Relaxed) == 0) {
+            if ended || (*watched.borrow_and_update() == 0 && !used) {
                 return;
             }
         }
     });
     let task = task.abort_handle();
-    Ok(Connection { multiplexed, node: node.clone(), runtime, allowance, under_way, uses, task })
+    Ok(Connection { multiplexed, node: node.clone(), runtime, allowance, under_way, task })
 }
 
 /// A command in progress. If it is dropped before the response, the connection is dropped, too: it may be the cause.
@@ -387,18 +384,17 @@ struct Using<'a> {
 
 impl<'a> Using<'a> {
     fn begin(connections: &'a Connections, connection: &'a Arc<Connection>) -> Self {
-        connection.uses.fetch_add(1, Ordering::Relaxed);
-        let others = connection.under_way.fetch_add(1, Ordering::Relaxed);
-        let most = (LARGEST + SMALL_TALK).saturating_mul(others.saturating_add(1));
-        connection.allowance.set(most);
+        connection.under_way.send_modify(|count| {
+            *count += 1;
+            connection.allowance.set((LARGEST + SMALL_TALK).saturating_mul(*count));
+        });
         Using { connections, connection, answered: false }
     }
 }
 
 impl Drop for Using<'_> {
     fn drop(&mut self) {
-        self.connection.uses.fetch_add(1, Ordering::Relaxed);
-        self.connection.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.connection.under_way.send_modify(|count| *count -= 1);
         if !self.answered {
             self.connections.forget(self.connection);
         }
