@@ -56,7 +56,7 @@ impl ClientAuth {
         certificate: impl Into<Credential>,
         key: impl Into<Credential>,
     ) -> Self {
-        let pair = MutualTls { certificate: certificate.into(), key: key.into(), identities: LastGood::default() };
+        let pair = MutualTls { certificate: certificate.into(), key: key.into(), identities: Arc::default() };
         ClientAuth::new(client_id, Method::MutualTls(Box::new(pair)))
     }
 }
@@ -65,7 +65,7 @@ impl ClientAuth {
 pub(super) struct MutualTls {
     certificate: Credential,
     key: Credential,
-    identities: LastGood<TlsIdentity>,
+    identities: Arc<LastGood<TlsIdentity>>,
 }
 
 #[cfg(feature = "shared")]

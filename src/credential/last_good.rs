@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::event::event;
 use crate::lock::Lock;
 
-/// By the place that the texts were read from. Clones share the values.
-pub(crate) struct LastGood<T>(Arc<Lock<BTreeMap<usize, Known<T>>>>);
+/// By the place that the texts were read from.
+pub(crate) struct LastGood<T>(Lock<BTreeMap<usize, Known<T>>>);
 
 struct Known<T> {
     made: Arc<T>,
@@ -58,12 +58,6 @@ fn same(one: &[SecretString], other: &[SecretString]) -> bool {
 
 impl<T> Default for LastGood<T> {
     fn default() -> Self {
-        LastGood(Arc::default())
-    }
-}
-
-impl<T> Clone for LastGood<T> {
-    fn clone(&self) -> Self {
-        LastGood(Arc::clone(&self.0))
+        LastGood(Lock::default())
     }
 }

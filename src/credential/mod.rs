@@ -207,7 +207,13 @@ impl Credential {
     pub(crate) async fn read(&self, place: usize) -> Result<SecretString, Error> {
         match self.origins.get(place) {
             Some(Origin::Empty) => Ok(SecretString::default()),
-            Some(_) => self.checked(place, flaw).await,
+            Some(origin) => {
+                let secret = origin.read().await?;
+                match flaw(secret.expose_secret()) {
+                    None => Ok(secret),
+                    Some(flaw) => Err(Error::of_credential(format!("{} {flaw}", origin.name()))),
+                }
+            }
             None => {
                 let last_good = self.file_at(place).and_then(SecretFile::last_good);
                 last_good.ok_or_else(|| Error::of_credential("there is no secret that was accepted"))
@@ -232,17 +238,9 @@ impl Credential {
     #[cfg(any(feature = "jwt", feature = "mtls", feature = "shared"))]
     pub(crate) async fn read_text(&self, place: usize) -> Result<SecretString, Error> {
         // A file may be empty while it is written; the parser reports that.
-        self.checked(place, |_| None).await
-    }
-
-    async fn checked(&self, place: usize, flaw: impl Fn(&str) -> Option<&'static str>) -> Result<SecretString, Error> {
-        let Some(origin) = self.origins.get(place) else {
-            return Err(Error::of_credential("there is no such credential"));
-        };
-        let secret = origin.read().await?;
-        match flaw(secret.expose_secret()) {
-            None => Ok(secret),
-            Some(flaw) => Err(Error::of_credential(format!("{} {flaw}", origin.name()))),
+        match self.origins.get(place) {
+            Some(origin) => origin.read().await,
+            None => Err(Error::of_credential("there is no such credential")),
         }
     }
 

@@ -61,7 +61,7 @@ pub struct DpopKey {
 enum Place {
     /// Generated at first use.
     Here(Arc<OnceLock<Arc<Binding>>>),
-    Credential(Credential, LastGood<Binding>),
+    Credential(Credential, Arc<LastGood<Binding>>),
     Elsewhere(Result<Arc<Binding>, String>),
 }
 
@@ -104,7 +104,7 @@ impl DpopKey {
         if let Place::Credential(_, known) = &mut self.place {
             // Clones have parsed the key for their own settings.
             if self.fapi != fapi {
-                *known = LastGood::default();
+                *known = Arc::default();
             }
         }
         self.fapi = fapi;
@@ -166,7 +166,7 @@ impl DpopKey {
 
 impl From<Credential> for DpopKey {
     fn from(key: Credential) -> Self {
-        DpopKey::at(Place::Credential(key, LastGood::default()))
+        DpopKey::at(Place::Credential(key, Arc::default()))
     }
 }
 

@@ -40,7 +40,7 @@ impl Breaker {
             Some(end) if !end.reached(now) => false,
             Some(_) => {
                 self.trial = true;
-                self.closed_until = Some(now.plus(self.pause()));
+                self.closed_until = Some(now.plus(PAUSE.after(self.failures)));
                 true
             }
             None => true,
@@ -58,7 +58,7 @@ impl Breaker {
         }
         self.failures = self.failures.saturating_add(1);
         self.failed = Some(now);
-        self.closed_until = Some(now.plus(self.pause()));
+        self.closed_until = Some(now.plus(PAUSE.after(self.failures)));
         (!std::mem::replace(&mut self.reported, true)).then_some(News::Failing)
     }
 
@@ -75,10 +75,6 @@ impl Breaker {
 
     fn is_calm(&self, now: Moment) -> bool {
         self.failed.is_none_or(|failed| failed.plus(CALM).reached(now))
-    }
-
-    fn pause(&self) -> Duration {
-        PAUSE.after(self.failures)
     }
 }
 

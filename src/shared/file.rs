@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -169,9 +170,9 @@ impl Store for FileStore {
             let _guard = guard(directory)?;
             let path = directory.join(format!("{name}{LOCK}"));
             let mut lock = lock_file(&path, true)?;
-            let term = Term::read(&mut lock)?;
+            let term = read_term(&mut lock)?;
             if !try_lock(&lock)? {
-                if term.is_none_or(|term| term.is_under_way(clock.now())) {
+                if term.is_none_or(|term| term.contains(&millis(clock.now().wall()))) {
                     return Ok(false);
                 }
                 // Its fetch was abandoned, and its process has not noticed: the lock of that process is on an unlinked
@@ -184,8 +185,9 @@ impl Store for FileStore {
             }
             // Waiting for the guard may have taken time.
             let given = clock.now();
-            Term::of(given, time).write(&mut lock)?;
-            lock.set_modified(system(end(given, time)))?;
+            let end = end(given, time);
+            write_term(&mut lock, &(millis(given.wall())..millis(end)))?;
+            lock.set_modified(system(end))?;
             let until = now.mono().saturating_add(time);
             let lease = Lease { owner, until, _lock: lock };
             held.insert(name, lease);
@@ -244,45 +246,29 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// The period of a lease, from its file: the next owner may use another duration.
-struct Term {
-    start: u64,
-    end: u64,
+/// The period of a lease in milliseconds, from its file: the next owner may use another duration. One that has not begun
+/// was set before the clock was stepped back. `None`: the file is new. An error: it is not a file of this store, and is
+/// not written to.
+fn read_term(file: &mut File) -> io::Result<Option<Range<u64>>> {
+    const LENGTH: usize = HEADER.len() + 2 * size_of::<u64>();
+    let mut bytes = Vec::with_capacity(LENGTH);
+    file.take(LENGTH as u64).read_to_end(&mut bytes)?;
+    let Some(rest) = bytes.strip_prefix(HEADER) else {
+        return match bytes.is_empty() {
+            true => Ok(None),
+            false => Err(io::Error::other("a file that is not a lease has the name of one")),
+        };
+    };
+    let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
+    Ok(numbers.map(|(start, end)| u64::from_be_bytes(*start)..u64::from_be_bytes(*end)))
 }
 
-impl Term {
-    fn of(now: Moment, time: Duration) -> Self {
-        Term { start: millis(now.wall()), end: millis(end(now, time)) }
-    }
-
-    /// `None`: the file is new. An error: it is not a file of this store, and is not written to.
-    fn read(file: &mut File) -> io::Result<Option<Self>> {
-        const LENGTH: usize = HEADER.len() + 2 * size_of::<u64>();
-        let mut bytes = Vec::with_capacity(LENGTH);
-        file.take(LENGTH as u64).read_to_end(&mut bytes)?;
-        let Some(rest) = bytes.strip_prefix(HEADER) else {
-            return match bytes.is_empty() {
-                true => Ok(None),
-                false => Err(io::Error::other("a file that is not a lease has the name of one")),
-            };
-        };
-        let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
-        Ok(numbers.map(|(start, end)| Term { start: u64::from_be_bytes(*start), end: u64::from_be_bytes(*end) }))
-    }
-
-    fn write(&self, file: &mut File) -> io::Result<()> {
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(HEADER)?;
-        file.write_all(&self.start.to_be_bytes())?;
-        file.write_all(&self.end.to_be_bytes())
-    }
-
-    /// A period that has not begun was set before the clock was stepped back.
-    fn is_under_way(&self, now: Moment) -> bool {
-        let now = millis(now.wall());
-        self.start <= now && now < self.end
-    }
+fn write_term(file: &mut File, term: &Range<u64>) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(HEADER)?;
+    file.write_all(&term.start.to_be_bytes())?;
+    file.write_all(&term.end.to_be_bytes())
 }
 
 /// Deletes expired files, under the guard: a rotated seal key leaves files under its names.
@@ -534,7 +520,7 @@ mod tests {
         assert!(one.lease("a", "me", HOUR).await.unwrap());
         let mut file = File::options().write(true).open(place.path().join("a.lock")).unwrap();
         let now = millis(Clock::System.now().wall());
-        Term { start: now + 3_600_000, end: now + 7_200_000 }.write(&mut file).unwrap();
+        write_term(&mut file, &(now + 3_600_000..now + 7_200_000)).unwrap();
         assert!(other.lease("a", "you", HOUR).await.unwrap());
     }
 

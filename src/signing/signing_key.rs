@@ -4,8 +4,9 @@
 
 use std::fmt;
 
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
@@ -117,29 +118,21 @@ fn from_pem(text: &str) -> Result<Pair, String> {
         }
     };
     let der = key.secret_der();
+    let on_a_curve =
+        |parse: ParseEc| CURVES.iter().find_map(|curve| Some(Pair::Ec(curve, parse(curve.signing, der).ok()?.into())));
     let pair = match &*key {
         PrivateKeyDer::Pkcs1(_) => RsaKeyPair::from_der(der).ok().map(|p| Pair::Rsa(p.into())),
-        PrivateKeyDer::Sec1(_) => CURVES.iter().find_map(|curve| {
-            let pair = EcdsaKeyPair::from_private_key_der(curve.signing, der).ok()?;
-            Some(Pair::Ec(curve, pair.into()))
-        }),
-        _ => from_pkcs8(der),
+        PrivateKeyDer::Sec1(_) => on_a_curve(EcdsaKeyPair::from_private_key_der),
+        _ => match (RsaKeyPair::from_pkcs8(der), Ed25519KeyPair::from_pkcs8(der)) {
+            (Ok(pair), _) => Some(Pair::Rsa(pair.into())),
+            (_, Ok(pair)) => Some(Pair::Ed25519(pair.into())),
+            _ => on_a_curve(EcdsaKeyPair::from_pkcs8),
+        },
     };
     pair.ok_or_else(|| UNUSABLE.to_owned())
 }
 
-fn from_pkcs8(der: &[u8]) -> Option<Pair> {
-    if let Ok(pair) = RsaKeyPair::from_pkcs8(der) {
-        return Some(Pair::Rsa(pair.into()));
-    }
-    if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
-        return Some(Pair::Ed25519(pair.into()));
-    }
-    CURVES.iter().find_map(|curve| {
-        let pair = EcdsaKeyPair::from_pkcs8(curve.signing, der).ok()?;
-        Some(Pair::Ec(curve, pair.into()))
-    })
-}
+type ParseEc = fn(&'static EcdsaSigningAlgorithm, &[u8]) -> Result<EcdsaKeyPair, KeyRejected>;
 
 #[cfg(test)]
 #[path = "signing_key_tests.rs"]

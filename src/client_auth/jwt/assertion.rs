@@ -49,7 +49,7 @@ pub(super) enum Audience {
 #[derive(Clone)]
 pub(super) enum Key {
     Shared(Credential),
-    Private(Credential, LastGood<Identity>),
+    Private(Credential, Arc<LastGood<Identity>>),
     Elsewhere(Arc<dyn Signer>),
 }
 
@@ -77,7 +77,7 @@ impl Assertions {
     /// Forgets parsed keys: clones have parsed them for their own settings.
     pub(super) fn forget(&mut self) {
         if let Key::Private(_, identities) = &mut self.key {
-            *identities = LastGood::default();
+            *identities = Arc::default();
         }
     }
 

@@ -16,7 +16,7 @@ use server_clock::ServerClock;
 use serde_json::Value;
 
 use super::{ClientAuth, Method};
-use crate::credential::{Credential, LastGood};
+use crate::credential::Credential;
 use crate::signing::{Signer, SigningAlgorithm};
 
 /// The method `client_secret_jwt`, from [`ClientAuth::client_secret_jwt`].
@@ -70,7 +70,7 @@ impl ClientAuth {
     /// `build()` reports a value or variable that is not a key, or whose key does not fit the algorithm. In a file, either is
     /// an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
     pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<Credential>) -> PrivateKeyJwt {
-        PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), LastGood::default())))
+        PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), Arc::default())))
     }
 
     /// Uses `private_key_jwt` with a key that stays in a KMS or HSM.

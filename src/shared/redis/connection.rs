@@ -36,7 +36,7 @@ pub(super) struct Connections {
     pub(super) sentinels: Option<Sentinels>,
     pub(super) sentinel_password: Option<Credential>,
     connector: Arc<OnceLock<TlsConnector>>,
-    showing: LastGood<TlsConnector>,
+    showing: Arc<LastGood<TlsConnector>>,
     /// The node that was found: in a cluster the one with our names, with sentinels the master.
     node: Lock<Option<ConnectionAddr>>,
     kept: Lock<Option<Arc<Connection>>>,
@@ -87,7 +87,7 @@ impl Connections {
             sentinels: None,
             sentinel_password: None,
             connector: Arc::default(),
-            showing: LastGood::default(),
+            showing: Arc::default(),
             node: Lock::default(),
             kept: Lock::default(),
             turn: tokio::sync::Mutex::new(()),
@@ -274,7 +274,7 @@ impl Connections {
             let texts = async { Ok([certificate.read_text(place).await?, key.read_text(of_key).await?]) };
             let made = match texts.await {
                 Ok(texts) => {
-                    let (showing, roots) = (self.showing.clone(), roots.clone());
+                    let (showing, roots) = (Arc::clone(&self.showing), roots.clone());
                     let make = move |pair: &_| tls::connector(roots.as_deref(), Some(pair));
                     let made = tokio::task::spawn_blocking(move || showing.made_of(texts, place, make));
                     made.await.map_err(Error::other)?
