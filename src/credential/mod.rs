@@ -187,7 +187,7 @@ impl Credential {
             event!(warn, credential = ?self, "the secret in the file was refused or could not be read: the one that was accepted last is used");
             return;
         };
-        if let (Some(file), Some(secret)) = (self.file_at(place), secret) {
+        if let (Origin::File(file), Some(secret)) = (origin, secret) {
             file.accepted(secret);
         }
         if self.accepted.swap(place, Ordering::Relaxed) != place {

@@ -20,7 +20,6 @@ use crate::error::{Error, ErrorKind};
 use crate::event::event;
 use crate::lock::Lock;
 use crate::observer::{Event, Observers};
-use crate::once::Once;
 use crate::token::AccessToken;
 
 /// A [`Store`] with the key that seals its records.
@@ -65,7 +64,6 @@ pub struct SealedStore {
 struct Health {
     breaker: Lock<Breaker>,
     invalid_records: AtomicU64,
-    reported: Once,
 }
 
 /// 100 ms: a store in the same network responds within 2 ms. Fetching the token takes about as long as this timeout.
@@ -143,8 +141,8 @@ impl SealedStore {
     }
 
     fn defective(&self) {
-        self.health.invalid_records.fetch_add(1, Ordering::Relaxed);
-        if self.health.reported.first() {
+        // Reported once.
+        if self.health.invalid_records.fetch_add(1, Ordering::Relaxed) == 0 {
             event!(warn, store = ?self.store, "a record in the shared store cannot be opened: it has another seal key or version, or was not written by this crate");
         }
     }

@@ -60,7 +60,7 @@ fn parsed(text: &str) -> SigningKey {
 }
 
 fn refused(text: &str, wanted: Option<SigningAlgorithm>) -> String {
-    SigningKey::parse(text, Choice { wanted, fapi: false }).err().expect("refused")
+    SigningKey::parse(text, Choice { wanted, fapi: false }).expect_err("refused")
 }
 
 pub(crate) fn verifies(key: &SigningKey, message: &[u8], signature: &[u8]) -> bool {
