@@ -161,17 +161,16 @@ impl ClientAuth {
         self.credential().map(|credential| format!("{credential:?}")).unwrap_or_default()
     }
 
-    /// The form parameters of the method.
-    pub(crate) fn form_names(&self) -> Vec<&'static str> {
-        let mut names = match self.method {
-            Method::Post(_) => vec!["client_secret"],
-            Method::Assertion { .. } => vec!["client_assertion", "client_assertion_type"],
+    /// Whether the method sends this parameter in the form.
+    pub(crate) fn posts(&self, name: &str) -> bool {
+        match (&self.method, name) {
+            (_, "client_id") => self.client_id.is_some() && self.posts_client_id(),
+            (Method::Post(_), _) => name == "client_secret",
+            (Method::Assertion { .. }, _) => ["client_assertion", "client_assertion_type"].contains(&name),
             #[cfg(feature = "jwt")]
-            Method::Jwt(_) => vec!["client_assertion", "client_assertion_type"],
-            _ => Vec::new(),
-        };
-        names.extend((self.client_id.is_some() && self.posts_client_id()).then_some("client_id"));
-        names
+            (Method::Jwt(_), _) => ["client_assertion", "client_assertion_type"].contains(&name),
+            (_, _) => false,
+        }
     }
 
     /// Whether the proof is in the TLS handshake.

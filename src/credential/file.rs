@@ -13,7 +13,7 @@ use crate::lock::Lock;
 /// Clones share the state.
 #[derive(Clone)]
 pub(super) struct SecretFile {
-    path: Arc<Path>,
+    pub(super) path: Arc<Path>,
     known: Arc<Lock<Known>>,
 }
 
@@ -31,10 +31,6 @@ type Seen = Option<SecretString>;
 impl SecretFile {
     pub(super) fn new(path: PathBuf) -> Self {
         SecretFile { path: path.into(), known: Arc::default() }
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     pub(super) async fn read(&self) -> Result<SecretString, Error> {

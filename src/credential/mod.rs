@@ -27,7 +27,7 @@ use file::SecretFile;
 pub(crate) use last_good::LastGood;
 #[cfg(all(feature = "serde", feature = "rustls"))]
 pub(crate) use reads::read_now;
-pub(crate) use sighting::{Kind, Shape};
+pub(crate) use sighting::Shape;
 
 /// A secret, key or certificate, or the place to read it from.
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, News};
+use super::breaker::Breaker;
 use super::record::{self, Content, LARGEST};
 use super::ring::{Ring, SealKey};
 use super::store::{Store, StoreFuture};
@@ -242,7 +242,7 @@ impl<'a> Visit<'a> {
         // The call is in the fence, too.
         let value = self.attempt(Some(name), spend, async { operation(store).await }).await?;
         let now = self.clock.now();
-        if self.store.health.breaker.lock().succeeded(now) == Some(News::Recovered) {
+        if self.store.health.breaker.lock().succeeded(now) {
             event!(info, store = ?self.store.store, "the shared store is used again");
         }
         Some(value)
@@ -280,7 +280,7 @@ impl<'a> Visit<'a> {
         };
         self.failed = true;
         let now = self.clock.now();
-        if self.store.health.breaker.lock().failed(now) == Some(News::Failing) {
+        if self.store.health.breaker.lock().failed(now) {
             event!(warn, store = ?self.store.store, error = %format_args!("{_error:#}"), "the shared store fails: tokens are fetched without it");
         }
         None
