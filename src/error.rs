@@ -212,6 +212,11 @@ impl Error {
         self.edit(|inner| inner.retry_after = Some(wait))
     }
 
+    /// Of a credential that cannot be read or used. Transient: it may have been half written or half rotated.
+    pub(crate) fn of_credential(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::of(ErrorKind::Credential, message).transient()
+    }
+
     pub(crate) fn of(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
             kind,

@@ -12,7 +12,7 @@ use super::policy::{Answer, Place, Policy};
 use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::possession::{Proving, Role};
+use crate::possession::{Proving, Role, demands_nonce};
 use crate::runtime::within;
 use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
@@ -151,8 +151,7 @@ impl<Q: Outgoing> Trip<Q> {
         }
         if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {
             let nonce = is_ours.then(|| key.hear(Role::Resource, &proved.url, answer.headers)).flatten();
-            let demanded =
-                nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && key.demands_nonce(answer.headers));
+            let demanded = nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && demands_nonce(answer.headers));
             if let Some(nonce) = demanded {
                 return match proved.repeated {
                     true => Verdict::HandBack,

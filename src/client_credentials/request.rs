@@ -144,7 +144,7 @@ impl ClientCredentialsBuilder {
         for (name, _) in url.query_pairs() {
             let in_form = params.get(&name).is_some()
                 || self.secrets.0.iter().any(|(secret, _)| *secret == name)
-                || self.auth.form_names().contains(&&*name);
+                || self.auth.posts(&name);
             if in_form && seen.insert(name.clone()) {
                 let flaw = format!("has {name} in its query, which the form has too: leave it out of the URL");
                 faults.add("token_endpoint", flaw);

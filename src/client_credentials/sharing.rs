@@ -6,7 +6,7 @@ use url::Url;
 use super::builder::ClientCredentialsBuilder;
 use super::server::Known;
 use crate::grant::request::Params;
-use crate::shared::key::{Asked, Key, Place};
+use crate::shared::key::{Asked, Key};
 use crate::shared::{BoundTo, SealedStore};
 
 pub(super) struct Sharing {
@@ -19,17 +19,13 @@ impl ClientCredentialsBuilder {
     /// `None`: the token is not shared.
     pub(super) fn sharing(&self, endpoint: &Url, params: &Params, headers: &HeaderMap) -> Option<Sharing> {
         let store = self.shared.clone()?;
-        let api: Vec<String>;
-        let place = match &self.server.0 {
-            Known::TokenEndpoint(_) => Place::TokenEndpoint(endpoint),
-            Known::Issuer(issuer) => Place::Issuer(&issuer.issuer),
-            Known::Resource(resource) => {
-                api = resource.parts();
-                Place::Resource(&api)
-            }
+        let server = match &self.server.0 {
+            Known::TokenEndpoint(_) => ("token_endpoint", vec![endpoint.to_string()]),
+            Known::Issuer(issuer) => ("issuer", vec![issuer.issuer.to_string()]),
+            Known::Resource(resource) => ("api", resource.parts()),
         };
         let auth = &self.auth;
-        let asked = Asked { place, client_id: auth.id(), method: auth.name(), params, headers, rules: &self.rules };
+        let asked = Asked { server, client_id: auth.id(), method: auth.name(), params, headers, rules: &self.rules };
         let bound_to = BoundTo {
             #[cfg(feature = "dpop")]
             key: self.dpop.clone(),

@@ -13,12 +13,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence, Recipient};
 use crate::clock::Clock;
-use crate::credential::{self, Credential};
+use crate::credential;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
 use crate::error::{Error, ErrorKind, Look};
@@ -191,7 +192,7 @@ impl Grant {
             if tried.iter().any(|one| same(one, &secrets)) {
                 continue;
             }
-            let expiries = secrets.iter().filter_map(|(_, secret)| Credential::expiry(secret));
+            let expiries = secrets.iter().filter_map(|(_, secret)| credential::expiry(secret.expose_secret()));
             if let Some(expiry) = expiries.min() {
                 self.report_expiry(CredentialKind::Assertion, expiry);
             }

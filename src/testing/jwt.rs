@@ -69,7 +69,7 @@ impl TokenKey {
             (None, None) => {}
         }
         let message = jws::signing_input(&jws::header(header.as_object()?.clone()), &claims);
-        let signature = self.key.sign(message.as_bytes())?;
+        let signature = self.key.signature(message.as_bytes())?;
         Some(jws::compact(message, &signature).to_string())
     }
 }

@@ -4,7 +4,7 @@ use super::super::claims::span;
 use super::super::diagnosis::Cause;
 use super::super::findings::Findings;
 use super::{Verdict, edges, expired, sentence};
-use crate::credential::{Kind, Shape};
+use crate::credential::Shape;
 use crate::error::Error;
 
 pub(super) fn refused(findings: &Findings, error: &Error, code: &str, description: &str) -> Verdict {
@@ -70,7 +70,7 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
     if let Some(verdict) = edges(findings) {
         return verdict;
     }
-    let is_uuid = findings.shapes.iter().any(|shape| shape.kind == Kind::Uuid);
+    let is_uuid = findings.shapes.iter().any(Shape::is_uuid);
     if says(&["aadsts7000215"]) || is_uuid && findings.is_entra() {
         let summary = format!("The secret looks like the id of a secret at Entra ID, not its value. {text}");
         return Verdict::new(Cause::SecretId, summary).advise(
