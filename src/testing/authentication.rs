@@ -1,5 +1,7 @@
 //! Client authentication at the scripted server: what a request claims, and whether it is true.
 
+use serde_json::Value;
+
 use super::message::{Form, Incoming, Reply, basic, readings};
 use super::world::State;
 
@@ -62,8 +64,13 @@ impl Claim {
             return Ok(Claim { id: in_body, method: Some("client_secret_post"), proof });
         }
         if let Some(assertion) = assertion {
-            let id = in_body.or_else(|| subject(assertion));
-            let method = if is_symmetric(assertion) { "client_secret_jwt" } else { "private_key_jwt" };
+            let mut parts = assertion.split('.').map(|part| json_of(part).unwrap_or_default());
+            let (header, claims) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let text = |members: &Value, name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+            // `client_id` is optional in addition to `sub` (RFC 7521 section 4.2).
+            let id = in_body.or_else(|| text(&claims, "sub"));
+            let is_symmetric = text(&header, "alg").is_some_and(|algorithm| algorithm.starts_with("HS"));
+            let method = if is_symmetric { "client_secret_jwt" } else { "private_key_jwt" };
             return Ok(Claim { id, method: Some(method), proof: Proof::Assertion(assertion.to_owned()) });
         }
         match (&in_body, &request.certificate) {
@@ -104,19 +111,8 @@ impl Claim {
     }
 }
 
-/// `sub` of an assertion, in addition to which `client_id` is optional (RFC 7521 section 4.2).
-fn subject(assertion: &str) -> Option<String> {
-    let claims = json_of(assertion.split('.').nth(1)?)?;
-    Some(claims.get("sub")?.as_str()?.to_owned())
-}
-
-fn is_symmetric(assertion: &str) -> bool {
-    let header = assertion.split('.').next().and_then(json_of);
-    header.is_some_and(|header| header.get("alg").and_then(|alg| alg.as_str()).is_some_and(|alg| alg.starts_with("HS")))
-}
-
 /// The JSON object in a part of a JWT.
-pub(super) fn json_of(part: &str) -> Option<serde_json::Value> {
+pub(super) fn json_of(part: &str) -> Option<Value> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()?;
     serde_json::from_slice(&bytes).ok()

@@ -1,20 +1,16 @@
 //! The server as a test sees it.
 
-use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 
 use http::HeaderMap;
-use tokio::sync::oneshot;
 
 use super::authentication::{Client, Known};
 use super::message::Incoming;
-use super::serving::{Bound, Serving, Tls};
+use super::serving::{Acceptor, Serving};
 use super::story::story;
-use super::world::{Counts, Standing, World};
+use super::world::{Stage, World, count};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
 use crate::clock::Clock;
 use crate::clock::ManualClock;
@@ -81,7 +77,7 @@ impl AuthorizationServer {
     /// Panics if the system refuses a port of 127.0.0.1 or a thread.
     #[must_use]
     pub fn start() -> Self {
-        AuthorizationServer::serve(Tls::default())
+        AuthorizationServer::serve(Ok(None))
     }
 
     /// Starts a server over HTTPS, with a certificate for `localhost`, `127.0.0.1` and `::1` signed by
@@ -116,31 +112,19 @@ impl AuthorizationServer {
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn start_https() -> Self {
-        match super::certificates::acceptor() {
-            Ok(acceptor) => AuthorizationServer::serve(Tls(Some(acceptor))),
-            Err(error) => cannot_start(error),
-        }
+        AuthorizationServer::serve(super::certificates::acceptor().map(Some).map_err(io::Error::other))
     }
 
-    fn serve(tls: Tls) -> Self {
-        let started = Bound::new(tls).and_then(|bound| {
-            let [issuer, api] = bound.origins();
-            let world = World::new(issuer, api);
-            Ok((bound.serve(&world)?, world))
-        });
-        match started {
+    #[expect(clippy::panic, reason = "documented where it is called: a test has no use for an error")]
+    fn serve(tls: io::Result<Option<Acceptor>>) -> Self {
+        match tls.and_then(Serving::start) {
             Ok((serving, world)) => {
                 let token_url = format!("{}/token", world.issuer);
                 AuthorizationServer { world, token_url, serving: Arc::new(serving) }
             }
-            Err(error) => cannot_start(error),
+            Err(error) => panic!("the authorization server of the test cannot start: {error}"),
         }
     }
-}
-
-#[expect(clippy::panic, reason = "documented where it is called: a test has no use for an error")]
-fn cannot_start(error: impl fmt::Display) -> ! {
-    panic!("the authorization server of the test cannot start: {error}")
 }
 
 /// # Addresses
@@ -314,8 +298,7 @@ impl AuthorizationServer {
 
     /// The same as [`until_changed`](Self::until_changed), for any endpoint.
     pub fn until_changed_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
-        self.world.state().until_changed(endpoint, Standing::Answer(answer));
-        self
+        self.answer_by(endpoint, move |_| answer.clone())
     }
 
     /// The same as [`until_changed_at`](Self::until_changed_at), with a response that depends on the request.
@@ -338,7 +321,7 @@ impl AuthorizationServer {
     where
         F: Fn(&RecordedRequest) -> Answer + Send + Sync + 'static,
     {
-        self.world.state().until_changed(endpoint, Standing::By(Arc::new(decide)));
+        self.world.state().until_changed(endpoint, Arc::new(decide));
         self
     }
 
@@ -382,12 +365,12 @@ impl AuthorizationServer {
 
     /// Returns how many token requests it has received, answered or not.
     pub fn token_requests(&self) -> usize {
-        self.world.counts.borrow().received(Endpoint::Token)
+        count(&self.world.counts.borrow(), Endpoint::Token, Stage::Received)
     }
 
     /// Returns how many requests the API has received, including refused ones.
     pub fn api_requests(&self) -> usize {
-        self.world.counts.borrow().received(Endpoint::Api)
+        count(&self.world.counts.borrow(), Endpoint::Api, Stage::Received)
     }
 
     /// Returns how many tokens it has issued.
@@ -444,7 +427,7 @@ impl AuthorizationServer {
     ///
     /// Panics after one minute.
     pub async fn received(&self, endpoint: Endpoint, requests: usize) {
-        self.counted(requests, |counts| counts.received(endpoint)).await;
+        self.counted(endpoint, Stage::Received, requests).await;
     }
 
     /// Waits until an endpoint has answered this many requests since the start, for example those of a refresh in the
@@ -454,29 +437,20 @@ impl AuthorizationServer {
     ///
     /// Panics after one minute.
     pub async fn answered(&self, endpoint: Endpoint, requests: usize) {
-        self.counted(requests, |counts| counts.answered(endpoint)).await;
+        self.counted(endpoint, Stage::Answered, requests).await;
     }
 
     #[expect(clippy::panic, reason = "documented: otherwise the test would hang")]
-    async fn counted(&self, wanted: usize, count: impl Fn(&Counts) -> usize) {
+    async fn counted(&self, endpoint: Endpoint, stage: Stage, wanted: usize) {
         let mut counts = self.world.counts.subscribe();
         // On the server's thread: the clock of the test's runtime may be paused.
-        let (guard, timeout) = oneshot::channel::<()>();
-        let guard = self.serving.runtime.spawn(async move {
-            tokio::time::sleep(LONGEST_WAIT).await;
-            drop(guard);
+        let waiting = self.serving.runtime.spawn(async move {
+            let enough = counts.wait_for(|counts| count(counts, endpoint, stage) >= wanted);
+            tokio::time::timeout(LONGEST_WAIT, enough).await.is_ok()
         });
-        let mut reached = pin!(counts.wait_for(|counts| count(counts) >= wanted));
-        let mut timeout = pin!(timeout);
-        poll_fn(|cx| match reached.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending if timeout.as_mut().poll(cx).is_ready() => {
-                panic!("{wanted} requests were awaited, {} came", count(&self.world.counts.borrow()))
-            }
-            Poll::Pending => Poll::Pending,
-        })
-        .await;
-        guard.abort();
+        if !waiting.await.unwrap_or_default() {
+            panic!("{wanted} requests were awaited, {} came", count(&self.world.counts.borrow(), endpoint, stage));
+        }
     }
 
     /// Returns one line for each of the latest 100 requests, without secrets, as a failing test prints them.

@@ -30,7 +30,6 @@ const LONGEST: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::super::message::Incoming;
-    use super::super::world::Standing;
     use super::super::{Answer, Endpoint};
     use super::*;
 
@@ -43,7 +42,7 @@ mod tests {
     fn of_many_requests_the_latest_are_kept_and_fewer_are_printed() {
         let world = World::new("http://issuer".to_owned(), "http://api".to_owned());
         for number in 0..10_050 {
-            let (index, _) = world.state().record(Endpoint::Api, &get(&format!("/{number}")));
+            let (index, ..) = world.state().record(Endpoint::Api, &get(&format!("/{number}")));
             world.state().conclude(index, Some(401), None, "no token");
         }
         let state = world.state();
@@ -58,8 +57,8 @@ mod tests {
     #[test]
     fn an_answer_to_a_forgotten_request_is_not_assigned_to_another() {
         let world = World::new(String::new(), String::new());
-        world.state().until_changed(Endpoint::Api, Standing::Answer(Answer::Hang));
-        let (first, _) = world.state().record(Endpoint::Api, &get("/first"));
+        world.state().until_changed(Endpoint::Api, std::sync::Arc::new(|_| Answer::Hang));
+        let (first, ..) = world.state().record(Endpoint::Api, &get("/first"));
         for _ in 0..10_000 {
             world.state().record(Endpoint::Api, &get("/later"));
         }

@@ -14,25 +14,19 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The response to a request, and the number of the issued token.
-pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
-    let (reply, number) = match issue(world, state, request) {
-        Ok((reply, number)) => (reply, Some(number)),
-        Err(reply) => (reply, None),
-    };
-    let Some(quirk) = state.quirk else {
-        return (reply, number);
-    };
+pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> Reply {
+    let reply = issue(world, state, request).unwrap_or_else(|refusal| refusal);
+    let Some(quirk) = state.quirk else { return reply };
     let accepts_json = request.header("accept").is_some_and(|accept| accept.contains("application/json"));
     let note = reply.note.clone();
     let mut reply = quirk.rewrite(reply, accepts_json);
     if reply.note.is_empty() {
         reply.note = note;
     }
-    (reply, number)
+    reply
 }
 
-fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply, u32), Reply> {
+fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<Reply, Reply> {
     if request.head.method != http::Method::POST {
         let reply = Reply::new(405, "text/plain", "use POST\n".to_owned()).noted("only POST is allowed");
         return Err(reply.header("allow", "POST"));
@@ -109,13 +103,11 @@ fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder
     Ok(Holder { key, certificate: request.certificate.clone() })
 }
 
-fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> (Reply, u32) {
+fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> Reply {
     let now = state.clock.now();
-    let lifetime = state.lifetime;
+    let (lifetime, quirk) = (state.lifetime, state.quirk);
     issued.expires = lifetime.map(|lifetime| now.plus(lifetime));
-    let quirk = state.quirk;
-    let again = quirk.is_some_and(Quirk::repeats_tokens);
-    let current = state.register.current(&issued, now).filter(|_| again);
+    let current = state.register.current(&issued, now).filter(|_| quirk == Some(Quirk::Wso2));
     let (value, left) = match current {
         Some(current) => (current.value.clone(), current.expires.map(|end| end.since(now))),
         None => (new_value(world, state, &issued), lifetime),
@@ -145,10 +137,10 @@ fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> (
         Some(left) => format!("token {number} for {} s", left.as_secs()),
         None => format!("token {number} without an end"),
     };
-    let reply = Reply::json(200, &Value::Object(members)).noted(note);
+    let reply = Reply { token: Some(number), ..Reply::json(200, &Value::Object(members)).noted(note) };
     #[cfg(feature = "dpop")]
     let reply = reply.with_nonce(state.nonce.clone());
-    (reply, number)
+    reply
 }
 
 /// The value of a new token.
