@@ -112,10 +112,9 @@ impl Config {
     /// ```
     #[must_use = "it returns the configuration"]
     pub fn credential(mut self, path: &str, credential: impl Into<Credential>) -> Self {
-        const PATHS: [&str; 6] =
-            ["auth.secret", "auth.key", "auth.certificate", "auth.assertion", "dpop.key", "store.seal_key"];
-        if !PATHS.contains(&path) {
-            self.faults.push(format!("{path:?} is no credential: it is one of {}", PATHS.join(", ")));
+        let all: Vec<_> = members::MEMBERS.iter().filter_map(|member| member.path.strip_suffix("_env")).collect();
+        if !all.contains(&path) {
+            self.faults.push(format!("{path:?} is no credential: it is one of {}", all.join(", ")));
         }
         self.credentials.retain(|(known, _)| known != path);
         self.credentials.push((path.to_owned(), credential.into()));

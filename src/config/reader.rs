@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::members::{MEMBERS, MemberKind};
+use super::members::{MEMBERS, MemberKind, find};
 use crate::credential::Credential;
 
 pub(super) struct Reader<'a> {
@@ -30,22 +30,11 @@ impl<'a> Reader<'a> {
     pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a [(String, Credential)]) -> Self {
         let mut reader = Reader { members, credentials, faults: Vec::new() };
         for (name, value) in members {
-            if let Some(member) = MEMBERS.iter().find(|member| member.path == name) {
-                reader.judge(name, member.kind, value);
-                continue;
-            }
             let prefix = format!("{name}.");
+            let is_table = MEMBERS.iter().any(|member| member.path.starts_with(&prefix));
             match value {
-                _ if !MEMBERS.iter().any(|member| member.path.starts_with(&prefix)) => reader.unknown("", name),
-                Value::Object(table) => {
-                    for (inner, value) in table {
-                        let path = format!("{prefix}{inner}");
-                        match MEMBERS.iter().find(|member| member.path == path) {
-                            Some(member) => reader.judge(&path, member.kind, value),
-                            None => reader.unknown(&prefix, inner),
-                        }
-                    }
-                }
+                _ if !is_table => reader.judge("", name, value),
+                Value::Object(table) => table.iter().for_each(|(inner, value)| reader.judge(&prefix, inner, value)),
                 _ => reader.faults.push(format!("{name} is not a table")),
             }
         }
@@ -67,8 +56,10 @@ impl<'a> Reader<'a> {
         self.faults.push(format!("{table}{shown} does not exist{hint}"));
     }
 
-    fn judge(&mut self, path: &str, kind: MemberKind, value: &Value) {
-        let flaw = match (kind, value) {
+    fn judge(&mut self, table: &str, name: &str, value: &Value) {
+        let path = format!("{table}{name}");
+        let Some(member) = find(&path) else { return self.unknown(table, name) };
+        let flaw = match (member.kind, value) {
             (MemberKind::Text, Value::String(_)) | (MemberKind::Flag, Value::Bool(_)) | (MemberKind::Json, _) => None,
             (MemberKind::Text, _) => Some("is not a text".to_owned()),
             (MemberKind::OneOf(all), Value::String(text)) if all.contains(&text.as_str()) => None,
