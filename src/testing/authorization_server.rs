@@ -292,7 +292,7 @@ impl AuthorizationServer {
 
     /// The same as [`next`](Self::next), for any endpoint.
     pub fn next_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
-        self.world.state().next(endpoint, answer);
+        self.world.state().script(endpoint).next.push_back(answer);
         self
     }
 
@@ -321,7 +321,7 @@ impl AuthorizationServer {
     where
         F: Fn(&RecordedRequest) -> Answer + Send + Sync + 'static,
     {
-        self.world.state().until_changed(endpoint, Arc::new(decide));
+        self.world.state().script(endpoint).standing = Some(Arc::new(decide));
         self
     }
 

@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn an_answer_to_a_forgotten_request_is_not_assigned_to_another() {
         let world = World::new(String::new(), String::new());
-        world.state().until_changed(Endpoint::Api, std::sync::Arc::new(|_| Answer::Hang));
+        world.state().script(Endpoint::Api).next.push_back(Answer::Hang);
         let (first, ..) = world.state().record(Endpoint::Api, &get("/first"));
         for _ in 0..10_000 {
             world.state().record(Endpoint::Api, &get("/later"));

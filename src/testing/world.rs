@@ -80,10 +80,10 @@ pub(super) struct State {
 
 /// The responses of an endpoint.
 #[derive(Default)]
-struct Script {
-    next: VecDeque<Answer>,
+pub(super) struct Script {
+    pub(super) next: VecDeque<Answer>,
     /// The response when none is queued.
-    standing: Option<Decide>,
+    pub(super) standing: Option<Decide>,
 }
 
 pub(super) type Decide = Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>;
@@ -219,17 +219,13 @@ impl State {
         self.clock = clock;
     }
 
-    pub(super) fn next(&mut self, endpoint: Endpoint, answer: Answer) {
-        self.scripts.entry(endpoint).or_default().next.push_back(answer);
-    }
-
-    pub(super) fn until_changed(&mut self, endpoint: Endpoint, standing: Decide) {
-        self.scripts.entry(endpoint).or_default().standing = Some(standing);
+    pub(super) fn script(&mut self, endpoint: Endpoint) -> &mut Script {
+        self.scripts.entry(endpoint).or_default()
     }
 
     /// The index of the request, what is recorded of it, and what chooses its answer.
     pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, RecordedRequest, Decide) {
-        let script = self.scripts.entry(endpoint).or_default();
+        let script = self.script(endpoint);
         let decide: Decide = match (script.next.pop_front(), &script.standing) {
             (None, Some(standing)) => Arc::clone(standing),
             (next, _) => Arc::new(move |_| next.clone().unwrap_or(Answer::Token)),
