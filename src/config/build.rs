@@ -162,7 +162,7 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
 
 /// From `*_file` or `*_env`.
 pub(super) fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Credential> {
-    if let Some((_, credential)) = reader.credentials.iter().find(|(known, _)| known == path) {
+    if let Some(credential) = reader.credentials.get(path) {
         return Some(credential.clone());
     }
     let names = [format!("{path}_file"), format!("{path}_env")];

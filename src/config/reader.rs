@@ -1,5 +1,6 @@
 //! Reads values from a tree by the list of members, and collects all faults.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -10,7 +11,7 @@ use crate::credential::Credential;
 pub(super) struct Reader<'a> {
     members: &'a Map<String, Value>,
     /// Instead of members `_file` and `_env`.
-    pub(super) credentials: &'a [(String, Credential)],
+    pub(super) credentials: &'a BTreeMap<String, Credential>,
     pub(super) faults: Vec<String>,
 }
 
@@ -27,7 +28,7 @@ const PLAIN: [(&str, &str); 7] = [
 
 impl<'a> Reader<'a> {
     /// Reports members that do not exist, are of another type or are secrets.
-    pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a [(String, Credential)]) -> Self {
+    pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a BTreeMap<String, Credential>) -> Self {
         let mut reader = Reader { members, credentials, faults: Vec::new() };
         for (name, value) in members {
             let prefix = format!("{name}.");
