@@ -3,15 +3,9 @@
 use serde_json::Value;
 
 use super::message::{Form, Incoming, Reply, basic, readings};
-use super::world::State;
+use super::world::{State, World};
 
-/// A registered client.
-pub(super) struct Client {
-    pub(super) id: String,
-    pub(super) credential: Known,
-}
-
-/// How a client authenticates.
+/// How a registered client authenticates.
 pub(super) enum Known {
     Secret(String),
     /// It has no credential (RFC 6749 section 2.1).
@@ -52,7 +46,7 @@ impl Claim {
         let in_body = form.value("client_id").map(str::to_owned);
         if let Some((id, secret)) = header {
             let ids = readings(&id);
-            let known = ids.iter().find(|id| state.client(id).is_some()).or(ids.first()).cloned();
+            let known = ids.iter().find(|id| state.clients.contains_key(*id)).or(ids.first()).cloned();
             if in_body.is_some() && in_body != known {
                 return Err(Reply::oauth(400, "invalid_request", "client_id is not the one of the header"));
             }
@@ -82,14 +76,14 @@ impl Claim {
 
     /// What is wrong with the claim; nothing if no client was registered. The text is also for the story, so it has no
     /// secret.
-    pub(super) fn flaw(&self, state: &mut State) -> Option<&'static str> {
+    #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for assertions"))]
+    pub(super) fn flaw(&self, world: &World, state: &mut State) -> Option<&'static str> {
         if state.clients.is_empty() {
             return None;
         }
-        let Some(client) = self.id.as_deref().and_then(|id| state.client(id)) else {
-            return Some(if self.id.is_some() { "the client is unknown" } else { "the request names no client" });
-        };
-        match (&self.proof, &client.credential) {
+        let Some(id) = &self.id else { return Some("the request names no client") };
+        let Some(known) = state.clients.get(id) else { return Some("the client is unknown") };
+        match (&self.proof, known) {
             (Proof::Secret(readings), Known::Secret(secret)) => {
                 (!readings.contains(secret)).then_some("the secret is wrong")
             }
@@ -98,10 +92,7 @@ impl Claim {
             // The handshake has verified it.
             (Proof::Certificate, _) => None,
             #[cfg(feature = "jwt")]
-            (Proof::Assertion(assertion), _) => {
-                let id = client.id.clone();
-                super::jwt::assertion_flaw(assertion, &id, state)
-            }
+            (Proof::Assertion(assertion), _) => super::jwt::assertion_flaw(assertion, id, world, state),
             #[cfg(not(feature = "jwt"))]
             (Proof::Assertion(_), _) => Some("signatures are verified with the feature jwt only"),
             #[cfg(feature = "jwt")]

@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use http::HeaderMap;
 
-use super::authentication::{Client, Known};
+use super::authentication::Known;
 use super::message::Incoming;
 use super::serving::{Acceptor, Serving};
 use super::story::story;
@@ -64,7 +64,6 @@ use crate::token::AccessToken;
 #[derive(Clone)]
 pub struct AuthorizationServer {
     world: Arc<World>,
-    token_url: String,
     serving: Arc<Serving>,
 }
 
@@ -118,10 +117,7 @@ impl AuthorizationServer {
     #[expect(clippy::panic, reason = "documented where it is called: a test has no use for an error")]
     fn serve(tls: io::Result<Option<Acceptor>>) -> Self {
         match tls.and_then(Serving::start) {
-            Ok((serving, world)) => {
-                let token_url = format!("{}/token", world.issuer);
-                AuthorizationServer { world, token_url, serving: Arc::new(serving) }
-            }
+            Ok((serving, world)) => AuthorizationServer { world, serving: Arc::new(serving) },
             Err(error) => panic!("the authorization server of the test cannot start: {error}"),
         }
     }
@@ -131,7 +127,7 @@ impl AuthorizationServer {
 impl AuthorizationServer {
     /// Returns the URL of the token endpoint.
     pub fn token_url(&self) -> &str {
-        &self.token_url
+        &self.world.token_url
     }
 
     /// Returns the issuer (scheme, host and port), which has metadata by RFC 8414 and OpenID Connect discovery.
@@ -178,11 +174,7 @@ impl AuthorizationServer {
     }
 
     fn register(self, id: impl Into<String>, credential: Known) -> Self {
-        let id = id.into();
-        let mut state = self.world.state();
-        state.clients.retain(|client| client.id != id);
-        state.clients.push(Client { id, credential });
-        drop(state);
+        self.world.state().clients.insert(id.into(), credential);
         self
     }
 
@@ -235,7 +227,7 @@ impl AuthorizationServer {
     #[must_use]
     #[expect(clippy::panic, reason = "documented: there is nothing that a test could do without")]
     pub fn jwt_tokens(self) -> Self {
-        let Some(key) = super::jwt::TokenKey::generate() else { panic!("the system gives no random numbers") };
+        let Some(key) = crate::signing::SigningKey::generate() else { panic!("the system gives no random numbers") };
         self.world.state().token_key = Some(key);
         self
     }
@@ -338,8 +330,7 @@ impl AuthorizationServer {
     #[expect(clippy::panic, reason = "documented: the test is wrong")]
     pub fn rotate_secret(&self, id: &str, secret: impl Into<String>) {
         let mut state = self.world.state();
-        let client = state.clients.iter_mut().find(|client| client.id == id);
-        match client.map(|client| &mut client.credential) {
+        match state.clients.get_mut(id) {
             Some(Known::Secret(current)) => *current = secret.into(),
             _ => {
                 drop(state);
@@ -360,7 +351,7 @@ impl AuthorizationServer {
     /// Returns all requests to all endpoints, in order; at most the latest 10 000. [`token_requests`](Self::token_requests) and
     /// [`api_requests`](Self::api_requests) count earlier ones, too.
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.world.state().recorded().cloned().collect()
+        self.world.state().recorded.values().cloned().collect()
     }
 
     /// Returns how many token requests it has received, answered or not.
@@ -375,7 +366,7 @@ impl AuthorizationServer {
 
     /// Returns how many tokens it has issued.
     pub fn tokens_issued(&self) -> usize {
-        self.world.state().register.len() as usize
+        self.world.state().register.issued as usize
     }
 
     /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it, or if it

@@ -1,7 +1,5 @@
 //! Signed access tokens (RFC 9068), and assertions of clients (RFC 7523).
 
-use std::time::Duration;
-
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
@@ -10,74 +8,55 @@ use serde_json::{Map, Value, json};
 
 use super::authentication::{Known, json_of};
 use super::register::Issued;
-use super::world::State;
+use super::world::{State, World};
 use crate::signing::{PublicJwk, SigningKey, jws};
 
-/// The key that access tokens are signed with.
-pub(super) struct TokenKey {
-    key: SigningKey,
-    public: PublicJwk,
+/// The JWK of the key that access tokens are signed with.
+pub(super) fn public_members(key: &SigningKey) -> Option<Map<String, Value>> {
+    let public = key.public_jwk()?;
+    let mut members = public.members();
+    for (name, value) in [("alg", "ES256"), ("use", "sig"), ("kid", &public.thumbprint())] {
+        members.insert(name.to_owned(), value.into());
+    }
+    Some(members)
 }
 
-impl TokenKey {
-    /// `None`: the system has no random numbers.
-    pub(super) fn generate() -> Option<Self> {
-        let key = SigningKey::generate()?;
-        let public = key.public_jwk()?;
-        Some(TokenKey { key, public })
+/// RFC 9068 section 2.
+pub(super) fn access_token(key: &SigningKey, issuer: &str, issued: &Issued, state: &State) -> Option<String> {
+    let now = state.clock.now().wall();
+    let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": key.public_jwk()?.thumbprint()});
+    let mut claims = json!({
+        "iss": issuer,
+        "sub": issued.client,
+        "client_id": issued.client,
+        "aud": issued.audience,
+        "iat": now.as_secs(),
+        "jti": format!("{:032x}", fastrand::u128(..)),
+    });
+    if let Some(lifetime) = state.lifetime {
+        claims["exp"] = now.saturating_add(lifetime).as_secs().into();
     }
-
-    pub(super) fn public_members(&self) -> Map<String, Value> {
-        let mut members = self.public.members();
-        for (name, value) in [("alg", "ES256"), ("use", "sig"), ("kid", &self.public.thumbprint())] {
-            members.insert(name.to_owned(), value.into());
-        }
-        members
+    if !issued.scope.is_empty() {
+        claims["scope"] = issued.scope.as_str().into();
     }
-
-    /// RFC 9068 section 2. `now` is since the Unix epoch.
-    pub(super) fn access_token(
-        &self,
-        issuer: &str,
-        issued: &Issued,
-        now: Duration,
-        lifetime: Option<Duration>,
-    ) -> Option<String> {
-        let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": self.public.thumbprint()});
-        let mut claims = json!({
-            "iss": issuer,
-            "sub": issued.client,
-            "client_id": issued.client,
-            "aud": issued.audience,
-            "iat": now.as_secs(),
-            "jti": format!("{:032x}", fastrand::u128(..)),
-        });
-        if let Some(lifetime) = lifetime {
-            claims["exp"] = now.saturating_add(lifetime).as_secs().into();
-        }
-        if !issued.scope.is_empty() {
-            claims["scope"] = issued.scope.as_str().into();
-        }
-        // RFC 9449 section 6.1, RFC 8705 section 3.1.
-        match (&issued.holder.key, &issued.holder.certificate) {
-            (Some(thumbprint), _) => claims["cnf"] = json!({"jkt": thumbprint}),
-            (None, Some(certificate)) => claims["cnf"] = json!({"x5t#S256": jws::hash(certificate)}),
-            (None, None) => {}
-        }
-        let message = jws::signing_input(&jws::header(header.as_object()?.clone()), &claims);
-        let signature = self.key.sign(message.as_bytes())?;
-        Some(jws::compact(message, &signature).to_string())
+    // RFC 9449 section 6.1, RFC 8705 section 3.1.
+    match (&issued.holder.key, &issued.holder.certificate) {
+        (Some(thumbprint), _) => claims["cnf"] = json!({"jkt": thumbprint}),
+        (None, Some(certificate)) => claims["cnf"] = json!({"x5t#S256": jws::hash(certificate)}),
+        (None, None) => {}
     }
+    let message = jws::signing_input(&jws::header(header.as_object()?.clone()), &claims);
+    let signature = key.sign(message.as_bytes())?;
+    Some(jws::compact(message, &signature).to_string())
 }
 
 /// What is wrong with an assertion of the client `id` (RFC 7523 section 3).
-pub(super) fn assertion_flaw(assertion: &str, id: &str, state: &mut State) -> Option<&'static str> {
+pub(super) fn assertion_flaw(assertion: &str, id: &str, world: &World, state: &mut State) -> Option<&'static str> {
     let Some(jwt) = Jwt::of(assertion) else { return Some("the assertion is not a JWT") };
     if jwt.text("iss") != Some(id) || jwt.text("sub") != Some(id) {
         return Some("iss and sub of the assertion are not the client");
     }
-    let is_ours =
-        |audience: &Value| audience.as_str().is_some_and(|audience| state.audiences.iter().any(|one| one == audience));
+    let is_ours = |audience: &Value| *audience == world.issuer || *audience == world.token_url;
     let addressed = match jwt.claims.get("aud") {
         Some(Value::Array(all)) => all.iter().any(is_ours),
         Some(one) => is_ours(one),
@@ -90,7 +69,7 @@ pub(super) fn assertion_flaw(assertion: &str, id: &str, state: &mut State) -> Op
     if jwt.claims.get("exp").and_then(Value::as_u64).is_none_or(|end| end <= now) {
         return Some("the assertion has expired (exp)");
     }
-    let verified = match state.client(id).map(|client| &client.credential) {
+    let verified = match state.clients.get(id) {
         Some(Known::Secret(secret)) => jwt.is_by_secret(secret),
         Some(Known::Key(key)) => jwt.is_by_key(key),
         Some(Known::Public) | None => return Some("this client has neither a secret nor a key"),

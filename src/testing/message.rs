@@ -66,11 +66,11 @@ impl Form {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// A parameter that occurs several times, which only `resource` and `audience` may (RFC 6749 section 3.2, RFC 8707
+    /// Whether a parameter occurs several times, which only `resource` and `audience` may (RFC 6749 section 3.2, RFC 8707
     /// section 2, RFC 8693 section 2.1).
-    pub(super) fn repeated(&self) -> Option<&str> {
-        let repeats = |name: &str| !matches!(name, "resource" | "audience") && self.values(name).len() > 1;
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| repeats(name))
+    pub(super) fn repeats(&self) -> bool {
+        let mut names = self.0.iter().map(|(name, _)| name.as_str());
+        names.any(|name| !matches!(name, "resource" | "audience") && self.values(name).len() > 1)
     }
 }
 

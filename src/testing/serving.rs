@@ -33,8 +33,8 @@ pub(super) type Acceptor = std::convert::Infallible;
 /// A thread that serves until this is dropped.
 pub(super) struct Serving {
     pub(super) runtime: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// What stops the thread when it is dropped, and the thread.
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 impl Serving {
@@ -55,14 +55,14 @@ impl Serving {
             // An error means that the other end was dropped, which stops the server.
             let _: Result<(), _> = runtime.block_on(stopped);
         })?;
-        Ok((Serving { runtime: handle, stop: Some(stop), thread: Some(thread) }, world))
+        Ok((Serving { runtime: handle, running: Some((stop, thread)) }, world))
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
             // All connections end with its runtime. A panic of the thread was printed.
             let _ = thread.join();
         }

@@ -9,16 +9,15 @@ pub(super) fn story(world: &World) -> String {
     let World { issuer, api, .. } = world;
     let mut story = format!("The authorization server {issuer} and its API {api} have seen:\n");
     let state = world.state();
-    let recorded = state.recorded();
-    let left_out = recorded.len().saturating_sub(LONGEST);
-    match left_out + state.forgotten {
-        0 if recorded.len() == 0 => story.push_str("  nothing\n"),
+    let shown = state.recorded.len().min(LONGEST);
+    match state.latest - shown {
+        0 if shown == 0 => story.push_str("  nothing\n"),
         0 => {}
         earlier => {
             let _ = writeln!(story, "  .. {earlier} earlier requests");
         }
     }
-    for request in recorded.skip(left_out) {
+    for request in state.recorded.values().skip(state.recorded.len() - shown) {
         let _ = writeln!(story, "{request}");
     }
     story
@@ -46,7 +45,7 @@ mod tests {
             world.state().conclude(index, Some(401), None, "no token");
         }
         let state = world.state();
-        let paths: Vec<_> = state.recorded().map(|request| (request.path(), request.status())).collect();
+        let paths: Vec<_> = state.recorded.values().map(|request| (request.path(), request.status())).collect();
         assert_eq!((paths.len(), paths[0], paths[9_999]), (10_000, ("/50", Some(401)), ("/10049", Some(401))));
         drop(state);
         let story = story(&world);
@@ -63,6 +62,6 @@ mod tests {
             world.state().record(Endpoint::Api, &get("/later"));
         }
         world.state().conclude(first, Some(200), None, "late");
-        assert!(world.state().recorded().all(|request| request.status().is_none()));
+        assert!(world.state().recorded.values().all(|request| request.status().is_none()));
     }
 }

@@ -32,7 +32,7 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<Reply, 
         return Err(reply.header("allow", "POST"));
     }
     let form = Form::read(request).map_err(|flaw| Reply::oauth(400, "invalid_request", flaw))?;
-    if form.repeated().is_some() {
+    if form.repeats() {
         return Err(Reply::oauth(400, "invalid_request", "a parameter was sent twice"));
     }
     let claim = Claim::of(request, &form, state)?;
@@ -42,7 +42,7 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<Reply, 
                            Authorization header, credentials in the post body, or a client_assertion in the post body.";
         return Err(Reply::oauth(400, "invalid_request", description));
     }
-    if let Some(flaw) = claim.flaw(state) {
+    if let Some(flaw) = claim.flaw(world, state) {
         let mut reply = Reply::oauth(401, "invalid_client", flaw);
         if request.header("authorization").is_some() {
             // Required in this case (RFC 6749 section 5.2).
@@ -96,7 +96,7 @@ fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
 #[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
 fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
     #[cfg(feature = "dpop")]
-    let key = super::dpop::key(request, &format!("{}/token", world.issuer), state)
+    let key = super::dpop::key(request, &world.token_url, state)
         .map_err(|refusal| Reply::oauth(400, refusal.code, refusal.why).with_nonce(refusal.nonce))?;
     #[cfg(not(feature = "dpop"))]
     let key = None;
@@ -145,12 +145,12 @@ fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> R
 
 /// The value of a new token.
 #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for signed tokens"))]
-fn new_value(world: &World, state: &mut State, issued: &Issued) -> String {
+fn new_value(world: &World, state: &State, issued: &Issued) -> String {
     #[cfg(feature = "jwt")]
-    if let Some(key) = &state.token_key {
-        if let Some(signed) = key.access_token(&world.issuer, issued, state.clock.now().wall(), state.lifetime) {
-            return signed;
-        }
+    if let Some(signed) =
+        state.token_key.as_ref().and_then(|key| super::jwt::access_token(key, &world.issuer, issued, state))
+    {
+        return signed;
     }
     // Sufficient for a test. A real server uses a cryptographic generator (RFC 6749 section 10.10).
     let suffix = state.quirk.map_or("", Quirk::token_suffix);

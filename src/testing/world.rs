@@ -2,14 +2,14 @@
 
 #[cfg(feature = "jwt")]
 use std::collections::HashSet;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::watch;
 
-use super::authentication::{Claim, Client, Known};
+use super::authentication::{Claim, Known};
 use super::message::{Form, Incoming, Reply};
 use super::recorded::{Field, PUBLIC_HEADERS, PUBLIC_PARAMS, RecordedRequest, hidden};
 use super::register::Register;
@@ -20,6 +20,7 @@ use crate::once::Once;
 
 pub(super) struct World {
     pub(super) issuer: String,
+    pub(super) token_url: String,
     /// Scheme, host and port of the API.
     pub(super) api: String,
     state: Lock<State>,
@@ -43,7 +44,8 @@ pub(super) fn count(counts: &Counts, endpoint: Endpoint, stage: Stage) -> usize 
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) clients: Vec<Client>,
+    /// By id.
+    pub(super) clients: BTreeMap<String, Known>,
     /// `None`: any.
     pub(super) scopes: Option<Vec<String>>,
     /// `None`: tokens do not expire.
@@ -58,10 +60,7 @@ pub(super) struct State {
     pub(super) clock: Clock,
     started: Moment,
     #[cfg(feature = "jwt")]
-    pub(super) token_key: Option<super::jwt::TokenKey>,
-    /// The accepted audiences of assertions.
-    #[cfg(feature = "jwt")]
-    pub(super) audiences: [String; 2],
+    pub(super) token_key: Option<crate::signing::SigningKey>,
     /// The assertions that were used: client and `jti`.
     #[cfg(feature = "jwt")]
     pub(super) assertions: HashSet<String>,
@@ -71,9 +70,10 @@ pub(super) struct State {
     #[cfg(feature = "dpop")]
     pub(super) nonce: Option<String>,
     scripts: HashMap<Endpoint, Script>,
-    recorded: VecDeque<RecordedRequest>,
-    /// How many of the first requests were dropped.
-    pub(super) forgotten: usize,
+    /// The latest requests, numbered from 1.
+    pub(super) recorded: BTreeMap<usize, RecordedRequest>,
+    /// The number of the latest.
+    pub(super) latest: usize,
     /// Whether the story was printed.
     pub(super) told: Once,
 }
@@ -90,14 +90,10 @@ pub(super) type Decide = Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>;
 
 impl World {
     pub(super) fn new(issuer: String, api: String) -> Arc<Self> {
-        let state = State {
-            lifetime: Some(token_endpoint::LIFETIME),
-            started: Clock::System.now(),
-            #[cfg(feature = "jwt")]
-            audiences: [issuer.clone(), format!("{issuer}/token")],
-            ..State::default()
-        };
-        Arc::new(World { issuer, api, state: Lock::new(state), counts: watch::Sender::default() })
+        let state =
+            State { lifetime: Some(token_endpoint::LIFETIME), started: Clock::System.now(), ..State::default() };
+        let token_url = format!("{issuer}/token");
+        Arc::new(World { issuer, token_url, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
 
     pub(super) fn state(&self) -> Guard<'_, State> {
@@ -116,7 +112,7 @@ impl World {
             Endpoint::Token if path == "/jwks" => Endpoint::Keys,
             other => other,
         };
-        let (index, recorded, decide) = self.state().record(endpoint, request);
+        let (number, recorded, decide) = self.state().record(endpoint, request);
         // Not under the lock: the closure may call the server.
         let answer = decide(&recorded);
         self.count(endpoint, Stage::Received);
@@ -126,17 +122,17 @@ impl World {
             Answer::Hang => std::future::pending().await,
             _ => {}
         }
-        let reply = self.conclude(endpoint, index, request, answer);
+        let reply = self.conclude(endpoint, number, request, answer);
         self.count(endpoint, Stage::Answered);
         reply
     }
 
-    fn conclude(&self, endpoint: Endpoint, index: usize, request: &Incoming, answer: Answer) -> Option<Reply> {
+    fn conclude(&self, endpoint: Endpoint, number: usize, request: &Incoming, answer: Answer) -> Option<Reply> {
         let mut state = self.state();
         let torn = matches!(answer, Answer::Torn);
         let mut reply = match answer {
             Answer::Reset => {
-                state.conclude(index, None, None, "the connection was reset");
+                state.conclude(number, None, None, "the connection was reset");
                 return None;
             }
             Answer::Token | Answer::Delay(_) | Answer::Held(_) | Answer::Hang | Answer::Torn => {
@@ -171,7 +167,7 @@ impl World {
         }
         reply.torn = torn;
         let note = if torn { format!("{}, torn", reply.note) } else { reply.note.clone() };
-        state.conclude(index, Some(reply.status), reply.token, note.trim_start_matches(", "));
+        state.conclude(number, Some(reply.status), reply.token, note.trim_start_matches(", "));
         Some(reply)
     }
 
@@ -206,14 +202,6 @@ const MOST_RECORDED: usize = 10_000;
 const MASK: &str = "***";
 
 impl State {
-    pub(super) fn recorded(&self) -> impl ExactSizeIterator<Item = &RecordedRequest> {
-        self.recorded.iter()
-    }
-
-    pub(super) fn client(&self, id: &str) -> Option<&Client> {
-        self.clients.iter().find(|client| client.id == id)
-    }
-
     pub(super) fn set_clock(&mut self, clock: Clock) {
         self.started = clock.now();
         self.clock = clock;
@@ -223,7 +211,7 @@ impl State {
         self.scripts.entry(endpoint).or_default()
     }
 
-    /// The index of the request, what is recorded of it, and what chooses its answer.
+    /// The number of the request, what is recorded of it, and what chooses its answer.
     pub(super) fn record(&mut self, endpoint: Endpoint, request: &Incoming) -> (usize, RecordedRequest, Decide) {
         let script = self.script(endpoint);
         let decide: Decide = match (script.next.pop_front(), &script.standing) {
@@ -235,7 +223,7 @@ impl State {
             _ => Form::default(),
         };
         let claim = Claim::of(request, &form, self).ok().filter(|_| endpoint == Endpoint::Token);
-        let shown_id = |id: &str| match self.clients.is_empty() || self.client(id).is_some() {
+        let shown_id = |id: &str| match self.clients.is_empty() || self.clients.contains_key(id) {
             true => id.to_owned(),
             // It may be a misplaced secret.
             false => hidden(id),
@@ -262,24 +250,23 @@ impl State {
             outcome: "no answer yet".to_owned(),
         };
         if self.recorded.len() == MOST_RECORDED {
-            self.recorded.pop_front();
-            self.forgotten += 1;
+            self.recorded.pop_first();
         }
-        self.recorded.push_back(recorded.clone());
-        (self.forgotten + self.recorded.len() - 1, recorded, decide)
+        self.latest += 1;
+        self.recorded.insert(self.latest, recorded.clone());
+        (self.latest, recorded, decide)
     }
 
-    pub(super) fn conclude(&mut self, index: usize, status: Option<u16>, token: Option<u32>, note: &str) {
+    pub(super) fn conclude(&mut self, number: usize, status: Option<u16>, token: Option<u32>, note: &str) {
         let note = self.masked(note);
-        let place = index.checked_sub(self.forgotten);
-        if let Some(recorded) = place.and_then(|place| self.recorded.get_mut(place)) {
+        if let Some(recorded) = self.recorded.get_mut(&number) {
             (recorded.status, recorded.token, recorded.outcome) = (status, token, note);
         }
     }
 
     /// The text without the secrets and tokens that the server knows.
     fn masked(&self, text: &str) -> String {
-        let secrets = self.clients.iter().filter_map(|client| match &client.credential {
+        let secrets = self.clients.values().filter_map(|known| match known {
             Known::Secret(secret) => Some(secret.as_str()),
             _ => None,
         });
