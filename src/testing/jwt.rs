@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::authentication::{Known, json_of};
+use super::message::merged;
 use super::register::Issued;
 use super::world::{State, World};
 use crate::signing::{PublicJwk, SigningKey, jws};
@@ -33,18 +34,17 @@ pub(super) fn access_token(key: &SigningKey, issuer: &str, issued: &Issued, stat
         "iat": now.as_secs(),
         "jti": format!("{:032x}", fastrand::u128(..)),
     });
-    if let Some(lifetime) = state.lifetime {
-        claims["exp"] = now.saturating_add(lifetime).as_secs().into();
-    }
-    if !issued.scope.is_empty() {
-        claims["scope"] = issued.scope.as_str().into();
-    }
-    // RFC 9449 section 6.1, RFC 8705 section 3.1.
-    match (&issued.holder.key, &issued.holder.certificate) {
-        (Some(thumbprint), _) => claims["cnf"] = json!({"jkt": thumbprint}),
-        (None, Some(certificate)) => claims["cnf"] = json!({"x5t#S256": jws::hash(certificate)}),
-        (None, None) => {}
-    }
+    let optional = json!({
+        "exp": state.lifetime.map(|lifetime| now.saturating_add(lifetime).as_secs()),
+        "scope": Some(&issued.scope).filter(|scope| !scope.is_empty()),
+        // RFC 9449 section 6.1, RFC 8705 section 3.1.
+        "cnf": match (&issued.holder.key, &issued.holder.certificate) {
+            (Some(thumbprint), _) => json!({"jkt": thumbprint}),
+            (None, Some(certificate)) => json!({"x5t#S256": jws::hash(certificate)}),
+            (None, None) => Value::Null,
+        },
+    });
+    claims.as_object_mut()?.extend(merged(Map::new(), optional));
     let message = jws::signing_input(&jws::header(header.as_object()?.clone()), &claims);
     let signature = key.sign(message.as_bytes())?;
     Some(jws::compact(message, &signature).to_string())

@@ -108,7 +108,8 @@ pub(super) fn merged(mut object: Map<String, Value>, changes: Value) -> Map<Stri
 #[derive(Clone)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+    /// In a box, since a reply is also the error of functions.
+    pub(super) headers: Box<HeaderMap>,
     pub(super) body: String,
     pub(super) torn: bool,
     /// The number of the token that was issued or presented.
@@ -118,7 +119,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn new(status: u16, content_type: &str, body: String) -> Self {
-        let reply = Reply { status, headers: HeaderMap::new(), body, torn: false, token: None, note: String::new() };
+        let reply = Reply { status, headers: Box::default(), body, torn: false, token: None, note: String::new() };
         reply.header("content-type", content_type)
     }
 

@@ -146,7 +146,7 @@ fn response(reply: Reply) -> Result<Response<BoxBody<Bytes, Broken>>, Broken> {
     let mut body = Bytes::from(reply.body);
     let mut response = Response::new(());
     *response.status_mut() = http::StatusCode::from_u16(reply.status).map_err(|_| Broken)?;
-    *response.headers_mut() = reply.headers;
+    *response.headers_mut() = *reply.headers;
     if !reply.torn {
         return Ok(response.map(|()| Full::new(body).map_err(|never| match never {}).boxed()));
     }

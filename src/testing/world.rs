@@ -156,7 +156,7 @@ impl World {
             Answer::Response(response) => {
                 let (head, body) = response.into_parts();
                 let reply = Reply::new(head.status.as_u16(), "", body).noted("a scripted response");
-                Reply { headers: head.headers, ..reply }
+                Reply { headers: Box::new(head.headers), ..reply }
             }
         };
         if matches!(state.clock, Clock::Manual(_)) && !reply.headers.contains_key("date") {
