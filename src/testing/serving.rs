@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use hyper::body::Incoming as Received;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
@@ -28,7 +29,8 @@ use super::world::World;
 pub(super) type Acceptor = tokio_rustls::TlsAcceptor;
 /// Without the feature `rustls` there is none.
 #[cfg(not(feature = "rustls"))]
-pub(super) type Acceptor = std::convert::Infallible;
+#[derive(Clone)]
+pub(super) enum Acceptor {}
 
 /// A thread that serves until this is dropped.
 pub(super) struct Serving {
@@ -135,7 +137,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         #[allow(deprecated, reason = "set_zero_linger is younger than the oldest tokio that is allowed")]
         let _ = tcp(&stream).set_linger(Some(std::time::Duration::ZERO));
     } else if result.is_ok() {
-        let _ = stream.shutdown().await;
+        let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
     }
 }
 
