@@ -368,7 +368,7 @@ fn an_http_client_is_made_for_a_proxy_or_a_file_of_authorities() {
         (json!({"http": {"ca_file": file}}), cfg!(feature = "rustls")),
     ] {
         let members = members.as_object().unwrap();
-        let made = super::http::http(&mut super::reader::Reader::new(members, &[]));
+        let made = super::http::http(&mut super::reader::Reader::new(members, &Default::default()));
         assert_eq!(made.is_some(), is_made, "{members:?}");
     }
 }

@@ -133,16 +133,12 @@ fn body(draft: &Draft) -> Vec<Item> {
         "scope" | "audience" | "resource" | "authorization_details" => format!("{name}(..)"),
         _ => "param(..)".to_owned(),
     };
-    let mut body: Vec<_> = draft
-        .params
-        .0
-        .iter()
-        .map(|(name, value)| match setter(name) {
-            // The value may be a secret, for example a password of another grant.
-            origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
-            origin => item(name, value, origin),
-        })
-        .collect();
+    let param = |(name, value): &(String, String)| match setter(name) {
+        // The value may be a secret, for example a password of another grant.
+        origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
+        origin => item(name, value, origin),
+    };
+    let mut body: Vec<_> = draft.params.0.iter().map(param).collect();
     if matches!(draft.server(), Known::Resource(api) if api.scoped) && draft.params.scope().is_none() {
         body.push(item("scope", "scopes_supported of the API's metadata", "scopes_from_api"));
     }
@@ -165,14 +161,9 @@ fn body(draft: &Draft) -> Vec<Item> {
         }
         _ => {}
     }
-    body.extend(
-        draft
-            .builder
-            .secrets
-            .0
-            .iter()
-            .map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")),
-    );
+    for (name, value) in &draft.builder.secrets.0 {
+        body.push(item(name, value.outline(), "secret_param(..) or grant(..)"));
+    }
     body
 }
 
