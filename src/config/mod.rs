@@ -146,12 +146,13 @@ impl Config {
 }
 
 fn merge(mine: &mut Map<String, Value>, theirs: Map<String, Value>) {
-    const EXCLUSIVE: [&[&str]; 5] = [
+    const EXCLUSIVE: [&[&str]; 6] = [
         &["token_endpoint", "issuer", "protected_resource"],
         &["secret_file", "secret_env"],
         &["key_file", "key_env"],
         &["certificate_file", "certificate_env"],
         &["assertion_file", "assertion_env"],
+        &["seal_key_file", "seal_key_env"],
     ];
     // What excludes each other in `theirs` alone stays, to be refused.
     mine.retain(|name, _| {

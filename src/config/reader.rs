@@ -34,6 +34,9 @@ impl<'a> Reader<'a> {
             let prefix = format!("{name}.");
             let is_table = MEMBERS.iter().any(|member| member.path.starts_with(&prefix));
             match value {
+                _ if name.contains('.') && find(name).is_some() => {
+                    reader.fault(format!("{name} is one name with a dot: give a table, and the member in it"));
+                }
                 _ if !is_table => reader.judge("", name, value),
                 Value::Object(table) => table.iter().for_each(|(inner, value)| reader.judge(&prefix, inner, value)),
                 _ => reader.faults.push(format!("{name} is not a table")),

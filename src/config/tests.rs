@@ -47,7 +47,7 @@ fn a_file_becomes_a_builder() {
 fn every_fault_is_reported_at_once_with_its_path() {
     let error = read(&json!({
         "isuer": "https://a", "strict": "yes", "auth": {"method": "basic", "client_id": 7, "secret": "canary", "sercet_file": "x", "key_file": "x"},
-        "cache": {"max_age": "long"}, "retry": {"attempts": -1}, "params": {"a": 1}, "limits": 7,
+        "auth.client_id": "x", "cache": {"max_age": "long"}, "retry": {"attempts": -1}, "params": {"a": 1}, "limits": 7,
     }));
     let error = error.unwrap_err();
     for expected in [
@@ -55,6 +55,7 @@ fn every_fault_is_reported_at_once_with_its_path() {
         "strict is neither true nor false",
         "auth.method is not one of client_secret_basic,",
         "auth.client_id is not a text",
+        "auth.client_id is one name with a dot: give a table, and the member in it",
         "auth.secret would be a secret in plain text, where it is copied, committed and logged: give auth.secret_file or auth.secret_env",
         "auth.sercet_file does not exist: is auth.secret_file meant?",
         "cache.max_age is not a duration",
@@ -477,6 +478,17 @@ fn flags_override_a_file_and_replace_what_they_exclude() {
         json!({"token_endpoint": "https://b.example/t", "auth": {"method": "none", "client_id": "a", "secret_file": "y"},
             "scopes": ["a"], "strict": true})
     );
+}
+
+#[test]
+fn each_credential_is_replaced_whether_it_is_in_a_file_or_a_variable() {
+    for env in Config::MEMBERS.iter().map(|member| member.path).filter(|path| path.ends_with("_env")) {
+        let file = env.replace("_env", "_file");
+        for (below, above) in [(env, &*file), (&*file, env)] {
+            let both = Config::new().set(below, "x").overridden_by(Config::new().set(above, "y"));
+            assert_eq!((both.get(below), both.get(above)), (None, Some(&"y".into())), "{below} {above}");
+        }
+    }
 }
 
 #[test]
