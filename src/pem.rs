@@ -277,6 +277,8 @@ mod tests {
             ("MII, with more than forty characters that are no base64", ""),
             ("eyJ, with more than forty characters that are no base64", ""),
             (&"Q".repeat(60), ""),
+            (&"G".repeat(60), ""),
+            (&"3a".repeat(20), ""),
             ("a.b.c", ""),
             ("/run/secrets/key.pem", "path"),
             ("keys/client.pem", "path"),
@@ -284,6 +286,16 @@ mod tests {
         ] {
             let said = looks_like(text);
             assert!(said.contains(told) && (!told.is_empty() || said.is_empty()), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn base64_may_have_the_alphabet_for_urls() {
+        // Of ASCII, only these characters are encoded as one that differs.
+        let text = format!("{KEY}# ~~~???");
+        for encoded in [STANDARD.encode(&text), base64::engine::general_purpose::URL_SAFE.encode(&text)] {
+            assert_eq!(&**corrected(&encoded), &**corrected(&text), "{encoded}");
+            assert!(corrected(&encoded).contains("~~~???"));
         }
     }
 

@@ -211,6 +211,25 @@ async fn a_nonce_is_required_from_the_start_and_after_each_change() {
     }
 }
 
+#[cfg(feature = "dpop")]
+#[tokio::test]
+async fn a_bound_token_keeps_its_scheme_where_the_api_has_another() {
+    use client_credentials::{BearerAuth, DpopKey};
+    for (bound, scheme) in [(true, "DPoP "), (false, "Zoho-oauthtoken ")] {
+        let server = AuthorizationServer::start();
+        let builder = ClientCredentials::builder(server.token_url(), ClientAuth::none("billing"));
+        let builder = if bound { builder.dpop(DpopKey::generate()) } else { builder };
+        let bearer = BearerAuth::builder(builder.build().unwrap()).origin(server.api_origin());
+        let bearer = bearer.header("authorization", "Zoho-oauthtoken").build().unwrap();
+        let client = reqwest_middleware::ClientBuilder::new(reqwest::Client::new()).with(bearer).build();
+        let response = client.get(server.api_origin()).send().await.unwrap();
+        assert_eq!(response.status() == 200, bound, "{}", server.story());
+        let requests = server.requests();
+        let sent = requests.iter().find(|request| request.endpoint() == Endpoint::Api).unwrap();
+        assert!(sent.expose_headers("authorization").all(|value| value.starts_with(scheme)));
+    }
+}
+
 #[cfg(feature = "jwt")]
 mod assertions {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};

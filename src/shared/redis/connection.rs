@@ -116,7 +116,7 @@ impl Connections {
                     match self.query(&connection, command, asking).await {
                         Ok(value) => return Ok(value),
                         // The server may have closed a kept connection.
-                        Err(error) if error.is_connection_dropped() || error.is_io_error() => {
+                        Err(error) if error.is_io_error() => {
                             self.forget(&connection);
                             if !is_new && tries < MOST_TRIES {
                                 continue;
@@ -526,5 +526,27 @@ mod tests {
         assert_eq!(said(&coded).to_string(), "it answered WRONGPASS");
         let other = said(&RedisError::from((Kind::Parse, "hush"))).to_string();
         assert!(!other.contains("it answered") && !other.contains("hush") && !other.is_empty(), "{other}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_a_command_that_was_given_up_ends_with_its_last_user() {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let connections = Connections::new(Address::parse("redis://x").unwrap());
+        let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+        let node = connections.address.node().unwrap();
+        let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
+        let ping = redis::cmd("PING");
+        let mut asked = Box::pin(connections.query::<String>(&connection, &ping, false));
+        for _ in 0..10 {
+            let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(asked.as_mut().poll(cx).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let task = connection.task.clone();
+        drop(asked);
+        drop((connection, connections));
+        tokio::task::yield_now().await;
+        assert!(task.is_finished(), "no time has passed");
+        drop(theirs);
     }
 }
