@@ -280,6 +280,7 @@ mod tests {
             (&"G".repeat(60), ""),
             (&"3a".repeat(20), ""),
             ("a.b.c", ""),
+            ("BEGIN of a secret", ""),
             ("/run/secrets/key.pem", "path"),
             ("keys/client.pem", "path"),
             ("hunter2", ""),

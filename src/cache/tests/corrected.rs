@@ -115,7 +115,7 @@ async fn a_call_checks_the_file_once_even_if_that_takes_long() {
         Box::pin(std::future::ready(false))
     });
     let server = Server::new([], Reply::Fail(invalid_client().until(Some(look))));
-    let tokens = cached(&server);
+    let tokens = with_policy(&server, CachePolicy::default());
     // Six in a row: the next fetch would be at least 20 s away.
     while server.hits() < 6 {
         assert!(tokens.token().await.is_err());
