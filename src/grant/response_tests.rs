@@ -324,8 +324,8 @@ fn an_empty_token_type_has_no_name_to_configure() {
 #[test]
 fn the_words_of_the_body_come_before_the_code_of_a_challenge() {
     let challenge = [("www-authenticate", r#"Bearer error="invalid_request""#)];
-    let error = with(200, &challenge, "try it later", &rules()).unwrap_err().to_string();
+    let error = with(200, &challenge, r#"{"message":"try it later"}"#, &rules()).unwrap_err().to_string();
     assert!(error.contains("try it later") && !error.contains("invalid_request"), "{error}");
-    let error = with(200, &challenge, "", &rules()).unwrap_err().to_string();
+    let error = with(200, &challenge, "{}", &rules()).unwrap_err().to_string();
     assert!(error.contains("invalid_request"), "{error}");
 }
