@@ -239,6 +239,20 @@ mod tests {
         for text in [jwk, &quoted, &twice, &format!("'{jwk}'"), &jwk.replace('"', "\\\"")] {
             assert_eq!(&**corrected(text), jwk, "{text}");
         }
+        // The escapes of a member belong to the JSON.
+        let account = serde_json::json!({"type": "service_account", "private_key": KEY}).to_string();
+        for text in [&account, &format!("'{account}'")] {
+            assert_eq!(&**corrected(text), account, "{text}");
+        }
+        for text in [r"a\nb", r"{a\tb", "\\"] {
+            assert_eq!(&**corrected(text), text, "neither PEM nor JSON");
+        }
+    }
+
+    #[test]
+    fn a_section_begins_a_line() {
+        assert_eq!(&**corrected(KEY), KEY);
+        assert_eq!(&**corrected(&format!("Bag Attributes {KEY}")), format!("Bag Attributes \n{KEY}"));
     }
 
     #[test]

@@ -308,4 +308,16 @@ mod tests {
             assert_eq!(Quoted(text).to_string(), format!("{shown:?}"));
         }
     }
+
+    #[test]
+    fn a_url_without_a_path_is_as_written_if_its_query_is() {
+        for (text, expected) in [
+            ("https://host", true),
+            ("https://host?a=b", true),
+            ("https://host?a=\"b\"", false),
+            ("https://host#a\"b", false),
+        ] {
+            assert_eq!(is_as_written(text, &Url::parse(text).unwrap()), expected, "{text}");
+        }
+    }
 }

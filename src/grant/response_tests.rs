@@ -329,3 +329,11 @@ fn the_words_of_the_body_come_before_the_code_of_a_challenge() {
     let error = with(200, &challenge, "{}", &rules()).unwrap_err().to_string();
     assert!(error.contains("invalid_request"), "{error}");
 }
+
+#[test]
+fn an_error_that_is_there_twice_is_no_refusal() {
+    let error = read(r#"{"error":"invalid_client","error":"invalid_scope"}"#).unwrap_err();
+    assert!(error.oauth().is_none() && error.to_string().contains("it has error twice"), "{error}");
+    // And one that says nothing is none.
+    assert!(read(having(r#""error":"none""#)).is_ok());
+}

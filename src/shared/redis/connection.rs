@@ -549,4 +549,23 @@ mod tests {
         assert!(task.is_finished(), "no time has passed");
         drop(theirs);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_read_than_a_record_and_what_is_around_it() {
+        for (size, is_read) in [(LARGEST, true), (LARGEST + SMALL_TALK, false)] {
+            let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+            let answer = [format!("${size}\r\n").as_bytes(), &vec![7; size], b"\r\n"].concat();
+            tokio::spawn(async move {
+                theirs.read(&mut [0; 1024]).await.unwrap();
+                theirs.write_all(&answer).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            let connections = Connections::new(Address::parse("redis://x").unwrap());
+            let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+            let node = connections.address.node().unwrap();
+            let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
+            let read = connections.query::<Vec<u8>>(&connection, &redis::cmd("GET"), false).await;
+            assert_eq!(read.is_ok(), is_read, "{size}");
+        }
+    }
 }
