@@ -125,6 +125,10 @@ async fn what_differs_between_quirks_differs_at_no_other_server() {
     let other = ask(&server, &[("grant_type", "password")]).await;
     assert_eq!((other.status().as_u16(), other.text().await.unwrap().contains("unsupported_grant_type")), (200, true));
     assert!(ask(&server, &[GRANT]).await.text().await.unwrap().contains("token_type=bearer"));
+    // And so has any of Slack.
+    let server = AuthorizationServer::start().quirk(Quirk::Slack);
+    let other = ask(&server, &[("grant_type", "password")]).await;
+    assert_eq!((other.status().as_u16(), other.text().await.unwrap().contains(r#""ok":false"#)), (200, true));
     let server = AuthorizationServer::start().quirk(Quirk::Auth0);
     let granted = ask(&server, &[GRANT, ("audience", "https://api.example.com")]).await;
     assert_eq!(granted.headers()["auth0-client-quota-limit"], "b=per_day;q=1000;r=999;t=86000");
