@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client_credentials::testing::{Answer, AuthorizationServer, Endpoint, FakeStep, FakeTokens, Gate, Quirk};
-use client_credentials::{ClientAuth, ClientCredentials, ManualClock};
+use client_credentials::{Cached, ClientAuth, ClientCredentials, ErrorKind, ManualClock, RetryPolicy};
 use futures_util::FutureExt;
 
 use crate::post_form;
@@ -163,6 +163,28 @@ async fn a_fake_tells_a_hundred_events_and_counts_all() {
     assert!(story.starts_with("The fake source was asked 101 times: ") && story.ends_with(", token 100\n"), "{story}");
     let shown = format!("{fake:?}");
     assert!(shown.starts_with("FakeTokens { calls: 101, issued: 101, rejected: []"), "{shown}");
+}
+
+#[tokio::test]
+async fn metadata_that_is_throttled_at_every_place_is_throttled() {
+    let server = AuthorizationServer::start();
+    server.until_changed_at(Endpoint::Metadata, Answer::RetryAfter(Duration::from_secs(30)));
+    let issuer = client_credentials::Issuer::new(server.issuer());
+    let builder = ClientCredentials::builder(issuer, ClientAuth::none("billing"));
+    let error = builder.retry(RetryPolicy::default().attempts(1)).build().unwrap().token().await.unwrap_err();
+    assert_eq!((error.kind(), server.requests().len()), (ErrorKind::Throttled, 2), "{error:#}");
+}
+
+#[tokio::test]
+async fn what_waits_for_tokens_is_shown_with_its_source() {
+    let tokens = Cached::new(FakeTokens::lasting(Duration::from_secs(60)));
+    let shown = format!("{:?}", tokens.changes());
+    assert!(shown.starts_with("Changes { tokens: ") && shown.contains("FakeTokens"), "{shown}");
+    #[cfg(feature = "blocking")]
+    {
+        let shown = format!("{:?}", client_credentials::blocking::Tokens::new(FakeTokens::script([])));
+        assert!(shown.starts_with("Tokens(") && shown.contains("FakeTokens"), "{shown}");
+    }
 }
 
 /// Set in the child: whether the test below is to fail.
