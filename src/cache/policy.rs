@@ -1,5 +1,6 @@
 //! The settings of the cache, each default with its reason.
 
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::backoff::{Backoff, early};
@@ -23,7 +24,7 @@ use crate::error::{Error, ErrorKind};
 ///         Duration::from_secs(5),
 ///     ));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a policy does nothing before it is given to a source"]
 pub struct CachePolicy {
     /// 30 s: three attempts of 10 s; no caller waits longer for a token.
@@ -160,6 +161,13 @@ impl CachePolicy {
         self
     }
 
+    /// The policy in shared memory: most sources have the default, of which there is one.
+    pub(crate) fn shared(mut self) -> Arc<Self> {
+        self.takeover_after = self.takeover_after.filter(|limit| *limit != ATTEMPT);
+        static DEFAULT: LazyLock<Arc<CachePolicy>> = LazyLock::new(Arc::default);
+        if self == **DEFAULT { Arc::clone(&DEFAULT) } else { Arc::new(self) }
+    }
+
     /// How long to wait after the `count`th failure in a row, or the `count`th answer that brought nothing new.
     pub(crate) fn wait_after(&self, error: Option<&Error>, count: u32, usable: bool, draw: f64) -> Duration {
         let is_denied = error.is_some_and(|error| matches!(error.kind(), ErrorKind::Denied | ErrorKind::Throttled));
@@ -223,6 +231,16 @@ mod tests {
         let wait = |seconds, usable| policy.wait_after(Some(&asks(seconds)), 1, usable, 0.5).as_secs();
         assert_eq!((wait(200, true), wait(200, false)), (200, 200));
         assert_eq!((wait(7200, true), wait(7200, false)), (3600, 300));
+    }
+
+    #[test]
+    fn sources_with_the_default_policy_share_one_in_memory() {
+        let default = CachePolicy::new().shared();
+        // The attempt timeout's default, as `ClientCredentials` sets it.
+        let stated = CachePolicy::new().takeover_after(Duration::from_secs(10)).shared();
+        assert!(Arc::ptr_eq(&default, &stated));
+        let other = CachePolicy::new().takeover_after(Duration::from_secs(9)).shared();
+        assert_eq!((default.takeover().as_secs(), other.takeover().as_secs()), (10, 9));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod allowance;
 mod setback;
 mod summary;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Id;
@@ -24,7 +25,7 @@ use setback::Setback;
 
 #[derive(Debug)]
 pub(crate) struct State {
-    policy: CachePolicy,
+    policy: Arc<CachePolicy>,
     current: Option<Current>,
     /// The token that the API rejected, kept to recognise its value if the server issues it again.
     refused: Option<Refused>,
@@ -112,7 +113,7 @@ impl State {
         State {
             allowance: Allowance::full(&policy),
             step_ups: Allowance::full(&policy),
-            policy,
+            policy: policy.shared(),
             current: None,
             refused: None,
             fetch: None,

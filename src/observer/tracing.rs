@@ -16,20 +16,22 @@ pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
         }
         Event::FetchFailed { cause, duration, error, consecutive } => {
             let (cause, kind) = (cause.as_str(), error.kind());
-            let error = format_args!("{error:#}");
-            tracing::debug!(target: TARGET, source, cause, ?duration, ?kind, %error, consecutive, "a fetch failed");
+            tracing::debug!(
+                target: TARGET, source, cause, ?duration, ?kind, error = %format_args!("{error:#}"), consecutive,
+                "a fetch failed"
+            );
         }
         Event::Failing { error, token_usable: true, failing_for } => {
-            let (kind, error) = (error.kind(), format_args!("{error:#}"));
+            let kind = error.kind();
             tracing::warn!(
-                target: TARGET, source, ?kind, %error, ?failing_for,
+                target: TARGET, source, ?kind, error = %format_args!("{error:#}"), ?failing_for,
                 "the access token cannot be refreshed; the current one is still used"
             );
         }
         Event::Failing { error, token_usable: false, failing_for } => {
-            let (kind, error) = (error.kind(), format_args!("{error:#}"));
+            let kind = error.kind();
             tracing::error!(
-                target: TARGET, source, ?kind, %error, ?failing_for,
+                target: TARGET, source, ?kind, error = %format_args!("{error:#}"), ?failing_for,
                 "there is no access token: none can be fetched, and the last one, if any, has expired"
             );
         }

@@ -161,8 +161,8 @@ fn no_request_is_lost_that_could_have_been_saved() {
         of_providers(|provider| &provider.revocations),
         of_sources(|source| &source.observed.rejections),
     );
-    let longest = sources.iter().map(|source| source.observed.longest_failure.load(Ordering::Relaxed)).max().unwrap();
-    println!("  longest time without a successful fetch, from the first failure {longest} ms");
+    let longest = sources.iter().map(|source| source.observed.longest_failure.lock().unwrap().clone()).max().unwrap();
+    println!("  longest time from a failed fetch to a successful one {:.1?}: {}", longest.0, longest.1.join(", "));
     let bad: Vec<_> = sources.iter().flat_map(|source| source.bad.lock().unwrap().clone()).collect();
     println!("  tokens handed out that had expired, had been rejected or were nobody's: {}", bad.len());
     println!("  series of metrics {}", metrics.len());

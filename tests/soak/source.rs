@@ -18,6 +18,8 @@ use super::provider::{CLIENT, Provider};
 /// A rejected token that is older by so many counts as expired.
 const MOST_REJECTED: usize = 1000;
 
+const FETCH_FAILED: &str = "the fetch failed";
+
 pub(crate) struct Source {
     pub(crate) tokens: ClientCredentials,
     pub(crate) provider: Arc<Provider>,
@@ -44,21 +46,40 @@ pub(crate) struct Observed {
     pub(crate) from_store: AtomicU64,
     pub(crate) token_requests: AtomicU64,
     pub(crate) rejections: AtomicU64,
-    /// In milliseconds.
-    pub(crate) longest_failure: AtomicU64,
+    /// The longest time from a failed fetch to a successful one, with what happened meanwhile.
+    pub(crate) longest_failure: Mutex<(Duration, Vec<String>)>,
+    /// What has happened since the start of the first failed fetch.
+    since: Mutex<Vec<String>>,
 }
 
 impl Observed {
     fn observe(&self, event: &Event<'_>) {
         match event {
+            Event::FetchStarted { .. } => {
+                let mut since = self.since.lock().unwrap();
+                if !since.iter().any(|one| one.starts_with(FETCH_FAILED)) {
+                    since.clear();
+                }
+            }
             Event::Fetched { from_store, .. } => {
                 self.fetched.fetch_add(1, Ordering::SeqCst);
                 self.from_store.fetch_add((*from_store).into(), Ordering::Relaxed);
             }
-            Event::TokenRequest { .. } => drop(self.token_requests.fetch_add(1, Ordering::Relaxed)),
+            Event::TokenRequest { duration, status, .. } => {
+                self.token_requests.fetch_add(1, Ordering::Relaxed);
+                let status = status.map_or("no response".to_owned(), |status| status.to_string());
+                self.since.lock().unwrap().push(format!("{status} after {duration:.1?}"));
+            }
+            Event::FetchFailed { duration, .. } => {
+                self.since.lock().unwrap().push(format!("{FETCH_FAILED} after {duration:.1?}"));
+            }
             Event::Rejected { .. } => drop(self.rejections.fetch_add(1, Ordering::Relaxed)),
             Event::Recovered { failing_for, .. } => {
-                self.longest_failure.fetch_max(failing_for.as_millis() as u64, Ordering::Relaxed);
+                let since = std::mem::take(&mut *self.since.lock().unwrap());
+                let mut longest = self.longest_failure.lock().unwrap();
+                if *failing_for > longest.0 {
+                    *longest = (*failing_for, since);
+                }
             }
             _ => {}
         }
