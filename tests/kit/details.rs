@@ -180,6 +180,8 @@ async fn what_waits_for_tokens_is_shown_with_its_source() {
     let tokens = Cached::new(FakeTokens::lasting(Duration::from_secs(60)));
     let shown = format!("{:?}", tokens.changes());
     assert!(shown.starts_with("Changes { tokens: ") && shown.contains("FakeTokens"), "{shown}");
+    let source = client_credentials::source_fn(|| async { Err(client_credentials::Error::other("none")) });
+    assert_eq!(format!("{source:?}"), "SourceFn");
     #[cfg(feature = "blocking")]
     {
         let shown = format!("{:?}", client_credentials::blocking::Tokens::new(FakeTokens::script([])));
