@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn a_future_is_shown_by_its_state() {
         let shown = |future: &TokenFuture<'_>| format!("{future:?}");
-        let token = crate::token::AccessToken::builder("hush").build().unwrap();
+        let token = AccessToken::builder("hush").build().unwrap();
         let mut future = TokenFuture::ready(Ok(token));
         assert_eq!(shown(&future), "TokenFuture(ready)");
         (&mut future).await.unwrap();

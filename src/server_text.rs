@@ -313,6 +313,7 @@ mod tests {
             let cut = cut(&text, most);
             assert_eq!((cut.chars().count(), cut.ends_with("end")), (most, has_end), "{cut}");
         }
+        assert_eq!(cut(&text, 203), text);
     }
 
     proptest! {
