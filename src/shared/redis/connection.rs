@@ -556,7 +556,7 @@ mod tests {
             let (ours, mut theirs) = tokio::io::duplex(1 << 20);
             let answer = [format!("${size}\r\n").as_bytes(), &vec![7; size], b"\r\n"].concat();
             tokio::spawn(async move {
-                theirs.read(&mut [0; 1024]).await.unwrap();
+                let _ = theirs.read(&mut [0; 1024]).await.unwrap();
                 theirs.write_all(&answer).await.unwrap();
                 std::future::pending::<()>().await;
             });
