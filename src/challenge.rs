@@ -182,7 +182,7 @@ fn is_separator(c: char) -> bool {
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(c: char) -> bool {
+pub(crate) fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 

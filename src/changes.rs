@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::cache::{Cached, Kept, Status};
 use crate::error::{Error, ErrorKind};
@@ -64,12 +63,8 @@ pub struct Changes {
     keeper: Option<Keeper>,
 }
 
-/// The task that keeps the token fresh.
-struct Keeper {
-    task: AbortHandle,
-    /// Closed when the task has ended, which it does with its runtime.
-    alive: watch::Receiver<()>,
-}
+/// The task that keeps the token fresh. It ends with its runtime.
+struct Keeper(JoinHandle<()>);
 
 impl<S: TokenSource + 'static> Cached<S> {
     /// Returns the current token and then each newer one, and keeps the token fresh meanwhile; see [`Changes`].
@@ -78,7 +73,7 @@ impl<S: TokenSource + 'static> Cached<S> {
     pub fn changes(&self) -> Changes {
         let mut changes = Changes { tokens: Arc::new(self.clone()), seen: None, keeper: None };
         // Without a runtime, `next` returns an error.
-        let _ = changes.hold();
+        let _ = Keeper::hold(&mut changes.keeper, &changes.tokens);
         changes
     }
 }
@@ -96,7 +91,7 @@ impl Changes {
     /// Dropping the future loses no token.
     pub async fn next(&mut self) -> Result<AccessToken, Error> {
         loop {
-            let mut alive = self.hold()?;
+            let keeper = Keeper::hold(&mut self.keeper, &self.tokens)?;
             let mut news = pin!(self.tokens.news().notified());
             // Before the state is read, so that later news are not missed.
             news.as_mut().enable();
@@ -104,7 +99,7 @@ impl Changes {
                 self.seen = Some(token.id());
                 return Ok(token);
             }
-            either(news, pin!(alive.changed())).await;
+            either(news, pin!(&mut keeper.0)).await;
         }
     }
 
@@ -112,17 +107,19 @@ impl Changes {
     pub fn status(&self) -> Status {
         self.tokens.status()
     }
+}
 
+impl Keeper {
     /// Starts the keeper unless it runs, and again if its runtime is gone.
-    fn hold(&mut self) -> Result<watch::Receiver<()>, Error> {
-        if let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.alive.has_changed().is_ok()) {
-            return Ok(keeper.alive.clone());
-        }
-        let runtime = runtime::current().map_err(|why| Error::of(ErrorKind::Other, why))?;
-        let (lives, alive) = watch::channel(());
-        let task = runtime.spawn(keep(Arc::clone(&self.tokens), runtime.clone(), lives)).abort_handle();
-        self.keeper = Some(Keeper { task, alive: alive.clone() });
-        Ok(alive)
+    fn hold<'k>(keeper: &'k mut Option<Keeper>, tokens: &Arc<dyn Kept>) -> Result<&'k mut Keeper, Error> {
+        let running = match keeper.take_if(|keeper| !keeper.0.is_finished()) {
+            Some(running) => running,
+            None => {
+                let runtime = runtime::current().map_err(|why| Error::of(ErrorKind::Other, why))?;
+                Keeper(runtime.spawn(keep(Arc::clone(tokens), runtime.clone())))
+            }
+        };
+        Ok(keeper.insert(running))
     }
 }
 
@@ -136,7 +133,7 @@ async fn either(mut one: Pin<&mut impl Future>, mut other: Pin<&mut impl Future>
 }
 
 /// Starts each fetch when it is due, for ever.
-async fn keep(tokens: Arc<dyn Kept>, runtime: Handle, _lives: watch::Sender<()>) {
+async fn keep(tokens: Arc<dyn Kept>, runtime: Handle) {
     loop {
         let mut news = pin!(tokens.news().notified());
         news.as_mut().enable();
@@ -150,7 +147,7 @@ async fn keep(tokens: Arc<dyn Kept>, runtime: Handle, _lives: watch::Sender<()>)
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        self.task.abort();
+        self.0.abort();
     }
 }
 

@@ -212,6 +212,11 @@ impl Error {
         self.edit(|inner| inner.retry_after = Some(wait))
     }
 
+    /// Of a credential that cannot be read or used. Transient: it may have been half written or half rotated.
+    pub(crate) fn of_credential(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::of(ErrorKind::Credential, message).transient()
+    }
+
     pub(crate) fn of(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
             kind,
@@ -234,16 +239,16 @@ impl Error {
         Error::of(self.kind(), "").edit(|inner| inner.memory = Some((self.original().clone(), wait)))
     }
 
-    pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        self.edit(|inner| inner.status = Some(status))
+    pub(crate) fn with_status(self, status: impl Into<Option<StatusCode>>) -> Self {
+        self.edit(|inner| inner.status = status.into())
     }
 
     pub(crate) fn asked_to_wait(self, wait: Option<Duration>) -> Self {
         self.edit(|inner| inner.retry_after = wait)
     }
 
-    pub(crate) fn with_oauth(self, oauth: OAuthError) -> Self {
-        self.edit(|inner| inner.oauth = Some(oauth))
+    pub(crate) fn with_oauth(self, oauth: impl Into<Option<OAuthError>>) -> Self {
+        self.edit(|inner| inner.oauth = oauth.into())
     }
 
     /// The next attempt need not wait once `look` returns that the cause has changed.

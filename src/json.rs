@@ -4,11 +4,10 @@
 //! They also parse members that are not needed, which may fail the whole object (a lone surrogate, a number out of
 //! range, a member nested 200 deep). Its errors quote the input, which may be a token, so they are not shown.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use zeroize::{Zeroize, Zeroizing};
@@ -43,7 +42,7 @@ impl<'a> Members<'a> {
     /// The members that can be read, of an object that may be truncated or followed by something.
     pub(crate) fn salvage(text: &'a str) -> Self {
         let mut members = Vec::new();
-        let _ = InOrder(&mut members).deserialize(&mut serde_json::Deserializer::from_str(text));
+        let _ = serde_json::Deserializer::from_str(text).deserialize_map(InOrder(&mut members));
         Members(members)
     }
 
@@ -158,7 +157,7 @@ fn read_to(raw: &RawValue, depth: usize) -> Value {
     let text = raw.get();
     match text.bytes().next() {
         Some(b'"') => Lossy::deserialize(&mut serde_json::Deserializer::from_str(text))
-            .map_or(Value::Null, |Lossy(text)| text.into_owned().into()),
+            .map_or(Value::Null, |Lossy(text)| text.into()),
         Some(b'[' | b'{') if depth == 0 => Value::Array(Vec::new()),
         Some(b'[') => {
             let values = serde_json::from_str::<Vec<&RawValue>>(text).unwrap_or_default();
@@ -175,21 +174,18 @@ fn read_to(raw: &RawValue, depth: usize) -> Value {
 }
 
 /// A string whose escapes need not be characters.
-struct Lossy<'a>(Cow<'a, str>);
+struct Lossy(String);
 
-impl<'de> Deserialize<'de> for Lossy<'de> {
+impl<'de> Deserialize<'de> for Lossy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Bytes;
-        impl<'de> Visitor<'de> for Bytes {
-            type Value = Lossy<'de>;
+        impl Visitor<'_> for Bytes {
+            type Value = Lossy;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy<'de>, E> {
-                Ok(Lossy(String::from_utf8_lossy(bytes).into_owned().into()))
-            }
-            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Lossy<'de>, E> {
-                Ok(Lossy(String::from_utf8_lossy(bytes)))
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy, E> {
+                Ok(Lossy(String::from_utf8_lossy(bytes).into_owned()))
             }
         }
         deserializer.deserialize_bytes(Bytes)
@@ -199,13 +195,6 @@ impl<'de> Deserialize<'de> for Lossy<'de> {
 /// Keeps the members before one that cannot be read.
 struct InOrder<'m, 'a>(&'m mut Vec<(String, &'a RawValue)>);
 
-impl<'de> DeserializeSeed<'de> for InOrder<'_, 'de> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
 impl<'de> Visitor<'de> for InOrder<'_, 'de> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -214,7 +203,7 @@ impl<'de> Visitor<'de> for InOrder<'_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Lossy(name)) = map.next_key()? {
             let raw: &'de RawValue = map.next_value()?;
-            self.0.push((name.into_owned(), raw));
+            self.0.push((name, raw));
         }
         Ok(())
     }
@@ -223,7 +212,7 @@ impl<'de> Visitor<'de> for InOrder<'_, 'de> {
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut members = Vec::new();
-        InOrder(&mut members).deserialize(deserializer)?;
+        deserializer.deserialize_map(InOrder(&mut members))?;
         Ok(Members(members))
     }
 }

@@ -125,6 +125,7 @@ mod error;
 mod event;
 mod exchange;
 mod explain;
+mod faults;
 mod future;
 mod grant;
 #[cfg(test)]
@@ -212,31 +213,19 @@ struct Readme;
 /// Public types are `Send` and `Sync`.
 const _: () = {
     const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<(ClientCredentials, ClientCredentialsBuilder, ClientAuth, Credential, HttpClient)>();
+    shared_between_threads::<(AccessToken, Cached<AccessToken>, Changes, Error)>();
+    shared_between_threads::<(Box<dyn TokenSource>, TokenFuture<'static>)>();
     #[cfg(feature = "blocking")]
     shared_between_threads::<blocking::Tokens>();
-    shared_between_threads::<Changes>();
-    shared_between_threads::<ClientCredentials>();
-    shared_between_threads::<ClientCredentialsBuilder>();
-    shared_between_threads::<ClientAuth>();
-    shared_between_threads::<Credential>();
-    shared_between_threads::<HttpClient>();
     #[cfg(feature = "jwt")]
     shared_between_threads::<Box<dyn Signer>>();
     #[cfg(feature = "mtls")]
     shared_between_threads::<ClientCertificate>();
     #[cfg(feature = "dpop")]
     shared_between_threads::<DpopKey>();
-    shared_between_threads::<Cached<AccessToken>>();
     #[cfg(feature = "shared")]
-    {
-        shared_between_threads::<SealedStore>();
-        shared_between_threads::<Box<dyn Store>>();
-        shared_between_threads::<Shared<Box<dyn TokenSource>>>();
-    }
-    shared_between_threads::<AccessToken>();
-    shared_between_threads::<Error>();
-    shared_between_threads::<Box<dyn TokenSource>>();
-    shared_between_threads::<TokenFuture<'static>>();
+    shared_between_threads::<(SealedStore, Box<dyn Store>, Shared<Box<dyn TokenSource>>)>();
     #[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
     shared_between_threads::<BearerAuth>();
 };

@@ -5,7 +5,7 @@ use base64::Engine;
 #[cfg(test)]
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The text before it was quoted, escaped, put on one line or encoded in base64 again. Any other text is unchanged.
 pub(crate) fn corrected(text: &str) -> Zeroizing<String> {
@@ -129,21 +129,17 @@ fn in_lines(text: &str) -> Zeroizing<String> {
 
 /// What a text of another format looks like, for an error, without any part of it.
 pub(crate) fn looks_like(text: &str) -> &'static str {
-    let mut text = corrected(text);
-    let text = {
-        // Only labels and names of members are searched for.
-        let shown = text.trim().to_owned();
-        text.zeroize();
-        Zeroizing::new(shown)
-    };
+    // Only labels and names of members are searched for.
+    let corrected = corrected(text);
+    let text = corrected.trim();
     let has = |label: &str| text.contains(&format!("{BEGIN}{label}{DASHES}"));
     let is_base64 = || text.len() > 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/=-_\r\n".contains(&b));
     let is_hex = || text.len() > 40 && text.bytes().all(|b| b.is_ascii_hexdigit() || b.is_ascii_whitespace());
     // A sequence of DER (X.690 section 8.9) begins with 0x30.
     let is_der = || text.starts_with('M') && text.get(1..2).is_some_and(|second| ("A"..="P").contains(&second));
-    match &**text {
+    match text {
         "" => ": it is empty",
-        _ if is_json(&text) && text.contains("\"private_key\"") => {
+        _ if is_json(text) && text.contains("\"private_key\"") => {
             ": it looks like a service account file (JSON), whose member private_key is the key"
         }
         _ if text.starts_with("PuTTY-User-Key-File") => {
@@ -174,7 +170,7 @@ pub(crate) fn looks_like(text: &str) -> &'static str {
         }
         _ if text.starts_with("eyJ") && text.matches('.').count() == 2 => ": it looks like a JWT",
         _ if text.starts_with("eyJ") && is_base64() => ": it looks like JSON in base64",
-        _ if !text.contains('\n') && is_path(&text) => ": it looks like a path; Credential::file reads a file",
+        _ if !text.contains('\n') && is_path(text) => ": it looks like a path; Credential::file reads a file",
         _ => "",
     }
 }

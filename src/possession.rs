@@ -8,13 +8,11 @@ use std::pin::Pin;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::challenge::Challenge;
 use crate::clock::Moment;
 use crate::error::Error;
 
 pub(crate) trait Possession: fmt::Debug + Send + Sync {
-    /// The scheme before the token in `Authorization`.
-    fn scheme(&self) -> &'static str;
-
     /// The SHA-256 of the public key, in the form of RFC 7638.
     fn thumbprint(&self) -> &str;
 
@@ -23,13 +21,13 @@ pub(crate) trait Possession: fmt::Debug + Send + Sync {
 
     /// Remembers the nonce of a response, and returns it.
     fn hear<'h>(&self, role: Role, url: &Url, headers: &'h HeaderMap) -> Option<&'h str>;
+}
 
-    /// Whether a 401 of an API requires a proof with the nonce in it.
-    #[cfg_attr(
-        not(any(feature = "reqwest-middleware", feature = "tower")),
-        expect(dead_code, reason = "an application judges the answer of its API by `AccessToken::observe`")
-    )]
-    fn demands_nonce(&self, headers: &HeaderMap) -> bool;
+/// Whether a 401 of an API requires a proof with the nonce in it (RFC 9449 section 9).
+pub(crate) fn demands_nonce(headers: &HeaderMap) -> bool {
+    Challenge::all(headers)
+        .iter()
+        .any(|challenge| challenge.is("DPoP") && challenge.param("error") == Some("use_dpop_nonce"))
 }
 
 pub(crate) type Proof<'a> = Pin<Box<dyn Future<Output = Result<(HeaderName, HeaderValue), Error>> + Send + 'a>>;

@@ -1,6 +1,5 @@
 //! Scopes that a source requests in addition after an API has required them (RFC 6750 section 3.1).
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -14,7 +13,7 @@ pub(crate) struct Demands {
     cache: OnceLock<Weak<dyn Renew>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Scopes {
     /// Part of each request: the server has granted them.
     kept: Vec<String>,
@@ -174,12 +173,6 @@ pub(crate) struct Additions<'a> {
 impl Drop for Additions<'_> {
     fn drop(&mut self) {
         self.demands.scopes.lock().asking.clear();
-    }
-}
-
-impl fmt::Debug for Demands {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Demands").field("allowed", &self.allowed).field("scopes", &self.scopes).finish_non_exhaustive()
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) struct Holder {
 impl Terms {
     /// The scheme in front of the token in the header (RFC 6750 section 2.1, RFC 9449 section 7.1).
     fn scheme(&self) -> &'static str {
-        self.holder.key.as_ref().map_or("Bearer", |key| key.scheme())
+        if self.holder.key.is_some() { "DPoP" } else { "Bearer" }
     }
 }
 

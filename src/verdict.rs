@@ -24,12 +24,7 @@ pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &He
     let challenges = Challenge::in_header(headers, header);
     let ours = challenges.iter().filter(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
     let mut errors = ours.flat_map(|challenge| challenge.all_params("error")).peekable();
-    errors.peek().is_none() || errors.any(|error| !is_not_the_token(error))
-}
-
-/// Servers differ in case, in quotes, and in the characters between words.
-fn is_not_the_token(error: &str) -> bool {
-    NOT_THE_TOKEN.contains(&&*letters(error))
+    errors.peek().is_none() || errors.any(|error| !NOT_THE_TOKEN.contains(&&*letters(error)))
 }
 
 /// Whether the error says that the scope is too narrow.
@@ -37,6 +32,7 @@ pub(crate) fn is_insufficient_scope(error: &str) -> bool {
     letters(error) == INSUFFICIENT_SCOPE
 }
 
+/// Servers differ in case, in quotes, and in the characters between words.
 fn letters(error: &str) -> String {
     error.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }

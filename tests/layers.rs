@@ -17,6 +17,7 @@ const BANDS: [&[&str]; 5] = [
         "contained",
         "error",
         "event",
+        "faults",
         "json",
         "lock",
         "once",

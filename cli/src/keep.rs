@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use client_credentials::Config;
 
 use crate::exit::Failure;
@@ -28,21 +30,7 @@ pub(crate) fn at(config: Config, directory: &Path) -> Result<Config, Failure> {
 fn generated() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| Failure::other(format!("no random numbers: {error}")))?;
-    Ok(base64(&bytes))
-}
-
-/// RFC 4648 section 4, of 32 bytes.
-fn base64(bytes: &[u8; 32]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(44);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for n in 0..4_usize {
-            let digit = usize::try_from(word >> (18 - 6 * n) & 63).ok().and_then(|at| ALPHABET.get(at)).copied();
-            text.push(if n <= chunk.len() { char::from(digit.unwrap_or(b'A')) } else { '=' });
-        }
-    }
-    text
+    Ok(STANDARD.encode(bytes))
 }
 
 #[cfg(unix)]

@@ -6,17 +6,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{Empty, Full};
 
-use super::buffered::Buffering;
+/// How bodies of type `B` are copied. A body that is buffered is read for that.
+pub(super) type Copying<B> = Box<dyn Fn(&mut B) -> Option<B> + Send + Sync>;
 
-/// Tries the user's functions, then the body types that are cheap to clone. A body that is buffered is read for the
-/// copy.
+/// Tries the user's functions, then the body types that are cheap to clone.
 pub(super) fn copy_of<B: 'static>(body: &mut B, copies: &[Arc<dyn Any + Send + Sync>]) -> Option<B> {
     for copy in copies {
-        if let Some(copy) = copy.downcast_ref::<fn(&B) -> Option<B>>() {
-            return copy(body);
-        }
-        if let Some(buffering) = copy.downcast_ref::<Buffering<B>>() {
-            return buffering.copy(body);
+        if let Some(copying) = copy.downcast_ref::<Copying<B>>() {
+            return copying(body);
         }
     }
     /// `body` cloned, if `B` is `T`.

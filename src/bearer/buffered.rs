@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use super::body_copy::Copying;
+
 /// A request body whose beginning, or all of it, was buffered before sending; see
 /// [`BearerAuthBuilder::buffer_body`](crate::BearerAuthBuilder::buffer_body).
 pub struct BufferedBody<B: Body> {
@@ -30,37 +32,24 @@ enum Piece {
     Trailers(HeaderMap),
 }
 
-/// How bodies of type `B` are buffered.
-pub(super) struct Buffering<B>(Box<Buffer<B>>);
-
-type Buffer<B> = dyn Fn(&mut B) -> Option<B> + Send + Sync;
-
-impl<B> Buffering<B>
+impl<B> BufferedBody<B>
 where
-    B: Body<Data = Bytes> + Unpin + 'static,
+    B: Body<Data = Bytes> + Unpin,
 {
-    pub(super) fn new(limit: usize, wrap: fn(BufferedBody<B>) -> B) -> Self {
-        Buffering(Box::new(move |body| {
+    /// Copies a body, which is read for that; there is no copy if it does not end within the limit, or not without waiting.
+    pub(super) fn copying(limit: usize, wrap: fn(Self) -> B) -> Copying<B>
+    where
+        B: 'static,
+    {
+        Box::new(move |body| {
             let taken = std::mem::replace(body, wrap(BufferedBody::empty()));
             let read = BufferedBody::read(taken, limit);
             let copy = read.copy().map(wrap);
             *body = wrap(read);
             copy
-        }))
+        })
     }
-}
 
-impl<B> Buffering<B> {
-    /// A copy of `body`, which is read for it; `None` if it does not end within the limit, or not without waiting.
-    pub(super) fn copy(&self, body: &mut B) -> Option<B> {
-        (self.0)(body)
-    }
-}
-
-impl<B> BufferedBody<B>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
     fn empty() -> Self {
         BufferedBody { start: VecDeque::new(), rest: None, error: None }
     }

@@ -4,22 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, EXPECT, HOST,
-    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 #[cfg(feature = "tower")]
-use super::buffered::{BufferedBody, Buffering};
+use super::body_copy::Copying;
+#[cfg(feature = "tower")]
+use super::buffered::BufferedBody;
 use super::origin::Origin;
 use super::policy::{Carrier, Policy};
-use super::refusals::Refusals;
 use super::tokens::Tokens;
 use super::{BearerAuth, Shared};
 use crate::address::host_flaw;
-use crate::error::{Error, ErrorKind};
-use crate::once::Once;
+use crate::challenge::is_token;
+use crate::error::Error;
+use crate::exchange::is_reserved;
+use crate::faults::Faults;
 
 /// Builds a [`BearerAuth`].
 ///
@@ -35,7 +35,7 @@ use crate::once::Once;
 /// ```
 #[must_use = "a builder does nothing before `build()`"]
 pub struct BearerAuthBuilder {
-    tokens: Tokens,
+    tokens: Box<dyn Tokens>,
     origins: Vec<String>,
     domains: Vec<String>,
     plain_hosts: Vec<String>,
@@ -50,26 +50,14 @@ const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const LONGEST_BODY: usize = 1024 * 1024;
 
 impl BearerAuthBuilder {
-    pub(super) fn new(tokens: Tokens) -> Self {
+    pub(super) fn new(tokens: Box<dyn Tokens>) -> Self {
         BearerAuthBuilder {
             tokens,
             origins: Vec::new(),
             domains: Vec::new(),
             plain_hosts: Vec::new(),
             header: None,
-            policy: Policy {
-                origins: Vec::new(),
-                pass_through: false,
-                carrier: None,
-                rejected_when: None,
-                rejected_when_body: None,
-                repeat: true,
-                replacement_timeout: REPLACEMENT_TIMEOUT,
-                copies: Vec::new(),
-                unrepeated: Once::default(),
-                taken_along: Once::default(),
-                refusals: Refusals::default(),
-            },
+            policy: Policy { repeat: true, replacement_timeout: REPLACEMENT_TIMEOUT, ..Policy::default() },
         }
     }
 
@@ -179,7 +167,7 @@ impl BearerAuthBuilder {
     /// reading the body fails, the request fails with that error.
     ///
     /// Supported for reqwest requests, with reqwest-middleware or tower. In a tower service of `http::Request`, whose body
-    /// types are arbitrary, each request fails with [`ErrorKind::Configuration`].
+    /// types are arbitrary, each request fails with [`ErrorKind::Configuration`](crate::ErrorKind::Configuration).
     pub fn rejected_when_body(
         mut self,
         limit: usize,
@@ -193,7 +181,8 @@ impl BearerAuthBuilder {
     /// several types.
     #[cfg(feature = "tower")]
     pub fn clone_body<B: 'static>(mut self, copy: fn(&B) -> Option<B>) -> Self {
-        self.policy.copies.push(Arc::new(copy));
+        let copying: Copying<B> = Box::new(move |body| copy(body));
+        self.policy.copies.push(Arc::new(copying));
         self
     }
 
@@ -216,7 +205,7 @@ impl BearerAuthBuilder {
     where
         B: http_body::Body<Data = bytes::Bytes> + Unpin + 'static,
     {
-        self.policy.copies.push(Arc::new(Buffering::new(limit, wrap)));
+        self.policy.copies.push(Arc::new(BufferedBody::copying(limit, wrap)));
         self
     }
 
@@ -233,38 +222,30 @@ impl BearerAuthBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`]. The text lists all faults.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration). The text lists all faults.
     pub fn build(self) -> Result<BearerAuth, Error> {
         let mut policy = self.policy;
-        let mut faults = Vec::new();
+        let mut faults = Faults::default();
         if self.origins.is_empty() && self.domains.is_empty() {
-            faults.push("there is no origin(..) and no domain(..) that the tokens are for".to_owned());
+            faults.add("there is", "no origin(..) and no domain(..) that the tokens are for");
         }
         let named = self.origins.iter().map(|text| ("origin", Origin::parse(text, &self.plain_hosts)));
         for (setter, parsed) in named.chain(self.domains.iter().map(|text| ("domain", Origin::domain(text)))) {
-            match parsed {
-                Ok(origin) => policy.origins.push(origin),
-                Err(flaw) => faults.push(format!("{setter} {flaw}")),
-            }
+            policy.origins.extend(faults.take(setter, parsed));
         }
-        let flaws = self.plain_hosts.iter().filter_map(|host| host_flaw(host));
-        faults.extend(flaws.map(|flaw| format!("dangerously_allow_http {flaw}")));
-        policy.carrier = self.header.as_ref().and_then(|(name, scheme)| {
-            carrier(name, scheme).map_err(|flaw| faults.push(format!("header {flaw}"))).ok()
-        });
+        faults.extend(self.plain_hosts.iter().filter_map(|host| Some(("dangerously_allow_http", host_flaw(host)?))));
+        policy.carrier = self.header.as_ref().and_then(|(name, scheme)| faults.take("header", carrier(name, scheme)));
         if policy.replacement_timeout.is_zero() {
-            faults.push("replacement_timeout is zero: no new token could arrive in time; use repeat(false)".to_owned());
+            faults.add("replacement_timeout", "is zero: no new token could arrive in time; use repeat(false)");
         }
         if let Some((limit, _)) = policy.rejected_when_body {
             if !(1..=LONGEST_BODY).contains(&limit) {
-                faults.push(format!("rejected_when_body has a limit of {limit} bytes: give 1 to {LONGEST_BODY}"));
+                let flaw = format!("has a limit of {limit} bytes: give 1 to {LONGEST_BODY}");
+                faults.add("rejected_when_body", flaw);
             }
         }
-        if !faults.is_empty() {
-            let text = format!("the configuration of BearerAuth is not usable: {}", faults.join("; "));
-            return Err(Error::of(ErrorKind::Configuration, text));
-        }
-        Ok(BearerAuth(Arc::new(Shared { policy, tokens: self.tokens })))
+        let bearer = BearerAuth(Arc::new(Shared { policy, tokens: self.tokens }));
+        faults.none_in("the configuration of BearerAuth", Some(bearer))
     }
 }
 
@@ -272,15 +253,11 @@ fn carrier(name: &str, scheme: &str) -> Result<Carrier, String> {
     let Ok(header) = name.parse::<HeaderName>() else {
         return Err(format!("{name:?} is not the name of a header"));
     };
-    // These headers frame the request or are set by other code.
-    let framing = [CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
-    let content = [ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, COOKIE, RANGE];
-    if framing.contains(&header) || content.contains(&header) || header == "dpop" {
+    if is_reserved(&header) || [CONTENT_TYPE, RANGE].contains(&header) {
         return Err(format!("{name:?} has another meaning: no token can go in it"));
     }
     // RFC 9110 section 11.1: a scheme is a token.
-    let fits = |c: u8| c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c);
-    if !scheme.bytes().all(fits) {
+    if !scheme.chars().all(is_token) {
         return Err(format!(
             "has the scheme {scheme:?}: give letters, digits and hyphens, without the space before the token"
         ));
@@ -301,6 +278,7 @@ impl fmt::Debug for BearerAuthBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::token::AccessToken;
 
     fn builder() -> BearerAuthBuilder {

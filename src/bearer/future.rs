@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::service::{BoxError, Shared, Stack};
-use super::trip::{Outgoing, Trip, Verdict};
+use super::service::{BoxError, Shared};
+use super::trip::{Outgoing, Stack, Trip, Verdict};
 use crate::error::Error;
 
 pin_project! {
@@ -38,7 +38,7 @@ pin_project! {
 pub(super) struct Ours<I: Service<Q>, Q: Outgoing> {
     pub(super) shared: Arc<Shared<I>>,
     pub(super) trip: Trip<Q>,
-    pub(super) stack: Stack<I::Response>,
+    pub(super) stack: Stack<I::Response, BoxError>,
 }
 
 pub(super) fn failed<I: Service<Q>, Q: Outgoing>(error: Error) -> BearerFuture<I, Q> {
@@ -66,29 +66,21 @@ where
     I: Service<Q> + Clone,
     I::Error: Into<BoxError>,
 {
-    /// Whether the response is final: status and headers require nothing, and the body need not be inspected.
-    fn is_answered_by(&self, response: &I::Response) -> bool {
-        let (policy, answer) = (self.shared.bearer.policy(), (self.stack.answer)(response));
-        self.trip.judge(policy, &answer) == Verdict::HandBack && self.trip.looks_at(policy, &answer).is_none()
+    /// What status and headers of the response require.
+    fn judge(&self, response: &I::Response) -> Verdict {
+        self.trip.judge(self.shared.bearer.policy(), &(self.stack.answer)(response))
     }
 
     /// Repeats the request as its responses require.
     pub(super) async fn follow(mut self, mut response: I::Response) -> Result<I::Response, BoxError> {
-        let (shared, stack) = (Arc::clone(&self.shared), self.stack);
-        let policy = shared.bearer.policy();
+        let shared = Arc::clone(&self.shared);
         loop {
-            let answer = (stack.answer)(&response);
-            let mut verdict = self.trip.judge(policy, &answer);
-            let looks_at = self.trip.looks_at(policy, &answer).filter(|_| verdict == Verdict::HandBack);
-            if let Some(limit) = looks_at {
-                let (whole, body) = (stack.look)(response, limit).await?;
-                response = whole;
-                verdict = self.trip.judge_body(policy, &(stack.answer)(&response), body.as_deref());
-            }
-            let Some(again) = self.trip.again(policy, verdict).await else {
-                return Ok(response);
+            let verdict = self.judge(&response);
+            let (answered, again) = self.trip.next(shared.bearer.policy(), &self.stack, response, verdict).await?;
+            let Some(again) = again else {
+                return Ok(answered);
             };
-            drop(response);
+            drop(answered);
             // A panic in the user's `clone` cannot leave the service in an inconsistent state.
             let mut inner = shared.spare.lock().clone();
             poll_fn(|cx| inner.poll_ready(cx)).await.map_err(Into::into)?;
@@ -119,7 +111,7 @@ where
                 StateProjection::Waits { waits } => return waits.as_mut().poll(cx),
                 StateProjection::Sent { sent, ours } => {
                     let response = ready!(sent.poll(cx)).map_err(Into::into)?;
-                    match ours.take_if(|ours| !ours.is_answered_by(&response)) {
+                    match ours.take_if(|ours| ours.judge(&response) != Verdict::HandBack) {
                         Some(ours) => Box::pin(ours.follow(response)),
                         None => return Poll::Ready(Ok(response)),
                     }

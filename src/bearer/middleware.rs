@@ -5,7 +5,7 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
 use super::BearerAuth;
-use super::reqwest::{answer, look};
+use super::reqwest::stack;
 use super::trip::{Trip, Verdict};
 
 #[async_trait::async_trait]
@@ -22,19 +22,16 @@ impl Middleware for BearerAuth {
             Box::pin(trip.prove(&mut request)).await.map_err(Error::middleware)?;
         }
         self.mark(extensions, &trip);
+        let stack = stack::<Error>();
         let mut response = next.clone().run(request, extensions).await?;
         loop {
-            let mut verdict = trip.judge(policy, &answer(&response));
-            let looks_at = trip.looks_at(policy, &answer(&response)).filter(|_| verdict == Verdict::HandBack);
-            if let Some(limit) = looks_at {
-                let (whole, body) = Box::pin(look(response, limit)).await?;
-                response = whole;
-                verdict = trip.judge_body(policy, &answer(&response), body.as_deref());
-            }
+            let verdict = trip.judge(policy, &(stack.answer)(&response));
             if verdict == Verdict::HandBack {
                 return Ok(response);
             }
-            let Some(again) = Box::pin(trip.again(policy, verdict)).await else {
+            let again;
+            (response, again) = Box::pin(trip.next(policy, &stack, response, verdict)).await?;
+            let Some(again) = again else {
                 return Ok(response);
             };
             self.mark(extensions, &trip);

@@ -7,8 +7,6 @@ mod buffered;
 mod builder;
 #[cfg(feature = "tower")]
 mod future;
-#[cfg(feature = "tower")]
-mod layer;
 #[cfg(feature = "reqwest-middleware")]
 mod middleware;
 mod origin;
@@ -176,7 +174,7 @@ pub struct BearerAuth(Arc<Shared>);
 
 struct Shared {
     policy: Policy,
-    tokens: Tokens,
+    tokens: Box<dyn Tokens>,
 }
 
 impl BearerAuth {
@@ -192,7 +190,8 @@ impl BearerAuth {
 
     /// Returns a builder, for several origins or further settings.
     pub fn builder(tokens: impl TokenSource + 'static) -> BearerAuthBuilder {
-        BearerAuthBuilder::new(Tokens::One(Arc::new(tokens)))
+        let tokens: Arc<dyn TokenSource> = Arc::new(tokens);
+        BearerAuthBuilder::new(Box::new(tokens))
     }
 
     /// Uses the tokens of a pool. Each request selects its key with an extension of type `K`.
@@ -250,7 +249,7 @@ impl BearerAuth {
         K: Clone + Eq + Hash + Send + Sync + 'static,
         S: Pooled + 'static,
     {
-        BearerAuthBuilder::new(Tokens::ByKey(Arc::new(pool.clone())))
+        BearerAuthBuilder::new(Box::new(pool.clone()))
     }
 
     #[inline]

@@ -9,13 +9,13 @@ use crate::address;
 /// A configured origin, or the subdomains of a configured domain.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Origin {
-    scheme: String,
+    pub(super) scheme: String,
     /// In the form of the `url` crate, with IPv6 addresses in brackets; for a domain, with a leading dot.
     host: String,
     port: u16,
     /// The host, and the port unless it is the default. The authority of almost every request equals this text.
     authority: String,
-    is_domain: bool,
+    pub(super) is_domain: bool,
 }
 
 /// Where a request goes, borrowed from it.
@@ -40,7 +40,7 @@ impl Origin {
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("{} has a query or a fragment: give https://host", address::Shown(&url)));
         }
-        Ok(Origin::of(&url, url.host_str().unwrap_or_default().to_owned(), url.authority().to_owned(), false))
+        Ok(Origin::of(&url, url.host_str().unwrap_or_default().to_owned(), false))
     }
 
     /// The subdomains of `text`, over `https`, at port 443 or the one that `text` has.
@@ -58,17 +58,12 @@ impl Origin {
         if !domain.contains('.') {
             return fault("is a single label, under which anyone can register domains");
         }
-        let authority = url.authority().to_owned();
-        Ok(Origin::of(&url, format!(".{domain}"), authority, true))
+        Ok(Origin::of(&url, format!(".{domain}"), true))
     }
 
-    fn of(url: &Url, host: String, authority: String, is_domain: bool) -> Self {
-        let port = url.port_or_known_default().unwrap_or_default();
-        Origin { scheme: url.scheme().to_owned(), host, port, authority, is_domain }
-    }
-
-    pub(super) fn is_domain(&self) -> bool {
-        self.is_domain
+    fn of(url: &Url, host: String, is_domain: bool) -> Self {
+        let (scheme, authority) = (url.scheme().to_owned(), url.authority().to_owned());
+        Origin { scheme, host, port: url.port_or_known_default().unwrap_or_default(), authority, is_domain }
     }
 
     #[inline]
@@ -99,10 +94,6 @@ impl Origin {
             !label.is_empty() && label.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
         };
         end.eq_ignore_ascii_case(&self.host) && below.split('.').all(is_label)
-    }
-
-    pub(super) fn is_https(&self) -> bool {
-        self.scheme == "https"
     }
 }
 

@@ -20,6 +20,7 @@ use crate::verdict::{is_grpc_unauthenticated, refuses};
 pub(super) type Predicate = dyn Fn(StatusCode, &HeaderMap) -> bool + Send + Sync;
 pub(super) type BodyPredicate = dyn Fn(StatusCode, &HeaderMap, &[u8]) -> bool + Send + Sync;
 
+#[derive(Default)]
 pub(super) struct Policy {
     pub(super) origins: Vec<Origin>,
     pub(super) pass_through: bool,
@@ -54,6 +55,14 @@ pub(super) struct Place {
     origin: usize,
     /// The subdomain, if the origin is a domain.
     host: Option<Box<str>>,
+}
+
+/// The parts of a response that are inspected.
+pub(super) struct Answer<'a> {
+    pub(super) status: StatusCode,
+    pub(super) headers: &'a HeaderMap,
+    /// The URL that it came from after redirects, if the stack reports it.
+    pub(super) from: Option<Target<'a>>,
 }
 
 impl Policy {
@@ -95,8 +104,8 @@ impl Policy {
     /// Reports that the scope of `token` does not suffice, if the response says so. A new token of the source would not
     /// help.
     #[cold]
-    pub(super) fn note_scope(&self, place: &Place, token: &AccessToken, status: StatusCode, headers: &HeaderMap) {
-        let said = self.said(token, None, status, headers);
+    pub(super) fn note_scope(&self, place: &Place, token: &AccessToken, answer: &Answer<'_>) {
+        let said = self.said(token, None, answer);
         if said.lacks_scope() && self.refusals.lacks_scope(place.origin, token) {
             self.report(place, token, &said);
         }
@@ -108,18 +117,15 @@ impl Policy {
     }
 
     /// What a response says about `token`, and perhaps about the one before it.
-    pub(super) fn said(
-        &self,
-        token: &AccessToken,
-        before: Option<&AccessToken>,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Said {
-        let schemes: &[&str] = match &self.carrier {
-            None => &[token.scheme()],
-            Some(carrier) => &[token.scheme(), &carrier.scheme],
-        };
-        Said::read(schemes, status, headers, [token].into_iter().chain(before))
+    pub(super) fn said(&self, token: &AccessToken, before: Option<&AccessToken>, answer: &Answer<'_>) -> Said {
+        Said::read(&self.schemes(token), answer.status, answer.headers, [token].into_iter().chain(before))
+    }
+
+    /// The schemes of challenges that are about `token`: its own, and that of its header.
+    #[inline]
+    fn schemes<'t>(&'t self, token: &AccessToken) -> [&'t str; 2] {
+        let own = token.scheme();
+        [own, self.carrier.as_ref().map_or(own, |carrier| &carrier.scheme)]
     }
 
     /// The destination of a request that gets our token. `None`: the request is sent without it, and its response is
@@ -149,13 +155,13 @@ impl Policy {
     }
 
     fn place(&self, origin: usize, target: Target<'_>) -> Place {
-        let is_domain = self.origins.get(origin).is_some_and(Origin::is_domain);
+        let is_domain = self.origins.get(origin).is_some_and(|origin| origin.is_domain);
         Place { origin, host: is_domain.then(|| target.host().into()) }
     }
 
     #[cold]
     fn elsewhere(&self, target: Target<'_>) -> Error {
-        let secure = |origin: &&Origin| origin.is_https() && origin.has_host(target.host());
+        let secure = |origin: &&Origin| origin.scheme == "https" && origin.has_host(target.host());
         if let (Some(origin), "http") = (self.origins.iter().find(secure), target.scheme()) {
             return refused(format!("a request to {target} is not for {origin:?}: use https"));
         }
@@ -190,13 +196,8 @@ impl Policy {
 
     /// Whether status and headers of a response reject `token`; `is_post`: the request was a POST.
     #[inline]
-    pub(super) fn says_rejected(
-        &self,
-        token: &AccessToken,
-        is_post: bool,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> bool {
+    pub(super) fn says_rejected(&self, token: &AccessToken, is_post: bool, answer: &Answer<'_>) -> bool {
+        let Answer { status, headers, .. } = *answer;
         // A panic of the user's closure counts as `false`.
         if self.rejected_when.as_ref().is_some_and(|says| contained(|| says(status, headers)).unwrap_or(false)) {
             return true;
@@ -204,13 +205,7 @@ impl Policy {
         if status == StatusCode::OK {
             return is_post && is_grpc_unauthenticated(status, headers);
         }
-        let own = token.scheme();
-        match &self.carrier {
-            None => refuses(&[own], false, status, headers),
-            Some(Carrier { header, scheme }) => {
-                refuses(&[own, scheme], *header == PROXY_AUTHORIZATION, status, headers)
-            }
-        }
+        refuses(&self.schemes(token), *self.header() == PROXY_AUTHORIZATION, status, headers)
     }
 
     /// How much of the body of a response to inspect; `None`: nothing.
@@ -226,9 +221,9 @@ impl Policy {
         (!is_long && !is_stream).then_some(*limit)
     }
 
-    pub(super) fn body_says_rejected(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> bool {
+    pub(super) fn body_says_rejected(&self, answer: &Answer<'_>, body: &[u8]) -> bool {
         let predicate = self.rejected_when_body.as_ref();
-        predicate.is_some_and(|(_, says)| contained(|| says(status, headers, body)).unwrap_or(false))
+        predicate.is_some_and(|(_, says)| contained(|| says(answer.status, answer.headers, body)).unwrap_or(false))
     }
 }
 
@@ -245,6 +240,10 @@ mod tests {
 
     fn token() -> AccessToken {
         AccessToken::builder("abc").build().unwrap()
+    }
+
+    fn answer(status: StatusCode, headers: &HeaderMap) -> Answer<'_> {
+        Answer { status, headers, from: None }
     }
 
     /// The index of the origin at which the token is sent to `url`, or the reason why the request is not sent.
@@ -334,7 +333,7 @@ mod tests {
         let bearer = bearer.build().unwrap();
         let says = |challenge: &'static str| {
             let headers = [(http::header::WWW_AUTHENTICATE, challenge.parse().unwrap())].into_iter().collect();
-            bearer.policy().says_rejected(&token(), false, StatusCode::UNAUTHORIZED, &headers)
+            bearer.policy().says_rejected(&token(), false, &answer(StatusCode::UNAUTHORIZED, &headers))
         };
         assert!(says("Zoho-oauthtoken error=invalid_token"));
         assert!(!says("Zoho-oauthtoken error=insufficient_scope"));
@@ -349,7 +348,8 @@ mod tests {
         });
         let bearer = bearer.build().unwrap();
         let expired: HeaderMap = [("x-token-expired".parse().unwrap(), "1".parse().unwrap())].into_iter().collect();
-        let says = |status, headers: &HeaderMap| bearer.policy().says_rejected(&token(), false, status, headers);
+        let says =
+            |status, headers: &HeaderMap| bearer.policy().says_rejected(&token(), false, &answer(status, headers));
         assert!(says(StatusCode::FORBIDDEN, &expired));
         assert!(!says(StatusCode::FORBIDDEN, &HeaderMap::new()));
         assert!(says(StatusCode::UNAUTHORIZED, &HeaderMap::new()));
@@ -393,7 +393,8 @@ mod tests {
             (StatusCode::FORBIDDEN, b"expired", false),
             (StatusCode::OK, b"panic", false),
         ] {
-            let says = |bearer: &BearerAuth| bearer.policy().body_says_rejected(status, &HeaderMap::new(), body);
+            let headers = HeaderMap::new();
+            let says = |bearer: &BearerAuth| bearer.policy().body_says_rejected(&answer(status, &headers), body);
             assert_eq!((says(&bearer), says(&never)), (rejected, false), "{status} {body:?}");
         }
     }
@@ -404,8 +405,9 @@ mod tests {
         for (header, rejected) in [("proxy-authorization", true), ("x-api-key", false), ("authorization", false)] {
             let bearer =
                 BearerAuth::builder(token()).origin("https://a.example").header(header, "Bearer").build().unwrap();
-            let status = StatusCode::PROXY_AUTHENTICATION_REQUIRED;
-            assert_eq!(bearer.policy().says_rejected(&token(), false, status, &HeaderMap::new()), rejected, "{header}");
+            let headers = HeaderMap::new();
+            let answer = answer(StatusCode::PROXY_AUTHENTICATION_REQUIRED, &headers);
+            assert_eq!(bearer.policy().says_rejected(&token(), false, &answer), rejected, "{header}");
         }
     }
 

@@ -1,7 +1,5 @@
 //! Requests of the `http` crate.
 
-use std::borrow::Cow;
-
 use http::{Extensions, HeaderMap, Method, Uri, Version};
 use url::Url;
 
@@ -48,13 +46,11 @@ impl<B: Send + 'static> Outgoing for http::Request<B> {
     fn method(&self) -> &Method {
         self.method()
     }
-    fn url(&self) -> Option<Cow<'_, Url>> {
-        let url = self.uri().to_string().parse();
-        url.ok().map(Cow::Owned)
-    }
-    // `url` has normalised the path, for example `/a/../b`. The path is sent as it is here.
-    fn sent_as(&self, url: &Url) -> Option<String> {
-        Some(format!("{}{}", url.origin().ascii_serialization(), self.uri().path()))
+    fn url_in_proof(&self) -> Option<(Url, Option<String>)> {
+        let url: Url = self.uri().to_string().parse().ok()?;
+        // `Url` has normalised the path, for example `/a/../b`. The path is sent as it is here.
+        let sent_as = format!("{}{}", url.origin().ascii_serialization(), self.uri().path());
+        Some((url, Some(sent_as)))
     }
 }
 
@@ -83,8 +79,8 @@ mod tests {
             ("http://[::1]:80/a//b/.", "http://[::1]/a//b/."),
         ] {
             let request = http::Request::get(uri).body(()).unwrap();
-            let url = Outgoing::url(&request).unwrap();
-            assert_eq!(request.sent_as(&url).as_deref(), Some(expected), "{uri}");
+            let (_, sent_as) = request.url_in_proof().unwrap();
+            assert_eq!(sent_as.as_deref(), Some(expected), "{uri}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Requests and responses of reqwest.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,8 +10,8 @@ use reqwest::{Body, Request, Response, ResponseBuilderExt};
 use url::Url;
 
 use super::origin::Target;
-use super::policy::Policy;
-use super::trip::{Answer, Outgoing};
+use super::policy::{Answer, Policy};
+use super::trip::{Outgoing, Stack};
 
 impl Outgoing for Request {
     fn target(&self) -> Option<Target<'_>> {
@@ -34,20 +33,24 @@ impl Outgoing for Request {
     fn method(&self) -> &http::Method {
         self.method()
     }
-    fn url(&self) -> Option<Cow<'_, Url>> {
-        Some(Cow::Borrowed(self.url()))
-    }
-    fn sent_as(&self, _: &Url) -> Option<String> {
-        None
+    fn url_in_proof(&self) -> Option<(Url, Option<String>)> {
+        Some((self.url().clone(), None))
     }
 }
 
-pub(super) fn answer(response: &Response) -> Answer<'_> {
-    Answer { status: response.status(), headers: response.headers(), from: Target::of_url(response.url()) }
+pub(super) fn stack<E: From<reqwest::Error>>() -> Stack<Response, E> {
+    Stack {
+        answer: |response| Answer {
+            status: response.status(),
+            headers: response.headers(),
+            from: Target::of_url(response.url()),
+        },
+        look: |response, limit| Box::pin(async move { Ok(look(response, limit).await?) }),
+    }
 }
 
 /// The body, if it ends within `limit` bytes, and the response with its body unread.
-pub(super) async fn look(mut response: Response, limit: usize) -> reqwest::Result<(Response, Option<Bytes>)> {
+async fn look(mut response: Response, limit: usize) -> reqwest::Result<(Response, Option<Bytes>)> {
     let mut start = BytesMut::new();
     let mut ended = false;
     while !ended && start.len() <= limit {

@@ -1,16 +1,16 @@
 //! The tower service, for `http::Request<B>` and `reqwest::Request`.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::Extensions;
+use tower_layer::Layer;
 use tower_service::Service;
 
 use super::future::{self, BearerFuture, Ours};
-use super::trip::{Answer, Outgoing, Trip};
+use super::policy::Answer;
+use super::trip::{Outgoing, Stack, Trip};
 use super::{BearerAuth, Destination};
 use crate::error::{Error, ErrorKind};
 use crate::lock::Lock;
@@ -33,22 +33,14 @@ pub(super) struct Shared<I> {
     pub(super) spare: Lock<I>,
 }
 
-/// How the responses of one HTTP stack are inspected.
-pub(super) struct Stack<R> {
-    pub(super) answer: fn(&R) -> Answer<'_>,
-    /// Returns the body, if it ends within this many bytes, and the response with its body unread.
-    pub(super) look: fn(R, usize) -> Looking<R>,
-}
+impl<I: Clone> Layer<I> for BearerAuth {
+    type Service = BearerService<I>;
 
-pub(super) type Looking<R> = Pin<Box<dyn Future<Output = Result<(R, Option<Bytes>), BoxError>> + Send>>;
-
-impl<R> Clone for Stack<R> {
-    fn clone(&self) -> Self {
-        *self
+    fn layer(&self, inner: I) -> Self::Service {
+        let shared = Shared { bearer: self.clone(), spare: Lock::new(inner.clone()) };
+        BearerService { inner, shared: Arc::new(shared) }
     }
 }
-
-impl<R> Copy for Stack<R> {}
 
 impl<I, B, R> Service<http::Request<B>> for BearerService<I>
 where
@@ -105,23 +97,17 @@ where
 
     fn call(&mut self, request: reqwest::Request) -> Self::Future {
         let destination = self.shared.bearer.destination(&request, None::<&Extensions>);
-        let look = |response, limit| -> Looking<reqwest::Response> {
-            Box::pin(async move { super::reqwest::look(response, limit).await.map_err(Into::into) })
-        };
-        self.send(request, destination, Stack { answer: super::reqwest::answer, look })
+        self.send(request, destination, super::reqwest::stack())
     }
 }
 
 impl<I> BearerService<I> {
-    pub(super) fn new(bearer: BearerAuth, inner: I) -> Self
-    where
-        I: Clone,
-    {
-        let shared = Shared { bearer, spare: Lock::new(inner.clone()) };
-        BearerService { inner, shared: Arc::new(shared) }
-    }
-
-    fn send<Q>(&mut self, mut request: Q, destination: Destination, stack: Stack<I::Response>) -> BearerFuture<I, Q>
+    fn send<Q>(
+        &mut self,
+        mut request: Q,
+        destination: Destination,
+        stack: Stack<I::Response, BoxError>,
+    ) -> BearerFuture<I, Q>
     where
         Q: Outgoing + Send + 'static,
         I: Service<Q> + Clone + Send + 'static,

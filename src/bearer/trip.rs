@@ -1,17 +1,18 @@
 //! The handling of one request, shared by all integrations.
 
-use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 use super::origin::Target;
-use super::policy::{Place, Policy};
+use super::policy::{Answer, Place, Policy};
 use super::refusals::Said;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::possession::{Proving, Role};
+use crate::possession::{Proving, Role, demands_nonce};
 use crate::runtime::within;
 use crate::source::{TokenSource, with_more_scope};
 use crate::token::AccessToken;
@@ -27,23 +28,25 @@ pub(super) trait Outgoing: Sized {
     fn keep(&mut self, policy: &Policy) -> Option<Self::Kept>;
     fn from_kept(kept: Self::Kept) -> Self;
     fn method(&self) -> &Method;
-    fn url(&self) -> Option<Cow<'_, Url>>;
-    /// The URL as it is sent, without query and fragment, if that may differ.
-    fn sent_as(&self, url: &Url) -> Option<String>;
+    /// The URL, and how it is sent, without query and fragment, if that may differ.
+    fn url_in_proof(&self) -> Option<(Url, Option<String>)>;
 }
 
-/// The parts of a response that are inspected.
-pub(super) struct Answer<'a> {
-    pub(super) status: StatusCode,
-    pub(super) headers: &'a HeaderMap,
-    /// The URL that it came from after redirects, if the stack reports it.
-    pub(super) from: Option<Target<'a>>,
+/// How the responses of one HTTP stack are inspected.
+pub(super) struct Stack<R, E> {
+    pub(super) answer: fn(&R) -> Answer<'_>,
+    /// Returns the body, if it ends within this many bytes, and the response with its body unread.
+    pub(super) look: fn(R, usize) -> Looking<R, E>,
 }
+
+type Looking<R, E> = Pin<Box<dyn Future<Output = Result<(R, Option<Bytes>), E>> + Send>>;
 
 /// What a response requires.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
     HandBack,
+    /// The body must be inspected, up to this many bytes.
+    ReadBody(usize),
     /// The token was rejected, for this reason.
     AnotherToken(Box<Said>),
     /// The proof was refused because it lacks this nonce (RFC 9449 section 9).
@@ -107,9 +110,8 @@ impl<Q: Outgoing> Trip<Q> {
             Some(proved) => proved,
             none => {
                 // Checked with the origin.
-                let url =
-                    request.url().ok_or_else(|| Error::other("a DPoP proof is for an absolute URL"))?.into_owned();
-                let sent_as = request.sent_as(&url);
+                let url = request.url_in_proof();
+                let (url, sent_as) = url.ok_or_else(|| Error::other("a DPoP proof is for an absolute URL"))?;
                 none.insert(Box::new(Proved { url, sent_as, demanded: None, repeated: false }))
             }
         };
@@ -132,19 +134,24 @@ impl<Q: Outgoing> Trip<Q> {
         answer.from.is_none_or(|from| policy.is_from(from, &self.place))
     }
 
-    /// What status and headers of the response require. Its nonce is kept for later proofs, whatever the status.
+    /// What status and headers of the response require.
     pub(super) fn judge(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
+        match (self.judge_head(policy, answer), policy.looks_at(answer.headers)) {
+            (Verdict::HandBack, Some(limit)) if self.is_ours(policy, answer) => Verdict::ReadBody(limit),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// The same without regard to the body. The nonce is kept for later proofs, whatever the status.
+    fn judge_head(&self, policy: &Policy, answer: &Answer<'_>) -> Verdict {
+        let is_ours = self.is_ours(policy, answer);
         let is_another = |from| self.proved.is_some() || !policy.is_kept_from_others() && !policy.is_for(from);
-        if !self.is_ours(policy, answer) && answer.from.is_some_and(is_another) {
+        if !is_ours && answer.from.is_some_and(is_another) {
             policy.note_taken_along();
         }
         if let (Some(proved), Some(key)) = (&self.proved, self.token.possession()) {
-            let nonce = match self.is_ours(policy, answer) {
-                true => key.hear(Role::Resource, &proved.url, answer.headers),
-                false => None,
-            };
-            let demanded =
-                nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && key.demands_nonce(answer.headers));
+            let nonce = is_ours.then(|| key.hear(Role::Resource, &proved.url, answer.headers)).flatten();
+            let demanded = nonce.filter(|_| answer.status == StatusCode::UNAUTHORIZED && demands_nonce(answer.headers));
             if let Some(nonce) = demanded {
                 return match proved.repeated {
                     true => Verdict::HandBack,
@@ -152,18 +159,18 @@ impl<Q: Outgoing> Trip<Q> {
                 };
             }
         }
-        let rejected = policy.says_rejected(&self.token, self.is_post, answer.status, answer.headers);
+        let rejected = policy.says_rejected(&self.token, self.is_post, answer);
         let may_be_scope = matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-        match (rejected || may_be_scope) && self.is_ours(policy, answer) {
+        match is_ours {
             true if rejected => Verdict::AnotherToken(self.said(policy, answer)),
-            true => match self.scope_demanded(answer) {
+            true if may_be_scope => match self.scope_demanded(answer) {
                 Some(scope) => Verdict::MoreScope(scope),
                 None => {
-                    policy.note_scope(&self.place, &self.token, answer.status, answer.headers);
+                    policy.note_scope(&self.place, &self.token, answer);
                     Verdict::HandBack
                 }
             },
-            false => Verdict::HandBack,
+            _ => Verdict::HandBack,
         }
     }
 
@@ -174,27 +181,34 @@ impl<Q: Outgoing> Trip<Q> {
 
     #[cold]
     fn said(&self, policy: &Policy, answer: &Answer<'_>) -> Box<Said> {
-        Box::new(policy.said(&self.token, self.before.as_ref(), answer.status, answer.headers))
+        Box::new(policy.said(&self.token, self.before.as_ref(), answer))
     }
 
-    /// How much of the body must be inspected, if status and headers require nothing.
-    pub(super) fn looks_at(&self, policy: &Policy, answer: &Answer<'_>) -> Option<usize> {
-        let limit = policy.looks_at(answer.headers)?;
-        self.is_ours(policy, answer).then_some(limit)
-    }
-
-    /// What the body requires, after [`looks_at`](Self::looks_at).
-    pub(super) fn judge_body(&self, policy: &Policy, answer: &Answer<'_>, body: Option<&[u8]>) -> Verdict {
-        match body.is_some_and(|body| policy.body_says_rejected(answer.status, answer.headers, body)) {
-            true => Verdict::AnotherToken(self.said(policy, answer)),
-            false => Verdict::HandBack,
+    /// The response, with its body unread, and the request to send next; `None`: the response is returned to the caller.
+    pub(super) async fn next<R, E>(
+        &mut self,
+        policy: &Policy,
+        stack: &Stack<R, E>,
+        mut response: R,
+        mut verdict: Verdict,
+    ) -> Result<(R, Option<Q>), E> {
+        if let Verdict::ReadBody(limit) = verdict {
+            let body;
+            (response, body) = (stack.look)(response, limit).await?;
+            let answer = (stack.answer)(&response);
+            let is_rejected = body.is_some_and(|body| policy.body_says_rejected(&answer, &body));
+            verdict = match is_rejected {
+                true => Verdict::AnotherToken(self.said(policy, &answer)),
+                false => Verdict::HandBack,
+            };
         }
+        let again = self.again(policy, verdict).await;
+        Ok((response, again))
     }
 
-    /// The request to send next; `None`: the response is returned to the caller.
-    pub(super) async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
+    async fn again(&mut self, policy: &Policy, verdict: Verdict) -> Option<Q> {
         match verdict {
-            Verdict::HandBack => return None,
+            Verdict::HandBack | Verdict::ReadBody(_) => return None,
             Verdict::AnotherToken(said) if self.before.is_some() => {
                 policy.note_refused(&self.place, &self.token, &said, true);
                 return None;

@@ -23,6 +23,7 @@ use tokio::task::AbortHandle;
 
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
+use crate::faults::Faults;
 use crate::future::TokenFuture;
 use crate::lock::Lock;
 use crate::observer::{FetchSpan, Observer, Observers};
@@ -108,12 +109,10 @@ impl<S: TokenSource + 'static> Cached<S> {
     ///
     /// [`ErrorKind::Configuration`] if the policy has an invalid value. The text lists all of them.
     pub fn with_policy(source: S, policy: CachePolicy) -> Result<Self, Error> {
-        let faults: Vec<_> = policy.faults().iter().map(|(setter, flaw)| format!("{setter} {flaw}")).collect();
-        if !faults.is_empty() {
-            let text = format!("the cache policy is not usable: {}", faults.join("; "));
-            return Err(Error::of(ErrorKind::Configuration, text));
-        }
-        Ok(Cached::assemble(Arc::new(source), policy, Clock::System, fastrand::Rng::new()))
+        let mut faults = Faults::default();
+        faults.extend(policy.faults());
+        let cached = Cached::assemble(Arc::new(source), policy, Clock::System, fastrand::Rng::new());
+        faults.none_in("the cache policy", Some(cached))
     }
 
     /// Sets the name of the source in events, metrics and its [`status`](Self::status), and also sends its events to

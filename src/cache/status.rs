@@ -131,13 +131,12 @@ impl fmt::Display for Status {
 mod epoch {
     use std::time::SystemTime;
 
+    use serde::{Serialize, Serializer};
+
     /// Seconds since the Unix epoch.
-    pub(super) fn serialize<S: serde::Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
         let since = time.and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-        match since {
-            Some(since) => serializer.serialize_some(&since.as_secs()),
-            None => serializer.serialize_none(),
-        }
+        since.map(|since| since.as_secs()).serialize(serializer)
     }
 }
 

@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
-use crate::credential::Credential;
+use crate::credential::{Credential, expiry};
 use crate::error::Error;
 use crate::observer::CredentialKind;
 pub use assertion::ClientAssertion;
@@ -140,10 +140,8 @@ impl ClientAuth {
             // RFC 7521 section 4.2: optional, since the assertion names the client.
             #[cfg(feature = "jwt")]
             Method::Jwt(_) => false,
-            // RFC 8705 section 2: required.
-            #[cfg(feature = "mtls")]
-            Method::MutualTls(_) => true,
-            Method::Post(_) | Method::Assertion { .. } | Method::None => true,
+            // With mutual TLS it is required (RFC 8705 section 2).
+            _ => true,
         }
     }
 
@@ -163,17 +161,16 @@ impl ClientAuth {
         self.credential().map(|credential| format!("{credential:?}")).unwrap_or_default()
     }
 
-    /// The form parameters of the method.
-    pub(crate) fn form_names(&self) -> Vec<&'static str> {
-        let mut names = match self.method {
-            Method::Post(_) => vec!["client_secret"],
-            Method::Assertion { .. } => vec!["client_assertion", "client_assertion_type"],
+    /// Whether the method sends this parameter in the form.
+    pub(crate) fn posts(&self, name: &str) -> bool {
+        match (&self.method, name) {
+            (_, "client_id") => self.client_id.is_some() && self.posts_client_id(),
+            (Method::Post(_), _) => name == "client_secret",
+            (Method::Assertion { .. }, _) => ["client_assertion", "client_assertion_type"].contains(&name),
             #[cfg(feature = "jwt")]
-            Method::Jwt(_) => vec!["client_assertion", "client_assertion_type"],
-            _ => Vec::new(),
-        };
-        names.extend((self.client_id.is_some() && self.posts_client_id()).then_some("client_id"));
-        names
+            (Method::Jwt(_), _) => ["client_assertion", "client_assertion_type"].contains(&name),
+            (_, _) => false,
+        }
     }
 
     /// Whether the proof is in the TLS handshake.
@@ -224,18 +221,16 @@ impl ClientAuth {
     /// the last accepted contents of files, which may be half written now, and the first one again, which may have been
     /// rotated meanwhile.
     pub(crate) fn places(&self) -> Vec<usize> {
-        let mut places: Vec<_> = match self.credential() {
-            Some(credential) => credential.places().collect(),
-            None => return vec![0],
+        let Some(credential) = self.credential() else {
+            return vec![0];
         };
+        let mut places: Vec<_> = credential.places().collect();
         if self.at_one_place {
             places.truncate(1);
             return places;
         }
         let first = places.first().copied();
-        if let Some(secret) = self.secret() {
-            places.extend(secret.last_good_places());
-        }
+        places.extend(credential.last_good_places());
         places.extend(first);
         places
     }
@@ -254,7 +249,7 @@ impl ClientAuth {
 
     /// The server refused what was read at `place`.
     pub(crate) fn refuse(&self, place: usize, evidence: &Evidence) {
-        if let (Some(credential), Some(secret)) = (self.secret(), evidence.secret()) {
+        if let (Some(credential), Some(secret)) = (self.credential(), evidence.secret()) {
             credential.refuse(place, secret);
         }
     }
@@ -287,9 +282,7 @@ impl ClientAuth {
             }
             (Method::Post(_), Evidence::Secret(secret)) => {
                 proof.params.extend(id);
-                proof.echoes.push(secret.clone());
-                let secret = Zeroizing::new(secret.expose_secret().to_owned());
-                proof.params.push(("client_secret".into(), secret));
+                proof.add_secret("client_secret", secret);
             }
             (Method::Assertion { kind, .. }, Evidence::Secret(assertion)) => {
                 proof.params.extend(id);
@@ -313,7 +306,7 @@ impl ClientAuth {
     pub(crate) fn expiry(&self, evidence: &Evidence) -> Option<(CredentialKind, Duration)> {
         match (&self.method, evidence) {
             (Method::Assertion { .. }, Evidence::Secret(assertion)) => {
-                Some((CredentialKind::Assertion, Credential::expiry(assertion)?))
+                Some((CredentialKind::Assertion, expiry(assertion.expose_secret())?))
             }
             #[cfg(feature = "jwt")]
             (_, Evidence::Identity(identity)) => Some((CredentialKind::Certificate, identity.not_after()?)),
@@ -326,34 +319,20 @@ impl ClientAuth {
     /// All credentials of the method.
     pub(crate) fn credentials(&self) -> Vec<&Credential> {
         match &self.method {
+            Method::Basic { secret, .. } | Method::Post(secret) => vec![secret],
+            Method::Assertion { assertion, .. } => vec![assertion],
             #[cfg(feature = "jwt")]
             Method::Jwt(assertions) => assertions.credentials(),
             #[cfg(feature = "mtls")]
             Method::MutualTls(pair) => pair.credentials().to_vec(),
-            _ => self.credential().into_iter().collect(),
+            Method::None => Vec::new(),
         }
     }
 
-    /// The credential that is sent, or signs, unparsed; keys and certificates keep their last usable value themselves.
-    fn secret(&self) -> Option<&Credential> {
-        match &self.method {
-            Method::Basic { secret, .. } | Method::Post(secret) => Some(secret),
-            Method::Assertion { assertion, .. } => Some(assertion),
-            #[cfg(feature = "jwt")]
-            Method::Jwt(assertions) => assertions.secret(),
-            _ => None,
-        }
-    }
-
-    /// The secret, key, assertion or certificate.
+    /// The secret, key, assertion or certificate whose places are tried: of two the one that has more.
     pub(crate) fn credential(&self) -> Option<&Credential> {
-        match &self.method {
-            #[cfg(feature = "jwt")]
-            Method::Jwt(assertions) => assertions.credential(),
-            #[cfg(feature = "mtls")]
-            Method::MutualTls(pair) => Some(pair.credential()),
-            _ => self.secret(),
-        }
+        let count = |credential: &Credential| credential.places().count();
+        self.credentials().into_iter().reduce(|one, other| if count(other) > count(one) { other } else { one })
     }
 }
 

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::{ClientAuth, Method};
 use crate::credential::{Credential, LastGood};
 use crate::error::Error;
-use crate::tls_identity::{Flaw, TlsIdentity, certificates, private_key};
+use crate::tls_identity::{TlsIdentity, certificates, private_key};
 
 /// # Mutual TLS (feature `mtls`)
 impl ClientAuth {
@@ -56,7 +56,7 @@ impl ClientAuth {
         certificate: impl Into<Credential>,
         key: impl Into<Credential>,
     ) -> Self {
-        let pair = MutualTls { certificate: certificate.into(), key: key.into(), identities: LastGood::default() };
+        let pair = MutualTls { certificate: certificate.into(), key: key.into(), identities: Arc::default() };
         ClientAuth::new(client_id, Method::MutualTls(Box::new(pair)))
     }
 }
@@ -65,7 +65,7 @@ impl ClientAuth {
 pub(super) struct MutualTls {
     certificate: Credential,
     key: Credential,
-    identities: LastGood<TlsIdentity>,
+    identities: Arc<LastGood<TlsIdentity>>,
 }
 
 #[cfg(feature = "shared")]
@@ -83,11 +83,6 @@ impl ClientAuth {
 }
 
 impl MutualTls {
-    /// The credential whose places are tried.
-    pub(super) fn credential(&self) -> &Credential {
-        if self.key.places().count() > self.certificate.places().count() { &self.key } else { &self.certificate }
-    }
-
     pub(super) fn credentials(&self) -> [&Credential; 2] {
         [&self.certificate, &self.key]
     }
@@ -96,16 +91,8 @@ impl MutualTls {
         let at_place = |credential: &Credential| place.min(credential.places().count() - 1);
         let certificate = self.certificate.read_text(at_place(&self.certificate)).await?;
         let key = self.key.read_text(at_place(&self.key)).await?;
-        self.identities.made_of([certificate, key], place, |[certificate, key]| self.pair(certificate, key))
-    }
-
-    fn pair(&self, certificate: &SecretString, key: &SecretString) -> Result<TlsIdentity, String> {
-        TlsIdentity::new(certificate.expose_secret(), key.expose_secret()).map_err(|flaw| match flaw {
-            Flaw::Certificate(flaw) => {
-                format!("the certificate ({:?}) {flaw}", self.certificate)
-            }
-            Flaw::Key(flaw) => format!("the key ({:?}) {flaw}", self.key),
-            Flaw::Pair(flaw) => format!("the certificate ({:?}) and the key ({:?}) {flaw}", self.certificate, self.key),
+        self.identities.made_of([certificate, key], place, |[certificate, key]| {
+            TlsIdentity::new(certificate.expose_secret(), key.expose_secret(), [&self.certificate, &self.key])
         })
     }
 

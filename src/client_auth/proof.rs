@@ -80,9 +80,7 @@ impl Proof {
 
     /// RFC 7521 section 4.2.
     pub(super) fn assert(&mut self, assertion: &SecretString, kind: &str) {
-        self.echoes.push(assertion.clone());
         self.params.push(("client_assertion_type".into(), Zeroizing::new(kind.to_owned())));
-        let assertion = Zeroizing::new(assertion.expose_secret().to_owned());
-        self.params.push(("client_assertion".into(), assertion));
+        self.add_secret("client_assertion", assertion);
     }
 }

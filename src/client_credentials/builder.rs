@@ -3,18 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
 
 use super::ClientCredentials;
 use super::asserted::{AssertedGrant, TOKEN_EXCHANGE};
-use super::faults::Faults;
 use super::http_client::HttpClient;
 use super::server::{Known, Server};
 #[cfg(feature = "shared")]
 use super::sharing::Sharing;
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
-use crate::address::is_loopback;
+use crate::address::{NamedHosts, is_loopback};
 use crate::cache::{CachePolicy, Cached};
 use crate::client_auth::ClientAuth;
 use crate::clock::Clock;
@@ -24,6 +24,7 @@ use crate::dpop::DpopKey;
 use crate::error::Error;
 use crate::event::event;
 use crate::exchange::{Exchange, Limits, Reach};
+use crate::faults::Faults;
 use crate::grant::response::{Requested, Rules};
 use crate::grant::{Grant, Ledger, SecretParams};
 use crate::observer::{Observer, Observers};
@@ -56,10 +57,8 @@ pub struct ClientCredentialsBuilder {
     pub(super) headers: Vec<Result<(HeaderName, HeaderValue), String>>,
     pub(crate) plain_hosts: Vec<String>,
     pub(super) http_client: HttpClient,
-    pub(crate) strict: bool,
-    pub(crate) refuse_narrower_scope: bool,
-    pub(super) token_types: Vec<String>,
-    pub(crate) limits: Limits,
+    /// As far as they are settings.
+    pub(crate) rules: Rules,
     pub(crate) retry: RetryPolicy,
     pub(crate) cache: CachePolicy,
     #[cfg(feature = "shared")]
@@ -90,10 +89,7 @@ impl ClientCredentialsBuilder {
             headers: Vec::new(),
             plain_hosts: Vec::new(),
             http_client: HttpClient::default(),
-            strict: false,
-            refuse_narrower_scope: false,
-            token_types: Vec::new(),
-            limits: Limits::new(),
+            rules: Rules::default(),
             retry: RetryPolicy::new(),
             cache: CachePolicy::new(),
             #[cfg(feature = "shared")]
@@ -272,7 +268,7 @@ impl ClientCredentialsBuilder {
     /// other than 200, a content type other than `application/json`, a missing `token_type`, an `expires_in` that is not an
     /// integer, a token that is not a b64token, a `scope` that is not a string. Default: false.
     pub fn strict(mut self, strict: bool) -> Self {
-        self.strict = strict;
+        self.rules.strict = strict;
         self
     }
 
@@ -297,7 +293,7 @@ impl ClientCredentialsBuilder {
     /// Refuses tokens whose scope is narrower than the requested one. Default: false;
     /// [`AccessToken::scope`](crate::AccessToken::scope) returns the granted scope.
     pub fn refuse_narrower_scope(mut self, refuse: bool) -> Self {
-        self.refuse_narrower_scope = refuse;
+        self.rules.refuse_narrower_scope = refuse;
         self
     }
 
@@ -314,7 +310,7 @@ impl ClientCredentialsBuilder {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     pub fn token_type(mut self, name: impl Into<String>) -> Self {
-        self.token_types.push(name.into());
+        self.rules.token_types.push(name.into());
         self
     }
 }
@@ -323,7 +319,7 @@ impl ClientCredentialsBuilder {
 impl ClientCredentialsBuilder {
     /// Sets how long one token request may take and how much of a response is read.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.rules.limits = limits;
         self
     }
 
@@ -439,58 +435,44 @@ impl ClientCredentialsBuilder {
     pub fn build(mut self) -> Result<ClientCredentials, Error> {
         let mut faults = Faults::default();
         let (located, params, headers) = self.checked(&mut faults);
-        let located = match located {
-            Some(located) if faults.is_empty() => located,
-            _ => return Err(faults.into_error()),
-        };
+        let located = faults.none_in("the configuration", located)?;
         if let Some(_plain) = located.plain.filter(|url| !is_loopback(url)) {
             event!(warn, url = %Shown(&_plain), "the client secret and the tokens cross the network unencrypted");
         }
-        self.cache.takeover_after.get_or_insert(self.limits.attempt_timeout);
-        let rules = Rules {
-            strict: self.strict || self.fapi,
-            asked_scope: params.scope().map(Into::into),
-            refuse_narrower_scope: self.refuse_narrower_scope,
-            longest_token: self.limits.max_token_bytes,
-            longest_error_text: self.limits.max_error_text,
-            demands: self.demands(),
-            token_types: std::mem::take(&mut self.token_types),
-            // Whether it was set by `grant` or by single parameters.
-            exchange: (params.get("grant_type") == Some(TOKEN_EXCHANGE))
-                .then(|| Requested(params.get("requested_token_type").map(Into::into))),
-        };
+        self.cache.takeover_after.get_or_insert(self.rules.limits.attempt_timeout);
+        self.rules.strict |= self.fapi;
+        self.rules.demands = self.demands();
+        // Whether it was set by `grant` or by single parameters.
+        self.rules.exchange = (params.get("grant_type") == Some(TOKEN_EXCHANGE))
+            .then(|| Requested(params.get("requested_token_type").map(Into::into)));
         #[cfg(feature = "shared")]
-        let sharing = self.sharing(&located.first, &params, &headers, &rules);
+        let sharing = self.sharing(&located.first, &params, &headers);
+        let exchange = self.exchange_with(&located.first, &headers, located.named_hosts)?;
+        let is_bound = self.is_bound() || self.auth.is_mutual_tls();
         let host = located.first.host_str().unwrap_or_default();
         let observers = match self.name {
             Some(name) => Observers::new(name, self.observers),
             None => Observers::unnamed(host).with(self.observers),
         };
         let ledger = Arc::new(Ledger::default());
-        let reach = Reach { limits: self.limits, named_hosts: located.named_hosts };
+        let demands = self.rules.demands.clone();
         let grant = Grant {
-            exchange: Exchange::new(
-                self.http_client.clients().clone(),
-                &located.first,
-                &headers,
-                reach,
-                self.clock.clone(),
-            )?,
+            exchange,
             endpoint: located.endpoint,
             auth: self.auth,
             params,
             secrets: self.secrets,
             json_body: self.json_body,
-            rules,
+            rules: self.rules,
             #[cfg(feature = "dpop")]
             dpop: self.dpop,
+            is_bound,
             clock: self.clock.clone(),
             ledger: Arc::clone(&ledger),
             observers: observers.clone(),
             narrower: Once::default(),
             unlisted: Once::default(),
         };
-        let demands = grant.rules.demands.clone();
         let source = Retrying { source: grant, policy: self.retry, deadline: self.cache.fetch_timeout };
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
@@ -506,6 +488,17 @@ impl ClientCredentialsBuilder {
             demands.bind(tokens.renewer());
         }
         Ok(ClientCredentials { tokens, ledger })
+    }
+
+    /// An exchange whose first request goes to `first`.
+    pub(super) fn exchange_with(
+        &self,
+        first: &Url,
+        headers: &HeaderMap,
+        named_hosts: Option<NamedHosts>,
+    ) -> Result<Exchange, Error> {
+        let reach = Reach { limits: self.rules.limits, named_hosts };
+        Exchange::new(self.http_client.clients().clone(), first, headers, reach, self.clock.clone())
     }
 
     /// Collects the scopes that the API requires; `None` without step-up.

@@ -1,10 +1,10 @@
 //! The checks of the settings, besides those of the server, the parameters and the headers.
 
 use super::builder::ClientCredentialsBuilder;
-use super::faults::Faults;
 use crate::address::host_flaw;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
+use crate::faults::Faults;
 use crate::grant::response::not_bearer;
 use crate::step_up::is_scope;
 
@@ -22,14 +22,14 @@ impl ClientCredentialsBuilder {
         for scope in self.step_up.iter().flatten().filter(|scope| !is_scope(scope)) {
             faults.add("step_up", format!("{scope:?} is not one scope of RFC 6749 section 3.3"));
         }
-        for name in &self.token_types {
+        for name in &self.rules.token_types {
             if name.trim().is_empty() {
                 faults.add("token_type", "is empty");
             } else if let Some(why) = not_bearer(name) {
                 faults.add("token_type", format!("{name:?} is not sent as Bearer: {why}"));
             }
         }
-        faults.extend(self.limits.faults());
+        faults.extend(self.rules.limits.faults());
         faults.extend(self.cache.faults());
         faults.extend(self.retry.faults());
         #[cfg(feature = "shared")]

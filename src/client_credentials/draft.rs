@@ -4,19 +4,22 @@ use http::HeaderMap;
 use url::Url;
 
 use super::ClientCredentialsBuilder;
-use super::faults::Faults;
 use super::server::Known;
 use crate::address;
 use crate::clock::Moment;
 use crate::error::Error;
-use crate::exchange::{Exchange, Reach};
+use crate::exchange::Exchange;
+use crate::faults::Faults;
 use crate::grant::request::Params;
 use crate::retry::RetryPolicy;
 
 /// The settings of a builder, and all faults that `build()` would report.
 pub(crate) struct Draft {
     pub(crate) faults: Vec<String>,
-    pub(crate) start: Start,
+    /// The URL that the user identifies the server by; `None`: it is invalid.
+    pub(crate) url: Option<Url>,
+    /// Whether the URL of an API is sent as `resource`.
+    pub(crate) sends_resource: bool,
     pub(crate) params: Params,
     /// The user's headers.
     pub(crate) headers: HeaderMap,
@@ -25,18 +28,10 @@ pub(crate) struct Draft {
     pub(crate) builder: ClientCredentialsBuilder,
 }
 
-/// How the user identifies the server; a URL is `None` if it is invalid.
-pub(crate) enum Start {
-    TokenEndpoint(Option<Url>),
-    Issuer { issuer: String, url: Option<Url>, pinned: bool },
-    Resource { resource: String, url: Option<Url>, allowed: Vec<String>, sent: bool, scoped: bool },
-}
-
-impl Start {
-    pub(crate) fn url(&self) -> Option<&Url> {
-        match self {
-            Start::TokenEndpoint(url) | Start::Issuer { url, .. } | Start::Resource { url, .. } => url.as_ref(),
-        }
+impl Draft {
+    /// How the user identifies the server.
+    pub(crate) fn server(&self) -> &Known {
+        &self.builder.server.0
     }
 }
 
@@ -45,30 +40,20 @@ impl ClientCredentialsBuilder {
     pub(crate) fn draft(&self) -> Draft {
         let mut faults = Faults::default();
         let (_, params, headers) = self.checked(&mut faults);
-        let url = |text: &str| address::secure(text, &self.plain_hosts).ok();
-        let start = match &self.server.0 {
-            Known::TokenEndpoint(endpoint) => Start::TokenEndpoint(url(endpoint)),
-            Known::Issuer(issuer) => Start::Issuer {
-                issuer: issuer.issuer.clone(),
-                url: url(&issuer.issuer),
-                pinned: issuer.metadata.pinned_origin.is_some(),
-            },
-            Known::Resource(api) => Start::Resource {
-                resource: api.resource.clone(),
-                url: url(&api.resource),
-                allowed: api.allowed.clone(),
-                sent: !api.omitted && !self.names_resource(),
-                scoped: api.scoped,
-            },
+        let url = match &self.server.0 {
+            Known::TokenEndpoint(endpoint) => endpoint,
+            Known::Issuer(issuer) => &issuer.issuer,
+            Known::Resource(api) => &api.resource,
         };
-        Draft { faults: faults.into_list(), start, params, headers, now: self.clock.now(), builder: self.clone() }
+        let url = address::secure(url, &self.plain_hosts).ok();
+        let sends_resource = matches!(&self.server.0, Known::Resource(api) if self.sends_resource(api));
+        let (faults, now, builder) = (faults.into_list(), self.clock.now(), self.clone());
+        Draft { faults, url, sends_resource, params, headers, now, builder }
     }
 
     /// An exchange like that of the source, for any host.
     pub(crate) fn exchange(&self, first: &Url) -> Result<Exchange, Error> {
-        let headers = self.wire_headers(&mut Faults::default());
-        let reach = Reach { limits: self.limits, named_hosts: None };
-        Exchange::new(self.http_client.clients().clone(), first, &headers, reach, self.clock.clone())
+        self.exchange_with(first, &self.wire_headers(&mut Faults::default()), None)
     }
 
     /// For a source that sends one token request, with one credential: nothing is repeated, shared or observed.

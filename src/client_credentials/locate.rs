@@ -5,9 +5,9 @@ use std::sync::Arc;
 use url::Url;
 
 use super::ClientCredentialsBuilder;
-use super::faults::Faults;
 use super::server::{Issuer, Known, Metadata, ProtectedResource};
 use crate::address::{self, NamedHosts};
+use crate::faults::Faults;
 use crate::metadata::{self, Endpoint, Resource, ResourceRules, Rules, Server, named_by, well_known_of_resource};
 
 /// The location of the server, as far as the configuration has it.
@@ -97,7 +97,7 @@ impl ClientCredentialsBuilder {
             allowed: api.allowed.clone(),
             enclosing: api.enclosing,
         };
-        let sent = !api.omitted && !self.names_resource();
+        let sent = self.sends_resource(api);
         let lifetime = api.metadata.lifetime.unwrap_or(metadata::LIFETIME);
         if api.scoped && !sent {
             let flaw = "lets the API choose the scope of tokens that are not for it alone: leave out omit_resource and resource, or \

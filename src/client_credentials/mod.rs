@@ -5,7 +5,6 @@ mod asserted;
 mod builder;
 mod checks;
 mod draft;
-mod faults;
 mod http_client;
 mod locate;
 mod request;
@@ -29,8 +28,9 @@ use crate::source::{TokenSource, forward, with_more_scope};
 use crate::token::AccessToken;
 pub use asserted::{AssertedGrant, JwtBearer, TokenExchange};
 pub use builder::ClientCredentialsBuilder;
-pub(crate) use draft::{Draft, Start};
+pub(crate) use draft::Draft;
 pub use http_client::HttpClient;
+pub(crate) use server::Known;
 pub use server::{Issuer, ProtectedResource, Server};
 
 /// A source of access tokens from the client credentials grant (RFC 6749 section 4.4): fetched once, cached, refreshed before

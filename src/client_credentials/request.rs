@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
-    EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::ClientCredentialsBuilder;
-use super::faults::Faults;
 use super::locate::Located;
-use super::server::Known;
+use super::server::{Known, ProtectedResource};
+use crate::exchange::{is_labelled, is_reserved};
+use crate::faults::Faults;
 use crate::grant::request::Params;
 use crate::metadata::Endpoint;
 use crate::step_up::is_scope;
@@ -59,7 +57,7 @@ impl ClientCredentialsBuilder {
     /// The scopes in the given order, without duplicates.
     fn wire_scopes(&self, faults: &mut Faults) -> Vec<&str> {
         let of_challenge = match &self.server.0 {
-            Known::Resource(api) if api.scoped && !self.names_scope() => api.scope.as_deref(),
+            Known::Resource(api) if api.scoped && !self.names("scope") => api.scope.as_deref(),
             _ => None,
         };
         let mut scopes: Vec<&str> = Vec::new();
@@ -117,13 +115,14 @@ impl ClientCredentialsBuilder {
         }
     }
 
-    fn names_scope(&self) -> bool {
-        self.is_set("scope") || self.params.iter().any(|(name, _)| name == "scope")
+    /// Whether the user set this parameter, by its setter or by `param`. Otherwise that of the API may be sent.
+    fn names(&self, param: &str) -> bool {
+        self.is_set(param) || self.params.iter().any(|(name, _)| name == param)
     }
 
-    /// Whether the user named a resource, so that the API's own identifier is not sent.
-    pub(super) fn names_resource(&self) -> bool {
-        self.is_set("resource") || self.params.iter().any(|(name, _)| name == "resource")
+    /// Whether the URL of the API is sent as `resource`.
+    pub(super) fn sends_resource(&self, api: &ProtectedResource) -> bool {
+        !api.omitted && !self.names("resource")
     }
 
     /// The request as configured. Finds everything that can be wrong with the settings, without I/O.
@@ -145,7 +144,7 @@ impl ClientCredentialsBuilder {
         for (name, _) in url.query_pairs() {
             let in_form = params.get(&name).is_some()
                 || self.secrets.0.iter().any(|(secret, _)| *secret == name)
-                || self.auth.form_names().contains(&&*name);
+                || self.auth.posts(&name);
             if in_form && seen.insert(name.clone()) {
                 let flaw = format!("has {name} in its query, which the form has too: leave it out of the URL");
                 faults.add("token_endpoint", flaw);
@@ -155,26 +154,12 @@ impl ClientCredentialsBuilder {
 
     /// The user's headers.
     pub(super) fn wire_headers(&self, faults: &mut Faults) -> HeaderMap {
-        const OURS: [HeaderName; 14] = [
-            AUTHORIZATION,
-            HOST,
-            CONTENT_LENGTH,
-            CONTENT_ENCODING,
-            CONTENT_RANGE,
-            TRANSFER_ENCODING,
-            CONNECTION,
-            EXPECT,
-            TE,
-            TRAILER,
-            UPGRADE,
-            ACCEPT_ENCODING,
-            COOKIE,
-            HeaderName::from_static("dpop"),
-        ];
         let mut headers = HeaderMap::new();
         for header in &self.headers {
             match header.clone() {
-                Ok((name, _)) if OURS.contains(&name) => faults.add("header", format!("{name} cannot be set here")),
+                Ok((name, _)) if name == AUTHORIZATION || is_reserved(&name) => {
+                    faults.add("header", format!("{name} cannot be set here"));
+                }
                 Ok((name, value)) if name == CONTENT_TYPE && !self.is_body(&value) => {
                     let label = String::from_utf8_lossy(value.as_bytes()).into_owned();
                     let sent =
@@ -200,7 +185,6 @@ impl ClientCredentialsBuilder {
         if self.json_body {
             return label.as_bytes().eq_ignore_ascii_case(b"application/json");
         }
-        let essence = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-        essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+        is_labelled(label, "application/x-www-form-urlencoded")
     }
 }

@@ -13,7 +13,7 @@ pub struct Server(pub(super) Known);
 
 /// How the server is identified.
 #[derive(Clone)]
-pub(super) enum Known {
+pub(crate) enum Known {
     TokenEndpoint(String),
     Issuer(Issuer),
     Resource(ProtectedResource),
@@ -102,8 +102,8 @@ impl From<ProtectedResource> for Server {
 #[derive(Clone, Debug)]
 #[must_use = "an issuer does nothing before it is given to a builder"]
 pub struct Issuer {
-    pub(super) issuer: String,
-    pub(super) metadata: Metadata,
+    pub(crate) issuer: String,
+    pub(crate) metadata: Metadata,
 }
 
 impl Issuer {
@@ -129,9 +129,9 @@ impl Issuer {
 
 /// How metadata is used.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Metadata {
+pub(crate) struct Metadata {
     pub(super) lifetime: Option<Duration>,
-    pub(super) pinned_origin: Option<String>,
+    pub(crate) pinned_origin: Option<String>,
 }
 
 /// An API identified by its URL (RFC 9728), as in the Model Context Protocol. Its metadata lists authorization servers; tokens
@@ -178,12 +178,12 @@ pub(super) struct Metadata {
 #[derive(Clone, Debug)]
 #[must_use = "a resource does nothing before it is given to a builder"]
 pub struct ProtectedResource {
-    pub(super) resource: String,
-    pub(super) allowed: Vec<String>,
+    pub(crate) resource: String,
+    pub(crate) allowed: Vec<String>,
     pub(super) enclosing: bool,
     pub(super) omitted: bool,
     /// Whether the scopes of the API are requested.
-    pub(super) scoped: bool,
+    pub(crate) scoped: bool,
     /// `scope` of a challenge.
     pub(super) scope: Option<String>,
     /// `resource_metadata` of a challenge.

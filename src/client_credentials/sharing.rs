@@ -6,8 +6,7 @@ use url::Url;
 use super::builder::ClientCredentialsBuilder;
 use super::server::Known;
 use crate::grant::request::Params;
-use crate::grant::response::Rules;
-use crate::shared::key::{Asked, Key, Place};
+use crate::shared::key::{Asked, Key};
 use crate::shared::{BoundTo, SealedStore};
 
 pub(super) struct Sharing {
@@ -18,25 +17,15 @@ pub(super) struct Sharing {
 
 impl ClientCredentialsBuilder {
     /// `None`: the token is not shared.
-    pub(super) fn sharing(
-        &self,
-        endpoint: &Url,
-        params: &Params,
-        headers: &HeaderMap,
-        rules: &Rules,
-    ) -> Option<Sharing> {
+    pub(super) fn sharing(&self, endpoint: &Url, params: &Params, headers: &HeaderMap) -> Option<Sharing> {
         let store = self.shared.clone()?;
-        let api: Vec<String>;
-        let place = match &self.server.0 {
-            Known::TokenEndpoint(_) => Place::TokenEndpoint(endpoint),
-            Known::Issuer(issuer) => Place::Issuer(&issuer.issuer),
-            Known::Resource(resource) => {
-                api = resource.parts();
-                Place::Resource(&api)
-            }
+        let server = match &self.server.0 {
+            Known::TokenEndpoint(_) => ("token_endpoint", vec![endpoint.to_string()]),
+            Known::Issuer(issuer) => ("issuer", vec![issuer.issuer.to_string()]),
+            Known::Resource(resource) => ("api", resource.parts()),
         };
         let auth = &self.auth;
-        let asked = Asked { place, client_id: auth.id(), method: auth.name(), params, headers, rules };
+        let asked = Asked { server, client_id: auth.id(), method: auth.name(), params, headers, rules: &self.rules };
         let bound_to = BoundTo {
             #[cfg(feature = "dpop")]
             key: self.dpop.clone(),
@@ -58,7 +47,7 @@ mod tests {
         let store = SealedStore::new(FileStore::new("/nowhere"), "q4m2cH8q0yq3l8cT1d9m1tq2ZxM6m2t0v8uJp3b7XyA=");
         let builder = ClientCredentials::builder(api, ClientAuth::client_secret_basic("id", "secret")).shared(store);
         let url = Url::parse("https://api.example/.well-known/oauth-protected-resource").unwrap();
-        let sharing = builder.sharing(&url, &Params(Vec::new()), &HeaderMap::new(), &Rules::default());
+        let sharing = builder.sharing(&url, &Params(Vec::new()), &HeaderMap::new());
         sharing.unwrap().key.bytes().to_vec()
     }
 

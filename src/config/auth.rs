@@ -9,29 +9,18 @@ use crate::client_auth::{ClientAssertion, ClientAuth};
 #[cfg(feature = "jwt")]
 use crate::client_auth::{ClientSecretJwt, PrivateKeyJwt};
 
-/// The members of each method, besides `method` and `client_id`.
-fn own_members(method: &str) -> &'static [&'static str] {
-    match method {
-        "client_secret_basic" | "client_secret_basic_raw" | "client_secret_post" => &["secret_file", "secret_env"],
-        "client_secret_jwt" => {
-            &["secret_file", "secret_env", "algorithm", "audience", "typ", "lifetime", "not_before", "server_time"]
+/// Whether a member of `auth` is one of the method.
+fn is_own(name: &str, method: &str) -> bool {
+    match name {
+        "method" => true,
+        "client_id" => method != "anonymous",
+        "secret_file" | "secret_env" => method.starts_with("client_secret_"),
+        "key_file" | "key_env" | "certificate_file" | "certificate_env" => {
+            matches!(method, "private_key_jwt" | "mutual_tls")
         }
-        "private_key_jwt" => &[
-            "key_file",
-            "key_env",
-            "certificate_file",
-            "certificate_env",
-            "algorithm",
-            "audience",
-            "key_id",
-            "typ",
-            "lifetime",
-            "not_before",
-            "server_time",
-        ],
-        "client_assertion" => &["assertion_file", "assertion_env", "assertion_type"],
-        "mutual_tls" => &["key_file", "key_env", "certificate_file", "certificate_env"],
-        _ => &[],
+        "assertion_file" | "assertion_env" | "assertion_type" => method == "client_assertion",
+        "key_id" => method == "private_key_jwt",
+        _ => matches!(method, "client_secret_jwt" | "private_key_jwt"),
     }
 }
 
@@ -46,17 +35,15 @@ fn missing_feature(method: &str) -> Option<&'static str> {
 
 pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     let method = reader.required("auth.method", "auth.method is missing: client_secret_basic, for example")?;
-    let own = own_members(method);
     let is_method = METHODS.contains(&method);
     let given = reader.value("auth").and_then(Value::as_object);
     for name in given.into_iter().flat_map(|table| table.keys()) {
         let is_known = MEMBERS.iter().any(|member| member.path.strip_prefix("auth.") == Some(name));
-        let is_named = name == "method" || name == "client_id" && method != "anonymous";
-        if is_method && is_known && !is_named && !own.contains(&name.as_str()) {
+        if is_method && is_known && !is_own(name, method) {
             reader.fault(format!("auth.{name} is no member of the method {method}"));
         }
     }
-    let has = |name: &str| own.contains(&name);
+    let has = |name: &str| is_method && is_own(name, method);
     let secret = credential(reader, "auth.secret", has("secret_file"));
     let key = credential(reader, "auth.key", has("key_file"));
     let certificate = credential(reader, "auth.certificate", method == "mutual_tls");

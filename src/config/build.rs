@@ -4,6 +4,7 @@ use super::Config;
 use super::auth::auth;
 use super::env::variable;
 use super::http::http;
+use super::members::MEMBERS;
 use super::policies::{cache, limits, retry};
 use super::reader::Reader;
 use crate::client_auth::ClientAuth;
@@ -23,12 +24,7 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     faults.append(&mut reader.faults);
     for fault in builder.draft().faults {
         let (field, flaw) = fault.split_once(' ').unwrap_or(("", &fault));
-        // The reader has reported it already, with its path.
-        let is_known =
-            |known: &String| known.split_once(' ').is_some_and(|(path, said)| said == flaw && names(path, field));
-        if !faults.iter().any(is_known) {
-            faults.push(format!("{} {flaw}", path_of(field)));
-        }
+        faults.push(format!("{} {flaw}", path_of(field)));
     }
     match faults.is_empty() {
         true => Ok(builder),
@@ -41,12 +37,6 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
             Err(Error::of(ErrorKind::Configuration, text))
         }
     }
-}
-
-/// Whether the member at `path` sets this field of a policy.
-fn names(path: &str, field: &str) -> bool {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    name == field || name.strip_suffix("_first") == Some(field)
 }
 
 /// The path of the builder's field.
@@ -68,7 +58,13 @@ fn path_of(field: &str) -> &str {
         "param" => "params",
         "header" => "headers",
         "shared" => "store",
-        other => other,
+        other => {
+            let is_its = |path: &&str| match path.split_once('.') {
+                Some(("limits" | "retry" | "cache", name)) => name.strip_suffix("_first").unwrap_or(name) == other,
+                _ => false,
+            };
+            MEMBERS.iter().map(|member| member.path).find(is_its).unwrap_or(other)
+        }
     }
 }
 
@@ -166,7 +162,7 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
 
 /// From `*_file` or `*_env`.
 pub(super) fn credential(reader: &mut Reader<'_>, path: &str, required: bool) -> Option<Credential> {
-    if let Some((_, credential)) = reader.credentials.iter().find(|(known, _)| known == path) {
+    if let Some(credential) = reader.credentials.get(path) {
         return Some(credential.clone());
     }
     let names = [format!("{path}_file"), format!("{path}_env")];

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use serde_json::{Map, Value};
 
 use super::Config;
-use super::members::{MEMBERS, MemberKind};
+use super::members::{MEMBERS, MemberKind, find};
 use super::reader::nearest;
 
 pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)>) -> Config {
@@ -19,7 +19,7 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
         let Some((name, rest)) = name.to_str().and_then(|name| Some((name, name.strip_prefix(prefix)?))) else {
             continue;
         };
-        let Some(target) = target(rest) else {
+        let Some((path, is_secret)) = target(rest) else {
             let is_ours =
                 |member: &str| member.split_once('.').is_some_and(|(table, _)| starts_with_table(rest, table));
             if MEMBERS.iter().any(|member| is_ours(member.path)) {
@@ -29,38 +29,33 @@ pub(super) fn read(prefix: &str, vars: impl Iterator<Item = (OsString, OsString)
             }
             continue;
         };
-        match (value.to_str(), target) {
+        match value.to_str() {
             // The variable is read for each attempt.
-            (_, Target::Secret(path)) => insert(&mut config.members, path, name.to_owned()),
-            (Some(value), Target::Path(path)) => insert(&mut config.members, &path, value.to_owned()),
-            (None, Target::Path(_)) => config.faults.push(format!("the variable {name} is not UTF-8")),
+            _ if is_secret => insert(&mut config.members, &path, name.to_owned()),
+            Some(value) => insert(&mut config.members, &path, value.to_owned()),
+            None => config.faults.push(format!("the variable {name} is not UTF-8")),
         }
     }
     config
 }
 
-enum Target {
-    Path(String),
-    /// The variable has the secret: the member that names the variable.
-    Secret(&'static str),
-}
-
-fn target(rest: &str) -> Option<Target> {
+/// The path of the member that a variable sets; and whether the variable has a secret, then the member gets its name.
+fn target(rest: &str) -> Option<(String, bool)> {
     let found = MEMBERS.iter().find(|member| variable("", member.path) == rest);
     if let Some(member) = found.filter(|member| member.kind != MemberKind::Table) {
-        return Some(Target::Path(member.path.to_owned()));
+        return Some((member.path.to_owned(), false));
     }
     // `AUTH_SECRET` for `auth.secret_env`.
     let secret = MEMBERS.iter().find(|member| {
         member.path.ends_with("_env") && variable("", member.path).strip_suffix("_ENV").is_some_and(|name| name == rest)
     });
     if let Some(member) = secret {
-        return Some(Target::Secret(member.path));
+        return Some((member.path.to_owned(), true));
     }
     let (table, name) = rest.split_once('_').filter(|(_, name)| !name.is_empty())?;
     match table {
-        "PARAMS" => Some(Target::Path(format!("params.{}", name.to_ascii_lowercase()))),
-        "HEADERS" => Some(Target::Path(format!("headers.{}", name.to_ascii_lowercase().replace('_', "-")))),
+        "PARAMS" => Some((format!("params.{}", name.to_ascii_lowercase()), false)),
+        "HEADERS" => Some((format!("headers.{}", name.to_ascii_lowercase().replace('_', "-")), false)),
         _ => None,
     }
 }
@@ -75,8 +70,7 @@ pub(super) fn variable(prefix: &str, path: &str) -> String {
 
 /// Inserts the value in the member's kind. A text of another kind remains a text, which is refused later.
 pub(super) fn insert(members: &mut Map<String, Value>, path: &str, text: String) {
-    let kind = MEMBERS.iter().find(|member| member.path == path).map(|member| member.kind);
-    let value = match kind {
+    let value = match find(path).map(|member| member.kind) {
         Some(MemberKind::Flag) => match text.trim() {
             "true" | "1" => Value::Bool(true),
             "false" | "0" => Value::Bool(false),

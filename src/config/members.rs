@@ -57,6 +57,10 @@ const fn member(path: &'static str, kind: MemberKind, about: &'static str) -> Co
     ConfigMember { path, kind, about }
 }
 
+pub(super) fn find(path: &str) -> Option<&'static ConfigMember> {
+    MEMBERS.iter().find(|member| member.path == path)
+}
+
 pub(super) const MEMBERS: &[ConfigMember] = &[
     member("token_endpoint", Text, "URL of the token endpoint; or issuer, or protected_resource"),
     member("issuer", Text, "URL of the issuer, whose metadata names the token endpoint"),

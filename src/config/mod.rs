@@ -8,6 +8,7 @@ mod members;
 mod policies;
 mod reader;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -59,7 +60,7 @@ pub struct Config {
     /// The faults of variables. Those of members are found when the configuration is used.
     faults: Vec<String>,
     /// Credentials set by the program, by the path without `_file`.
-    credentials: Vec<(String, Credential)>,
+    credentials: BTreeMap<String, Credential>,
     /// Of the variables, if there are any.
     prefix: Option<String>,
 }
@@ -112,13 +113,11 @@ impl Config {
     /// ```
     #[must_use = "it returns the configuration"]
     pub fn credential(mut self, path: &str, credential: impl Into<Credential>) -> Self {
-        const PATHS: [&str; 6] =
-            ["auth.secret", "auth.key", "auth.certificate", "auth.assertion", "dpop.key", "store.seal_key"];
-        if !PATHS.contains(&path) {
-            self.faults.push(format!("{path:?} is no credential: it is one of {}", PATHS.join(", ")));
+        let all: Vec<_> = members::MEMBERS.iter().filter_map(|member| member.path.strip_suffix("_env")).collect();
+        if !all.contains(&path) {
+            self.faults.push(format!("{path:?} is no credential: it is one of {}", all.join(", ")));
         }
-        self.credentials.retain(|(known, _)| known != path);
-        self.credentials.push((path.to_owned(), credential.into()));
+        self.credentials.insert(path.to_owned(), credential.into());
         self
     }
 
@@ -141,7 +140,6 @@ impl Config {
         merge(&mut self.members, other.members);
         self.faults.extend(other.faults);
         self.prefix = other.prefix.or(self.prefix);
-        self.credentials.retain(|(path, _)| other.credentials.iter().all(|(theirs, _)| theirs != path));
         self.credentials.extend(other.credentials);
         self
     }
@@ -201,7 +199,7 @@ impl<'de> serde::Deserialize<'de> for Config {
     /// later; [`ClientCredentials::builder_from`] reports them.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let members = Map::deserialize(deserializer)?;
-        let faults = Reader::new(&members, &[]).faults;
+        let faults = Reader::new(&members, &BTreeMap::new()).faults;
         match faults.is_empty() {
             true => Ok(Config { members, ..Config::default() }),
             false => Err(serde::de::Error::custom(faults.join("; "))),

@@ -13,7 +13,6 @@ pub(super) fn limits(reader: &mut Reader<'_>) -> Limits {
     limits.max_response_bytes = reader.number("limits.max_response_bytes").unwrap_or(limits.max_response_bytes);
     limits.max_token_bytes = reader.number("limits.max_token_bytes").unwrap_or(limits.max_token_bytes);
     limits.max_error_text = reader.number("limits.max_error_text").unwrap_or(limits.max_error_text);
-    reader.faults.extend(limits.faults().into_iter().map(|(setter, flaw)| format!("limits.{setter} {flaw}")));
     limits
 }
 
@@ -28,8 +27,6 @@ pub(super) fn retry(reader: &mut Reader<'_>) -> RetryPolicy {
     retry.attempts = reader.number("retry.attempts").unwrap_or(retry.attempts);
     retry.backoff = backoff(reader, "retry.backoff", retry.backoff);
     retry.retry_after_limit = reader.duration("retry.retry_after_limit").unwrap_or(retry.retry_after_limit);
-    let path = |setter: &str| if setter == "attempts" { "retry.attempts" } else { "retry.backoff_first" };
-    reader.faults.extend(retry.faults().into_iter().map(|(setter, flaw)| format!("{} {flaw}", path(setter))));
     retry
 }
 
@@ -49,9 +46,5 @@ pub(super) fn cache(reader: &mut Reader<'_>) -> CachePolicy {
     cache.expired_retry_after_limit = or("expired_retry_after_limit", cache.expired_retry_after_limit);
     cache.forced_refresh_interval = or("forced_refresh_interval", cache.forced_refresh_interval);
     cache.forced_refreshes = reader.number("cache.forced_refreshes").unwrap_or(cache.forced_refreshes);
-    let path = |setter: &str| {
-        if setter.ends_with("backoff") { format!("cache.{setter}_first") } else { format!("cache.{setter}") }
-    };
-    reader.faults.extend(cache.faults().into_iter().map(|(setter, flaw)| format!("{} {flaw}", path(setter))));
     cache
 }

@@ -1,16 +1,17 @@
 //! Reads values from a tree by the list of members, and collects all faults.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::members::{MEMBERS, MemberKind};
+use super::members::{MEMBERS, MemberKind, find};
 use crate::credential::Credential;
 
 pub(super) struct Reader<'a> {
     members: &'a Map<String, Value>,
     /// Instead of members `_file` and `_env`.
-    pub(super) credentials: &'a [(String, Credential)],
+    pub(super) credentials: &'a BTreeMap<String, Credential>,
     pub(super) faults: Vec<String>,
 }
 
@@ -27,25 +28,14 @@ const PLAIN: [(&str, &str); 7] = [
 
 impl<'a> Reader<'a> {
     /// Reports members that do not exist, are of another type or are secrets.
-    pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a [(String, Credential)]) -> Self {
+    pub(super) fn new(members: &'a Map<String, Value>, credentials: &'a BTreeMap<String, Credential>) -> Self {
         let mut reader = Reader { members, credentials, faults: Vec::new() };
         for (name, value) in members {
-            if let Some(member) = MEMBERS.iter().find(|member| member.path == name) {
-                reader.judge(name, member.kind, value);
-                continue;
-            }
             let prefix = format!("{name}.");
+            let is_table = MEMBERS.iter().any(|member| member.path.starts_with(&prefix));
             match value {
-                _ if !MEMBERS.iter().any(|member| member.path.starts_with(&prefix)) => reader.unknown("", name),
-                Value::Object(table) => {
-                    for (inner, value) in table {
-                        let path = format!("{prefix}{inner}");
-                        match MEMBERS.iter().find(|member| member.path == path) {
-                            Some(member) => reader.judge(&path, member.kind, value),
-                            None => reader.unknown(&prefix, inner),
-                        }
-                    }
-                }
+                _ if !is_table => reader.judge("", name, value),
+                Value::Object(table) => table.iter().for_each(|(inner, value)| reader.judge(&prefix, inner, value)),
                 _ => reader.faults.push(format!("{name} is not a table")),
             }
         }
@@ -67,8 +57,10 @@ impl<'a> Reader<'a> {
         self.faults.push(format!("{table}{shown} does not exist{hint}"));
     }
 
-    fn judge(&mut self, path: &str, kind: MemberKind, value: &Value) {
-        let flaw = match (kind, value) {
+    fn judge(&mut self, table: &str, name: &str, value: &Value) {
+        let path = format!("{table}{name}");
+        let Some(member) = find(&path) else { return self.unknown(table, name) };
+        let flaw = match (member.kind, value) {
             (MemberKind::Text, Value::String(_)) | (MemberKind::Flag, Value::Bool(_)) | (MemberKind::Json, _) => None,
             (MemberKind::Text, _) => Some("is not a text".to_owned()),
             (MemberKind::OneOf(all), Value::String(text)) if all.contains(&text.as_str()) => None,

@@ -338,13 +338,13 @@ fn flags_and_durations_arrive_in_the_builder() {
     let set = draft(json!({"issuer": "https://a.example", "metadata_lifetime": "1h", "auth": auth, "strict": true,
         "json_body": true, "refuse_narrower_scope": true, "cache": {"max_age": "2d", "fetch_timeout": "3m",
         "safety_margin": "4 min", "default_lifetime": 1.5, "refresh_window": "250ms"}}));
-    assert!(set.strict && set.json_body && set.refuse_narrower_scope);
+    assert!(set.rules.strict && set.json_body && set.rules.refuse_narrower_scope);
     let seconds = std::time::Duration::from_secs;
     assert_eq!((set.cache.max_age, set.cache.fetch_timeout), (seconds(2 * 86_400), seconds(180)));
     assert_eq!((set.cache.safety_margin, set.cache.default_lifetime.as_millis()), (seconds(240), 1500));
     assert_eq!(set.cache.refresh_window.unwrap().as_millis(), 250);
     let unset = draft(json!({"token_endpoint": "https://a.example/t", "auth": auth, "strict": false}));
-    assert!(!unset.strict && !unset.json_body && !unset.refuse_narrower_scope);
+    assert!(!unset.rules.strict && !unset.json_body && !unset.rules.refuse_narrower_scope);
 }
 
 #[cfg(feature = "shared")]
@@ -368,7 +368,7 @@ fn an_http_client_is_made_for_a_proxy_or_a_file_of_authorities() {
         (json!({"http": {"ca_file": file}}), cfg!(feature = "rustls")),
     ] {
         let members = members.as_object().unwrap();
-        let made = super::http::http(&mut super::reader::Reader::new(members, &[]));
+        let made = super::http::http(&mut super::reader::Reader::new(members, &Default::default()));
         assert_eq!(made.is_some(), is_made, "{members:?}");
     }
 }

@@ -13,8 +13,8 @@ pub(super) fn expired_for(text: &str, now: Duration) -> Option<Duration> {
     now.checked_sub(expiry(text)?)
 }
 
-/// `exp` of a signed JWT (RFC 7515 section 7.1), since the epoch.
-pub(super) fn expiry(text: &str) -> Option<Duration> {
+/// `exp` of a signed JWT (RFC 7515 section 7.1), since the epoch; `None`: it is not a JWT, or has no `exp`.
+pub(crate) fn expiry(text: &str) -> Option<Duration> {
     let mut parts = text.trim().split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     if parts.next().is_some() {

@@ -13,39 +13,29 @@ use crate::lock::Lock;
 /// Clones share the state.
 #[derive(Clone)]
 pub(super) struct SecretFile {
-    path: Arc<Path>,
+    pub(super) path: Arc<Path>,
     known: Arc<Lock<Known>>,
 }
 
 #[derive(Default)]
 struct Known {
-    seen: Seen,
+    /// The result of the last read; `None`: the file was not read yet.
+    seen: Option<Seen>,
     /// The content that the authorization server accepted last.
     good: Option<SecretString>,
 }
 
-/// The result of the last read.
-#[derive(Clone, Default)]
-enum Seen {
-    /// The file was not read yet.
-    #[default]
-    Nothing,
-    Unreadable,
-    Text(SecretString),
-}
+/// The content; `None`: it could not be read.
+type Seen = Option<SecretString>;
 
 impl SecretFile {
     pub(super) fn new(path: PathBuf) -> Self {
         SecretFile { path: path.into(), known: Arc::default() }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(super) async fn read(&self) -> Result<SecretString, Error> {
         let read = reads::read(&self.path).await;
-        self.known.lock().seen = read.as_ref().map_or(Seen::Unreadable, |text| Seen::Text(text.clone()));
+        self.known.lock().seen = Some(read.as_ref().ok().cloned());
         read
     }
 
@@ -68,10 +58,8 @@ impl SecretFile {
 
     /// The file at the last read; `None` if it was not read.
     pub(super) fn snapshot(&self) -> Option<Snapshot> {
-        match self.known.lock().seen.clone() {
-            Seen::Nothing => None,
-            seen => Some(Snapshot { path: Arc::clone(&self.path), seen }),
-        }
+        let seen = self.known.lock().seen.clone()?;
+        Some(Snapshot { path: Arc::clone(&self.path), seen })
     }
 }
 
@@ -82,7 +70,6 @@ impl fmt::Display for SecretFile {
 }
 
 /// A file at the time of a read.
-#[derive(Clone)]
 pub(super) struct Snapshot {
     path: Arc<Path>,
     seen: Seen,
@@ -92,11 +79,11 @@ impl Snapshot {
     /// Whether the file can be read and its content has changed. Contents are compared: if only the time or length has
     /// changed, a refused secret must not be sent again.
     pub(super) async fn is_outdated(&self) -> bool {
-        match (&self.seen, reads::read(&self.path).await) {
-            (Seen::Text(before), Ok(now)) => before.expose_secret() != now.expose_secret(),
-            (Seen::Nothing | Seen::Unreadable, now) => now.is_ok(),
-            (Seen::Text(_), Err(_)) => false,
-        }
+        let differs = |now: SecretString| match &self.seen {
+            Some(before) => before.expose_secret() != now.expose_secret(),
+            None => true,
+        };
+        reads::read(&self.path).await.is_ok_and(differs)
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::event::event;
 use crate::lock::Lock;
 
-/// By the place that the texts were read from. Clones share the values.
-pub(crate) struct LastGood<T>(Arc<Lock<BTreeMap<usize, Known<T>>>>);
+/// By the place that the texts were read from.
+pub(crate) struct LastGood<T>(Lock<BTreeMap<usize, Known<T>>>);
 
 struct Known<T> {
     made: Arc<T>,
@@ -47,14 +47,9 @@ impl<T> LastGood<T> {
                 }
                 Ok(Arc::clone(&known.made))
             }
-            (Err(flaw), None) => Err(unusable(flaw)),
+            (Err(flaw), None) => Err(Error::of_credential(flaw)),
         }
     }
-}
-
-/// Transient: a file may be half written.
-pub(crate) fn unusable(flaw: String) -> Error {
-    Error::of(ErrorKind::Credential, flaw).transient()
 }
 
 fn same(one: &[SecretString], other: &[SecretString]) -> bool {
@@ -63,12 +58,6 @@ fn same(one: &[SecretString], other: &[SecretString]) -> bool {
 
 impl<T> Default for LastGood<T> {
     fn default() -> Self {
-        LastGood(Arc::default())
-    }
-}
-
-impl<T> Clone for LastGood<T> {
-    fn clone(&self) -> Self {
-        LastGood(Arc::clone(&self.0))
+        LastGood(Lock::default())
     }
 }

@@ -13,23 +13,21 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroize;
 
 use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
-use crate::error::{Error, ErrorKind, Look};
+use crate::error::{Error, Look};
 use crate::event::event;
+pub(crate) use expiry::expiry;
 use file::SecretFile;
 #[cfg(any(feature = "jwt", feature = "mtls", feature = "redis"))]
 pub(crate) use last_good::LastGood;
-#[cfg(feature = "jwt")]
-pub(crate) use last_good::unusable;
 #[cfg(all(feature = "serde", feature = "rustls"))]
 pub(crate) use reads::read_now;
-pub(crate) use sighting::{Kind, Shape};
+pub(crate) use sighting::Shape;
 
 /// A secret, key or certificate, or the place to read it from.
 ///
@@ -50,7 +48,7 @@ pub(crate) use sighting::{Kind, Shape};
 /// # Errors
 ///
 /// `build()` reports a missing variable or an unusable value. A later failure to read the credential is a transient
-/// [`ErrorKind::Credential`]; a token that is still usable stays in use.
+/// [`ErrorKind::Credential`](crate::ErrorKind::Credential); a token that is still usable stays in use.
 #[derive(Clone)]
 pub struct Credential {
     /// Never empty.
@@ -118,12 +116,12 @@ impl Credential {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let closure: Arc<Closure> = Arc::new(move || {
-            let panicked = |Panicked| unreadable(Panicked::text("the closure given to Credential::from_fn"));
+            let panicked = |Panicked| Error::of_credential(Panicked::text("the closure given to Credential::from_fn"));
             let read = contained(&f).map_err(panicked);
             Box::pin(async move {
                 let read = contained_future(read?).await.map_err(panicked)?;
                 read.map(Into::into)
-                    .map_err(|e| unreadable("the closure given to Credential::from_fn failed").because_of(e))
+                    .map_err(|e| Error::of_credential("the closure given to Credential::from_fn failed").because_of(e))
             })
         });
         Origin::Closure(closure).into()
@@ -135,7 +133,7 @@ impl Credential {
     /// The client counts as refused if the token endpoint returns 401 with any code and body (RFC 6749 section 5.2; Keycloak,
     /// Auth0, Okta and others use different codes), 403 without an OAuth error, or a code about the client or its credentials
     /// (`invalid_client`) with any status. HTML pages do not count, because firewalls and proxies send them, nor do other
-    /// codes such as `invalid_scope`. See [`ErrorKind::Denied`].
+    /// codes such as `invalid_scope`. See [`ErrorKind::Denied`](crate::ErrorKind::Denied).
     ///
     /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts, and for an exchange
     /// `invalid_request` too: the assertion has expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
@@ -167,11 +165,20 @@ impl Credential {
     /// The places where [`read`](Self::read) returns the last accepted content of each file. They are tried after the
     /// [`places`](Self::places), since a file may be half written.
     pub(crate) fn last_good_places(&self) -> Vec<usize> {
-        let has_one = |place: &usize| match self.origins.get(*place) {
-            Some(Origin::File(file)) => file.last_good().is_some(),
-            _ => false,
-        };
+        let has_one = |place: &usize| self.file_at(*place).is_some_and(|file| file.last_good().is_some());
         self.places().filter(has_one).map(|place| place + self.origins.len()).collect()
+    }
+
+    /// The origin of a place, also of one in [`last_good_places`](Self::last_good_places).
+    fn origin_at(&self, place: usize) -> Option<&Origin> {
+        self.origins.get(place % self.origins.len().max(1))
+    }
+
+    fn file_at(&self, place: usize) -> Option<&SecretFile> {
+        match self.origin_at(place)? {
+            Origin::File(file) => Some(file),
+            _ => None,
+        }
     }
 
     /// Remembers the origin that the authorization server accepted, and what was read there.
@@ -190,7 +197,7 @@ impl Credential {
 
     /// The authorization server refused what was read there.
     pub(crate) fn refuse(&self, place: usize, secret: &SecretString) {
-        if let Some(Origin::File(file)) = self.origins.get(place % self.origins.len().max(1)) {
+        if let Some(file) = self.file_at(place) {
             file.refused(secret);
         }
     }
@@ -198,26 +205,27 @@ impl Credential {
     /// Reads a secret. Empty values and control characters are errors: neither is intended, and headers and forms cannot carry
     /// the latter.
     pub(crate) async fn read(&self, place: usize) -> Result<SecretString, Error> {
-        match (self.origins.get(place), place.checked_sub(self.origins.len())) {
-            (Some(Origin::Empty), _) => return Ok(SecretString::default()),
-            (None, Some(last_good)) => {
-                if let Some(Origin::File(file)) = self.origins.get(last_good) {
-                    return file.last_good().ok_or_else(|| unreadable("there is no secret that was accepted"));
+        match self.origins.get(place) {
+            Some(Origin::Empty) => Ok(SecretString::default()),
+            Some(origin) => {
+                let secret = origin.read().await?;
+                match flaw(secret.expose_secret()) {
+                    None => Ok(secret),
+                    Some(flaw) => Err(Error::of_credential(format!("{} {flaw}", origin.name()))),
                 }
             }
-            (_, _) => {}
+            None => {
+                let last_good = self.file_at(place).and_then(SecretFile::last_good);
+                last_good.ok_or_else(|| Error::of_credential("there is no secret that was accepted"))
+            }
         }
-        self.checked(place, flaw).await
     }
 
     /// Reads an assertion of a platform: a JWT that has expired is an error, since the server would refuse it.
     pub(crate) async fn read_unexpired(&self, place: usize, now: Moment) -> Result<SecretString, Error> {
         let secret = self.read(place).await?;
-        match (
-            expiry::expired_for(secret.expose_secret(), now.wall()),
-            self.origins.get(place % self.origins.len().max(1)),
-        ) {
-            (Some(ago), Some(origin)) => Err(unreadable(format!(
+        match (expiry::expired_for(secret.expose_secret(), now.wall()), self.origin_at(place)) {
+            (Some(ago), Some(origin)) => Err(Error::of_credential(format!(
                 "{} has a JWT that expired {} s ago, and is not sent: does what renews it still run, and is the clock right?",
                 origin.name(),
                 ago.as_secs()
@@ -226,26 +234,13 @@ impl Credential {
         }
     }
 
-    /// When an assertion expires, since the epoch; `None`: it is not a JWT, or has no `exp`.
-    pub(crate) fn expiry(assertion: &SecretString) -> Option<Duration> {
-        expiry::expiry(assertion.expose_secret())
-    }
-
     /// Reads a key or certificate, which has lines.
     #[cfg(any(feature = "jwt", feature = "mtls", feature = "shared"))]
     pub(crate) async fn read_text(&self, place: usize) -> Result<SecretString, Error> {
         // A file may be empty while it is written; the parser reports that.
-        self.checked(place, |_| None).await
-    }
-
-    async fn checked(&self, place: usize, flaw: impl Fn(&str) -> Option<&'static str>) -> Result<SecretString, Error> {
-        let Some(origin) = self.origins.get(place) else {
-            return Err(unreadable("there is no such credential"));
-        };
-        let secret = origin.read().await?;
-        match flaw(secret.expose_secret()) {
-            None => Ok(secret),
-            Some(flaw) => Err(unreadable(format!("{} {flaw}", origin.name()))),
+        match self.origins.get(place) {
+            Some(origin) => origin.read().await,
+            None => Err(Error::of_credential("there is no such credential")),
         }
     }
 
@@ -253,26 +248,26 @@ impl Credential {
     pub(crate) fn fault(&self) -> Option<String> {
         match &*self.origins {
             [Origin::Empty] => None,
-            _ => self.fault_by(secret_flaw),
+            _ => self.fault_or_empty(),
         }
     }
 
     /// Its faults as a secret that must not be empty.
     pub(crate) fn fault_or_empty(&self) -> Option<String> {
-        self.fault_by(secret_flaw)
+        self.fault_by(flaw)
     }
 
     /// The flaws that `flaw` finds in origins that can be read without I/O.
-    pub(crate) fn fault_by(&self, flaw: impl Fn(&str) -> Option<String>) -> Option<String> {
+    pub(crate) fn fault_by<F: Into<String>>(&self, flaw: impl Fn(&str) -> Option<F>) -> Option<String> {
         let (mut missing, mut flaws) = (Vec::new(), Vec::new());
         for origin in self.origins.iter() {
             match origin {
-                Origin::Value(secret) => flaws.extend(flaw(secret.expose_secret())),
-                Origin::Empty => flaws.extend(flaw("")),
+                Origin::Value(secret) => flaws.extend(flaw(secret.expose_secret()).map(Into::into)),
+                Origin::Empty => flaws.extend(flaw("").map(Into::into)),
                 Origin::Env(name) => match from_env(name) {
                     Ok(secret) => {
                         let flaw = flaw(secret.expose_secret());
-                        flaws.extend(flaw.map(|flaw| format!("({}) {flaw}", origin.name())));
+                        flaws.extend(flaw.map(|flaw| format!("({}) {}", origin.name(), flaw.into())));
                     }
                     Err(error) => missing.push(format!("cannot be read: {error}")),
                 },
@@ -308,10 +303,6 @@ impl Origin {
     }
 }
 
-fn secret_flaw(secret: &str) -> Option<String> {
-    flaw(secret).map(str::to_owned)
-}
-
 /// Checks whether the content of one of the files that these credentials were read from has changed.
 pub(crate) fn look<'c>(credentials: impl IntoIterator<Item = &'c Credential>) -> Option<Look> {
     let origins = credentials.into_iter().flat_map(|credential| credential.origins.iter());
@@ -337,10 +328,6 @@ pub(crate) fn look<'c>(credentials: impl IntoIterator<Item = &'c Credential>) ->
     }))
 }
 
-fn unreadable(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-    Error::of(ErrorKind::Credential, message).transient()
-}
-
 pub(crate) fn flaw(secret: &str) -> Option<&'static str> {
     if secret.is_empty() {
         Some("is empty (a client whose secret really is empty has Credential::empty())")
@@ -354,14 +341,16 @@ pub(crate) fn flaw(secret: &str) -> Option<&'static str> {
 fn from_env(name: &str) -> Result<SecretString, Error> {
     // Without these `std` panics or reports the wrong thing.
     if name.is_empty() || name.contains(['=', '\0']) {
-        return Err(unreadable(format!("{name:?} is not a name of an environment variable")));
+        return Err(Error::of_credential(format!("{name:?} is not a name of an environment variable")));
     }
     match std::env::var(name) {
         Ok(value) => Ok(value.into()),
-        Err(std::env::VarError::NotPresent) => Err(unreadable(format!("the environment variable {name} is not set"))),
+        Err(std::env::VarError::NotPresent) => {
+            Err(Error::of_credential(format!("the environment variable {name} is not set")))
+        }
         // Its `Display` would show the value.
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(unreadable(format!("the environment variable {name} is not UTF-8")))
+            Err(Error::of_credential(format!("the environment variable {name} is not UTF-8")))
         }
     }
 }

@@ -8,8 +8,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-#[cfg(any(test, all(feature = "serde", feature = "rustls")))]
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -19,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::text_of;
 use crate::contained::contained;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::lock::Lock;
 
 /// 1 MiB: far larger than any secret or key, and harmless to read.
@@ -31,10 +29,13 @@ const ACTIVE: usize = 8;
 /// 8 hanging reads: no further thread is started.
 const HANGING: usize = 8;
 
+static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
+
 /// The text of the file, or the reason why it cannot be read.
 pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
-    static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
-    READS.read(path, TIMEOUT, from_file).await.map_err(|failure| failure.of(path))
+    let bytes = READS.read(path, TIMEOUT, content).await;
+    let text = bytes.and_then(|bytes| text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8));
+    text.map_err(|failure| failure.of(path))
 }
 
 /// The reads of the process. A handle.
@@ -52,7 +53,7 @@ struct Running {
     turn: Option<OwnedSemaphorePermit>,
 }
 
-type Outcome = Result<SecretString, Failure>;
+type Outcome = Result<Arc<Zeroizing<Vec<u8>>>, Failure>;
 type Reading = watch::Receiver<Option<Outcome>>;
 
 #[derive(Clone, Debug)]
@@ -65,7 +66,6 @@ enum Failure {
     Hangs(Duration),
     /// Other reads hang.
     OthersHang,
-    RuntimeGone,
     Panicked,
 }
 
@@ -81,7 +81,8 @@ impl Reads {
         let mut outcome = match joined {
             Some(outcome) => outcome?,
             None => {
-                let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::RuntimeGone)?;
+                // It is never closed.
+                let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| Failure::OthersHang)?;
                 self.started(path, timeout, how, turn)?
             }
         };
@@ -156,85 +157,57 @@ fn tell(send: &watch::Sender<Option<Outcome>>, outcome: Outcome) {
 impl Failure {
     fn of(self, path: &Path) -> Error {
         let path = path.display();
-        let error = |text: String| Error::of(ErrorKind::Credential, text).transient();
         match self {
-            Failure::Io(e) => error(format!("the file {path} cannot be read")).because_of(e),
-            Failure::NotAFile(kind) => {
-                error(format!("the file {path} is {kind}: a credential is read from a regular file only"))
+            Failure::Io(e) => Error::of_credential(format!("the file {path} cannot be read")).because_of(e),
+            Failure::NotAFile(kind) => Error::of_credential(format!(
+                "the file {path} is {kind}: a credential is read from a regular file only"
+            )),
+            Failure::TooLarge => {
+                Error::of_credential(format!("the file {path} is larger than 1 MiB: is it the right one?"))
             }
-            Failure::TooLarge => error(format!("the file {path} is larger than 1 MiB: is it the right one?")),
-            Failure::NotUtf8 => {
-                error(format!("the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"))
-            }
-            Failure::Hangs(age) => error(format!(
+            Failure::NotUtf8 => Error::of_credential(format!(
+                "the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"
+            )),
+            Failure::Hangs(age) => Error::of_credential(format!(
                 "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
                 age.as_secs()
             )),
-            Failure::OthersHang => error(format!(
+            Failure::OthersHang => Error::of_credential(format!(
                 "the file {path} was not read: {HANGING} reads of other credential files hang, and no thread is spent on another; \
                  do they lie on a network mount that hangs?"
             )),
-            Failure::RuntimeGone => error(format!("the runtime shut down while the file {path} was read")),
-            Failure::Panicked => error(format!("the read of the file {path} panicked")),
+            Failure::Panicked => Error::of_credential(format!("the read of the file {path} panicked")),
         }
     }
 }
 
-/// The content of a regular file, for code that is not async. A read that hangs is abandoned after [`TIMEOUT`]; while
-/// [`HANGING`] reads hang, none is started.
+/// The content of a regular file, for code that is not async.
 #[cfg(any(test, all(feature = "serde", feature = "rustls")))]
-pub(crate) fn read_now(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    static STUCK: AtomicUsize = AtomicUsize::new(0);
-    read_within(TIMEOUT, &STUCK, path, bytes_of).map_err(|failure| match failure {
+pub(crate) fn read_now(path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, String> {
+    let bytes = waited_for(READS.read(path, TIMEOUT, content));
+    bytes.map_err(|failure| match failure {
         Failure::Io(e) => format!("cannot be read: {e}"),
         Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
         Failure::TooLarge => "is larger than 1 MiB: is it the right one?".to_owned(),
         Failure::Hangs(_) | Failure::OthersHang => {
             "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
         }
-        Failure::NotUtf8 | Failure::RuntimeGone | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
+        Failure::NotUtf8 | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
     })
 }
 
+/// A runtime of its own drives the read: that of the caller, if there is one, must not wait.
 #[cfg(any(test, all(feature = "serde", feature = "rustls")))]
-fn read_within(
-    timeout: Duration,
-    stuck: &'static AtomicUsize,
-    path: &Path,
-    how: fn(&Path) -> Result<Zeroizing<Vec<u8>>, Failure>,
-) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    if stuck.load(Ordering::SeqCst) >= HANGING {
-        return Err(Failure::OthersHang);
-    }
-    // Without a buffer: sending fails if the receiver has timed out.
-    let (send, received) = mpsc::sync_channel(0);
-    let file = path.to_owned();
-    let thread = std::thread::Builder::new().name("credential-file".to_owned());
-    let read = move || {
-        let bytes = contained(|| how(&file)).unwrap_or(Err(Failure::Panicked));
-        // The read was counted as hanging.
-        if send.send(bytes).is_err() {
-            stuck.fetch_sub(1, Ordering::SeqCst);
-        }
-    };
-    thread.spawn(read).map_err(|e| Failure::Io(Arc::new(e)))?;
-    match received.recv_timeout(timeout) {
-        Ok(bytes) => bytes,
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(Failure::Panicked),
-        Err(mpsc::RecvTimeoutError::Timeout) => {
-            // Before the receiver is dropped, so that the thread finds it counted.
-            stuck.fetch_add(1, Ordering::SeqCst);
-            drop(received);
-            Err(Failure::Hangs(timeout))
-        }
-    }
+fn waited_for(read: impl Future<Output = Outcome> + Send) -> Outcome {
+    let failed = |e: io::Error| Failure::Io(Arc::new(e));
+    let wait = || tokio::runtime::Builder::new_current_thread().build().map_err(failed)?.block_on(read);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, wait).map_err(failed)?;
+        thread.join().unwrap_or(Err(Failure::Panicked))
+    })
 }
 
-fn from_file(path: &Path) -> Outcome {
-    text_of(&bytes_of(path)?).map(Into::into).ok_or(Failure::NotUtf8)
-}
-
-fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn content(path: &Path) -> Outcome {
     let failed = |e: io::Error| Failure::Io(Arc::new(e));
     // Opening a FIFO waits for its other end, and opening a device may do anything.
     regular(&std::fs::metadata(path).map_err(failed)?)?;
@@ -248,7 +221,7 @@ fn bytes_of(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if bytes.len() as u64 > LARGEST {
         return Err(Failure::TooLarge);
     }
-    Ok(bytes)
+    Ok(Arc::new(bytes))
 }
 
 /// A FIFO may have replaced the file since the check. Where the system has a flag for it, opening does not wait.
@@ -286,7 +259,14 @@ fn regular(metadata: &std::fs::Metadata) -> Result<(), Failure> {
 #[cfg(test)]
 #[expect(clippy::await_holding_lock, reason = "it holds the threads that read, not tasks")]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::error::ErrorKind;
+
+    fn secret() -> Arc<Zeroizing<Vec<u8>>> {
+        Arc::new(Zeroizing::new(b"secret".to_vec()))
+    }
 
     /// Long enough for a loaded machine: the test itself ends what hangs.
     const LONG: Duration = Duration::from_secs(600);
@@ -298,7 +278,7 @@ mod tests {
         fn how(_: &Path) -> Outcome {
             READ.fetch_add(1, Ordering::SeqCst);
             drop(GATE.lock());
-            Ok("secret".into())
+            Ok(secret())
         }
         let reads = Reads::default();
         let closed = GATE.lock();
@@ -333,7 +313,7 @@ mod tests {
         fn how(_: &Path) -> Outcome {
             READ.fetch_add(1, Ordering::SeqCst);
             drop(GATE.lock());
-            Ok("secret".into())
+            Ok(secret())
         }
         let reads = Reads::default();
         let closed = GATE.lock();
@@ -372,7 +352,7 @@ mod tests {
         static GATE: Lock<()> = Lock::new(());
         fn how(_: &Path) -> Outcome {
             drop(GATE.lock());
-            Ok("secret".into())
+            Ok(secret())
         }
         let closed = GATE.lock();
         let reads = Reads::default();
@@ -417,24 +397,27 @@ mod tests {
     fn a_blocking_read_that_hangs_is_abandoned_and_their_number_is_bounded() {
         // FA3
         static GATE: Lock<()> = Lock::new(());
-        static STUCK: AtomicUsize = AtomicUsize::new(0);
         static READ: AtomicUsize = AtomicUsize::new(0);
-        fn how(_: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        fn how(_: &Path) -> Outcome {
             READ.fetch_add(1, Ordering::SeqCst);
             drop(GATE.lock());
-            Ok(Zeroizing::new(b"x".to_vec()))
+            Ok(secret())
         }
-        let read = |timeout| read_within(timeout, &STUCK, Path::new("a"), how);
+        let reads = Reads::default();
+        let read = |path: usize, timeout| waited_for(reads.read(Path::new(&path.to_string()), timeout, how));
         let closed = GATE.lock();
-        for _ in 0..3 * HANGING {
-            assert!(matches!(read(Duration::from_millis(1)), Err(Failure::Hangs(_) | Failure::OthersHang)));
+        for n in 0..3 * HANGING {
+            for path in [n, n] {
+                let read = read(path, Duration::from_millis(1));
+                assert!(matches!(read, Err(Failure::Hangs(_) | Failure::OthersHang)));
+            }
         }
         assert!(READ.load(Ordering::SeqCst) <= HANGING);
         drop(closed);
-        while STUCK.load(Ordering::SeqCst) > 0 {
+        while !reads.running.lock().is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(*read(LONG).unwrap(), b"x");
+        assert_eq!(**read(0, LONG).unwrap(), b"secret");
     }
 
     #[cfg(target_os = "linux")]

@@ -25,7 +25,7 @@ impl Credential {
             let secret = origin.read().await;
             let age = match origin {
                 // Otherwise the mount may hang.
-                Origin::File(file) if secret.is_ok() => age_of(file.path().to_owned()).await,
+                Origin::File(file) if secret.is_ok() => age_of(file.path.to_path_buf()).await,
                 _ => None,
             };
             sightings.push(Sighting { origin: format!("{origin:?}"), secret, age });
@@ -63,34 +63,22 @@ async fn age_of(path: std::path::PathBuf) -> Option<Duration> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) characters: usize,
-    pub(crate) kind: Kind,
+    kind: &'static str,
     /// Characters that are probably unintended, at its edges, or always, inside.
     pub(crate) flaws: Vec<&'static str>,
     /// Whether form-urlencoding changes it.
     pub(crate) is_encoded: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Empty,
-    Uuid,
-    Jwt,
-    Jwk,
-    Pem,
-    Hex,
-    Alphanumeric,
-    Text,
-}
-
 impl Shape {
     pub(crate) fn of(text: &str) -> Shape {
         let inner = text.trim_matches(|c: char| c.is_whitespace() || c == BOM);
-        let kind = Kind::of(inner);
+        let kind = kind_of(inner);
         let mut flaws = Vec::new();
         let mut flaw = |is: bool, flaw| flaws.extend(is.then_some(flaw));
         flaw(text.starts_with(BOM), "begins with a byte order mark");
         let text = text.trim_start_matches(BOM);
-        let has_lines = matches!(kind, Kind::Pem | Kind::Jwk);
+        let has_lines = [PEM, JSON].contains(&kind);
         let line = |c: char| c == '\n' || c == '\r';
         let blank = |c: char| c.is_whitespace() && !line(c);
         flaw(text.starts_with(blank), "begins with a blank");
@@ -103,46 +91,39 @@ impl Shape {
         let plain = |c: char| c.is_ascii_alphanumeric() || "*-._~".contains(c);
         Shape { characters: text.chars().count(), kind, flaws, is_encoded: !inner.chars().all(plain) }
     }
+
+    pub(crate) fn is_uuid(&self) -> bool {
+        self.kind == UUID
+    }
 }
 
 const BOM: char = '\u{feff}';
 
-impl Kind {
-    fn of(text: &str) -> Kind {
-        let groups = || text.split('-').map(str::len);
-        let all = |fits: fn(char) -> bool| text.chars().all(fits);
-        let base64url = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-        match text {
-            "" => Kind::Empty,
-            _ if groups().eq([8, 4, 4, 4, 12]) && all(|c| c.is_ascii_hexdigit() || c == '-') => Kind::Uuid,
-            _ if text.starts_with("-----BEGIN ") => Kind::Pem,
-            _ if text.starts_with('{') => Kind::Jwk,
-            // `{"` in base64.
-            _ if text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(base64url) => Kind::Jwt,
-            _ if text.len() >= 16 && all(|c| c.is_ascii_hexdigit()) => Kind::Hex,
-            _ if all(|c| c.is_ascii_alphanumeric()) => Kind::Alphanumeric,
-            _ => Kind::Text,
-        }
-    }
+const UUID: &str = "a UUID";
+const PEM: &str = "PEM";
+const JSON: &str = "JSON";
 
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Empty => "empty",
-            Kind::Uuid => "a UUID",
-            Kind::Jwt => "a JWT",
-            Kind::Jwk => "JSON",
-            Kind::Pem => "PEM",
-            Kind::Hex => "hexadecimal",
-            Kind::Alphanumeric => "letters and digits",
-            Kind::Text => "with special characters",
-        }
+fn kind_of(text: &str) -> &'static str {
+    let groups = || text.split('-').map(str::len);
+    let all = |fits: fn(char) -> bool| text.chars().all(fits);
+    let base64url = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    match text {
+        "" => "empty",
+        _ if groups().eq([8, 4, 4, 4, 12]) && all(|c| c.is_ascii_hexdigit() || c == '-') => UUID,
+        _ if text.starts_with("-----BEGIN ") => PEM,
+        _ if text.starts_with('{') => JSON,
+        // `{"` in base64.
+        _ if text.starts_with("eyJ") && text.split('.').count() == 3 && text.split('.').all(base64url) => "a JWT",
+        _ if text.len() >= 16 && all(|c| c.is_ascii_hexdigit()) => "hexadecimal",
+        _ if all(|c| c.is_ascii_alphanumeric()) => "letters and digits",
+        _ => "with special characters",
     }
 }
 
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = if self.characters == 1 { "character" } else { "characters" };
-        write!(f, "{} {unit}, {}", self.characters, self.kind.name())?;
+        write!(f, "{} {unit}, {}", self.characters, self.kind)?;
         self.flaws.iter().try_for_each(|flaw| write!(f, ", {flaw}"))
     }
 }

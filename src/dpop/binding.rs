@@ -9,25 +9,20 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::nonces::Nonces;
-use super::request::{DPOP, demands_nonce};
+use super::request::DPOP;
 use crate::contained::{Panicked, contained_future};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::possession::{Possession, Proof, Proving, Role};
 use crate::runtime::within;
 use crate::signing::{PublicJwk, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 pub(crate) struct Binding {
-    key: Key,
+    key: Arc<dyn Signer>,
     /// The header of every proof, encoded.
     header: String,
     /// `jkt` (RFC 9449 section 6.1).
     thumbprint: String,
     nonces: Arc<Nonces>,
-}
-
-enum Key {
-    Here(SigningKey),
-    Elsewhere(Arc<dyn Signer>),
 }
 
 impl Binding {
@@ -36,8 +31,7 @@ impl Binding {
         let Some(public) = key.public_jwk() else {
             return Err("is an RSA key: give one on P-256, P-384 or P-521, or of Ed25519".into());
         };
-        let algorithm = key.algorithm();
-        Ok(Binding::new(Key::Here(key), algorithm, &public, nonces))
+        Ok(Binding::new(Arc::new(key), &public, nonces))
     }
 
     /// Binds to a key in a KMS or HSM; `public` is its public part.
@@ -47,23 +41,19 @@ impl Binding {
         if !public.fits(algorithm) {
             return Err(format!("does not fit the signer's algorithm {algorithm}"));
         }
-        Ok(Binding::new(Key::Elsewhere(signer), algorithm, &public, nonces))
+        Ok(Binding::new(signer, &public, nonces))
     }
 
-    fn new(key: Key, algorithm: SigningAlgorithm, public: &PublicJwk, nonces: &Arc<Nonces>) -> Self {
+    fn new(key: Arc<dyn Signer>, public: &PublicJwk, nonces: &Arc<Nonces>) -> Self {
         let mut header = serde_json::Map::new();
         header.insert("typ".to_owned(), "dpop+jwt".into());
-        header.insert("alg".to_owned(), algorithm.name().into());
+        header.insert("alg".to_owned(), key.algorithm().name().into());
         header.insert("jwk".to_owned(), Value::Object(public.members()));
         Binding { key, header: jws::header(header), thumbprint: public.thumbprint(), nonces: Arc::clone(nonces) }
     }
 }
 
 impl Possession for Binding {
-    fn scheme(&self) -> &'static str {
-        "DPoP"
-    }
-
     fn thumbprint(&self) -> &str {
         &self.thumbprint
     }
@@ -75,18 +65,11 @@ impl Possession for Binding {
     fn hear<'h>(&self, role: Role, url: &Url, headers: &'h HeaderMap) -> Option<&'h str> {
         self.nonces.hear(role, url, headers)
     }
-
-    fn demands_nonce(&self, headers: &HeaderMap) -> bool {
-        demands_nonce(headers)
-    }
 }
 
 impl Binding {
     pub(super) fn algorithm(&self) -> SigningAlgorithm {
-        match &self.key {
-            Key::Here(key) => key.algorithm(),
-            Key::Elsewhere(signer) => signer.algorithm(),
-        }
+        self.key.algorithm()
     }
 
     /// The value of the header `DPoP` for one request.
@@ -110,19 +93,15 @@ impl Binding {
             add("nonce", nonce);
         }
         let message = jws::signing_input(&self.header, &claims);
-        let signature = match &self.key {
-            Key::Here(key) => key.sign(message.as_bytes()).ok_or_else(unsigned)?,
-            Key::Elsewhere(signer) => {
-                let signature = signature(&**signer, message.as_bytes());
-                match request.role {
-                    // Within a fetch, which has a timeout and contains panics.
-                    Role::Authorization => signature.await?,
-                    Role::Resource => bounded(signature).await?,
-                }
-            }
+        let signature = signature(&*self.key, message.as_bytes());
+        let signature = match request.role {
+            // Within a fetch, which has a timeout and contains panics.
+            Role::Authorization => signature.await?,
+            Role::Resource => bounded(signature).await?,
         };
         let proof = jws::compact(message, &signature);
-        let mut value = HeaderValue::from_str(&proof).map_err(|_| unsigned())?;
+        let mut value =
+            HeaderValue::from_str(&proof).map_err(|_| Error::of_credential("the DPoP proof could not be signed"))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -133,11 +112,10 @@ const LONGEST_SIGNING: Duration = Duration::from_secs(10);
 
 /// Outside a fetch, the signer has its own timeout and panic fence.
 async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Result<Vec<u8>, Error> {
-    let failed = |text: String| Error::of(ErrorKind::Credential, text).transient();
     match within(LONGEST_SIGNING, contained_future(signature)).await {
         Some(Ok(signed)) => signed,
-        Some(Err(Panicked)) => Err(failed(Panicked::text("the signer"))),
-        None => Err(failed(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
+        Some(Err(Panicked)) => Err(Error::of_credential(Panicked::text("the signer"))),
+        None => Err(Error::of_credential(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
     }
 }
 
@@ -150,10 +128,6 @@ fn bare(url: &Url) -> Url {
     let _ = bare.set_username("");
     let _ = bare.set_password(None);
     bare
-}
-
-fn unsigned() -> Error {
-    Error::of(ErrorKind::Credential, "the DPoP proof could not be signed").transient()
 }
 
 impl fmt::Debug for Binding {

@@ -5,20 +5,17 @@ mod nonces;
 mod request;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::credential::{Credential, LastGood, unusable};
+use crate::credential::{Credential, LastGood};
 use crate::error::Error;
-use crate::lock::Lock;
 use crate::possession::Possession;
 use crate::signing::{Choice, Signer, SigningKey};
 pub(crate) use binding::Binding;
 pub(crate) use nonces::Nonces;
 pub use request::Retry;
-#[cfg(any(test, fuzzing))]
-pub(crate) use request::demands_nonce;
 
 /// The key that DPoP tokens are bound to (RFC 9449).
 ///
@@ -63,8 +60,8 @@ pub struct DpopKey {
 #[derive(Clone)]
 enum Place {
     /// Generated at first use.
-    Here(Arc<Lock<Option<Arc<Binding>>>>),
-    Credential(Credential, LastGood<Binding>),
+    Here(Arc<OnceLock<Arc<Binding>>>),
+    Credential(Credential, Arc<LastGood<Binding>>),
     Elsewhere(Result<Arc<Binding>, String>),
 }
 
@@ -107,7 +104,7 @@ impl DpopKey {
         if let Place::Credential(_, known) = &mut self.place {
             // Clones have parsed the key for their own settings.
             if self.fapi != fapi {
-                *known = LastGood::default();
+                *known = Arc::default();
             }
         }
         self.fapi = fapi;
@@ -135,14 +132,12 @@ impl DpopKey {
     pub(crate) async fn binding(&self) -> Result<Arc<Binding>, Error> {
         match &self.place {
             Place::Here(made) => {
-                let mut made = made.lock();
-                if let Some(binding) = &*made {
+                if let Some(binding) = made.get() {
                     return Ok(Arc::clone(binding));
                 }
-                let key = SigningKey::generate().ok_or_else(|| unusable("no DPoP key can be made".to_owned()))?;
-                let binding = Arc::new(Binding::to(key, &self.nonces).map_err(unusable)?);
-                *made = Some(Arc::clone(&binding));
-                Ok(binding)
+                let key = SigningKey::generate().ok_or_else(|| Error::of_credential("no DPoP key can be made"))?;
+                let binding = Arc::new(Binding::to(key, &self.nonces).map_err(Error::of_credential)?);
+                Ok(Arc::clone(made.get_or_init(|| binding)))
             }
             Place::Credential(credential, known) => {
                 let bind = |[text]: &[SecretString; 1]| {
@@ -158,9 +153,9 @@ impl DpopKey {
                         }
                     }
                 }
-                Err(first.unwrap_or_else(|| unusable("there is no DPoP key".to_owned())))
+                Err(first.unwrap_or_else(|| Error::of_credential("there is no DPoP key")))
             }
-            Place::Elsewhere(binding) => binding.clone().map_err(unusable),
+            Place::Elsewhere(binding) => binding.clone().map_err(Error::of_credential),
         }
     }
 
@@ -171,7 +166,7 @@ impl DpopKey {
 
 impl From<Credential> for DpopKey {
     fn from(key: Credential) -> Self {
-        DpopKey::at(Place::Credential(key, LastGood::default()))
+        DpopKey::at(Place::Credential(key, Arc::default()))
     }
 }
 

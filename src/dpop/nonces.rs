@@ -1,7 +1,5 @@
 //! The last nonce of each server, from any response (RFC 9449 sections 8 and 9).
 
-use std::fmt;
-
 use http::{HeaderMap, HeaderName};
 use url::Url;
 
@@ -38,12 +36,6 @@ impl Nonces {
 
 fn place(role: Role, url: &Url) -> (Role, String) {
     (role, url.origin().ascii_serialization())
-}
-
-impl fmt::Debug for Nonces {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Nonces")
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Method};
 use url::Url;
 
-use crate::challenge::Challenge;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::possession::{Proving, Role};
+use crate::possession::{Proving, Role, demands_nonce};
 use crate::token::AccessToken;
 
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
@@ -94,11 +93,4 @@ fn parsed(url: &str) -> Result<Url, Error> {
         Ok(url) if url.has_host() => Ok(url),
         _ => Err(Error::of(ErrorKind::Configuration, "a DPoP proof is for an absolute URL: give https://host/path")),
     }
-}
-
-/// RFC 9449 section 9.
-pub(crate) fn demands_nonce(headers: &HeaderMap) -> bool {
-    Challenge::all(headers)
-        .iter()
-        .any(|challenge| challenge.is("DPoP") && challenge.param("error") == Some("use_dpop_nonce"))
 }

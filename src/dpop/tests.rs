@@ -10,7 +10,7 @@ use url::Url;
 use super::*;
 use crate::clock::{Clock, manual};
 use crate::error::ErrorKind;
-use crate::possession::{Proving, Role};
+use crate::possession::{Proving, Role, demands_nonce};
 use crate::signing::tests::{p256, pem};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 use crate::token::AccessToken;

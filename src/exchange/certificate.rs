@@ -2,57 +2,35 @@
 
 use std::error::Error as StdError;
 
-/// Why a handshake failed, if another attempt would fail, too.
-#[cfg_attr(not(feature = "rustls"), expect(dead_code, reason = "unused without rustls"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TlsFailure {
-    /// We did not accept the server's certificate.
-    NotTrusted(&'static str),
-    /// The server ended the handshake.
-    Refused(&'static str),
-    /// The two sides support no common version or cipher suite.
-    Incompatible,
-}
-
-impl TlsFailure {
-    /// What happened, and what to do.
-    pub(super) fn text(self, peer: &str) -> String {
-        match self {
-            TlsFailure::NotTrusted(remedy) => format!("TLS certificate verification failed for {peer}{remedy}"),
-            TlsFailure::Refused(remedy) => format!("{peer} refused the TLS connection{remedy}"),
-            TlsFailure::Incompatible => {
-                format!("{peer} and this client have no TLS version or cipher in common (TLS 1.2 and 1.3 are spoken)")
-            }
-        }
-    }
-}
-
-/// Searches a chain of errors. `io::Error` does not return the wrapped error from `source()`.
+/// Why a handshake with `peer` failed and what to do, if another attempt would fail, too.
 #[cfg(feature = "rustls")]
-pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
+pub(super) fn tls_failure(e: &(dyn StdError + 'static), peer: &str) -> Option<String> {
     use rustls::{AlertDescription as Alert, CertificateError as Flaw, Error as Tls};
 
+    // We did not accept the server's certificate, the server ended the handshake, or they have nothing in common.
+    let not_trusted = |remedy| Some(format!("TLS certificate verification failed for {peer}{remedy}"));
+    let refused = |remedy| Some(format!("{peer} refused the TLS connection{remedy}"));
+    let incompatible =
+        || Some(format!("{peer} and this client have no TLS version or cipher in common (TLS 1.2 and 1.3 are spoken)"));
     match tls_error(e)? {
-        Tls::InvalidCertificate(flaw) => Some(TlsFailure::NotTrusted(match flaw {
+        Tls::InvalidCertificate(flaw) => not_trusted(match flaw {
             Flaw::UnknownIssuer => "; add its CA to the client (HttpClient), or is a proxy reading along?",
             Flaw::Expired | Flaw::ExpiredContext { .. } | Flaw::NotValidYet | Flaw::NotValidYetContext { .. } => {
                 "; look at its dates and at this machine's clock"
             }
             Flaw::NotValidForName | Flaw::NotValidForNameContext { .. } => "; it is for another host name",
             _ => "",
-        })),
-        Tls::InvalidCertRevocationList(_) | Tls::NoCertificatesPresented | Tls::UnsupportedNameType => {
-            Some(TlsFailure::NotTrusted(""))
-        }
-        Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => Some(TlsFailure::Incompatible),
+        }),
+        Tls::InvalidCertRevocationList(_) | Tls::NoCertificatesPresented | Tls::UnsupportedNameType => not_trusted(""),
+        Tls::PeerIncompatible(_) | Tls::NoApplicationProtocol => incompatible(),
         Tls::AlertReceived(alert) => match alert {
             Alert::CertificateRequired | Alert::NoCertificate => {
-                Some(TlsFailure::Refused("; it requires a client certificate (ClientAuth::mutual_tls)"))
+                refused("; it requires a client certificate (ClientAuth::mutual_tls)")
             }
             // This is the only alert of a TLS 1.2 server that requires a certificate (RFC 5246 section 7.4.6).
-            Alert::HandshakeFailure => Some(TlsFailure::Refused(
+            Alert::HandshakeFailure => refused(
                 "; it requires a client certificate (ClientAuth::mutual_tls), or there is no TLS version or cipher in common",
-            )),
+            ),
             Alert::BadCertificate
             | Alert::UnsupportedCertificate
             | Alert::CertificateRevoked
@@ -63,13 +41,9 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static)) -> Option<TlsFailure> {
             | Alert::DecryptError
             | Alert::CertificateUnobtainable
             | Alert::BadCertificateStatusResponse
-            | Alert::BadCertificateHashValue => {
-                Some(TlsFailure::Refused("; is this client's certificate the right one?"))
-            }
-            Alert::ProtocolVersion | Alert::InsufficientSecurity | Alert::NoApplicationProtocol => {
-                Some(TlsFailure::Incompatible)
-            }
-            Alert::UnrecognisedName => Some(TlsFailure::Refused("; it knows no host of this name")),
+            | Alert::BadCertificateHashValue => refused("; is this client's certificate the right one?"),
+            Alert::ProtocolVersion | Alert::InsufficientSecurity | Alert::NoApplicationProtocol => incompatible(),
+            Alert::UnrecognisedName => refused("; it knows no host of this name"),
             _ => None,
         },
         _ => None,
@@ -86,6 +60,7 @@ pub(super) fn is_no_tls(e: &(dyn StdError + 'static)) -> bool {
     )
 }
 
+/// Searches a chain of errors. `io::Error` does not return the wrapped error from `source()`.
 #[cfg(feature = "rustls")]
 fn tls_error<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
     let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
@@ -99,7 +74,7 @@ fn tls_error<'e>(e: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
 }
 
 #[cfg(not(feature = "rustls"))]
-pub(super) fn tls_failure(_: &(dyn StdError + 'static)) -> Option<TlsFailure> {
+pub(super) fn tls_failure(_: &(dyn StdError + 'static), _: &str) -> Option<String> {
     None
 }
 
@@ -128,12 +103,9 @@ mod tests {
             (Tls::UnsupportedNameType, ""),
         ] {
             let text = format!("{error:?}");
-            match tls_failure(&std::io::Error::other(error)) {
-                Some(TlsFailure::NotTrusted(told)) => {
-                    assert_eq!((told.is_empty(), told.contains(remedy)), (remedy.is_empty(), true), "{text}: {told}");
-                }
-                other => panic!("{text}: {other:?}"),
-            }
+            let failure = tls_failure(&std::io::Error::other(error), "x").unwrap();
+            let told = failure.strip_prefix("TLS certificate verification failed for x").expect(&text);
+            assert_eq!((told.is_empty(), told.contains(remedy)), (remedy.is_empty(), true), "{text}: {told}");
         }
     }
 
@@ -151,9 +123,9 @@ mod tests {
             (Alert::UserCanceled, false),
         ] {
             let e = std::io::Error::other(std::io::Error::other(Tls::AlertReceived(alert)));
-            assert_eq!(tls_failure(&e).is_some(), is_failure, "{alert:?}");
+            assert_eq!(tls_failure(&e, "x").is_some(), is_failure, "{alert:?}");
         }
-        assert_eq!(tls_failure(&std::io::Error::other("tls")), None);
+        assert_eq!(tls_failure(&std::io::Error::other("tls"), "x"), None);
         assert!(!is_no_tls(&std::io::Error::other(Tls::AlertReceived(Alert::InternalError))));
         assert!(is_no_tls(&std::io::Error::other(Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType))));
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::hardened::{hardened, must_be_public};
+use super::hardened::hardened;
 use super::proxy::Proxies;
 use super::{Reach, cause};
 use crate::address::is_loopback;
@@ -39,23 +39,24 @@ type Builder = dyn Fn() -> reqwest::ClientBuilder + Send + Sync;
 
 /// The settings that distinguish clients.
 #[derive(Clone, PartialEq)]
-struct Way {
-    https: bool,
-    loopback: bool,
-    connect_timeout: Duration,
-    attempt_timeout: Duration,
+pub(super) struct Way {
+    pub(super) https: bool,
+    pub(super) loopback: bool,
+    pub(super) connect_timeout: Duration,
+    pub(super) attempt_timeout: Duration,
     /// The host that must have public addresses.
-    public_host: Option<String>,
+    pub(super) public_host: Option<String>,
 }
 
 impl Way {
-    fn to(url: &Url, reach: &Reach) -> Self {
+    pub(super) fn to(url: &Url, reach: &Reach) -> Self {
+        let must_be_public = reach.named_hosts.as_ref().is_some_and(|hosts| !hosts.has(url));
         Way {
             https: url.scheme() == "https",
             loopback: is_loopback(url),
             connect_timeout: reach.limits.connect_timeout,
             attempt_timeout: reach.limits.attempt_timeout,
-            public_host: url.host_str().filter(|_| must_be_public(url, reach)).map(Into::into),
+            public_host: url.host_str().filter(|_| must_be_public).map(Into::into),
         }
     }
 }
@@ -69,7 +70,7 @@ impl ClientFactory {
         }))
     }
 
-    fn make(&self, url: &Url, identity: Option<&TlsIdentity>, reach: &Reach) -> Result<Client, Error> {
+    fn make(&self, way: &Way, identity: Option<&TlsIdentity>) -> Result<Client, Error> {
         let unusable = |text: String| match identity {
             None => Error::of(ErrorKind::Configuration, text),
             // The closure has made a client before, so another attempt may succeed.
@@ -79,7 +80,7 @@ impl ClientFactory {
         contained(|| {
             let builder = (self.0.builder)();
             let as_given = format!("{builder:?}");
-            let builder = hardened(builder, url, reach);
+            let builder = hardened(builder, way);
             let http = match identity {
                 Some(identity) => identity.apply_to(builder),
                 None => builder,
@@ -141,7 +142,7 @@ impl Clients {
                 return Ok(known.clone());
             }
             // Short, and done once, so it may run on a thread of the runtime.
-            let client = self.factory.make(url, None, reach)?;
+            let client = self.factory.make(&way, None)?;
             self.factory.0.clients.lock().insert(way, client.clone());
             return Ok(client);
         }
@@ -149,7 +150,7 @@ impl Clients {
         if let Some(known) = self.own.lock().get(&key) {
             return Ok(known.clone());
         }
-        let client = self.factory.make(url, identity.map(|identity| &**identity), reach)?;
+        let client = self.factory.make(&key.0, identity.map(|identity| &**identity))?;
         self.own.lock().insert(key, client.clone());
         Ok(client)
     }

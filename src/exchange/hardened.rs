@@ -3,17 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use url::Url;
-
-use super::Reach;
-use super::proxy::names_proxies;
+use super::client::Way;
+use super::proxy::lists_proxies;
 use super::public_only::PublicOnly;
-use crate::address::is_loopback;
 
 /// Finishes the user's builder. Proxies, roots, DNS and identity are the user's; the settings here cannot be
 /// overridden.
-pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &Reach) -> reqwest::ClientBuilder {
-    let https = endpoint.scheme() == "https";
+pub(super) fn hardened(builder: reqwest::ClientBuilder, way: &Way) -> reqwest::ClientBuilder {
+    let Way { https, loopback, connect_timeout, attempt_timeout, .. } = *way;
     let mut builder = builder
         // A redirect would replay the secret to another server.
         .redirect(reqwest::redirect::Policy::none())
@@ -29,15 +26,15 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         .no_zstd()
         // It would log secrets.
         .connection_verbose(false)
-        .connect_timeout(reach.limits.connect_timeout.min(LONGEST_TIMEOUT))
+        .connect_timeout(connect_timeout.min(LONGEST_TIMEOUT))
         // In case our own timeout fails, whose error is more precise.
-        .read_timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
-        .timeout(reach.limits.attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
+        .read_timeout(attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
+        .timeout(attempt_timeout.saturating_mul(2).min(LONGEST_TIMEOUT))
         .https_only(https);
     // A proxy of the environment would see a plain request with its secret, and is never intended for loopback. A proxy
     // that the closure sets is used, except for plain http that is allowed only because it does not leave this machine.
-    let is_meant = names_proxies(&builder) && (https || !is_loopback(endpoint));
-    if !is_meant && (!https || is_loopback(endpoint)) {
+    let is_meant = lists_proxies(&format!("{builder:?}")) && (https || !loopback);
+    if !is_meant && (!https || loopback) {
         builder = builder.no_proxy();
     }
     // Whatever the resolver returns: requests without TLS stay on this machine.
@@ -46,32 +43,27 @@ pub(super) fn hardened(builder: reqwest::ClientBuilder, endpoint: &Url, reach: &
         builder = builder.resolve_to_addrs("localhost", &loopback.map(|address| SocketAddr::new(address, 0)));
     }
     // The user's overrides (`resolve`) take precedence: the user named these addresses.
-    if must_be_public(endpoint, reach) {
-        builder = builder.dns_resolver(PublicOnly::at(endpoint));
+    if let Some(host) = way.public_host.clone() {
+        builder = builder.dns_resolver(PublicOnly { host });
     }
     #[cfg(feature = "rustls")]
-    {
-        builder = builder
-            .tls_danger_accept_invalid_certs(false)
-            .tls_danger_accept_invalid_hostnames(false)
-            // With the session keys the secret could be read from a recording. rustls has no version below 1.2, and a
-            // stricter choice of the user remains.
-            .tls_sslkeylogfile(false);
-    }
+    let builder = builder
+        .tls_danger_accept_invalid_certs(false)
+        .tls_danger_accept_invalid_hostnames(false)
+        // With the session keys the secret could be read from a recording. rustls has no version below 1.2, and a stricter
+        // choice of the user remains.
+        .tls_sslkeylogfile(false);
     builder
 }
 
 /// A year: reqwest adds timeouts to an `Instant`, which panics on overflow.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(365 * 86_400);
 
-/// Whether the host must have a public address.
-pub(super) fn must_be_public(url: &Url, reach: &Reach) -> bool {
-    let named = reach.named_hosts.as_ref();
-    named.is_some_and(|hosts| !hosts.has(url))
-}
-
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
+    use super::super::Reach;
     use super::*;
 
     fn shown(http_client: fn() -> reqwest::ClientBuilder) -> String {
@@ -80,7 +72,7 @@ mod tests {
 
     fn shown_for(endpoint: &str, http_client: fn() -> reqwest::ClientBuilder) -> String {
         let endpoint = Url::parse(endpoint).unwrap();
-        format!("{:?}", hardened(http_client(), &endpoint, &Reach::default()))
+        format!("{:?}", hardened(http_client(), &Way::to(&endpoint, &Reach::default())))
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_ENCODING, DATE, RETRY_AFTER};
-use http::{HeaderMap, StatusCode};
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, COOKIE, DATE, EXPECT, HOST,
+    RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
@@ -26,6 +29,19 @@ pub(crate) fn foreign_encoding(headers: &HeaderMap) -> Option<&str> {
     let encoding = headers.get(CONTENT_ENCODING)?.to_str().unwrap_or("unreadable");
     let plain = |one: &str| one.trim().is_empty() || one.trim().eq_ignore_ascii_case("identity");
     (!encoding.split(',').all(plain)).then_some(encoding)
+}
+
+/// Whether a header frames the message or is set by other code, so that no user may set it.
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
+    let framing = [CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    let content = [ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, COOKIE];
+    framing.contains(name) || content.contains(name) || name == "dpop"
+}
+
+/// Whether a content type is this one, whatever its parameters.
+pub(crate) fn is_labelled(label: &HeaderValue, essence: &str) -> bool {
+    let own = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    own.trim_ascii().eq_ignore_ascii_case(essence.as_bytes())
 }
 
 /// How long the server asks to wait, at most a day.

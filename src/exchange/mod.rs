@@ -27,7 +27,7 @@ use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
 use client::Clients;
 pub use limits::Limits;
-pub(crate) use message::{Request, Response, foreign_encoding, retry_after, server_time};
+pub(crate) use message::{Request, Response, foreign_encoding, is_labelled, is_reserved, retry_after, server_time};
 use proxy::Via;
 use unpack::{append, unpacked};
 
@@ -77,11 +77,6 @@ impl Exchange {
         Ok(Exchange { clients, headers, reach, clock })
     }
 
-    fn user_agent(&self) -> HeaderValue {
-        let given = self.headers.iter().find(|(name, _)| name == USER_AGENT);
-        given.map_or(HeaderValue::from_static(AGENT), |(_, value)| value.clone())
-    }
-
     /// Sends a form.
     ///
     /// # Cancel safety
@@ -114,9 +109,11 @@ impl Exchange {
 
     /// The same with the caller's headers.
     pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Response, Error> {
+        let agent = self.headers.iter().find(|(name, _)| name == USER_AGENT);
+        let agent = agent.map_or(HeaderValue::from_static(AGENT), |(_, value)| value.clone());
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
         let headers = outgoing.headers_mut();
-        headers.insert(USER_AGENT, self.user_agent());
+        headers.insert(USER_AGENT, agent);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(extra);
         self.within_time(peer, outgoing).await
@@ -217,14 +214,12 @@ impl Peer<'_> {
         let proxy = via.filter(|_| Via::has_failed_itself(&e));
         let via = via.map(|via| format!(" ({})", via.blame(&e, server))).unwrap_or_default();
         let here = format!("{} at {}", self.name, Shown(self.url));
-        let error = match (tls_failure(&e), proxy) {
-            (Some(failure), Some(proxy)) => {
-                let text = failure.text(&format!("the proxy {proxy}"));
-                Error::of(ErrorKind::Tls, format!("{here} was not asked: {text}"))
-            }
+        let peer = proxy.map_or_else(|| here.clone(), |proxy| format!("the proxy {proxy}"));
+        let error = match (tls_failure(&e, &peer), proxy) {
+            (Some(failure), Some(_)) => Error::of(ErrorKind::Tls, format!("{here} was not asked: {failure}")),
             (None, Some(proxy)) if is_no_tls(&e) => self
                 .transport(format_args!("was not asked: the proxy {proxy} does not speak TLS, is it one of http://?")),
-            (Some(failure), None) => Error::of(ErrorKind::Tls, format!("{}{via}", failure.text(&here))),
+            (Some(failure), None) => Error::of(ErrorKind::Tls, format!("{failure}{via}")),
             (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
             }

@@ -1,20 +1,13 @@
 //! Hosts that only a document names are resolved to public addresses (RFC 9728 section 7.7).
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use url::Url;
 
 use crate::address::public;
 
 /// Resolves `host` to its public addresses. The connection is made to exactly these; a name that resolves differently
 /// the next time (DNS rebinding) is checked again then.
 pub(super) struct PublicOnly {
-    host: String,
-}
-
-impl PublicOnly {
-    pub(super) fn at(url: &Url) -> Self {
-        PublicOnly { host: url.host_str().unwrap_or_default().to_owned() }
-    }
+    pub(super) host: String,
 }
 
 impl Resolve for PublicOnly {
@@ -39,10 +32,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_servers_name_resolves_to_no_private_address_but_that_of_a_proxy_may() {
-        let resolver = PublicOnly::at(&Url::parse("https://localhost/token").unwrap());
+        let resolver = PublicOnly { host: "localhost".to_owned() };
         let error = resolver.resolve("LOCALHOST".parse().unwrap()).await.err().unwrap();
         assert!(NotPublic::find(&*error).is_some(), "{error}");
-        let resolver = PublicOnly::at(&Url::parse("https://evil.example/token").unwrap());
+        let resolver = PublicOnly { host: "evil.example".to_owned() };
         let found = resolver.resolve("localhost".parse().unwrap()).await.ok().unwrap();
         assert!(found.map(|one| one.ip()).all(|ip| ip.is_loopback()));
     }

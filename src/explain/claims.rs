@@ -13,6 +13,10 @@ use crate::server_text::shown;
 /// Only the claims that a diagnosis uses: the others may be personal data.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Claims {
+    /// `alg`, `kid` and `typ` of the header, by which the key of the JWT is found.
+    pub(super) algorithm: Option<String>,
+    pub(super) key_id: Option<String>,
+    pub(super) typ: Option<String>,
     pub(super) issuer: Option<String>,
     pub(super) audience: Vec<String>,
     pub(super) scope: Option<String>,
@@ -33,8 +37,7 @@ impl Claims {
             let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(part).ok()?);
             serde_json::from_slice(&bytes).ok()
         };
-        decoded(header)?;
-        let members = decoded(payload)?;
+        let (header, members) = (decoded(header)?, decoded(payload)?);
         let text = |value: &Value| value.as_str().map(shown);
         let texts = |value: &Value| match value {
             Value::Array(all) => all.iter().take(MOST).filter_map(text).collect(),
@@ -43,17 +46,17 @@ impl Claims {
         let time = |name: &str| Duration::try_from_secs_f64(members.get(name)?.as_f64()?).ok();
         // RFC 9068 has `scope`, Entra ID `scp` or `roles`.
         let scope = ["scope", "scp", "roles"].iter().find_map(|name| members.get(*name)).map(texts);
+        let of_cnf = members.get("cnf").and_then(Value::as_object).and_then(|cnf| cnf.keys().next());
         let claims = Claims {
+            algorithm: header.get("alg").and_then(text),
+            key_id: header.get("kid").and_then(text),
+            typ: header.get("typ").and_then(text),
             issuer: members.get("iss").and_then(text),
             audience: members.get("aud").map(texts).unwrap_or_default(),
             scope: scope.map(|all| all.join(" ")).filter(|all| !all.is_empty()),
             expires: time("exp"),
             not_before: time("nbf"),
-            bound_by: members
-                .get("cnf")
-                .and_then(Value::as_object)
-                .and_then(|cnf| cnf.keys().next())
-                .map(|key| shown(key)),
+            bound_by: of_cnf.map(|key| shown(key)),
         };
         wipe(&mut Value::Object(members));
         Some(claims)
@@ -73,23 +76,6 @@ impl Claims {
 
     pub(super) fn is_expired(&self, now: Duration) -> bool {
         self.expires.is_some_and(|at| at <= now)
-    }
-}
-
-/// The parts of a JWT's header by which its key is found.
-#[derive(Debug, Default)]
-pub(super) struct Header {
-    pub(super) algorithm: String,
-    pub(super) key_id: Option<String>,
-    pub(super) typ: Option<String>,
-}
-
-impl Header {
-    pub(super) fn of(token: &str) -> Option<Header> {
-        let bytes = URL_SAFE_NO_PAD.decode(token.split('.').next()?).ok()?;
-        let members: Map<String, Value> = serde_json::from_slice(&bytes).ok()?;
-        let text = |name: &str| members.get(name).and_then(Value::as_str).map(shown);
-        Some(Header { algorithm: text("alg")?, key_id: text("kid"), typ: text("typ") })
     }
 }
 

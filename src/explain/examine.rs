@@ -4,11 +4,9 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use http::HeaderMap;
 use http::header::LOCATION;
-use url::Url;
 
-use super::claims::{Claims, Header, span};
+use super::claims::{Claims, span};
 use super::credential::examine_credential;
 use super::diagnosis::{Diagnosis, Outcome};
 use super::findings::{Answer, Findings};
@@ -19,7 +17,7 @@ use super::steps::{Progress, Steps};
 use crate::address;
 use crate::challenge::Challenge;
 use crate::client_auth::Recipient;
-use crate::client_credentials::{ClientCredentialsBuilder, Start};
+use crate::client_credentials::{ClientCredentialsBuilder, Known};
 use crate::error::Error;
 use crate::exchange::{Peer, server_time};
 use crate::server_text::{Masks, shown};
@@ -100,7 +98,7 @@ impl Diagnose {
         steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
         examine_credential(findings, steps).await;
         let Some(url) = findings.url() else { return };
-        reach(findings, steps, &url, self.builder.limits.connect_timeout).await;
+        reach(findings, steps, &url, self.builder.rules.limits.connect_timeout).await;
 
         let exchange = match self.builder.exchange(&url) {
             Ok(exchange) => exchange,
@@ -112,21 +110,22 @@ impl Diagnose {
         };
         let now = || self.builder.clock.now().wall();
         if findings.is_reachable() {
-            let mut seen = look(&exchange, &findings.draft.start, now).await;
+            let mut seen = look(&exchange, &findings.draft, now).await;
             let mut lines = std::mem::take(&mut seen.lines);
-            lines.extend(seen.document.iter().flat_map(|document| document.lines()));
+            lines.extend(seen.document.lines());
             lines.extend(seen.api_names.iter().map(|names| format!("the API names: {}", names.join(", "))));
-            let is_needed = !matches!(findings.draft.start, Start::TokenEndpoint(_));
-            let outcome = match (&seen.document, &seen.error) {
-                (Some(_), _) if findings.lacks(&seen).is_empty() => Outcome::Fine,
-                (Some(_), _) => Outcome::Suspicious,
-                (None, Some(_)) => Outcome::Failed,
-                (None, None) if is_needed => Outcome::Failed,
-                (None, None) => Outcome::Skipped,
-            };
-            lines.extend(findings.lacks(&seen));
-            steps.add("metadata", outcome, lines);
             findings.seen = seen;
+            let (lacks, is_found) = (findings.lacks(), findings.seen.document.is_found());
+            let is_needed =
+                !matches!(findings.draft.server(), Known::TokenEndpoint(_)) || findings.seen.error.is_some();
+            let outcome = match is_found {
+                true if lacks.is_empty() => Outcome::Fine,
+                true => Outcome::Suspicious,
+                false if is_needed => Outcome::Failed,
+                false => Outcome::Skipped,
+            };
+            lines.extend(lacks);
+            steps.add("metadata", outcome, lines);
         } else {
             steps.add("metadata", Outcome::Skipped, vec!["the server cannot be reached".to_owned()]);
         }
@@ -151,7 +150,7 @@ impl Diagnose {
                 findings.api = Some(self.ask_api(api, token, steps).await);
             }
         } else if findings.seems_misplaced() {
-            if let Start::TokenEndpoint(Some(url)) = &findings.draft.start {
+            if let (Known::TokenEndpoint(_), Some(url)) = (findings.draft.server(), &findings.draft.url) {
                 let response = exchange.fetch(Peer { name: "the URL", url, identity: None }).await.ok();
                 let to = response.and_then(|response| response.headers.get(LOCATION)?.to_str().ok().map(shown));
                 findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
@@ -165,10 +164,10 @@ impl Diagnose {
         if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
             return;
         }
-        let issuer = match &findings.draft.start {
-            Start::TokenEndpoint(_) => None,
-            Start::Issuer { issuer, .. } => Some(issuer.clone()),
-            Start::Resource { allowed, .. } => allowed.first().cloned(),
+        let issuer = match findings.draft.server() {
+            Known::TokenEndpoint(_) => None,
+            Known::Issuer(issuer) => Some(issuer.issuer.clone()),
+            Known::Resource(api) => api.allowed.first().cloned(),
         };
         let endpoint = findings.url().map(String::from).unwrap_or_default();
         let to = Recipient { issuer: issuer.as_deref(), token_endpoint: &endpoint };
@@ -179,17 +178,16 @@ impl Diagnose {
         };
         match made.await {
             Ok(proof) => {
-                let jwt = proof.params.iter().find(|(name, _)| name == "client_assertion").map(|(_, jwt)| jwt.as_str());
-                let (header, claims) = (jwt.and_then(Header::of), jwt.and_then(Claims::of));
+                let jwt = proof.params.iter().find(|(name, _)| name == "client_assertion");
+                findings.assertion = jwt.and_then(|(_, jwt)| Claims::of(jwt));
                 let mut lines = Vec::new();
-                if let Some(header) = &header {
-                    lines.push(format!("alg {}", header.algorithm));
-                    lines.push(format!("kid {}", header.key_id.as_deref().unwrap_or("none")));
-                    lines.push(format!("typ {}", header.typ.as_deref().unwrap_or("none")));
+                if let Some(claims) = &findings.assertion {
+                    for (name, value) in [("alg", &claims.algorithm), ("kid", &claims.key_id), ("typ", &claims.typ)] {
+                        lines.push(format!("{name} {}", value.as_deref().unwrap_or("none")));
+                    }
+                    lines.push(format!("aud {}", claims.audience.join(", ")));
                 }
-                lines.extend(claims.iter().map(|claims| format!("aud {}", claims.audience.join(", "))));
                 steps.add("assertion", Outcome::Fine, lines);
-                findings.assertion = header.zip(claims);
             }
             Err(error) => {
                 steps.add("assertion", Outcome::Failed, vec![format!("{error:#}")]);
@@ -240,7 +238,10 @@ impl Diagnose {
                 address::secure(api, &self.builder.plain_hosts).map_err(|flaw| format!("the URL of the API {flaw}"))?;
             let failed = |error: Error| format!("{error:#}");
             let exchange = self.builder.exchange(&url).map_err(failed)?;
-            let headers = authorized(token, &url).await.map_err(failed)?;
+            #[cfg(feature = "dpop")]
+            let headers = token.request_headers(&http::Method::GET, url.as_str()).await.map_err(failed)?;
+            #[cfg(not(feature = "dpop"))]
+            let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, token.authorization())]);
             let peer = Peer { name: "the API", url: &url, identity: None };
             exchange.fetch_with(peer, headers).await.map_err(failed)
         };
@@ -270,17 +271,6 @@ impl Diagnose {
     }
 }
 
-#[cfg(feature = "dpop")]
-async fn authorized(token: &AccessToken, url: &Url) -> Result<HeaderMap, Error> {
-    token.request_headers(&http::Method::GET, url.as_str()).await
-}
-
-#[cfg(not(feature = "dpop"))]
-#[expect(clippy::unused_async, reason = "for DPoP")]
-async fn authorized(token: &AccessToken, _: &Url) -> Result<HeaderMap, Error> {
-    Ok(HeaderMap::from_iter([(http::header::AUTHORIZATION, token.authorization())]))
-}
-
 impl IntoFuture for Diagnose {
     type Output = Diagnosis;
     type IntoFuture = Pin<Box<dyn Future<Output = Diagnosis> + Send>>;
@@ -298,8 +288,7 @@ impl fmt::Debug for Diagnose {
 
 fn examine_clock(findings: &Findings, steps: &mut Steps<'_>) {
     let Some(skew) = findings.skew() else {
-        steps.add("clock", Outcome::Skipped, vec!["the server sent no Date".to_owned()]);
-        return;
+        return steps.add("clock", Outcome::Skipped, vec!["the server sent no Date".to_owned()]);
     };
     let (outcome, line) = match skew.unsigned_abs() {
         seconds @ 0..=59 => (Outcome::Fine, format!("{seconds} s from the server's Date")),

@@ -6,7 +6,7 @@ use http::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::address::{Shown, is_loopback};
-use crate::client_credentials::{ClientCredentialsBuilder, Draft, Start};
+use crate::client_credentials::{ClientCredentialsBuilder, Draft, Known};
 
 /// The result of [`ClientCredentialsBuilder::explain`]: the token request as it would be sent, the origin of its values, and
 /// the settings that apply to the token.
@@ -81,16 +81,17 @@ impl ClientCredentialsBuilder {
 }
 
 fn request(draft: &Draft) -> String {
-    match &draft.start {
-        Start::TokenEndpoint(Some(url)) => {
+    match (draft.server(), &draft.url) {
+        (Known::TokenEndpoint(_), Some(url)) => {
             let query = if url.query().is_some() { " (its query is sent, too)" } else { "" };
             format!("POST {}{query}", Shown(url))
         }
-        Start::TokenEndpoint(None) => "POST to a token endpoint that is not usable".to_owned(),
-        Start::Issuer { issuer, .. } => format!("POST to the token_endpoint in the metadata of {issuer:?}"),
-        Start::Resource { resource, allowed, .. } => format!(
-            "POST to the token_endpoint of the authorization server that {resource:?} names, if it is one of {}",
-            allowed.iter().map(|issuer| format!("{issuer:?}")).collect::<Vec<_>>().join(", ")
+        (Known::TokenEndpoint(_), None) => "POST to a token endpoint that is not usable".to_owned(),
+        (Known::Issuer(issuer), _) => format!("POST to the token_endpoint in the metadata of {:?}", issuer.issuer),
+        (Known::Resource(api), _) => format!(
+            "POST to the token_endpoint of the authorization server that {:?} names, if it is one of {}",
+            api.resource,
+            api.allowed.iter().map(|issuer| format!("{issuer:?}")).collect::<Vec<_>>().join(", ")
         ),
     }
 }
@@ -132,21 +133,17 @@ fn body(draft: &Draft) -> Vec<Item> {
         "scope" | "audience" | "resource" | "authorization_details" => format!("{name}(..)"),
         _ => "param(..)".to_owned(),
     };
-    let mut body: Vec<_> = draft
-        .params
-        .0
-        .iter()
-        .map(|(name, value)| match setter(name) {
-            // The value may be a secret, for example a password of another grant.
-            origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
-            origin => item(name, value, origin),
-        })
-        .collect();
-    if matches!(draft.start, Start::Resource { scoped: true, .. }) && draft.params.scope().is_none() {
+    let param = |(name, value): &(String, String)| match setter(name) {
+        // The value may be a secret, for example a password of another grant.
+        origin if origin == "param(..)" => item(name, format_args!("{} characters", value.chars().count()), origin),
+        origin => item(name, value, origin),
+    };
+    let mut body: Vec<_> = draft.params.0.iter().map(param).collect();
+    if matches!(draft.server(), Known::Resource(api) if api.scoped) && draft.params.scope().is_none() {
         body.push(item("scope", "scopes_supported of the API's metadata", "scopes_from_api"));
     }
-    if let Start::Resource { resource, sent: true, .. } = &draft.start {
-        body.push(item("resource", resource, "ProtectedResource, RFC 8707"));
+    if let (Known::Resource(api), true) = (draft.server(), draft.sends_resource) {
+        body.push(item("resource", &api.resource, "ProtectedResource, RFC 8707"));
     }
     let auth = &draft.builder.auth;
     let (name, outline) = (auth.name(), auth.credential().map(|one| one.outline()));
@@ -164,19 +161,14 @@ fn body(draft: &Draft) -> Vec<Item> {
         }
         _ => {}
     }
-    body.extend(
-        draft
-            .builder
-            .secrets
-            .0
-            .iter()
-            .map(|(name, value)| item(name, value.outline(), "secret_param(..) or grant(..)")),
-    );
+    for (name, value) in &draft.builder.secrets.0 {
+        body.push(item(name, value.outline(), "secret_param(..) or grant(..)"));
+    }
     body
 }
 
 fn policies(builder: &ClientCredentialsBuilder) -> Vec<Item> {
-    let (limits, retry, cache) = (&builder.limits, &builder.retry, &builder.cache);
+    let (limits, retry, cache) = (&builder.rules.limits, &builder.retry, &builder.cache);
     let mut all = vec![
         item("connect_timeout", format_args!("{:?}", limits.connect_timeout), "limits"),
         item("attempt_timeout", format_args!("{:?}", limits.attempt_timeout), "limits"),
@@ -193,9 +185,9 @@ fn policies(builder: &ClientCredentialsBuilder) -> Vec<Item> {
     };
     all.push(item("refresh_window", window, "cache"));
     for (name, set) in [
-        ("strict", builder.strict || builder.fapi),
+        ("strict", builder.rules.strict || builder.fapi),
         ("fapi", builder.fapi),
-        ("refuse_narrower_scope", builder.refuse_narrower_scope),
+        ("refuse_narrower_scope", builder.rules.refuse_narrower_scope),
         ("shared", builder.is_shared()),
     ] {
         all.push(item(name, set, "builder"));
@@ -211,7 +203,7 @@ fn unusual(draft: &Draft) -> Vec<String> {
     let mut notes = Vec::new();
     let mut note = |is: bool, text: &str| notes.extend(is.then(|| text.to_owned()));
     let param = |name: &str| draft.params.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    let (start, builder) = (draft.start.url(), &draft.builder);
+    let (start, builder) = (draft.url.as_ref(), &draft.builder);
     let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
     let is_readable = |url: &Url| url.scheme() == "http" && !is_loopback(url);
     note(start.is_some_and(is_readable), "plain http: secret and token can be read on the network");
@@ -235,9 +227,9 @@ fn unusual(draft: &Draft) -> Vec<String> {
         builder.auth.posts_client_id() && builder.auth.name() == "client_secret_post",
         "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",
     );
-    let is_scoped = matches!(draft.start, Start::Resource { scoped: true, .. });
+    let is_scoped = matches!(draft.server(), Known::Resource(api) if api.scoped);
     note(is_scoped, "scopes_from_api: which scopes are asked for is the API's to say");
-    let is_pinned = matches!(draft.start, Start::Issuer { pinned: true, .. });
+    let is_pinned = matches!(draft.server(), Known::Issuer(issuer) if issuer.metadata.pinned_origin.is_some());
     note(is_pinned, "pin_token_endpoint_origin: metadata that names another origin is refused");
     note(
         draft.now.wall() < std::time::Duration::from_secs(1_700_000_000),

@@ -2,10 +2,10 @@
 
 use url::Url;
 
-use super::claims::{Claims, Header};
+use super::claims::Claims;
 use super::metadata::Seen;
-use super::network::{ConnectFlaw, EnvProxy};
-use crate::client_credentials::{Draft, Start};
+use super::network::EnvProxy;
+use crate::client_credentials::Draft;
 use crate::credential::Shape;
 use crate::error::{Error, ErrorKind};
 use crate::token::AccessToken;
@@ -21,11 +21,11 @@ pub(super) struct Findings {
     pub(super) credential_claims: Option<Claims>,
     pub(super) proxy: Option<EnvProxy>,
     pub(super) dns: Option<String>,
-    pub(super) connect: Option<ConnectFlaw>,
+    pub(super) connect: Option<std::io::Error>,
     pub(super) handshake: Option<String>,
     pub(super) leaf: Option<Facts>,
     pub(super) seen: Seen,
-    pub(super) assertion: Option<(Header, Claims)>,
+    pub(super) assertion: Option<Claims>,
     pub(super) token: Option<Result<AccessToken, Error>>,
     pub(super) token_requests: u64,
     pub(super) claims: Option<Claims>,
@@ -81,7 +81,7 @@ impl Findings {
 
     /// Where the first request goes.
     pub(super) fn url(&self) -> Option<Url> {
-        self.draft.start.url().cloned()
+        self.draft.url.clone()
     }
 
     pub(super) fn is_reachable(&self) -> bool {
@@ -102,8 +102,8 @@ impl Findings {
     }
 
     /// What the client needs and the metadata does not list.
-    pub(super) fn lacks(&self, seen: &Seen) -> Vec<String> {
-        let Some(document) = &seen.document else { return Vec::new() };
+    pub(super) fn lacks(&self) -> Vec<String> {
+        let document = &self.seen.document;
         let mut lacks = Vec::new();
         let methods = self.draft.builder.auth.registered_names();
         let lists = |list: &Option<Vec<String>>, of: &[&str]| {
@@ -124,8 +124,7 @@ impl Findings {
     }
 
     pub(super) fn asks_for(&self, name: &str) -> bool {
-        let sent = matches!(self.draft.start, Start::Resource { sent: true, .. }) && name == "resource";
-        sent || self.draft.params.0.iter().any(|(one, _)| one == name)
+        self.draft.sends_resource && name == "resource" || self.draft.params.0.iter().any(|(one, _)| one == name)
     }
 
     pub(super) fn is_entra(&self) -> bool {

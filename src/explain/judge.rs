@@ -23,19 +23,12 @@ pub(super) fn judge(findings: &Findings, steps: Vec<Step>) -> Diagnosis {
     if !flaws.is_empty() && !matches!(cause, Cause::CredentialEdges | Cause::Works) {
         verdict = verdict.advise(format!("also: the credential {}", flaws.join(" and ")));
     }
-    let Verdict { cause, summary, advice } = verdict;
-    Diagnosis { steps, cause, summary, advice, token_requests: findings.token_requests }
+    Diagnosis { steps, token_requests: findings.token_requests, ..verdict }
 }
 
-struct Verdict {
-    cause: Cause,
-    summary: String,
-    advice: Vec<String>,
-}
-
-impl Verdict {
-    fn new(cause: Cause, summary: impl Into<String>) -> Self {
-        Verdict { cause, summary: summary.into(), advice: Vec::new() }
+impl Diagnosis {
+    fn of(cause: Cause, summary: impl Into<String>) -> Self {
+        Diagnosis { steps: Vec::new(), cause, summary: summary.into(), advice: Vec::new(), token_requests: 0 }
     }
 
     fn advise(mut self, advice: impl Into<String>) -> Self {
@@ -50,9 +43,9 @@ impl Verdict {
     }
 }
 
-fn verdict(findings: &Findings) -> Verdict {
+fn verdict(findings: &Findings) -> Diagnosis {
     if !findings.draft.faults.is_empty() {
-        return Verdict::new(Cause::Configuration, "The configuration is not usable.")
+        return Diagnosis::of(Cause::Configuration, "The configuration is not usable.")
             .advise_all(findings.draft.faults.clone());
     }
     if findings.no_credential {
@@ -66,42 +59,44 @@ fn verdict(findings: &Findings) -> Verdict {
 }
 
 /// The network steps alone, where no token request was wanted.
-fn without_token(findings: &Findings) -> Verdict {
+fn without_token(findings: &Findings) -> Diagnosis {
     connection::unreached(findings)
         .or_else(|| findings.seen.error.as_ref().map(|error| connection::failed(findings, error)))
         .or_else(|| edges(findings))
-        .unwrap_or_else(|| Verdict::new(Cause::Works, "Nothing is wrong as far as this shows: no token was requested."))
+        .unwrap_or_else(|| {
+            Diagnosis::of(Cause::Works, "Nothing is wrong as far as this shows: no token was requested.")
+        })
 }
 
-fn with_token(findings: &Findings, token: &AccessToken) -> Verdict {
+fn with_token(findings: &Findings, token: &AccessToken) -> Diagnosis {
     if let Some(verdict) = findings.api.as_ref().and_then(|answer| api::refused(findings, token, answer)) {
         return verdict;
     }
     let missing = findings.not_granted(token);
     if !missing.is_empty() {
         let summary = format!("A token was issued, but without the scope {}.", missing.join(" "));
-        return Verdict::new(Cause::Scope, summary)
+        return Diagnosis::of(Cause::Scope, summary)
             .advise("have the scope granted to the client at the authorization server")
             .advise("or request less: AccessToken::scope returns what is granted");
     }
     let checked = if findings.api.is_some() { ", and the API accepts it" } else { "" };
-    Verdict::new(Cause::Works, format!("It works: a token was issued{checked}."))
+    Diagnosis::of(Cause::Works, format!("It works: a token was issued{checked}."))
 }
 
-fn refused(findings: &Findings, error: &Error) -> Verdict {
+fn refused(findings: &Findings, error: &Error) -> Diagnosis {
     let text = sentence(error);
     match error.kind() {
-        ErrorKind::Configuration => Verdict::new(Cause::Configuration, text),
+        ErrorKind::Configuration => Diagnosis::of(Cause::Configuration, text),
         // An expired credential is not sent.
         ErrorKind::Credential => expired(findings, &text).or_else(|| edges(findings)).unwrap_or_else(|| match findings
             .unreadable
             .is_empty()
         {
-            true => Verdict::new(Cause::CredentialUnreadable, text)
+            true => Diagnosis::of(Cause::CredentialUnreadable, text)
                 .advise("provide the credential in the place that the text names"),
             false => unreadable(findings),
         }),
-        ErrorKind::Throttled => Verdict::new(Cause::Quota, text)
+        ErrorKind::Throttled => Diagnosis::of(Cause::Quota, text)
             .advise_all(error.retry_after().map(|wait| format!("wait {}", span(wait.as_secs()))))
             .advise("share one source between all tasks, and one store between all processes (feature shared)")
             .advise("request a larger quota"),
@@ -116,28 +111,28 @@ fn refused(findings: &Findings, error: &Error) -> Verdict {
     }
 }
 
-fn unreadable(findings: &Findings) -> Verdict {
+fn unreadable(findings: &Findings) -> Diagnosis {
     if findings.unreadable.is_empty() {
-        return Verdict::new(Cause::CredentialUnreadable, "There is no credential.").advise("give one to the method");
+        return Diagnosis::of(Cause::CredentialUnreadable, "There is no credential.").advise("give one to the method");
     }
     let summary = format!("The credential cannot be read: {}.", findings.unreadable.join("; "));
-    Verdict::new(Cause::CredentialUnreadable, summary)
+    Diagnosis::of(Cause::CredentialUnreadable, summary)
         .advise("provide the credential in the configured place, readable for this user")
         .advise("or correct the path or the name of the variable")
 }
 
-fn edges(findings: &Findings) -> Option<Verdict> {
+fn edges(findings: &Findings) -> Option<Diagnosis> {
     let shape = findings.shapes.iter().find(|shape| !shape.flaws.is_empty())?;
     let summary = format!("The credential {}: it is sent that way.", shape.flaws.join(" and "));
-    let verdict = Verdict::new(Cause::CredentialEdges, summary)
+    let verdict = Diagnosis::of(Cause::CredentialEdges, summary)
         .advise("write it without: printf %s \"$SECRET\" > FILE instead of echo, and no quotes in the file")
         .advise("a file may end in one line break, which is dropped");
     Some(verdict)
 }
 
-fn expired(findings: &Findings, text: &str) -> Option<Verdict> {
+fn expired(findings: &Findings, text: &str) -> Option<Diagnosis> {
     let summary = format!("{}. {text}", capital(findings.expired.as_ref()?));
-    let verdict = Verdict::new(Cause::CredentialExpired, summary)
+    let verdict = Diagnosis::of(Cause::CredentialExpired, summary)
         .advise("renew it: is the agent or the kubelet that writes the file running?")
         .advise("is the file mounted with subPath? Such a mount is not updated");
     Some(verdict)

@@ -262,12 +262,12 @@ fn a_token_without_audience_that_the_api_refuses_needs_one() {
 
 #[test]
 fn a_connection_that_is_dropped_or_refused_or_broken_is_told_apart() {
-    use super::super::network::ConnectFlaw;
-    for (refused, timeout, cause) in
-        [(false, true, Cause::Timeout), (true, false, Cause::ConnectionRefused), (false, false, Cause::Outage)]
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, TimedOut};
+    for (flaw, cause) in
+        [(TimedOut, Cause::Timeout), (ConnectionRefused, Cause::ConnectionRefused), (HostUnreachable, Cause::Outage)]
     {
         let mut findings = findings("https://a.example/t", post());
-        findings.connect = Some(ConnectFlaw { text: "flaw".into(), refused, timeout });
+        findings.connect = Some(flaw.into());
         assert_eq!(failed(&mut findings, Error::of(ErrorKind::Transport, "no")).cause, cause);
     }
 }
@@ -276,10 +276,7 @@ fn a_connection_that_is_dropped_or_refused_or_broken_is_told_apart() {
 fn the_other_method_is_suggested_that_the_server_supports() {
     let advice = |auth: ClientAuth, listed: Option<&[&str]>| {
         let mut findings = findings("https://a.example/t", auth);
-        findings.seen.document = listed.map(|all| super::super::metadata::Document {
-            methods: Some(all.iter().map(|&one| one.to_owned()).collect()),
-            ..Default::default()
-        });
+        findings.seen.document.methods = listed.map(|all| all.iter().map(|&one| one.to_owned()).collect());
         refused(&mut findings, "invalid_client", "").to_string()
     };
     let basic = || ClientAuth::client_secret_basic("billing", "x");
@@ -319,8 +316,7 @@ fn an_error_that_says_little_is_explained_by_what_was_found_before() {
         refused(&mut findings, "something_new", description).cause
     };
     let unlisted = |findings: &mut Findings| {
-        let methods = Some(vec!["private_key_jwt".to_owned()]);
-        findings.seen.document = Some(super::super::metadata::Document { methods, ..Default::default() });
+        findings.seen.document.methods = Some(vec!["private_key_jwt".to_owned()]);
     };
     let expired = |findings: &mut Findings| findings.expired = Some("the assertion expired".into());
     assert_eq!(refused_with(|_| (), "no"), Cause::Other);

@@ -1,13 +1,12 @@
 //! The metadata of the server, for the diagnosis: a hint, never a place to send a secret to.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::address::Shown;
-use crate::client_credentials::Start;
+use crate::client_credentials::{Draft, Known};
 use crate::error::Error;
 use crate::exchange::{Exchange, Peer, server_time};
 use crate::metadata::document::well_known;
@@ -17,7 +16,7 @@ use crate::server_text::shown;
 /// What was found while the document was searched.
 #[derive(Default)]
 pub(super) struct Seen {
-    pub(super) document: Option<Document>,
+    pub(super) document: Document,
     /// A line for each URL that was requested.
     pub(super) lines: Vec<String>,
     /// The `Date` of a response and our clock at that time, since the epoch.
@@ -27,7 +26,7 @@ pub(super) struct Seen {
     pub(super) error: Option<Error>,
 }
 
-/// The members that a diagnosis uses, sanitised.
+/// The members that a diagnosis uses, sanitised; none if no document was found.
 #[derive(Debug, Default)]
 pub(super) struct Document {
     pub(super) issuer: Option<String>,
@@ -39,22 +38,26 @@ pub(super) struct Document {
 }
 
 impl Document {
-    fn of(body: &[u8]) -> Option<Document> {
-        let members: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    fn of(body: &[u8]) -> Document {
+        let members: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
         let text = |name: &str| members.get(name).and_then(Value::as_str).map(shown);
         let list = |name: &str| {
             let list = members.get(name)?.as_array()?;
             Some(list.iter().take(MOST).filter_map(Value::as_str).map(shown).collect())
         };
-        let document = Document {
+        Document {
             issuer: text("issuer"),
             token_endpoint: text("token_endpoint"),
             methods: list("token_endpoint_auth_methods_supported"),
             grants: list("grant_types_supported"),
             algorithms: list("token_endpoint_auth_signing_alg_values_supported"),
             scopes: list("scopes_supported"),
-        };
-        document.token_endpoint.is_some().then_some(document)
+        }
+    }
+
+    /// Other objects have no token endpoint.
+    pub(super) fn is_found(&self) -> bool {
+        self.token_endpoint.is_some()
     }
 
     pub(super) fn lines(&self) -> Vec<String> {
@@ -77,21 +80,21 @@ impl Document {
 /// Real lists are shorter.
 const MOST: usize = 64;
 
-pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> Duration) -> Seen {
+pub(super) async fn look(exchange: &Exchange, draft: &Draft, now: impl Fn() -> Duration) -> Seen {
     let mut seen = Seen::default();
-    match start {
-        Start::TokenEndpoint(Some(url)) => {
+    match (draft.server(), &draft.url) {
+        (Known::TokenEndpoint(_), Some(url)) => {
             let mut places = Vec::new();
             // The path of an issuer is a prefix of that of its endpoints: /realms/demo, /oauth2/default, /tenant/v2.0.
-            for candidate in likely_issuers(url) {
-                places.extend(well_known(&candidate));
+            for place in likely_issuers(url).iter().flat_map(well_known) {
+                if !places.contains(&place) {
+                    places.push(place);
+                }
             }
-            let mut asked = HashSet::new();
-            places.retain(|place| asked.insert(place.clone()));
             seen.ask(exchange, &places, &now).await;
         }
-        Start::Issuer { url: Some(url), .. } => seen.ask(exchange, &well_known(url), &now).await,
-        Start::Resource { url: Some(url), allowed, .. } => {
+        (Known::Issuer(_), Some(url)) => seen.ask(exchange, &well_known(url), &now).await,
+        (Known::Resource(api), Some(url)) => {
             for place in well_known_of_resource(url, false) {
                 let Some(body) = seen.get(exchange, &place, &now).await else { continue };
                 let members: Option<Map<String, Value>> = serde_json::from_slice(&body).ok();
@@ -101,7 +104,7 @@ pub(super) async fn look(exchange: &Exchange, start: &Start, now: impl Fn() -> D
                 seen.api_names = Some(servers.iter().map(|server| shown(server)).collect());
                 // Requests go only to servers that the user named.
                 let known =
-                    allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
+                    api.allowed.iter().find(|one| servers.contains(&one.as_str())).and_then(|one| Url::parse(one).ok());
                 if let Some(issuer) = known {
                     seen.ask(exchange, &well_known(&issuer), &now).await;
                     return seen;
@@ -129,11 +132,10 @@ fn likely_issuers(endpoint: &Url) -> Vec<Url> {
 impl Seen {
     async fn ask(&mut self, exchange: &Exchange, places: &[Url], now: &impl Fn() -> Duration) {
         for place in places {
-            if let Some(body) = self.get(exchange, place, now).await {
-                self.document = Document::of(&body);
-                if self.document.is_some() {
-                    return;
-                }
+            let document = self.get(exchange, place, now).await.map(|body| Document::of(&body)).unwrap_or_default();
+            if document.is_found() {
+                self.document = document;
+                return;
             }
             // A server that cannot be reached is not tried at another path.
             if self.error.is_some() {

@@ -1,5 +1,6 @@
 //! The connection to the server, one step at a time: proxy, name, connection, certificate.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) async fn reach(findings: &mut Findings, steps: &mut Steps<'_>, url: &
     let stream = match connect(&addresses, limit).await {
         Ok(stream) => stream,
         Err(flaw) => {
-            steps.add("connection", Outcome::Failed, vec![flaw.text.clone()]);
+            steps.add("connection", Outcome::Failed, vec![flaw.to_string()]);
             findings.connect = Some(flaw);
             return;
         }
@@ -116,36 +117,20 @@ async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> 
 }
 
 /// Connects to the first address that accepts.
-async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ConnectFlaw> {
-    let mut last = ConnectFlaw { text: "there is no address".to_owned(), refused: false, timeout: false };
+async fn connect(addresses: &[SocketAddr], limit: Duration) -> io::Result<TcpStream> {
     let all = async {
+        let mut result = Err(io::Error::other("there is no address"));
         for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => return Some(stream),
-                Err(error) => {
-                    let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
-                    let timeout = error.kind() == std::io::ErrorKind::TimedOut;
-                    last = ConnectFlaw { text: format!("{address}: {error}"), refused, timeout };
-                }
+            let connected = TcpStream::connect(address).await;
+            result = connected.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")));
+            if result.is_ok() {
+                break;
             }
         }
-        None
+        result
     };
-    match tokio::time::timeout(limit, all).await {
-        Ok(Some(stream)) => Ok(stream),
-        Ok(None) => Err(last),
-        Err(_) => {
-            let text = format!("no connection within {limit:?}");
-            Err(ConnectFlaw { text, refused: false, timeout: true })
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct ConnectFlaw {
-    pub(super) text: String,
-    pub(super) refused: bool,
-    pub(super) timeout: bool,
+    let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {limit:?}"));
+    tokio::time::timeout(limit, all).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// An IPv6 address without its brackets.
@@ -188,6 +173,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
-        assert!(connect(&[address], Duration::from_secs(60)).await.unwrap_err().refused);
+        let flaw = connect(&[address], Duration::from_secs(60)).await.unwrap_err();
+        assert_eq!(flaw.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -1,5 +1,7 @@
 //! What to check after a refusal, by its code and by the request (pure).
 
+use std::borrow::Cow;
+
 use http::StatusCode;
 
 use super::refusal::{is_about_the_scope, is_of_the_credential};
@@ -18,52 +20,44 @@ pub(super) struct Known<'a> {
     pub(super) is_bound: bool,
 }
 
-pub(super) fn advice(error: &Error, known: &Known<'_>) -> String {
+pub(super) fn advice(error: &Error, known: &Known<'_>) -> Cow<'static, str> {
     if error.kind() != ErrorKind::Denied {
-        return String::new();
+        return "".into();
     }
-    let code = error.oauth().map(|oauth| as_known(oauth.code())).unwrap_or_default();
-    let by_code = match code {
-        "invalid_client" | "invalid_credentials" => Some(credential(known)),
-        "unauthorized_client" if !is_of_the_credential(error) => {
-            Some(format!("is the grant {} allowed for this client at the server?", known.grant_type))
+    let is_of_the_credential = is_of_the_credential(error);
+    match error.oauth().map(|oauth| as_known(oauth.code())).unwrap_or_default() {
+        "invalid_client" | "invalid_credentials" => credential(known).into(),
+        "unauthorized_client" if !is_of_the_credential => {
+            format!("is the grant {} allowed for this client at the server?", known.grant_type).into()
         }
-        "unsupported_grant_type" => Some(format!(
+        "unsupported_grant_type" => format!(
             "the server does not know the grant {}: is the address that of the token endpoint, and does the server call the grant \
              something else (grant_type)?",
             known.grant_type
-        )),
-        code if is_about_the_scope(code) => Some(match known.scope {
-            Some(scope) => format!("requested: {scope}; are these scopes registered for this client?"),
-            None => "no scope was requested: the server may require one (scope)".to_owned(),
-        }),
-        "invalid_grant" => Some(if known.is_bound {
-            "does the server take the grant's parameters, and this client's key?".to_owned()
-        } else {
-            "the server may demand a bound token (dpop, or mutual_tls), or the grant needs other parameters (param)"
-                .to_owned()
-        }),
-        "invalid_target" => {
-            Some("is the resource or audience known to the server, and allowed for this client?".to_owned())
+        )
+        .into(),
+        code if is_about_the_scope(code) => match known.scope {
+            Some(scope) => format!("requested: {scope}; are these scopes registered for this client?").into(),
+            None => "no scope was requested: the server may require one (scope)".into(),
+        },
+        "invalid_grant" if known.is_bound => {
+            "does the server take the grant's parameters, and this client's key?".into()
         }
+        "invalid_grant" => {
+            "the server may demand a bound token (dpop, or mutual_tls), or the grant needs other parameters (param)".into()
+        }
+        "invalid_target" => "is the resource or audience known to the server, and allowed for this client?".into(),
         "invalid_request" => {
-            Some("does the server require another parameter (audience, resource, scope, client_id_in_body)?".to_owned())
+            "does the server require another parameter (audience, resource, scope, client_id_in_body)?".into()
         }
-        "access_denied" if !is_of_the_credential(error) => {
-            Some("is this client allowed to use this API, at the authorization server?".to_owned())
+        "access_denied" if !is_of_the_credential => {
+            "is this client allowed to use this API, at the authorization server?".into()
         }
-        "invalid_dpop_proof" => {
-            Some("is this machine's clock right, and is the URL that the server sees this one?".to_owned())
-        }
-        "invalid_authorization_details" => {
-            Some("does the server know these types of authorization details?".to_owned())
-        }
-        _ => None,
-    };
-    by_code.unwrap_or_else(|| match is_of_the_credential(error) && error.status() != Some(StatusCode::FORBIDDEN) {
-        true => credential(known),
-        false => String::new(),
-    })
+        "invalid_dpop_proof" => "is this machine's clock right, and is the URL that the server sees this one?".into(),
+        "invalid_authorization_details" => "does the server know these types of authorization details?".into(),
+        _ if is_of_the_credential && error.status() != Some(StatusCode::FORBIDDEN) => credential(known).into(),
+        _ => "".into(),
+    }
 }
 
 fn credential(known: &Known<'_>) -> String {

@@ -13,12 +13,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use url::Url;
 
 use crate::address::Shown;
 use crate::client_auth::{ClientAuth, Evidence, Recipient};
 use crate::clock::Clock;
-use crate::credential::{self, Credential};
+use crate::credential;
 #[cfg(feature = "dpop")]
 use crate::dpop::DpopKey;
 use crate::error::{Error, ErrorKind, Look};
@@ -37,7 +38,7 @@ pub(crate) use quota::Ledger;
 pub use quota::Quota;
 use refusal::{is_of_the_credential, says};
 use request::Params;
-use response::Rules;
+use response::{Reading, Rules};
 pub(crate) use secret_params::SecretParams;
 use secret_params::{Secrets, same};
 
@@ -54,6 +55,8 @@ pub(crate) struct Grant {
     /// The key that tokens are bound to.
     #[cfg(feature = "dpop")]
     pub(crate) dpop: Option<DpopKey>,
+    /// Whether tokens are bound to a key, or to the client's certificate.
+    pub(crate) is_bound: bool,
     pub(crate) clock: Clock,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) observers: Observers,
@@ -63,11 +66,14 @@ pub(crate) struct Grant {
     pub(crate) unlisted: Once,
 }
 
-/// The parameters and the endpoint of one attempt.
+/// One request: its endpoint, its parameters, the credentials, and the key to bind the token to.
+#[derive(Clone, Copy)]
 struct Asking<'a> {
     found: &'a Found,
-    params: Cow<'a, Params>,
-    rules: Cow<'a, Rules>,
+    params: &'a Params,
+    evidence: &'a Evidence,
+    secrets: &'a Secrets,
+    key: Option<&'a Arc<dyn Possession>>,
 }
 
 impl Grant {
@@ -86,13 +92,13 @@ impl Grant {
             );
         }
         let Some(demands) = &self.rules.demands else {
-            return self.attempt_for(&self.asking(&found, &[])).await;
+            return self.attempt_for(&found, &self.params_for(&found, &[])).await;
         };
         let additions = demands.additions();
         let mut rest = additions.list.iter().peekable();
         let mut at_once = true;
         while let Some(added) = rest.next() {
-            match (self.attempt_for(&self.asking(&found, added)).await, rest.peek()) {
+            match (self.attempt_for(&found, &self.params_for(&found, added)).await, rest.peek()) {
                 (Ok(token), _) => {
                     demands.accepted(added, at_once);
                     return Ok(token);
@@ -115,21 +121,18 @@ impl Grant {
 
     /// The parameters of this attempt: the configured scope, or that of the API's metadata, and the scopes that the API
     /// has required since.
-    fn asking<'a>(&'a self, found: &'a Found, added: &[String]) -> Asking<'a> {
+    fn params_for(&self, found: &Found, added: &[String]) -> Cow<'_, Params> {
         let base = self.params.scope().or(found.scope.as_deref());
         if added.is_empty() && base == self.params.scope() {
-            return Asking { found, params: Cow::Borrowed(&self.params), rules: Cow::Borrowed(&self.rules) };
+            return Cow::Borrowed(&self.params);
         }
         let scope = base.into_iter().chain(added.iter().map(String::as_str)).collect::<Vec<_>>().join(" ");
-        let params = self.params.with_scope(&scope);
-        let rules = Rules { asked_scope: Some(scope), ..self.rules.clone() };
-        Asking { found, params: Cow::Owned(params), rules: Cow::Owned(rules) }
+        Cow::Owned(self.params.with_scope(&scope))
     }
 
     /// Tries the credentials in order while the client is refused, none of them twice: a credential may have been
     /// rotated, and one of two may not be active yet, or not any more.
-    async fn attempt_for(&self, asking: &Asking<'_>) -> Result<AccessToken, Error> {
-        let found = asking.found;
+    async fn attempt_for(&self, found: &Found, params: &Params) -> Result<AccessToken, Error> {
         let mut tried: Vec<Evidence> = Vec::new();
         let (mut unread, mut refused) = (None, None);
         let places = self.auth.places();
@@ -151,10 +154,11 @@ impl Grant {
             if let Some((credential, expiry)) = self.auth.expiry(&evidence) {
                 self.report_expiry(credential, expiry);
             }
-            match self.ask(asking, &evidence).await.map_err(|error| self.explained(error, asking, &evidence)) {
+            let result = self.ask(found, params, &evidence).await;
+            match result.map_err(|error| self.explained(error, found, params, &evidence)) {
                 Ok(token) => {
                     self.auth.accept(*place, &evidence);
-                    self.report_narrower_scope(asking, &token);
+                    self.report_narrower_scope(params, &token);
                     return Ok(token);
                 }
                 Err(error) if self.is_refused(&error) => {
@@ -176,7 +180,7 @@ impl Grant {
 
     /// Tries the assertions in order while they are refused, none of them twice: the platform may have renewed one
     /// meanwhile, and one of two may not be active yet, or not any more.
-    async fn ask(&self, asking: &Asking<'_>, evidence: &Evidence) -> Result<AccessToken, Error> {
+    async fn ask(&self, found: &Found, params: &Params, evidence: &Evidence) -> Result<AccessToken, Error> {
         let mut tried: Vec<Secrets> = Vec::new();
         let mut refused = None;
         for turn in self.secrets.turns() {
@@ -188,11 +192,12 @@ impl Grant {
             if tried.iter().any(|one| same(one, &secrets)) {
                 continue;
             }
-            let expiries = secrets.iter().filter_map(|(_, secret)| Credential::expiry(secret));
+            let expiries = secrets.iter().filter_map(|(_, secret)| credential::expiry(secret.expose_secret()));
             if let Some(expiry) = expiries.min() {
                 self.report_expiry(CredentialKind::Assertion, expiry);
             }
-            match self.ask_with(asking, evidence, &secrets).await {
+            let key = self.key().await?;
+            match self.ask_with(Asking { found, params, evidence, secrets: &secrets, key: key.as_ref() }).await {
                 Err(error) if self.is_of_the_assertion(&error) => refused = Some(error),
                 Err(error) => return Err(error),
                 Ok(token) => {
@@ -205,52 +210,34 @@ impl Grant {
         Err(refused.unwrap_or_else(|| Error::of(ErrorKind::Credential, "there is no assertion")))
     }
 
-    async fn ask_with(
-        &self,
-        asking: &Asking<'_>,
-        evidence: &Evidence,
-        secrets: &Secrets,
-    ) -> Result<AccessToken, Error> {
-        let key = self.key().await?;
+    async fn ask_with(&self, asking: Asking<'_>) -> Result<AccessToken, Error> {
         let mut nonce = None;
-        let evidence = (evidence, secrets);
-        match self.ask_once(asking, evidence, key.as_ref(), &mut nonce).await {
+        match self.ask_once(asking, &mut nonce).await {
             // RFC 9449 section 8: repeated once, with the nonce of that response, a new assertion and a new proof.
             Err(error) if nonce.is_some() && says(&error, "use_dpop_nonce") => {
                 self.observers.emit(&Event::NonceRetry);
-                self.ask_once(asking, evidence, key.as_ref(), &mut nonce).await
+                self.ask_once(asking, &mut nonce).await
             }
             other => other,
         }
     }
 
     /// The key to bind the token to.
-    #[cfg(feature = "dpop")]
+    #[cfg_attr(not(feature = "dpop"), expect(clippy::unused_async, reason = "for DPoP"))]
     async fn key(&self) -> Result<Option<Arc<dyn Possession>>, Error> {
-        match &self.dpop {
-            Some(key) => Ok(Some(key.binding().await?)),
-            None => Ok(None),
+        #[cfg(feature = "dpop")]
+        if let Some(key) = &self.dpop {
+            return Ok(Some(key.binding().await?));
         }
-    }
-
-    #[cfg(not(feature = "dpop"))]
-    #[expect(clippy::unused_async, reason = "for DPoP")]
-    async fn key(&self) -> Result<Option<Arc<dyn Possession>>, Error> {
         Ok(None)
     }
 
-    async fn ask_once(
-        &self,
-        asking: &Asking<'_>,
-        evidence: (&Evidence, &Secrets),
-        key: Option<&Arc<dyn Possession>>,
-        nonce: &mut Option<String>,
-    ) -> Result<AccessToken, Error> {
+    async fn ask_once(&self, asking: Asking<'_>, nonce: &mut Option<String>) -> Result<AccessToken, Error> {
         let start = std::time::Instant::now();
         let mut status = None;
         let server = asking.found.token_endpoint.host_str().unwrap_or_default();
         let attempt = self.observers.attempt(server);
-        let result = attempt.around(self.request(asking, evidence, key, nonce, &mut status)).await;
+        let result = attempt.around(self.request(asking, nonce, &mut status)).await;
         let (error, duration) = (result.as_ref().err(), start.elapsed());
         attempt.end(status, error);
         let cause = self.observers.cause();
@@ -261,22 +248,20 @@ impl Grant {
     /// `nonce`: the required one, and on return that of the response.
     async fn request(
         &self,
-        asking: &Asking<'_>,
-        evidence: (&Evidence, &Secrets),
-        key: Option<&Arc<dyn Possession>>,
+        asking: Asking<'_>,
         nonce: &mut Option<String>,
         status: &mut Option<u16>,
     ) -> Result<AccessToken, Error> {
-        let found = asking.found;
+        let Asking { found, params, evidence, secrets, key } = asking;
         let endpoint = &found.token_endpoint;
         let to = Recipient { issuer: found.issuer.as_deref(), token_endpoint: endpoint.as_str() };
-        let (evidence, secrets) = evidence;
         let mut proof = self.auth.prove(evidence, to, self.clock.now()).await?;
         for (name, secret) in secrets {
             proof.add_secret(name, secret);
         }
         let masks = Masks::new(std::mem::take(&mut proof.echoes));
-        let params = asking.params.with_resource(found.resource.as_deref());
+        let asked_scope = params.scope();
+        let params = params.with_resource(found.resource.as_deref());
         let endpoint = &*request::without_repetition(endpoint, &params, &proof);
         let mut request = match self.json_body {
             true => request::encode_json(&params, proof),
@@ -301,18 +286,18 @@ impl Grant {
             server_clock.hear(&response.headers, self.clock.now());
         }
         let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
-        response::decode(response, &asking.rules, &masks, holder, sent, self.clock.now(), &self.clock)
+        let reading = Reading { rules: &self.rules, masks: &masks, asked_scope };
+        response::decode(response, reading, holder, sent, self.clock.now(), &self.clock)
     }
 
     /// Adds advice, server and client to the error, since a program may have several servers and clients.
-    fn explained(&self, error: Error, asking: &Asking<'_>, evidence: &Evidence) -> Error {
-        let found = asking.found;
+    fn explained(&self, error: Error, found: &Found, params: &Params, evidence: &Evidence) -> Error {
         let known = Known {
             method: self.auth.name(),
             is_encoded: self.auth.encodes(evidence),
             grant_type: self.params.get("grant_type").unwrap_or_default(),
-            scope: asking.params.scope(),
-            is_bound: self.is_bound(),
+            scope: params.scope(),
+            is_bound: self.is_bound,
         };
         let advice = advice(&error, &known);
         let context = self.context(&found.token_endpoint);
@@ -336,13 +321,6 @@ impl Grant {
         format!("{}{client}, {}{joint}{credential}", Shown(endpoint), self.auth.name())
     }
 
-    fn is_bound(&self) -> bool {
-        #[cfg(feature = "dpop")]
-        return self.dpop.is_some() || self.auth.is_mutual_tls();
-        #[cfg(not(feature = "dpop"))]
-        self.auth.is_mutual_tls()
-    }
-
     /// `expiry` since the epoch.
     fn report_expiry(&self, credential: CredentialKind, expiry: Duration) {
         let expires_in = expiry.saturating_sub(self.clock.now().wall());
@@ -350,8 +328,8 @@ impl Grant {
     }
 
     /// Without this report, a mistake in the registration would only appear as a 403 of the API.
-    fn report_narrower_scope(&self, asking: &Asking<'_>, token: &AccessToken) {
-        let (Some(asked), Some(granted)) = (asking.params.scope(), token.scope()) else {
+    fn report_narrower_scope(&self, params: &Params, token: &AccessToken) {
+        let (Some(asked), Some(granted)) = (params.scope(), token.scope()) else {
             return;
         };
         let missing = response::not_granted(asked, granted);

@@ -1,6 +1,5 @@
 //! The number of requests sent to the token endpoint, and the rate limits that it reports.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -101,12 +100,6 @@ impl Ledger {
 
     pub(crate) fn quota(&self) -> Option<Quota> {
         self.quota.lock().clone()
-    }
-}
-
-impl fmt::Debug for Ledger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ledger({})", self.requests())
     }
 }
 

@@ -7,15 +7,10 @@ use crate::error::{Error, ErrorKind};
 
 /// Classifies by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.
 pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
-    let kind = kind(status, &said);
-    let what = match (kind, &said.oauth) {
-        (Verdict::Throttled, Some(_)) => format!("the authorization server asks for fewer requests: {line}"),
-        (Verdict::Refused, Some(_)) => format!("the authorization server refused the token request: {line}"),
-        (Verdict::Busy, Some(_)) => format!("the authorization server cannot answer now: {line}"),
-        (Verdict::Strange | Verdict::StrangeNow, Some(_)) => {
-            format!("the authorization server answered with an error: {line}")
-        }
-        (_, oauth) => {
+    let Verdict(kind, is_transient, what) = verdict(status, &said);
+    let what = match (&said.oauth, what) {
+        (Some(_), Some(what)) => format!("the authorization server {what}: {line}"),
+        (oauth, _) => {
             let words = match oauth {
                 Some(_) => line,
                 None => &said.words,
@@ -26,56 +21,44 @@ pub(super) fn refusal(status: StatusCode, said: Said, line: &str) -> Error {
             format!("the token endpoint answered with status {}{page}{joint}{words}{hint}", status.as_u16())
         }
     };
-    let error = match kind {
-        Verdict::Throttled => Error::of(ErrorKind::Throttled, what).transient(),
-        Verdict::Refused => Error::of(ErrorKind::Denied, what),
-        Verdict::Busy | Verdict::Passing => Error::of(ErrorKind::Response, what).transient(),
-        Verdict::NoEndpoint => Error::of(ErrorKind::Response, what),
-        Verdict::Strange => Error::of(ErrorKind::Other, what),
-        Verdict::StrangeNow => Error::of(ErrorKind::Other, what).transient(),
-    };
-    match said.oauth {
-        Some(oauth) => error.with_oauth(oauth),
-        None => error,
-    }
+    let error = Error::of(kind, what).with_oauth(said.oauth);
+    if is_transient { error.transient() } else { error }
 }
 
-#[derive(Clone, Copy)]
-enum Verdict {
-    /// The client or its request was refused.
-    Refused,
-    Throttled,
-    /// The server reports a temporary error.
-    Busy,
-    /// The status is temporary, or another party responded.
-    Passing,
-    /// The URL is not a token endpoint, or the response has no usable message.
-    NoEndpoint,
-    /// An unknown code.
-    Strange,
-    StrangeNow,
-}
+/// The kind of the error, whether it is transient, and what a server that sent an OAuth error did.
+struct Verdict(ErrorKind, bool, Option<&'static str>);
 
-fn kind(status: StatusCode, said: &Said) -> Verdict {
+/// The client or its request was refused.
+const REFUSED: Verdict = Verdict(ErrorKind::Denied, false, Some("refused the token request"));
+const THROTTLED: Verdict = Verdict(ErrorKind::Throttled, true, Some("asks for fewer requests"));
+/// The server reports a temporary error.
+const BUSY: Verdict = Verdict(ErrorKind::Response, true, Some("cannot answer now"));
+/// The status is temporary, or another party responded.
+const PASSING: Verdict = Verdict(ErrorKind::Response, true, None);
+/// The URL is not a token endpoint, or the response has no usable message.
+const NO_ENDPOINT: Verdict = Verdict(ErrorKind::Response, false, None);
+/// An unknown code.
+const STRANGE: Verdict = Verdict(ErrorKind::Other, false, Some("answered with an error"));
+const STRANGE_NOW: Verdict = Verdict(ErrorKind::Other, true, Some("answered with an error"));
+
+fn verdict(status: StatusCode, said: &Said) -> Verdict {
     let code = said.oauth.as_ref().map(|oauth| as_known(oauth.code()));
     match (status.as_u16(), code) {
-        (429, _) => Verdict::Throttled,
+        (429, _) => THROTTLED,
         // From a firewall or proxy. A challenge comes from the server that authenticates the client (RFC 9110 section 15.5.2).
-        (400..=499, None) if said.is_page && !is_no_endpoint(status) && !(status == 401 && said.challenges) => {
-            Verdict::Passing
-        }
+        (400..=499, None) if said.is_page && !is_no_endpoint(status) && !(status == 401 && said.challenges) => PASSING,
         // RFC 6749 section 5.2, whatever the code: ServiceNow's is `server_error`.
-        (401, _) => Verdict::Refused,
-        (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => Verdict::Busy,
+        (401, _) => REFUSED,
+        (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => BUSY,
         // Another party may have responded, in words of its own.
-        (_, Some(code)) if is_passing(status) && (said.is_aside || !is_meant(said, code)) => Verdict::StrangeNow,
-        (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => Verdict::Refused,
-        _ if is_passing(status) || status.is_informational() => Verdict::Passing,
-        (403, None) => Verdict::Refused,
-        (300..=399, _) => Verdict::NoEndpoint,
-        (_, Some(_)) if is_no_endpoint(status) => Verdict::NoEndpoint,
-        (_, Some(_)) => Verdict::Strange,
-        (_, None) => Verdict::NoEndpoint,
+        (_, Some(code)) if is_passing(status) && (said.is_aside || !is_meant(said, code)) => STRANGE_NOW,
+        (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => REFUSED,
+        _ if is_passing(status) || status.is_informational() => PASSING,
+        (403, None) => REFUSED,
+        (300..=399, _) => NO_ENDPOINT,
+        (_, Some(_)) if is_no_endpoint(status) => NO_ENDPOINT,
+        (_, Some(_)) => STRANGE,
+        (_, None) => NO_ENDPOINT,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decodes the response of the token endpoint (RFC 6749 sections 5.1 and 5.2; pure).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,26 +10,22 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::refusal::refusal;
-use super::said::{LONGEST_CODE, Said, line, oauth_error, said};
+use super::said::{LONGEST_CODE, Said};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Response, foreign_encoding, retry_after};
+use crate::exchange::{Limits, Response, foreign_encoding, is_labelled, retry_after};
 use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::step_up::Demands;
 use crate::token::{AccessToken, Holder, OnDemand, Terms};
 
 /// The rules for accepted responses.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default)]
 pub(crate) struct Rules {
     /// Refuses violations of RFC 6749 that are safe to accept otherwise.
     pub(crate) strict: bool,
-    pub(crate) asked_scope: Option<String>,
     pub(crate) refuse_narrower_scope: bool,
-    /// 64 KiB: four times the longest token seen; a longer one exceeds the header limits of servers.
-    pub(crate) longest_token: usize,
-    /// See `Limits::max_error_text`.
-    pub(crate) longest_error_text: usize,
+    pub(crate) limits: Limits,
     /// Names of token types that are sent as `Bearer`, besides `Bearer` itself.
     pub(crate) token_types: Vec<String>,
     /// The requested type of a token exchange.
@@ -38,42 +35,36 @@ pub(crate) struct Rules {
 }
 
 /// `requested_token_type` of a token exchange (RFC 8693 section 2.1); `None`: the server decides.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Requested(pub(crate) Option<String>);
 
-impl Default for Rules {
-    fn default() -> Self {
-        Rules {
-            strict: false,
-            asked_scope: None,
-            refuse_narrower_scope: false,
-            longest_token: 64 * 1024,
-            longest_error_text: 1024,
-            token_types: Vec::new(),
-            exchange: None,
-            demands: None,
-        }
-    }
+/// How a response is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) masks: &'a Masks,
+    /// The requested scope.
+    pub(crate) asked_scope: Option<&'a str>,
 }
 
 pub(crate) fn decode(
     response: Response,
-    rules: &Rules,
-    masks: &Masks,
+    reading: Reading<'_>,
     holder: Holder,
     sent: Moment,
     now: Moment,
     clock: &Clock,
 ) -> Result<AccessToken, Error> {
+    let Reading { rules, masks, .. } = reading;
     let status = response.status;
     let wait = retry_after(status, &response.headers, now);
     let refuse = |said: Said| {
-        let line = said.oauth.as_ref().map(|oauth| line(oauth, rules, masks)).unwrap_or_default();
+        let line = said.oauth.as_ref().map(|oauth| reading.line(oauth)).unwrap_or_default();
         refusal(status, said, &line).with_status(status).asked_to_wait(wait)
     };
 
     if !status.is_success() {
-        return Err(refuse(said(&response, rules, masks)));
+        return Err(refuse(reading.said(&response)));
     }
     if let Some(encoding) = foreign_encoding(&response.headers) {
         let text = format!(
@@ -95,12 +86,12 @@ pub(crate) fn decode(
         Err(_) => Members::salvage(salvaged.trim_start()),
     };
     if refused.count("error") == 1 && has_error(&refused) {
-        if let Some(oauth) = oauth_error(refused, rules, masks) {
+        if let Some(oauth) = reading.oauth_error(&refused.rest()) {
             return Err(refuse(Said { oauth: Some(oauth), ..Said::default() }));
         }
     }
     match members {
-        Ok(members) => granted(members, &response, rules, masks, holder, sent, clock),
+        Ok(members) => granted(members, &response, reading, holder, sent, clock),
         Err(flaw) => Err(not_an_object(&response, flaw, masks)),
     }
     .map_err(|e| e.with_status(status))
@@ -114,10 +105,10 @@ fn has_error(members: &Members<'_>) -> bool {
 }
 
 /// What a response without a token says.
-fn words(response: &Response, rules: &Rules, masks: &Masks) -> String {
-    let said = said(response, rules, masks);
+fn words(response: &Response, reading: Reading<'_>) -> String {
+    let said = reading.said(response);
     match said.oauth {
-        Some(oauth) if said.words.is_empty() => line(&oauth, rules, masks),
+        Some(oauth) if said.words.is_empty() => reading.line(&oauth),
         _ => said.words,
     }
 }
@@ -126,24 +117,24 @@ fn words(response: &Response, rules: &Rules, masks: &Masks) -> String {
 fn granted(
     mut members: Members<'_>,
     response: &Response,
-    rules: &Rules,
-    masks: &Masks,
+    reading: Reading<'_>,
     holder: Holder,
     sent: Moment,
     clock: &Clock,
 ) -> Result<AccessToken, Error> {
+    let Reading { rules, masks, asked_scope } = reading;
     let strict = rules.strict;
     if strict && response.status != StatusCode::OK {
         return Err(unusable(format!("status {} instead of 200 (strict)", response.status.as_u16())));
     }
-    if strict && !response.headers.get(CONTENT_TYPE).is_some_and(|label| is_json(label.as_bytes())) {
+    if strict && !response.headers.get(CONTENT_TYPE).is_some_and(|label| is_labelled(label, "application/json")) {
         return Err(unusable("its content type is not application/json (strict)"));
     }
     if members.count("error") > 1 {
         return Err(Twice("error").into());
     }
     if has_error(&members) {
-        let words = words(response, rules, masks);
+        let words = words(response, reading);
         return Err(unusable(format_args!("it has an error: {words}; is the address of the token endpoint right?")));
     }
     let secret = match members.take("access_token")? {
@@ -153,7 +144,7 @@ fn granted(
             return Err(unusable("access_token is not a string"));
         }
         None => {
-            let words = words(response, rules, masks);
+            let words = words(response, reading);
             return Err(unusable(format_args!(
                 "it has no access_token, but {}; is the address of the token endpoint right?",
                 if words.is_empty() { "nothing to read" } else { &words }
@@ -173,7 +164,7 @@ fn granted(
     }
     let lifetime = lifetime(&mut members, strict, sent)?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
-    let scope = scope(members.take("scope")?, rules, &masks)?;
+    let scope = scope(members.take("scope")?, Reading { masks: &masks, ..reading })?;
     // Section 4.4.3: there should be no refresh token; the client can always request a new token itself.
     for unwanted in ["refresh_token", "id_token"] {
         members.skip(unwanted)?;
@@ -182,7 +173,7 @@ fn granted(
     // `Debug` of the token shows the names.
     extra.retain(|name, _| name.len() <= LONGEST_CODE && !masks.hide(name));
     let asked = |demands: &Arc<Demands>| {
-        let scope = rules.asked_scope.as_deref().unwrap_or_default().into();
+        let scope = asked_scope.unwrap_or_default().into();
         Box::new(OnDemand { scope, demands: Arc::clone(demands) })
     };
     let demands = rules.demands.as_ref().map(asked);
@@ -203,8 +194,8 @@ impl From<Twice> for Error {
 fn check_length(secret: &SecretString, rules: &Rules) -> Result<(), Error> {
     use secrecy::ExposeSecret;
     let secret = secret.expose_secret();
-    if secret.len() > rules.longest_token {
-        return Err(unusable(format_args!("access_token is longer than {} bytes", rules.longest_token)));
+    if secret.len() > rules.limits.max_token_bytes {
+        return Err(unusable(format_args!("access_token is longer than {} bytes", rules.limits.max_token_bytes)));
     }
     // b64token, RFC 6750 section 2.1. Salesforce's tokens have a `!`.
     let b64token = |c: u8| c.is_ascii_alphanumeric() || b"-._~+/".contains(&c);
@@ -350,7 +341,8 @@ fn seconds(value: &Value) -> Option<Duration> {
 }
 
 /// The granted scope, otherwise the requested one (RFC 6749 section 5.1).
-fn scope(value: Option<Value>, rules: &Rules, masks: &Masks) -> Result<Option<String>, Error> {
+fn scope(value: Option<Value>, reading: Reading<'_>) -> Result<Option<String>, Error> {
+    let Reading { rules, masks, asked_scope: asked } = reading;
     let granted = match value {
         Some(Value::String(scope)) => Some(scope),
         // Some servers send an array.
@@ -363,7 +355,6 @@ fn scope(value: Option<Value>, rules: &Rules, masks: &Masks) -> Result<Option<St
     };
     // An echo of a secret is not a scope.
     let granted = granted.filter(|scope| !scope.trim().is_empty() && !masks.hide(scope));
-    let asked = rules.asked_scope.as_deref();
     if let (Some(granted), Some(asked)) = (&granted, asked) {
         let missing = not_granted(asked, granted);
         if rules.refuse_narrower_scope && !missing.is_empty() {
@@ -385,32 +376,24 @@ pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
 
 fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
     let body = &response.body;
+    let begins = |starts: &[&[u8]]| starts.iter().any(|start| body.starts_with(start));
     let (what, transient) = match flaw {
-        Flaw::NotJson { .. } if body.is_empty() => ("it has no body".to_owned(), true),
-        Flaw::NotJson { .. }
-            if body.starts_with(b"\xef\xbb\xbf") || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") =>
-        {
-            (
-                "its body begins with a byte order mark; JSON is UTF-8 without one (RFC 8259 section 8.1)".to_owned(),
-                false,
-            )
+        Flaw::NotJson { .. } if body.is_empty() => (Cow::from("it has no body"), true),
+        Flaw::NotJson { .. } if begins(&[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]) => {
+            ("its body begins with a byte order mark; JSON is UTF-8 without one (RFC 8259 section 8.1)".into(), false)
         }
-        Flaw::NotJson { .. } if body.starts_with(b"access_token=") || body.starts_with(b"token_type=") => (
-            "its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".to_owned(),
-            false,
-        ),
+        Flaw::NotJson { .. } if begins(&[b"access_token=", b"token_type="]) => {
+            ("its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".into(), false)
+        }
         // A page of a proxy or captive portal, or a truncated body.
-        Flaw::NotJson { line, column } => (format!("its body is not JSON, from line {line} column {column} on"), true),
-        Flaw::NotAnObject => ("its body is JSON, but not an object".to_owned(), false),
+        Flaw::NotJson { line, column } => {
+            (format!("its body is not JSON, from line {line} column {column} on").into(), true)
+        }
+        Flaw::NotAnObject => ("its body is JSON, but not an object".into(), false),
     };
     let label = response.headers.get(CONTENT_TYPE).and_then(|label| label.to_str().ok()).unwrap_or("none");
     let error = unusable(format_args!("{what} ({} bytes, content type {})", body.len(), masks.clean(label, 64)));
     if transient { error.transient() } else { error }
-}
-
-fn is_json(label: &[u8]) -> bool {
-    let essence = label.split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ proptest! {
         // S13, S20
         let code = format!("{code}{more}");
         let body = serde_json::json!({"error": code, "error_description": description, "error_uri": description});
-        let rules = Rules { longest_error_text: most, ..rules() };
+        let rules = Rules { limits: Limits::new().max_error_text(most), ..rules() };
         let error = with(status, &[], body.to_string(), &rules).unwrap_err();
         let fit = |text: &str, most| text.chars().count() <= most && text.bytes().all(|b| matches!(b, b' '..=b'~'));
         let shown = |text: &str, most| {

@@ -34,6 +34,16 @@ fn with(
     body: impl AsRef<[u8]>,
     rules: &Rules,
 ) -> Result<AccessToken, Error> {
+    asking(None, status, headers, body, rules)
+}
+
+fn asking(
+    asked_scope: Option<&str>,
+    status: u16,
+    headers: &[(&'static str, &str)],
+    body: impl AsRef<[u8]>,
+    rules: &Rules,
+) -> Result<AccessToken, Error> {
     let response = Response {
         status: StatusCode::from_u16(status).unwrap(),
         headers: headers
@@ -43,7 +53,7 @@ fn with(
         body: Zeroizing::new(body.as_ref().to_vec()),
     };
     let masks = Masks::new(vec!["our-secret".into()]);
-    decode(response, rules, &masks, Holder::default(), sent(), sent(), &Clock::System)
+    decode(response, Reading { rules, masks: &masks, asked_scope }, Holder::default(), sent(), sent(), &Clock::System)
 }
 
 fn read(body: impl AsRef<[u8]>) -> Result<AccessToken, Error> {
@@ -236,7 +246,9 @@ fn the_body_decides_and_not_the_content_type() {
 #[test]
 fn the_scope_is_the_granted_one_or_else_the_requested_one() {
     // B22
-    let asking = |refuse| Rules { asked_scope: Some("a b".into()), refuse_narrower_scope: refuse, ..rules() };
+    let asked = |member: &str, refuse_narrower_scope| {
+        asking(Some("a b"), 200, &[], having(member), &Rules { refuse_narrower_scope, ..rules() })
+    };
     for (member, scope, narrower) in [
         (r#""scope":"a b""#, "a b", false),
         (r#""scope":"b a c""#, "b a c", false),
@@ -251,9 +263,9 @@ fn the_scope_is_the_granted_one_or_else_the_requested_one() {
         (r#""scope":7"#, "a b", false),
         (r#""x":0"#, "a b", false),
     ] {
-        let token = with(200, &[], having(member), &asking(false)).unwrap();
+        let token = asked(member, false).unwrap();
         assert_eq!(token.scope(), Some(scope), "{member}");
-        assert_eq!(with(200, &[], having(member), &asking(true)).is_err(), narrower, "{member}");
+        assert_eq!(asked(member, true).is_err(), narrower, "{member}");
     }
     assert_eq!(read(having(r#""x":0"#)).unwrap().scope(), None);
     for wrong in [r#""scope":7"#, r#""scope":["a"]"#] {

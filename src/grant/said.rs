@@ -5,12 +5,12 @@ use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
-use super::response::Rules;
+use super::response::Reading;
 use crate::challenge::Challenge;
 use crate::error::OAuthError;
 use crate::exchange::{Response, foreign_encoding};
 use crate::json::{Members, Text};
-use crate::server_text::{MASK, Masks};
+use crate::server_text::MASK;
 
 /// The message, safe to show.
 #[derive(Default)]
@@ -28,38 +28,6 @@ pub(super) struct Said {
 
 /// Codes are words; real ones have at most 30 characters.
 pub(super) const LONGEST_CODE: usize = 128;
-
-pub(super) fn said(response: &Response, rules: &Rules, masks: &Masks) -> Said {
-    let speaker = Speaker { masks, most: rules.longest_error_text };
-    if response.status.is_redirection() {
-        // The body of a redirect, if any, is a page about the other address.
-        return Said::default();
-    }
-    let mut said = match foreign_encoding(&response.headers) {
-        Some(encoding) => Said {
-            words: format!(
-                "its body is encoded ({}), which was not asked for and is not read here",
-                masks.clean(encoding, 32)
-            ),
-            ..Said::default()
-        },
-        None => speaker.body(&response.headers, &Text::marked(&response.body)),
-    };
-    said.challenges = response.headers.contains_key(WWW_AUTHENTICATE);
-    if said.oauth.is_none() {
-        said.oauth = speaker.challenge(&response.headers);
-    }
-    if said.words.is_empty() && said.oauth.is_none() {
-        let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        said.words = challenge.map(|text| format!("it asks for {}", speaker.text(text))).unwrap_or_default();
-    }
-    said
-}
-
-/// An error in a successful response (GitHub and Slack send those).
-pub(super) fn oauth_error(members: Members<'_>, rules: &Rules, masks: &Masks) -> Option<OAuthError> {
-    Speaker { masks, most: rules.longest_error_text }.oauth_error(&members.rest())
-}
 
 /// RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8; `scope_invalid` and
 /// `invalid_credentials` are spellings of some servers.
@@ -167,12 +135,34 @@ fn is_form(body: &str) -> bool {
     name.len() < body.len() && is_name && !body.contains(char::is_whitespace)
 }
 
-struct Speaker<'a> {
-    masks: &'a Masks,
-    most: usize,
-}
+impl Reading<'_> {
+    pub(super) fn said(&self, response: &Response) -> Said {
+        if response.status.is_redirection() {
+            // The body of a redirect, if any, is a page about the other address.
+            return Said::default();
+        }
+        let mut said = match foreign_encoding(&response.headers) {
+            Some(encoding) => Said {
+                words: format!(
+                    "its body is encoded ({}), which was not asked for and is not read here",
+                    self.masks.clean(encoding, 32)
+                ),
+                ..Said::default()
+            },
+            None => self.body(&response.headers, &Text::marked(&response.body)),
+        };
+        said.challenges = response.headers.contains_key(WWW_AUTHENTICATE);
+        if said.oauth.is_none() {
+            let challenges = Challenge::all(&response.headers);
+            said.oauth = challenges.iter().find_map(|challenge| self.oauth(|name| challenge.param(name)));
+        }
+        if said.words.is_empty() && said.oauth.is_none() {
+            let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+            said.words = challenge.map(|text| format!("it asks for {}", self.text(text))).unwrap_or_default();
+        }
+        said
+    }
 
-impl Speaker<'_> {
     fn body(&self, headers: &HeaderMap, body: &str) -> Said {
         let body = body.trim();
         let label = headers.get(CONTENT_TYPE).map(|label| label.as_bytes().to_ascii_lowercase()).unwrap_or_default();
@@ -190,10 +180,7 @@ impl Speaker<'_> {
             }
             Some('<') if shows_secret(body) => self.prose(body),
             Some('<') => self.prose(&format!("{} {}", self.attributes(body), without_tags(body))),
-            Some('"') => match serde_json::from_str::<String>(body) {
-                Ok(text) => self.prose(&text),
-                Err(_) => self.prose(body),
-            },
+            Some('"') => self.prose(serde_json::from_str::<String>(body).as_deref().unwrap_or(body)),
             _ if labelled("form-urlencoded") || is_form(body) => {
                 let pairs = form_urlencoded::parse(body.as_bytes()).into_owned();
                 self.object(pairs.map(|(name, value)| (name, value.into())).collect())
@@ -224,17 +211,15 @@ impl Speaker<'_> {
         if let Some(oauth) = self.oauth_error(&members).or_else(|| self.foreign_error(&members)) {
             return Said { oauth: Some(oauth), ..Said::default() };
         }
-        match self.hidden_error(&members) {
-            Some(oauth) => Said { oauth: Some(oauth), is_aside: true, ..Said::default() },
-            None => Said { words: self.text(&self.leaves(&members).join(", ")), ..Said::default() },
+        let words = self.text(&self.leaves(&members).join(", "));
+        match members.values().find_map(|value| known_in(value, 8)) {
+            // An OAuth code that is a value at another place, with all that is said.
+            Some(code) => {
+                let oauth = OAuthError::new(self.code(code), Some(words), None);
+                Said { oauth: Some(oauth), is_aside: true, ..Said::default() }
+            }
+            None => Said { words, ..Said::default() },
         }
-    }
-
-    /// An OAuth code that is a value at another place, with all that is said.
-    fn hidden_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
-        let code = members.values().find_map(|value| known_in(value, 8))?;
-        let words = self.text(&self.leaves(members).join(", "));
-        Some(OAuthError::new(self.code(code), Some(words).filter(|words| !words.is_empty()), None))
     }
 
     /// `name: value` for the attributes of an XML document, which may have nothing else.
@@ -266,13 +251,17 @@ impl Speaker<'_> {
         }
     }
 
-    /// RFC 6749 section 5.2.
-    fn oauth_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
-        let code = members.get("error").and_then(Value::as_str).filter(|code| is_code(code))?;
-        let text = |name| members.get(name).and_then(Value::as_str);
-        let description = text("error_description").map(|text| self.text(text));
-        let uri = text("error_uri").map(|uri| self.masks.clean(uri, self.most));
-        let oauth = OAuthError::new(self.code(code), description, uri);
+    /// RFC 6749 section 5.2, RFC 6750 section 3. `param` returns a member, or a parameter of a challenge.
+    fn oauth<'t>(&self, param: impl Fn(&'static str) -> Option<&'t str>) -> Option<OAuthError> {
+        let code = param("error").filter(|code| is_code(code))?;
+        let description = param("error_description").map(|text| self.text(text));
+        let uri = param("error_uri").map(|uri| self.masks.clean(uri, self.rules.limits.max_error_text));
+        Some(OAuthError::new(self.code(code), description, uri))
+    }
+
+    /// The error of an object. GitHub and Slack send it in a successful response.
+    pub(super) fn oauth_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
+        let oauth = self.oauth(|name| members.get(name).and_then(Value::as_str))?;
         Some(oauth.with_extra(self.extra(members, &["error", "error_description", "error_uri"])))
     }
 
@@ -308,14 +297,6 @@ impl Speaker<'_> {
         })
     }
 
-    fn challenge(&self, headers: &HeaderMap) -> Option<OAuthError> {
-        let challenges = Challenge::all(headers);
-        let challenge = challenges.iter().find(|one| one.param("error").is_some_and(is_code))?;
-        let description = challenge.param("error_description").map(|text| self.text(text));
-        let uri = challenge.param("error_uri").map(|uri| self.masks.clean(uri, self.most));
-        Some(OAuthError::new(self.code(challenge.param("error")?), description, uri))
-    }
-
     /// Unstructured text. An OAuth code in it counts.
     fn prose(&self, text: &str) -> Said {
         let words = if is_opaque(text) || shows_secret(text) { String::new() } else { self.text(text) };
@@ -331,7 +312,7 @@ impl Speaker<'_> {
 
     fn text(&self, text: &str) -> String {
         let words = text.split_whitespace().map(|word| if has_jwt(word) { MASK } else { word });
-        self.masks.clean_words(&words.collect::<Vec<_>>().join(" "), self.most)
+        self.masks.clean_words(&words.collect::<Vec<_>>().join(" "), self.rules.limits.max_error_text)
     }
 
     fn code(&self, code: &str) -> String {
@@ -388,20 +369,16 @@ impl Speaker<'_> {
         }
     }
 
-    /// The members of an OAuth error that its description does not repeat.
-    fn beside(&self, oauth: &OAuthError) -> String {
+    /// The error in one line, with those of its further members that its description does not repeat.
+    pub(super) fn line(&self, oauth: &OAuthError) -> String {
         let line = oauth.to_string();
         let mut leaves = self.leaves(oauth.extras());
         let is_new = |leaf: &String| leaf.split_once(": ").is_some_and(|(_, value)| !line.contains(value));
         leaves.retain(is_new);
-        self.masks.clean_words(&leaves.join(", "), self.most.saturating_sub(line.chars().count()))
+        let most = self.rules.limits.max_error_text.saturating_sub(line.chars().count());
+        let beside = self.masks.clean_words(&leaves.join(", "), most);
+        if beside.is_empty() { line } else { format!("{line} ({beside})") }
     }
-}
-
-/// The error in one line, with its further members.
-pub(super) fn line(oauth: &OAuthError, rules: &Rules, masks: &Masks) -> String {
-    let beside = Speaker { masks, most: rules.longest_error_text }.beside(oauth);
-    if beside.is_empty() { oauth.to_string() } else { format!("{oauth} ({beside})") }
 }
 
 /// The beginnings of words for what must not be shown.

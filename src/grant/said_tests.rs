@@ -6,8 +6,10 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
+use crate::exchange::Limits;
 use crate::grant::refusal::is_of_the_credential;
-use crate::grant::response::decode;
+use crate::grant::response::{Rules, decode};
+use crate::server_text::Masks;
 use crate::token::Holder;
 use std::time::Duration;
 
@@ -29,7 +31,8 @@ fn refused_by(status: u16, headers: &[(&'static str, &str)], body: impl AsRef<[u
     };
     let masks = Masks::new(vec!["our-secret-of-today".into()]);
     let now = Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
-    decode(response, rules, &masks, Holder::default(), now, now, &Clock::System).unwrap_err()
+    decode(response, Reading { rules, masks: &masks, asked_scope: None }, Holder::default(), now, now, &Clock::System)
+        .unwrap_err()
 }
 
 fn code(error: &Error) -> Option<&str> {
@@ -322,8 +325,8 @@ fn the_ids_that_support_needs_survive() {
         "error": "invalid_client", "error_description": description, "error_codes": [7_000_215],
         "trace_id": "0a1b2c3d-0000-0000-0000-000000000000", "suberror": "x\u{1b}y",
     });
-    for longest_error_text in [256, 1024] {
-        let rules = Rules { longest_error_text, ..Rules::default() };
+    for most in [256, 1024] {
+        let rules = Rules { limits: Limits::new().max_error_text(most), ..Rules::default() };
         let error = refused_by(401, &[JSON], body.to_string(), &rules);
         assert!(error.to_string().contains(ids) && error.to_string().contains("AADSTS7000215"), "{error}");
     }
@@ -383,7 +386,14 @@ fn an_error_next_to_a_token_is_an_error() {
             Response { status: StatusCode::OK, headers: HeaderMap::new(), body: Zeroizing::new(body.into()) };
         let now = Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
         let masks = Masks::new(Vec::new());
-        let result = decode(response, &Rules::default(), &masks, Holder::default(), now, now, &Clock::System);
+        let result = decode(
+            response,
+            Reading { rules: &Rules::default(), masks: &masks, asked_scope: None },
+            Holder::default(),
+            now,
+            now,
+            &Clock::System,
+        );
         assert_eq!(result.is_ok(), passes, "{error}");
     }
 }
@@ -396,7 +406,7 @@ fn members_below_four_levels_are_not_reported() {
         let body = serde_json::json!({"title": "no", "detail": detail}).to_string().into_bytes();
         let response =
             Response { status: StatusCode::BAD_REQUEST, headers: HeaderMap::new(), body: Zeroizing::new(body) };
-        said(&response, &rules, &masks).words
+        Reading { rules: &rules, masks: &masks, asked_scope: None }.said(&response).words
     };
     let wrapped = |levels, wrap: fn(Value) -> Value| (0..levels).fold(Value::from("deep"), |inner, _| wrap(inner));
     for wrap in [|inner| Value::Array(vec![inner]), |inner| serde_json::json!({"a": inner})] {

@@ -1,7 +1,5 @@
 //! Parameters of the token request whose values are secrets: the token that is exchanged, an assertion of a platform.
 
-use std::fmt;
-
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Moment;
@@ -71,10 +69,4 @@ impl SecretParams {
 /// Whether the server would receive the same again.
 pub(crate) fn same(one: &Secrets, other: &Secrets) -> bool {
     one.iter().map(|(_, secret)| secret.expose_secret()).eq(other.iter().map(|(_, secret)| secret.expose_secret()))
-}
-
-impl fmt::Debug for SecretParams {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, credential)| (name, credential))).finish()
-    }
 }

@@ -90,8 +90,9 @@ pub fn challenge_verdict(wire: &[u8]) {
 /// A response with a DPoP nonce, from a server or an API.
 #[cfg(feature = "dpop")]
 pub fn dpop_nonce(wire: &[u8]) {
-    use crate::dpop::{Nonces, demands_nonce};
+    use crate::dpop::Nonces;
     use crate::possession::Role;
+    use crate::possession::demands_nonce;
 
     let headers = response(wire).headers;
     let api = Url::parse("https://api.example.com/a").expect("a URL");

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::exchange::{Response, foreign_encoding, retry_after};
 use crate::grant::Quota;
-use crate::grant::response::{Rules, decode};
+use crate::grant::response::{Reading, Rules, decode};
 use crate::metadata::document;
 use crate::server_text::{Masks, is_of_a_script};
 use crate::token::{AccessToken, Holder};
@@ -25,7 +25,14 @@ pub fn token_response(wire: &[u8]) {
         response.body.truncate(rest);
         let rules = Rules { strict, ..Rules::default() };
         let masks = Masks::new(vec![SECRET.into()]);
-        decode(response, &rules, &masks, Holder::default(), now(), now(), &Clock::System)
+        decode(
+            response,
+            Reading { rules: &rules, masks: &masks, asked_scope: None },
+            Holder::default(),
+            now(),
+            now(),
+            &Clock::System,
+        )
     };
     let lenient = decoded(0, false);
     match (&lenient, decoded(0, true)) {
@@ -64,7 +71,14 @@ pub fn refusal(wire: &[u8]) {
     ];
     let refused = |response: Response| {
         let masks = Masks::new(vec![SECRET.into()]);
-        let answer = decode(response, &Rules::default(), &masks, Holder::default(), now(), now(), &Clock::System);
+        let answer = decode(
+            response,
+            Reading { rules: &Rules::default(), masks: &masks, asked_scope: None },
+            Holder::default(),
+            now(),
+            now(),
+            &Clock::System,
+        );
         let error = answer.expect_err("a refusal is no token");
         fit_to_be_shown(&error);
         if let Some(oauth) = error.oauth() {
@@ -199,7 +213,7 @@ pub fn metadata(wire: &[u8]) {
 
 fn fit_for_a_header(token: &AccessToken) {
     let secret = token.expose_secret();
-    assert!(!secret.is_empty() && secret.len() <= Rules::default().longest_token);
+    assert!(!secret.is_empty() && secret.len() <= Rules::default().limits.max_token_bytes);
     assert!(secret.bytes().all(|byte| byte.is_ascii_graphic()));
     assert!(token.authorization().is_sensitive());
     assert_eq!(token.authorization().as_bytes(), format!("Bearer {secret}").as_bytes());

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::grant::response::{Rules, decode};
+use crate::grant::response::{Reading, Rules, decode};
 use crate::server_text::Masks;
 use crate::token::Holder;
 
@@ -61,8 +61,15 @@ fn most_seeds_of_a_server_are_understood() {
     // The parsers must accept some seeds; otherwise the corpus would test nothing.
     let masks = Masks::new(Vec::new());
     let decoded = |seed: &Vec<u8>| {
-        decode(response(seed), &Rules::default(), &masks, Holder::default(), now(), now(), &crate::clock::Clock::System)
-            .is_ok()
+        decode(
+            response(seed),
+            Reading { rules: &Rules::default(), masks: &masks, asked_scope: None },
+            Holder::default(),
+            now(),
+            now(),
+            &crate::clock::Clock::System,
+        )
+        .is_ok()
     };
     let seeds = seeds("token_response");
     let tokens = seeds.iter().filter(|seed| decoded(seed)).count();

@@ -44,9 +44,6 @@ pub(super) async fn first_usable<D>(
         true => ErrorKind::Throttled,
         false => ErrorKind::Response,
     };
-    let mut error = Error::of(kind, text).asked_to_wait(wait);
-    if let Some(status) = status {
-        error = error.with_status(status);
-    }
+    let error = Error::of(kind, text).asked_to_wait(wait).with_status(status);
     Err(if transient { error.transient() } else { error })
 }

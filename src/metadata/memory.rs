@@ -38,22 +38,13 @@ enum Step<T> {
     Wait(Report<T>),
 }
 
-/// A document after a fetch.
-pub(super) enum Outcome<T> {
+/// What a fetch has found out about a document.
+pub(super) enum News {
     /// It has not changed, or is the first one.
-    Same(T),
-    /// It has changed.
-    Changed(T),
+    Same,
+    Changed,
     /// It could not be fetched again: the previous one is used.
-    Previous(T, Error),
-}
-
-impl<T> Outcome<T> {
-    pub(super) fn into_inner(self) -> T {
-        match self {
-            Outcome::Same(value) | Outcome::Changed(value) | Outcome::Previous(value, _) => value,
-        }
-    }
+    Previous(Error),
 }
 
 /// 1 h: an endpoint moves once in years, and its old address works for days.
@@ -73,18 +64,16 @@ impl<T: Clone + PartialEq> Memory<T> {
         clock: &Clock,
         limit: Duration,
         fetch: impl Future<Output = Result<T, Error>>,
-    ) -> Result<Outcome<T>, Error> {
+    ) -> Result<(T, News), Error> {
         let mut overdue = None;
         loop {
             match self.step(clock.now(), overdue.take()) {
-                Step::Use(known) => return Ok(Outcome::Same(known)),
+                Step::Use(known) => return Ok((known, News::Same)),
                 Step::Refresh(known) => {
                     return Ok(match fetch.await {
-                        Ok(value) => match self.adopt(value.clone(), clock.now()) {
-                            true => Outcome::Changed(value),
-                            false => Outcome::Same(value),
-                        },
-                        Err(error) => Outcome::Previous(known, error),
+                        Ok(value) if self.adopt(value.clone(), clock.now()) => (value, News::Changed),
+                        Ok(value) => (value, News::Same),
+                        Err(error) => (known, News::Previous(error)),
                     });
                 }
                 Step::Fetch(report) => {
@@ -93,10 +82,10 @@ impl<T: Clone + PartialEq> Memory<T> {
                         self.adopt(value.clone(), clock.now());
                     }
                     report.send_replace(Some(result.clone()));
-                    return result.map(Outcome::Same);
+                    return Ok((result?, News::Same));
                 }
                 Step::Wait(report) => match value_of(report.clone(), limit).await {
-                    Some(result) => return result.map(Outcome::Same),
+                    Some(result) => return Ok((result?, News::Same)),
                     None => overdue = Some(report),
                 },
             }
@@ -181,7 +170,7 @@ mod tests {
                 self.fetches.set(self.fetches.get() + 1);
                 self.answer.get().ok_or_else(|| Error::of(ErrorKind::Response, "none"))
             };
-            self.memory.get(&self.clock, Duration::from_secs(60), fetch).await.ok().map(Outcome::into_inner)
+            self.memory.get(&self.clock, Duration::from_secs(60), fetch).await.ok().map(|(value, _)| value)
         }
     }
 

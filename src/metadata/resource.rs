@@ -8,7 +8,7 @@ use url::Url;
 
 use super::Found;
 use super::fetch::first_usable;
-use super::memory::{Memory, Outcome};
+use super::memory::{Memory, News};
 use super::resource_document::{Named, ResourceRules, decode};
 use super::server::Server;
 use crate::clock::{Clock, Moment};
@@ -44,25 +44,27 @@ impl Resource {
     pub(super) async fn find(&self, exchange: &Exchange, clock: &Clock) -> Result<Found, Error> {
         let mut found = None;
         let fetch = async {
-            let named = self.fetch(exchange, clock).await?;
+            let whose = (format!("the resource {}", self.rules.shown()), "the resource's metadata");
+            let decode = |response: &_| decode(response, &self.rules);
+            let named = first_usable(exchange, clock, whose, &self.places, decode).await?;
             found = Some(self.found(&named, exchange, clock).await?);
             Ok(named)
         };
         let limit = exchange.attempt_timeout().saturating_mul(4); // two addresses each of the resource and its server
-        let outcome = self.named.get(clock, limit, fetch).await?;
-        match &outcome {
-            Outcome::Same(_) => {}
-            Outcome::Changed(_named) => {
-                event!(warn, resource = %self.rules.shown(), issuer = %_named.issuer, "the resource has another authorization server, or another name");
+        let (named, news) = self.named.get(clock, limit, fetch).await?;
+        match &news {
+            News::Same => {}
+            News::Changed => {
+                event!(warn, resource = %self.rules.shown(), issuer = %named.issuer, "the resource has another authorization server, or another name");
             }
-            Outcome::Previous(_, _error) => {
+            News::Previous(_error) => {
                 event!(warn, resource = %self.rules.shown(), error = %format_args!("{_error:#}"), "the resource's metadata cannot be fetched again: the previous metadata stays in use");
             }
         }
         // The server's metadata is fetched at most once for an attempt, however soon it is due again.
-        match (outcome, found) {
-            (Outcome::Same(_) | Outcome::Changed(_), Some(found)) => Ok(found),
-            (outcome, _) => self.found(&outcome.into_inner(), exchange, clock).await,
+        match found {
+            Some(found) => Ok(found),
+            None => self.found(&named, exchange, clock).await,
         }
     }
 
@@ -88,12 +90,5 @@ impl Resource {
         let resource = self.sent.then(|| named.resource.clone());
         let scope = named.scope.clone().filter(|_| self.scoped);
         Ok(Found { resource, scope, ..Found::at(server, document) })
-    }
-
-    async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Named, Error> {
-        let whose = format!("the resource {}", self.rules.shown());
-        let name = "the resource's metadata";
-        let decode = |response: &_| decode(response, &self.rules);
-        first_usable(exchange, clock, (whose, name), &self.places, decode).await
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::document::{Document, Rules, decode, well_known};
 use super::fetch::first_usable;
-use super::memory::{Memory, Outcome};
+use super::memory::{Memory, News};
 #[cfg(feature = "tracing")]
 use crate::address::Shown;
 use crate::clock::{Clock, Moment};
@@ -22,38 +22,33 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn new(rules: Rules, lifetime: Duration) -> Self {
-        Server { rules, document: Memory::new(lifetime) }
-    }
-
     pub(super) fn issuer(&self) -> &str {
         &self.rules.issuer
     }
 
     pub(super) async fn document(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {
         let limit = exchange.attempt_timeout().saturating_mul(2); // two addresses are tried
-        let outcome = self.document.get(clock, limit, self.fetch(exchange, clock)).await?;
-        match &outcome {
-            Outcome::Same(_) => {}
-            Outcome::Changed(_document) => {
-                event!(warn, issuer = %self.issuer(), token_endpoint = %Shown(&_document.token_endpoint), "the token endpoint has moved");
+        let fetch = async {
+            let whose = format!("the issuer {}", self.issuer());
+            let places = well_known(&self.rules.url);
+            let decode = |response: &_| decode(response, &self.rules);
+            first_usable(exchange, clock, (whose, "the metadata"), &places, decode).await.map(Arc::new)
+        };
+        let (document, news) = self.document.get(clock, limit, fetch).await?;
+        match &news {
+            News::Same => {}
+            News::Changed => {
+                event!(warn, issuer = %self.issuer(), token_endpoint = %Shown(&document.token_endpoint), "the token endpoint has moved");
             }
-            Outcome::Previous(_, _error) => {
+            News::Previous(_error) => {
                 event!(warn, issuer = %self.issuer(), error = %format_args!("{_error:#}"), "the authorization server's metadata cannot be fetched again: the previous metadata stays in use");
             }
         }
-        Ok(outcome.into_inner())
+        Ok(document)
     }
 
     pub(super) fn fetch_early(&self, now: Moment) {
         self.document.fetch_early(now);
-    }
-
-    async fn fetch(&self, exchange: &Exchange, clock: &Clock) -> Result<Arc<Document>, Error> {
-        let whose = format!("the issuer {}", self.issuer());
-        let places = well_known(&self.rules.url);
-        let decode = |response: &_| decode(response, &self.rules);
-        first_usable(exchange, clock, (whose, "the metadata"), &places, decode).await.map(Arc::new)
     }
 }
 
@@ -72,7 +67,7 @@ impl Directory {
         if let Some(server) = known.get(&key).and_then(Weak::upgrade) {
             return server;
         }
-        let server = Arc::new(Server::new(key.0.clone(), lifetime));
+        let server = Arc::new(Server { rules: key.0.clone(), document: Memory::new(lifetime) });
         known.insert(key, Arc::downgrade(&server));
         server
     }

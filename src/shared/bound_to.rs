@@ -21,23 +21,16 @@ pub(crate) struct BoundTo {
 impl BoundTo {
     /// The current key and certificate, which may be rotated.
     pub(crate) async fn holder(&self) -> Result<Holder, Error> {
-        let holder = Holder::default();
+        #[cfg_attr(not(any(feature = "dpop", feature = "mtls")), expect(unused_mut, reason = "no token is bound"))]
+        let mut holder = Holder::default();
         #[cfg(feature = "dpop")]
-        let holder = Holder {
-            key: match &self.key {
-                Some(key) => Some(key.binding().await? as _),
-                None => None,
-            },
-            ..holder
-        };
+        if let Some(key) = &self.key {
+            holder.key = Some(key.binding().await?);
+        }
         #[cfg(feature = "mtls")]
-        let holder = Holder {
-            certificate: match &self.certificate {
-                Some(auth) => auth.shown_identity().await?,
-                None => None,
-            },
-            ..holder
-        };
+        if let Some(auth) = &self.certificate {
+            holder.certificate = auth.shown_identity().await?;
+        }
         Ok(holder)
     }
 }

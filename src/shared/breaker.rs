@@ -25,13 +25,6 @@ const PAUSE: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(
 /// reported once.
 const CALM: Duration = Duration::from_secs(60);
 
-/// Something to report.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    Failing,
-    Recovered,
-}
-
 impl Breaker {
     /// Whether to visit the store. After a failure, `true` is returned for one visit; until its outcome is known, or it was
     /// abandoned, other callers get `false`.
@@ -40,45 +33,43 @@ impl Breaker {
             Some(end) if !end.reached(now) => false,
             Some(_) => {
                 self.trial = true;
-                self.closed_until = Some(now.plus(self.pause()));
+                self.closed_until = Some(now.plus(PAUSE.after(self.failures)));
                 true
             }
             None => true,
         }
     }
 
-    pub(crate) fn failed(&mut self, now: Moment) -> Option<News> {
+    /// Returns whether to report the failure.
+    pub(crate) fn failed(&mut self, now: Moment) -> bool {
         let closed = self.closed_until.is_some_and(|end| !end.reached(now));
         // Of a thousand concurrent visits, only the first failure counts.
         if closed && !std::mem::take(&mut self.trial) {
-            return None;
+            return false;
         }
         if self.is_calm(now) {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
         self.failed = Some(now);
-        self.closed_until = Some(now.plus(self.pause()));
-        (!std::mem::replace(&mut self.reported, true)).then_some(News::Failing)
+        self.closed_until = Some(now.plus(PAUSE.after(self.failures)));
+        !std::mem::replace(&mut self.reported, true)
     }
 
-    pub(crate) fn succeeded(&mut self, now: Moment) -> Option<News> {
+    /// Returns whether to report the recovery.
+    pub(crate) fn succeeded(&mut self, now: Moment) -> bool {
         self.closed_until = None;
         self.trial = false;
         if !self.is_calm(now) {
-            return None;
+            return false;
         }
         self.failures = 0;
         self.failed = None;
-        std::mem::take(&mut self.reported).then_some(News::Recovered)
+        std::mem::take(&mut self.reported)
     }
 
     fn is_calm(&self, now: Moment) -> bool {
         self.failed.is_none_or(|failed| failed.plus(CALM).reached(now))
-    }
-
-    fn pause(&self) -> Duration {
-        PAUSE.after(self.failures)
     }
 }
 
@@ -104,13 +95,13 @@ mod tests {
     fn a_failing_store_is_left_alone_and_then_tried_by_one_call() {
         let mut t = Trial::new();
         assert!(t.breaker.admits(t.at(0)));
-        assert_eq!(t.breaker.failed(t.at(0)), Some(News::Failing));
+        assert!(t.breaker.failed(t.at(0)));
         assert!(!t.breaker.admits(t.at(999)));
         assert!(t.breaker.admits(t.at(1000)));
         assert!(!t.breaker.admits(t.at(1000)), "one at a time");
         assert!(!t.breaker.admits(t.at(1999)));
         assert!(t.breaker.admits(t.at(2000)), "the first one was given up");
-        assert_eq!(t.breaker.failed(t.at(2000)), None, "reported already");
+        assert!(!t.breaker.failed(t.at(2000)), "reported already");
         assert!(!t.breaker.admits(t.at(3999)));
         assert!(t.breaker.admits(t.at(4000)));
     }
@@ -124,25 +115,24 @@ mod tests {
             let now = t.at(second * 1000);
             if t.breaker.admits(now) {
                 visits += 1;
-                reported.extend(match visits % 2 {
-                    0 => t.breaker.succeeded(now),
-                    _ => t.breaker.failed(now),
-                });
+                let recovered = visits % 2 == 0;
+                let reports = if recovered { t.breaker.succeeded(now) } else { t.breaker.failed(now) };
+                reported.extend(reports.then_some(recovered));
             }
         }
         assert!(visits <= 2 * (5 + 3600 / 30), "{visits}");
-        assert_eq!(reported, [News::Failing]);
+        assert_eq!(reported, [false], "that it fails");
     }
 
     #[test]
     fn a_minute_without_failure_resets_the_breaker() {
         let mut t = Trial::new();
         t.breaker.failed(t.at(0));
-        assert_eq!(t.breaker.succeeded(t.at(1000)), None);
+        assert!(!t.breaker.succeeded(t.at(1000)));
         assert!(t.breaker.admits(t.at(1001)) && t.breaker.admits(t.at(1001)));
-        assert_eq!(t.breaker.succeeded(t.at(60_000)), Some(News::Recovered));
-        assert_eq!(t.breaker.succeeded(t.at(60_000)), None);
-        assert_eq!(t.breaker.failed(t.at(60_001)), Some(News::Failing));
+        assert!(t.breaker.succeeded(t.at(60_000)));
+        assert!(!t.breaker.succeeded(t.at(60_000)));
+        assert!(t.breaker.failed(t.at(60_001)));
         assert!(t.breaker.admits(t.at(61_001)), "the pause is short again");
     }
 
@@ -173,7 +163,7 @@ mod tests {
     fn a_thousand_operations_that_fail_together_are_one_failure() {
         let mut t = Trial::new();
         assert!((0..1000).all(|_| t.breaker.admits(t.at(0))));
-        let reported = (0..1000).filter_map(|n| t.breaker.failed(t.at(n / 10)));
+        let reported = (0..1000).filter(|n| t.breaker.failed(t.at(n / 10)));
         assert_eq!(reported.count(), 1);
         assert!(!t.breaker.admits(t.at(999)));
         assert!(t.breaker.admits(t.at(1000)));

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -132,7 +133,7 @@ impl Store for FileStore {
             file.write_all(HEADER)?;
             file.write_all(&millis(end).to_be_bytes())?;
             file.write_all(&value)?;
-            file.as_file().set_modified(end)?;
+            file.as_file().set_modified(system(end))?;
             file.persist(record_of(directory, &name))?;
             Ok(())
         })
@@ -169,9 +170,9 @@ impl Store for FileStore {
             let _guard = guard(directory)?;
             let path = directory.join(format!("{name}{LOCK}"));
             let mut lock = lock_file(&path, true)?;
-            let term = Term::read(&mut lock)?;
+            let term = read_term(&mut lock)?;
             if !try_lock(&lock)? {
-                if term.is_none_or(|term| term.is_under_way(clock.now())) {
+                if term.is_none_or(|term| term.contains(&millis(clock.now().wall()))) {
                     return Ok(false);
                 }
                 // Its fetch was abandoned, and its process has not noticed: the lock of that process is on an unlinked
@@ -184,8 +185,9 @@ impl Store for FileStore {
             }
             // Waiting for the guard may have taken time.
             let given = clock.now();
-            Term::of(given, time).write(&mut lock)?;
-            lock.set_modified(end(given, time))?;
+            let end = end(given, time);
+            write_term(&mut lock, &(millis(given.wall())..millis(end)))?;
+            lock.set_modified(system(end))?;
             let until = now.mono().saturating_add(time);
             let lease = Lease { owner, until, _lock: lock };
             held.insert(name, lease);
@@ -244,50 +246,34 @@ fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// The period of a lease, from its file: the next owner may use another duration.
-struct Term {
-    start: u64,
-    end: u64,
+/// The period of a lease in milliseconds, from its file: the next owner may use another duration. One that has not begun
+/// was set before the clock was stepped back. `None`: the file is new. An error: it is not a file of this store, and is
+/// not written to.
+fn read_term(file: &mut File) -> io::Result<Option<Range<u64>>> {
+    const LENGTH: usize = HEADER.len() + 2 * size_of::<u64>();
+    let mut bytes = Vec::with_capacity(LENGTH);
+    file.take(LENGTH as u64).read_to_end(&mut bytes)?;
+    let Some(rest) = bytes.strip_prefix(HEADER) else {
+        return match bytes.is_empty() {
+            true => Ok(None),
+            false => Err(io::Error::other("a file that is not a lease has the name of one")),
+        };
+    };
+    let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
+    Ok(numbers.map(|(start, end)| u64::from_be_bytes(*start)..u64::from_be_bytes(*end)))
 }
 
-impl Term {
-    fn of(now: Moment, time: Duration) -> Self {
-        Term { start: millis(wall(now)), end: millis(end(now, time)) }
-    }
-
-    /// `None`: the file is new. An error: it is not a file of this store, and is not written to.
-    fn read(file: &mut File) -> io::Result<Option<Self>> {
-        const LENGTH: usize = HEADER.len() + 2 * size_of::<u64>();
-        let mut bytes = Vec::with_capacity(LENGTH);
-        file.take(LENGTH as u64).read_to_end(&mut bytes)?;
-        let Some(rest) = bytes.strip_prefix(HEADER) else {
-            return match bytes.is_empty() {
-                true => Ok(None),
-                false => Err(io::Error::other("a file that is not a lease has the name of one")),
-            };
-        };
-        let numbers = rest.split_first_chunk().and_then(|(start, rest)| Some((start, rest.first_chunk()?)));
-        Ok(numbers.map(|(start, end)| Term { start: u64::from_be_bytes(*start), end: u64::from_be_bytes(*end) }))
-    }
-
-    fn write(&self, file: &mut File) -> io::Result<()> {
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(HEADER)?;
-        file.write_all(&self.start.to_be_bytes())?;
-        file.write_all(&self.end.to_be_bytes())
-    }
-
-    /// A period that has not begun was set before the clock was stepped back.
-    fn is_under_way(&self, now: Moment) -> bool {
-        let now = millis(wall(now));
-        self.start <= now && now < self.end
-    }
+fn write_term(file: &mut File, term: &Range<u64>) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(HEADER)?;
+    file.write_all(&term.start.to_be_bytes())?;
+    file.write_all(&term.end.to_be_bytes())
 }
 
 /// Deletes expired files, under the guard: a rotated seal key leaves files under its names.
 fn sweep(directory: &Path, now: Moment) -> io::Result<()> {
-    let now = wall(now);
+    let now = system(now.wall());
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if !is_named_as_ours(&entry.file_name().to_string_lossy()) {
@@ -335,25 +321,21 @@ fn lock_file(path: &Path, read: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// The time in the form that files have.
-fn wall(now: Moment) -> SystemTime {
-    SystemTime::UNIX_EPOCH.checked_add(now.wall()).unwrap_or(SystemTime::UNIX_EPOCH)
+/// A time since the epoch in the form that files have. One that the system cannot represent is in the past.
+fn system(time: Duration) -> SystemTime {
+    SystemTime::UNIX_EPOCH.checked_add(time).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The end of a period that begins now. Files store it as their modification time.
-fn end(now: Moment, time: Duration) -> SystemTime {
-    let now = wall(now);
-    // A time that the system cannot represent is not an expiry.
-    now.checked_add(time.min(LONGEST)).unwrap_or(now)
+/// The end of a period that begins now, since the epoch. Files have it as their modification time, too.
+fn end(now: Moment, time: Duration) -> Duration {
+    now.wall().saturating_add(time.min(LONGEST))
 }
 
 /// 10 years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Milliseconds since the epoch.
-fn millis(time: SystemTime) -> u64 {
-    let time = time.duration_since(SystemTime::UNIX_EPOCH);
-    u64::try_from(time.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The value in a file; `None` if it has expired or does not exist. Anything but a regular file is refused, since
@@ -381,7 +363,7 @@ fn read(file: File, most: usize, now: Moment) -> io::Result<Option<Vec<u8>>> {
         return Ok(Some(bytes));
     };
     let end = u64::from_be_bytes(*end);
-    Ok((millis(wall(now)) < end).then(|| value.to_vec()))
+    Ok((millis(now.wall()) < end).then(|| value.to_vec()))
 }
 
 #[cfg(test)]
@@ -452,8 +434,8 @@ mod tests {
     fn what_is_swept_has_name_and_content_of_ours_and_has_expired() {
         let place = TempDir::new().unwrap();
         let now = crate::clock::manual::clock().0.now();
-        let (past, over) = (wall(now) - HOUR, wall(now));
-        let later = wall(now) + Duration::from_secs(1);
+        let (past, over) = (system(now.wall() - HOUR), system(now.wall()));
+        let later = system(now.wall() + Duration::from_secs(1));
         let name = |length: usize, end: &str| format!("{}{end}", "x".repeat(length));
         let ours = [HEADER, &[0; 8][..]].concat();
         for (name, content, expires, stays) in [
@@ -537,8 +519,8 @@ mod tests {
         let (one, other) = (FileStore::new(place.path()), FileStore::new(place.path()));
         assert!(one.lease("a", "me", HOUR).await.unwrap());
         let mut file = File::options().write(true).open(place.path().join("a.lock")).unwrap();
-        let now = millis(SystemTime::now());
-        Term { start: now + 3_600_000, end: now + 7_200_000 }.write(&mut file).unwrap();
+        let now = millis(Clock::System.now().wall());
+        write_term(&mut file, &(now + 3_600_000..now + 7_200_000)).unwrap();
         assert!(other.lease("a", "you", HOUR).await.unwrap());
     }
 

@@ -1,8 +1,6 @@
 //! The key of a token in a store that all clients share (pure): everything in the request except the client's credential,
 //! which differs between replicas and is rotated.
 
-use url::Url;
-
 use crate::grant::request::Params;
 use crate::grant::response::Rules;
 
@@ -13,8 +11,9 @@ pub(crate) struct Key(Vec<u8>);
 
 /// The parts of a token request that decide which token is returned.
 pub(crate) struct Asked<'a> {
-    /// The issuer, or the token endpoint with its query.
-    pub(crate) place: Place<'a>,
+    /// What the server is found by, and its value: the issuer, the token endpoint with its query, or an API whose metadata
+    /// names the server, and the rules for both.
+    pub(crate) server: (&'static str, Vec<String>),
     pub(crate) client_id: &'a str,
     /// The client authentication method: a token may state how the client was authenticated.
     pub(crate) method: &'a str,
@@ -23,13 +22,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) headers: &'a http::HeaderMap,
     /// A response that these rules refuse must not be taken from a source that accepts it.
     pub(crate) rules: &'a Rules,
-}
-
-pub(crate) enum Place<'a> {
-    TokenEndpoint(&'a Url),
-    Issuer(&'a str),
-    /// An API whose metadata names the authorization server, and the rules for both.
-    Resource(&'a [String]),
 }
 
 impl Key {
@@ -42,11 +34,8 @@ impl Key {
 
     pub(crate) fn of_grant(asked: &Asked<'_>) -> Key {
         let mut key = Key(Vec::new());
-        match asked.place {
-            Place::TokenEndpoint(url) => key.add("token_endpoint", url.as_str().as_bytes()),
-            Place::Issuer(issuer) => key.add("issuer", issuer.as_bytes()),
-            Place::Resource(parts) => parts.iter().for_each(|part| key.add("api", part.as_bytes())),
-        }
+        let (label, parts) = &asked.server;
+        parts.iter().for_each(|part| key.add(label, part.as_bytes()));
         key.add("client_id", asked.client_id.as_bytes());
         key.add("method", asked.method.as_bytes());
         // The order of parameters, resources and scopes has no meaning (RFC 6749 section 3.3, RFC 8707 section 2).
@@ -131,7 +120,7 @@ mod tests {
         let mut headers = http::HeaderMap::new();
         headers.insert("x-tenant", header.parse().unwrap());
         let asked = Asked {
-            place: Place::Issuer(issuer),
+            server: ("issuer", vec![issuer.to_owned()]),
             client_id: id,
             method,
             params: &params(asked),
@@ -191,9 +180,9 @@ mod tests {
             headers
         };
         let of = |headers: &http::HeaderMap| {
-            let url = Url::parse("https://auth.example.com/token?tenant=a").unwrap();
+            let url = url::Url::parse("https://auth.example.com/token?tenant=a").unwrap();
             Key::of_grant(&Asked {
-                place: Place::TokenEndpoint(&url),
+                server: ("token_endpoint", vec![url.to_string()]),
                 client_id: "c",
                 method: "m",
                 params: &params(&[]),

@@ -230,7 +230,7 @@ impl<S: TokenSource> Shared<S> {
                     return fetched.unwrap_or_else(nothing);
                 }
             };
-            step = turn.next(event, visit.has_failed(), &mut self.memory.lock(), self.clock.now());
+            step = turn.next(event, visit.failed, &mut self.memory.lock(), self.clock.now());
         }
     }
 

@@ -48,9 +48,8 @@ pub(crate) type Fingerprint = [u8; digest::SHA256_OUTPUT_LEN];
 
 pub(crate) fn fingerprint(token: &AccessToken) -> Fingerprint {
     let hash = digest::digest(&digest::SHA256, token.expose_secret().as_bytes());
-    let mut fingerprint = Fingerprint::default();
-    fingerprint.copy_from_slice(hash.as_ref());
-    fingerprint
+    // It has this length.
+    hash.as_ref().try_into().unwrap_or_default()
 }
 
 /// The record of `token`.

@@ -1,7 +1,7 @@
 //! The keys that seal records and name them (pure), each derived from one secret of the user.
 
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
-use aws_lc_rs::hkdf::{self, KeyType};
+use aws_lc_rs::hkdf;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -43,12 +43,15 @@ impl SealKey {
     fn derive(secret: &[u8]) -> Option<Self> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, b"client-credentials shared store 1");
         let root = root.extract(secret);
-        let mut id = KeyId::default();
-        let okm = root.expand(&[b"id"], Length(id.len())).ok()?;
-        okm.fill(&mut id).ok()?;
+        let mut long_id = [0; 32];
+        root.expand(&[b"id"], hkdf::HKDF_SHA256).ok()?.fill(&mut long_id).ok()?;
         let aead = root.expand(&[b"seal"], &AES_256_GCM).ok()?;
         let names = root.expand(&[b"name"], hmac::HMAC_SHA256).ok()?;
-        Some(SealKey { id, aead: LessSafeKey::new(UnboundKey::from(aead)), names: hmac::Key::from(names) })
+        Some(SealKey {
+            id: *long_id.first_chunk()?,
+            aead: LessSafeKey::new(UnboundKey::from(aead)),
+            names: hmac::Key::from(names),
+        })
     }
 
     /// The name of the record of `key` in the store: 32 characters that reveal nothing without the secret.
@@ -56,14 +59,6 @@ impl SealKey {
         let tag = hmac::sign(&self.names, key);
         // 192 bits: names do not collide by chance, and a record under another name does not open.
         URL_SAFE_NO_PAD.encode(tag.as_ref().get(..24).unwrap_or_default())
-    }
-}
-
-struct Length(usize);
-
-impl KeyType for Length {
-    fn len(&self) -> usize {
-        self.0
     }
 }
 

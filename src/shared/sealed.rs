@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, News};
+use super::breaker::Breaker;
 use super::record::{self, Content, LARGEST};
 use super::ring::{Ring, SealKey};
 use super::store::{Store, StoreFuture};
@@ -20,7 +20,6 @@ use crate::error::{Error, ErrorKind};
 use crate::event::event;
 use crate::lock::Lock;
 use crate::observer::{Event, Observers};
-use crate::once::Once;
 use crate::token::AccessToken;
 
 /// A [`Store`] with the key that seals its records.
@@ -65,7 +64,6 @@ pub struct SealedStore {
 struct Health {
     breaker: Lock<Breaker>,
     invalid_records: AtomicU64,
-    reported: Once,
 }
 
 /// 100 ms: a store in the same network responds within 2 ms. Fetching the token takes about as long as this timeout.
@@ -92,7 +90,7 @@ impl SealedStore {
 
     /// Its faults that can be found without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
-        self.key.fault_by(|text| SealKey::parse(text).err().map(str::to_owned))
+        self.key.fault_by(|text| SealKey::parse(text).err())
     }
 
     /// One fetch's operations on the store, which take at most this long. `None`: the store is skipped.
@@ -102,7 +100,7 @@ impl SealedStore {
         most: Duration,
         observers: &'v Observers,
     ) -> Option<Visit<'v>> {
-        if !self.breaker(|breaker| breaker.admits(clock.now())) {
+        if !self.health.breaker.lock().admits(clock.now()) {
             return None;
         }
         // A caller that waits until the end of the fetch gets no token.
@@ -142,13 +140,9 @@ impl SealedStore {
         }
     }
 
-    fn breaker<T>(&self, step: impl FnOnce(&mut Breaker) -> T) -> T {
-        step(&mut self.health.breaker.lock())
-    }
-
     fn defective(&self) {
-        self.health.invalid_records.fetch_add(1, Ordering::Relaxed);
-        if self.health.reported.first() {
+        // Reported once.
+        if self.health.invalid_records.fetch_add(1, Ordering::Relaxed) == 0 {
             event!(warn, store = ?self.store, "a record in the shared store cannot be opened: it has another seal key or version, or was not written by this crate");
         }
     }
@@ -169,7 +163,7 @@ pub(crate) struct Visit<'a> {
     timeout: Duration,
     /// The rest of the timeout.
     left: Duration,
-    failed: bool,
+    pub(crate) failed: bool,
     met_defect: bool,
 }
 
@@ -188,10 +182,6 @@ pub(crate) enum Spend {
 }
 
 impl<'a> Visit<'a> {
-    pub(crate) fn has_failed(&self) -> bool {
-        self.failed
-    }
-
     /// The records of `key`, one for each key of the ring at most, those of the sealing key first.
     pub(crate) async fn look(&mut self, key: &[u8], spend: Spend) -> Vec<Sealed> {
         let names: Vec<_> = self.ring.0.iter().map(|one| one.name(key)).collect();
@@ -252,7 +242,7 @@ impl<'a> Visit<'a> {
         // The call is in the fence, too.
         let value = self.attempt(Some(name), spend, async { operation(store).await }).await?;
         let now = self.clock.now();
-        if self.store.breaker(|breaker| breaker.succeeded(now)) == Some(News::Recovered) {
+        if self.store.health.breaker.lock().succeeded(now) {
             event!(info, store = ?self.store.store, "the shared store is used again");
         }
         Some(value)
@@ -290,7 +280,7 @@ impl<'a> Visit<'a> {
         };
         self.failed = true;
         let now = self.clock.now();
-        if self.store.breaker(|breaker| breaker.failed(now)) == Some(News::Failing) {
+        if self.store.health.breaker.lock().failed(now) {
             event!(warn, store = ?self.store.store, error = %format_args!("{_error:#}"), "the shared store fails: tokens are fetched without it");
         }
         None

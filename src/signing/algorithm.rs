@@ -93,12 +93,6 @@ pub(crate) struct Choice {
     pub(crate) fapi: bool,
 }
 
-impl From<Option<SigningAlgorithm>> for Choice {
-    fn from(wanted: Option<SigningAlgorithm>) -> Self {
-        Choice { wanted, fapi: false }
-    }
-}
-
 /// Parses the registered name, as in the header member `alg`.
 ///
 /// ```

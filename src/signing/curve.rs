@@ -1,9 +1,8 @@
 //! Kinds of keys and their algorithms (RFC 7518 section 3.4, RFC 8037 section 3.1).
 
-#[cfg(any(feature = "dpop", feature = "test-util"))]
-use aws_lc_rs::signature::EcdsaVerificationAlgorithm;
 use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
+    self, EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, Ed25519KeyPair, KeyPair, RsaEncoding,
+    RsaKeyPair,
 };
 
 use super::SigningAlgorithm;
@@ -20,7 +19,6 @@ pub(super) struct Curve {
     /// The length of a coordinate.
     pub(super) bytes: usize,
     pub(super) signing: &'static EcdsaSigningAlgorithm,
-    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(super) verifying: &'static EcdsaVerificationAlgorithm,
     pub(super) algorithm: SigningAlgorithm,
 }
@@ -30,7 +28,6 @@ pub(super) static CURVES: [Curve; 3] = [
         name: "P-256",
         bytes: 32,
         signing: &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
-        #[cfg(any(feature = "dpop", feature = "test-util"))]
         verifying: &signature::ECDSA_P256_SHA256_FIXED,
         algorithm: SigningAlgorithm::ES256,
     },
@@ -38,7 +35,6 @@ pub(super) static CURVES: [Curve; 3] = [
         name: "P-384",
         bytes: 48,
         signing: &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-        #[cfg(any(feature = "dpop", feature = "test-util"))]
         verifying: &signature::ECDSA_P384_SHA384_FIXED,
         algorithm: SigningAlgorithm::ES384,
     },
@@ -46,7 +42,6 @@ pub(super) static CURVES: [Curve; 3] = [
         name: "P-521",
         bytes: 66,
         signing: &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
-        #[cfg(any(feature = "dpop", feature = "test-util"))]
         verifying: &signature::ECDSA_P521_SHA512_FIXED,
         algorithm: SigningAlgorithm::ES512,
     },

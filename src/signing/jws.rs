@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// 1 January 2000: a clock with an earlier time was never set.
 pub(crate) const CLOCK_WAS_SET: Duration = Duration::from_secs(946_684_800);
@@ -50,7 +50,7 @@ pub(crate) fn compact(mut message: Zeroizing<String>, signature: &[u8]) -> Zeroi
 pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
     if now < CLOCK_WAS_SET {
         let text = "the system's clock shows a time before the year 2000, and what is signed needs the right one";
-        return Err(Error::of(ErrorKind::Credential, text).transient());
+        return Err(Error::of_credential(text));
     }
     Ok(now.as_secs())
 }
@@ -58,7 +58,6 @@ pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
 /// A unique `jti` (RFC 7519 section 4.1.7).
 pub(crate) fn jti() -> Result<String, Error> {
     let mut random = [0; JTI_BYTES];
-    rand::fill(&mut random)
-        .map_err(|_| Error::of(ErrorKind::Credential, "the system gives no random numbers").transient())?;
+    rand::fill(&mut random).map_err(|_| Error::of_credential("the system gives no random numbers"))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }

@@ -1,10 +1,14 @@
 //! Private keys, in memory or in a KMS, and the tokens that they sign (RFC 7515, RFC 7517, RFC 7518).
 
+#![cfg_attr(
+    not(any(feature = "dpop", feature = "test-util")),
+    allow(dead_code, reason = "public keys are for DPoP and for the test server")
+)]
+
 mod algorithm;
 mod curve;
 mod jwk;
 pub(crate) mod jws;
-#[cfg(any(feature = "dpop", feature = "test-util"))]
 mod public_jwk;
 mod signer;
 mod signing_key;

@@ -8,7 +8,6 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
-#[cfg(feature = "dpop")]
 use super::SigningAlgorithm;
 use super::curve::CURVES;
 use super::jwk::{Jwk, Kind};
@@ -81,7 +80,7 @@ impl PublicJwk {
     }
 
     /// Whether the key can verify signatures of this algorithm.
-    #[cfg(feature = "dpop")]
+    #[cfg_attr(not(feature = "dpop"), allow(dead_code, reason = "for the keys of signers"))]
     pub(crate) fn fits(&self, algorithm: SigningAlgorithm) -> bool {
         use SigningAlgorithm::*;
         let value = |name| self.0.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use super::SigningAlgorithm;
 use super::curve::CURVES;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::x509::{INTEGER, SEQUENCE, element};
 
 /// Signs with a key that stays in a key management service or an HSM.
@@ -55,8 +55,8 @@ pub trait Signer: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// An error becomes the source of a transient error of kind [`ErrorKind::Credential`], so the fetch tries again. Keep
-    /// secrets out of its text.
+    /// An error becomes the source of a transient error of kind [`Credential`](crate::ErrorKind::Credential), so the fetch
+    /// tries again. Keep secrets out of its text.
     ///
     /// # Cancel safety
     ///
@@ -70,18 +70,18 @@ pub type SigningFuture<'a> =
 
 /// The signature of `message` in the form of JWS.
 pub(crate) async fn signature(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u8>, Error> {
-    let failed = |text| Error::of(ErrorKind::Credential, text).transient();
-    let signature = signer.sign(message).await.map_err(|e| failed("the signer failed").because(e))?;
+    let signature = signer.sign(message).await.map_err(|e| Error::of_credential("the signer failed").because(e))?;
     let algorithm = signer.algorithm();
     let half = match CURVES.iter().find(|curve| curve.algorithm == algorithm) {
         Some(curve) => curve.bytes,
-        None if signature.is_empty() => return Err(failed("the signer gave an empty signature")),
+        None if signature.is_empty() => return Err(Error::of_credential("the signer gave an empty signature")),
         None => return Ok(signature),
     };
     if signature.len() == 2 * half {
         return Ok(signature);
     }
-    from_der(&signature, half).ok_or_else(|| failed("the signer's signature has neither the form of JWS nor DER"))
+    from_der(&signature, half)
+        .ok_or_else(|| Error::of_credential("the signer's signature has neither the form of JWS nor DER"))
 }
 
 /// `ECDSA-Sig-Value` (RFC 3279 section 2.2.3), a sequence of two integers, as two numbers of `half` bytes.
@@ -105,6 +105,7 @@ fn from_der(der: &[u8], half: usize) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_der_signature_is_converted_to_two_numbers() {

@@ -2,19 +2,19 @@
 //!
 //! Parse errors are texts without any part of the key. aws-lc-rs does all arithmetic.
 
+use std::fmt;
+
+use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
-#[cfg(any(feature = "dpop", feature = "test-util"))]
-use aws_lc_rs::signature::KeyPair;
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use aws_lc_rs::signature::{EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RsaKeyPair};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
 use zeroize::Zeroizing;
 
-#[cfg(any(feature = "dpop", feature = "test-util"))]
-use super::PublicJwk;
 use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
-use super::{Choice, SigningAlgorithm};
+use super::public_jwk::PublicJwk;
+use super::{Choice, Signer, SigningAlgorithm, SigningFuture};
 use crate::pem::{corrected, looks_like};
 
 pub(crate) struct SigningKey {
@@ -25,8 +25,8 @@ pub(crate) struct SigningKey {
 
 impl SigningKey {
     /// The user's choice takes precedence over a JWK's `alg`, which takes precedence over the key's default.
-    pub(crate) fn parse(text: &str, choice: impl Into<Choice>) -> Result<Self, String> {
-        let Choice { wanted, fapi } = choice.into();
+    pub(crate) fn parse(text: &str, choice: Choice) -> Result<Self, String> {
+        let Choice { wanted, fapi } = choice;
         let text = corrected(text);
         let (pair, alg, key_id) = if Jwk::is_meant(&text) {
             let jwk = Jwk::parse(&text, Jwk::is_private)?;
@@ -46,7 +46,6 @@ impl SigningKey {
     }
 
     /// Generates a key on P-256, which every server of RFC 9449 supports. `None` if the system has no random numbers.
-    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn generate() -> Option<Self> {
         let [curve, ..] = &CURVES;
         let pair = EcdsaKeyPair::generate(curve.signing).ok()?;
@@ -54,7 +53,6 @@ impl SigningKey {
     }
 
     /// `None`: an RSA key, whose proofs would be several times as long.
-    #[cfg(any(feature = "dpop", feature = "test-util"))]
     pub(crate) fn public_jwk(&self) -> Option<PublicJwk> {
         match &self.pair {
             Pair::Rsa(_) => None,
@@ -63,17 +61,8 @@ impl SigningKey {
         }
     }
 
-    pub(crate) fn algorithm(&self) -> SigningAlgorithm {
-        self.algorithm
-    }
-
-    /// `kid` of a JWK.
-    pub(crate) fn key_id(&self) -> Option<&str> {
-        self.key_id.as_deref()
-    }
-
     /// The signature in the form of JWS. It takes about a millisecond with RSA, so it needs no thread of its own.
-    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn signature(&self, message: &[u8]) -> Option<Vec<u8>> {
         let random = SystemRandom::new();
         match &self.pair {
             Pair::Rsa(pair) => {
@@ -93,6 +82,28 @@ impl SigningKey {
     }
 }
 
+/// A key in memory is a signer that never waits.
+impl Signer for SigningKey {
+    fn algorithm(&self) -> SigningAlgorithm {
+        self.algorithm
+    }
+
+    /// `kid` of a JWK.
+    fn key_id(&self) -> Option<String> {
+        self.key_id.clone()
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> SigningFuture<'a> {
+        Box::pin(async { self.signature(message).ok_or_else(|| "the key could not sign".into()) })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SigningKey")
+    }
+}
+
 /// The first private key in the text, which may also have certificates.
 fn from_pem(text: &str) -> Result<Pair, String> {
     const UNUSABLE: &str = "has a private key that cannot be used: damaged, an RSA key of less than 2048 or more than 8192 bits, or of another kind than RSA, P-256, P-384, P-521, Ed25519";
@@ -107,29 +118,21 @@ fn from_pem(text: &str) -> Result<Pair, String> {
         }
     };
     let der = key.secret_der();
+    let on_a_curve =
+        |parse: ParseEc| CURVES.iter().find_map(|curve| Some(Pair::Ec(curve, parse(curve.signing, der).ok()?.into())));
     let pair = match &*key {
         PrivateKeyDer::Pkcs1(_) => RsaKeyPair::from_der(der).ok().map(|p| Pair::Rsa(p.into())),
-        PrivateKeyDer::Sec1(_) => CURVES.iter().find_map(|curve| {
-            let pair = EcdsaKeyPair::from_private_key_der(curve.signing, der).ok()?;
-            Some(Pair::Ec(curve, pair.into()))
-        }),
-        _ => from_pkcs8(der),
+        PrivateKeyDer::Sec1(_) => on_a_curve(EcdsaKeyPair::from_private_key_der),
+        _ => match (RsaKeyPair::from_pkcs8(der), Ed25519KeyPair::from_pkcs8(der)) {
+            (Ok(pair), _) => Some(Pair::Rsa(pair.into())),
+            (_, Ok(pair)) => Some(Pair::Ed25519(pair.into())),
+            _ => on_a_curve(EcdsaKeyPair::from_pkcs8),
+        },
     };
     pair.ok_or_else(|| UNUSABLE.to_owned())
 }
 
-fn from_pkcs8(der: &[u8]) -> Option<Pair> {
-    if let Ok(pair) = RsaKeyPair::from_pkcs8(der) {
-        return Some(Pair::Rsa(pair.into()));
-    }
-    if let Ok(pair) = Ed25519KeyPair::from_pkcs8(der) {
-        return Some(Pair::Ed25519(pair.into()));
-    }
-    CURVES.iter().find_map(|curve| {
-        let pair = EcdsaKeyPair::from_pkcs8(curve.signing, der).ok()?;
-        Some(Pair::Ec(curve, pair.into()))
-    })
-}
+type ParseEc = fn(&'static EcdsaSigningAlgorithm, &[u8]) -> Result<EcdsaKeyPair, KeyRejected>;
 
 #[cfg(test)]
 #[path = "signing_key_tests.rs"]

@@ -56,11 +56,11 @@ fn ed25519_pkcs8() -> Vec<u8> {
 }
 
 fn parsed(text: &str) -> SigningKey {
-    SigningKey::parse(text, None).unwrap_or_else(|flaw| panic!("{flaw}"))
+    SigningKey::parse(text, Choice::default()).unwrap_or_else(|flaw| panic!("{flaw}"))
 }
 
 fn refused(text: &str, wanted: Option<SigningAlgorithm>) -> String {
-    SigningKey::parse(text, wanted).err().expect("refused")
+    SigningKey::parse(text, Choice { wanted, fapi: false }).expect_err("refused")
 }
 
 pub(crate) fn verifies(key: &SigningKey, message: &[u8], signature: &[u8]) -> bool {
@@ -93,7 +93,7 @@ fn the_vector_of_rfc_7515_appendix_a_2() {
     let key = parsed(RSA_JWK);
     assert_eq!(key.algorithm(), SigningAlgorithm::RS256);
     assert_eq!(
-        URL_SAFE_NO_PAD.encode(key.sign(input).unwrap()),
+        URL_SAFE_NO_PAD.encode(key.signature(input).unwrap()),
         "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
     );
 }
@@ -102,7 +102,7 @@ fn the_vector_of_rfc_7515_appendix_a_2() {
 fn the_vector_of_rfc_8037_appendix_a_4() {
     let key = parsed(ED25519_JWK);
     assert_eq!(key.algorithm(), SigningAlgorithm::EdDSA);
-    let signature = key.sign(b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc").unwrap();
+    let signature = key.signature(b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc").unwrap();
     assert_eq!(
         URL_SAFE_NO_PAD.encode(signature),
         "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
@@ -115,7 +115,7 @@ fn the_signature_in_rfc_7515_appendix_a_3_verifies_with_its_key() {
     let input = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
     let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
     assert!(verifies(&key, input, &URL_SAFE_NO_PAD.decode(signature).unwrap()));
-    assert!(verifies(&key, input, &key.sign(input).unwrap()));
+    assert!(verifies(&key, input, &key.signature(input).unwrap()));
 }
 
 #[test]
@@ -140,8 +140,8 @@ fn every_form_of_pem_is_read_and_every_algorithm_verifies() {
         for algorithm in algorithms {
             // openssl and Azure write such text before and after.
             let text = format!("Bag Attributes\n    x: y\n{text}\n");
-            let key = SigningKey::parse(&text, Some(algorithm)).ok().unwrap();
-            let signature = key.sign(b"message").unwrap();
+            let key = SigningKey::parse(&text, Choice { wanted: Some(algorithm), fapi: false }).ok().unwrap();
+            let signature = key.signature(b"message").unwrap();
             assert!(verifies(&key, b"message", &signature), "{algorithm}");
             assert!(!verifies(&key, b"messagf", &signature), "{algorithm}");
         }
@@ -166,8 +166,9 @@ fn an_algorithm_that_does_not_fit_the_key_is_named() {
 #[test]
 fn alg_and_kid_of_a_jwk_are_honoured() {
     let key = parsed(&RSA_JWK.replace("{", r#"{"alg":"PS384","kid":"k1","#));
-    assert_eq!((key.algorithm(), key.key_id()), (SigningAlgorithm::PS384, Some("k1")));
-    let chosen = SigningKey::parse(&RSA_JWK.replace("{", r#"{"alg":"PS384","#), Some(SigningAlgorithm::RS512));
+    assert_eq!((key.algorithm(), key.key_id()), (SigningAlgorithm::PS384, Some("k1".to_owned())));
+    let choice = Choice { wanted: Some(SigningAlgorithm::RS512), fapi: false };
+    let chosen = SigningKey::parse(&RSA_JWK.replace("{", r#"{"alg":"PS384","#), choice);
     assert_eq!(chosen.ok().map(|key| key.algorithm()), Some(SigningAlgorithm::RS512));
 }
 
@@ -186,7 +187,7 @@ fn a_key_is_read_in_every_form_of_deployment() {
         format!(r#"{{"keys":[{others},{ED25519_JWK},{{"kty":"oct","k":"c2VjcmV0","d":"x"}}]}}"#),
     ] {
         let key = parsed(&text);
-        assert!(verifies(&key, b"message", &key.sign(b"message").unwrap()), "{text}");
+        assert!(verifies(&key, b"message", &key.signature(b"message").unwrap()), "{text}");
     }
 }
 

@@ -5,28 +5,28 @@ use serde_json::json;
 use super::message::{Incoming, Reply};
 use super::world::{State, World};
 
-/// JSON for a request with a valid token, otherwise a challenge; and the number of the token that was presented.
-pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
-    let presented = presented(request);
-    let number = presented.and_then(|(_, token)| state.register.find(token)).map(|(number, _)| number);
+/// JSON for a request with a valid token, otherwise a challenge.
+pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> Reply {
+    let presented = presented(request).map(|(_, token)| token);
+    let number = presented.and_then(|token| state.register.find(token)).map(|(number, _)| number);
     if let Err(refusal) = check(state, request, Some(&world.api)) {
         let note = refusal.note.clone();
         let own = state.quirk.and_then(|quirk| quirk.api_refusal(refusal.status));
-        return (own.unwrap_or(refusal).noted(note), number);
+        return Reply { token: number, note, ..own.unwrap_or(refusal) };
     }
     let path = request.head.uri.path();
     let reply = match state.resources.iter().find(|(served, _)| served == path) {
         Some((_, body)) => Reply::new(200, "application/json", body.clone()),
         None => {
-            let scope = number.and_then(|_| presented.and_then(|(_, token)| state.register.find(token)));
+            let issued = presented.and_then(|token| state.register.find(token)).map(|(_, issued)| issued);
             Reply::json(
                 200,
                 &json!({
                     "method": request.head.method.as_str(),
                     "path": path,
                     "body": String::from_utf8_lossy(&request.body),
-                    "client_id": scope.and_then(|(_, issued)| issued.client.clone()),
-                    "scope": scope.map(|(_, issued)| issued.scope.clone()),
+                    "client_id": issued.and_then(|issued| issued.client.as_ref()),
+                    "scope": issued.map(|issued| &issued.scope),
                     "token": number,
                 }),
             )
@@ -34,7 +34,7 @@ pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (
     };
     #[cfg(feature = "dpop")]
     let reply = reply.with_nonce(state.nonce.clone());
-    (reply, number)
+    Reply { token: number, ..reply }
 }
 
 /// Scheme and token of a request.

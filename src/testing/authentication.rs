@@ -1,15 +1,11 @@
 //! Client authentication at the scripted server: what a request claims, and whether it is true.
 
+use serde_json::Value;
+
 use super::message::{Form, Incoming, Reply, basic, readings};
-use super::world::State;
+use super::world::{State, World};
 
-/// A registered client.
-pub(super) struct Client {
-    pub(super) id: String,
-    pub(super) credential: Known,
-}
-
-/// How a client authenticates.
+/// How a registered client authenticates.
 pub(super) enum Known {
     Secret(String),
     /// It has no credential (RFC 6749 section 2.1).
@@ -50,7 +46,7 @@ impl Claim {
         let in_body = form.value("client_id").map(str::to_owned);
         if let Some((id, secret)) = header {
             let ids = readings(&id);
-            let known = ids.iter().find(|id| state.client(id).is_some()).or(ids.first()).cloned();
+            let known = ids.iter().find(|id| state.clients.contains_key(*id)).or(ids.first()).cloned();
             if in_body.is_some() && in_body != known {
                 return Err(Reply::oauth(400, "invalid_request", "client_id is not the one of the header"));
             }
@@ -62,8 +58,13 @@ impl Claim {
             return Ok(Claim { id: in_body, method: Some("client_secret_post"), proof });
         }
         if let Some(assertion) = assertion {
-            let id = in_body.or_else(|| subject(assertion));
-            let method = if is_symmetric(assertion) { "client_secret_jwt" } else { "private_key_jwt" };
+            let mut parts = assertion.split('.').map(|part| json_of(part).unwrap_or_default());
+            let (header, claims) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            let text = |members: &Value, name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+            // `client_id` is optional in addition to `sub` (RFC 7521 section 4.2).
+            let id = in_body.or_else(|| text(&claims, "sub"));
+            let is_symmetric = text(&header, "alg").is_some_and(|algorithm| algorithm.starts_with("HS"));
+            let method = if is_symmetric { "client_secret_jwt" } else { "private_key_jwt" };
             return Ok(Claim { id, method: Some(method), proof: Proof::Assertion(assertion.to_owned()) });
         }
         match (&in_body, &request.certificate) {
@@ -75,14 +76,14 @@ impl Claim {
 
     /// What is wrong with the claim; nothing if no client was registered. The text is also for the story, so it has no
     /// secret.
-    pub(super) fn flaw(&self, state: &mut State) -> Option<&'static str> {
+    #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for assertions"))]
+    pub(super) fn flaw(&self, world: &World, state: &mut State) -> Option<&'static str> {
         if state.clients.is_empty() {
             return None;
         }
-        let Some(client) = self.id.as_deref().and_then(|id| state.client(id)) else {
-            return Some(if self.id.is_some() { "the client is unknown" } else { "the request names no client" });
-        };
-        match (&self.proof, &client.credential) {
+        let Some(id) = &self.id else { return Some("the request names no client") };
+        let Some(known) = state.clients.get(id) else { return Some("the client is unknown") };
+        match (&self.proof, known) {
             (Proof::Secret(readings), Known::Secret(secret)) => {
                 (!readings.contains(secret)).then_some("the secret is wrong")
             }
@@ -91,10 +92,7 @@ impl Claim {
             // The handshake has verified it.
             (Proof::Certificate, _) => None,
             #[cfg(feature = "jwt")]
-            (Proof::Assertion(assertion), _) => {
-                let id = client.id.clone();
-                super::jwt::assertion_flaw(assertion, &id, state)
-            }
+            (Proof::Assertion(assertion), _) => super::jwt::assertion_flaw(assertion, id, world, state),
             #[cfg(not(feature = "jwt"))]
             (Proof::Assertion(_), _) => Some("signatures are verified with the feature jwt only"),
             #[cfg(feature = "jwt")]
@@ -104,19 +102,8 @@ impl Claim {
     }
 }
 
-/// `sub` of an assertion, in addition to which `client_id` is optional (RFC 7521 section 4.2).
-fn subject(assertion: &str) -> Option<String> {
-    let claims = json_of(assertion.split('.').nth(1)?)?;
-    Some(claims.get("sub")?.as_str()?.to_owned())
-}
-
-fn is_symmetric(assertion: &str) -> bool {
-    let header = assertion.split('.').next().and_then(json_of);
-    header.is_some_and(|header| header.get("alg").and_then(|alg| alg.as_str()).is_some_and(|alg| alg.starts_with("HS")))
-}
-
 /// The JSON object in a part of a JWT.
-pub(super) fn json_of(part: &str) -> Option<serde_json::Value> {
+pub(super) fn json_of(part: &str) -> Option<Value> {
     use base64::Engine;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok()?;
     serde_json::from_slice(&bytes).ok()

@@ -1,20 +1,16 @@
 //! The server as a test sees it.
 
-use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, io};
 
 use http::HeaderMap;
-use tokio::sync::oneshot;
 
-use super::authentication::{Client, Known};
+use super::authentication::Known;
 use super::message::Incoming;
-use super::serving::{Bound, Serving, Tls};
+use super::serving::{Acceptor, Serving};
 use super::story::story;
-use super::world::{Counts, Standing, World};
+use super::world::{Stage, World, count};
 use super::{Answer, Endpoint, Quirk, RecordedRequest, api};
 use crate::clock::Clock;
 use crate::clock::ManualClock;
@@ -68,7 +64,6 @@ use crate::token::AccessToken;
 #[derive(Clone)]
 pub struct AuthorizationServer {
     world: Arc<World>,
-    token_url: String,
     serving: Arc<Serving>,
 }
 
@@ -81,7 +76,7 @@ impl AuthorizationServer {
     /// Panics if the system refuses a port of 127.0.0.1 or a thread.
     #[must_use]
     pub fn start() -> Self {
-        AuthorizationServer::serve(Tls::default())
+        AuthorizationServer::serve(Ok(None))
     }
 
     /// Starts a server over HTTPS, with a certificate for `localhost`, `127.0.0.1` and `::1` signed by
@@ -116,38 +111,23 @@ impl AuthorizationServer {
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn start_https() -> Self {
-        match super::certificates::acceptor() {
-            Ok(acceptor) => AuthorizationServer::serve(Tls(Some(acceptor))),
-            Err(error) => cannot_start(error),
-        }
+        AuthorizationServer::serve(super::certificates::acceptor().map(Some).map_err(io::Error::other))
     }
 
-    fn serve(tls: Tls) -> Self {
-        let started = Bound::new(tls).and_then(|bound| {
-            let [issuer, api] = bound.origins();
-            let world = World::new(issuer, api);
-            Ok((bound.serve(&world)?, world))
-        });
-        match started {
-            Ok((serving, world)) => {
-                let token_url = format!("{}/token", world.issuer);
-                AuthorizationServer { world, token_url, serving: Arc::new(serving) }
-            }
-            Err(error) => cannot_start(error),
+    #[expect(clippy::panic, reason = "documented where it is called: a test has no use for an error")]
+    fn serve(tls: io::Result<Option<Acceptor>>) -> Self {
+        match tls.and_then(Serving::start) {
+            Ok((serving, world)) => AuthorizationServer { world, serving: Arc::new(serving) },
+            Err(error) => panic!("the authorization server of the test cannot start: {error}"),
         }
     }
-}
-
-#[expect(clippy::panic, reason = "documented where it is called: a test has no use for an error")]
-fn cannot_start(error: impl fmt::Display) -> ! {
-    panic!("the authorization server of the test cannot start: {error}")
 }
 
 /// # Addresses
 impl AuthorizationServer {
     /// Returns the URL of the token endpoint.
     pub fn token_url(&self) -> &str {
-        &self.token_url
+        &self.world.token_url
     }
 
     /// Returns the issuer (scheme, host and port), which has metadata by RFC 8414 and OpenID Connect discovery.
@@ -194,11 +174,7 @@ impl AuthorizationServer {
     }
 
     fn register(self, id: impl Into<String>, credential: Known) -> Self {
-        let id = id.into();
-        let mut state = self.world.state();
-        state.clients.retain(|client| client.id != id);
-        state.clients.push(Client { id, credential });
-        drop(state);
+        self.world.state().clients.insert(id.into(), credential);
         self
     }
 
@@ -251,7 +227,7 @@ impl AuthorizationServer {
     #[must_use]
     #[expect(clippy::panic, reason = "documented: there is nothing that a test could do without")]
     pub fn jwt_tokens(self) -> Self {
-        let Some(key) = super::jwt::TokenKey::generate() else { panic!("the system gives no random numbers") };
+        let Some(key) = crate::signing::SigningKey::generate() else { panic!("the system gives no random numbers") };
         self.world.state().token_key = Some(key);
         self
     }
@@ -308,14 +284,13 @@ impl AuthorizationServer {
 
     /// The same as [`next`](Self::next), for any endpoint.
     pub fn next_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
-        self.world.state().next(endpoint, answer);
+        self.world.state().script(endpoint).next.push_back(answer);
         self
     }
 
     /// The same as [`until_changed`](Self::until_changed), for any endpoint.
     pub fn until_changed_at(&self, endpoint: Endpoint, answer: Answer) -> &Self {
-        self.world.state().until_changed(endpoint, Standing::Answer(answer));
-        self
+        self.answer_by(endpoint, move |_| answer.clone())
     }
 
     /// The same as [`until_changed_at`](Self::until_changed_at), with a response that depends on the request.
@@ -338,7 +313,7 @@ impl AuthorizationServer {
     where
         F: Fn(&RecordedRequest) -> Answer + Send + Sync + 'static,
     {
-        self.world.state().until_changed(endpoint, Standing::By(Arc::new(decide)));
+        self.world.state().script(endpoint).standing = Some(Arc::new(decide));
         self
     }
 
@@ -355,8 +330,7 @@ impl AuthorizationServer {
     #[expect(clippy::panic, reason = "documented: the test is wrong")]
     pub fn rotate_secret(&self, id: &str, secret: impl Into<String>) {
         let mut state = self.world.state();
-        let client = state.clients.iter_mut().find(|client| client.id == id);
-        match client.map(|client| &mut client.credential) {
+        match state.clients.get_mut(id) {
             Some(Known::Secret(current)) => *current = secret.into(),
             _ => {
                 drop(state);
@@ -377,22 +351,22 @@ impl AuthorizationServer {
     /// Returns all requests to all endpoints, in order; at most the latest 10 000. [`token_requests`](Self::token_requests) and
     /// [`api_requests`](Self::api_requests) count earlier ones, too.
     pub fn requests(&self) -> Vec<RecordedRequest> {
-        self.world.state().recorded().cloned().collect()
+        self.world.state().recorded.values().cloned().collect()
     }
 
     /// Returns how many token requests it has received, answered or not.
     pub fn token_requests(&self) -> usize {
-        self.world.counts.borrow().received(Endpoint::Token)
+        count(&self.world.counts.borrow(), Endpoint::Token, Stage::Received)
     }
 
     /// Returns how many requests the API has received, including refused ones.
     pub fn api_requests(&self) -> usize {
-        self.world.counts.borrow().received(Endpoint::Api)
+        count(&self.world.counts.borrow(), Endpoint::Api, Stage::Received)
     }
 
     /// Returns how many tokens it has issued.
     pub fn tokens_issued(&self) -> usize {
-        self.world.state().register.len() as usize
+        self.world.state().register.issued as usize
     }
 
     /// Returns the number of this token, counted from 1 in the order of issue; `None` if this server did not issue it, or if it
@@ -444,7 +418,7 @@ impl AuthorizationServer {
     ///
     /// Panics after one minute.
     pub async fn received(&self, endpoint: Endpoint, requests: usize) {
-        self.counted(requests, |counts| counts.received(endpoint)).await;
+        self.counted(endpoint, Stage::Received, requests).await;
     }
 
     /// Waits until an endpoint has answered this many requests since the start, for example those of a refresh in the
@@ -454,29 +428,20 @@ impl AuthorizationServer {
     ///
     /// Panics after one minute.
     pub async fn answered(&self, endpoint: Endpoint, requests: usize) {
-        self.counted(requests, |counts| counts.answered(endpoint)).await;
+        self.counted(endpoint, Stage::Answered, requests).await;
     }
 
     #[expect(clippy::panic, reason = "documented: otherwise the test would hang")]
-    async fn counted(&self, wanted: usize, count: impl Fn(&Counts) -> usize) {
+    async fn counted(&self, endpoint: Endpoint, stage: Stage, wanted: usize) {
         let mut counts = self.world.counts.subscribe();
         // On the server's thread: the clock of the test's runtime may be paused.
-        let (guard, timeout) = oneshot::channel::<()>();
-        let guard = self.serving.runtime.spawn(async move {
-            tokio::time::sleep(LONGEST_WAIT).await;
-            drop(guard);
+        let waiting = self.serving.runtime.spawn(async move {
+            let enough = counts.wait_for(|counts| count(counts, endpoint, stage) >= wanted);
+            tokio::time::timeout(LONGEST_WAIT, enough).await.is_ok()
         });
-        let mut reached = pin!(counts.wait_for(|counts| count(counts) >= wanted));
-        let mut timeout = pin!(timeout);
-        poll_fn(|cx| match reached.as_mut().poll(cx) {
-            Poll::Ready(_) => Poll::Ready(()),
-            Poll::Pending if timeout.as_mut().poll(cx).is_ready() => {
-                panic!("{wanted} requests were awaited, {} came", count(&self.world.counts.borrow()))
-            }
-            Poll::Pending => Poll::Pending,
-        })
-        .await;
-        guard.abort();
+        if !waiting.await.unwrap_or_default() {
+            panic!("{wanted} requests were awaited, {} came", count(&self.world.counts.borrow(), endpoint, stage));
+        }
     }
 
     /// Returns one line for each of the latest 100 requests, without secrets, as a failing test prints them.

@@ -24,7 +24,7 @@ pub(super) fn server(world: &World, state: &State) -> Reply {
     let proofs = ["ES256", "ES384", "ES512", "EdDSA", "Ed25519"];
     let members = json!({
         "issuer": issuer,
-        "token_endpoint": format!("{issuer}/token"),
+        "token_endpoint": world.token_url,
         "jwks_uri": format!("{issuer}/jwks"),
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
@@ -50,9 +50,8 @@ pub(super) fn api(world: &World, state: &State, path: &str) -> Reply {
 
 pub(super) fn keys(state: &State) -> Reply {
     #[cfg(feature = "jwt")]
-    if let Some(key) = &state.token_key {
-        return Reply::json(200, &json!({"keys": [key.public_members()]}));
-    }
-    let _ = state;
-    Reply::json(200, &json!({"keys": []}))
+    let keys: Vec<_> = state.token_key.iter().filter_map(super::jwt::public_members).collect();
+    #[cfg(not(feature = "jwt"))]
+    let (_, keys) = (state, [(); 0]);
+    Reply::json(200, &json!({"keys": keys}))
 }

@@ -3,8 +3,7 @@
 use serde_json::Value;
 use url::Url;
 
-use super::authentication::json_of;
-use super::jwt;
+use super::jwt::Jwt;
 use super::message::Incoming;
 use super::world::State;
 use crate::signing::{PublicJwk, jws};
@@ -49,7 +48,7 @@ pub(super) fn check(
     if let Some(origin) = origin {
         proof.is_for(request, &format!("{origin}{}", request.head.uri.path()))?;
     }
-    if proof.text("ath") != Some(jws::hash(token.as_bytes()).as_str()) {
+    if proof.jwt.text("ath") != Some(jws::hash(token.as_bytes()).as_str()) {
         return Err(Refusal::invalid("ath is not of this token"));
     }
     if proof.thumbprint != owner {
@@ -58,41 +57,34 @@ pub(super) fn check(
     proof.is_fresh(state)
 }
 
-struct Proof {
-    claims: Value,
+struct Proof<'a> {
+    jwt: Jwt<'a>,
     thumbprint: String,
 }
 
-impl Proof {
-    fn of(request: &Incoming) -> Result<Self, Refusal> {
+impl<'a> Proof<'a> {
+    fn of(request: &'a Incoming) -> Result<Self, Refusal> {
         let mut all = request.head.headers.get_all("dpop").iter();
         let proof = all.next().ok_or(Refusal::invalid("the request has no proof"))?;
         if all.next().is_some() {
             return Err(Refusal::invalid("the request has more than one proof"));
         }
-        let proof = proof.to_str().map_err(|_| Refusal::invalid("the proof is not a JWT"))?;
-        let (claims, algorithm, message, signature) =
-            jwt::parts(proof).ok_or(Refusal::invalid("the proof is not a JWT"))?;
-        let header = proof.split('.').next().and_then(json_of).unwrap_or_default();
-        if header.get("typ").and_then(Value::as_str) != Some("dpop+jwt") {
+        let jwt = proof.to_str().ok().and_then(Jwt::of).ok_or(Refusal::invalid("the proof is not a JWT"))?;
+        if jwt.header.get("typ").and_then(Value::as_str) != Some("dpop+jwt") {
             return Err(Refusal::invalid("typ is not dpop+jwt"));
         }
-        let key = header.get("jwk").and_then(|jwk| PublicJwk::parse(&jwk.to_string()).ok());
+        let key = jwt.header.get("jwk").and_then(|jwk| PublicJwk::parse(&jwk.to_string()).ok());
         let key = key.ok_or(Refusal::invalid("jwk is not a public key"))?;
-        if !jwt::by_key(&algorithm, &key, message, &signature) {
+        if !jwt.is_by_key(&key) {
             return Err(Refusal::invalid("the signature is not of the key in jwk"));
         }
-        Ok(Proof { claims, thumbprint: key.thumbprint() })
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name)?.as_str()
+        Ok(Proof { jwt, thumbprint: key.thumbprint() })
     }
 
     fn is_for(&self, request: &Incoming, url: &str) -> Result<(), Refusal> {
         // Compared after normalisation (RFC 9449 section 4.3).
         let same = |given: &str| Url::parse(given).ok() == Url::parse(url).ok();
-        if self.text("htm") != Some(request.head.method.as_str()) || !self.text("htu").is_some_and(same) {
+        if self.jwt.text("htm") != Some(request.head.method.as_str()) || !self.jwt.text("htu").is_some_and(same) {
             return Err(Refusal::invalid("htm or htu is not of this request"));
         }
         Ok(())
@@ -100,13 +92,13 @@ impl Proof {
 
     fn is_fresh(&self, state: &mut State) -> Result<(), Refusal> {
         if let Some(nonce) = &state.nonce {
-            if self.text("nonce") != Some(nonce) {
+            if self.jwt.text("nonce") != Some(nonce) {
                 let why = "the proof needs a nonce";
                 return Err(Refusal { code: "use_dpop_nonce", why, nonce: Some(nonce.clone()) });
             }
         }
-        let dated = self.claims.get("iat").is_some_and(Value::is_u64);
-        let first = self.text("jti").is_some_and(|jti| state.proofs.insert(jti.to_owned()));
+        let dated = self.jwt.claims.get("iat").is_some_and(Value::is_u64);
+        let first = self.jwt.text("jti").is_some_and(|jti| state.proofs.insert(jti.to_owned()));
         if dated && first { Ok(()) } else { Err(Refusal::invalid("the proof was used before, or has no jti or iat")) }
     }
 }

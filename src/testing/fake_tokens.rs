@@ -100,11 +100,7 @@ const LONGEST_STORY: usize = 100;
 impl FakeTokens {
     /// Creates a source with these steps; the last one is repeated. Without a step it returns new tokens that last 1 h.
     pub fn script(steps: impl IntoIterator<Item = FakeStep>) -> Self {
-        let mut script: VecDeque<_> = steps.into_iter().collect();
-        if script.is_empty() {
-            script.push_back(FakeStep::Token(LIFETIME));
-        }
-        let state = State { script, ..State::default() };
+        let state = State { script: steps.into_iter().collect(), ..State::default() };
         FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
@@ -122,8 +118,9 @@ impl FakeTokens {
 
     /// Replaces the remaining steps.
     pub fn change(&self, steps: impl IntoIterator<Item = FakeStep>) {
-        let next = FakeTokens::script(steps);
-        std::mem::swap(&mut self.state().script, &mut next.state().script);
+        let next = steps.into_iter().collect();
+        // Dropped after the lock: an error may have a source that is user code.
+        let _before = std::mem::replace(&mut self.state().script, next);
     }
 
     /// Returns how often a token was requested; each polled future counts.

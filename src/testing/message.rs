@@ -3,9 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
@@ -66,11 +66,11 @@ impl Form {
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    /// A parameter that occurs several times, which only `resource` and `audience` may (RFC 6749 section 3.2, RFC 8707
+    /// Whether a parameter occurs several times, which only `resource` and `audience` may (RFC 6749 section 3.2, RFC 8707
     /// section 2, RFC 8693 section 2.1).
-    pub(super) fn repeated(&self) -> Option<&str> {
-        let repeats = |name: &str| !matches!(name, "resource" | "audience") && self.values(name).len() > 1;
-        self.0.iter().map(|(name, _)| name.as_str()).find(|name| repeats(name))
+    pub(super) fn repeats(&self) -> bool {
+        let mut names = self.0.iter().map(|(name, _)| name.as_str());
+        names.any(|name| !matches!(name, "resource" | "audience") && self.values(name).len() > 1)
     }
 }
 
@@ -108,20 +108,19 @@ pub(super) fn merged(mut object: Map<String, Value>, changes: Value) -> Map<Stri
 #[derive(Clone)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
-    /// Instead of `headers`.
-    pub(super) own_headers: Option<Box<HeaderMap>>,
+    /// In a box, since a reply is also the error of functions.
+    pub(super) headers: Box<HeaderMap>,
     pub(super) body: String,
+    pub(super) torn: bool,
+    /// The number of the token that was issued or presented.
+    pub(super) token: Option<u32>,
     pub(super) note: String,
 }
 
 impl Reply {
     pub(super) fn new(status: u16, content_type: &str, body: String) -> Self {
-        let mut headers = Vec::new();
-        if !content_type.is_empty() {
-            headers.push(("content-type", content_type.to_owned()));
-        }
-        Reply { status, headers, own_headers: None, body, note: String::new() }
+        let reply = Reply { status, headers: Box::default(), body, torn: false, token: None, note: String::new() };
+        reply.header("content-type", content_type)
     }
 
     /// Neither tokens nor errors may be stored (RFC 6749 section 5.1).
@@ -139,11 +138,14 @@ impl Reply {
     pub(super) fn challenge(status: u16, scheme: &str, params: &[(&str, &str)]) -> Self {
         let params: Vec<_> = params.iter().map(|(name, value)| format!("{name}=\"{}\"", quotable(value))).collect();
         let value = format!("{scheme} {}", params.join(", ")).trim_end().to_owned();
-        Reply::new(status, "text/plain", "refused\n".to_owned()).noted(value.clone()).header("www-authenticate", value)
+        Reply::new(status, "text/plain", "refused\n".to_owned()).header("www-authenticate", &value).noted(value)
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
+    /// `value` is printable ASCII.
+    pub(super) fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
         self
     }
 
@@ -151,7 +153,7 @@ impl Reply {
     #[cfg(feature = "dpop")]
     pub(super) fn with_nonce(self, nonce: Option<String>) -> Self {
         match nonce {
-            Some(nonce) => self.header("dpop-nonce", nonce),
+            Some(nonce) => self.header("dpop-nonce", &nonce),
             None => self,
         }
     }
@@ -175,6 +177,6 @@ impl Reply {
             form.append_pair(name, value.as_str().unwrap_or(&value.to_string()));
         }
         let body = form.finish();
-        Reply { body, ..Reply::new(self.status, "application/x-www-form-urlencoded", String::new()) }.noted(self.note)
+        Reply { body, ..self }.header("content-type", "application/x-www-form-urlencoded")
     }
 }

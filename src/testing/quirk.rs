@@ -98,11 +98,6 @@ impl Quirk {
         if self == Quirk::Zoom { "account_credentials" } else { "client_credentials" }
     }
 
-    /// Whether the server returns the same token until it expires.
-    pub(super) fn repeats_tokens(self) -> bool {
-        self == Quirk::Wso2
-    }
-
     /// The suffix of tokens.
     pub(super) fn token_suffix(self) -> &'static str {
         // Salesforce: the id of the organisation, "!", the session.
@@ -112,38 +107,30 @@ impl Quirk {
     /// Code and description for a request that this server refuses, although RFC 6749 allows it.
     pub(super) fn refusal(self, form: &Form, user_agent: &str) -> Option<Reply> {
         let missing = |name: &str| form.value(name).is_none();
-        match self {
-            Quirk::Auth0 if missing("audience") => Some(Reply::oauth(
-                403,
-                "access_denied",
-                "No audience parameter was provided, and no default audience has been configured",
-            )),
-            Quirk::EntraV1 if missing("resource") => Some(Reply::oauth(
-                400,
-                "invalid_resource",
-                "AADSTS50001: The resource principal named '' was not found in the tenant.",
-            )),
-            Quirk::EntraV2 if !form.value("scope").is_some_and(|scope| scope.ends_with("/.default")) => {
-                Some(Reply::oauth(
-                    400,
-                    "invalid_scope",
-                    "AADSTS1002012: The provided value for scope is not valid. Client credential flows must have a scope \
-                     value with /.default suffixed to the resource identifier (application ID URI).",
-                ))
+        let (code, description) = match self {
+            Quirk::Auth0 if missing("audience") => {
+                let description = "No audience parameter was provided, and no default audience has been configured";
+                return Some(Reply::oauth(403, "access_denied", description));
             }
-            Quirk::Okta if missing("scope") => Some(Reply::oauth(
-                400,
+            Quirk::EntraV1 if missing("resource") => {
+                ("invalid_resource", "AADSTS50001: The resource principal named '' was not found in the tenant.")
+            }
+            Quirk::EntraV2 if !form.value("scope").is_some_and(|scope| scope.ends_with("/.default")) => (
+                "invalid_scope",
+                "AADSTS1002012: The provided value for scope is not valid. Client credential flows must have a scope \
+                 value with /.default suffixed to the resource identifier (application ID URI).",
+            ),
+            Quirk::Okta if missing("scope") => (
                 "invalid_scope",
                 "The authorization server resource does not have any configured default scopes, 'scope' must be provided.",
-            )),
-            Quirk::Zoom if missing("account_id") => {
-                Some(Reply::oauth(400, "invalid_request", "Bad Request: account_id is missing"))
-            }
+            ),
+            Quirk::Zoom if missing("account_id") => ("invalid_request", "Bad Request: account_id is missing"),
             Quirk::Reddit if user_agent.is_empty() || user_agent.starts_with("reqwest") => {
-                Some(Reply::json(429, &json!({"message": "Too Many Requests", "error": 429})))
+                return Some(Reply::json(429, &json!({"message": "Too Many Requests", "error": 429})));
             }
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some(Reply::oauth(400, code, description))
     }
 
     /// What this server changes in the members of a token response.
@@ -198,11 +185,10 @@ impl Quirk {
         let client_is_wrong = reply.error_code() == Some("invalid_client");
         match self {
             Quirk::Auth0 => {
-                reply.headers.push(("auth0-client-quota-limit", "b=per_day;q=1000;r=999;t=86000".to_owned()));
+                reply = reply.header("auth0-client-quota-limit", "b=per_day;q=1000;r=999;t=86000");
             }
             Quirk::Okta => {
-                reply.headers.push(("x-rate-limit-limit", "600".to_owned()));
-                reply.headers.push(("x-rate-limit-remaining", "599".to_owned()));
+                reply = reply.header("x-rate-limit-limit", "600").header("x-rate-limit-remaining", "599");
             }
             Quirk::Cognito if client_is_wrong => return Reply::json(400, &json!({"error": "invalid_client"})),
             Quirk::Glewlwyd if client_is_wrong => return Reply::new(403, "text/plain", String::new()),

@@ -57,23 +57,15 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// `shown`: the value as it may be shown, if it is never a secret.
-    pub(super) fn param(name: &str, value: &str, shown: &str) -> Self {
-        Field::new(name, value, shown, PUBLIC_PARAMS)
-    }
-
-    pub(super) fn header(name: &str, value: &str, shown: &str) -> Self {
-        Field::new(name, value, shown, PUBLIC_HEADERS)
-    }
-
-    fn new(name: &str, value: &str, shown: &str, public: &[&str]) -> Self {
+    /// `shown`: the value as it may be shown, if it is never a secret, which it is not if its name is in `public`.
+    pub(super) fn new(name: &str, value: &str, shown: &str, public: &[&str]) -> Self {
         let shown = if public.contains(&name) { cut(shown) } else { hidden(value) };
         Field { name: name.to_owned(), value: value.to_owned(), shown }
     }
 }
 
 /// All others may be secrets: authorization servers use any names for parameters.
-const PUBLIC_PARAMS: &[&str] = &[
+pub(super) const PUBLIC_PARAMS: &[&str] = &[
     "grant_type",
     "client_id",
     "scope",
@@ -88,7 +80,7 @@ const PUBLIC_PARAMS: &[&str] = &[
 ];
 
 /// All others may be secrets: gateways use any names for their keys.
-const PUBLIC_HEADERS: &[&str] = &[
+pub(super) const PUBLIC_HEADERS: &[&str] = &[
     "accept",
     "accept-encoding",
     "connection",

@@ -1,6 +1,6 @@
 //! The issued tokens and their state.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::clock::Moment;
 
@@ -28,9 +28,9 @@ pub(super) struct Holder {
 /// Tokens are numbered from 1.
 #[derive(Default)]
 pub(super) struct Register {
-    tokens: VecDeque<Issued>,
-    /// How many of the first ones were dropped.
-    forgotten: u32,
+    tokens: BTreeMap<u32, Issued>,
+    /// Of all that were issued.
+    pub(super) issued: u32,
     /// By value.
     numbers: HashMap<String, u32>,
 }
@@ -40,28 +40,19 @@ const MOST_KEPT: usize = 10_000;
 
 impl Register {
     pub(super) fn add(&mut self, issued: Issued, now: Moment) -> u32 {
-        let is_dropped = |first: &Issued| first.flaw(now).is_some();
-        while self.tokens.len() >= MOST_KEPT && self.tokens.front().is_some_and(is_dropped) {
-            if let Some(dropped) = self.tokens.pop_front() {
-                self.numbers.remove(&dropped.value);
-                self.forgotten += 1;
-            }
+        while self.tokens.len() >= MOST_KEPT {
+            let Some(first) = self.tokens.first_entry().filter(|first| first.get().flaw(now).is_some()) else { break };
+            self.numbers.remove(&first.remove().value);
         }
-        let value = issued.value.clone();
-        self.tokens.push_back(issued);
-        self.numbers.insert(value, self.len());
-        self.len()
-    }
-
-    /// Of all that were issued.
-    pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.tokens.len()).map_or(u32::MAX, |kept| self.forgotten.saturating_add(kept))
+        self.issued = self.issued.saturating_add(1);
+        self.numbers.insert(issued.value.clone(), self.issued);
+        self.tokens.insert(self.issued, issued);
+        self.issued
     }
 
     pub(super) fn find(&self, value: &str) -> Option<(u32, &Issued)> {
         let number = *self.numbers.get(value)?;
-        let place = number.checked_sub(self.forgotten)?.checked_sub(1)?;
-        Some((number, self.tokens.get(usize::try_from(place).ok()?)?))
+        Some((number, self.tokens.get(&number)?))
     }
 
     /// The latest token for the same purpose.
@@ -70,11 +61,11 @@ impl Register {
             let purpose = (&one.client, &one.scope, &one.audience, &one.holder);
             purpose == (&like.client, &like.scope, &like.audience, &like.holder)
         };
-        self.tokens.iter().rev().find(|one| same(one) && one.flaw(now).is_none())
+        self.tokens.values().rev().find(|one| same(one) && one.flaw(now).is_none())
     }
 
     pub(super) fn revoke_all(&mut self) {
-        self.tokens.iter_mut().for_each(|issued| issued.revoked = true);
+        self.tokens.values_mut().for_each(|issued| issued.revoked = true);
     }
 }
 
@@ -124,6 +115,6 @@ mod tests {
         assert_eq!(number_of("6"), None, "an expired token beyond the latest");
         assert_eq!(number_of("7"), Some((7, "7".to_owned())));
         assert_eq!(number_of("10006"), Some((10_006, "10006".to_owned())));
-        assert_eq!((register.len(), register.tokens.len(), register.numbers.len()), (10_006, MOST_KEPT, MOST_KEPT));
+        assert_eq!((register.issued, register.tokens.len(), register.numbers.len()), (10_006, MOST_KEPT, MOST_KEPT));
     }
 }

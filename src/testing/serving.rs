@@ -1,106 +1,87 @@
 //! HTTP/1.1 on loopback, on a thread of its own.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame, Incoming as Received, SizeHint};
+use http::{Request, Response};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming as Received;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
+use super::Endpoint;
 use super::message::{Incoming, Reply};
-use super::world::{Origin, Outcome, World};
-
-/// Two bound listeners, which are not served yet.
-pub(super) struct Bound {
-    issuer: (StdListener, SocketAddr),
-    api: (StdListener, SocketAddr),
-    pub(super) tls: Tls,
-}
-
-/// The TLS acceptor; `None`: plain HTTP.
-#[derive(Clone, Default)]
-pub(super) struct Tls(pub(super) Option<Acceptor>);
+use super::world::World;
 
 #[cfg(feature = "rustls")]
 pub(super) type Acceptor = tokio_rustls::TlsAcceptor;
 /// Without the feature `rustls` there is none.
 #[cfg(not(feature = "rustls"))]
-pub(super) type Acceptor = std::convert::Infallible;
+#[derive(Clone)]
+pub(super) enum Acceptor {}
 
 /// A thread that serves until this is dropped.
 pub(super) struct Serving {
     pub(super) runtime: Handle,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// What stops the thread when it is dropped, and the thread.
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
-impl Bound {
-    pub(super) fn new(tls: Tls) -> io::Result<Self> {
-        Ok(Bound { issuer: bind()?, api: bind()?, tls })
-    }
-
-    /// The origins of the issuer and of the API.
-    pub(super) fn origins(&self) -> [String; 2] {
-        let scheme = if self.tls.0.is_some() { "https" } else { "http" };
-        [self.issuer.1, self.api.1].map(|address| format!("{scheme}://{address}"))
-    }
-
-    pub(super) fn serve(self, world: &Arc<World>) -> io::Result<Serving> {
+impl Serving {
+    /// Serves a new world; without an acceptor, by plain HTTP.
+    pub(super) fn start(tls: Option<Acceptor>) -> io::Result<(Self, Arc<World>)> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
-        let world = Arc::clone(world);
         let entered = runtime.enter();
-        let listeners = [(self.issuer.0, Origin::Issuer), (self.api.0, Origin::Api)]
-            .map(|(listener, origin)| -> io::Result<_> { Ok((TcpListener::from_std(listener)?, origin)) });
+        let (issuer, api) = (bind()?, bind()?);
         drop(entered);
-        for listener in listeners {
-            let (listener, origin) = listener?;
-            runtime.spawn(accept(listener, origin, self.tls.clone(), Arc::clone(&world)));
-        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let origin = |listener: &TcpListener| Ok::<_, io::Error>(format!("{scheme}://{}", listener.local_addr()?));
+        let world = World::new(origin(&issuer)?, origin(&api)?);
+        runtime.spawn(accept(issuer, Endpoint::Token, tls.clone(), Arc::clone(&world)));
+        runtime.spawn(accept(api, Endpoint::Api, tls, Arc::clone(&world)));
+        let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new().name("authorization-server".to_owned()).spawn(move || {
             // An error means that the other end was dropped, which stops the server.
             let _: Result<(), _> = runtime.block_on(stopped);
         })?;
-        Ok(Serving { runtime: handle, stop: Some(stop), thread: Some(thread) })
+        Ok((Serving { runtime: handle, running: Some((stop, thread)) }, world))
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
+        if let Some((stop, thread)) = self.running.take() {
+            drop(stop);
             // All connections end with its runtime. A panic of the thread was printed.
             let _ = thread.join();
         }
     }
 }
 
-fn bind() -> io::Result<(StdListener, SocketAddr)> {
+fn bind() -> io::Result<TcpListener> {
     let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
+    TcpListener::from_std(listener)
 }
 
-async fn accept(listener: TcpListener, origin: Origin, tls: Tls, world: Arc<World>) {
+async fn accept(listener: TcpListener, endpoint: Endpoint, tls: Option<Acceptor>, world: Arc<World>) {
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
-                tokio::spawn(connection(tcp, origin, tls.clone(), Arc::clone(&world)));
+                tokio::spawn(connection(tcp, endpoint, tls.clone(), Arc::clone(&world)));
             }
             // For example too many open files: others have to be closed first.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
@@ -108,156 +89,82 @@ async fn accept(listener: TcpListener, origin: Origin, tls: Tls, world: Arc<Worl
     }
 }
 
-async fn connection(tcp: TcpStream, origin: Origin, tls: Tls, world: Arc<World>) {
+async fn connection(tcp: TcpStream, endpoint: Endpoint, tls: Option<Acceptor>, world: Arc<World>) {
     let _ = tcp.set_nodelay(true);
-    let reset = Arc::new(AtomicBool::new(false));
-    let tcp = Resettable { tcp, reset: Arc::clone(&reset) };
     // A connection that ends early was ended by the client or the test.
-    match tls.0 {
+    match tls {
         #[cfg(feature = "rustls")]
         Some(tls) => {
             if let Ok(stream) = tls.accept(tcp).await {
                 let shown = stream.get_ref().1.peer_certificates();
                 let certificate = shown.and_then(<[_]>::first).map(|der| der.to_vec());
-                serve(stream, origin, certificate, reset, world).await;
+                serve(stream, |stream| stream.get_ref().0, endpoint, certificate, &world).await;
             }
         }
         #[cfg(not(feature = "rustls"))]
         Some(never) => match never {},
-        None => serve(tcp, origin, None, reset, world).await,
+        None => serve(tcp, |tcp| tcp, endpoint, None, &world).await,
     }
 }
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    origin: Origin,
+    tcp: impl Fn(&S) -> &TcpStream,
+    endpoint: Endpoint,
     certificate: Option<Vec<u8>>,
-    reset: Arc<AtomicBool>,
-    world: Arc<World>,
+    world: &World,
 ) {
+    let reset = AtomicBool::new(false);
+    let (reset, certificate) = (&reset, &certificate);
     let service = service_fn(|request: Request<Received>| {
-        let (world, reset, certificate) = (Arc::clone(&world), Arc::clone(&reset), certificate.clone());
-        async move {
+        Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(|_| Broken)?.to_bytes();
-            match world.respond(origin, &Incoming { head, body, certificate }).await {
-                Outcome::Reply(reply) => response(reply, false),
-                Outcome::Torn(reply) => response(reply, true),
-                Outcome::Reset => {
+            let request = Incoming { head, body, certificate: certificate.clone() };
+            match world.respond(endpoint, &request).await {
+                Some(reply) => response(reply),
+                None => {
                     reset.store(true, Ordering::Relaxed);
                     Err(Broken)
                 }
             }
-        }
+        })
     });
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let result = poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    if reset.load(Ordering::Relaxed) {
+        #[allow(deprecated, reason = "set_zero_linger is younger than the oldest tokio that is allowed")]
+        let _ = tcp(&stream).set_linger(Some(std::time::Duration::ZERO));
+    } else if result.is_ok() {
+        let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
+    }
 }
 
 /// 16 MiB: more than any request of a test has.
 const LARGEST_BODY: usize = 16 << 20;
 
-fn response(reply: Reply, torn: bool) -> Result<Response<Text>, Broken> {
+fn response(reply: Reply) -> Result<Response<BoxBody<Bytes, Broken>>, Broken> {
     let mut body = Bytes::from(reply.body);
     let mut response = Response::new(());
     *response.status_mut() = http::StatusCode::from_u16(reply.status).map_err(|_| Broken)?;
-    let headers = response.headers_mut();
-    if let Some(own) = reply.own_headers {
-        *headers = *own;
+    *response.headers_mut() = *reply.headers;
+    if !reply.torn {
+        return Ok(response.map(|()| Full::new(body).map_err(|never| match never {}).boxed()));
     }
-    for (name, value) in reply.headers {
-        headers.append(HeaderName::from_static(name), HeaderValue::try_from(value).map_err(|_| Broken)?);
-    }
-    if torn {
-        headers.insert(http::header::CONTENT_LENGTH, body.len().max(2).into());
-        body.truncate(body.len() / 2);
-    }
-    Ok(response.map(|()| Text { text: Some(body), torn: torn.then_some(Tear::AfterFlush) }))
-}
-
-/// A body that may be truncated.
-struct Text {
-    text: Option<Bytes>,
-    torn: Option<Tear>,
-}
-
-enum Tear {
-    /// After the written bytes were sent.
-    AfterFlush,
-    Now,
-}
-
-impl Body for Text {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Some(text) = self.text.take() {
-            return Poll::Ready(Some(Ok(Frame::data(text))));
-        }
-        match self.torn {
-            None => Poll::Ready(None),
-            Some(Tear::Now) => Poll::Ready(Some(Err(Broken))),
-            Some(Tear::AfterFlush) => {
-                self.torn = Some(Tear::Now);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.text.is_none() && self.torn.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.text {
-            Some(text) if self.torn.is_none() => SizeHint::with_exact(text.len() as u64),
-            _ => SizeHint::default(),
-        }
-    }
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, body.len().max(2).into());
+    body.truncate(body.len() / 2);
+    // As a mapped body it has no length of its own, which hyper would compare with the header.
+    let half = Full::new(body).map_frame(|frame| frame).map_err(|never| match never {});
+    let torn = half.with_trailers(async {
+        // Until the bytes were sent.
+        tokio::task::yield_now().await;
+        Some(Err(Broken))
+    });
+    Ok(response.map(|()| torn.boxed()))
 }
 
 /// The connection has to end at once.
 #[derive(Debug, thiserror::Error)]
 #[error("the test breaks the connection")]
 struct Broken;
-
-/// A connection that can end with a reset.
-struct Resettable {
-    tcp: TcpStream,
-    reset: Arc<AtomicBool>,
-}
-
-impl Drop for Resettable {
-    fn drop(&mut self) {
-        if self.reset.load(Ordering::Relaxed) {
-            #[allow(deprecated, reason = "set_zero_linger is younger than the oldest tokio that is allowed")]
-            let _ = self.tcp.set_linger(Some(std::time::Duration::ZERO));
-        }
-    }
-}
-
-impl AsyncRead for Resettable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Resettable {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.reset.load(Ordering::Relaxed) {
-            // `drop` resets the connection instead.
-            return Poll::Ready(Ok(()));
-        }
-        ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
-        Poll::Ready(Ok(()))
-    }
-}

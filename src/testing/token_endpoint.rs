@@ -14,31 +14,25 @@ const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-/// The response to a request, and the number of the issued token.
-pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> (Reply, Option<u32>) {
-    let (reply, number) = match issue(world, state, request) {
-        Ok((reply, number)) => (reply, Some(number)),
-        Err(reply) => (reply, None),
-    };
-    let Some(quirk) = state.quirk else {
-        return (reply, number);
-    };
+pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> Reply {
+    let reply = issue(world, state, request).unwrap_or_else(|refusal| refusal);
+    let Some(quirk) = state.quirk else { return reply };
     let accepts_json = request.header("accept").is_some_and(|accept| accept.contains("application/json"));
     let note = reply.note.clone();
     let mut reply = quirk.rewrite(reply, accepts_json);
     if reply.note.is_empty() {
         reply.note = note;
     }
-    (reply, number)
+    reply
 }
 
-fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply, u32), Reply> {
+fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<Reply, Reply> {
     if request.head.method != http::Method::POST {
         let reply = Reply::new(405, "text/plain", "use POST\n".to_owned()).noted("only POST is allowed");
         return Err(reply.header("allow", "POST"));
     }
     let form = Form::read(request).map_err(|flaw| Reply::oauth(400, "invalid_request", flaw))?;
-    if form.repeated().is_some() {
+    if form.repeats() {
         return Err(Reply::oauth(400, "invalid_request", "a parameter was sent twice"));
     }
     let claim = Claim::of(request, &form, state)?;
@@ -48,7 +42,7 @@ fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<(Reply,
                            Authorization header, credentials in the post body, or a client_assertion in the post body.";
         return Err(Reply::oauth(400, "invalid_request", description));
     }
-    if let Some(flaw) = claim.flaw(state) {
+    if let Some(flaw) = claim.flaw(world, state) {
         let mut reply = Reply::oauth(401, "invalid_client", flaw);
         if request.header("authorization").is_some() {
             // Required in this case (RFC 6749 section 5.2).
@@ -102,20 +96,18 @@ fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
 #[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
 fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
     #[cfg(feature = "dpop")]
-    let key = super::dpop::key(request, &format!("{}/token", world.issuer), state)
+    let key = super::dpop::key(request, &world.token_url, state)
         .map_err(|refusal| Reply::oauth(400, refusal.code, refusal.why).with_nonce(refusal.nonce))?;
     #[cfg(not(feature = "dpop"))]
     let key = None;
     Ok(Holder { key, certificate: request.certificate.clone() })
 }
 
-fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> (Reply, u32) {
+fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> Reply {
     let now = state.clock.now();
-    let lifetime = state.lifetime;
+    let (lifetime, quirk) = (state.lifetime, state.quirk);
     issued.expires = lifetime.map(|lifetime| now.plus(lifetime));
-    let quirk = state.quirk;
-    let again = quirk.is_some_and(Quirk::repeats_tokens);
-    let current = state.register.current(&issued, now).filter(|_| again);
+    let current = state.register.current(&issued, now).filter(|_| quirk == Some(Quirk::Wso2));
     let (value, left) = match current {
         Some(current) => (current.value.clone(), current.expires.map(|end| end.since(now))),
         None => (new_value(world, state, &issued), lifetime),
@@ -145,20 +137,20 @@ fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> (
         Some(left) => format!("token {number} for {} s", left.as_secs()),
         None => format!("token {number} without an end"),
     };
-    let reply = Reply::json(200, &Value::Object(members)).noted(note);
+    let reply = Reply { token: Some(number), ..Reply::json(200, &Value::Object(members)).noted(note) };
     #[cfg(feature = "dpop")]
     let reply = reply.with_nonce(state.nonce.clone());
-    (reply, number)
+    reply
 }
 
 /// The value of a new token.
 #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for signed tokens"))]
-fn new_value(world: &World, state: &mut State, issued: &Issued) -> String {
+fn new_value(world: &World, state: &State, issued: &Issued) -> String {
     #[cfg(feature = "jwt")]
-    if let Some(key) = &state.token_key {
-        if let Some(signed) = key.access_token(&world.issuer, issued, state.clock.now().wall(), state.lifetime) {
-            return signed;
-        }
+    if let Some(signed) =
+        state.token_key.as_ref().and_then(|key| super::jwt::access_token(key, &world.issuer, issued, state))
+    {
+        return signed;
     }
     // Sufficient for a test. A real server uses a cryptographic generator (RFC 6749 section 10.10).
     let suffix = state.quirk.map_or("", Quirk::token_suffix);

@@ -1,6 +1,7 @@
 //! A certificate with its key, from PEM.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -34,14 +35,17 @@ impl TlsIdentity {
         builder.identity(self.identity.clone())
     }
 
-    /// An error states what is wrong, without any part of the texts.
-    pub(crate) fn new(certificate: &str, key: &str) -> Result<Self, Flaw> {
-        let certificate = certificates(certificate).map_err(Flaw::Certificate)?;
-        let key = private_key(key).map_err(Flaw::Key)?;
+    /// An error states what is wrong, without any part of the texts. `from` names the places of certificate and key.
+    pub(crate) fn new(certificate: &str, key: &str, from: [&dyn fmt::Debug; 2]) -> Result<Self, String> {
+        let [of_certificate, of_key] = from;
+        let certificate =
+            certificates(certificate).map_err(|flaw| format!("the certificate ({of_certificate:?}) {flaw}"))?;
+        let key = private_key(key).map_err(|flaw| format!("the key ({of_key:?}) {flaw}"))?;
+        let flawed = |flaw| format!("the certificate ({of_certificate:?}) and the key ({of_key:?}) {flaw}");
         let mut pem = Zeroizing::new(String::with_capacity(certificate.len() + key.len()));
         pem.push_str(&certificate);
         pem.push_str(&key);
-        let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| Flaw::Pair(DAMAGED))?;
+        let identity = reqwest::Identity::from_pem(pem.as_bytes()).map_err(|_| flawed(DAMAGED))?;
         // Only a client checks whether the two belong together. This one makes no connection.
         let trial = contained(|| {
             let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy();
@@ -51,11 +55,11 @@ impl TlsIdentity {
             Ok(Ok(_)) => Ok(TlsIdentity {
                 identity,
                 #[cfg(feature = "shared")]
-                thumbprint: thumbprint(&certificate).ok_or(Flaw::Pair(DAMAGED))?,
+                thumbprint: thumbprint(&certificate).ok_or_else(|| flawed(DAMAGED))?,
                 not_after: x509::of_pem(&certificate).map(|facts| facts.not_after),
             }),
-            Ok(Err(e)) if is_mismatch(&e) => Err(Flaw::Pair(MISMATCH)),
-            Ok(Err(_)) | Err(_) => Err(Flaw::Pair(DAMAGED)),
+            Ok(Err(e)) if is_mismatch(&e) => Err(flawed(MISMATCH)),
+            Ok(Err(_)) | Err(_) => Err(flawed(DAMAGED)),
         }
     }
 }
@@ -69,13 +73,6 @@ fn thumbprint(certificates: &str) -> Option<Vec<u8>> {
     Some(digest::digest(&digest::SHA256, &certificate).as_ref().to_vec())
 }
 
-/// What is wrong with the certificate or the key.
-pub(crate) enum Flaw {
-    Certificate(String),
-    Key(String),
-    Pair(&'static str),
-}
-
 const MISMATCH: &str = "do not belong together (the client's own certificate has to be the first)";
 const DAMAGED: &str = "are not a usable pair: one of them is damaged, or of a kind that is not supported";
 
@@ -85,24 +82,17 @@ fn is_mismatch(e: &(dyn StdError + 'static)) -> bool {
 
 /// The certificates in a PEM text (RFC 7468 section 5).
 pub(crate) fn certificates(text: &str) -> Result<Zeroizing<String>, String> {
-    match sections(text, |label| label == "CERTIFICATE") {
-        found if found.is_empty() => Err(format!("has no complete certificate (PEM){}", looks_like(text))),
-        found => Ok(found),
-    }
+    sections(text, "certificate", &["CERTIFICATE"])
 }
 
 /// The private key in a PEM text (RFC 7468 section 10, RFC 8017 appendix C, RFC 5915 section 4).
 pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, String> {
-    const READABLE: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
-    match sections(text, |label| READABLE.contains(&label)) {
-        found if found.is_empty() => Err(format!("has no complete private key (PEM){}", looks_like(text))),
-        found => Ok(found),
-    }
+    sections(text, "private key", &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"])
 }
 
-/// The complete sections of a PEM text whose label is wanted.
-fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
-    let text = corrected(text);
+/// The complete sections of a PEM text with these labels, at least one.
+fn sections(original: &str, what: &str, labels: &[&str]) -> Result<Zeroizing<String>, String> {
+    let text = corrected(original);
     // The full size: growing would leave copies of the key in memory.
     let mut found = Zeroizing::new(String::with_capacity(text.len() + 1));
     let mut open: Option<(&str, usize)> = None;
@@ -116,7 +106,7 @@ fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
             if let Some((_, start)) = open.take() {
                 found.truncate(start);
             }
-            open = wanted(begun).then_some((begun, found.len()));
+            open = labels.contains(&begun).then_some((begun, found.len()));
         }
         if let Some((begun, start)) = open {
             found.push_str(line);
@@ -132,7 +122,10 @@ fn sections(text: &str, wanted: impl Fn(&str) -> bool) -> Zeroizing<String> {
     if let Some((_, start)) = open {
         found.truncate(start);
     }
-    found
+    match found.is_empty() {
+        true => Err(format!("has no complete {what} (PEM){}", looks_like(original))),
+        false => Ok(found),
+    }
 }
 
 #[cfg(test)]
@@ -146,17 +139,16 @@ mod tests {
     const OTHER: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_2.crt"));
 
     fn flaw(certificate: &str, key: &str) -> String {
-        match TlsIdentity::new(certificate, key).err().unwrap() {
-            Flaw::Certificate(flaw) | Flaw::Key(flaw) => flaw,
-            Flaw::Pair(flaw) => flaw.to_owned(),
-        }
+        let flaw = TlsIdentity::new(certificate, key, [&1, &2]).err().unwrap();
+        let (_, flaw) = flaw.rsplit_once(['1', '2']).unwrap();
+        flaw.strip_prefix(") ").unwrap().to_owned()
     }
 
     #[test]
     fn certificate_and_key_may_be_in_one_text_in_any_order() {
         let (certificate, key) = (ONE, KEY);
         for text in [format!("{certificate}{key}"), format!("Bag Attributes\r\n  x: y\r\n{key}{certificate}")] {
-            assert!(TlsIdentity::new(&text, &text).is_ok(), "{text}");
+            assert!(TlsIdentity::new(&text, &text, [&1, &2]).is_ok(), "{text}");
         }
     }
 
@@ -188,7 +180,7 @@ mod tests {
             |text| format!("{text:?}"),
         ] {
             let (certificate, key) = (change(ONE), change(KEY));
-            assert!(TlsIdentity::new(&certificate, &key).is_ok(), "{certificate}");
+            assert!(TlsIdentity::new(&certificate, &key, [&1, &2]).is_ok(), "{certificate}");
         }
     }
 

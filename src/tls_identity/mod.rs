@@ -8,7 +8,7 @@ mod identity;
 #[cfg(feature = "mtls")]
 pub use certificate::ClientCertificate;
 #[cfg(feature = "mtls")]
-pub(crate) use identity::{Flaw, TlsIdentity, certificates, private_key};
+pub(crate) use identity::{TlsIdentity, certificates, private_key};
 
 /// Empty without the feature `mtls`.
 #[cfg(not(feature = "mtls"))]

@@ -38,7 +38,8 @@ pub(crate) fn assert_no_canary<T: AsRef<str>>(texts: impl IntoIterator<Item = T>
 
 /// The canary in `text`.
 pub(crate) fn found(text: &str) -> Option<&'static str> {
-    static FORMS: LazyLock<[(&str, Vec<String>); 3]> = LazyLock::new(|| [SECRET, TOKEN, OTHER].map(|it| (it, forms(it))));
+    static FORMS: LazyLock<[(&str, Vec<String>); 3]> =
+        LazyLock::new(|| [SECRET, TOKEN, OTHER].map(|it| (it, forms(it))));
     let seen = |forms: &[String]| forms.iter().any(|form| text.contains(form));
     FORMS.iter().find(|(_, forms)| seen(forms)).map(|(canary, _)| *canary)
 }

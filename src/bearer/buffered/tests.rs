@@ -56,7 +56,7 @@ async fn text(body: Call) -> Result<String, &'static str> {
 async fn a_body_in_memory_is_copied_and_still_sent() {
     let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]);
     let mut body = call([data("he"), data("llo"), Some(Ok(Frame::trailers(trailers)))]);
-    let copy = Buffering::new(64, wrap).copy(&mut body).unwrap();
+    let copy = BufferedBody::copying(64, wrap)(&mut body).unwrap();
     assert_eq!(text(body).await.unwrap(), "hello{\"etag\": \"x\"}");
     assert_eq!(text(copy).await.unwrap(), "hello{\"etag\": \"x\"}");
 }
@@ -64,9 +64,9 @@ async fn a_body_in_memory_is_copied_and_still_sent() {
 #[tokio::test]
 async fn a_copy_can_be_copied_again() {
     let mut body = call([data("hello")]);
-    let buffering = Buffering::new(64, wrap);
-    let mut copy = buffering.copy(&mut body).unwrap();
-    let again = buffering.copy(&mut copy).unwrap();
+    let copying = BufferedBody::copying(64, wrap);
+    let mut copy = copying(&mut body).unwrap();
+    let again = copying(&mut copy).unwrap();
     assert_eq!((text(copy).await.unwrap(), text(again).await.unwrap()), ("hello".into(), "hello".into()));
 }
 
@@ -74,13 +74,13 @@ async fn a_copy_can_be_copied_again() {
 async fn a_stream_that_waits_and_a_body_above_the_limit_pass_through_whole() {
     let script = || [data("first"), None, data("second")];
     let mut stream = call(script());
-    assert!(Buffering::new(64, wrap).copy(&mut stream).is_none());
+    assert!(BufferedBody::copying(64, wrap)(&mut stream).is_none());
     assert_eq!(text(stream).await.unwrap(), "firstsecond");
 
     let script = || [data("12345"), data("67890")];
     for (limit, is_copied) in [(10, true), (9, false), (0, false)] {
         let mut body = call(script());
-        assert_eq!(Buffering::new(limit, wrap).copy(&mut body).is_some(), is_copied, "{limit}");
+        assert_eq!(BufferedBody::copying(limit, wrap)(&mut body).is_some(), is_copied, "{limit}");
         assert_eq!(text(body).await.unwrap(), "1234567890", "{limit}");
     }
 }
@@ -88,7 +88,7 @@ async fn a_stream_that_waits_and_a_body_above_the_limit_pass_through_whole() {
 #[tokio::test]
 async fn a_body_that_fails_still_fails_at_the_same_frame() {
     let mut body = call([data("he"), Some(Err("broken"))]);
-    assert!(Buffering::new(64, wrap).copy(&mut body).is_none());
+    assert!(BufferedBody::copying(64, wrap)(&mut body).is_none());
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "he");
     assert_eq!(body.frame().await.unwrap().unwrap_err(), "broken");
     assert!(body.frame().await.is_none());
@@ -104,7 +104,7 @@ fn endless_empty_frames_are_not_read_for_ever() {
             Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
         }
     }
-    assert!(Buffering::new(1024, |_| Endless).copy(&mut Endless).is_none());
+    assert!(BufferedBody::copying(1024, |_| Endless)(&mut Endless).is_none());
 }
 
 #[test]

@@ -9,12 +9,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::identity::{self, Certificate, Identities};
+use super::identity::{self, Certificate, Identity};
 use super::server_clock::ServerClock;
 use crate::client_auth::{Evidence, Recipient};
 use crate::clock::Moment;
-use crate::credential::Credential;
-use crate::error::{Error, ErrorKind};
+use crate::credential::{Credential, LastGood};
+use crate::error::Error;
 use crate::signing::{Choice, Signer, SigningAlgorithm, SigningKey, jws, signature};
 
 /// The settings of assertions.
@@ -49,7 +49,7 @@ pub(super) enum Audience {
 #[derive(Clone)]
 pub(super) enum Key {
     Shared(Credential),
-    Private(Credential, Identities),
+    Private(Credential, Arc<LastGood<Identity>>),
     Elsewhere(Arc<dyn Signer>),
 }
 
@@ -77,7 +77,7 @@ impl Assertions {
     /// Forgets parsed keys: clones have parsed them for their own settings.
     pub(super) fn forget(&mut self) {
         if let Key::Private(_, identities) = &mut self.key {
-            *identities = Identities::default();
+            *identities = Arc::default();
         }
     }
 
@@ -89,17 +89,6 @@ impl Assertions {
         }
     }
 
-    /// The credential whose places are tried: of key and certificate the one that has more.
-    pub(crate) fn credential(&self) -> Option<&Credential> {
-        match (&self.key, &self.certificate) {
-            (Key::Private(key, _), Some(certificate)) if certificate.places().count() > key.places().count() => {
-                Some(certificate)
-            }
-            (Key::Shared(credential) | Key::Private(credential, _), _) => Some(credential),
-            (Key::Elsewhere(_), certificate) => certificate.as_ref(),
-        }
-    }
-
     /// All credentials that are read.
     pub(crate) fn credentials(&self) -> Vec<&Credential> {
         let key = match &self.key {
@@ -107,14 +96,6 @@ impl Assertions {
             Key::Elsewhere(_) => None,
         };
         key.into_iter().chain(&self.certificate).collect()
-    }
-
-    /// The shared secret.
-    pub(crate) fn secret(&self) -> Option<&Credential> {
-        match &self.key {
-            Key::Shared(secret) => Some(secret),
-            Key::Private(..) | Key::Elsewhere(_) => None,
-        }
     }
 
     pub(crate) fn faults(&self, names_issuer: bool) -> Vec<(&'static str, String)> {
@@ -204,13 +185,10 @@ impl Assertions {
         let certificate = self.certificate.as_ref();
         match &self.key {
             Key::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
-            Key::Private(key, identities) => {
-                identities.read(key, place, certificate, self.choice).await.map(Evidence::Identity)
+            Key::Private(key, known) => {
+                Identity::read(key, known, place, certificate, self.choice).await.map(Evidence::Identity)
             }
-            Key::Elsewhere(_) => {
-                let identity = identity::without_key(certificate, place).await?;
-                Ok(Evidence::Identity(Arc::new(identity)))
-            }
+            Key::Elsewhere(signer) => Identity::of(signer, place, certificate).await.map(Evidence::Identity),
         }
     }
 
@@ -222,31 +200,24 @@ impl Assertions {
         to: Recipient<'_>,
         now: Moment,
     ) -> Result<SecretString, Error> {
-        let claims = self.claims(client_id, to, now, &jws::jti()?)?;
-        match (&self.key, evidence) {
-            (Key::Shared(_), Evidence::Secret(secret)) => {
+        let claims = self.claims(client_id, to, now)?;
+        let (message, signature) = match evidence {
+            Evidence::Secret(secret) => {
                 let algorithm = self.choice.wanted.unwrap_or(SigningAlgorithm::HS256);
                 let message = self.message(algorithm, None, None, &claims);
                 let key = hmac::Key::new(hmac(algorithm), secret.expose_secret().as_bytes());
                 let tag = hmac::sign(&key, message.as_bytes());
-                Ok(compact(message, tag.as_ref()))
+                (message, tag.as_ref().to_vec())
             }
-            (Key::Private(..), Evidence::Identity(identity)) => {
-                let key = identity.key.as_ref().ok_or_else(unsigned)?;
-                let certificate = identity.certificate.as_ref();
+            Evidence::Identity(identity) => {
+                let (key, certificate) = (&*identity.key, identity.certificate.as_ref());
                 let message = self.message(key.algorithm(), key.key_id(), certificate, &claims);
-                let signature = key.sign(message.as_bytes()).ok_or_else(unsigned)?;
-                Ok(compact(message, &signature))
+                let signature = signature(key, message.as_bytes()).await?;
+                (message, signature)
             }
-            (Key::Elsewhere(signer), Evidence::Identity(identity)) => {
-                let (key_id, certificate) = (signer.key_id(), identity.certificate.as_ref());
-                let algorithm = signer.algorithm();
-                let message = self.message(algorithm, key_id.as_deref(), certificate, &claims);
-                let signature = signature(&**signer, message.as_bytes()).await?;
-                Ok(compact(message, &signature))
-            }
-            (_, _) => Err(unsigned()),
-        }
+            _ => return Err(Error::of_credential("the assertion could not be signed")),
+        };
+        Ok(jws::compact(message, &signature).as_str().into())
     }
 
     pub(crate) fn describe(&self, out: &mut fmt::DebugStruct<'_, '_>) {
@@ -262,7 +233,7 @@ impl Assertions {
     }
 
     /// RFC 7523 section 3.
-    fn claims(&self, client_id: &str, to: Recipient<'_>, now: Moment, jti: &str) -> Result<Value, Error> {
+    fn claims(&self, client_id: &str, to: Recipient<'_>, now: Moment) -> Result<Value, Error> {
         let now = match &self.server_clock {
             Some(server) => server.time(now),
             None => now.wall(),
@@ -278,7 +249,7 @@ impl Assertions {
             "sub": client_id,
             // A string: rfc7523bis and many servers refuse arrays.
             "aud": audience,
-            "jti": jti,
+            "jti": jws::jti()?,
             "iat": issued,
             "exp": issued.saturating_add(self.lifetime.as_secs()),
         });
@@ -294,7 +265,7 @@ impl Assertions {
     fn message(
         &self,
         algorithm: SigningAlgorithm,
-        key_id: Option<&str>,
+        key_id: Option<String>,
         certificate: Option<&Certificate>,
         claims: &Value,
     ) -> Zeroizing<String> {
@@ -303,7 +274,7 @@ impl Assertions {
             header.extend(value.map(|value| (name.to_owned(), value.into())));
         };
         add("alg", Some(algorithm.name()));
-        add("kid", self.key_id.as_deref().or(key_id));
+        add("kid", self.key_id.as_deref().or(key_id.as_deref()));
         add("typ", Some(&self.typ).filter(|typ| !typ.is_empty()).map(String::as_str));
         add("x5t#S256", certificate.map(|certificate| certificate.thumbprint.as_str()));
         if let Some(certificate) = certificate.filter(|_| self.x5c) {
@@ -314,20 +285,12 @@ impl Assertions {
     }
 }
 
-fn compact(message: Zeroizing<String>, signature: &[u8]) -> SecretString {
-    jws::compact(message, signature).as_str().into()
-}
-
 fn hmac(algorithm: SigningAlgorithm) -> hmac::Algorithm {
     match algorithm {
         SigningAlgorithm::HS384 => hmac::HMAC_SHA384,
         SigningAlgorithm::HS512 => hmac::HMAC_SHA512,
         _ => hmac::HMAC_SHA256,
     }
-}
-
-fn unsigned() -> Error {
-    Error::of(ErrorKind::Credential, "the assertion could not be signed").transient()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::*;
 use crate::client_auth::ClientAuth;
 use crate::client_auth::{Method, Proof};
 use crate::clock::manual;
+use crate::error::ErrorKind;
 use crate::signing::tests::{ED25519_JWK, RSA_JWK, p256, pem, verifies};
 use crate::signing::{SigningAlgorithm, SigningFuture};
 
@@ -63,7 +64,7 @@ fn an_assertion_has_what_rfc_7523_requires() {
     let jti = claims["jti"].take();
     assert!(jti.as_str().unwrap().len() >= 22, "128 bits");
     assert_eq!(claims, json!({"iss": "me", "sub": "me", "aud": ISSUER, "iat": NOW, "exp": NOW + 60, "jti": null}));
-    let key = SigningKey::parse(&text, None).ok().unwrap();
+    let key = SigningKey::parse(&text, Choice::default()).ok().unwrap();
     assert!(verifies(&key, message.as_bytes(), &signature));
 }
 

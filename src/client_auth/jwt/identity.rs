@@ -9,17 +9,15 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::credential::Credential;
-use crate::credential::{LastGood, unusable};
+use crate::credential::{Credential, LastGood};
 use crate::error::Error;
 use crate::pem::{corrected, looks_like};
-use crate::signing::{Choice, SigningKey, jws};
+use crate::signing::{Choice, Signer, SigningKey, jws};
 use crate::x509;
 
-/// The signing key, and the certificate's thumbprint.
+/// The signing key, and its certificate.
 pub(crate) struct Identity {
-    /// `None`: a signer has it.
-    pub(super) key: Option<SigningKey>,
+    pub(super) key: Arc<dyn Signer>,
     pub(super) certificate: Option<Certificate>,
 }
 
@@ -37,9 +35,7 @@ pub(crate) struct Certificate {
 impl Identity {
     /// Whether the server would receive the same again.
     pub(crate) fn is(&self, other: &Identity) -> bool {
-        // A signer has one key.
-        std::ptr::eq(self, other)
-            || (self.key.is_none() && other.key.is_none() && self.certificate == other.certificate)
+        Arc::ptr_eq(&self.key, &other.key) && self.certificate == other.certificate
     }
 
     /// When the certificate expires, since the epoch.
@@ -47,47 +43,69 @@ impl Identity {
         self.certificate.as_ref()?.not_after
     }
 
-    /// `certificates`: texts, one of which has the certificate of the key.
-    fn new(key: Option<SigningKey>, certificates: &[SecretString]) -> Result<Self, String> {
-        let (mut certificate, mut flaw) = (None, None);
-        for text in certificates {
-            match certificates_in(text.expose_secret()) {
-                Ok(found) => certificate = certificate.or_else(|| Certificate::of(key.as_ref(), &found)),
-                Err(damaged) => flaw = Some(damaged),
-            }
-        }
-        match certificate {
-            None if !certificates.is_empty() => Err(flaw.unwrap_or_else(|| "belongs to another key".into())),
-            certificate => Ok(Identity { key, certificate }),
-        }
+    /// The signer with its certificate, one of those that can be read.
+    pub(super) async fn of(
+        signer: &Arc<dyn Signer>,
+        place: usize,
+        certificate: Option<&Credential>,
+    ) -> Result<Arc<Self>, Error> {
+        let texts = read_all(certificate, place).await?;
+        let certificate = belonging(|_| true, certificate, &texts).map_err(Error::of_credential)?;
+        Ok(Arc::new(Identity { key: Arc::clone(signer), certificate }))
     }
 
-    fn parse(
-        key: (&Credential, &SecretString),
-        certificate: (Option<&Credential>, &[SecretString]),
+    /// Key and certificate, or the last usable ones from this place.
+    pub(super) async fn read(
+        key: &Credential,
+        known: &LastGood<Identity>,
+        place: usize,
+        certificate: Option<&Credential>,
         choice: Choice,
-    ) -> Result<Self, String> {
-        let parsed =
-            SigningKey::parse(key.1.expose_secret(), choice).map_err(|flaw| format!("the key ({:?}) {flaw}", key.0))?;
-        Identity::new(Some(parsed), certificate.1).map_err(|flaw| of(certificate.0, &flaw))
+    ) -> Result<Arc<Self>, Error> {
+        // One key may have several certificates.
+        let key_place = place.min(key.places().count().saturating_sub(1));
+        let mut texts = vec![key.read_text(key_place).await?];
+        texts.extend(read_all(certificate, place).await?);
+        known.made_of(texts, place, |texts| {
+            let (text, certificates) = texts.split_first().ok_or("there is no key")?;
+            let parsed = SigningKey::parse(text.expose_secret(), choice);
+            let parsed = parsed.map_err(|flaw| format!("the key ({key:?}) {flaw}"))?;
+            let certificate = belonging(|der| parsed.is_in(der), certificate, certificates)?;
+            Ok(Identity { key: Arc::new(parsed), certificate })
+        })
+    }
+}
+
+/// The certificate that `belongs` accepts; an error if there are texts of certificates and none has it.
+fn belonging(
+    belongs: impl Fn(&[u8]) -> bool,
+    credential: Option<&Credential>,
+    texts: &[SecretString],
+) -> Result<Option<Certificate>, String> {
+    let (mut certificate, mut flaw) = (None, None);
+    for text in texts {
+        match certificates_in(text.expose_secret()) {
+            Ok(found) => certificate = certificate.or_else(|| Certificate::of(&belongs, &found)),
+            Err(damaged) => flaw = Some(damaged),
+        }
+    }
+    match (certificate, credential) {
+        (None, Some(credential)) => {
+            let flaw = flaw.unwrap_or_else(|| "belongs to another key".into());
+            Err(format!("the certificate ({credential:?}) {flaw}"))
+        }
+        (certificate, _) => Ok(certificate),
     }
 }
 
 impl Certificate {
     /// The certificate in a text that belongs to the key.
-    fn of(key: Option<&SigningKey>, ders: &[CertificateDer<'_>]) -> Option<Self> {
-        let at = ders.iter().position(|der| key.is_none_or(|key| key.is_in(der)))?;
+    fn of(belongs: impl Fn(&[u8]) -> bool, ders: &[CertificateDer<'_>]) -> Option<Self> {
+        let at = ders.iter().position(|der| belongs(der))?;
         let chain = ders.get(at..)?;
         let first = chain.first()?;
         let (thumbprint, not_after) = (jws::hash(first), x509::facts(first).map(|facts| facts.not_after));
         Some(Certificate { thumbprint, chain: chain.iter().map(|der| STANDARD.encode(der)).collect(), not_after })
-    }
-}
-
-fn of(certificate: Option<&Credential>, flaw: &str) -> String {
-    match certificate {
-        Some(certificate) => format!("the certificate ({certificate:?}) {flaw}"),
-        None => format!("the certificate {flaw}"),
     }
 }
 
@@ -120,34 +138,5 @@ async fn read_all(certificate: Option<&Credential>, place: usize) -> Result<Vec<
     match unread {
         Some(error) if texts.is_empty() => Err(error),
         _ => Ok(texts),
-    }
-}
-
-/// For a signer, which has the key.
-pub(super) async fn without_key(certificate: Option<&Credential>, place: usize) -> Result<Identity, Error> {
-    let certificates = read_all(certificate, place).await?;
-    Identity::new(None, &certificates).map_err(|flaw| unusable(of(certificate, &flaw)))
-}
-
-/// Identities by the place that their key was read from.
-#[derive(Clone, Default)]
-pub(super) struct Identities(LastGood<Identity>);
-
-impl Identities {
-    pub(super) async fn read(
-        &self,
-        key: &Credential,
-        place: usize,
-        certificate: Option<&Credential>,
-        choice: Choice,
-    ) -> Result<Arc<Identity>, Error> {
-        // One key may have several certificates.
-        let key_place = place.min(key.places().count().saturating_sub(1));
-        let mut texts = vec![key.read_text(key_place).await?];
-        texts.extend(read_all(certificate, place).await?);
-        self.0.made_of(texts, place, |texts| match &**texts {
-            [text, certificates @ ..] => Identity::parse((key, text), (certificate, certificates), choice),
-            [] => Err("there is no key".to_owned()),
-        })
     }
 }

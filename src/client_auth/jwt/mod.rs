@@ -10,7 +10,6 @@ use std::time::Duration;
 
 pub(crate) use assertion::Assertions;
 use assertion::{Audience, Key};
-use identity::Identities;
 pub(crate) use identity::Identity;
 use server_clock::ServerClock;
 
@@ -71,7 +70,7 @@ impl ClientAuth {
     /// `build()` reports a value or variable that is not a key, or whose key does not fit the algorithm. In a file, either is
     /// an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
     pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<Credential>) -> PrivateKeyJwt {
-        PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), Identities::default())))
+        PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), Arc::default())))
     }
 
     /// Uses `private_key_jwt` with a key that stays in a KMS or HSM.

@@ -1,12 +1,11 @@
 //! The API refuses the new token.
 
-use super::super::diagnosis::Cause;
+use super::super::diagnosis::{Cause, Diagnosis};
 use super::super::findings::{Answer, Findings};
-use super::Verdict;
 use crate::token::AccessToken;
 
 /// `None`: the API accepts the token.
-pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<Verdict> {
+pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<Diagnosis> {
     let said = answer.lines().join(", ");
     let is_bound = token.scheme() != "Bearer";
     let code = answer.error.as_deref().unwrap_or_default();
@@ -14,21 +13,21 @@ pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer)
         Some(200..=399) => return None,
         Some(401 | 400) if answer.wants_dpop && !is_bound => {
             let summary = format!("The API requires tokens that are bound to a key ({said}).");
-            Verdict::new(Cause::ApiDpop, summary)
+            Diagnosis::of(Cause::ApiDpop, summary)
                 .advise("add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration")
                 .advise("register the client for DPoP at the authorization server")
         }
         Some(401 | 403) if code == "insufficient_scope" => {
             let granted = token.scope().unwrap_or("nothing that is known");
             let summary = format!("The API requires another scope; the granted scope is {granted} ({said}).");
-            Verdict::new(Cause::ApiScope, summary)
+            Diagnosis::of(Cause::ApiScope, summary)
                 .advise_all(answer.scope.as_ref().map(|scope| format!("add the scope {scope}")))
                 .advise("have it granted to the client at the authorization server")
         }
         Some(401) => {
             let claims = findings.claims.as_ref();
             let issuer = claims.and_then(|claims| claims.issuer.as_ref());
-            Verdict::new(Cause::ApiAudience, format!("The API refuses the new token ({said})."))
+            Diagnosis::of(Cause::ApiAudience, format!("The API refuses the new token ({said})."))
                 .advise(match claims.map(|claims| claims.audience.join(", ")) {
                     None => "the token is opaque: an API that expects a JWT needs audience or resource in the request"
                         .to_owned(),
@@ -41,18 +40,18 @@ pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer)
                 })
                 .advise_all(issuer.map(|issuer| format!("the API must trust the issuer {issuer}")))
         }
-        Some(403) => Verdict::new(Cause::ApiScope, format!("The API forbids the request ({said}).")).advise(
+        Some(403) => Diagnosis::of(Cause::ApiScope, format!("The API forbids the request ({said}).")).advise(
             "the token is accepted but does not allow this request: check scopes, roles and permissions of the client at the API",
         ),
-        Some(429) => Verdict::new(Cause::Quota, format!("The API asks for fewer requests ({said})."))
+        Some(429) => Diagnosis::of(Cause::Quota, format!("The API asks for fewer requests ({said})."))
             .advise("wait, or request a larger quota"),
         None => {
             let summary = format!("A token was issued, but the API could not be reached ({said}).");
-            Verdict::new(Cause::Api, summary).advise("check host and port of the API's URL, and whether the API is up")
+            Diagnosis::of(Cause::Api, summary).advise("check host and port of the API's URL, and whether the API is up")
         }
         Some(_) => {
             let summary = format!("A token was issued, but the API returned an unexpected response ({said}).");
-            Verdict::new(Cause::Api, summary).advise("check the URL of the API")
+            Diagnosis::of(Cause::Api, summary).advise("check the URL of the API")
         }
     };
     Some(verdict)

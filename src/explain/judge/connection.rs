@@ -1,43 +1,45 @@
 //! The server cannot be reached: name, connection, proxy, TLS.
 
+use std::io::ErrorKind;
+
 use url::Url;
 
-use super::super::diagnosis::Cause;
+use super::super::diagnosis::{Cause, Diagnosis};
 use super::super::findings::Findings;
-use super::{Verdict, sentence};
-use crate::error::{Error, ErrorKind};
+use super::sentence;
+use crate::error;
 
 /// `None`: the name was resolved and a connection was accepted, as far as that was tried.
-pub(super) fn unreached(findings: &Findings) -> Option<Verdict> {
+pub(super) fn unreached(findings: &Findings) -> Option<Diagnosis> {
     let url = findings.url();
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
     if let Some(flaw) = &findings.dns {
-        let verdict = Verdict::new(Cause::Dns, format!("The name {host} cannot be resolved: {flaw}."))
+        let verdict = Diagnosis::of(Cause::Dns, format!("The name {host} cannot be resolved: {flaw}."))
             .advise("check the name for a typing mistake")
             .advise("is the name known in this network only by a VPN, or by another DNS server (in a container: its search domains)?");
         return Some(verdict);
     }
     let flaw = findings.connect.as_ref()?;
-    if flaw.timeout {
-        let verdict = Verdict::new(Cause::Timeout, format!("No connection to {host} in time: {}.", flaw.text))
+    if flaw.kind() == ErrorKind::TimedOut {
+        let verdict = Diagnosis::of(Cause::Timeout, format!("No connection to {host} in time: {flaw}."))
             .advise("a firewall drops the packets: allow connections to this host and port")
             .advise("or a proxy is needed: set HTTPS_PROXY");
         return Some(verdict);
     }
-    let (cause, what) = match flaw.refused {
-        true => (Cause::ConnectionRefused, "accepts no connection"),
-        false => (Cause::Outage, "cannot be reached"),
+    let (cause, what) = match flaw.kind() {
+        ErrorKind::ConnectionRefused => (Cause::ConnectionRefused, "accepts no connection"),
+        _ => (Cause::Outage, "cannot be reached"),
     };
-    let verdict = Verdict::new(cause, format!("{host} {what}: {}.", flaw.text))
+    let verdict = Diagnosis::of(cause, format!("{host} {what}: {flaw}."))
         .advise("check host and port, and whether the server is up")
         .advise("inside a container localhost is the container itself");
     Some(verdict)
 }
 
 /// A request failed without a response.
-pub(super) fn failed(findings: &Findings, error: &Error) -> Verdict {
+pub(super) fn failed(findings: &Findings, error: &error::Error) -> Diagnosis {
     let text = sentence(error);
-    if error.kind() == ErrorKind::Tls {
+    if error.kind() == error::ErrorKind::Tls {
         return not_trusted(findings, text);
     }
     if let Some(verdict) = unreached(findings) {
@@ -45,31 +47,31 @@ pub(super) fn failed(findings: &Findings, error: &Error) -> Verdict {
     }
     if let Some(proxy) = &findings.proxy {
         let (variable, proxy) = (proxy.variable, &proxy.shown);
-        return Verdict::new(Cause::Proxy, text)
+        return Diagnosis::of(Cause::Proxy, text)
             .advise(format!("{variable} names the proxy {proxy}: does it run, and does it let this host through?"))
             .advise("add the host to NO_PROXY if it is reached directly");
     }
     if text.contains("no complete response within") || text.contains("timed out") {
-        return Verdict::new(Cause::Timeout, text)
+        return Diagnosis::of(Cause::Timeout, text)
             .advise("the server accepts the connection but does not respond: is it overloaded, or is something else listening there?")
             .advise("raise Limits::attempt_timeout if it is known to be slow");
     }
     if let Some(flaw) = &findings.handshake {
-        return Verdict::new(Cause::Tls, format!("The TLS handshake fails: {flaw}."))
+        return Diagnosis::of(Cause::Tls, format!("The TLS handshake fails: {flaw}."))
             .advise("the port does not speak TLS: check scheme and port");
     }
-    Verdict::new(Cause::Outage, text)
+    Diagnosis::of(Cause::Outage, text)
         .advise("the connection broke: check the server's log and any proxies or firewalls in between")
 }
 
-fn not_trusted(findings: &Findings, text: String) -> Verdict {
+fn not_trusted(findings: &Findings, text: String) -> Diagnosis {
     if let Some(expired) = findings.expired.as_ref().filter(|_| findings.draft.builder.auth.is_mutual_tls()) {
         let summary = format!("The server refuses the client's certificate: {expired}.");
-        return Verdict::new(Cause::CredentialExpired, summary).advise("renew the certificate");
+        return Diagnosis::of(Cause::CredentialExpired, summary).advise("renew the certificate");
     }
     let now = findings.draft.now.wall();
     let is_other_name = text.contains("NotValidForName") || text.contains("not valid for name");
-    let verdict = Verdict::new(Cause::Tls, text);
+    let verdict = Diagnosis::of(Cause::Tls, text);
     match &findings.leaf {
         Some(leaf) if leaf.not_after <= now => verdict
             .advise(format!("the certificate of {} has expired: have it renewed", leaf.subject))

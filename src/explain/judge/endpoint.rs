@@ -1,40 +1,40 @@
 //! No token endpoint was found, or the URL is not one.
 
-use super::super::diagnosis::Cause;
+use super::super::diagnosis::{Cause, Diagnosis};
 use super::super::findings::Findings;
-use super::{Verdict, edges, sentence};
-use crate::client_credentials::Start;
+use super::{edges, sentence};
+use crate::client_credentials::Known;
 use crate::error::Error;
 
 /// The metadata does not lead to a token endpoint.
-pub(super) fn not_found(findings: &Findings, text: String) -> Verdict {
-    let mut verdict = Verdict::new(Cause::Metadata, text);
-    if let Start::Issuer { issuer, .. } = &findings.draft.start {
-        let found = findings.seen.document.as_ref().and_then(|document| document.issuer.as_ref());
+pub(super) fn not_found(findings: &Findings, text: String) -> Diagnosis {
+    let mut verdict = Diagnosis::of(Cause::Metadata, text);
+    if let Known::Issuer(issuer) = findings.draft.server() {
+        let found = findings.seen.document.issuer.as_ref();
         verdict = verdict
             .advise_all(
                 found
-                    .filter(|found| *found != issuer)
+                    .filter(|found| **found != issuer.issuer)
                     .map(|found| format!("the server calls itself {found}: use exactly that as the issuer")),
             )
             .advise("Keycloak: https://HOST/realms/REALM; Entra ID: https://login.microsoftonline.com/TENANT/v2.0; Okta: https://HOST/oauth2/default");
     }
-    if let (Start::Resource { allowed, .. }, Some(names)) = (&findings.draft.start, &findings.seen.api_names) {
-        verdict = verdict.advise(format!("the API names {}; allowed are {}", names.join(", "), allowed.join(", ")));
+    if let (Known::Resource(api), Some(names)) = (findings.draft.server(), &findings.seen.api_names) {
+        verdict = verdict.advise(format!("the API names {}; allowed are {}", names.join(", "), api.allowed.join(", ")));
     }
     verdict.advise("or configure the token endpoint itself")
 }
 
 /// A response without an OAuth error.
-pub(super) fn answered(findings: &Findings, error: &Error) -> Verdict {
+pub(super) fn answered(findings: &Findings, error: &Error) -> Diagnosis {
     let text = sentence(error);
     let status = error.status().map_or(0, |status| status.as_u16());
     let body_is_foreign = (200..300).contains(&status) || text.contains("JSON");
     if matches!(status, 300..=399 | 404 | 405 | 410 | 415 | 501) || body_is_foreign && status < 400 {
-        let named = findings.seen.document.as_ref().and_then(|document| document.token_endpoint.as_ref());
+        let named = findings.seen.document.token_endpoint.as_ref();
         let redirect = findings.redirect.as_ref();
         let page = "a page instead of JSON may also come from a proxy or a captive portal";
-        return Verdict::new(Cause::NotATokenEndpoint, text)
+        return Diagnosis::of(Cause::NotATokenEndpoint, text)
             .advise_all(named.map(|url| format!("the server's metadata names this token endpoint: {url}")))
             .advise_all(redirect.map(|to| format!("it redirects to {to}: if that is the server, give that URL")))
             .advise("look for token_endpoint in the server's /.well-known/openid-configuration")
@@ -42,13 +42,13 @@ pub(super) fn answered(findings: &Findings, error: &Error) -> Verdict {
     }
     match status {
         401 | 403 => edges(findings).unwrap_or_else(|| {
-            Verdict::new(Cause::ClientRefused, text)
+            Diagnosis::of(Cause::ClientRefused, text)
                 .advise("compare client id and secret with the registration")
                 .advise("a proxy or firewall in front of the server may also respond like this")
         }),
-        500.. => Verdict::new(Cause::Outage, text)
+        500.. => Diagnosis::of(Cause::Outage, text)
             .advise("the server cannot answer now: try again, and look at its log")
             .advise("some servers answer a malformed request this way: check the parameters"),
-        _ => Verdict::new(Cause::Other, text).advise("compare the request with the server's documentation"),
+        _ => Diagnosis::of(Cause::Other, text).advise("compare the request with the server's documentation"),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,9 +11,10 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind,
 };
 use secrecy::ExposeSecret;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, join, split};
 use tokio::net::TcpStream;
 use tokio::runtime::{Handle, Id};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
@@ -36,9 +36,9 @@ pub(super) struct Connections {
     pub(super) sentinels: Option<Sentinels>,
     pub(super) sentinel_password: Option<Credential>,
     connector: Arc<OnceLock<TlsConnector>>,
-    showing: LastGood<TlsConnector>,
+    showing: Arc<LastGood<TlsConnector>>,
     /// The node that was found: in a cluster the one with our names, with sentinels the master.
-    node: Lock<Option<Node>>,
+    node: Lock<Option<ConnectionAddr>>,
     kept: Lock<Option<Arc<Connection>>>,
     /// Lets concurrent fetches make one connection.
     turn: tokio::sync::Mutex<()>,
@@ -51,21 +51,14 @@ pub(super) struct Address {
     tls: bool,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
-    Tcp(String, u16),
-    #[cfg(unix)]
-    Unix(std::path::PathBuf),
-}
-
 pub(super) struct Connection {
     pub(super) multiplexed: MultiplexedConnection,
-    node: Node,
+    node: ConnectionAddr,
     /// The runtime that drives it. Other runtimes make their own, since this one may stop.
     runtime: Id,
     allowance: Allowance,
-    under_way: Arc<AtomicUsize>,
-    uses: Arc<AtomicU64>,
+    /// The number of commands in progress.
+    under_way: watch::Sender<usize>,
     task: AbortHandle,
 }
 
@@ -94,7 +87,7 @@ impl Connections {
             sentinels: None,
             sentinel_password: None,
             connector: Arc::default(),
-            showing: LastGood::default(),
+            showing: Arc::default(),
             node: Lock::default(),
             kept: Lock::default(),
             turn: tokio::sync::Mutex::new(()),
@@ -103,7 +96,7 @@ impl Connections {
 
     /// Runs a command, in a cluster at the node that has the name.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
-        let mut ask: Option<Node> = None;
+        let mut ask: Option<ConnectionAddr> = None;
         for tries in 1.. {
             let found = self.node.lock().clone();
             let (node, asking) = match (ask.take(), &found) {
@@ -173,7 +166,7 @@ impl Connections {
     }
 
     /// The kept connection, or a new one; `true`: it is new.
-    async fn connection(&self, node: &Node) -> Result<(Arc<Connection>, bool), Error> {
+    async fn connection(&self, node: &ConnectionAddr) -> Result<(Arc<Connection>, bool), Error> {
         let here = Handle::try_current().map_err(Error::other)?.id();
         let kept = || {
             self.kept
@@ -203,20 +196,19 @@ impl Connections {
         &self,
         address: &Address,
         password: Option<&Credential>,
-        node: &Node,
+        node: &ConnectionAddr,
     ) -> Result<Connection, Error> {
-        let here = Handle::try_current().map_err(Error::other)?.id();
         // Otherwise an ACL would have to allow another command.
         let settings = address.info.redis_settings().clone().set_skip_set_lib_name();
         let Some(credential) = password else {
-            return self.connect_as(&settings, address.tls, node, here).await;
+            return self.connect_as(&settings, address.tls, node).await;
         };
         let mut last = None;
         for place in credential.places() {
             let connected = match credential.read(place).await {
                 Ok(password) => {
                     let settings = settings.clone().set_password(password.expose_secret());
-                    self.connect_as(&settings, address.tls, node, here).await
+                    self.connect_as(&settings, address.tls, node).await
                 }
                 Err(error) => Err(error),
             };
@@ -237,27 +229,27 @@ impl Connections {
         &self,
         settings: &RedisConnectionInfo,
         tls: bool,
-        node: &Node,
-        here: Id,
+        node: &ConnectionAddr,
     ) -> Result<Connection, Error> {
         let unreachable = |e: std::io::Error| Error::of(ErrorKind::Transport, "it could not be reached").because(e);
         match node {
-            Node::Tcp(host, port) => {
+            ConnectionAddr::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 if !tls {
-                    return talk(stream, settings, node, here).await;
+                    return talk(stream, settings, node).await;
                 }
                 let name = rustls::pki_types::ServerName::try_from(host.clone())
                     .map_err(|_| refused("its name is none that a certificate can have"))?;
                 let stream = self.connector().await?.connect(name, stream);
-                talk(stream.await.map_err(unreachable)?, settings, node, here).await
+                talk(stream.await.map_err(unreachable)?, settings, node).await
             }
             #[cfg(unix)]
-            Node::Unix(path) => {
+            ConnectionAddr::Unix(path) => {
                 let stream = tokio::net::UnixStream::connect(path).await.map_err(unreachable)?;
-                talk(stream, settings, node, here).await
+                talk(stream, settings, node).await
             }
+            _ => Err(refused("its address is of an unknown kind")),
         }
     }
 
@@ -282,7 +274,7 @@ impl Connections {
             let texts = async { Ok([certificate.read_text(place).await?, key.read_text(of_key).await?]) };
             let made = match texts.await {
                 Ok(texts) => {
-                    let (showing, roots) = (self.showing.clone(), roots.clone());
+                    let (showing, roots) = (Arc::clone(&self.showing), roots.clone());
                     let make = move |pair: &_| tls::connector(roots.as_deref(), Some(pair));
                     let made = tokio::task::spawn_blocking(move || showing.made_of(texts, place, make));
                     made.await.map_err(Error::other)?
@@ -301,9 +293,9 @@ impl Connections {
         self.kept.lock().take_if(|kept| Arc::ptr_eq(kept, connection));
     }
 
-    async fn first(&self) -> Result<Node, Error> {
-        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.address.info.addr()) else {
-            return self.address.node();
+    async fn first(&self) -> Result<ConnectionAddr, Error> {
+        let (Some(sentinels), ConnectionAddr::Tcp(name, _)) = (&self.sentinels, self.address.node()) else {
+            return Ok(self.address.node().clone());
         };
         let master = self.master(sentinels, name).await?;
         *self.node.lock() = Some(master.clone());
@@ -312,7 +304,7 @@ impl Connections {
 
     /// Without user and password.
     pub(super) fn shown(&self) -> String {
-        match (&self.sentinels, self.address.info.addr()) {
+        match (&self.sentinels, self.address.node()) {
             (Some(sentinels), ConnectionAddr::Tcp(name, _)) => {
                 format!("the master {name} of the sentinels {}", sentinels.addresses())
             }
@@ -322,7 +314,7 @@ impl Connections {
 
     /// Whether the address can be the name of a master.
     pub(super) fn has_host(&self) -> bool {
-        matches!(self.address.info.addr(), ConnectionAddr::Tcp(..))
+        matches!(self.address.node(), ConnectionAddr::Tcp(..))
     }
 }
 
@@ -336,64 +328,51 @@ impl Address {
         Some(Address { info: plain.into_connection_info().ok()?, tls })
     }
 
-    pub(super) fn node(&self) -> Result<Node, Error> {
-        match self.info.addr() {
-            ConnectionAddr::Tcp(host, port) => Ok(Node::Tcp(host.clone(), *port)),
-            #[cfg(unix)]
-            ConnectionAddr::Unix(path) => Ok(Node::Unix(path.clone())),
-            _ => Err(refused("its address is of an unknown kind")),
-        }
+    pub(super) fn node(&self) -> &ConnectionAddr {
+        self.info.addr()
     }
 }
 
 /// Without user and password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "rediss" } else { "redis" };
-        match self.info.addr() {
-            ConnectionAddr::Tcp(host, port) => write!(f, "{scheme}://{host}:{port}"),
-            ConnectionAddr::Unix(path) => write!(f, "redis+unix://{}", path.display()),
-            _ => f.write_str(scheme),
-        }
+        let scheme = match self.node() {
+            ConnectionAddr::Unix(_) => "redis+unix",
+            _ if self.tls => "rediss",
+            _ => "redis",
+        };
+        write!(f, "{scheme}://{}", self.node())
     }
 }
 
 /// Authenticates, and lets this runtime drive the connection until it is idle.
-async fn talk<S>(stream: S, settings: &RedisConnectionInfo, node: &Node, here: Id) -> Result<Connection, Error>
+async fn talk<S>(stream: S, settings: &RedisConnectionInfo, node: &ConnectionAddr) -> Result<Connection, Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let runtime = Handle::try_current().map_err(Error::other)?.id();
     let allowance = Allowance::default();
     allowance.set(SMALL_TALK);
-    let stream = Capped { stream, allowance: allowance.clone() };
+    let (reads, writes) = split(stream);
+    let stream = join(Capped { stream: reads, allowance: allowance.clone() }, writes);
     // The caller has its own timeout.
     let config = AsyncConnectionConfig::new().set_response_timeout(None);
     let (multiplexed, driver) =
         MultiplexedConnection::new_with_config(settings, stream, config).await.map_err(|e| said(&e))?;
-    let uses = Arc::new(AtomicU64::new(0));
-    let under_way = Arc::new(AtomicUsize::new(0));
-    let (watched, busy) = (Arc::clone(&uses), Arc::clone(&under_way));
+    let (under_way, mut watched) = watch::channel(0);
     let task = tokio::spawn(async move {
         let mut driver = pin!(driver);
         loop {
-            let before = watched.load(Ordering::Relaxed);
             let ended = tokio::time::timeout(IDLE, &mut driver).await.is_ok();
-            let idle = watched.load(Ordering::Relaxed) == before;
+            let used = watched.has_changed().unwrap_or_default();
             // A command in progress may take longer.
-            if ended || (idle && busy.load(Ordering::Relaxed) == 0) {
+            if ended || (*watched.borrow_and_update() == 0 && !used) {
                 return;
             }
         }
     });
-    Ok(Connection {
-        multiplexed,
-        node: node.clone(),
-        runtime: here,
-        allowance,
-        under_way,
-        uses,
-        task: task.abort_handle(),
-    })
+    let task = task.abort_handle();
+    Ok(Connection { multiplexed, node: node.clone(), runtime, allowance, under_way, task })
 }
 
 /// A command in progress. If it is dropped before the response, the connection is dropped, too: it may be the cause.
@@ -405,18 +384,17 @@ struct Using<'a> {
 
 impl<'a> Using<'a> {
     fn begin(connections: &'a Connections, connection: &'a Arc<Connection>) -> Self {
-        connection.uses.fetch_add(1, Ordering::Relaxed);
-        let others = connection.under_way.fetch_add(1, Ordering::Relaxed);
-        let most = (LARGEST + SMALL_TALK).saturating_mul(others.saturating_add(1));
-        connection.allowance.set(most);
+        connection.under_way.send_modify(|count| {
+            *count += 1;
+            connection.allowance.set((LARGEST + SMALL_TALK).saturating_mul(*count));
+        });
         Using { connections, connection, answered: false }
     }
 }
 
 impl Drop for Using<'_> {
     fn drop(&mut self) {
-        self.connection.uses.fetch_add(1, Ordering::Relaxed);
-        self.connection.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.connection.under_way.send_modify(|count| *count -= 1);
         if !self.answered {
             self.connections.forget(self.connection);
         }
@@ -424,16 +402,16 @@ impl Drop for Using<'_> {
 }
 
 /// The node to ask instead, and whether permanently. An empty host means the node that responded.
-fn redirection(error: &RedisError, node: &Node) -> Option<(Node, bool)> {
+fn redirection(error: &RedisError, node: &ConnectionAddr) -> Option<(ConnectionAddr, bool)> {
     let (address, _slot) = error.redirect_node()?;
     let (host, port) = address.rsplit_once(':')?;
     let host = match (host.trim_matches(['[', ']']), node) {
-        ("", Node::Tcp(same, _)) => same.clone(),
+        ("", ConnectionAddr::Tcp(same, _)) => same.clone(),
         ("", _) => return None,
         (host, _) => host.to_owned(),
     };
     let moved = error.kind() == Kind::Server(ServerErrorKind::Moved);
-    Some((Node::Tcp(host, port.parse().ok()?), moved))
+    Some((ConnectionAddr::Tcp(host, port.parse().ok()?), moved))
 }
 
 /// An error with the kind of this one, without its text, in which servers repeat the command.
@@ -467,8 +445,7 @@ mod tests {
         });
         let connections = Connections::new(Address::parse("redis://x").unwrap());
         let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
-        let node = connections.address.node().unwrap();
-        let connection = talk(ours, &settings, &node, Handle::current().id()).await;
+        let connection = talk(ours, &settings, connections.address.node()).await;
         let connection = Arc::new(connection.unwrap());
         let ping = redis::cmd("PING");
         let answer: String = connections.query(&connection, &ping, false).await.unwrap();
@@ -490,8 +467,7 @@ mod tests {
             });
             let connections = Connections::new(Address::parse("redis://x").unwrap());
             let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
-            let node = connections.address.node().unwrap();
-            let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
+            let connection = Arc::new(talk(ours, &settings, connections.address.node()).await.unwrap());
             for _ in 0..10 {
                 if is_used {
                     let _: String = connections.query(&connection, &redis::cmd("PING"), false).await.unwrap();
@@ -515,7 +491,7 @@ mod tests {
         ] {
             let address = Address::parse(url).unwrap();
             assert_eq!(address.to_string(), shown);
-            assert!(address.node().is_ok(), "{url}");
+            assert!(matches!(address.node(), ConnectionAddr::Tcp(..) | ConnectionAddr::Unix(_)), "{url}");
         }
     }
 

@@ -55,7 +55,10 @@ impl RedisStore {
     /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a
     /// password.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(RedisStore(Connections::new(Address::parse(url).ok_or_else(unusable)?)))
+        Ok(RedisStore(Connections::new(Address::parse(url).ok_or_else(|| {
+            let text = "the address of the store is not usable: give redis://host:port/db, rediss:// for TLS (and no #insecure)";
+            Error::of(ErrorKind::Configuration, text)
+        })?)))
     }
 
     /// Sets the password, instead of the one in the URL. It is read for each connection; if there are several
@@ -120,13 +123,6 @@ impl RedisStore {
         self.0.sentinel_password = Some(password.into());
         self
     }
-}
-
-fn unusable() -> Error {
-    Error::of(
-        ErrorKind::Configuration,
-        "the address of the store is not usable: give redis://host:port/db, rediss:// for TLS (and no #insecure)",
-    )
 }
 
 /// The part in braces determines the node of a cluster, which is the same for all names.

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use redis::Value;
+use redis::{ConnectionAddr, Value};
 
-use super::connection::{Address, Connection, Connections, Node, refused, said};
+use super::connection::{Address, Connection, Connections, refused, said};
 use crate::error::{Error, ErrorKind};
 
 /// The processes that monitor a master.
@@ -32,7 +32,7 @@ impl Sentinels {
 
 impl Connections {
     /// Asks the sentinels in order for the current master.
-    pub(super) async fn master(&self, sentinels: &Sentinels, name: &str) -> Result<Node, Error> {
+    pub(super) async fn master(&self, sentinels: &Sentinels, name: &str) -> Result<ConnectionAddr, Error> {
         let count = sentinels.all.len();
         let start = sentinels.first.load(Ordering::Relaxed);
         let mut last = None;
@@ -51,13 +51,13 @@ impl Connections {
         Err(last.unwrap_or_else(|| refused("there is no sentinel")))
     }
 
-    async fn ask(&self, sentinel: &Address, name: &str) -> Result<Option<Node>, Error> {
-        let connection = self.connect(sentinel, self.sentinel_password.as_ref(), &sentinel.node()?).await?;
+    async fn ask(&self, sentinel: &Address, name: &str) -> Result<Option<ConnectionAddr>, Error> {
+        let connection = self.connect(sentinel, self.sentinel_password.as_ref(), sentinel.node()).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("get-master-addr-by-name").arg(name);
         let answer: Option<(String, u16)> =
             command.query_async(&mut connection.multiplexed.clone()).await.map_err(|e| said(&e))?;
-        Ok(answer.map(|(host, port)| Node::Tcp(host, port)))
+        Ok(answer.map(|(host, port)| ConnectionAddr::Tcp(host, port)))
     }
 
     /// Checks the role of a node: a sentinel may not know yet that the master has changed.
