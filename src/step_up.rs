@@ -294,10 +294,4 @@ mod tests {
         let _request = any.additions();
         assert!(any.note("", "a") && !any.note("", "b"));
     }
-
-    #[test]
-    fn the_scopes_that_may_be_asked_for_are_shown() {
-        let shown = format!("{:?}", only(&["files:write"]));
-        assert!(shown.starts_with("Demands { allowed: ") && shown.contains("files:write"), "{shown}");
-    }
 }

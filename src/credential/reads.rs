@@ -455,7 +455,7 @@ mod tests {
         static GATE: Lock<()> = Lock::new(());
         fn how(_: &Path) -> Outcome {
             drop(GATE.lock());
-            Ok("secret".into())
+            Ok(secret())
         }
         let (reads, closed) = (Reads::default(), GATE.lock());
         for n in 0..=HANGING {

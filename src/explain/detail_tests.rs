@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::credential::examine_credential;
 use super::diagnosis::{Cause, Diagnosis, Outcome};
 use super::findings::Findings;
-use super::network::ConnectFlaw;
 use super::steps::Steps;
 use crate::client_auth::ClientAuth;
 use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder, Issuer, ProtectedResource};
@@ -74,7 +73,7 @@ fn a_server_is_reached_if_no_step_has_failed() {
     let found = || found(&builder);
     assert!(found().is_reachable());
     assert!(!Findings { dns: Some("no".into()), ..found() }.is_reachable());
-    let connect = Some(ConnectFlaw { text: "no".into(), refused: true, timeout: false });
+    let connect = Some(std::io::ErrorKind::ConnectionRefused.into());
     assert!(!Findings { connect, ..found() }.is_reachable());
     assert!(!Findings { handshake: Some("no".into()), ..found() }.is_reachable());
 }

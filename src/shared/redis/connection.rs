@@ -509,8 +509,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(1024);
         let connections = Connections::new(Address::parse("redis://x").unwrap());
         let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
-        let node = connections.address.node().unwrap();
-        let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
+        let connection = Arc::new(talk(ours, &settings, connections.address.node()).await.unwrap());
         let ping = redis::cmd("PING");
         let mut asked = Box::pin(connections.query::<String>(&connection, &ping, false));
         for _ in 0..10 {
@@ -538,8 +537,7 @@ mod tests {
             });
             let connections = Connections::new(Address::parse("redis://x").unwrap());
             let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
-            let node = connections.address.node().unwrap();
-            let connection = Arc::new(talk(ours, &settings, &node, Handle::current().id()).await.unwrap());
+            let connection = Arc::new(talk(ours, &settings, connections.address.node()).await.unwrap());
             let read = connections.query::<Vec<u8>>(&connection, &redis::cmd("GET"), false).await;
             assert_eq!(read.is_ok(), is_read, "{size}");
         }
