@@ -147,4 +147,16 @@ mod tests {
     fn now_or_never_gives_up_on_a_pending_future() {
         assert!(TokenFuture::new(std::future::pending()).now_or_never().is_none());
     }
+
+    #[tokio::test]
+    async fn a_future_is_shown_by_its_state() {
+        let shown = |future: &TokenFuture<'_>| format!("{future:?}");
+        let token = AccessToken::builder("hush").build().unwrap();
+        let mut future = TokenFuture::ready(Ok(token));
+        assert_eq!(shown(&future), "TokenFuture(ready)");
+        (&mut future).await.unwrap();
+        assert_eq!(shown(&future), "TokenFuture(done)");
+        assert_eq!(shown(&TokenFuture::ready(Err(Error::other("down")))), "TokenFuture(failed)");
+        assert_eq!(shown(&TokenFuture::new(std::future::pending())), "TokenFuture(pending)");
+    }
 }

@@ -318,4 +318,24 @@ mod tests {
         let deep = "[".repeat(10_000);
         assert!(Members::parse(format!(r#"{{"a":{deep}"#).as_bytes()).is_err(), "no stack overflow");
     }
+
+    #[test]
+    fn a_value_is_read_to_a_depth_and_cut_there() {
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            for (levels, read) in [(10, 10), (DEPTH, DEPTH), (DEPTH + 5, DEPTH + 1)] {
+                let text = format!(r#"{{"a":{}1{}}}"#, open.repeat(levels), close.repeat(levels));
+                let mut value = Members::parse(text.as_bytes()).unwrap().get("a").unwrap();
+                let mut depth = 0;
+                while let Some(inner) = value.get_mut(0).map(Value::take) {
+                    (depth, value) = (depth + 1, inner);
+                }
+                while let Some(inner) = value.get_mut("a").map(Value::take) {
+                    (depth, value) = (depth + 1, inner);
+                }
+                // What is cut is an array without members.
+                depth += usize::from(value == Value::Array(Vec::new()));
+                assert_eq!(depth, read, "{levels} of {open}");
+            }
+        }
+    }
 }

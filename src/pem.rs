@@ -235,6 +235,20 @@ mod tests {
         for text in [jwk, &quoted, &twice, &format!("'{jwk}'"), &jwk.replace('"', "\\\"")] {
             assert_eq!(&**corrected(text), jwk, "{text}");
         }
+        // The escapes of a member belong to the JSON.
+        let account = serde_json::json!({"type": "service_account", "private_key": KEY}).to_string();
+        for text in [&account, &format!("'{account}'")] {
+            assert_eq!(&**corrected(text), account, "{text}");
+        }
+        for text in [r"a\nb", r"{a\tb", "\\"] {
+            assert_eq!(&**corrected(text), text, "neither PEM nor JSON");
+        }
+    }
+
+    #[test]
+    fn a_section_begins_a_line() {
+        assert_eq!(&**corrected(KEY), KEY);
+        assert_eq!(&**corrected(&format!("Bag Attributes {KEY}")), format!("Bag Attributes \n{KEY}"));
     }
 
     #[test]
@@ -273,13 +287,26 @@ mod tests {
             ("MII, with more than forty characters that are no base64", ""),
             ("eyJ, with more than forty characters that are no base64", ""),
             (&"Q".repeat(60), ""),
+            (&"G".repeat(60), ""),
+            (&"3a".repeat(20), ""),
             ("a.b.c", ""),
+            ("BEGIN of a secret", ""),
             ("/run/secrets/key.pem", "path"),
             ("keys/client.pem", "path"),
             ("hunter2", ""),
         ] {
             let said = looks_like(text);
             assert!(said.contains(told) && (!told.is_empty() || said.is_empty()), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn base64_may_have_the_alphabet_for_urls() {
+        // Of ASCII, only these characters are encoded as one that differs.
+        let text = format!("{KEY}# ~~~???");
+        for encoded in [STANDARD.encode(&text), base64::engine::general_purpose::URL_SAFE.encode(&text)] {
+            assert_eq!(&**corrected(&encoded), &**corrected(&text), "{encoded}");
+            assert!(corrected(&encoded).contains("~~~???"));
         }
     }
 

@@ -306,6 +306,16 @@ mod tests {
         assert_eq!((cut.chars().count(), cut.contains(" .. ")), (100, true));
     }
 
+    #[test]
+    fn a_long_text_keeps_its_end_where_there_is_room_for_an_id() {
+        let text = format!("{}end", "a".repeat(200));
+        for (most, has_end) in [(63, false), (64, true), (203, true)] {
+            let cut = cut(&text, most);
+            assert_eq!((cut.chars().count(), cut.ends_with("end")), (most, has_end), "{cut}");
+        }
+        assert_eq!(cut(&text, 203), text);
+    }
+
     proptest! {
         #[test]
         fn no_secret_and_nothing_unprintable_gets_through(

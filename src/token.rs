@@ -481,4 +481,15 @@ mod tests {
         let token = AccessToken::builder("abc").lifetime(Duration::from_secs(60)).build().unwrap();
         assert!(token.expires_at().is_some());
     }
+
+    #[test]
+    fn a_token_is_shown_without_its_secret_and_with_its_names() {
+        let builder = AccessToken::builder("hush").scope("read").extra("instance", "value");
+        let shown = format!("{builder:?}");
+        assert_eq!(shown, "AccessTokenBuilder { lifetime: None, .. }");
+        let shown = format!("{:?}", builder.build().unwrap());
+        let expected =
+            r#"AccessToken { secret: "[redacted]", expires_at: None, scope: Some("read"), extra: ["instance"] }"#;
+        assert_eq!(shown, expected);
+    }
 }

@@ -164,4 +164,13 @@ mod tests {
         assert_eq!(facts(&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff, 0x30]), None);
         assert_eq!(facts(&[0x30, 0x80]), None);
     }
+
+    #[test]
+    fn a_length_has_up_to_four_bytes() {
+        let content = [7; 258];
+        for head in [&[SEQUENCE, 0x82, 1, 2][..], &[SEQUENCE, 0x84, 0, 0, 1, 2]] {
+            assert_eq!(element(&[head, &content].concat(), SEQUENCE), Some((&content[..], &[][..])), "{head:?}");
+        }
+        assert_eq!(element(&[&[SEQUENCE, 0x85, 0, 0, 0, 1, 2][..], &content].concat(), SEQUENCE), None);
+    }
 }

@@ -296,4 +296,28 @@ mod tests {
         assert_eq!(host_flaw("keycloak"), None);
         assert_eq!(host_flaw("[::1]"), None);
     }
+
+    #[test]
+    fn a_quoted_url_has_its_port_if_that_is_a_number() {
+        for (text, shown) in [
+            ("https://host:8443/token", "https://host:8443/token"),
+            ("https://host:/token", "https://host:/token"),
+            ("https://user:8443hush/token", "https://user:../token"),
+            ("https://user:8443@host:80?hush", "..@host:80"),
+        ] {
+            assert_eq!(Quoted(text).to_string(), format!("{shown:?}"));
+        }
+    }
+
+    #[test]
+    fn a_url_without_a_path_is_as_written_if_its_query_is() {
+        for (text, expected) in [
+            ("https://host", true),
+            ("https://host?a=b", true),
+            ("https://host?a=\"b\"", false),
+            ("https://host#a\"b", false),
+        ] {
+            assert_eq!(is_as_written(text, &Url::parse(text).unwrap()), expected, "{text}");
+        }
+    }
 }

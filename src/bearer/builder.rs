@@ -345,4 +345,14 @@ mod tests {
             assert!(builder().origin("https://a.example").header(name, scheme).build().is_ok(), "{name:?}");
         }
     }
+
+    #[test]
+    fn a_builder_is_shown_with_its_origins_and_its_source() {
+        let shown = format!("{:?}", builder().origin("https://api.example.com").domain("blob.example.com"));
+        for part in ["BearerAuthBuilder {", "https://api.example.com", "blob.example.com", "source: AccessToken {"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        #[cfg(feature = "mtls")]
+        assert_eq!(format!("{:?}", crate::bearer::SameCertificate::new(reqwest::Client::builder)), "SameCertificate");
+    }
 }

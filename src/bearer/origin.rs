@@ -288,4 +288,15 @@ mod tests {
             assert_eq!(contains(&Origin::parse(origin, &[]).unwrap(), uri), expected, "{origin} {uri}");
         }
     }
+
+    #[test]
+    fn a_target_is_shown_as_an_origin() {
+        for (url, shown) in [
+            ("https://user:hush@api.example.com/a?b", "https://api.example.com"),
+            ("http://[::1]:8080/", "http://[::1]:8080"),
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(Target::of_url(&url).unwrap().to_string(), shown);
+        }
+    }
 }

@@ -410,4 +410,42 @@ mod tests {
             assert_eq!(bearer.policy().says_rejected(&token(), false, &answer), rejected, "{header}");
         }
     }
+
+    #[test]
+    fn a_redirect_to_another_of_the_origins_is_one_of_ours() {
+        let builder = BearerAuth::builder(token()).origin("https://api.example.com").domain("blob.example.com");
+        let bearer = builder.build().unwrap();
+        for (url, ours) in [
+            ("https://api.example.com/a", true),
+            ("https://red.blob.example.com/a", true),
+            ("https://evil.example/a", false),
+        ] {
+            let url = Url::parse(url).unwrap();
+            assert_eq!(bearer.policy().is_for(Target::of_url(&url).unwrap()), ours, "{url}");
+        }
+    }
+
+    #[cfg(feature = "tracing")]
+    #[test]
+    fn what_is_unusual_about_requests_is_reported_once() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+        struct Reports(Arc<AtomicUsize>);
+        impl<S: tracing::Subscriber> Layer<S> for Reports {
+            fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let reports = |repeat: bool, note: fn(&Policy)| {
+            let count = Arc::new(AtomicUsize::new(0));
+            let bearer = BearerAuth::builder(token()).origin("https://api.example.com").repeat(repeat).build().unwrap();
+            let subscriber = tracing_subscriber::registry().with(Reports(Arc::clone(&count)));
+            tracing::subscriber::with_default(subscriber, || (0..3).for_each(|_| note(bearer.policy())));
+            count.load(Ordering::Relaxed)
+        };
+        assert_eq!((reports(true, Policy::note_unrepeated), reports(false, Policy::note_unrepeated)), (1, 0));
+        assert_eq!(reports(true, Policy::note_taken_along), 1);
+    }
 }

@@ -127,5 +127,9 @@ mod tests {
             assert_eq!(response.headers()["x-a"], "b");
             assert_eq!(response.text().await.unwrap(), "body", "{limit}");
         }
+        let pieces = futures_util::stream::iter(["bo", "d", "y"].map(Ok::<_, std::io::Error>));
+        let response = Response::from(http::Response::new(Body::wrap_stream(pieces)));
+        let (response, seen) = look(response, 1).await.unwrap();
+        assert_eq!((response.text().await.unwrap().as_str(), seen), ("body", None));
     }
 }

@@ -409,3 +409,33 @@ impl fmt::Debug for Origin {
         }
     }
 }
+
+#[cfg(all(test, feature = "tracing"))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::*;
+
+    struct Reports(Arc<AtomicUsize>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Reports {
+        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn each_change_of_the_accepted_credential_is_reported() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let credential = Credential::from("one").or("another");
+        let subscriber = tracing_subscriber::registry().with(Reports(Arc::clone(&count)));
+        tracing::subscriber::with_default(subscriber, || {
+            for (place, reports) in [(0, 0), (1, 1), (1, 1), (0, 2)] {
+                credential.accept(place, None);
+                assert_eq!(count.load(Ordering::Relaxed), reports, "{place}");
+            }
+        });
+    }
+}

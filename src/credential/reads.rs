@@ -449,4 +449,20 @@ mod tests {
         assert!(limited.unwrap().is_ok());
         assert_eq!(tokio::time::Instant::now(), before);
     }
+
+    #[tokio::test]
+    async fn eight_reads_may_hang_and_a_ninth_is_not_started() {
+        static GATE: Lock<()> = Lock::new(());
+        fn how(_: &Path) -> Outcome {
+            drop(GATE.lock());
+            Ok(secret())
+        }
+        let (reads, closed) = (Reads::default(), GATE.lock());
+        for n in 0..=HANGING {
+            let path = PathBuf::from(format!("/mnt/tenant-{n}"));
+            let failure = reads.read(&path, Duration::from_millis(5), how).await.unwrap_err();
+            assert_eq!(matches!(failure, Failure::OthersHang), n == HANGING, "{n}: {failure:?}");
+        }
+        drop(closed);
+    }
 }

@@ -180,4 +180,13 @@ mod tests {
         assert!(outline.contains("read for each attempt; or a value in the program, 11 characters"), "{outline}");
         assert!(!outline.contains("hush"), "{outline}");
     }
+
+    #[tokio::test]
+    async fn the_age_of_a_file_counts_from_its_last_change() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let two_hours = Duration::from_secs(7200);
+        file.as_file().set_modified(SystemTime::now() - two_hours).unwrap();
+        assert!(age_of(file.path().to_owned()).await.unwrap() >= two_hours);
+        assert_eq!(age_of("/nowhere/secret".into()).await, None);
+    }
 }

@@ -89,7 +89,7 @@ pub(super) fn relative(at: Duration, now: Duration) -> String {
         None => format!("{} ago", span(now.saturating_sub(at).as_secs())),
     };
     // httpdate ends with the year 9999.
-    let date = SystemTime::UNIX_EPOCH.checked_add(at).filter(|_| at.as_secs() < 253_402_300_799);
+    let date = SystemTime::UNIX_EPOCH.checked_add(at).filter(|_| at.as_secs() <= 253_402_300_799);
     match date {
         Some(date) => format!("{} ({distance})", httpdate::fmt_http_date(date)),
         None => "after the year 9999".to_owned(),
@@ -142,6 +142,9 @@ mod tests {
         let at = Duration::from_secs(1000);
         assert_eq!(relative(at, Duration::from_secs(940)), "Thu, 01 Jan 1970 00:16:40 GMT (in 60 s)");
         assert_eq!(relative(at, Duration::from_secs(1060)), "Thu, 01 Jan 1970 00:16:40 GMT (60 s ago)");
+        let last = Duration::from_secs(253_402_300_799);
+        assert!(relative(last, at).starts_with("Fri, 31 Dec 9999 23:59:59 GMT"));
+        assert_eq!(relative(last + Duration::from_secs(1), at), "after the year 9999");
         assert_eq!(relative(Duration::MAX, at), "after the year 9999");
     }
 

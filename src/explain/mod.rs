@@ -2,6 +2,8 @@
 
 mod claims;
 mod credential;
+#[cfg(all(test, feature = "test-util"))]
+mod detail_tests;
 mod diagnosis;
 mod examine;
 mod explanation;

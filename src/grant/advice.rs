@@ -145,4 +145,32 @@ mod tests {
             assert!(text.contains("with this credential"), "Keycloak: {text}");
         }
     }
+
+    #[cfg(all(feature = "dpop", feature = "mtls", feature = "test-util"))]
+    #[tokio::test]
+    async fn a_bound_token_is_suggested_to_a_client_that_asks_for_another() {
+        use crate::client_auth::ClientAuth;
+        use crate::client_credentials::{ClientCredentials, HttpClient};
+        use crate::dpop::DpopKey;
+        use crate::retry::RetryPolicy;
+        use crate::testing::{Answer, AuthorizationServer, CA_PEM, CLIENT_CERTIFICATES};
+        let server = AuthorizationServer::start_https();
+        server.until_changed(Answer::Refuse("invalid_grant"));
+        let [pem, _] = CLIENT_CERTIFICATES;
+        let post = || ClientAuth::client_secret_post("billing", "x");
+        let mutual = ClientAuth::mutual_tls("billing", pem.certificate, pem.key);
+        for (auth, key, suggests) in
+            [(post(), None, true), (post(), Some(DpopKey::generate()), false), (mutual, None, false)]
+        {
+            let roots = || {
+                let ca = reqwest::Certificate::from_pem(CA_PEM.as_bytes()).unwrap();
+                reqwest::Client::builder().tls_certs_only([ca])
+            };
+            let builder = ClientCredentials::builder(server.token_url(), auth).retry(RetryPolicy::new().attempts(1));
+            let builder = builder.http_client(HttpClient::from_reqwest_0_13(roots));
+            let tokens = key.into_iter().fold(builder, |builder, key| builder.dpop(key)).build().unwrap();
+            let told = tokens.token().await.unwrap_err().to_string();
+            assert_eq!(told.contains("the server may demand a bound token"), suggests, "{told}");
+        }
+    }
 }

@@ -130,6 +130,21 @@ mod tests {
     }
 
     #[test]
+    fn a_ledger_keeps_the_last_quota_and_counts_requests() {
+        let ledger = Ledger::default();
+        let heard = |name: &'static str, value: &'static str| {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))]);
+            ledger.hears(&headers, &Masks::new(Vec::new()));
+            ledger.quota().and_then(|quota| quota.remaining())
+        };
+        ledger.asks();
+        assert_eq!(heard("x-request-id", "1"), None);
+        assert_eq!(heard("x-ratelimit-remaining", "7"), Some(7));
+        assert_eq!(heard("x-request-id", "1"), Some(7));
+        assert_eq!(ledger.requests(), 1);
+    }
+
+    #[test]
     fn without_headers_there_is_no_quota() {
         assert_eq!(quota(&[("retry-after", "5"), ("x-request-id", "1")]), None);
     }

@@ -315,3 +315,37 @@ fn a_name_or_a_scope_that_echoes_a_secret_is_dropped() {
     assert_eq!(token.extra("fine"), Some(&Value::from(1)));
     assert_eq!(token.scope(), None);
 }
+
+#[test]
+fn a_member_with_a_long_name_is_left_out() {
+    for (length, kept) in [(LONGEST_CODE, true), (LONGEST_CODE + 1, false)] {
+        let name = "n".repeat(length);
+        let token = read(having(&format!(r#""{name}":1"#))).unwrap();
+        assert_eq!(token.extra(&name).is_some(), kept, "{length}");
+    }
+}
+
+#[test]
+fn an_empty_token_type_has_no_name_to_configure() {
+    for empty in ["", "  "] {
+        let error = read(format!(r#"{{"access_token":"abc","token_type":"{empty}"}}"#)).unwrap_err().to_string();
+        assert!(error.contains("its token_type is empty, not Bearer") && !error.contains("token_type("), "{error}");
+    }
+}
+
+#[test]
+fn the_words_of_the_body_come_before_the_code_of_a_challenge() {
+    let challenge = [("www-authenticate", r#"Bearer error="invalid_request""#)];
+    let error = with(200, &challenge, r#"{"message":"try it later"}"#, &rules()).unwrap_err().to_string();
+    assert!(error.contains("try it later") && !error.contains("invalid_request"), "{error}");
+    let error = with(200, &challenge, "{}", &rules()).unwrap_err().to_string();
+    assert!(error.contains("invalid_request"), "{error}");
+}
+
+#[test]
+fn an_error_that_is_there_twice_is_no_refusal() {
+    let error = read(r#"{"error":"invalid_client","error":"invalid_scope"}"#).unwrap_err();
+    assert!(error.oauth().is_none() && error.to_string().contains("it has error twice"), "{error}");
+    // And one that says nothing is none.
+    assert!(read(having(r#""error":"none""#)).is_ok());
+}

@@ -421,8 +421,7 @@ fn without_tags(page: &str) -> String {
         let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
         rest = tag;
         if let Some(at) = silent.iter().position(|silent| name.starts_with(silent)) {
-            match silent.get(at).and_then(|silent| tag.find(&format!("</{silent}"))).and_then(|end| tag.get(end + 1..))
-            {
+            match silent.get(at).and_then(|silent| tag.find(&format!("</{silent}"))).and_then(|end| tag.get(end..)) {
                 Some(end) => rest = end,
                 None => drop(silent.remove(at)),
             }

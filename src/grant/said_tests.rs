@@ -514,3 +514,38 @@ fn a_large_page_is_read_in_one_pass() {
         assert!(error.to_string().chars().count() < 3000, "{error}");
     }
 }
+
+#[test]
+fn a_code_is_found_eight_levels_below_a_member() {
+    use serde_json::json;
+    let nests: [fn(Value) -> Value; 2] = [|value| json!([value]), |value| json!({ "a": value })];
+    for nest in nests {
+        for (levels, found) in [(0, true), (8, true), (9, false)] {
+            let value = (0..levels).fold(json!("invalid_scope"), |value, _| nest(value));
+            assert_eq!(known_in(&value, 8).is_some(), found, "{value}");
+        }
+    }
+}
+
+#[test]
+fn references_are_read_as_their_characters() {
+    assert_eq!(unescaped("a &lt;b&gt; &amp; &quot;c&apos;&nbsp;&#65;&#x42; &unknown; &"), "a <b> & 'c' AB &unknown; &");
+}
+
+#[test]
+fn what_is_nearly_json_is_quoted_as_text_if_it_has_no_members() {
+    let said = refused(400, &[], "{try it later").to_string();
+    assert!(said.contains("try it later"), "{said}");
+    let said = refused(400, &[JSON], r#"{"message":"try it later","co"#).to_string();
+    assert!(said.contains("try it later") && !said.contains('{'), "{said}");
+}
+
+#[test]
+fn of_the_attributes_of_a_document_only_words_are_quoted() {
+    let xml = r#"<e xmlns="http://one" xsi:type="two" token="three-hush" message="try it later"/>"#;
+    let said = refused(400, &[("content-type", "application/xml")], xml).to_string();
+    assert!(said.contains("message: try it later"), "{said}");
+    for other in ["one", "two", "three"] {
+        assert!(!said.contains(other), "{other}: {said}");
+    }
+}

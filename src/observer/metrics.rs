@@ -225,4 +225,24 @@ mod tests {
             ("429".into(), "other".into(), "other".into())
         );
     }
+
+    #[test]
+    fn the_outcome_of_an_operation_of_the_store_is_a_label() {
+        let down = Error::of(crate::error::ErrorKind::Other, "down");
+        for (error, outcome) in [(None, "ok"), (Some(&down), "failed")] {
+            let (operation, duration) = ("get", Duration::ZERO);
+            let registry = recorded(|| emit("billing", &Event::StoreOperation { operation, duration, error }));
+            let (_, series) = &registry.series.lock()["oauth2.client.store.operation.duration"];
+            let label = format!("(\"outcome\", \"{outcome}\")");
+            assert!(series.iter().all(|labels| labels.contains(&label)), "{series:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_lifetime_is_since_the_epoch() {
+        let now = || SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let left = Duration::from_secs(3600);
+        let (before, end, after) = (now(), epoch_after(left), now());
+        assert!(((before + left).as_secs_f64()..=(after + left).as_secs_f64()).contains(&end), "{end}");
+    }
 }

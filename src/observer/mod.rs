@@ -386,4 +386,10 @@ mod tests {
         assert_ne!(one.name(), other.name());
         assert!(one.name().starts_with("auth.example.com#"));
     }
+
+    #[test]
+    fn an_observer_and_a_cause_are_shown_by_their_names() {
+        assert_eq!(format!("{:?}", Observers::new("billing".into(), Vec::new())), "Observers(\"billing\")");
+        assert_eq!(FetchCause::Refresh.to_string(), "refresh");
+    }
 }

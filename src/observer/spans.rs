@@ -151,3 +151,33 @@ impl fmt::Debug for FetchSpan {
         f.write_str("FetchSpan")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::Subscriber;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+    use tracing_subscriber::registry::LookupSpan;
+
+    use super::*;
+
+    /// Counts the spans that have ended.
+    struct Ended(Arc<AtomicUsize>);
+
+    impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ended {
+        fn on_close(&self, _: Id, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_span_of_a_fetch_ends_with_it_however_many_handles_there_are() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(Ended(Arc::clone(&ended))));
+        let handle = FetchSpan::default();
+        assert_eq!(format!("{handle:?}"), "FetchSpan");
+        handle.around("billing", FetchCause::Cold, async { handle.awaited() }, |()| None).await;
+        assert_eq!(ended.load(Ordering::Relaxed), 1);
+    }
+}

@@ -562,4 +562,17 @@ mod tests {
             assert!(!real.join("new").exists());
         }
     }
+
+    #[test]
+    fn a_process_that_keeps_writing_is_waited_for_and_not_for_ever() {
+        let place = TempDir::new().unwrap();
+        let other = guard(place.path()).unwrap();
+        let start = Instant::now();
+        let error = guard(place.path()).unwrap_err();
+        // A limit from below only: this is real time.
+        assert!(start.elapsed() >= GUARD && error.kind() == io::ErrorKind::WouldBlock, "{error}");
+        drop(other);
+        assert!(guard(place.path()).is_ok());
+        assert_eq!(format!("{:?}", FileStore::new("tokens")), "FileStore(tokens)");
+    }
 }

@@ -272,4 +272,17 @@ mod tests {
         }
         assert!(newer(None, found('b', 1)).is_some() && newer(found('a', 1), None).is_some());
     }
+
+    #[test]
+    fn the_wait_for_another_replica_ends_when_its_time_has_passed() {
+        let now = crate::clock::manual::clock().0.now();
+        let most = WAIT / 2;
+        for (waited, waits) in [(most - Duration::from_nanos(1), true), (most, false)] {
+            let mut memory = Memory::<u8>::default();
+            let mut turn = Turn::<(), u8>::new(&mut memory, most);
+            let step = turn.next(Event::Leased { granted: false, waited }, false, &mut memory, now);
+            assert_eq!(step, if waits { Step::Pause } else { Step::Fetch });
+            assert_eq!(memory.waiting, waits);
+        }
+    }
 }

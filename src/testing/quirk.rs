@@ -211,7 +211,7 @@ impl Quirk {
                 let code = reply.error_code().unwrap_or("fatal_error").to_owned();
                 return Reply::json(200, &json!({"ok": false, "error": code}));
             }
-            Quirk::GitHub if is_error => reply.status = 200,
+            Quirk::GitHub => reply.status = 200,
             _ => {}
         }
         if self == Quirk::GitHub && !accepts_json {

@@ -189,6 +189,20 @@ async fn a_blip_during_a_step_up_ends_in_a_token_of_the_scope_before() {
 }
 
 #[tokio::test]
+async fn an_outage_does_not_cost_a_scope_that_was_granted() {
+    let (server, clock) = (demanding(), ManualClock::new());
+    let server = server.clock(&clock);
+    let tokens = reading(&server).clock(&clock).retry(RetryPolicy::new().attempts(1)).build().unwrap();
+    assert_eq!(get(&client(&server, tokens.clone()), &server).await, 200);
+    clock.advance(Duration::from_secs(3600));
+    server.next(Answer::Status(503));
+    tokens.token().await.unwrap_err();
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(tokens.token().await.unwrap().scope(), Some(BOTH));
+    assert_eq!(asked(&server), [READ, BOTH, BOTH, BOTH]);
+}
+
+#[tokio::test]
 async fn a_refusal_that_is_not_about_a_listed_scope_is_returned() {
     for (status, text) in [
         (403, ""),
@@ -410,6 +424,19 @@ async fn a_token_that_is_bound_to_a_key_steps_up_too() {
     // The first request had no nonce yet.
     asked.dedup();
     assert_eq!(asked, [READ, BOTH]);
+}
+
+#[tokio::test]
+async fn a_request_with_a_proof_steps_up_once_too() {
+    let server = AuthorizationServer::start().public_client("me");
+    let tokens = builder(&server, ClientAuth::none("me")).scope(READ).step_up(["files:write", "files:delete"]);
+    let tokens = tokens.dpop(DpopKey::generate()).build().unwrap();
+    for scope in ["files:write", "files:delete"] {
+        let demand = format!(r#"DPoP error="insufficient_scope", scope="{scope}""#);
+        server.next_at(Endpoint::Api, challenge(403, &demand));
+    }
+    assert_eq!(get(&client(&server, tokens), &server).await, 403);
+    assert_eq!((server.api_requests(), asked(&server)), (2, vec![READ.to_owned(), BOTH.to_owned()]));
 }
 
 #[tokio::test]

@@ -283,3 +283,15 @@ async fn the_debug_of_a_bearer_shows_where_and_nothing_secret() {
     let shown = format!("{bearer:?} {:?}", tower::Layer::layer(&bearer, ()));
     assert!(shown.contains(API) && !shown.contains("canary-token"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_service_and_its_future_are_shown_without_the_request() {
+    let inner = service_fn(|_: Request<Bytes>| async { Ok::<_, Infallible>(Response::new(())) });
+    let mut service = tower::Layer::layer(&bearer(&Issuer::default()), inner);
+    let shown = format!("{service:?}");
+    assert!(shown.starts_with("BearerService { bearer: ") && shown.contains(API), "{shown}");
+    let request = Request::get(format!("{API}/hush")).body(Bytes::new()).unwrap();
+    let future = service.ready().await.unwrap().call(request);
+    assert_eq!(format!("{future:?}"), "BearerFuture");
+    assert_eq!(future.await.unwrap().status(), StatusCode::OK);
+}

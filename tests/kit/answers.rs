@@ -53,7 +53,7 @@ async fn retry_after_is_rounded_up() {
 async fn a_delay_takes_real_time_and_the_ordinary_answer_follows() {
     let clock = ManualClock::new();
     let server = AuthorizationServer::start().client("billing", "another secret").clock(&clock);
-    let delay = Duration::from_millis(20);
+    let delay = Duration::from_millis(200);
     server.next(Answer::Delay(delay));
     let start = std::time::Instant::now();
     let error = builder(&server).build().unwrap().token().await.unwrap_err();

@@ -4,6 +4,7 @@
 
 mod answers;
 mod clients;
+mod details;
 mod fakes;
 mod life;
 mod quirks;

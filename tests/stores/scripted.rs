@@ -2,6 +2,7 @@
 
 use client_credentials::{
     CachePolicy, ClientAuth, ClientCredentials, Credential, Error, ErrorKind, HttpClient, RedisStore, SealedStore,
+    Store,
 };
 
 use crate::harness::canary::{self, OTHER, SECRET, TOKEN, assert_no_canary, found, render};
@@ -263,6 +264,42 @@ async fn a_connection_is_closed_when_it_is_not_needed_any_more() {
     store.ended(1).await;
     assert_eq!(token_of(&server, sealed).await, TOKEN);
     assert_eq!((server.hits(), store.connections()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_command_that_was_given_up_does_not_hold_up_the_next_one() {
+    let store = Resp::start(Manner::Hang);
+    let client = RedisStore::new(&store.url()).unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    {
+        let mut first = std::pin::pin!(client.put("a", b"value", hour));
+        let asked = async {
+            while store.names().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { _ = &mut first => panic!("it hangs"), () = asked => {} }
+    }
+    store.now(Manner::Well);
+    client.put("a", b"value", hour).await.unwrap();
+    assert_eq!(store.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_not_tried_with_another_password() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // It ends each handshake, which is a failure of the transport.
+    let connections = std::thread::spawn(move || {
+        listener.accept().map(drop).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        move || listener.accept().is_ok()
+    });
+    let passwords = Credential::from("one").or("another");
+    let client = RedisStore::new(&format!("rediss://{address}")).unwrap().password(passwords);
+    assert!(client.get("a", 100).await.is_err());
+    let another = connections.join().unwrap();
+    assert!(!another(), "one connection for both");
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -104,6 +104,11 @@ async fn a_node_that_is_not_the_master_is_not_written_to_and_not_asked_for_ever(
     let replica = Resp::start(Manner::AnswerTo("ROLE", b"*1\r\n$5\r\nslave\r\n".to_vec()));
     let error = put(&store(&[&naming(&replica)])).await.unwrap_err();
     assert!(error.contains("not the master"), "{error}");
+    // As a simple string, as well.
+    for (role, is_master) in [("master", true), ("slave", false)] {
+        let node = Resp::start(Manner::AnswerTo("ROLE", format!("*1\r\n+{role}\r\n").into_bytes()));
+        assert_eq!(put(&store(&[&naming(&node)])).await.is_ok(), is_master);
+    }
     assert!(replica.connections() <= 4 && !replica.names().contains(&"SET".to_owned()), "{:?}", replica.names());
 }
 

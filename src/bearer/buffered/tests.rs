@@ -113,4 +113,5 @@ fn a_body_that_was_read_has_a_size() {
     assert_eq!(read.size_hint().exact(), Some(5));
     assert!(!read.is_end_stream());
     assert!(BufferedBody::<Call>::empty().is_end_stream());
+    assert_eq!(format!("{read:?}"), "BufferedBody { .. }");
 }

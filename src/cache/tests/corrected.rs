@@ -102,3 +102,28 @@ async fn a_wait_that_the_server_asked_for_is_not_cut_short() {
     server.advance(seconds(2));
     assert!(tokens.token().await.is_ok());
 }
+
+#[tokio::test]
+async fn a_call_checks_the_file_once_even_if_that_takes_long() {
+    let (file, clock) = (Arc::new(File::default()), Arc::new(std::sync::OnceLock::<ManualClock>::new()));
+    let (checked, hands) = (Arc::clone(&file), Arc::clone(&clock));
+    let look: Look = Arc::new(move || {
+        checked.looks.fetch_add(1, Ordering::SeqCst);
+        if let Some(hands) = hands.get() {
+            hands.advance(seconds(2));
+        }
+        Box::pin(std::future::ready(false))
+    });
+    let server = Server::new([], Reply::Fail(invalid_client().until(Some(look))));
+    let tokens = with_policy(&server, CachePolicy::default());
+    // Six in a row: the next fetch would be at least 20 s away.
+    while server.hits() < 6 {
+        assert!(tokens.token().await.is_err());
+        server.advance(seconds(1));
+    }
+    clock.set(server.hands.clone()).unwrap();
+    server.advance(seconds(1));
+    let before = file.looks.load(Ordering::SeqCst);
+    assert!(tokens.token().await.is_err());
+    assert_eq!(file.looks.load(Ordering::SeqCst), before + 1);
+}

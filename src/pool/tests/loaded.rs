@@ -226,3 +226,37 @@ async fn keys_that_do_not_exist_do_not_fill_the_memory() {
     assert_eq!(loads.loading(), 0);
     assert!(pool.0.alive.lock().sources.is_empty());
 }
+
+#[test]
+fn a_load_that_was_given_up_does_not_end_the_next_one() {
+    let (server, table) = (Server::start(), Table::open());
+    let pool = table.pool(&server);
+    table.close();
+    let source = pool.source(&"a");
+    let runtime = |paused| tokio::runtime::Builder::new_current_thread().enable_all().start_paused(paused).build();
+    // Nobody drives it while the other one waits for its load.
+    let (blocked, other) = (runtime(false).unwrap(), runtime(true).unwrap());
+    blocked.block_on(async {
+        assert!(poll(&mut source.token()).is_pending());
+        settle().await;
+    });
+    other.block_on(async {
+        tokio::time::timeout(Duration::from_secs(45), source.token()).await.unwrap_err();
+        settle().await;
+    });
+    assert_eq!(table.loads(), 2);
+    table.gate.add_permits(1);
+    blocked.block_on(settle());
+    assert_eq!(pool.0.make.loads().unwrap().loading(), 1, "the second one has not completed");
+    table.gate.add_permits(1);
+    other.block_on(settle());
+    assert_eq!(pool.0.make.loads().unwrap().loading(), 0);
+}
+
+#[test]
+fn a_pool_is_shown_without_its_keys() {
+    let pool = Table::open().pool(&Server::start());
+    let shown = format!("{pool:?} {:?} {:?}", pool.source(&"red"), PoolPolicy::default());
+    assert!(shown.starts_with("TokenPool { capacity: 12000, time_to_idle: "), "{shown}");
+    assert!(shown.contains("PooledSource { pool: TokenPool") && !shown.contains("red"), "{shown}");
+}

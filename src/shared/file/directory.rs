@@ -140,4 +140,15 @@ mod tests {
         assert_eq!(links("chain40").unwrap().len(), 40);
         assert!(links("chain41").is_err());
     }
+
+    #[test]
+    fn only_a_path_that_does_not_exist_may_be_created() {
+        use std::os::unix::fs::MetadataExt;
+        let place = TempDir::new().unwrap();
+        fs::write(place.path().join("file"), "").unwrap();
+        let follow = |path: &str| follow(&place.path().join(path), |_, _| Ok(()));
+        assert!(follow("new/er").is_ok());
+        assert_eq!(follow("file/new").unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(own_uid().unwrap(), place.path().metadata().unwrap().uid());
+    }
 }

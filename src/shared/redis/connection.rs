@@ -109,7 +109,7 @@ impl Connections {
                     match self.query(&connection, command, asking).await {
                         Ok(value) => return Ok(value),
                         // The server may have closed a kept connection.
-                        Err(error) if error.is_connection_dropped() || error.is_io_error() => {
+                        Err(error) if error.is_io_error() => {
                             self.forget(&connection);
                             if !is_new && tries < MOST_TRIES {
                                 continue;
@@ -502,5 +502,44 @@ mod tests {
         assert_eq!(said(&coded).to_string(), "it answered WRONGPASS");
         let other = said(&RedisError::from((Kind::Parse, "hush"))).to_string();
         assert!(!other.contains("it answered") && !other.contains("hush") && !other.is_empty(), "{other}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_a_command_that_was_given_up_ends_with_its_last_user() {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        let connections = Connections::new(Address::parse("redis://x").unwrap());
+        let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+        let connection = Arc::new(talk(ours, &settings, connections.address.node()).await.unwrap());
+        let ping = redis::cmd("PING");
+        let mut asked = Box::pin(connections.query::<String>(&connection, &ping, false));
+        for _ in 0..10 {
+            let cx = &mut std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(asked.as_mut().poll(cx).is_pending());
+            tokio::task::yield_now().await;
+        }
+        let task = connection.task.clone();
+        drop(asked);
+        drop((connection, connections));
+        tokio::task::yield_now().await;
+        assert!(task.is_finished(), "no time has passed");
+        drop(theirs);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_is_read_than_a_record_and_what_is_around_it() {
+        for (size, is_read) in [(LARGEST, true), (LARGEST + SMALL_TALK, false)] {
+            let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+            let answer = [format!("${size}\r\n").as_bytes(), &vec![7; size], b"\r\n"].concat();
+            tokio::spawn(async move {
+                let _ = theirs.read(&mut [0; 1024]).await.unwrap();
+                theirs.write_all(&answer).await.unwrap();
+                std::future::pending::<()>().await;
+            });
+            let connections = Connections::new(Address::parse("redis://x").unwrap());
+            let settings = connections.address.info.redis_settings().clone().set_skip_set_lib_name();
+            let connection = Arc::new(talk(ours, &settings, connections.address.node()).await.unwrap());
+            let read = connections.query::<Vec<u8>>(&connection, &redis::cmd("GET"), false).await;
+            assert_eq!(read.is_ok(), is_read, "{size}");
+        }
     }
 }

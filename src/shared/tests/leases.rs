@@ -247,3 +247,9 @@ async fn a_refresh_is_found_by_a_cache_that_asks_later() {
     }
     assert_eq!(fleet.server.hits(), 2);
 }
+
+#[tokio::test]
+async fn a_replica_is_shown_with_its_store_and_its_source() {
+    let shown = format!("{:?}", Fleet::new().host());
+    assert!(shown.starts_with("Shared { store: SealedStore {") && shown.contains("source: Client {"), "{shown}");
+}

@@ -290,3 +290,36 @@ async fn a_token_that_expires_while_the_refresh_fails_is_not_used() {
     let error = asked.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Transport);
 }
+
+#[cfg(feature = "tracing")]
+#[tokio::test(start_paused = true)]
+async fn a_store_that_works_again_is_reported_once() {
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    struct Reports(Arc<Mutex<Vec<tracing::Level>>>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Reports {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            let about = event.metadata();
+            if *about.level() <= tracing::Level::INFO && about.target().starts_with("client_credentials") {
+                self.0.lock().unwrap().push(*about.level());
+            }
+        }
+    }
+
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(Reports(Arc::clone(&reports))));
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    for (fault, reported) in [
+        (Fault::None, &[][..]),
+        (Fault::Down, &[tracing::Level::WARN]),
+        (Fault::None, &[tracing::Level::INFO]),
+        (Fault::None, &[]),
+    ] {
+        *fleet.store.fault.lock().unwrap() = fault;
+        value(&host).await;
+        fleet.advance(3600);
+        assert_eq!(std::mem::take(&mut *reports.lock().unwrap()), reported, "{fault:?}");
+    }
+}
