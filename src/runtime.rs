@@ -24,6 +24,11 @@ pub(crate) fn current() -> Result<Handle, &'static str> {
 /// The output of `future`; `None`: it takes longer. Without timers, only the caller can set a deadline.
 #[cfg(any(feature = "dpop", feature = "reqwest-middleware", feature = "tower"))]
 pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    // What is ready at once needs no timers.
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(output);
+    }
     match current() {
         Ok(_) => tokio::time::timeout(limit, future).await.ok(),
         Err(_) => Some(future.await),

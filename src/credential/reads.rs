@@ -184,7 +184,9 @@ impl Failure {
 /// The content of a regular file, for code that is not async.
 #[cfg(any(test, all(feature = "serde", feature = "rustls")))]
 pub(crate) fn read_now(path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, String> {
-    let bytes = waited_for(READS.read(path, TIMEOUT, content));
+    // Their own turns: one of those of tasks may be given to a task of the runtime that is blocked here.
+    static BLOCKING: LazyLock<Reads> = LazyLock::new(Reads::default);
+    let bytes = waited_for(BLOCKING.read(path, TIMEOUT, content));
     bytes.map_err(|failure| match failure {
         Failure::Io(e) => format!("cannot be read: {e}"),
         Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
@@ -418,6 +420,15 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(**read(0, LONG).unwrap(), b"secret");
+    }
+
+    #[tokio::test]
+    async fn a_blocking_read_does_not_wait_for_the_turns_of_tasks() {
+        let turns = READS.turns.acquire_many(ACTIVE as u32).await.unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "content").unwrap();
+        assert_eq!(**read_now(file.path()).unwrap(), b"content");
+        drop(turns);
     }
 
     #[cfg(target_os = "linux")]

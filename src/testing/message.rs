@@ -177,6 +177,7 @@ impl Reply {
             form.append_pair(name, value.as_str().unwrap_or(&value.to_string()));
         }
         let body = form.finish();
-        Reply { body, ..self }.header("content-type", "application/x-www-form-urlencoded")
+        let form = Reply::new(self.status, "application/x-www-form-urlencoded", body);
+        Reply { token: self.token, note: self.note, ..form }
     }
 }

@@ -270,8 +270,10 @@ impl State {
             Known::Secret(secret) => Some(secret.as_str()),
             _ => None,
         });
-        let secrets = secrets.filter(|secret| !secret.is_empty());
-        let text = secrets.fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
+        let mut secrets: Vec<_> = secrets.filter(|secret| !secret.is_empty()).collect();
+        // One may be the beginning of another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        let text = secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
         // No token contains one of these characters.
         let pieces = text.split_inclusive(['/', ' ', '=', '&', ',', ';', '"']);
         pieces

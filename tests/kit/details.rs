@@ -31,6 +31,7 @@ async fn a_wait_ends_with_the_request_that_it_is_for_and_not_before() {
     let asked = tokio::spawn(async move { post_form(&url, &[GRANT]).send().await.unwrap().status() });
     server.received(Endpoint::Token, 1).await;
     assert_eq!(server.token_requests(), 1);
+    assert!(server.received(Endpoint::Token, 1).now_or_never().is_some(), "without a wait");
     assert!(server.answered(Endpoint::Token, 1).now_or_never().is_none());
     assert!(server.received(Endpoint::Token, 2).now_or_never().is_none());
     gate.open();
@@ -40,6 +41,15 @@ async fn a_wait_ends_with_the_request_that_it_is_for_and_not_before() {
     ask(&server, &[GRANT]).await;
     server.answered(Endpoint::Token, 2).await;
     assert!(server.answered(Endpoint::Token, 3).now_or_never().is_none());
+}
+
+#[tokio::test]
+async fn a_secret_that_begins_like_another_is_masked_whole() {
+    let server = AuthorizationServer::start().client("a", "long-secret").client("b", "long-secret-extra");
+    let url = format!("{}/x/long-secret-extra", server.api_origin());
+    reqwest::get(url).await.unwrap();
+    let path = server.requests()[0].path().to_owned();
+    assert_eq!(path, "/x/***");
 }
 
 #[tokio::test]
