@@ -98,7 +98,7 @@ impl<'a> Proof<'a> {
             }
         }
         let dated = self.jwt.claims.get("iat").is_some_and(Value::is_u64);
-        let first = self.jwt.text("jti").is_some_and(|jti| state.proofs.insert(jti.to_owned()));
+        let first = self.jwt.text("jti").is_some_and(|jti| state.used.first(format!("proof {jti}")));
         if dated && first { Ok(()) } else { Err(Refusal::invalid("the proof was used before, or has no jti or iat")) }
     }
 }

@@ -1,5 +1,7 @@
 //! Signed access tokens (RFC 9068), and assertions of clients (RFC 7523).
 
+use std::collections::HashSet;
+
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
@@ -9,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::authentication::{Known, json_of};
 use super::message::merged;
 use super::register::Issued;
-use super::world::{State, World};
+use super::world::{MOST_RECORDED, State, World};
 use crate::signing::{PublicJwk, SigningKey, jws};
 
 /// The JWK of the key that access tokens are signed with.
@@ -77,8 +79,25 @@ pub(super) fn assertion_flaw(assertion: &str, id: &str, world: &World, state: &m
     if !verified {
         return Some("the signature of the assertion is not the client's");
     }
-    let fresh = jwt.text("jti").is_some_and(|jti| state.assertions.insert(format!("{id} {jti}")));
+    let fresh = jwt.text("jti").is_some_and(|jti| state.used.first(format!("assertion {id} {jti}")));
     (!fresh).then_some("the assertion was used before, or has no jti")
+}
+
+/// What JWTs were used: at least the last 10 000, as many as requests are recorded.
+#[derive(Default)]
+pub(super) struct Used {
+    latest: HashSet<String>,
+    before: HashSet<String>,
+}
+
+impl Used {
+    /// Whether `id` was not used before.
+    pub(super) fn first(&mut self, id: String) -> bool {
+        if self.latest.len() >= MOST_RECORDED {
+            self.before = std::mem::take(&mut self.latest);
+        }
+        !self.before.contains(&id) && self.latest.insert(id)
+    }
 }
 
 /// A JWT that is not verified yet.
@@ -148,5 +167,22 @@ impl<'a> Jwt<'a> {
             ("PS512", None) => rsa(&signature::RSA_PSS_2048_8192_SHA512),
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_refused_for_as_long_as_requests_are_recorded_and_takes_bounded_memory() {
+        let mut used = Used::default();
+        for number in 0..5 * MOST_RECORDED {
+            assert!(used.first(number.to_string()));
+            assert!(!used.first(number.to_string()));
+            assert!(!used.first(number.saturating_sub(MOST_RECORDED - 1).to_string()), "{number}");
+            assert!(used.latest.len() + used.before.len() <= 2 * MOST_RECORDED);
+        }
+        assert!(used.first("0".to_owned()), "forgotten");
     }
 }

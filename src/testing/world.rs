@@ -1,7 +1,5 @@
 //! The state of the scripted server, and how it chooses a response.
 
-#[cfg(feature = "jwt")]
-use std::collections::HashSet;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,12 +59,9 @@ pub(super) struct State {
     started: Moment,
     #[cfg(feature = "jwt")]
     pub(super) token_key: Option<crate::signing::SigningKey>,
-    /// The assertions that were used: client and `jti`.
+    /// The assertions and proofs that were used.
     #[cfg(feature = "jwt")]
-    pub(super) assertions: HashSet<String>,
-    /// `jti` of the proofs that were used.
-    #[cfg(feature = "dpop")]
-    pub(super) proofs: HashSet<String>,
+    pub(super) used: super::jwt::Used,
     #[cfg(feature = "dpop")]
     pub(super) nonce: Option<String>,
     scripts: HashMap<Endpoint, Script>,
@@ -197,7 +192,7 @@ fn refusal(endpoint: Endpoint, request: &Incoming, code: &str) -> Reply {
 }
 
 /// 10 000: more than a test inspects; a soak test sends millions.
-const MOST_RECORDED: usize = 10_000;
+pub(super) const MOST_RECORDED: usize = 10_000;
 
 const MASK: &str = "***";
 
