@@ -3,6 +3,7 @@
 use super::Config;
 use super::auth::auth;
 use super::env::variable;
+use super::grant::grant;
 use super::http::http;
 use super::members::MEMBERS;
 use super::policies::{cache, limits, retry};
@@ -58,6 +59,9 @@ fn path_of(field: &str) -> &str {
         "param" => "params",
         "header" => "headers",
         "shared" => "store",
+        "subject_token" => "grant.subject_token",
+        "actor_token" => "grant.actor_token",
+        "assertion" => "grant.assertion",
         other => {
             let is_its = |path: &&str| match path.split_once('.') {
                 Some(("limits" | "retry" | "cache", name)) => name.strip_suffix("_first").unwrap_or(name) == other,
@@ -78,7 +82,7 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     use ClientCredentialsBuilder as Builder;
     let (server, auth) = (server(reader), auth(reader));
     let (limits, retry, cache) = (limits(reader), retry(reader), cache(reader));
-    let http = http(reader);
+    let (http, grant) = (http(reader), grant(reader));
     let key = credential(reader, "dpop.key", false);
     let generate = reader.flag("dpop.generate");
     if generate && key.is_some() {
@@ -110,6 +114,7 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     let builder = with(builder, reader.text("name"), Builder::name);
     let builder = with(builder, reader.text("audience"), Builder::audience);
     let builder = with(builder, reader.text("grant_type"), Builder::grant_type);
+    let builder = with(builder, grant, Builder::grant);
     let builder = with(builder, reader.value("authorization_details").cloned(), Builder::authorization_details);
     let builder = with(builder, reader.list("resources"), Builder::resource);
     let builder = with(builder, token_types, Builder::token_type);

@@ -3,6 +3,7 @@
 mod auth;
 mod build;
 mod env;
+mod grant;
 mod http;
 mod members;
 mod policies;
@@ -102,8 +103,8 @@ impl Config {
     }
 
     /// Sets a credential that is neither in a file nor in a variable, for example from a vault or a terminal prompt. `path` is
-    /// that of the member without its suffix: `auth.secret`, `auth.key`, `auth.certificate`, `auth.assertion`, `dpop.key`,
-    /// `store.seal_key`. It replaces the members `_file` and `_env`.
+    /// that of the member without its suffix: `auth.secret`, `auth.key`, `auth.certificate`, `auth.assertion`,
+    /// `grant.subject_token`, `grant.actor_token`, `grant.assertion`, `dpop.key`, `store.seal_key`. It replaces the members `_file` and `_env`.
     ///
     /// ```
     /// use client_credentials::{Config, Credential};
@@ -146,12 +147,13 @@ impl Config {
 }
 
 fn merge(mine: &mut Map<String, Value>, theirs: Map<String, Value>) {
-    const EXCLUSIVE: [&[&str]; 6] = [
+    const EXCLUSIVE: [&[&str]; 7] = [
         &["token_endpoint", "issuer", "protected_resource"],
         &["secret_file", "secret_env"],
         &["key_file", "key_env"],
         &["certificate_file", "certificate_env"],
-        &["assertion_file", "assertion_env"],
+        &["assertion_file", "assertion_env", "subject_token_file", "subject_token_env"],
+        &["actor_token_file", "actor_token_env"],
         &["seal_key_file", "seal_key_env"],
     ];
     // What excludes each other in `theirs` alone stays, to be refused.

@@ -16,7 +16,7 @@ pub(super) struct Reader<'a> {
 }
 
 /// Names of members that would contain a secret, and the members to use instead.
-const PLAIN: [(&str, &str); 7] = [
+const PLAIN: [(&str, &str); 9] = [
     ("secret", "secret"),
     ("client_secret", "secret"),
     ("password", "secret"),
@@ -24,6 +24,8 @@ const PLAIN: [(&str, &str); 7] = [
     ("private_key", "key"),
     ("assertion", "assertion"),
     ("seal_key", "seal_key"),
+    ("subject_token", "subject_token"),
+    ("actor_token", "actor_token"),
 ];
 
 impl<'a> Reader<'a> {
@@ -83,6 +85,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn value(&self, path: &str) -> Option<&'a Value> {
         member(self.members, path)
+    }
+
+    /// Whether a credential is given in any way.
+    pub(super) fn has_credential(&self, path: &str) -> bool {
+        let has = |suffix| self.value(&format!("{path}{suffix}")).is_some();
+        self.credentials.contains_key(path) || has("_file") || has("_env")
     }
 
     pub(super) fn text(&self, path: &str) -> Option<&'a str> {

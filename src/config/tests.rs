@@ -386,6 +386,85 @@ fn the_file_of_authorities_has_a_certificate() {
 }
 
 #[test]
+fn the_token_that_is_presented_decides_which_grant_it_is() {
+    let sent = |builder: &ClientCredentialsBuilder| {
+        let params = builder.draft().params;
+        let secrets: Vec<_> = builder.secrets.0.iter().map(|(name, _)| name.clone()).collect();
+        let given = ["grant_type", "subject_token_type", "requested_token_type", "actor_token_type"]
+            .map(|name| params.get(name).map(str::to_owned).unwrap_or_default());
+        (given.map(|urn| urn.rsplit(':').next().unwrap().to_owned()), secrets.join(" "))
+    };
+    let of = |grant: Value| {
+        let auth = json!({"method": "anonymous"});
+        read(&json!({"token_endpoint": "https://a.example/token", "auth": auth, "grant": grant})).unwrap()
+    };
+    let texts = |[a, b, c, d]: [&str; 4], secrets: &str| ([a, b, c, d].map(str::to_owned), secrets.to_owned());
+    assert_eq!(
+        sent(&of(json!({"subject_token_file": "/x"}))),
+        texts(["token-exchange", "jwt", "", ""], "subject_token")
+    );
+    assert_eq!(
+        sent(&of(json!({"subject_token_file": "/x", "subject_token_type": "urn:a", "requested_token_type": "urn:b",
+            "actor_token_file": "/y", "actor_token_type": "urn:c"}))),
+        texts(["token-exchange", "a", "b", "c"], "subject_token actor_token")
+    );
+    assert_eq!(sent(&of(json!({"assertion_file": "/x"}))), texts(["jwt-bearer", "", "", ""], "assertion"));
+    let server = Config::new().set("token_endpoint", "https://a.example/token").set("auth.method", "anonymous");
+    let program = server.clone().credential("grant.assertion", Credential::from("x"));
+    let program = ClientCredentials::builder_from(program).unwrap();
+    assert_eq!(sent(&program), texts(["jwt-bearer", "", "", ""], "assertion"));
+    let variables = server.overridden_by(vars(&[("BILLING_GRANT_SUBJECT_TOKEN", "x")]));
+    assert_eq!(variables.get("grant.subject_token_env"), Some(&"BILLING_GRANT_SUBJECT_TOKEN".into()));
+
+    let other = Config::new().set("grant.assertion_file", "/x");
+    let other = variables.overridden_by(other);
+    assert_eq!(other.get("grant.subject_token_env"), None, "replaced");
+}
+
+#[test]
+fn what_is_missing_in_a_grant_or_excludes_another_member_is_reported() {
+    let missing = "NO_SUCH_VARIABLE_OF_CONFIG";
+    for (grant, expected) in [
+        (json!({}), "grant.subject_token_file or grant.assertion_file is missing"),
+        (json!({"actor_token_file": "/x"}), "grant.subject_token_file or grant.assertion_file is missing"),
+        (
+            json!({"subject_token_file": "/x", "assertion_env": "X"}),
+            "of grant.subject_token and grant.assertion only one",
+        ),
+        (
+            json!({"assertion_file": "/x", "assertion_env": "X"}),
+            "of grant.assertion_file and grant.assertion_env only one",
+        ),
+        (
+            json!({"assertion_file": "/x", "subject_token_type": "a"}),
+            "grant.subject_token_type needs grant.subject_token",
+        ),
+        (json!({"assertion_file": "/x", "actor_token_file": "/y"}), "grant.actor_token needs grant.subject_token"),
+        (json!({"subject_token_file": "/x", "actor_token_file": "/y"}), "grant.actor_token_type is missing"),
+        (
+            json!({"subject_token_file": "/x", "actor_token_type": "a"}),
+            "grant.actor_token_file or grant.actor_token_env is",
+        ),
+        (json!({"subject_token_file": ""}), "grant.subject_token_file is empty"),
+        (json!({"subject_token_file": 7}), "grant.subject_token_file is not a text"),
+        (json!({"subject_token": "x"}), "grant.subject_token would be a secret in plain text"),
+        (json!({"subject_token_env": missing}), "grant.subject_token cannot be read"),
+        (json!({"assertion_env": missing}), "grant.assertion cannot be read"),
+        (
+            json!({"subject_token_file": "/x", "actor_token_env": missing, "actor_token_type": "a"}),
+            "grant.actor_token cannot be read",
+        ),
+        (json!({"type": "token_exchange", "assertion_file": "/x"}), "grant.type does not exist"),
+        (json!("x"), "grant is not a table"),
+    ] {
+        let error = faults(json!({"auth": {"method": "anonymous"}, "grant": grant}));
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    let both = json!({"auth": {"method": "anonymous"}, "grant_type": "x", "grant": {"assertion_file": "/x"}});
+    assert!(faults(both).contains("grant_type does nothing with grant"));
+}
+
+#[test]
 fn a_credential_of_the_program_replaces_those_of_the_members() {
     let members = json!({"token_endpoint": "https://a.example/t",
         "auth": {"method": "client_secret_post", "client_id": "a", "secret_file": "/x"}});

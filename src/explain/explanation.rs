@@ -128,7 +128,8 @@ fn headers(draft: &Draft) -> Vec<Item> {
 
 fn body(draft: &Draft) -> Vec<Item> {
     let setter = |name: &str| match name {
-        "grant_type" => "grant_type(..), or the default".to_owned(),
+        "grant_type" => "grant_type(..), grant(..) or the default".to_owned(),
+        "subject_token_type" | "requested_token_type" | "actor_token_type" => "grant(..)".to_owned(),
         "client_id" => "client_id_in_body(true)".to_owned(),
         "scope" | "audience" | "resource" | "authorization_details" => format!("{name}(..)"),
         _ => "param(..)".to_owned(),

@@ -1,5 +1,7 @@
 use crate::client_auth::ClientAuth;
-use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder, Issuer, ProtectedResource};
+use crate::client_credentials::{
+    ClientCredentials, ClientCredentialsBuilder, Issuer, ProtectedResource, TokenExchange,
+};
 use crate::credential::Credential;
 
 #[test]
@@ -26,6 +28,20 @@ fn the_request_is_shown_with_the_shape_of_the_secret_and_not_the_secret() {
         assert!(text.contains(expected), "{expected}: {text}");
     }
     assert!(!text.contains("canary"), "{text}");
+}
+
+#[test]
+fn an_exchange_is_explained_with_the_types_of_its_tokens() {
+    let builder = ClientCredentials::builder("https://auth.example.com/token", ClientAuth::anonymous());
+    let explained = builder.grant(TokenExchange::new("canary-token")).explain().to_string();
+    for expected in [
+        "grant_type: urn:ietf:params:oauth:grant-type:token-exchange  [grant_type(..), grant(..) or the default]",
+        "subject_token_type: urn:ietf:params:oauth:token-type:jwt  [grant(..)]",
+        "subject_token: a value in the program, 12 characters, with special characters  [secret_param(..) or grant(..)]",
+    ] {
+        assert!(explained.contains(expected), "{expected}: {explained}");
+    }
+    assert!(!explained.contains("canary"), "{explained}");
 }
 
 #[test]
@@ -119,7 +135,7 @@ fn headers_and_body_are_shown_with_the_setting_that_each_follows_from() {
     for expected in [
         "accept: application/json  [default]",
         "content-type: application/x-www-form-urlencoded  [default]",
-        "grant_type: client_credentials  [grant_type(..), or the default]",
+        "grant_type: client_credentials  [grant_type(..), grant(..) or the default]",
         "\nform\n",
         "strict: false  [builder]",
         "fapi: false  [builder]",
