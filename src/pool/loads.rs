@@ -11,7 +11,8 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{Entry, Pool, Pooled};
+use super::Pooled;
+use super::entries::{Entry, Making, Pool};
 use crate::cache::CachePolicy;
 use crate::clock::Moment;
 use crate::contained::{Panicked, contained, contained_future};
@@ -141,7 +142,7 @@ where
             };
             // Without a handle left, the result is not needed.
             let Some(pool) = Weak::upgrade(&pool) else { return };
-            let Some(loads) = pool.make.loads() else { return };
+            let Making::Loaded(loads) = &pool.make else { return };
             let result = loads.loaded(&pool, &key, loaded);
             let _ = done.send(Some(result));
             loads.finish(&key, number);

@@ -5,8 +5,9 @@ mod loaded;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Barrier;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -14,7 +15,10 @@ use super::*;
 use crate::cache::CachePolicy;
 use crate::cache::Cached;
 use crate::clock::manual::{ManualClock, clock};
-use crate::token::Terms;
+use crate::error::ErrorKind;
+use crate::future::TokenFuture;
+use crate::lock::Lock;
+use crate::token::{AccessToken, Terms};
 
 type Key = &'static str;
 
