@@ -14,8 +14,6 @@ use std::sync::Arc;
 use crate::cache::Cached;
 use crate::clock::Clock;
 use crate::error::Error;
-#[cfg(doc)]
-use crate::error::ErrorKind;
 use crate::source::TokenSource;
 use entries::{Making, Name, Pool};
 use loads::Loads;
@@ -130,12 +128,12 @@ where
     ///   s, and continues if callers give up.
     /// - All waiting callers get the same error. It is then returned without another load for the time that a
     ///   [`Cached`](crate::Cached) source without a token waits: 250 ms doubling to 10 s, or 1 s doubling to 60 s if its kind
-    ///   is [`Denied`](ErrorKind::Denied) or [`Throttled`](ErrorKind::Throttled); at least the
+    ///   is [`Denied`](crate::ErrorKind::Denied) or [`Throttled`](crate::ErrorKind::Throttled); at least the
     ///   [`retry_after`](Error::with_retry_after) of the error, up to 5 min. The pool caches as many failures as sources.
     /// - A source is loaded again only after it was dropped from the pool, so a changed row takes effect then. To apply
     ///   changes of a secret sooner, use a [`Credential`](crate::Credential) that is read for each attempt.
     ///
-    /// A load needs a tokio runtime with timers; without one, `token()` fails with [`ErrorKind::Other`].
+    /// A load needs a tokio runtime with timers; without one, `token()` fails with [`ErrorKind::Other`](crate::ErrorKind::Other).
     pub fn new_async<Fut>(load: impl Fn(K) -> Fut + Send + Sync + 'static) -> Self
     where
         Fut: Future<Output = Result<S, Error>> + Send + 'static,
@@ -147,7 +145,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the policy has an invalid value.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if the policy has an invalid value.
     pub fn new_async_with_policy<Fut>(
         load: impl Fn(K) -> Fut + Send + Sync + 'static,
         policy: PoolPolicy,
@@ -182,7 +180,7 @@ where
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Configuration`] if the policy has an invalid value.
+    /// [`ErrorKind::Configuration`](crate::ErrorKind::Configuration) if the policy has an invalid value.
     pub fn with_policy(
         make: impl Fn(&K) -> Result<S, Error> + Send + Sync + 'static,
         policy: PoolPolicy,

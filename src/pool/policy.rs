@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
 
-/// The limits of a [`TokenPool`]: how many sources it keeps, and for how long.
+/// The limits of a [`TokenPool`](crate::TokenPool): how many sources it keeps, and for how long.
 ///
 /// ```
 /// use client_credentials::PoolPolicy;
