@@ -1,5 +1,8 @@
 //! The error type: kind, message, and whether another attempt may succeed.
 
+mod cause;
+mod oauth;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Map, Value};
+
+pub(crate) use cause::Cause;
+pub use oauth::OAuthError;
 
 /// The reason why no token is available.
 ///
@@ -366,94 +371,6 @@ impl StdError for Error {
     }
 }
 
-/// An error response of the token endpoint (RFC 6749 section 5.2).
-///
-/// All texts come from the server. They are cut and reduced to the characters that the RFC allows, and echoes of the client's
-/// secret are replaced with `***`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.line())]
-pub struct OAuthError {
-    code: Box<str>,
-    description: Option<Box<str>>,
-    uri: Option<Box<str>>,
-    extra: Map<String, Value>,
-}
-
-impl OAuthError {
-    /// Returns `error`, for example `invalid_client`.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// Returns `error_description`, which is for developers, not for end users.
-    pub fn description(&self) -> Option<&str> {
-        self.description.as_deref()
-    }
-
-    /// Returns `error_uri`, a page about the error. This crate never fetches it.
-    pub fn uri(&self) -> Option<&str> {
-        self.uri.as_deref()
-    }
-
-    /// Returns another member of the response, for example Entra's `correlation_id`, which Microsoft's support asks for.
-    pub fn extra(&self, member: &str) -> Option<&Value> {
-        self.extra.get(member)
-    }
-
-    pub(crate) fn extras(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.extra.iter()
-    }
-
-    /// The arguments are sanitised already.
-    pub(crate) fn new(code: String, description: Option<String>, uri: Option<String>) -> Self {
-        let boxed = |text: String| (!text.is_empty()).then(|| text.into_boxed_str());
-        OAuthError {
-            code: code.into(),
-            description: description.and_then(boxed),
-            uri: uri.and_then(boxed),
-            extra: Map::new(),
-        }
-    }
-
-    /// Sanitised too.
-    pub(crate) fn with_extra(mut self, extra: Map<String, Value>) -> Self {
-        self.extra = extra;
-        self
-    }
-
-    fn line(&self) -> String {
-        match &self.description {
-            Some(description) => format!("{}: {description}", self.code),
-            None => self.code.to_string(),
-        }
-    }
-}
-
-/// One level of a foreign error chain, as sanitised text: the foreign value itself is dropped, since its `Debug` could show
-/// more than its `Display`.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub(crate) struct Cause {
-    text: String,
-    source: Option<Box<Cause>>,
-}
-
-impl Cause {
-    /// Copies the texts of `e` and its sources, each sanitised by `clean`.
-    pub(crate) fn of(e: &(dyn StdError + 'static), clean: &dyn Fn(&str) -> String) -> Cause {
-        const DEPTH: usize = 8; // deeper than any chain of reqwest's
-        Cause::level(e, clean, DEPTH)
-    }
-
-    fn level(e: &(dyn StdError + 'static), clean: &dyn Fn(&str) -> String, depth: usize) -> Cause {
-        let source = match e.source() {
-            Some(next) if depth > 0 => Some(Box::new(Cause::level(next, clean, depth - 1))),
-            _ => None,
-        };
-        Cause { text: clean(&e.to_string()), source }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -496,24 +413,6 @@ mod tests {
             let error = places.iter().fold(Error::of(ErrorKind::Other, "no"), |error, place| error.at(place));
             assert_eq!(error.to_string(), shown);
         }
-    }
-
-    #[test]
-    fn the_copied_causes_end_at_a_depth() {
-        let chain = |levels| {
-            (1..levels).fold(Error::other("0"), |inner, n| Error::of(ErrorKind::Other, n.to_string()).because(inner))
-        };
-        for (levels, copied) in [(3, 4), (8, 9), (9, 9), (100, 9)] {
-            let cause = Cause::of(&chain(levels), &|text| text.to_owned());
-            let sources = std::iter::successors(Some(&cause as &(dyn StdError + 'static)), |e| (*e).source());
-            assert_eq!(sources.count(), copied, "{levels}");
-        }
-    }
-
-    #[test]
-    fn an_oauth_error_has_what_the_server_said() {
-        let oauth = OAuthError::new("invalid_client".to_owned(), Some("no".to_owned()), Some("https://x".to_owned()));
-        assert_eq!((oauth.code(), oauth.description(), oauth.uri()), ("invalid_client", Some("no"), Some("https://x")));
     }
 
     #[test]
