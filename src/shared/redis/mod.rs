@@ -1,7 +1,9 @@
 //! Redis or Valkey as a store: a single node, a cluster, or the master that sentinels name.
 
+mod address;
 mod capped;
 mod connection;
+mod nodes;
 mod sentinel;
 mod tls;
 
@@ -13,7 +15,8 @@ use redis::{Cmd, FromRedisValue};
 use super::store::{Store, StoreFuture};
 use crate::credential::Credential;
 use crate::error::{Error, ErrorKind};
-use connection::{Address, Connections};
+use address::Address;
+use nodes::Nodes;
 use sentinel::Sentinels;
 
 /// Redis or Valkey as a [`Store`] (feature `redis`): a single node, any node of a cluster, or the master that
@@ -45,7 +48,7 @@ use sentinel::Sentinels;
 ///     .build()?;
 /// # Ok::<(), client_credentials::Error>(())
 /// ```
-pub struct RedisStore(Connections);
+pub struct RedisStore(Nodes);
 
 impl RedisStore {
     /// Creates a store at `url`. Does no I/O.
@@ -55,7 +58,7 @@ impl RedisStore {
     /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a
     /// password.
     pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(RedisStore(Connections::new(Address::parse(url).ok_or_else(|| {
+        Ok(RedisStore(Nodes::new(Address::parse(url).ok_or_else(|| {
             let text = "the address of the store is not usable: give redis://host:port/db, rediss:// for TLS (and no #insecure)";
             Error::of(ErrorKind::Configuration, text)
         })?)))

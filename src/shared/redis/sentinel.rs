@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redis::{ConnectionAddr, Value};
 
-use super::connection::{Address, Connection, Connections, refused, said};
+use super::address::Address;
+use super::connection::{Connection, refused, said};
+use super::nodes::Nodes;
 use crate::error::{Error, ErrorKind};
 
 /// The processes that monitor a master.
@@ -30,7 +32,7 @@ impl Sentinels {
     }
 }
 
-impl Connections {
+impl Nodes {
     /// Asks the sentinels in order for the current master.
     pub(super) async fn master(&self, sentinels: &Sentinels, name: &str) -> Result<ConnectionAddr, Error> {
         let count = sentinels.all.len();
