@@ -202,7 +202,8 @@ fn diagnose_names_the_variable_of_a_proxy_without_its_password() {
         .env("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY)
         .env("HTTPS_PROXY", format!("http://user:{CANARY}@127.0.0.1:9"));
     let (code, stdout, _) = ran(&mut command);
-    assert!(code == 6 && stdout.contains("HTTPS_PROXY names the proxy 127.0.0.1:9"), "{stdout}");
+    assert!(code == 6 && stdout.contains("127.0.0.1:9 from the environment variable HTTPS_PROXY"), "{stdout}");
+    assert!(stdout.contains("check its host and port, and whether it runs"), "{stdout}");
 }
 
 #[test]

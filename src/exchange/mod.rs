@@ -28,6 +28,7 @@ pub(crate) use client::ClientFactory;
 use client::Clients;
 pub use limits::Limits;
 pub(crate) use message::{Request, Response, foreign_encoding, is_labelled, is_reserved, retry_after, server_time};
+pub(crate) use proxy::Route;
 use proxy::Via;
 use unpack::{append, unpacked};
 
@@ -119,6 +120,11 @@ impl Exchange {
         self.within_time(peer, outgoing).await
     }
 
+    /// How requests to `url` go.
+    pub(crate) fn route(&self, url: &Url) -> Result<Route, Error> {
+        Ok(self.clients.client(url, None, &self.reach)?.proxies.route(url))
+    }
+
     /// How long one attempt may take.
     pub(crate) fn attempt_timeout(&self) -> Duration {
         self.reach.limits.attempt_timeout
@@ -130,16 +136,20 @@ impl Exchange {
             return Err(peer.not_public(&flaw));
         }
         let client = self.clients.client(peer.url, peer.identity, &self.reach)?;
-        let via = client.proxies.before(peer.url);
+        let route = client.proxies.route(peer.url);
         let limit = self.reach.limits.attempt_timeout;
-        match tokio::time::timeout(limit, self.round_trip(peer, &client.http, via.as_ref(), outgoing)).await {
+        match tokio::time::timeout(limit, self.round_trip(peer, &client.http, &route, outgoing)).await {
             Ok(result) => result.inspect_err(|error| {
                 if error.kind() == ErrorKind::Tls {
                     self.clients.renew(self.clock.now());
                 }
             }),
             Err(_) => {
-                let via = via.map(|via| format!(", by way of a proxy, {via}")).unwrap_or_default();
+                let via = match &route {
+                    Route::By(via) => format!(", by way of a proxy, {via}"),
+                    Route::Direct { unused: Some(why) } => format!("; {why}"),
+                    Route::Direct { unused: None } => String::new(),
+                };
                 Err(peer.transport(format_args!("gave no complete response within {limit:?}{via}")))
             }
         }
@@ -149,11 +159,11 @@ impl Exchange {
         &self,
         peer: Peer<'_>,
         client: &reqwest::Client,
-        via: Option<&Via>,
+        route: &Route,
         outgoing: reqwest::Request,
     ) -> Result<Response, Error> {
         let largest = self.reach.limits.max_response_bytes;
-        let failed = |what: &str, e| peer.failed(what, via, e);
+        let failed = |what: &str, e| peer.failed(what, route, e);
         let mut incoming = client.execute(outgoing).await.map_err(|e| failed("could not be reached", e))?;
         let status = incoming.status();
         // A body without a length, whose completeness cannot be checked.
@@ -206,13 +216,18 @@ impl Peer<'_> {
     }
 
     /// Does not rely on reqwest's own classes of errors: every failure here is one of TLS or of the transport.
-    fn failed(&self, what: &str, via: Option<&Via>, e: reqwest::Error) -> Error {
+    fn failed(&self, what: &str, route: &Route, e: reqwest::Error) -> Error {
         if let Some(flaw) = NotPublic::find(&e) {
             return self.not_public(flaw);
         }
         let server = self.url.host_str().unwrap_or_default();
-        let proxy = via.filter(|_| Via::has_failed_itself(&e));
-        let via = via.map(|via| format!(" ({})", via.blame(&e, server))).unwrap_or_default();
+        let (proxy, via) = match route {
+            Route::By(via) => {
+                (Some(via).filter(|_| Via::has_failed_itself(&e)), format!(" ({})", via.blame(&e, server)))
+            }
+            Route::Direct { unused: Some(why) } => (None, format!("; {why}")),
+            Route::Direct { unused: None } => (None, String::new()),
+        };
         let here = format!("{} at {}", self.name, Shown(self.url));
         let peer = proxy.map_or_else(|| here.clone(), |proxy| format!("the proxy {proxy}"));
         let error = match (tls_failure(&e, &peer), proxy) {
@@ -222,6 +237,10 @@ impl Peer<'_> {
             (Some(failure), None) => Error::of(ErrorKind::Tls, format!("{failure}{via}")),
             (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
+            }
+            // The connection was accepted, and ended without a response: a server that expects TLS does so.
+            (None, None) if self.url.scheme() == "http" && !e.is_connect() && !e.is_timeout() => {
+                self.transport(format_args!("{what}; is the port one for https?{via}"))
             }
             (None, _) => self.transport(format_args!("{what}{via}")),
         };

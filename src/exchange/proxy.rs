@@ -32,8 +32,15 @@ impl Proxies {
         Proxies { named: named.filter(|_| has_some), environment }
     }
 
+    pub(super) fn route(&self, url: &Url) -> Route {
+        match self.before(url) {
+            Some(via) => Route::By(via),
+            None => Route::Direct { unused: self.unused(url) },
+        }
+    }
+
     /// The proxy for `url`.
-    pub(super) fn before(&self, url: &Url) -> Option<Via> {
+    fn before(&self, url: &Url) -> Option<Via> {
         if let Some(named) = &self.named {
             let places = if url.scheme() == "https" { &named.https } else { &named.http };
             let is_any = named.is_code || !places.is_empty();
@@ -42,20 +49,60 @@ impl Proxies {
         }
         let uri: Uri = url.as_str().parse().ok()?;
         let proxy = self.environment.as_ref()?.intercept(&uri)?;
-        let place = place(proxy.uri());
-        // As hyper-util reads them: the more specific variable first, and of two spellings the first that is set, even
-        // if it is empty.
-        let special =
-            if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
-        let first = |names: [&'static str; 2]| {
-            let (name, value) = names.into_iter().find_map(|name| Some((name, std::env::var_os(name)?)))?;
-            (!value.is_empty()).then_some(name)
+        let origin = match env_proxy(url, variable) {
+            Some(EnvProxy::Used(name)) => format!("the environment variable {name}"),
+            _ => "the system's settings".to_owned(),
         };
-        let origin = match first(special).or_else(|| first(["ALL_PROXY", "all_proxy"])) {
-            Some(name) => format!("the environment variable {name}"),
-            None => "the system's settings".to_owned(),
-        };
-        Some(Via { place, origin })
+        Some(Via { place: place(proxy.uri()), origin })
+    }
+
+    /// Why a proxy that the environment names is not used for `url`.
+    fn unused(&self, url: &Url) -> Option<String> {
+        self.environment.as_ref()?;
+        match env_proxy(url, variable)? {
+            EnvProxy::Unused(why) => Some(why),
+            EnvProxy::Used(_) => None,
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A proxy that the environment names.
+#[derive(Debug, PartialEq, Eq)]
+enum EnvProxy {
+    /// By this variable.
+    Used(&'static str),
+    /// The reason.
+    Unused(String),
+}
+
+/// As hyper-util reads them: the more specific variable first, and of two spellings the first that is set, even if it is
+/// empty. A value that is not the URL of a proxy counts for nothing, without a report.
+fn env_proxy(url: &Url, var: impl Fn(&str) -> Option<String>) -> Option<EnvProxy> {
+    let uri: Uri = url.as_str().parse().ok()?;
+    let special = if url.scheme() == "https" { ["HTTPS_PROXY", "https_proxy"] } else { ["HTTP_PROXY", "http_proxy"] };
+    let first = |names: [&'static str; 2]| {
+        let (name, value) = names.into_iter().find_map(|name| Some((name, var(name)?)))?;
+        (!value.is_empty()).then_some((name, value))
+    };
+    let set: Vec<_> = [special, ["ALL_PROXY", "all_proxy"]].into_iter().filter_map(first).collect();
+    let (except, hosts) = first(["NO_PROXY", "no_proxy"]).unwrap_or_default();
+    let is_used =
+        |value: &str, except: &str| Matcher::builder().all(value).no(except).build().intercept(&uri).is_some();
+    match (set.iter().find(|(_, value)| is_used(value, "")), set.first()) {
+        (Some((name, value)), _) if is_used(value, &hosts) => Some(EnvProxy::Used(name)),
+        (Some((name, _)), _) => {
+            Some(EnvProxy::Unused(format!("{except} has this host, so the proxy of {name} is not used")))
+        }
+        // The value is not quoted, since it may have a password.
+        (None, Some((name, _))) => {
+            let why = "is not the URL of a proxy, and therefore not used: give http://host:port, without quotes";
+            Some(EnvProxy::Unused(format!("the environment variable {name} {why}")))
+        }
+        (None, None) => None,
     }
 }
 
@@ -100,9 +147,19 @@ fn place(uri: &Uri) -> String {
     port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
+/// How a request goes to its server.
+#[derive(Debug)]
+pub(crate) enum Route {
+    Direct {
+        /// Why a proxy that the environment names is not used.
+        unused: Option<String>,
+    },
+    By(Via),
+}
+
 /// A proxy, and where it is configured.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Via {
+pub(crate) struct Via {
     place: String,
     origin: String,
 }
@@ -207,6 +264,43 @@ mod tests {
             ("ftp://proxy.corp", "proxy.corp"),
         ] {
             assert_eq!(place(&uri.parse().unwrap()), shown, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_of_the_environment_that_is_not_used_is_reported_with_the_reason() {
+        // FB13
+        let read = |url: &str, vars: &[(&str, &str)]| {
+            let var = |name: &str| vars.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
+            env_proxy(&Url::parse(url).unwrap(), var)
+        };
+        let used = |name| Some(EnvProxy::Used(name));
+        let both = [("HTTPS_PROXY", "http://me:hush@proxy:3128"), ("ALL_PROXY", "socks5://other")];
+        assert_eq!(read("https://a.example/t", &both), used("HTTPS_PROXY"));
+        assert_eq!(read("http://a.example/t", &both), used("ALL_PROXY"));
+        assert_eq!(read("http://a.example/t", &[("http_proxy", "p")]), used("http_proxy"));
+        assert_eq!(read("https://a.example/t", &[("HTTPS_PROXY", "::::"), ("all_proxy", "p")]), used("all_proxy"));
+        assert_eq!(read("https://ba.example", &[("https_proxy", "p"), ("no_proxy", "a.example")]), used("https_proxy"));
+        for vars in [&[][..], &[("HTTPS_PROXY", ""), ("https_proxy", "p")], &[("HTTP_PROXY", "p"), ("NO_PROXY", "*")]] {
+            assert_eq!(read("https://a.example/t", vars), None, "{vars:?}");
+        }
+        for (vars, why) in [
+            (
+                [("https_proxy", "p"), ("no_proxy", "x, .example")],
+                "no_proxy has this host, so the proxy of https_proxy",
+            ),
+            ([("ALL_PROXY", "p"), ("NO_PROXY", "*")], "NO_PROXY has this host, so the proxy of ALL_PROXY"),
+            ([("HTTPS_PROXY", "p"), ("NO_PROXY", "a.example")], "NO_PROXY has this host, so the proxy of HTTPS_PROXY"),
+            ([("HTTPS_PROXY", "\"http://me:hush@p\""), ("", "")], "HTTPS_PROXY is not the URL of a proxy"),
+            ([("HTTPS_PROXY", "ftp://me:hush@p"), ("ALL_PROXY", "::::")], "HTTPS_PROXY is not the URL of a proxy"),
+            ([("all_proxy", "http//proxy:3128"), ("NO_PROXY", "*")], "all_proxy is not the URL of a proxy"),
+        ] {
+            match read("https://a.example/t", &vars) {
+                Some(EnvProxy::Unused(told)) => {
+                    assert!(told.contains(why) && !told.contains("hush"), "{vars:?}: {told}")
+                }
+                other => panic!("{vars:?}: {other:?}"),
+            }
         }
     }
 

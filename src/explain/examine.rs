@@ -98,16 +98,16 @@ impl Diagnose {
         steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
         examine_credential(findings, steps).await;
         let Some(url) = findings.url() else { return };
-        reach(findings, steps, &url, self.builder.rules.limits.connect_timeout).await;
-
-        let exchange = match self.builder.exchange(&url) {
-            Ok(exchange) => exchange,
+        let made = self.builder.exchange(&url).and_then(|exchange| Ok((exchange.route(&url)?, exchange)));
+        let (route, exchange) = match made {
+            Ok(made) => made,
             Err(error) => {
                 steps.add("HTTP client", Outcome::Failed, vec![format!("{error:#}")]);
                 findings.token = Some(Err(error));
                 return;
             }
         };
+        reach(findings, steps, &url, route, self.builder.rules.limits.connect_timeout).await;
         let now = || self.builder.clock.now().wall();
         if findings.is_reachable() {
             let mut seen = look(&exchange, &findings.draft, now).await;

@@ -4,7 +4,6 @@ use url::Url;
 
 use super::claims::Claims;
 use super::metadata::Seen;
-use super::network::EnvProxy;
 use crate::client_credentials::Draft;
 use crate::credential::Shape;
 use crate::error::{Error, ErrorKind};
@@ -19,7 +18,10 @@ pub(super) struct Findings {
     pub(super) no_credential: bool,
     pub(super) expired: Option<String>,
     pub(super) credential_claims: Option<Claims>,
-    pub(super) proxy: Option<EnvProxy>,
+    /// The proxy, and where it is configured.
+    pub(super) proxy: Option<String>,
+    /// Why a proxy that the environment names is not used.
+    pub(super) unused_proxy: Option<String>,
     pub(super) dns: Option<String>,
     pub(super) connect: Option<std::io::Error>,
     pub(super) handshake: Option<String>,
@@ -65,6 +67,7 @@ impl Findings {
             expired: None,
             credential_claims: None,
             proxy: None,
+            unused_proxy: None,
             dns: None,
             connect: None,
             handshake: None,

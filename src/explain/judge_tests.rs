@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::super::network::EnvProxy;
 use super::*;
 use crate::client_auth::ClientAuth;
 use crate::client_credentials::ClientCredentials;
@@ -87,11 +86,66 @@ fn an_expired_client_certificate_is_distinguished_from_an_untrusted_server() {
 #[test]
 fn a_proxy_is_suspected_where_one_is_used() {
     let mut findings = findings("https://a.example/t", post());
+    let broken = |text: &'static str| Error::of(ErrorKind::Transport, text);
+    assert_eq!(failed(&mut findings, broken("could not be reached")).cause, Cause::Outage);
+    findings.proxy = Some("proxy:3128 from the environment variable HTTPS_PROXY".into());
+    for (text, advice) in [
+        ("could not be reached", "does it run, and"),
+        ("no token (the proxy requires credentials (407), p", "http://USER:PASSWORD@HOST:PORT"),
+        ("no token (the proxy itself could not be reached, p", "check its host and port"),
+        (
+            "no token (the proxy was reached, but refused to connect to a or could not, p",
+            "let this host and port through",
+        ),
+        ("no token (the proxy was reached, but did not connect to a, p", "let this host and port through"),
+        ("no token (the scheme of the proxy is not supported, p", "write http:// before its host"),
+        ("was not asked: the proxy p does not speak TLS", "write http:// before its host"),
+    ] {
+        let diagnosis = failed(&mut findings, broken(text));
+        assert_eq!(diagnosis.cause, Cause::Proxy, "{diagnosis}");
+        assert!(diagnosis.advice[0].starts_with("the proxy proxy:3128 from the environment variable HTTPS_PROXY: "));
+        assert!(diagnosis.advice[0].contains(advice), "{text}: {diagnosis}");
+        assert!(diagnosis.advice[1].contains("NO_PROXY"), "{diagnosis}");
+    }
+    findings.proxy = Some("proxy:3128 from the HTTP client's own settings".into());
+    let diagnosis = failed(&mut findings, broken("could not be reached"));
+    assert!(!diagnosis.to_string().contains("NO_PROXY"), "{diagnosis}");
+}
+
+#[test]
+fn a_proxy_that_is_not_used_is_named_where_the_server_is_not_reached() {
     let broken = || Error::of(ErrorKind::Transport, "could not be reached");
-    assert_eq!(failed(&mut findings, broken()).cause, Cause::Outage);
-    findings.proxy = Some(EnvProxy { variable: "HTTPS_PROXY", shown: "proxy:3128".into() });
-    let diagnosis = failed(&mut findings, broken());
-    assert!(diagnosis.cause == Cause::Proxy && diagnosis.advice[0].contains("HTTPS_PROXY names the proxy proxy:3128"));
+    let refused = std::io::ErrorKind::ConnectionRefused;
+    for (dns, connect) in
+        [(Some("no such name"), None), (None, Some(std::io::ErrorKind::TimedOut)), (None, Some(refused)), (None, None)]
+    {
+        let mut findings = findings("https://a.example/t", post());
+        findings.dns = dns.map(Into::into);
+        findings.connect = connect.map(std::io::Error::from);
+        let advice = failed(&mut findings, broken()).advice.join("; ");
+        let needs_one = connect == Some(std::io::ErrorKind::TimedOut);
+        assert_eq!(advice.contains("a proxy is needed: set HTTPS_PROXY"), needs_one, "{advice}");
+        findings.unused_proxy = Some("NO_PROXY has this host".into());
+        let advice = failed(&mut findings, broken()).advice.join("; ");
+        assert!(advice.starts_with("NO_PROXY has this host") && !advice.contains("set HTTPS_PROXY"), "{advice}");
+    }
+}
+
+#[test]
+fn a_port_of_the_other_kind_is_suspected() {
+    let broken = |text: &'static str| Error::of(ErrorKind::Transport, text);
+    let mut tls = findings("https://a.example/t", post());
+    tls.handshake = Some("received corrupt message".into());
+    let diagnosis = failed(&mut tls, broken("it does not speak TLS"));
+    assert!(diagnosis.cause == Cause::Tls && diagnosis.summary.contains("does not speak TLS"), "{diagnosis}");
+    assert!(diagnosis.advice[0].contains("one for http://"), "{diagnosis}");
+    let diagnosis = failed(&mut tls, broken("could not be reached"));
+    assert!(diagnosis.summary.contains("received corrupt message"), "{diagnosis}");
+    assert!(!diagnosis.to_string().contains("http://"), "a handshake may fail for other reasons: {diagnosis}");
+    for (url, suspected) in [("http://127.0.0.1/t", true), ("https://a.example/t", false)] {
+        let diagnosis = failed(&mut findings(url, post()), broken("could not be reached"));
+        assert_eq!(diagnosis.to_string().contains("expect TLS on this port"), suspected, "{diagnosis}");
+    }
 }
 
 #[test]

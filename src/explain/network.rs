@@ -4,25 +4,29 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
 use tokio::net::TcpStream;
 use url::Url;
 
 use super::diagnosis::Outcome;
 use super::findings::Findings;
 use super::steps::Steps;
-use crate::address::is_loopback;
+use crate::exchange::Route;
 use crate::server_text::shown;
 
-/// The steps proxy, name, connection and certificate.
-pub(super) async fn reach(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, limit: Duration) {
-    findings.proxy = env_proxy(url, |name| std::env::var(name).ok());
-    if let Some(proxy) = &findings.proxy {
-        let line = format!("{} names {}: the proxy resolves and connects", proxy.variable, proxy.shown);
-        steps.add("proxy", Outcome::Fine, vec![line]);
-        return;
+/// The steps proxy, name, connection and certificate. `route`: how requests go to `url`.
+pub(super) async fn reach(findings: &mut Findings, steps: &mut Steps<'_>, url: &Url, route: Route, limit: Duration) {
+    match route {
+        Route::By(via) => {
+            steps.add("proxy", Outcome::Fine, vec![format!("{via}: the proxy resolves and connects")]);
+            findings.proxy = Some(via.to_string());
+            return;
+        }
+        Route::Direct { unused: Some(why) } => {
+            steps.add("proxy", Outcome::Suspicious, vec![why.clone()]);
+            findings.unused_proxy = Some(why);
+        }
+        Route::Direct { unused: None } => steps.add("proxy", Outcome::Fine, vec!["none for this host".to_owned()]),
     }
-    steps.add("proxy", Outcome::Fine, vec!["none in the environment".to_owned()]);
     let addresses = match resolve(url, limit).await {
         Ok(addresses) => addresses,
         Err(flaw) => {
@@ -80,30 +84,6 @@ async fn certificate(_: &mut Findings, steps: &mut Steps<'_>, _: &Url, _: TcpStr
     steps.add("TLS", Outcome::Skipped, vec!["needs the feature rustls".to_owned()]);
 }
 
-/// A proxy of the environment.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct EnvProxy {
-    pub(super) variable: &'static str,
-    /// Without user information.
-    pub(super) shown: String,
-}
-
-/// The proxy that the environment names for this URL, by the rules of reqwest. A proxy that the program configures is
-/// not found here.
-fn env_proxy(url: &Url, var: impl Fn(&'static str) -> Option<String>) -> Option<EnvProxy> {
-    // This crate uses none for plain http and loopback.
-    if url.scheme() != "https" || is_loopback(url) {
-        return None;
-    }
-    let set = |name| var(name).filter(|value: &String| !value.trim().is_empty()).map(|value| (name, value));
-    let first = |names: [&'static str; 2]| names.into_iter().find_map(set);
-    let (variable, value) = first(["HTTPS_PROXY", "https_proxy"]).or_else(|| first(["ALL_PROXY", "all_proxy"]))?;
-    let except = first(["NO_PROXY", "no_proxy"]).map(|(_, list)| list).unwrap_or_default();
-    let matcher = Matcher::builder().https(value.as_str()).no(except).build();
-    matcher.intercept(&url.as_str().parse().ok()?)?;
-    Some(EnvProxy { variable, shown: shown(value.rsplit_once('@').map_or(&*value, |(_, host)| host)) })
-}
-
 async fn resolve(url: &Url, limit: Duration) -> Result<Vec<SocketAddr>, String> {
     let (host, port) = (bare_host(url), url.port_or_known_default().unwrap_or(443));
     match tokio::time::timeout(limit, tokio::net::lookup_host((host, port))).await {
@@ -145,28 +125,6 @@ const MOST: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn proxy(url: &str, vars: &'static [(&'static str, &'static str)]) -> Option<(&'static str, String)> {
-        let var = |name: &str| vars.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        env_proxy(&Url::parse(url).unwrap(), var).map(|proxy| (proxy.variable, proxy.shown))
-    }
-
-    #[test]
-    fn the_variable_that_decides_is_named_and_no_password_is_shown() {
-        let both = &[("HTTPS_PROXY", "http://user:hush@proxy:3128"), ("ALL_PROXY", "socks5://other")];
-        assert_eq!(proxy("https://a.example/t", both), Some(("HTTPS_PROXY", "proxy:3128".into())));
-        assert_eq!(proxy("https://a.example/t", &[("all_proxy", "http://p")]), Some(("all_proxy", "http://p".into())));
-        for (url, except) in [
-            ("https://a.example/t", &[("https_proxy", "p"), ("no_proxy", "x, .example")]),
-            ("https://a.example/t", &[("https_proxy", "p"), ("NO_PROXY", "*")]),
-            ("https://a.example/t", &[("https_proxy", "p"), ("NO_PROXY", "a.example")]),
-            ("http://a.example/t", &[("https_proxy", "p"), ("NO_PROXY", "")]),
-            ("https://127.0.0.1/t", &[("https_proxy", "p"), ("NO_PROXY", "")]),
-        ] {
-            assert_eq!(proxy(url, except), None, "{url} {except:?}");
-        }
-        assert!(proxy("https://ba.example", &[("https_proxy", "p"), ("no_proxy", "a.example")]).is_some());
-    }
 
     #[tokio::test]
     async fn a_closed_port_is_refused() {

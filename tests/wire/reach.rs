@@ -5,9 +5,9 @@ use client_credentials::{ClientAuth, ClientCredentials, Error, ErrorKind, HttpCl
 use crate::harness::canary::{SECRET, assert_no_canary};
 #[cfg(feature = "rustls")]
 use crate::harness::child;
-use crate::harness::server::Server;
 #[cfg(feature = "rustls")]
-use crate::harness::server::{Step, answer};
+use crate::harness::server::answer;
+use crate::harness::server::{Server, Step};
 
 async fn failure(url: &str, http: Option<HttpClient>) -> Error {
     let builder = ClientCredentials::builder(url, ClientAuth::client_secret_basic("billing", SECRET));
@@ -46,6 +46,21 @@ async fn a_port_that_does_not_speak_tls_is_recognized() {
     let error = failure(&plain.https("/token"), None).await;
     assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
     assert!(error.to_string().contains("does not speak TLS"), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_that_expects_tls_is_suspected_where_a_plain_request_gets_no_response() {
+    // FB14: an alert (RFC 8446 section 6), nothing, a reset
+    let alert = Step::Write(vec![0x15, 3, 1, 0, 2, 2, 70]);
+    for script in
+        [vec![Step::Read(5), alert, Step::Fin], vec![Step::Read(5), Step::Fin], vec![Step::Read(5), Step::Rst]]
+    {
+        let error = failure(&Server::start([script]).url("/token"), None).await;
+        assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+        assert!(error.to_string().contains("is the port one for https?"), "{error}");
+    }
+    let refused = failure(&Server::refusing().url("/token"), None).await;
+    assert!(!refused.to_string().contains("for https"), "{refused}");
 }
 
 #[cfg(feature = "rustls")]
@@ -149,6 +164,35 @@ fn a_proxy_from_the_environment_is_named_with_its_variable() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(failure("https://auth.example/token", None)).to_string();
     assert!(error.contains(&expected) && error.contains("the proxy itself could not be reached"), "{error}");
+}
+
+#[cfg(feature = "rustls")]
+const UNUSED: &str = "reach::a_proxy_of_the_environment_that_is_not_used_is_named_with_the_reason";
+
+#[cfg(feature = "rustls")]
+#[test]
+fn a_proxy_of_the_environment_that_is_not_used_is_named_with_the_reason() {
+    // FB13
+    for (proxy, except, expected) in [
+        (
+            "http://127.0.0.1:9",
+            "x.example, no-such-host.invalid",
+            "NO_PROXY has this host, so the proxy of HTTPS_PROXY",
+        ),
+        (&*format!("\"http://me:{SECRET}@127.0.0.1:9\""), "", "variable HTTPS_PROXY is not the URL of a proxy"),
+    ] {
+        let env = [("HTTPS_PROXY", proxy), ("NO_PROXY", except), ("ALL_PROXY", ""), ("EXPECTED", expected)];
+        let Some(output) = child::run(UNUSED, &env.map(|(name, value)| (name, value.to_owned()))) else {
+            break;
+        };
+        child::assert_passed(&output);
+    }
+    let Ok(expected) = std::env::var("EXPECTED") else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime.block_on(failure("https://no-such-host.invalid/token", None)).to_string();
+    assert!(error.contains("could not be reached") && error.contains(&expected), "{error}");
 }
 
 /// An allowed plain host behind a proxy that the closure names: the proxy answers in its place.

@@ -13,8 +13,10 @@ use crate::error;
 pub(super) fn unreached(findings: &Findings) -> Option<Diagnosis> {
     let url = findings.url();
     let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let unused = findings.unused_proxy.as_deref();
     if let Some(flaw) = &findings.dns {
         let verdict = Diagnosis::of(Cause::Dns, format!("The name {host} cannot be resolved: {flaw}."))
+            .advise_all(unused)
             .advise("check the name for a typing mistake")
             .advise("is the name known in this network only by a VPN, or by another DNS server (in a container: its search domains)?");
         return Some(verdict);
@@ -22,8 +24,9 @@ pub(super) fn unreached(findings: &Findings) -> Option<Diagnosis> {
     let flaw = findings.connect.as_ref()?;
     if flaw.kind() == ErrorKind::TimedOut {
         let verdict = Diagnosis::of(Cause::Timeout, format!("No connection to {host} in time: {flaw}."))
+            .advise_all(unused)
             .advise("a firewall drops the packets: allow connections to this host and port")
-            .advise("or a proxy is needed: set HTTPS_PROXY");
+            .advise_all(unused.is_none().then_some("or a proxy is needed: set HTTPS_PROXY"));
         return Some(verdict);
     }
     let (cause, what) = match flaw.kind() {
@@ -31,6 +34,7 @@ pub(super) fn unreached(findings: &Findings) -> Option<Diagnosis> {
         _ => (Cause::Outage, "cannot be reached"),
     };
     let verdict = Diagnosis::of(cause, format!("{host} {what}: {flaw}."))
+        .advise_all(unused)
         .advise("check host and port, and whether the server is up")
         .advise("inside a container localhost is the container itself");
     Some(verdict)
@@ -46,10 +50,7 @@ pub(super) fn failed(findings: &Findings, error: &error::Error) -> Diagnosis {
         return verdict;
     }
     if let Some(proxy) = &findings.proxy {
-        let (variable, proxy) = (proxy.variable, &proxy.shown);
-        return Diagnosis::of(Cause::Proxy, text)
-            .advise(format!("{variable} names the proxy {proxy}: does it run, and does it let this host through?"))
-            .advise("add the host to NO_PROXY if it is reached directly");
+        return of_proxy(text, proxy);
     }
     if text.contains("no complete response within") || text.contains("timed out") {
         return Diagnosis::of(Cause::Timeout, text)
@@ -57,11 +58,37 @@ pub(super) fn failed(findings: &Findings, error: &error::Error) -> Diagnosis {
             .advise("raise Limits::attempt_timeout if it is known to be slow");
     }
     if let Some(flaw) = &findings.handshake {
-        return Diagnosis::of(Cause::Tls, format!("The TLS handshake fails: {flaw}."))
-            .advise("the port does not speak TLS: check scheme and port");
+        let (summary, advice) = match text.contains("does not speak TLS") {
+            true => (text, "check scheme and port: is this port one for http://, and https:// at another?"),
+            false => (format!("The TLS handshake fails: {flaw}."), "check the port, and the server's log"),
+        };
+        return Diagnosis::of(Cause::Tls, summary).advise(advice);
     }
+    let is_plain = findings.url().is_some_and(|url| url.scheme() == "http");
     Diagnosis::of(Cause::Outage, text)
+        .advise_all(is_plain.then_some("the server may expect TLS on this port: then the URL begins with https://"))
+        .advise_all(findings.unused_proxy.as_deref())
         .advise("the connection broke: check the server's log and any proxies or firewalls in between")
+}
+
+/// `proxy`: which one, and where it is configured. `text` says what failed in the words of `exchange::proxy`.
+fn of_proxy(text: String, proxy: &str) -> Diagnosis {
+    let says = |words: &str| text.contains(words);
+    let advice = if says("(407)") {
+        "put user and password before its host, with special characters percent-encoded: http://USER:PASSWORD@HOST:PORT"
+    } else if says("the proxy itself could not be reached") {
+        "check its host and port, and whether it runs"
+    } else if says("refused to connect") || says("did not connect") {
+        "have the proxy let this host and port through"
+    } else if says("the scheme of the proxy is not supported") || says("does not speak TLS") {
+        "write http:// before its host: the request to the server is encrypted in any case"
+    } else {
+        "does it run, and does it let this host through?"
+    };
+    let has_variable = proxy.contains("environment variable");
+    Diagnosis::of(Cause::Proxy, text)
+        .advise(format!("the proxy {proxy}: {advice}"))
+        .advise_all(has_variable.then_some("add the host to NO_PROXY if it is reached directly"))
 }
 
 fn not_trusted(findings: &Findings, text: String) -> Diagnosis {
