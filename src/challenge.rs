@@ -252,6 +252,13 @@ mod tests {
     fn reading_a_header_is_bounded() {
         let many = "Bearer a=b, ".repeat(10_000);
         assert_eq!(Challenge::all(&headers(&[many.as_bytes()])).len(), MOST_CHALLENGES);
+        // The last one is whole, and there is none after it, in whatever header.
+        let last = "a, ".repeat(MOST_CHALLENGES - 1) + "Bearer error=x, Basic realm=y";
+        for text in [&[last.as_str()][..], &[&last, "DPoP error=z"]] {
+            let headers = headers(&text.iter().map(|text| text.as_bytes()).collect::<Vec<_>>());
+            let read = Challenge::all(&headers);
+            assert_eq!((read.len(), read[MOST_CHALLENGES - 1].param("error")), (MOST_CHALLENGES, Some("x")));
+        }
         let late = |spaces: usize| headers(&[format!("{}Bearer", " ".repeat(spaces)).as_bytes()]);
         assert_eq!(Challenge::all(&late(LONGEST_HEADER - 6))[0].scheme, "Bearer");
         assert!(Challenge::all(&late(LONGEST_HEADER)).is_empty());

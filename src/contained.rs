@@ -38,6 +38,25 @@ pub(crate) async fn contained_future<T>(future: impl Future<Output = T>) -> Resu
     .await
 }
 
+/// The number of panics in `code`, contained ones included: the hook sees all of this thread.
+#[cfg(test)]
+pub(crate) fn panics_of(code: impl FnOnce()) -> u32 {
+    thread_local! {
+        static SEEN: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    }
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            SEEN.set(SEEN.get() + 1);
+            before(info);
+        }));
+    });
+    let earlier = SEEN.get();
+    code();
+    SEEN.get() - earlier
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::*;
 use crate::clock::{Clock, manual};
+use crate::contained::panics_of;
 use crate::error::ErrorKind;
 use crate::possession::{Proving, Role, demands_nonce};
 use crate::signing::tests::{p256, pem};
@@ -154,7 +155,11 @@ impl Signer for Kms {
 /// The headers of a request whose token is bound to the key there.
 async fn headers_by(kms: Kms) -> Result<HeaderMap, Error> {
     const PUBLIC: &str = r#"{"kty":"EC","crv":"P-256","x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs","y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#;
-    let holder = Holder { key: Some(DpopKey::from_signer(kms, PUBLIC).binding().await?), ..Holder::default() };
+    headers_with(DpopKey::from_signer(kms, PUBLIC)).await
+}
+
+async fn headers_with(key: DpopKey) -> Result<HeaderMap, Error> {
+    let holder = Holder { key: Some(key.binding().await?), ..Holder::default() };
     let terms = Terms { holder, ..Terms::default() };
     let token = AccessToken::issued(&"t".into(), terms, Clock::System.now(), &Clock::System)?;
     let url = "https://api.example.com/";
@@ -175,6 +180,17 @@ async fn a_signer_that_hangs_or_panics_fails_its_own_request_only() {
 #[test]
 fn without_a_runtime_a_signer_is_waited_for() {
     assert!(headers_by(Kms::Silent).now_or_never().is_none());
+}
+
+#[test]
+fn a_proof_by_a_key_in_memory_needs_no_timers() {
+    // tokio reports missing timers by a panic, which would be contained for each request.
+    let panics = panics_of(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let headers = runtime.block_on(headers_with(DpopKey::generate())).unwrap();
+        assert!(headers.contains_key("dpop"));
+    });
+    assert_eq!(panics, 0);
 }
 
 #[test]

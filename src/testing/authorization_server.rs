@@ -418,7 +418,7 @@ impl AuthorizationServer {
     ///
     /// Panics after one minute.
     pub async fn received(&self, endpoint: Endpoint, requests: usize) {
-        self.counted(endpoint, Stage::Received, requests).await;
+        self.counted(endpoint, Stage::Received, requests, LONGEST_WAIT).await;
     }
 
     /// Waits until an endpoint has answered this many requests since the start, for example those of a refresh in the
@@ -428,11 +428,11 @@ impl AuthorizationServer {
     ///
     /// Panics after one minute.
     pub async fn answered(&self, endpoint: Endpoint, requests: usize) {
-        self.counted(endpoint, Stage::Answered, requests).await;
+        self.counted(endpoint, Stage::Answered, requests, LONGEST_WAIT).await;
     }
 
     #[expect(clippy::panic, reason = "documented: otherwise the test would hang")]
-    async fn counted(&self, endpoint: Endpoint, stage: Stage, wanted: usize) {
+    async fn counted(&self, endpoint: Endpoint, stage: Stage, wanted: usize, limit: Duration) {
         let mut counts = self.world.counts.subscribe();
         if count(&counts.borrow(), endpoint, stage) >= wanted {
             return;
@@ -440,7 +440,7 @@ impl AuthorizationServer {
         // On the server's thread: the clock of the test's runtime may be paused.
         let waiting = self.serving.runtime.spawn(async move {
             let enough = counts.wait_for(|counts| count(counts, endpoint, stage) >= wanted);
-            tokio::time::timeout(LONGEST_WAIT, enough).await.is_ok()
+            tokio::time::timeout(limit, enough).await.is_ok()
         });
         if !waiting.await.unwrap_or_default() {
             panic!("{wanted} requests were awaited, {} came", count(&self.world.counts.borrow(), endpoint, stage));
@@ -479,5 +479,16 @@ impl fmt::Debug for AuthorizationServer {
             .field("api_origin", &self.world.api)
             .field("token_requests", &self.token_requests())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "1 requests were awaited, 0 came")]
+    async fn a_wait_for_a_request_that_does_not_come_has_an_end() {
+        AuthorizationServer::start().counted(Endpoint::Token, Stage::Received, 1, Duration::ZERO).await;
     }
 }

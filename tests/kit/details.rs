@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 
 use crate::post_form;
 
+const FORM: &str = "application/x-www-form-urlencoded";
 const GRANT: (&str, &str) = ("grant_type", "client_credentials");
 
 async fn ask(server: &AuthorizationServer, form: &[(&str, &str)]) -> reqwest::Response {
@@ -161,6 +162,22 @@ async fn what_differs_between_quirks_differs_at_no_other_server() {
     let server = AuthorizationServer::start().quirk(Quirk::Apigee);
     let refused = http.get(server.api_origin()).bearer_auth("unknown").send().await.unwrap();
     assert!(refused.status() == 401 && refused.headers().contains_key("www-authenticate"));
+}
+
+#[tokio::test]
+async fn an_error_of_github_is_a_form_with_the_headers_of_a_form_only() {
+    let server = AuthorizationServer::start().client("billing", "a secret").quirk(Quirk::GitHub);
+    let request = post_form(server.token_url(), &[GRANT]).basic_auth("billing", Some("wrong"));
+    let refused = request.header("accept", "*/*").send().await.unwrap();
+    assert_eq!((refused.status().as_u16(), refused.headers()["content-type"].to_str().unwrap()), (200, FORM));
+    for of_json in ["www-authenticate", "cache-control"] {
+        assert!(!refused.headers().contains_key(of_json), "{of_json}");
+    }
+    assert!(refused.text().await.unwrap().starts_with("error=invalid_client&error_description="));
+    assert!(lines(&server)[0].contains("200, invalid_client: "), "{}", server.story());
+    let granted = post_form(server.token_url(), &[GRANT]).basic_auth("billing", Some("a secret"));
+    assert_eq!(granted.send().await.unwrap().headers()["content-type"], FORM);
+    assert!(lines(&server)[1].contains("200, token 1 "), "{}", server.story());
 }
 
 #[tokio::test]

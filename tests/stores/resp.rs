@@ -27,7 +27,8 @@ pub(crate) enum Manner {
     Answer(Vec<u8>),
     /// The same for this command only.
     AnswerTo(&'static str, Vec<u8>),
-    /// These are the answers to this command, one after the other, and the last one for ever.
+    /// These are the answers to this command, one after the other, and the last one for ever. If it is empty, the connection is
+    /// closed instead.
     AnswersTo(&'static str, Vec<Vec<u8>>),
 }
 
@@ -183,7 +184,7 @@ impl Inner {
                 if answers.len() > 1 {
                     answers.remove(0);
                 }
-                Manner::Answer(next)
+                if next.is_empty() { Manner::Fin } else { Manner::Answer(next) }
             }
             other => other.clone(),
         }

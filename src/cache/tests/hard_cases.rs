@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
+use crate::contained::panics_of;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -308,28 +309,19 @@ async fn a_source_whose_future_panics_when_it_is_dropped_is_an_error() {
 
 #[test]
 fn a_runtime_without_timers_is_detected_once_while_a_token_is_usable() {
-    // tokio reports it by a panic, which the hook sees.
-    static PANICS: AtomicU64 = AtomicU64::new(0);
     let server = Server::new([], Reply::New(3600));
     let tokens = cached(&server);
     runtime().block_on(tokens.token()).unwrap();
     server.advance(seconds(3400));
-    let me = std::thread::current().id();
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().id() == me {
-            PANICS.fetch_add(1, Ordering::SeqCst);
-        } else {
-            before(info);
-        }
-    }));
-    Builder::new_current_thread().build().unwrap().block_on(async {
-        for _ in 0..100 {
-            tokens.token().await.unwrap();
-        }
+    // tokio reports it by a panic.
+    let panics = panics_of(|| {
+        Builder::new_current_thread().build().unwrap().block_on(async {
+            for _ in 0..100 {
+                tokens.token().await.unwrap();
+            }
+        });
     });
-    drop(std::panic::take_hook());
-    assert_eq!(PANICS.load(Ordering::SeqCst), 1);
+    assert_eq!(panics, 1);
 }
 
 #[test]
