@@ -67,7 +67,7 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> Cow<'static, str> {
 fn credential(known: &Known<'_>) -> String {
     let mut text = format!("is this client registered there, with this credential and for {}?", known.method);
     if !known.slips.is_empty() {
-        text.push_str(&format!(" Note that {}, and sent that way.", known.slips.join(", ")));
+        text.push_str(&format!(" Note that {}: it is sent that way.", known.slips.join(" and ")));
     } else if known.is_encoded {
         text.push_str(
             " Its id or secret has characters that client_secret_basic percent-encodes (RFC 6749 section 2.3.1): a server that \
@@ -122,7 +122,10 @@ mod tests {
         // FB15
         let slips = vec!["the client ID is in quotes".to_owned(), "the secret ends with a blank".to_owned()];
         let text = advice(&refusal(401, "invalid_client"), &Known { is_encoded: true, slips, ..known() });
-        assert!(text.contains("Note that the client ID is in quotes, the secret ends with a blank, and"), "{text}");
+        assert!(
+            text.contains("Note that the client ID is in quotes and the secret ends with a blank: it is"),
+            "{text}"
+        );
         assert!(!text.contains("percent-encodes"), "{text}");
     }
 

@@ -469,7 +469,7 @@ async fn c16_the_client_id_in_quotes_as_an_env_file_has_it() {
     assert_verdict(&diagnosis, Cause::CredentialEdges, "quotes");
     assert!(diagnosis.summary.contains("client ID is in quotes"), "{diagnosis}");
     let error = builder.clone().build().unwrap().token().await.unwrap_err().to_string();
-    assert!(error.contains("Note that the client ID is in quotes, and sent that way"), "{error}");
+    assert!(error.contains("Note that the client ID is in quotes: it is sent that way"), "{error}");
     assert!(!error.contains("percent-encodes"), "{error}");
     let quoted = ClientCredentials::builder("\"https://auth.example.com/token\"", ClientAuth::none("billing"));
     assert!(quoted.build().unwrap_err().to_string().contains("is in quotes: leave them out"));
@@ -480,7 +480,7 @@ async fn a_secret_with_a_blank_or_a_line_break_is_named_by_the_error_itself() {
     // FB15
     let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret"));
     for (content, told, is_sent) in [
-        (" ", "Note that the secret ends with a blank, and sent that way", true),
+        (" ", "Note that the secret ends with a blank: it is sent that way", true),
         ("\n\n", "ends with a line break (one is dropped from a file): write it without", false),
     ] {
         let file = file(&format!("{CANARY}-secret{content}"));
