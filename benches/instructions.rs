@@ -41,12 +41,12 @@ const OPERATIONS: [&str; 18] = [
     "reqwest: static header",
     "reqwest: bare header",
     "reqwest: tower layer",
-    "reqwest: tower layer, no_repeat",
+    "reqwest: tower layer, repeat(false)",
     "middleware: static header",
     "middleware: does nothing, static header",
     "middleware: copies the request, sets a header",
     "middleware: BearerAuth",
-    "middleware: BearerAuth, no_repeat",
+    "middleware: BearerAuth, repeat(false)",
 ];
 
 fn main() {
@@ -267,8 +267,8 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
                 reqwest.execute(request).await.unwrap().bytes().await.unwrap();
             }
         }
-        "reqwest: tower layer" | "reqwest: tower layer, no_repeat" => {
-            let bearer = if operation.ends_with("no_repeat") { once } else { bearer };
+        "reqwest: tower layer" | "reqwest: tower layer, repeat(false)" => {
+            let bearer = if operation.ends_with("repeat(false)") { once } else { bearer };
             let mut service = bearer.layer(reqwest);
             for _ in 0..times {
                 let ready = ServiceExt::<Request>::ready(&mut service).await.unwrap();
@@ -283,7 +283,7 @@ async fn requests(operation: &str, tokens: Cached<impl TokenSource + 'static>, t
                     ClientBuilder::new(reqwest).with(Copies(fixed.clone())).build()
                 }
                 "middleware: BearerAuth" => through(bearer),
-                "middleware: BearerAuth, no_repeat" => through(once),
+                "middleware: BearerAuth, repeat(false)" => through(once),
                 other => panic!("no operation {other}"),
             };
             let authorization = operation.contains("static").then_some(fixed);

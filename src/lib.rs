@@ -45,7 +45,7 @@
 //! | [getting started](docs::getting_started) | a first token in five minutes, and what to do when it fails |
 //! | [migration](docs::migration) | migrating from the `oauth2` crate with a mutex |
 //! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
-//! | [providers](docs::providers) | recipes for nine providers |
+//! | [providers](docs::providers) | recipes for fourteen providers |
 //! | [workload](docs::workload) | platform identities instead of secrets: Kubernetes, GitHub Actions, Google Cloud, Azure, AWS, SPIFFE |
 //! | [quirks](docs::quirks) | deviations of real authorization servers, and how this crate handles them |
 //! | [sharing](docs::sharing) | sharing one token across a fleet, through Redis or files |

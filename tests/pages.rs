@@ -106,6 +106,76 @@ fn code_in_the_documentation_needs_no_scroll_bar() {
     assert!(wide.is_empty(), "too wide: {wide:#?}");
 }
 
+#[test]
+fn the_numbers_on_the_pages_are_those_of_the_tree() {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap();
+    let count = |file: &str, is: fn(&str) -> bool| read(file).lines().filter(|line| is(line)).count();
+    let own =
+        |line: &str| line.contains("fn client_credentials::ClientCredentialsBuilder::") && !line.contains("::fmt(");
+    let entries = |page: &str, heading: &str| {
+        let (_, rest) = page.split_once(heading).unwrap();
+        rest.lines()
+            .skip_while(|line| !line.starts_with("|---"))
+            .skip(1)
+            .take_while(|line| line.starts_with('|'))
+            .count()
+    };
+    let headings =
+        |page: &str| page.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with("# ")).count();
+    let examples = std::fs::read_dir("examples").unwrap().count() - 1;
+    let quirks = read("tests/public-api.txt").matches("\npub client_credentials::testing::Quirk::").count();
+    for (number, what, pages) in [
+        (count("tests/public-api.txt", own), "by the count of", &["ARCHITECTURE.md"][..]),
+        (headings(&read("src/docs/providers.md")), "providers", &["README.md", "src/lib.rs"]),
+        (entries(&read("src/docs/cookbook.md"), "# The entries"), "clients", &["README.md", "CHANGELOG.md"]),
+        (
+            count("src/docs/testing_your_code/tests.md", |line| line.starts_with("## ")),
+            "example tests",
+            &["README.md", "CHANGELOG.md", "src/testing/mod.rs", "src/docs/testing_your_code/introduction.md"],
+        ),
+        (examples, "small ones", &["CHANGELOG.md"]),
+        (quirks, "well-known servers", &["CHANGELOG.md"]),
+    ] {
+        for page in pages {
+            let text = page_text(page).split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+            let written = [number.to_string(), word(number)].map(|number| format!(" {number} {what}"));
+            assert!(written.iter().any(|said| text.contains(said)), "{page}: it should be{}", written[0]);
+        }
+    }
+}
+
+/// A number up to 30 as a word.
+fn word(number: usize) -> String {
+    const ONES: [&str; 20] = [
+        "zero",
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ];
+    match number {
+        0..20 => ONES[number].to_owned(),
+        20 => "twenty".to_owned(),
+        21..30 => format!("twenty-{}", ONES[number - 20]),
+        _ => number.to_string(),
+    }
+}
+
 /// An empty line of documentation, or an attribute between two.
 fn is_doc(line: &str) -> bool {
     ["///", "//!"].contains(&line) || line.starts_with("#![cfg_attr") || line.starts_with("#[cfg_attr")

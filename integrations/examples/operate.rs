@@ -20,7 +20,7 @@ use client_credentials::testing::{Answer, AuthorizationServer, Endpoint};
 use client_credentials::{
     BearerAuth, CachePolicy, ClientAuth, ClientCredentials, Credential, ManualClock, Readiness, Status, TokenState,
 };
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use reqwest_middleware::ClientWithMiddleware;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -297,11 +297,13 @@ async fn main() -> Result<(), Error> {
         };
         tracing_subscriber::fmt().with_writer(output).without_time().with_max_level(tracing::Level::INFO).init();
     }
-    let buckets = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let buckets = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    let durations = Matcher::Prefix("oauth2.client.".to_owned());
     let metrics = PrometheusBuilder::new()
         // The names in the alert rules: with units, and `_total` at counters.
         .with_recommended_naming(true)
-        .set_buckets(&buckets)?
+        // Without buckets histograms are exported as summaries.
+        .set_buckets_for_metric(durations, &buckets)?
         .install_recorder()?;
     let world = World::start(metrics).await?;
     if argument == "alerts" {

@@ -82,6 +82,9 @@ fn flaw(text: &str) -> Option<&'static str> {
     if text.is_empty() {
         return Some("is empty: give https://host/path");
     }
+    if text.starts_with(['"', '\'']) {
+        return Some("is in quotes: leave them out");
+    }
     if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Some("has a blank, a line break or another control character in it");
     }

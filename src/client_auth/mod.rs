@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use crate::clock::Moment;
-use crate::credential::{Credential, expiry};
+use crate::credential::{Credential, Shape, expiry};
 use crate::error::Error;
 use crate::observer::CredentialKind;
 pub use assertion::ClientAssertion;
@@ -62,6 +62,19 @@ enum Method {
     #[cfg(feature = "mtls")]
     MutualTls(Box<mutual_tls::MutualTls>),
     None,
+}
+
+/// The part of a connection or request that carries what authenticates the client, besides `client_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// `Authorization`, with id and secret (RFC 7617).
+    Basic,
+    /// The parameters of these names.
+    Params(&'static [&'static str]),
+    /// The TLS handshake.
+    #[cfg_attr(not(feature = "mtls"), expect(dead_code, reason = "for mutual TLS"))]
+    Handshake,
+    Nothing,
 }
 
 impl ClientAuth {
@@ -161,24 +174,57 @@ impl ClientAuth {
         self.credential().map(|credential| format!("{credential:?}")).unwrap_or_default()
     }
 
+    /// What carries the proof, for explanations and for the check that no parameter is sent twice.
+    pub(crate) fn carrier(&self) -> Carrier {
+        match &self.method {
+            Method::Basic { .. } => Carrier::Basic,
+            Method::Post(_) => Carrier::Params(&["client_secret"]),
+            Method::Assertion { .. } => Carrier::Params(&["client_assertion_type", "client_assertion"]),
+            #[cfg(feature = "jwt")]
+            Method::Jwt(_) => Carrier::Params(&["client_assertion_type", "client_assertion"]),
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => Carrier::Handshake,
+            Method::None => Carrier::Nothing,
+        }
+    }
+
+    /// Whether it signs an assertion for each attempt.
+    pub(crate) fn signs(&self) -> bool {
+        #[cfg(feature = "jwt")]
+        return matches!(self.method, Method::Jwt(_));
+        #[cfg(not(feature = "jwt"))]
+        false
+    }
+
+    /// `client_assertion_type`, for a method with an assertion.
+    pub(crate) fn assertion_type(&self) -> &str {
+        match &self.method {
+            Method::Assertion { kind, .. } => kind,
+            _ => JWT_BEARER,
+        }
+    }
+
     /// Whether the method sends this parameter in the form.
     pub(crate) fn posts(&self, name: &str) -> bool {
-        match (&self.method, name) {
-            (_, "client_id") => self.client_id.is_some() && self.posts_client_id(),
-            (Method::Post(_), _) => name == "client_secret",
-            (Method::Assertion { .. }, _) => ["client_assertion", "client_assertion_type"].contains(&name),
-            #[cfg(feature = "jwt")]
-            (Method::Jwt(_), _) => ["client_assertion", "client_assertion_type"].contains(&name),
-            (_, _) => false,
+        match self.carrier() {
+            _ if name == "client_id" => self.client_id.is_some() && self.posts_client_id(),
+            Carrier::Params(names) => names.contains(&name),
+            _ => false,
         }
+    }
+
+    /// What is probably unintended in the id, and in the secret as it was read.
+    pub(crate) fn slips(&self, evidence: &Evidence) -> Vec<String> {
+        let of = |what: &str, text: &str| {
+            Shape::of(text).flaws.iter().map(|flaw| format!("{what} {flaw}")).collect::<Vec<_>>()
+        };
+        let secret = evidence.secret().map(|secret| of("the secret", secret.expose_secret()));
+        of("the client ID", self.id()).into_iter().chain(secret.into_iter().flatten()).collect()
     }
 
     /// Whether the proof is in the TLS handshake.
     pub(crate) fn is_mutual_tls(&self) -> bool {
-        #[cfg(feature = "mtls")]
-        return matches!(self.method, Method::MutualTls(_));
-        #[cfg(not(feature = "mtls"))]
-        false
+        matches!(self.carrier(), Carrier::Handshake)
     }
 
     /// The faults that can be found without I/O: (field, flaw). `names_issuer`: the issuer will be known.

@@ -357,3 +357,52 @@ fn an_id_or_secret_that_basic_encodes_is_detected() {
         assert_eq!(auth.encodes(&evidence), encodes, "{auth:?}");
     }
 }
+
+#[test]
+fn what_carries_the_proof_is_what_the_request_has() {
+    let assertion = ClientAuth::client_assertion("a.b.c").client_id("id").assertion_type("urn:x");
+    for auth in [
+        ClientAuth::client_secret_basic("id", "s"),
+        ClientAuth::client_secret_basic_raw("id", "s"),
+        ClientAuth::client_secret_post("id", "s"),
+        assertion.into(),
+        ClientAuth::none("id"),
+        ClientAuth::anonymous(),
+        #[cfg(feature = "jwt")]
+        ClientAuth::client_secret_jwt("id", "a secret of thirty-two characters").into(),
+        #[cfg(feature = "jwt")]
+        ClientAuth::private_key_jwt("id", include_str!("../testing/certificates/client.key.pem")).into(),
+        #[cfg(feature = "mtls")]
+        ClientAuth::mutual_tls(
+            "id",
+            include_str!("../testing/certificates/client.pem"),
+            include_str!("../testing/certificates/client.key.pem"),
+        ),
+    ] {
+        let proof = proof(&auth);
+        let sent: Vec<_> = proof.params.iter().map(|(name, _)| &**name).filter(|name| *name != "client_id").collect();
+        let (names, is_basic) = match auth.carrier() {
+            Carrier::Params(names) => (names, false),
+            Carrier::Basic => (&[][..], true),
+            Carrier::Handshake | Carrier::Nothing => (&[][..], false),
+        };
+        assert_eq!((sent.as_slice(), proof.authorization.is_some()), (names, is_basic), "{auth:?}");
+        assert_eq!(auth.signs(), ["client_secret_jwt", "private_key_jwt"].contains(&auth.name()), "{auth:?}");
+        let kind = proof.params.iter().find(|(name, _)| name == "client_assertion_type");
+        assert!(kind.is_none_or(|(_, kind)| **kind == auth.assertion_type()), "{auth:?}");
+    }
+}
+
+#[test]
+fn quotes_and_blanks_of_id_and_secret_are_found() {
+    let slips = |id: &str, secret: &str| {
+        let auth = ClientAuth::client_secret_post(id, secret);
+        let evidence = futures_now(auth.read(0, manual::clock().0.now())).unwrap().unwrap();
+        auth.slips(&evidence)
+    };
+    assert_eq!(
+        slips("\"id\"", "'s' "),
+        ["the client ID is in quotes", "the secret ends with a blank", "the secret is in quotes"]
+    );
+    assert!(slips("id", "se+cret").is_empty());
+}

@@ -6,8 +6,9 @@ use url::Url;
 
 use super::ClientCredentialsBuilder;
 use super::server::{Issuer, Known, Metadata, ProtectedResource};
-use crate::address::{self, NamedHosts};
+use crate::address::{self, NamedHosts, Shown};
 use crate::faults::Faults;
+use crate::metadata::document::owner;
 use crate::metadata::{self, Endpoint, Resource, ResourceRules, Rules, Server, named_by, well_known_of_resource};
 
 /// The location of the server, as far as the configuration has it.
@@ -36,6 +37,10 @@ impl ClientCredentialsBuilder {
         if url.fragment().is_some() {
             faults.add(FIELD, "has a fragment (RFC 6749 section 3.2)");
         }
+        if let Some(owner) = owner(&url) {
+            let flaw = "is the address of metadata: give the token_endpoint that is in it, or the issuer in place of the token endpoint";
+            faults.add(FIELD, format!("{} {flaw}, probably {owner}", Shown(&url)));
+        }
         if self.auth.is_mutual_tls() && url.scheme() != "https" {
             faults.add(FIELD, "is not https, and mutual_tls presents the certificate in the TLS handshake");
         }
@@ -62,6 +67,12 @@ impl ClientCredentialsBuilder {
         // A query is allowed (RFC 9728 section 1.2).
         if url.as_ref().is_some_and(|url| url.fragment().is_some()) {
             faults.add(FIELD, "has a fragment (RFC 9728 section 1.2)");
+        }
+        if let Some((url, owner)) = url.as_ref().and_then(|url| Some((url, owner(url)?))) {
+            faults.add(
+                FIELD,
+                format!("{} is the address of the API's metadata: give that of the API, probably {owner}", Shown(url)),
+            );
         }
         if api.allowed.is_empty() {
             faults.add("allowed_issuers", "is empty: name the authorization servers that know this client");
@@ -114,6 +125,10 @@ impl ClientCredentialsBuilder {
         let url = faults.take(field, address::secure(issuer, &self.plain_hosts))?;
         if url.query().is_some() || url.fragment().is_some() {
             faults.add(field, "has a query or fragment (RFC 8414 section 2)");
+        }
+        if let Some(owner) = owner(&url) {
+            let flaw = "is the address of the metadata: give the issuer that is in it";
+            faults.add(field, format!("{} {flaw}, probably {owner}", Shown(&url)));
         }
         Some(url)
     }

@@ -1,5 +1,8 @@
 //! From the members to the HTTP client.
 
+#[cfg(feature = "rustls")]
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+
 use super::reader::Reader;
 use crate::client_credentials::HttpClient;
 #[cfg(feature = "rustls")]
@@ -22,7 +25,7 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
     let ca_file = ca_file.and_then(|path| match certificates(path) {
         Ok(_) => Some(path.to_owned()),
         Err(flaw) => {
-            reader.fault(format!("http.ca_file {flaw}"));
+            reader.fault(format!("http.ca_file {path} {flaw}"));
             None
         }
     });
@@ -54,9 +57,16 @@ fn trusting(builder: reqwest::ClientBuilder, _: &str) -> reqwest::ClientBuilder 
 #[cfg(feature = "rustls")]
 fn certificates(path: &str) -> Result<Vec<reqwest::Certificate>, String> {
     let bytes = read_now(path.as_ref())?;
+    let none = || "has no certificate in PEM".to_owned();
+    // reqwest does not look into them before the client is made, and then names no file.
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|_| none())?;
+        roots.add(certificate).map_err(|flaw| format!("has a certificate that is not usable as a root ({flaw})"))?;
+    }
     match reqwest::Certificate::from_pem_bundle(&bytes) {
         Ok(all) if !all.is_empty() => Ok(all),
-        _ => Err("has no certificate in PEM".to_owned()),
+        _ => Err(none()),
     }
 }
 

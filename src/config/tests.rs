@@ -86,7 +86,7 @@ fn every_fault_is_reported_at_once_with_its_path() {
         "of dpop.key_file and dpop.key_env only one can be given",
         "store.seal_key_file or store.seal_key_env is missing",
         "http.proxy has a user or password",
-        "http.ca_file cannot be read",
+        "http.ca_file /nowhere cannot be read",
     ] {
         assert!(error.contains(expected), "{expected}: {error}");
     }
@@ -382,7 +382,16 @@ fn the_file_of_authorities_has_a_certificate() {
         faults(json!({"auth": {"method": "anonymous"}, "http": {"ca_file": path}}))
     };
     assert_eq!(with("authority.crt"), "");
-    assert!(with("client_1.key").contains("http.ca_file has no certificate in PEM"));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key");
+    assert!(with("client_1.key").contains(&format!("http.ca_file {path} has no certificate in PEM")));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for content in
+        ["-----BEGIN CERTIFICATE-----\nMIIBAAAA\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n?"]
+    {
+        std::fs::write(file.path(), content).unwrap();
+        let config = json!({"auth": {"method": "anonymous"}, "http": {"ca_file": file.path()}});
+        assert!(faults(config).contains(&format!("http.ca_file {} has ", file.path().display())), "{content}");
+    }
 }
 
 #[test]

@@ -331,6 +331,8 @@ pub(crate) fn look<'c>(credentials: impl IntoIterator<Item = &'c Credential>) ->
 pub(crate) fn flaw(secret: &str) -> Option<&'static str> {
     if secret.is_empty() {
         Some("is empty (a client whose secret really is empty has Credential::empty())")
+    } else if secret.ends_with(['\n', '\r']) && !secret.trim_end_matches(['\n', '\r']).contains(char::is_control) {
+        Some("ends with a line break (one is dropped from a file): write it without, by printf %s instead of echo")
     } else if secret.chars().any(char::is_control) {
         Some("has a control character (a line break?)")
     } else {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, COOKIE, DATE, EXPECT, HOST,
-    RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, EXPECT,
+    HOST, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
@@ -42,6 +42,16 @@ pub(crate) fn is_reserved(name: &HeaderName) -> bool {
 pub(crate) fn is_labelled(label: &HeaderValue, essence: &str) -> bool {
     let own = label.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     own.trim_ascii().eq_ignore_ascii_case(essence.as_bytes())
+}
+
+/// Whether a body that is not JSON is an HTML page: of a firewall, a proxy, a login or another address.
+pub(crate) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
+    let body = body.trim_ascii_start();
+    let label = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let has = |text: &[u8], word: &[u8]| text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word));
+    let start = body.get(..1024).unwrap_or(body);
+    let tags: [&[u8]; 3] = [b"<!doctype html", b"<html", b"<body"];
+    !body.starts_with(b"{") && tags.iter().any(|tag| has(start, tag)) || has(label, b"html") && body.starts_with(b"<")
 }
 
 /// How long the server asks to wait, at most a day.

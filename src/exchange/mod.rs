@@ -27,7 +27,9 @@ use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
 use client::Clients;
 pub use limits::Limits;
-pub(crate) use message::{Request, Response, foreign_encoding, is_labelled, is_reserved, retry_after, server_time};
+pub(crate) use message::{
+    Request, Response, foreign_encoding, is_labelled, is_page, is_reserved, retry_after, server_time,
+};
 pub(crate) use proxy::Route;
 use proxy::Via;
 use unpack::{append, unpacked};

@@ -71,7 +71,7 @@ pub enum Cause {
     Configuration,
     /// The credential cannot be read.
     CredentialUnreadable,
-    /// The credential begins or ends with a line break, a space, a byte order mark or quotes.
+    /// The credential or the client ID begins or ends with a line break, a space, a byte order mark or quotes.
     CredentialEdges,
     /// The assertion or certificate used as the credential has expired.
     CredentialExpired,

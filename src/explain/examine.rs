@@ -161,7 +161,7 @@ impl Diagnose {
     /// Examines the assertion that would be sent.
     async fn examine_assertion(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
         let auth = &findings.draft.builder.auth;
-        if !matches!(auth.name(), "private_key_jwt" | "client_secret_jwt") {
+        if !auth.signs() {
             return;
         }
         let issuer = match findings.draft.server() {

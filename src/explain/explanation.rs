@@ -6,7 +6,10 @@ use http::header::CONTENT_TYPE;
 use url::Url;
 
 use crate::address::{Shown, is_loopback};
+use crate::client_auth::{Carrier, ClientAuth};
 use crate::client_credentials::{ClientCredentialsBuilder, Draft, Known};
+use crate::credential::Shape;
+use crate::grant::request::{JOINED, is_joined};
 
 /// The result of [`ClientCredentialsBuilder::explain`]: the token request as it would be sent, the origin of its values, and
 /// the settings that apply to the token.
@@ -115,10 +118,13 @@ fn headers(draft: &Draft) -> Vec<Item> {
         // It may be an API key of a gateway.
         headers.push(item(name.as_str(), format_args!("{} bytes", value.len()), "header(..)"));
     }
-    if builder.auth.name() == "client_secret_basic" {
-        let secret = builder.auth.credential().map(|secret| secret.outline()).unwrap_or_default();
-        let value = format!("Basic of client {:?} and the secret ({secret})", builder.auth.id());
-        headers.push(item("authorization", value, "client_secret_basic"));
+    match builder.auth.carrier() {
+        Carrier::Basic => {
+            let secret = builder.auth.credential().map(|secret| secret.outline()).unwrap_or_default();
+            let value = format!("Basic of client {:?} and the secret ({secret})", builder.auth.id());
+            headers.push(item("authorization", value, builder.auth.name()));
+        }
+        Carrier::Params(_) | Carrier::Handshake | Carrier::Nothing => {}
     }
     if builder.is_bound() {
         headers.push(item("dpop", "a proof for this request, signed with the key", "dpop(..)"));
@@ -147,25 +153,30 @@ fn body(draft: &Draft) -> Vec<Item> {
         body.push(item("resource", &api.resource, "ProtectedResource, RFC 8707"));
     }
     let auth = &draft.builder.auth;
-    let (name, outline) = (auth.name(), auth.credential().map(|one| one.outline()));
     if auth.posts_client_id() && !auth.id().is_empty() {
-        body.push(item("client_id", auth.id(), name));
+        body.push(item("client_id", auth.id(), auth.name()));
     }
-    match name {
-        "client_secret_post" => body.push(item("client_secret", outline.unwrap_or_default(), name)),
-        "client_assertion" => body.push(item("client_assertion", outline.unwrap_or_default(), name)),
-        "client_secret_jwt" | "private_key_jwt" => {
-            let key = outline.map_or("by a signer of yours".to_owned(), |key| format!("with {key}"));
-            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-            body.push(item("client_assertion_type", kind, name));
-            body.push(item("client_assertion", format_args!("a JWT, signed for each attempt {key}"), name));
-        }
-        _ => {}
+    match auth.carrier() {
+        Carrier::Params(names) => body.extend(names.iter().map(|name| item(*name, proof(auth, name), auth.name()))),
+        Carrier::Basic | Carrier::Handshake | Carrier::Nothing => {}
     }
     for (name, value) in &draft.builder.secrets.0 {
         body.push(item(name, value.outline(), "secret_param(..) or grant(..)"));
     }
     body
+}
+
+/// The value of a parameter that authenticates the client; of a secret its outline.
+fn proof(auth: &ClientAuth, param: &str) -> String {
+    let outline = auth.credential().map(|one| one.outline());
+    match param {
+        "client_assertion_type" => auth.assertion_type().to_owned(),
+        "client_assertion" if auth.signs() => {
+            let key = outline.map_or("by a signer of yours".to_owned(), |key| format!("with {key}"));
+            format!("a JWT, signed for each attempt {key}")
+        }
+        _ => outline.unwrap_or_default(),
+    }
 }
 
 fn policies(builder: &ClientCredentialsBuilder) -> Vec<Item> {
@@ -232,6 +243,13 @@ fn unusual(draft: &Draft) -> Vec<String> {
     note(is_scoped, "scopes_from_api: which scopes are asked for is the API's to say");
     let is_pinned = matches!(draft.server(), Known::Issuer(issuer) if issuer.metadata.pinned_origin.is_some());
     note(is_pinned, "pin_token_endpoint_origin: metadata that names another origin is refused");
+    note(draft.params.scope().is_some_and(is_joined), &format!("the scope {JOINED}"));
+    let values = draft.params.0.iter().filter(|(name, _)| name != "authorization_details");
+    let id = ("client_id".to_owned(), builder.auth.id().to_owned());
+    for (name, value) in values.chain([&id]) {
+        let flaws = Shape::of(value).flaws;
+        note(!flaws.is_empty(), &format!("{name} {}: it is sent that way", flaws.join(" and ")));
+    }
     note(
         draft.now.wall() < std::time::Duration::from_secs(1_700_000_000),
         "the clock of this machine is before November 2023",

@@ -108,6 +108,10 @@ fn each_unusual_setting_is_noted_and_no_usual_one() {
         (usual().dangerously_allow_http("keycloak"), &["dangerously_allow_http"]),
         (at(keycloak, "read").dangerously_allow_http("keycloak"), &["plain http", "dangerously_allow_http"]),
         (at("http://127.0.0.1/token", "read"), &[]),
+        (at("https://auth.example.com/token", "read,write"), &["the scope has a comma or semicolon"]),
+        (usual().audience("'x'"), &["audience is in quotes: it is sent that way"]),
+        (with(ClientAuth::client_secret_basic("\"billing\"", secret())).scope("read"), &["client_id is in quotes"]),
+        (usual().authorization_details(serde_json::json!(["x"])), &[]),
         (at(entra, "read"), &["Entra ID requires"]),
         (at(entra, "api://x/.default"), &[]),
         (at("https://auth.example.com/token", "api://x/.default"), &[]),
@@ -167,7 +171,7 @@ fn headers_and_body_are_shown_with_the_setting_that_each_follows_from() {
         text.contains("client_assertion: file /nowhere/secret, read for each attempt  [client_assertion]"),
         "{text}"
     );
-    assert_eq!(count(&text, "client_id:"), 0, "{text}");
+    assert_eq!((count(&text, "client_id:"), count(&text, "client_assertion_type: urn:ietf:")), (0, 1), "{text}");
     #[cfg(feature = "jwt")]
     {
         let text = lines(with(ClientAuth::private_key_jwt("billing", file())));

@@ -8,7 +8,9 @@ mod refusal;
 use super::claims::span;
 use super::diagnosis::{Cause, Diagnosis, Step};
 use super::findings::Findings;
+use crate::credential::Shape;
 use crate::error::{Error, ErrorKind};
+use crate::grant::request::{JOINED, is_joined};
 use crate::grant::said::as_known;
 use crate::token::AccessToken;
 
@@ -76,6 +78,7 @@ fn with_token(findings: &Findings, token: &AccessToken) -> Diagnosis {
     if !missing.is_empty() {
         let summary = format!("A token was issued, but without the scope {}.", missing.join(" "));
         return Diagnosis::of(Cause::Scope, summary)
+            .advise_all(joined(findings.draft.params.scope()))
             .advise("have the scope granted to the client at the authorization server")
             .advise("or request less: AccessToken::scope returns what is granted");
     }
@@ -122,12 +125,25 @@ fn unreadable(findings: &Findings) -> Diagnosis {
 }
 
 fn edges(findings: &Findings) -> Option<Diagnosis> {
+    let id = Shape::of(findings.draft.builder.auth.id());
+    if !id.flaws.is_empty() {
+        let summary = format!("The client ID {}: it is sent that way.", id.flaws.join(" and "));
+        let verdict = Diagnosis::of(Cause::CredentialEdges, summary)
+            .advise("write it without: some programs read quotes in a file of variables as part of the value");
+        return Some(verdict);
+    }
     let shape = findings.shapes.iter().find(|shape| !shape.flaws.is_empty())?;
-    let summary = format!("The credential {}: it is sent that way.", shape.flaws.join(" and "));
+    let is_sent = if findings.token_requests > 0 { "it is sent that way" } else { "it is not sent" };
+    let summary = format!("The credential {}: {is_sent}.", shape.flaws.join(" and "));
     let verdict = Diagnosis::of(Cause::CredentialEdges, summary)
         .advise("write it without: printf %s \"$SECRET\" > FILE instead of echo, and no quotes in the file")
         .advise("a file may end in one line break, which is dropped");
     Some(verdict)
+}
+
+/// Advice if the scope is written as a list of another kind.
+fn joined(scope: Option<&str>) -> Option<String> {
+    scope.filter(|scope| is_joined(scope)).map(|scope| format!("the scope {scope} {JOINED}"))
 }
 
 fn expired(findings: &Findings, text: &str) -> Option<Diagnosis> {

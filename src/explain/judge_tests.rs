@@ -98,7 +98,7 @@ fn a_proxy_is_suspected_where_one_is_used() {
             "let this host and port through",
         ),
         ("no token (the proxy was reached, but did not connect to a, p", "let this host and port through"),
-        ("no token (the scheme of the proxy is not supported, p", "write http:// before its host"),
+        ("no token (the scheme of the proxy is not supported, p", "the feature socks of reqwest"),
         ("was not asked: the proxy p does not speak TLS", "write http:// before its host"),
     ] {
         let diagnosis = failed(&mut findings, broken(text));

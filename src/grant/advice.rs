@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use super::refusal::{is_about_the_scope, is_of_the_credential};
+use super::request::{JOINED, is_joined};
 use super::said::as_known;
 use crate::error::{Error, ErrorKind};
 
@@ -14,6 +15,8 @@ pub(super) struct Known<'a> {
     pub(super) method: &'static str,
     /// Whether encoding has changed the id or the secret.
     pub(super) is_encoded: bool,
+    /// What is probably unintended in the id or the secret: blanks or quotes at their edges.
+    pub(super) slips: Vec<String>,
     pub(super) grant_type: &'a str,
     pub(super) scope: Option<&'a str>,
     /// Whether a bound token was requested.
@@ -37,6 +40,7 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> Cow<'static, str> {
         )
         .into(),
         code if is_about_the_scope(code) => match known.scope {
+            Some(scope) if is_joined(scope) => format!("requested: {scope}; it {JOINED}").into(),
             Some(scope) => format!("requested: {scope}; are these scopes registered for this client?").into(),
             None => "no scope was requested: the server may require one (scope)".into(),
         },
@@ -62,7 +66,9 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> Cow<'static, str> {
 
 fn credential(known: &Known<'_>) -> String {
     let mut text = format!("is this client registered there, with this credential and for {}?", known.method);
-    if known.is_encoded {
+    if !known.slips.is_empty() {
+        text.push_str(&format!(" Note that {}: it is sent that way.", known.slips.join(" and ")));
+    } else if known.is_encoded {
         text.push_str(
             " Its id or secret has characters that client_secret_basic percent-encodes (RFC 6749 section 2.3.1): a server that \
              does not decode them needs client_secret_basic_raw or client_secret_post.",
@@ -80,6 +86,7 @@ mod tests {
         Known {
             method: "client_secret_basic",
             is_encoded: false,
+            slips: Vec::new(),
             grant_type: "client_credentials",
             scope: Some("a b"),
             is_bound: false,
@@ -107,6 +114,28 @@ mod tests {
                 assert_eq!(text.contains("client_secret_basic_raw"), names, "{code}: {text}");
                 assert_eq!(text.contains("client_secret_post"), names, "{code}: {text}");
             }
+        }
+    }
+
+    #[test]
+    fn an_id_or_secret_with_something_unintended_is_reported_instead_of_its_encoding() {
+        // FB15
+        let slips = vec!["the client ID is in quotes".to_owned(), "the secret ends with a blank".to_owned()];
+        let text = advice(&refusal(401, "invalid_client"), &Known { is_encoded: true, slips, ..known() });
+        assert!(
+            text.contains("Note that the client ID is in quotes and the secret ends with a blank: it is"),
+            "{text}"
+        );
+        assert!(!text.contains("percent-encodes"), "{text}");
+    }
+
+    #[test]
+    fn scopes_that_are_joined_by_commas_are_one_scope() {
+        // FB16
+        for (scope, joined) in [("read,write", true), ("read;write", true), ("read write", false)] {
+            let text = advice(&refusal(400, "invalid_scope"), &Known { scope: Some(scope), ..known() });
+            assert!(text.contains(&format!("requested: {scope}")), "{text}");
+            assert_eq!(text.contains("blanks do"), joined, "{text}");
         }
     }
 

@@ -295,6 +295,7 @@ impl Grant {
         let known = Known {
             method: self.auth.name(),
             is_encoded: self.auth.encodes(evidence),
+            slips: self.auth.slips(evidence),
             grant_type: self.params.get("grant_type").unwrap_or_default(),
             scope: params.scope(),
             is_bound: self.is_bound,

@@ -12,6 +12,16 @@ use crate::client_auth::Proof;
 use crate::exchange::Request;
 use crate::json::wipe;
 
+/// Whether a scope is written as a list of another kind. A server reads it as one scope, since a comma or semicolon may be
+/// part of a scope (RFC 6749 section 3.3).
+pub(crate) fn is_joined(scope: &str) -> bool {
+    scope.contains([',', ';'])
+}
+
+/// What to say about such a scope.
+pub(crate) const JOINED: &str =
+    "has a comma or semicolon, which does not separate scopes: blanks do (RFC 6749 section 3.3)";
+
 /// The parameters of a request, without the client's authentication, in the order in which they are sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Params(pub(crate) Vec<(String, String)>);

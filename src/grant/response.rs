@@ -13,7 +13,7 @@ use super::refusal::refusal;
 use super::said::{LONGEST_CODE, Said};
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Limits, Response, foreign_encoding, is_labelled, retry_after};
+use crate::exchange::{Limits, Response, foreign_encoding, is_labelled, is_page, retry_after};
 use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::step_up::Demands;
@@ -377,6 +377,7 @@ pub(crate) fn not_granted<'a>(asked: &'a str, granted: &str) -> Vec<&'a str> {
 fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
     let body = &response.body;
     let begins = |starts: &[&[u8]]| starts.iter().any(|start| body.starts_with(start));
+    let is_page = is_page(&response.headers, body);
     let (what, transient) = match flaw {
         Flaw::NotJson { .. } if body.is_empty() => (Cow::from("it has no body"), true),
         Flaw::NotJson { .. } if begins(&[b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]) => {
@@ -385,7 +386,8 @@ fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
         Flaw::NotJson { .. } if begins(&[b"access_token=", b"token_type="]) => {
             ("its body is a form; it must be JSON (some servers send JSON if the header Accept says so)".into(), false)
         }
-        // A page of a proxy or captive portal, or a truncated body.
+        Flaw::NotJson { .. } if is_page => ("its body is a page and not JSON".into(), true),
+        // A truncated body.
         Flaw::NotJson { line, column } => {
             (format!("its body is not JSON, from line {line} column {column} on").into(), true)
         }
@@ -393,6 +395,8 @@ fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
     };
     let label = response.headers.get(CONTENT_TYPE).and_then(|label| label.to_str().ok()).unwrap_or("none");
     let error = unusable(format_args!("{what} ({} bytes, content type {})", body.len(), masks.clean(label, 64)));
+    let hint = "is the address of the token endpoint right, or does a proxy or a login page answer in its place?";
+    let error = if is_page { error.advised(hint) } else { error };
     if transient { error.transient() } else { error }
 }
 

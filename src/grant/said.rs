@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::response::Reading;
 use crate::challenge::Challenge;
 use crate::error::OAuthError;
-use crate::exchange::{Response, foreign_encoding};
+use crate::exchange::{Response, foreign_encoding, is_page};
 use crate::json::{Members, Text};
 use crate::server_text::MASK;
 
@@ -167,17 +167,11 @@ impl Reading<'_> {
         let body = body.trim();
         let label = headers.get(CONTENT_TYPE).map(|label| label.as_bytes().to_ascii_lowercase()).unwrap_or_default();
         let labelled = |kind: &str| String::from_utf8_lossy(&label).contains(kind);
-        let is_page = || {
-            let start: String = body.chars().take(1024).collect::<String>().to_ascii_lowercase();
-            start.contains("<!doctype html") || start.contains("<html") || start.contains("<body")
-        };
         match body.chars().next() {
             // A break inside a string is not JSON, but some servers send it.
             Some('{') => self.json(&body.replace(['\n', '\r', '\t'], " ")),
             Some('[') => self.array(body),
-            _ if is_page() || labelled("html") && body.starts_with('<') => {
-                Said { is_page: true, ..self.prose(&without_tags(body)) }
-            }
+            _ if is_page(headers, body.as_bytes()) => Said { is_page: true, ..self.prose(&without_tags(body)) },
             Some('<') if shows_secret(body) => self.prose(body),
             Some('<') => self.prose(&format!("{} {}", self.attributes(body), without_tags(body))),
             Some('"') => self.prose(serde_json::from_str::<String>(body).as_deref().unwrap_or(body)),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::address::{self, NamedHosts, Shown, is_secure};
-use crate::exchange::{Response, foreign_encoding};
+use crate::exchange::{Response, foreign_encoding, is_page};
 use crate::json::{Flaw, Members, Text};
 use crate::server_text;
 
@@ -69,6 +69,15 @@ pub(crate) fn well_known(issuer: &Url) -> [Url; 2] {
     )
 }
 
+/// The issuer, or the API, whose document is at this URL, if it is the URL of a document.
+pub(crate) fn owner(url: &Url) -> Option<String> {
+    let (before, rest) = url.path().split_once("/.well-known/")?;
+    let names = ["oauth-authorization-server", "openid-configuration", "oauth-protected-resource"];
+    let after = names.iter().find_map(|name| rest.strip_prefix(name))?;
+    let is_whole = after.is_empty() || after.starts_with('/');
+    is_whole.then(|| format!("{}{before}{after}", url.origin().ascii_serialization()))
+}
+
 pub(crate) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
     read(&mut members(response, &Text::of(&response.body))?, rules)
 }
@@ -90,6 +99,9 @@ pub(super) fn members<'t>(response: &Response, text: &'t Text<'_>) -> Result<Mem
     }
     Members::parse(text.as_bytes()).map_err(|flaw| Unusable {
         why: match flaw {
+            Flaw::NotJson { .. } if is_page(&response.headers, &response.body) => {
+                "it is a page and not JSON".to_owned()
+            }
             Flaw::NotJson { line, column } => {
                 format!("it is not JSON, from line {line} column {column} on")
             }

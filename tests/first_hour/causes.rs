@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use client_credentials::testing::{Answer, AuthorizationServer, CA_PEM, CLIENT_CERTIFICATES, Endpoint, Quirk};
 use client_credentials::{
     Cause, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credential, Diagnosis, HttpClient, Issuer,
-    ManualClock, Outcome,
+    ManualClock, Outcome, ProtectedResource, Server,
 };
 
 /// In everything that must not be shown.
@@ -457,4 +457,124 @@ async fn progress_says_beforehand_that_a_token_is_requested() {
     assert!(diagnosis.works());
     let diagnosis = basic(&server).diagnose().token_request(false).await;
     assert_eq!((diagnosis.token_requests, server.token_requests()), (0, 1));
+}
+
+#[tokio::test]
+async fn c16_the_client_id_in_quotes_as_an_env_file_has_it() {
+    // FB15
+    let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret"));
+    let auth = ClientAuth::client_secret_basic("\"billing\"", format!("{CANARY}-secret"));
+    let builder = ClientCredentials::builder(server.token_url(), auth);
+    let diagnosis = builder.diagnose().await;
+    assert_verdict(&diagnosis, Cause::CredentialEdges, "quotes");
+    assert!(diagnosis.summary.contains("client ID is in quotes"), "{diagnosis}");
+    let error = builder.clone().build().unwrap().token().await.unwrap_err().to_string();
+    assert!(error.contains("Note that the client ID is in quotes: it is sent that way"), "{error}");
+    assert!(!error.contains("percent-encodes"), "{error}");
+    let quoted = ClientCredentials::builder("\"https://auth.example.com/token\"", ClientAuth::none("billing"));
+    assert!(quoted.build().unwrap_err().to_string().contains("is in quotes: leave them out"));
+}
+
+#[tokio::test]
+async fn a_secret_with_a_blank_or_a_line_break_is_named_by_the_error_itself() {
+    // FB15
+    let server = AuthorizationServer::start().client("billing", format!("{CANARY}-secret"));
+    for (content, told, is_sent) in [
+        (" ", "Note that the secret ends with a blank: it is sent that way", true),
+        ("\n\n", "ends with a line break (one is dropped from a file): write it without", false),
+    ] {
+        let file = file(&format!("{CANARY}-secret{content}"));
+        let auth = ClientAuth::client_secret_post("billing", Credential::file(file.path()));
+        let builder = ClientCredentials::builder(server.token_url(), auth);
+        let error = builder.clone().build().unwrap().token().await.unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains(CANARY), "{error}");
+        let diagnosis = builder.diagnose().await;
+        assert_eq!(diagnosis.summary.ends_with("it is sent that way."), is_sent, "{diagnosis}");
+        assert_eq!(diagnosis.token_requests, u64::from(is_sent), "{diagnosis}");
+    }
+}
+
+#[tokio::test]
+async fn c17_scopes_that_are_separated_by_commas() {
+    // FB16
+    let server = AuthorizationServer::start().scopes(["read", "write"]);
+    server.next(Answer::Refuse("invalid_scope"));
+    assert_verdict(&basic(&server).scope("read,write").diagnose().await, Cause::Scope, "blanks do");
+    let fewer = r#"{"access_token":"canary-5f3a","token_type":"Bearer","expires_in":60,"scope":"read"}"#;
+    server.next(Answer::Body(fewer.to_owned()));
+    assert_verdict(&basic(&server).scope("a;b").diagnose().await, Cause::Scope, "blanks do");
+    server.next(Answer::Refuse("invalid_scope"));
+    let error = basic(&server).scope("read,write").build().unwrap().token().await.unwrap_err().to_string();
+    assert!(error.contains("requested: read,write; it has a comma or semicolon"), "{error}");
+}
+
+#[tokio::test]
+async fn c18_the_address_of_metadata_is_refused_where_another_address_belongs() {
+    // FB17
+    let auth = || ClientAuth::client_secret_basic("billing", CANARY);
+    let known = "https://a.example/realms/demo/.well-known/openid-configuration";
+    for (server, told) in [
+        (Server::from(Issuer::new(known)), "give the issuer that is in it, probably https://a.example/realms/demo"),
+        (
+            Issuer::new("https://a.example:8443/.well-known/oauth-authorization-server/realms/demo").into(),
+            "give the issuer that is in it, probably https://a.example:8443/realms/demo",
+        ),
+        (known.into(), "give the token_endpoint that is in it, or the issuer in place of the token endpoint, probably"),
+        (
+            ProtectedResource::new(
+                "https://mcp.example/.well-known/oauth-protected-resource/mcp",
+                ["https://a.example"],
+            )
+            .into(),
+            "give that of the API, probably https://mcp.example/mcp",
+        ),
+        (ProtectedResource::new("https://mcp.example/mcp", [known]).into(), "give the issuer that is in it"),
+    ] {
+        let builder = ClientCredentials::builder(server, auth());
+        let refused = builder.clone().build().unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+        assert_verdict(&builder.diagnose().await, Cause::Configuration, told);
+    }
+    for fine in ["https://a.example/.well-known", "https://a.example/.well-known/openid-configurations"] {
+        assert!(ClientCredentials::builder(Issuer::new(fine), auth()).build().is_ok(), "{fine}");
+    }
+    let server = AuthorizationServer::start();
+    let diagnosis = ClientCredentials::builder(Issuer::new(server.token_url()), auth()).diagnose().await;
+    assert_verdict(&diagnosis, Cause::Metadata, "this looks like the token endpoint");
+}
+
+#[tokio::test]
+async fn c19_a_page_with_status_200() {
+    // FB18
+    let server = AuthorizationServer::start();
+    server.until_changed(Answer::Html);
+    let error = basic(&server).build().unwrap().token().await.unwrap_err().to_string();
+    assert!(error.contains("its body is a page and not JSON (") && error.contains("a login page"), "{error}");
+    assert_verdict(&basic(&server).diagnose().await, Cause::NotATokenEndpoint, "captive portal");
+    server.until_changed_at(Endpoint::Metadata, Answer::Html);
+    let auth = ClientAuth::client_secret_basic("billing", CANARY);
+    let of_issuer = ClientCredentials::builder(Issuer::new(server.issuer()), auth).diagnose().await;
+    assert!(of_issuer.cause == Cause::Metadata && of_issuer.summary.contains("a page and not JSON"), "{of_issuer}");
+}
+
+#[tokio::test]
+async fn c20_a_proxy() {
+    // FB12, FB14
+    let server = AuthorizationServer::start();
+    let proxy_page = http::Response::builder().status(407).body("<html>sign in</html>".to_owned()).unwrap();
+    server.next(Answer::Response(proxy_page));
+    assert_verdict(&basic(&server).diagnose().await, Cause::Proxy, "USER:PASSWORD");
+    let port = http::Response::builder().status(400).body("Client sent an HTTP request to an HTTPS server.".to_owned());
+    server.next(Answer::Response(port.unwrap()));
+    assert_verdict(&basic(&server).diagnose().await, Cause::NotATokenEndpoint, "write https://");
+
+    let unbound = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://me:{CANARY}@{unbound}");
+    let http =
+        HttpClient::from_reqwest_0_13(move || reqwest::Client::builder().proxy(reqwest::Proxy::all(&url).unwrap()));
+    let auth = ClientAuth::client_secret_basic("billing", CANARY);
+    let builder = ClientCredentials::builder("https://auth.example.invalid/token", auth).http_client(http);
+    let diagnosis = builder.diagnose().await;
+    assert_verdict(&diagnosis, Cause::Proxy, &format!("the proxy {unbound} from the HTTP client's own settings"));
+    assert_eq!(outcome(&diagnosis, "name"), None, "the proxy resolves: {diagnosis}");
 }

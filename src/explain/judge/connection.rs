@@ -80,7 +80,9 @@ fn of_proxy(text: String, proxy: &str) -> Diagnosis {
         "check its host and port, and whether it runs"
     } else if says("refused to connect") || says("did not connect") {
         "have the proxy let this host and port through"
-    } else if says("the scheme of the proxy is not supported") || says("does not speak TLS") {
+    } else if says("the scheme of the proxy is not supported") {
+        "give a proxy of http://, or enable the feature socks of reqwest"
+    } else if says("does not speak TLS") {
         "write http:// before its host: the request to the server is encrypted in any case"
     } else {
         "does it run, and does it let this host through?"

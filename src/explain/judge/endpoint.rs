@@ -10,6 +10,7 @@ use crate::error::Error;
 pub(super) fn not_found(findings: &Findings, text: String) -> Diagnosis {
     let mut verdict = Diagnosis::of(Cause::Metadata, text);
     if let Known::Issuer(issuer) = findings.draft.server() {
+        let is_endpoint = issuer.issuer.trim_end_matches('/').ends_with("/token");
         let found = findings.seen.document.issuer.as_ref();
         verdict = verdict
             .advise_all(
@@ -17,6 +18,7 @@ pub(super) fn not_found(findings: &Findings, text: String) -> Diagnosis {
                     .filter(|found| **found != issuer.issuer)
                     .map(|found| format!("the server calls itself {found}: use exactly that as the issuer")),
             )
+            .advise_all(is_endpoint.then_some("this looks like the token endpoint: give it as that, and not as the issuer"))
             .advise("Keycloak: https://HOST/realms/REALM; Entra ID: https://login.microsoftonline.com/TENANT/v2.0; Okta: https://HOST/oauth2/default");
     }
     if let (Known::Resource(api), Some(names)) = (findings.draft.server(), &findings.seen.api_names) {
@@ -40,7 +42,14 @@ pub(super) fn answered(findings: &Findings, error: &Error) -> Diagnosis {
             .advise("look for token_endpoint in the server's /.well-known/openid-configuration")
             .advise_all((body_is_foreign && status < 300).then_some(page));
     }
+    let is_plain = findings.url().is_some_and(|url| url.scheme() == "http");
     match status {
+        407 => Diagnosis::of(Cause::Proxy, text)
+            .advise("a proxy answers in place of the server and requires user and password: http://USER:PASSWORD@HOST:PORT in HTTPS_PROXY")
+            .advise("or add the host to NO_PROXY if it is reached directly"),
+        400 if is_plain && EXPECTS_TLS.iter().any(|words| text.contains(words)) => {
+            Diagnosis::of(Cause::NotATokenEndpoint, text).advise("the port expects TLS: write https:// instead of http://")
+        }
         401 | 403 => edges(findings).unwrap_or_else(|| {
             Diagnosis::of(Cause::ClientRefused, text)
                 .advise("compare client id and secret with the registration")
@@ -52,3 +61,6 @@ pub(super) fn answered(findings: &Findings, error: &Error) -> Diagnosis {
         _ => Diagnosis::of(Cause::Other, text).advise("compare the request with the server's documentation"),
     }
 }
+
+/// nginx, Go, Apache, Tomcat.
+const EXPECTS_TLS: [&str; 4] = ["HTTPS port", "HTTPS server", "SSL-enabled", "requires TLS"];

@@ -3,7 +3,7 @@
 use super::super::claims::span;
 use super::super::diagnosis::{Cause, Diagnosis};
 use super::super::findings::Findings;
-use super::{edges, expired, sentence};
+use super::{edges, expired, joined, sentence};
 use crate::credential::Shape;
 use crate::error::Error;
 
@@ -12,7 +12,7 @@ pub(super) fn refused(findings: &Findings, error: &Error, code: &str, descriptio
     let said = description.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let auth = &findings.draft.builder.auth;
-    let signs = matches!(auth.name(), "private_key_jwt" | "client_secret_jwt");
+    let signs = auth.signs();
     let is_assertion = signs || auth.name() == "client_assertion";
 
     // Keycloak calls a wrong secret unauthorized_client.
@@ -179,6 +179,7 @@ fn of_scope(findings: &Findings, text: String) -> Diagnosis {
     let listed = findings.seen.document.scopes.as_ref();
     Diagnosis::of(Cause::Scope, text)
         .advise_all((is_entra && !is_default).then_some(default))
+        .advise_all(joined(requested))
         .advise(match requested {
             Some(scope) => {
                 format!("the requested scope is {scope}: have it assigned to the client, or request another one")
