@@ -379,6 +379,14 @@ fn what_carries_the_proof_is_what_the_request_has() {
             include_str!("../testing/certificates/client.key.pem"),
         ),
     ] {
+        // A new method belongs in the list above, too.
+        match auth.method {
+            Method::Basic { .. } | Method::Post(_) | Method::Assertion { .. } | Method::None => {}
+            #[cfg(feature = "jwt")]
+            Method::Jwt(_) => {}
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => {}
+        }
         let proof = proof(&auth);
         let sent: Vec<_> = proof.params.iter().map(|(name, _)| &**name).filter(|name| *name != "client_id").collect();
         let (names, is_basic) = match auth.carrier() {
