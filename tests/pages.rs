@@ -148,6 +148,7 @@ fn the_numbers_on_the_pages_are_those_of_the_tree() {
         |page: &str| page.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with("# ")).count();
     let examples = std::fs::read_dir("examples").unwrap().count() - 1;
     let quirks = read("tests/public-api.txt").matches("\npub client_credentials::testing::Quirk::").count();
+    assert_eq!(quirks, client_credentials::testing::Quirk::ALL.len(), "variants, and those in ALL");
     for (number, what, pages) in [
         (count("tests/public-api.txt", own), "by the count of", &["ARCHITECTURE.md"][..]),
         (headings(&read("src/docs/providers.md")), "providers", &["README.md", "src/lib.rs"]),
