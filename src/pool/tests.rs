@@ -125,6 +125,22 @@ async fn value(source: &impl TokenSource) -> String {
     source.token().await.unwrap().expose_secret().to_owned()
 }
 
+#[tokio::test]
+async fn a_source_is_made_once_however_often_it_fetches_a_token() {
+    let (server, made) = (Server::start(), Arc::new(AtomicU32::new(0)));
+    let (own, count) = (Arc::clone(&server), Arc::clone(&made));
+    let make = move |name: &Key| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(own.client(name))
+    };
+    let make = Making::AtOnce(Arc::new(make));
+    let source = TokenPool::assemble(make, PoolPolicy::new(), server.clock.clone()).source(&"a");
+    for _ in 0..3 {
+        source.reject(&source.token().await.unwrap());
+    }
+    assert_eq!((server.asked("a"), made.load(Ordering::SeqCst)), (3, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_key_that_was_evicted_during_its_fetch_and_is_used_again_joins_it() {
     // C20
