@@ -275,6 +275,7 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
         "{'error':'x', 'access_token':'hush-1'}",
         "{\"error\":\"x\",\"note\":\"a\nb\",\"access_token\":\"hush-1\"}",
         "got { access_token: hush-1 }",
+        r#"{"client_secret_2": "hush-1, a word and no end"#,
         "<r><error>x</error><access_token>hush-1</access_token></r>",
         r#"<r error="x" access_token="hush-1" apiKey='hush-1'/>"#,
         r#""0hush-1hush-1hush-1hush-1""#,
