@@ -107,6 +107,30 @@ fn code_in_the_documentation_needs_no_scroll_bar() {
 }
 
 #[test]
+fn every_name_in_the_pages_for_contributors_is_in_the_code() {
+    let folders = ["src", "tests", "benches", "cookbook", "integrations", "cli"];
+    let code_of_all: String = folders
+        .iter()
+        .flat_map(|folder| files(Path::new(folder)))
+        .fold(String::new(), |all, file| all + &std::fs::read_to_string(file).unwrap());
+    let mut missing = Vec::new();
+    for page in ["CONTRIBUTING.md", "ARCHITECTURE.md"] {
+        let text = page_text(page);
+        // These are about names that are gone, and one list is of names that are not used.
+        let text = text.split("\n## Objections answered\n").next().unwrap().replace("`Helper`", "");
+        for name in code(&text) {
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':');
+            let is_ours = name.contains('_') || name.chars().next().is_some_and(char::is_uppercase);
+            let last = name.rsplit("::").next().unwrap();
+            if is_name && is_ours && !code_of_all.contains(last) {
+                missing.push(format!("{page}: {name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such name: {missing:#?}");
+}
+
+#[test]
 fn the_numbers_on_the_pages_are_those_of_the_tree() {
     let read = |file: &str| std::fs::read_to_string(file).unwrap();
     let count = |file: &str, is: fn(&str) -> bool| read(file).lines().filter(|line| is(line)).count();
@@ -124,6 +148,7 @@ fn the_numbers_on_the_pages_are_those_of_the_tree() {
         |page: &str| page.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with("# ")).count();
     let examples = std::fs::read_dir("examples").unwrap().count() - 1;
     let quirks = read("tests/public-api.txt").matches("\npub client_credentials::testing::Quirk::").count();
+    assert_eq!(quirks, client_credentials::testing::Quirk::ALL.len(), "variants, and those in ALL");
     for (number, what, pages) in [
         (count("tests/public-api.txt", own), "by the count of", &["ARCHITECTURE.md"][..]),
         (headings(&read("src/docs/providers.md")), "providers", &["README.md", "src/lib.rs"]),

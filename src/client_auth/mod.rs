@@ -153,8 +153,10 @@ impl ClientAuth {
             // RFC 7521 section 4.2: optional, since the assertion names the client.
             #[cfg(feature = "jwt")]
             Method::Jwt(_) => false,
-            // With mutual TLS it is required (RFC 8705 section 2).
-            _ => true,
+            // RFC 8705 section 2: required.
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => true,
+            Method::Post(_) | Method::Assertion { .. } | Method::None => true,
         }
     }
 
@@ -343,7 +345,11 @@ impl ClientAuth {
                     proof.echoes.push(secret.clone());
                 }
             }
-            (_, _) => proof.params.extend(id),
+            #[cfg(feature = "mtls")]
+            (Method::MutualTls(_), _) => proof.params.extend(id),
+            (Method::None, _) => proof.params.extend(id),
+            // `read` returns a secret for these.
+            (Method::Basic { .. } | Method::Post(_) | Method::Assertion { .. }, _) => {}
         }
         Ok(proof)
     }

@@ -110,6 +110,23 @@ async fn an_empty_key_file_or_a_damaged_certificate_next_to_a_good_one_is_tolera
     assert!(first.is_ok_and(|first| second.is_ok_and(|second| first.is(&second))));
 }
 
+#[test]
+fn no_evidence_is_the_same_as_no_evidence() {
+    assert!(Evidence::Nothing.is(&Evidence::Nothing));
+    assert!(!Evidence::Nothing.is(&Evidence::Secret("a".into())));
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn the_error_of_a_certificate_that_cannot_be_read_names_its_file() {
+    let auth: ClientAuth = ClientAuth::private_key_jwt("me", SELF_SIGNED_KEY)
+        .certificate(Credential::file("/no/such/certificate"))
+        .audience("x")
+        .into();
+    let error = auth.read(0, manual::clock().0.now()).await.err().unwrap().to_string();
+    assert!(error.contains("cannot be read") && error.contains("/no/such/certificate"), "{error}");
+}
+
 #[cfg(feature = "jwt")]
 #[tokio::test]
 async fn the_second_certificate_of_one_key_is_tried() {
@@ -379,6 +396,14 @@ fn what_carries_the_proof_is_what_the_request_has() {
             include_str!("../testing/certificates/client.key.pem"),
         ),
     ] {
+        // A new method belongs in the list above, too.
+        match auth.method {
+            Method::Basic { .. } | Method::Post(_) | Method::Assertion { .. } | Method::None => {}
+            #[cfg(feature = "jwt")]
+            Method::Jwt(_) => {}
+            #[cfg(feature = "mtls")]
+            Method::MutualTls(_) => {}
+        }
         let proof = proof(&auth);
         let sent: Vec<_> = proof.params.iter().map(|(name, _)| &**name).filter(|name| *name != "client_id").collect();
         let (names, is_basic) = match auth.carrier() {

@@ -3,6 +3,7 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::members::{MEMBERS, MemberKind};
+use super::reader::nearest;
 use super::{Config, env};
 use crate::client_credentials::{ClientCredentials, ClientCredentialsBuilder};
 use crate::credential::Credential;
@@ -253,6 +254,20 @@ fn what_build_would_refuse_is_reported_with_the_path_of_its_member() {
     for (error, expected) in rows {
         assert!(error.contains(&format!("the configuration is not usable: {expected}")), "{expected}: {error}");
         assert!(!error.contains("; "), "one fault: {error}");
+    }
+}
+
+#[test]
+fn a_shared_secret_has_no_key_id() {
+    let auth = json!({"method": "client_secret_jwt", "client_id": "a", "secret_env": "X", "key_id": "1"});
+    let error = read(&json!({"token_endpoint": "https://a.example/token", "auth": auth})).unwrap_err();
+    assert!(error.contains("auth.key_id is no member of the method client_secret_jwt"), "{error}");
+}
+
+#[test]
+fn a_name_is_a_misspelling_of_another_if_few_letters_differ() {
+    for (name, is_near) in [("abcdefgh", true), ("abcdef", true), ("abcde", true), ("abcd", false), ("ab", false)] {
+        assert_eq!(nearest(name, ["abcdefgh"].into_iter()).is_some(), is_near, "{name}");
     }
 }
 

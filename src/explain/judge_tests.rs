@@ -34,12 +34,14 @@ fn failed(findings: &mut Findings, error: Error) -> Diagnosis {
 #[test]
 fn a_uuid_is_the_id_of_a_secret_at_entra_id_only() {
     let uuid = "5d1a3c5e-4b0f-4a53-a7c0-30b1f6ae9ed0";
-    for (endpoint, cause) in [
-        ("https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token", Cause::SecretId),
-        ("https://auth.example.com/token", Cause::ClientRefused),
+    let entra = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
+    for (endpoint, secret, cause) in [
+        (entra, uuid, Cause::SecretId),
+        (entra, "abcde~fghij", Cause::ClientRefused),
+        ("https://auth.example.com/token", uuid, Cause::ClientRefused),
     ] {
         let mut findings = findings(endpoint, post());
-        findings.shapes.push(Shape::of(uuid));
+        findings.shapes.push(Shape::of(secret));
         assert_eq!(refused(&mut findings, "invalid_client", "").cause, cause, "{endpoint}");
     }
 }

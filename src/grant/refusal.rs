@@ -55,7 +55,6 @@ fn verdict(status: StatusCode, said: &Said) -> Verdict {
         (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => REFUSED,
         _ if is_passing(status) || status.is_informational() => PASSING,
         (403, None) => REFUSED,
-        (300..=399, _) => NO_ENDPOINT,
         (_, Some(_)) if is_no_endpoint(status) => NO_ENDPOINT,
         (_, Some(_)) => STRANGE,
         (_, None) => NO_ENDPOINT,

@@ -314,6 +314,8 @@ fn a_name_or_a_scope_that_echoes_a_secret_is_dropped() {
     assert!(!text.contains("our-secret") && !text.contains("opaque-token-7") && text.len() < 500, "{text}");
     assert_eq!(token.extra("fine"), Some(&Value::from(1)));
     assert_eq!(token.scope(), None);
+    let body = r#"{"access_token":"opaque-token-7","token_type":"Bearer","scope":"read opaque-token-7"}"#;
+    assert_eq!(read(body).unwrap().scope(), None);
 }
 
 #[test]

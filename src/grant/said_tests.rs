@@ -230,6 +230,8 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
             r#"<response xmlns:a="x"><err code="108" msg='no &quot;tenant&#34; &#x43A;'/></response>"#,
             "code: 108, msg: no 'tenant к",
         ),
+        // A secret follows, and the text is cut.
+        (400, &[], r#"{"message":"try later","client_secret":"hush"#, "message: try later ("),
         (400, &[], "<!-- a > b --><e><![CDATA[no tenant & <no> client]]></e>", ": no tenant & <no> client ("),
         (400, &[], "<soap:Fault><faultstring>Ung&#252;ltig</faultstring></soap:Fault>", "Ungültig"),
     ] {
@@ -251,6 +253,7 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
         ("invalid_client", Some("invalid_client"), None),
         ("no: invalid_client!", Some("invalid_client"), Some("no: invalid_client!")),
         ("the parameter user_name is missing", None, None),
+        ("InvalidRequest: it has no body", None, None),
     ] {
         let error = refused(400, &[], body);
         assert_eq!(code(&error), code_in_it, "{error}");
@@ -272,6 +275,7 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
         "{'error':'x', 'access_token':'hush-1'}",
         "{\"error\":\"x\",\"note\":\"a\nb\",\"access_token\":\"hush-1\"}",
         "got { access_token: hush-1 }",
+        r#"{"client_secret_2": "hush-1, a word and no end"#,
         "<r><error>x</error><access_token>hush-1</access_token></r>",
         r#"<r error="x" access_token="hush-1" apiKey='hush-1'/>"#,
         r#""0hush-1hush-1hush-1hush-1""#,

@@ -3,9 +3,10 @@
 mod loaded;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::pin::Pin;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Barrier, OnceLock, mpsc};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -123,6 +124,68 @@ fn poll(future: &mut TokenFuture<'_>) -> std::task::Poll<Result<AccessToken, Err
 
 async fn value(source: &impl TokenSource) -> String {
     source.token().await.unwrap().expose_secret().to_owned()
+}
+
+/// Uses the pool while it is dropped.
+struct Leaver(Arc<OnceLock<TokenPool<Key, Cached<Leaver>>>>);
+
+impl fmt::Debug for Leaver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Leaver")
+    }
+}
+
+impl TokenSource for Leaver {
+    fn token(&self) -> TokenFuture<'_> {
+        TokenFuture::ready(AccessToken::builder("t").build())
+    }
+    fn reject(&self, _: &AccessToken) {}
+}
+
+impl Drop for Leaver {
+    fn drop(&mut self) {
+        if let Some(pool) = self.0.get() {
+            pool.source(&"idle").inspect(|_| ());
+        }
+    }
+}
+
+#[test]
+fn an_idle_source_may_use_the_pool_while_it_is_dropped() {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || {
+        let ((clock, hands), pool) = (clock(), Arc::default());
+        let (own, of_sources) = (Arc::clone(&pool), clock.clone());
+        let make = move |_: &Key| {
+            let source = Arc::new(Leaver(Arc::clone(&own)));
+            Ok(Cached::assemble(source, CachePolicy::new(), of_sources.clone(), fastrand::Rng::with_seed(7)))
+        };
+        let policy = PoolPolicy::new().time_to_idle(HOUR);
+        let pool = pool.get_or_init(|| TokenPool::assemble(Making::AtOnce(Arc::new(make)), policy, clock));
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            pool.source(&"idle").token().await.unwrap();
+            hands.advance(HOUR);
+            pool.source(&"used").token().await.unwrap();
+        });
+        done.send(pool.source(&"idle").inspect(|_| ()).is_none()).unwrap();
+    });
+    assert_eq!(wait.recv_timeout(Duration::from_secs(60)), Ok(true), "it waits for a lock of its own");
+}
+
+#[tokio::test]
+async fn a_source_is_made_once_however_often_it_fetches_a_token() {
+    let (server, made) = (Server::start(), Arc::new(AtomicU32::new(0)));
+    let (own, count) = (Arc::clone(&server), Arc::clone(&made));
+    let make = move |name: &Key| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok(own.client(name))
+    };
+    let make = Making::AtOnce(Arc::new(make));
+    let source = TokenPool::assemble(make, PoolPolicy::new(), server.clock.clone()).source(&"a");
+    for _ in 0..3 {
+        source.reject(&source.token().await.unwrap());
+    }
+    assert_eq!((server.asked("a"), made.load(Ordering::SeqCst)), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]

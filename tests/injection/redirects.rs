@@ -67,6 +67,20 @@ async fn the_other_host_is_judged_by_its_origin_even_without_a_copy() {
 }
 
 #[tokio::test]
+async fn what_the_body_of_another_host_says_is_not_about_the_token() {
+    let evil = Api::start(|_| status(200)).await;
+    let target = evil.url.clone();
+    let api = Api::start(move |seen: &Seen| if seen.path == "/away" { redirect(&target) } else { status(200) }).await;
+    for (path, issued) in [("/away", 1), ("/", 2)] {
+        let issuer = Issuer::default();
+        let bearer = BearerAuth::builder(issuer.tokens()).origin(&api.url).rejected_when_body(1000, |_, _, _| true);
+        let client = ClientBuilder::new(reqwest::Client::new()).with(bearer.build().unwrap()).build();
+        assert_eq!(client.get(format!("{}{path}", api.url)).send().await.unwrap().status(), StatusCode::OK);
+        assert_eq!(issuer.issued(), issued, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_away_and_back_shows_the_token_to_nobody_else() {
     // R12: A, B, A. Neither reqwest nor this crate adds the token again.
     let home: Arc<std::sync::OnceLock<String>> = Arc::default();
