@@ -547,9 +547,11 @@ pub(crate) fn json(status: u16, body: impl AsRef<[u8]>) -> Script {
     answer(status, &[("content-type", "application/json")], body)
 }
 
-/// Reads a request and responds with exactly this.
+/// Reads a request and responds with this. The response announces the end of the connection: otherwise a client could
+/// send its next request on it while it is being closed.
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Script {
-    vec![Step::ReadReq, Step::Write(response(status, headers, body)), Step::Fin]
+    let headers = [headers, &[("connection", "close")]].concat();
+    vec![Step::ReadReq, Step::Write(response(status, &headers, body)), Step::Fin]
 }
 
 /// Reads a request and responds with these bytes.
