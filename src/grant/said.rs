@@ -10,7 +10,7 @@ use crate::challenge::Challenge;
 use crate::error::OAuthError;
 use crate::exchange::{Response, foreign_encoding};
 use crate::json::{Members, Text};
-use crate::server_text::MASK;
+use crate::server_text::{MASK, referenced};
 
 /// The message, safe to show.
 #[derive(Default)]
@@ -443,7 +443,8 @@ fn unescaped(text: &str) -> String {
         let known = end.and_then(|end| Some((referenced(after.get(..end)?)?, after.get(end + 1..)?)));
         rest = match known {
             Some((character, after)) => {
-                plain.push(character);
+                // A double quote would be dropped.
+                plain.push(if character == '"' { '\'' } else { character });
                 after
             }
             None => {
@@ -454,21 +455,6 @@ fn unescaped(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
-}
-
-fn referenced(name: &str) -> Option<char> {
-    match name {
-        "nbsp" => Some(' '),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" | "apos" => Some('\''),
-        "amp" => Some('&'),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let hex = number.strip_prefix(['x', 'X']);
-            char::from_u32(hex.map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16)).ok()?)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
             400,
             &[],
             r#"<response xmlns:a="x"><err code="108" msg='no &quot;tenant&#34; &#x43A;'/></response>"#,
-            "code: 108, msg: no 'tenant к",
+            "code: 108, msg: no 'tenant' к",
         ),
         (400, &[], "<!-- a > b --><e><![CDATA[no tenant & <no> client]]></e>", ": no tenant & <no> client ("),
         (400, &[], "<soap:Fault><faultstring>Ung&#252;ltig</faultstring></soap:Fault>", "Ungültig"),
