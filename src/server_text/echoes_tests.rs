@@ -93,11 +93,13 @@ fn a_secret_is_found_in_each_shape_in_which_servers_send_it_back() {
         let echoes = echoes(&[secret]);
         for (form, made) in FORMS {
             for (escape, escaped) in ESCAPES.iter().chain(BREAKS) {
-                for (second, twice) in ESCAPES {
-                    let shape = twice(&escaped(&made(secret)));
-                    for text in [format!("Your {shape} is wrong."), format!("ab{shape}"), shape] {
-                        assert!(is_found(&echoes, &text), "{form}, {escape}, {second}: {text}");
-                    }
+                let shape = escaped(&made(secret));
+                for text in [format!("Your {shape} is wrong."), format!("ab{shape}"), shape.clone()] {
+                    assert!(is_found(&echoes, &text), "{form}, {escape}: {text}");
+                }
+                for (second, twice) in ESCAPES.iter().step_by(2) {
+                    let text = twice(&shape);
+                    assert!(is_found(&echoes, &text), "{form}, {escape}, {second}: {text}");
                 }
             }
         }
