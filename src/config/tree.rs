@@ -13,10 +13,10 @@ pub(super) struct Tree<'f> {
     twice: &'f mut Vec<String>,
 }
 
+type Members = (Map<String, Value>, Vec<String>);
+
 /// The members, and the faults of those that occur twice.
-pub(super) fn members<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<(Map<String, Value>, Vec<String>), D::Error> {
+pub(super) fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
     let mut twice = Vec::new();
     let members = deserializer.deserialize_map(Tree { path: String::new(), twice: &mut twice })?;
     let Value::Object(members) = members else { return Ok((Map::new(), twice)) };

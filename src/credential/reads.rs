@@ -162,7 +162,7 @@ impl Failure {
     }
 
     fn of(self, path: &Path) -> Error {
-        let path = path.display();
+        let path = shown(path);
         match self {
             Failure::Io(e) => Error::of_credential(format!("the file {path} cannot be read")).because_of(e),
             Failure::NotAFile(kind) => Error::of_credential(format!(
@@ -188,6 +188,16 @@ impl Failure {
             Failure::Panicked => Error::of_credential(format!("the read of the file {path} panicked")),
         }
     }
+}
+
+/// A path for an error. The line break of a file from Windows may have become a part of it.
+pub(super) fn shown(path: &Path) -> String {
+    /// The longest path that Linux opens.
+    const LONGEST: usize = 4096;
+    let path = path.to_string_lossy();
+    let shown =
+        path.chars().take(LONGEST).map(|c| if c.is_control() { c.escape_default().collect() } else { c.to_string() });
+    shown.collect()
 }
 
 /// The content of a regular file, for code that is not async.
@@ -448,6 +458,23 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
         let opened = open(&fifo).unwrap();
         assert!(matches!(regular(&opened.metadata().unwrap()), Err(Failure::NotAFile("a FIFO"))));
+    }
+
+    #[tokio::test]
+    async fn what_windows_makes_of_a_file_or_its_path_is_named() {
+        // X14
+        let place = tempfile::NamedTempFile::new().unwrap();
+        for (mark, unit) in [(b"\xff\xfe", u16::to_le_bytes as fn(u16) -> [u8; 2]), (b"\xfe\xff", u16::to_be_bytes)] {
+            let text: Vec<u8> = "secret\r\n".encode_utf16().flat_map(unit).collect();
+            std::fs::write(place.path(), [mark.as_slice(), &text].concat()).unwrap();
+            let error = read(place.path()).await.unwrap_err().to_string();
+            assert!(error.contains("is UTF-16"), "{error}");
+        }
+        std::fs::write(place.path(), b"secret\xff").unwrap();
+        assert!(read(place.path()).await.unwrap_err().to_string().contains("is not UTF-8"));
+        let error = read(Path::new("/none/secret\r\u{1b}[2J")).await.unwrap_err().to_string();
+        assert!(error.contains("the file /none/secret\\r\\u{1b}[2J cannot be read"), "{error}");
+        assert_eq!(shown(Path::new(&"x".repeat(5000))).len(), 4096);
     }
 
     #[tokio::test]

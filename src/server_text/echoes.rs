@@ -249,10 +249,7 @@ fn part(window: &[u8]) -> u64 {
     let bytes = window.iter().fold(0_u128, |bytes, byte| bytes << 8 | u128::from(*byte));
     // The golden ratio: the middle of the product depends on all bytes.
     let product = bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-    #[expect(clippy::cast_possible_truncation, reason = "it is the lower half")]
-    let low = product as u64;
-    #[expect(clippy::cast_possible_truncation, reason = "it is the upper half")]
-    let high = (product >> 64) as u64;
+    let (low, high) = (product as u64, (product >> 64) as u64);
     high ^ low.rotate_left(32)
 }
 
