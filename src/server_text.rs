@@ -1,167 +1,89 @@
 //! Text from a server, sanitised: without our secrets and control characters, and cut.
 
+mod echoes;
+mod reading;
+
+use std::sync::OnceLock;
+
+use echoes::{Echoes, Found};
+pub(crate) use reading::referenced;
 use secrecy::{ExposeSecret, SecretString};
 
 /// The secrets of the request, which a server may echo.
-pub(crate) struct Masks(Vec<SecretString>);
+pub(crate) struct Masks {
+    secrets: Vec<SecretString>,
+    /// Made for the first text that is long enough.
+    echoes: OnceLock<Echoes>,
+}
 
 pub(crate) const MASK: &str = "***";
 
 impl Masks {
     pub(crate) fn new(mut secrets: Vec<SecretString>) -> Self {
         secrets.retain(|secret| !secret.expose_secret().is_empty());
-        // Longest first, so that no part of a longer one remains.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose_secret().len()));
-        Masks(secrets)
+        Masks { secrets, echoes: OnceLock::new() }
     }
 
     /// These secrets and another one.
     pub(crate) fn and(&self, secret: &SecretString) -> Masks {
-        Masks::new(self.0.iter().chain([secret]).cloned().collect())
+        Masks::new(self.secrets.iter().chain([secret]).cloned().collect())
     }
 
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
     /// ASCII without `"` and `\`). Of a longer text both ends are kept, since ids for the server's support are at the
     /// end.
+    ///
+    /// Secrets are masked in the forms that [`Echoes`] knows; of long ones, also a part.
     pub(crate) fn clean(&self, text: &str, most: usize) -> String {
-        // Filtered first, since a dropped character may be inside an echoed secret. The secrets are filtered in the
-        // same way, since it may be a part of one.
-        let mut shown = fit(text);
-        for secret in &self.0 {
-            let plain = secret.expose_secret();
-            let fitting = zeroize::Zeroizing::new(fit(plain));
-            let is_there = !fitting.is_empty() && shown.contains(&**fitting);
-            match Guess::of(&fitting) {
-                Guess::Hard => {
-                    if is_there {
-                        shown = shown.replace(&**fitting, MASK);
-                    }
-                    if let Some(masked) = encoded::masked(&shown, plain) {
-                        shown = masked;
-                    }
-                }
-                Guess::Easy if is_there || encoded::masked(&shown, plain).is_some() => shown = MASK.to_owned(),
-                Guess::Trivial if is_there && stands_alone(&shown, &fitting) => shown = MASK.to_owned(),
-                // Of a secret in another script nothing is left but its encoded form.
-                Guess::Trivial if encoded::is_in(&shown, plain, &fitting) => shown = MASK.to_owned(),
-                Guess::Easy | Guess::Trivial => {}
-            }
-        }
-        cut(&shown, most)
+        cut(&masked(text, &self.find(text)), most)
     }
 
     /// Like [`clean`](Self::clean) for sentences: letters and punctuation of all scripts are kept, since servers write in the
     /// language of their users. If a secret has been masked, or is itself not ASCII (in another encoding it would not be
     /// recognised), only ASCII is.
     pub(crate) fn clean_words(&self, text: &str, most: usize) -> String {
-        let in_ascii = self.0.iter().all(|secret| secret.expose_secret().is_ascii()) && !self.hide(text);
-        match in_ascii {
-            true => cut(&text.chars().filter(|c| allowed(*c) || is_of_a_script(*c)).collect::<String>(), most),
-            false => self.clean(text, most),
+        let found = self.find(text);
+        let in_ascii = self.secrets.iter().all(|secret| secret.expose_secret().is_ascii());
+        match (in_ascii, &found) {
+            (true, Found::Nowhere) => {
+                cut(&text.chars().filter(|c| allowed(*c) || is_of_a_script(*c)).collect::<String>(), most)
+            }
+            _ => cut(&masked(text, &found), most),
         }
     }
 
     /// Whether `text` has one of the secrets.
     pub(crate) fn hide(&self, text: &str) -> bool {
-        self.clean(text, usize::MAX) != fit(text)
+        !matches!(self.find(text), Found::Nowhere)
     }
+
+    fn find(&self, text: &str) -> Found {
+        match self.secrets.is_empty() || text.is_empty() {
+            true => Found::Nowhere,
+            false => self.echoes.get_or_init(|| Echoes::of(&self.secrets)).find(text),
+        }
+    }
+}
+
+fn masked(text: &str, found: &Found) -> String {
+    let places = match found {
+        Found::Nowhere => return fit(text),
+        Found::Everywhere => return MASK.to_owned(),
+        Found::At(places) => places,
+    };
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = 0;
+    for place in places {
+        shown.push_str(&fit(text.get(rest..place.start).unwrap_or_default()));
+        shown.push_str(MASK);
+        rest = place.end;
+    }
+    shown + &fit(text.get(rest..).unwrap_or_default())
 }
 
 /// At most 256 characters of a text that has no secret of ours.
 pub(crate) fn shown(text: &str) -> String {
     Masks::new(Vec::new()).clean(text, 256)
-}
-
-/// How a secret is hidden. A mask within a known sentence reveals the secret if it is one of its words.
-enum Guess {
-    /// It is replaced.
-    Hard,
-    /// It may be a word, or a part of one: the whole text is replaced.
-    Easy,
-    /// So short that any text has it: the whole text is replaced if it is a word of its own. Elsewhere a mask would
-    /// reveal what the text does not.
-    Trivial,
-}
-
-impl Guess {
-    fn of(secret: &str) -> Self {
-        // 8: the shortest minimum length of passwords; 16: longer than the words of error messages.
-        match secret.len() {
-            0..4 => Guess::Trivial,
-            4..8 => Guess::Easy,
-            8..16 if secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => Guess::Easy,
-            _ => Guess::Hard,
-        }
-    }
-}
-
-/// Secrets in the encodings of forms, URLs and JSON, of which each server has its own mixture: `%2F`, `%2f`, `+` for a space,
-/// `\u002f`.
-mod encoded {
-    use super::{MASK, allowed};
-
-    /// `text` with a mask for each encoded `secret`; `None` if there is none. `text` is [`fit`](super::fit).
-    pub(super) fn masked(text: &str, secret: &str) -> Option<String> {
-        if !text.contains(['%', '+', 'u']) {
-            return None;
-        }
-        let mut masked = String::new();
-        let mut rest = text;
-        while let Some((at, left)) =
-            rest.char_indices().find_map(|(at, _)| Some((at, without(rest.get(at..)?, secret)?)))
-        {
-            masked.push_str(rest.get(..at).unwrap_or_default());
-            masked.push_str(MASK);
-            rest = left;
-        }
-        (rest.len() < text.len()).then(|| masked + rest)
-    }
-
-    /// Whether `text` has the secret in another form than `literal`.
-    pub(super) fn is_in(text: &str, secret: &str, literal: &str) -> bool {
-        text.contains(['%', '+', 'u'])
-            && text.char_indices().any(|(at, _)| {
-                let found = text.get(at..).and_then(|from| Some((from, without(from, secret)?)));
-                found.is_some_and(|(from, left)| from.strip_suffix(left) != Some(literal))
-            })
-    }
-
-    /// What follows `secret`, if `text` begins with it.
-    fn without<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
-        let rest = secret.chars().try_fold(text, |rest, c| {
-            let literal = rest.strip_prefix(c).or_else(|| rest.strip_prefix('+').filter(|_| c == ' '));
-            // Before the literal, since a percent sign is encoded as `%25`, and a `u` as `\u0075`.
-            let found = in_percent(rest, c).or_else(|| in_json(rest, c)).or(literal);
-            // The text has lost these characters, where they were literal.
-            found.or((!allowed(c)).then_some(rest))
-        })?;
-        (rest.len() < text.len()).then_some(rest)
-    }
-
-    /// RFC 3986 section 2.1, of UTF-8.
-    fn in_percent(text: &str, c: char) -> Option<&str> {
-        c.encode_utf8(&mut [0; 4]).bytes().try_fold(text, |rest, byte| {
-            let rest = rest.strip_prefix('%')?;
-            (u8::from_str_radix(rest.get(..2)?, 16) == Ok(byte)).then(|| rest.get(2..))?
-        })
-    }
-
-    /// RFC 8259 section 7, of UTF-16, without the backslash that the text has lost.
-    fn in_json(text: &str, c: char) -> Option<&str> {
-        c.encode_utf16(&mut [0; 2]).iter().try_fold(text, |rest, unit| {
-            let rest = rest.strip_prefix('u')?;
-            (u16::from_str_radix(rest.get(..4)?, 16) == Ok(*unit)).then(|| rest.get(4..))?
-        })
-    }
-}
-
-fn stands_alone(text: &str, word: &str) -> bool {
-    let letter = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    text.match_indices(word).any(|(at, _)| {
-        let before = text.get(..at).and_then(|before| before.chars().next_back());
-        let after = text.get(at + word.len()..).and_then(|after| after.chars().next());
-        !letter(before) && !letter(after)
-    })
 }
 
 fn fit(text: &str) -> String {
@@ -297,7 +219,7 @@ mod tests {
             ("hush-hush-8", "le \u{ab}client\u{bb}\u{202e}\u{200b}\u{7}\u{2028}", "le \u{ab}client\u{bb}"),
             // The letters inside are dropped before it is looked for.
             ("hush-hush-8", "über hush-é\u{301}hush-8", "ber ***"),
-            ("пароль", "пароль неверен", " "),
+            ("пароль", "пароль неверен", "***"),
             ("sécret-No-1", "ein Schlüssel: sÃ©cret-No-1", "ein Schlssel: ***"),
         ] {
             assert_eq!(masks(&[secret]).clean_words(text, 256), shown, "{text}");

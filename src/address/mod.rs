@@ -73,7 +73,8 @@ pub(crate) fn is_secure(url: &Url, plain_hosts: &[String]) -> bool {
 
 /// What is wrong with a host name that was given without a URL.
 pub(crate) fn host_flaw(host: &str) -> Option<String> {
-    let is_name = !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\', ' ']);
+    let is_name = !host.is_empty() && !host.contains(['/', '@', '?', '#', '\\', '*']);
+    let is_name = is_name && !host.contains(|c: char| c.is_whitespace() || c.is_control());
     let has_port = !host.starts_with('[') && host.contains(':');
     (!is_name || has_port).then(|| format!("{host:?} is not the name of a host, without scheme and port"))
 }
@@ -293,7 +294,7 @@ mod tests {
             assert_eq!(secure(text, &plain).is_ok(), fine, "{text}");
         }
         assert!(secure("http://a.example", &[]).expect_err("plain").contains("dangerously_allow_http(\"a.example\")"));
-        for host in ["", "http://x", "host:80", "a/b", "a b", "user@host"] {
+        for host in ["", "http://x", "host:80", "a/b", "a b", "user@host", "*", "*.svc", "host\r"] {
             assert!(host_flaw(host).is_some(), "{host}");
         }
         assert_eq!(host_flaw("keycloak"), None);

@@ -5,13 +5,13 @@ use std::time::Duration;
 use http::header::{PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::challenge::Challenge;
 use crate::clock::Moment;
 use crate::lock::Lock;
 use crate::observer::{Event, emit_unnamed};
-use crate::server_text::{MASK, Masks};
+use crate::server_text::Masks;
 use crate::token::AccessToken;
 use crate::verdict::{is_grpc_unauthenticated, is_insufficient_scope};
 
@@ -106,15 +106,8 @@ impl Said {
         /// A code and a sentence, and the names of some tens of scopes.
         const LONGEST: usize = 256;
         const LONGEST_SCOPE: usize = 1024;
-        let tokens: Vec<_> = tokens.map(|token| SecretString::from(token.expose_secret())).collect();
-        let masks = Masks::new(tokens.clone());
-        let clean = |text: &str, most| {
-            let text = masks.clean(text.trim(), most);
-            match tokens.iter().any(|token| has_part_of(token, &text)) {
-                true => Some(MASK.to_owned()),
-                false => Some(text).filter(|text| !text.is_empty()),
-            }
-        };
+        let masks = Masks::new(tokens.map(|token| SecretString::from(token.expose_secret())).collect());
+        let clean = |text: &str, most| Some(masks.clean(text.trim(), most)).filter(|text| !text.is_empty());
         let header = match status {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
             _ => WWW_AUTHENTICATE,
@@ -154,15 +147,6 @@ impl Said {
 /// RFC 6750 section 3.1.
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
-/// Whether `text` has a long part of `token`: a token that the API or this crate has truncated is not masked.
-fn has_part_of(token: &SecretString, text: &str) -> bool {
-    /// 16: much shorter than a token that cannot be guessed, and longer than most words.
-    const PART: usize = 16;
-    let token = token.expose_secret();
-    // The text is printable ASCII, so that each byte is a character.
-    (PART..=text.len()).any(|end| text.get(end - PART..end).is_some_and(|part| token.contains(part)))
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
@@ -177,7 +161,7 @@ mod tests {
     }
 
     fn token(clock: &ManualClock) -> AccessToken {
-        AccessToken::builder("secret-token-of-the-test").clock(clock).build().unwrap()
+        AccessToken::builder("secret-token-0f-the-test").clock(clock).build().unwrap()
     }
 
     fn said(status: u16, headers: &[(&'static str, &str)]) -> [Option<String>; 3] {
@@ -260,11 +244,11 @@ mod tests {
     #[test]
     fn a_token_that_the_api_echoes_is_not_shown_whole_or_in_part() {
         for (description, shown) in [
-            ("got secret-token-of-the-test here", "got *** here"),
+            ("got secret-token-0f-the-test here", "got *** here"),
             ("got Bearer the/token+before+it", "got Bearer ***"),
             ("got the%2Ftoken%2Bbefore%2Bit", "got ***"),
-            ("got secret-token-of-..", "***"),
-            ("..token-of-the-test", "***"),
+            ("got secret-token-0f-..", "got ***.."),
+            ("..token-0f-the-test", "..***"),
             ("a secret-token", "a secret-token"),
         ] {
             let challenge = format!("Bearer error=\"{description}\", error_description=\"{description}\"");

@@ -8,6 +8,7 @@ mod http;
 mod members;
 mod policies;
 mod reader;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -198,11 +199,11 @@ impl ClientCredentials {
 }
 
 impl<'de> serde::Deserialize<'de> for Config {
-    /// Refuses unknown members, values of the wrong type and secrets in plain text, all together. Missing members may be set
+    /// Refuses unknown members, members that occur twice, values of the wrong type and secrets in plain text, all together. Missing members may be set
     /// later; [`ClientCredentials::builder_from`] reports them.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Map::deserialize(deserializer)?;
-        let faults = Reader::new(&members, &BTreeMap::new()).faults;
+        let (members, mut faults) = tree::members(deserializer)?;
+        faults.extend(Reader::new(&members, &BTreeMap::new()).faults);
         match faults.is_empty() {
             true => Ok(Config { members, ..Config::default() }),
             false => Err(serde::de::Error::custom(faults.join("; "))),

@@ -55,11 +55,9 @@ impl<'a> Reader<'a> {
             ));
             return;
         }
-        // The value is not shown, and the name only as far as it cannot be a secret in the wrong place.
-        let shown: String = name.chars().take(64).filter(|c| c.is_ascii_graphic()).collect();
         let known = MEMBERS.iter().filter_map(|member| member.path.strip_prefix(table)?.split('.').next());
         let hint = nearest(name, known).map(|near| format!(": is {table}{near} meant?")).unwrap_or_default();
-        self.faults.push(format!("{table}{shown} does not exist{hint}"));
+        self.faults.push(format!("{table}{} does not exist{hint}", shown(name)));
     }
 
     fn judge(&mut self, table: &str, name: &str, value: &Value) {
@@ -139,6 +137,11 @@ impl<'a> Reader<'a> {
     pub(super) fn fault(&mut self, fault: impl Into<String>) {
         self.faults.push(fault.into());
     }
+}
+
+/// The name of a member, as far as it cannot be a secret in the wrong place.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().take(64).filter(|c| c.is_ascii_graphic()).collect()
 }
 
 pub(super) fn member<'a>(members: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {

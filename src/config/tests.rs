@@ -682,3 +682,26 @@ fn debug_shows_no_value() {
     let config = Config::new().set("auth.secret_env", "canary").set("name", "canary");
     assert_eq!(format!("{config:?}"), r#"Config {"auth.secret_env", "name"}"#);
 }
+
+#[test]
+fn a_member_that_occurs_twice_is_refused() {
+    // F18
+    for (json, path) in [
+        (r#"{"issuer":"https://a.example","issuer":"https://b.example"}"#, "issuer"),
+        (r#"{"auth":{"method":"none"},"auth":{"client_id":"x"}}"#, "auth"),
+        (r#"{"auth":{"client_id":"x","client_id":"x"}}"#, "auth.client_id"),
+        (r#"{"auth":{"client_id":"x","client\u005fid":"x"}}"#, "auth.client_id"),
+        (r#"{"params":{"a":"1","b":"2","a":"3"}}"#, "params.a"),
+        (r#"{"authorization_details":[{"type":"a","type":"b"}]}"#, "authorization_details.type"),
+    ] {
+        let error = serde_json::from_str::<Config>(json).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{path} occurs twice")), "{json}: {error}");
+    }
+    let json = r#"{"strict":true,"limits":{"max_token_bytes":9},"retry":{"backoff_max":1.5},"authorization_details":[null,-1,{"a":[]}]}"#;
+    let config: Config = serde_json::from_str(json).unwrap();
+    let whole: Value = serde_json::from_str(json).unwrap();
+    assert!(whole.as_object().unwrap().iter().all(|(name, value)| config.get(name) == Some(value)));
+    for json in ["[]", "7", "null", "\"auth\""] {
+        assert!(serde_json::from_str::<Config>(json).unwrap_err().to_string().contains("expected a map"), "{json}");
+    }
+}

@@ -65,7 +65,7 @@ impl SecretFile {
 
 impl fmt::Display for SecretFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())
+        f.write_str(&reads::shown(&self.path))
     }
 }
 

@@ -34,7 +34,7 @@ static READS: LazyLock<Reads> = LazyLock::new(Reads::default);
 /// The text of the file, or the reason why it cannot be read.
 pub(super) async fn read(path: &Path) -> Result<SecretString, Error> {
     let bytes = READS.read(path, TIMEOUT, content).await;
-    let text = bytes.and_then(|bytes| text_of(&bytes).map(Into::into).ok_or(Failure::NotUtf8));
+    let text = bytes.and_then(|bytes| text_of(&bytes).map(Into::into).ok_or_else(|| Failure::of_encoding(&bytes)));
     text.map_err(|failure| failure.of(path))
 }
 
@@ -62,6 +62,7 @@ enum Failure {
     NotAFile(&'static str),
     TooLarge,
     NotUtf8,
+    Utf16,
     /// Since this long.
     Hangs(Duration),
     /// Other reads hang.
@@ -155,8 +156,13 @@ fn tell(send: &watch::Sender<Option<Outcome>>, outcome: Outcome) {
 }
 
 impl Failure {
+    fn of_encoding(bytes: &[u8]) -> Self {
+        let is_marked = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        if is_marked { Failure::Utf16 } else { Failure::NotUtf8 }
+    }
+
     fn of(self, path: &Path) -> Error {
-        let path = path.display();
+        let path = shown(path);
         match self {
             Failure::Io(e) => Error::of_credential(format!("the file {path} cannot be read")).because_of(e),
             Failure::NotAFile(kind) => Error::of_credential(format!(
@@ -167,6 +173,9 @@ impl Failure {
             }
             Failure::NotUtf8 => Error::of_credential(format!(
                 "the file {path} is not UTF-8 (a key in DER or PKCS#12 has to be converted to PEM)"
+            )),
+            Failure::Utf16 => Error::of_credential(format!(
+                "the file {path} is UTF-16, which `>` of Windows PowerShell writes: save it as UTF-8"
             )),
             Failure::Hangs(age) => Error::of_credential(format!(
                 "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
@@ -179,6 +188,16 @@ impl Failure {
             Failure::Panicked => Error::of_credential(format!("the read of the file {path} panicked")),
         }
     }
+}
+
+/// A path for an error. The line break of a file from Windows may have become a part of it.
+pub(super) fn shown(path: &Path) -> String {
+    /// The longest path that Linux opens.
+    const LONGEST: usize = 4096;
+    let path = path.to_string_lossy();
+    let shown =
+        path.chars().take(LONGEST).map(|c| if c.is_control() { c.escape_default().collect() } else { c.to_string() });
+    shown.collect()
 }
 
 /// The content of a regular file, for code that is not async.
@@ -194,7 +213,7 @@ pub(crate) fn read_now(path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, String> {
         Failure::Hangs(_) | Failure::OthersHang => {
             "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
         }
-        Failure::NotUtf8 | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
+        Failure::NotUtf8 | Failure::Utf16 | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
     })
 }
 

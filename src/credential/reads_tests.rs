@@ -179,6 +179,23 @@ fn a_fifo_that_replaces_a_file_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn what_windows_makes_of_a_file_or_its_path_is_named() {
+    // X14
+    let place = tempfile::NamedTempFile::new().unwrap();
+    for (mark, unit) in [(b"\xff\xfe", u16::to_le_bytes as fn(u16) -> [u8; 2]), (b"\xfe\xff", u16::to_be_bytes)] {
+        let text: Vec<u8> = "secret\r\n".encode_utf16().flat_map(unit).collect();
+        std::fs::write(place.path(), [mark.as_slice(), &text].concat()).unwrap();
+        let error = read(place.path()).await.unwrap_err().to_string();
+        assert!(error.contains("is UTF-16"), "{error}");
+    }
+    std::fs::write(place.path(), b"secret\xff").unwrap();
+    assert!(read(place.path()).await.unwrap_err().to_string().contains("is not UTF-8"));
+    let error = read(Path::new("/none/secret\r\u{1b}[2J")).await.unwrap_err().to_string();
+    assert!(error.contains("the file /none/secret\\r\\u{1b}[2J cannot be read"), "{error}");
+    assert_eq!(shown(Path::new(&"x".repeat(5000))).len(), 4096);
+}
+
+#[tokio::test]
 async fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_not() {
     let place = tempfile::NamedTempFile::new().unwrap();
     for (size, fits) in [(LARGEST, true), (LARGEST + 1, false)] {

@@ -90,7 +90,7 @@ impl ClientFactory {
             Ok(Client { http, proxies })
         })
         .map_err(|Panicked| unusable(Panicked::text("making the HTTP client")))?
-        .map_err(|e| unusable("the HTTP client cannot be made".to_owned()).because_of(cause(e)))
+        .map_err(|e| unusable("the HTTP client cannot be made".to_owned()).because_of(cause(e, None)))
     }
 
     /// A certificate was refused. What clients have read, such as the roots of the system, may have been replaced

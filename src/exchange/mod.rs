@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::address::{NamedHosts, NotPublic, Shown};
 use crate::clock::Clock;
 use crate::error::{Cause, Error, ErrorKind};
+use crate::server_text::Masks;
 use crate::tls_identity::TlsIdentity;
 use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
@@ -59,6 +60,8 @@ pub(crate) struct Peer<'a> {
     pub(crate) url: &'a Url,
     /// The client certificate, if it authenticates the client.
     pub(crate) identity: Option<&'a Arc<TlsIdentity>>,
+    /// The secrets of the request.
+    pub(crate) masks: Option<&'a Masks>,
 }
 
 /// Some servers block the default `User-Agent` of a library (Reddit, firewalls).
@@ -246,7 +249,7 @@ impl Peer<'_> {
             }
             (None, _) => self.transport(format_args!("{what}{via}")),
         };
-        error.because_of(cause(e))
+        error.because_of(cause(e, self.masks))
     }
 
     fn not_public(&self, flaw: &NotPublic) -> Error {
@@ -260,10 +263,14 @@ impl Peer<'_> {
     }
 }
 
-/// The chain of a reqwest error as text without URLs, whose query may be secret.
-fn cause(e: reqwest::Error) -> Cause {
+/// The chain of a reqwest error as text without URLs, whose query may be secret. It may quote the server (the debug data of
+/// HTTP/2's GOAWAY).
+fn cause(e: reqwest::Error, masks: Option<&Masks>) -> Cause {
     let e = e.without_url();
-    Cause::of(&e, &|text| text.chars().filter(|c| !c.is_control()).take(LONGEST_CAUSE).collect())
+    Cause::of(&e, &|text| match masks.filter(|masks| masks.hide(text)) {
+        Some(masks) => masks.clean(text, LONGEST_CAUSE),
+        None => text.chars().filter(|c| !c.is_control()).take(LONGEST_CAUSE).collect(),
+    })
 }
 
 const LONGEST_CAUSE: usize = 256;
@@ -289,7 +296,31 @@ mod tests {
         let factory = ClientFactory::new(|| reqwest::Client::builder().http09_responses());
         let exchange = Exchange::new(factory, &url, &HeaderMap::new(), Reach::default(), Clock::System).unwrap();
         let request = Request { headers: HeaderMap::new(), body: Zeroizing::new(b"a=b".to_vec()) };
-        let peer = Peer { name: "the token endpoint", url: &url, identity: None };
+        let peer = Peer { name: "the token endpoint", url: &url, identity: None, masks: None };
         assert!(exchange.send(peer, request).await.is_err());
+    }
+
+    #[cfg(feature = "rustls")]
+    #[tokio::test]
+    async fn what_a_cause_quotes_has_no_secret() {
+        // L13: a resolver in place of a server, whose text hyper quotes as well.
+        struct Quoting;
+        impl reqwest::dns::Resolve for Quoting {
+            fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+                Box::pin(async { Err("you sent Zq8%2Dwk7_Lp3~x9Vt.R2m, which is wrong".into()) })
+            }
+        }
+        let url = Url::parse("https://auth.example/token").unwrap();
+        let factory = ClientFactory::new(|| reqwest::Client::builder().no_proxy().dns_resolver(Quoting));
+        let exchange = Exchange::new(factory, &url, &HeaderMap::new(), Reach::default(), Clock::System).unwrap();
+        let masks = Masks::new(vec!["Zq8-wk7_Lp3~x9Vt.R2m".into()]);
+        for (masks, shown) in [(Some(&masks), "you sent ***, which is wrong"), (None, "you sent Zq8%2Dwk7_Lp3")] {
+            let request = Request { headers: HeaderMap::new(), body: Zeroizing::new(b"a=b".to_vec()) };
+            let peer = Peer { name: "the token endpoint", url: &url, identity: None, masks };
+            let Err(error) = exchange.send(peer, request).await else { panic!("it has no address") };
+            for text in [format!("{error:#}"), format!("{error:?}")] {
+                assert!(text.contains(shown), "{text}");
+            }
+        }
     }
 }

@@ -131,7 +131,8 @@ impl Diagnose {
         }
         if findings.seen.dates.is_none() && findings.seen.error.is_none() && findings.is_reachable() {
             // Any response has a date.
-            let response = exchange.fetch(Peer { name: "the server", url: &url, identity: None }).await.ok();
+            let response =
+                exchange.fetch(Peer { name: "the server", url: &url, identity: None, masks: None }).await.ok();
             findings.seen.dates =
                 response.and_then(|response| server_time(&response.headers)).map(|date| (date, now()));
         }
@@ -151,7 +152,7 @@ impl Diagnose {
             }
         } else if findings.seems_misplaced() {
             if let (Known::TokenEndpoint(_), Some(url)) = (findings.draft.server(), &findings.draft.url) {
-                let response = exchange.fetch(Peer { name: "the URL", url, identity: None }).await.ok();
+                let response = exchange.fetch(Peer { name: "the URL", url, identity: None, masks: None }).await.ok();
                 let to = response.and_then(|response| response.headers.get(LOCATION)?.to_str().ok().map(shown));
                 findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
             }
@@ -242,7 +243,7 @@ impl Diagnose {
             let headers = token.request_headers(&http::Method::GET, url.as_str()).await.map_err(failed)?;
             #[cfg(not(feature = "dpop"))]
             let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, token.authorization())]);
-            let peer = Peer { name: "the API", url: &url, identity: None };
+            let peer = Peer { name: "the API", url: &url, identity: None, masks: None };
             exchange.fetch_with(peer, headers).await.map_err(failed)
         };
         let answer = match asked.await {

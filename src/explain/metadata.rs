@@ -146,7 +146,7 @@ impl Seen {
 
     /// The body of a 200.
     async fn get(&mut self, exchange: &Exchange, url: &Url, now: &impl Fn() -> Duration) -> Option<Vec<u8>> {
-        let peer = Peer { name: "the metadata", url, identity: None };
+        let peer = Peer { name: "the metadata", url, identity: None, masks: None };
         match exchange.fetch(peer).await {
             Ok(response) => {
                 self.lines.push(format!("{}: status {}", Shown(url), response.status.as_u16()));

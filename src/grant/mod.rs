@@ -274,7 +274,8 @@ impl Grant {
         }
         // The lifetime counts from before the request is sent, which is earlier than the server's count.
         let sent = self.clock.now();
-        let peer = Peer { name: "the token endpoint", url: endpoint, identity: evidence.tls_identity() };
+        let identity = evidence.tls_identity();
+        let peer = Peer { name: "the token endpoint", url: endpoint, identity, masks: Some(&masks) };
         self.ledger.asks();
         let response = self.exchange.send(peer, request).await?;
         *status = Some(response.status.as_u16());

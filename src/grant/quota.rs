@@ -65,7 +65,7 @@ impl Quota {
         };
         let said: Arc<[_]> = headers
             .iter()
-            .filter(|(name, _)| named(name.as_str()))
+            .filter(|(name, _)| named(name.as_str()) && !masks.hide(name.as_str()))
             .filter_map(|(name, value)| {
                 let value = masks.clean(value.to_str().ok()?, LONGEST);
                 Some((name.as_str().into(), value.into()))
@@ -151,9 +151,10 @@ mod tests {
 
     #[test]
     fn a_header_is_found_in_any_case_and_shows_no_secret() {
-        let quota = quota(&[("x-ratelimit-policy", "hush-hush and \"quoted\"")]).unwrap();
-        assert_eq!(quota.header("X-RateLimit-Policy"), Some("*** and quoted"));
-        assert_eq!(quota.header("x-ratelimit-limit"), None);
+        let said = quota(&[("x-ratelimit-policy", "hush-hush and \"quoted\"")]).unwrap();
+        assert_eq!(said.header("X-RateLimit-Policy"), Some("*** and quoted"));
+        assert_eq!(said.header("x-ratelimit-limit"), None);
+        assert_eq!(quota(&[("x-ratelimit-hush-hush", "1")]), None);
     }
 
     proptest! {

@@ -222,6 +222,9 @@ fn check_type(token_type: Option<Value>, rules: &Rules, clean: impl Fn(&str) -> 
         Some(why) => format!("its token_type is {shown}, not Bearer: {why}"),
         // The setter does not accept it either.
         None if shown.trim().is_empty() => "its token_type is empty, not Bearer".to_owned(),
+        None if shown.trim().eq_ignore_ascii_case("bearer") => {
+            "its token_type is Bearer with blanks or control characters, which are no part of it (RFC 6749 appendix A.13)".to_owned()
+        }
         None => format!(
             "its token_type is {shown}, not Bearer; if tokens of that type are sent as Bearer, say so with token_type({shown:?})"
         ),

@@ -328,6 +328,14 @@ fn a_member_with_a_long_name_is_left_out() {
 }
 
 #[test]
+fn a_bearer_with_a_line_break_has_no_name_to_configure() {
+    for name in ["Bearer ", "\\tbearer", "Bearer\\n", "Bearer\\u0000"] {
+        let error = refused(format!(r#"{{"access_token":"abc","token_type":"{name}"}}"#)).to_string();
+        assert!(error.contains("with blanks or control characters") && !error.contains("token_type("), "{error}");
+    }
+}
+
+#[test]
 fn an_empty_token_type_has_no_name_to_configure() {
     for empty in ["", "  "] {
         let error = read(format!(r#"{{"access_token":"abc","token_type":"{empty}"}}"#)).unwrap_err().to_string();

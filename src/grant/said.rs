@@ -10,7 +10,7 @@ use crate::challenge::Challenge;
 use crate::error::OAuthError;
 use crate::exchange::{Response, foreign_encoding, is_page};
 use crate::json::{Members, Text};
-use crate::server_text::MASK;
+use crate::server_text::{MASK, referenced};
 
 /// The message, safe to show.
 #[derive(Default)]
@@ -322,6 +322,7 @@ impl Reading<'_> {
     fn cleaned(&self, value: &Value, depth: usize) -> Value {
         match value {
             Value::String(text) => self.text(text).into(),
+            Value::Array(values) if self.spell_a_secret(values) => MASK.into(),
             Value::Array(_) | Value::Object(_) if depth == 0 => Value::Null,
             Value::Array(values) => values.iter().take(MOST_MEMBERS).map(|one| self.cleaned(one, depth - 1)).collect(),
             Value::Object(members) => {
@@ -330,6 +331,19 @@ impl Reading<'_> {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
+    }
+
+    /// Whether the values together are a secret: pieces of a text, or its bytes (`Buffer` of Node.js).
+    fn spell_a_secret(&self, values: &[Value]) -> bool {
+        let mut text = Vec::new();
+        for value in values {
+            match (value, value.as_u64().map(u8::try_from)) {
+                (Value::String(piece), _) => text.extend_from_slice(piece.as_bytes()),
+                (_, Some(Ok(byte))) => text.push(byte),
+                _ => {}
+            }
+        }
+        self.masks.hide(&String::from_utf8_lossy(&text))
     }
 
     /// Whether a member may be shown: short, printable, no echo of our secrets, and not the name of a possible secret,
@@ -353,6 +367,7 @@ impl Reading<'_> {
         match value {
             Value::String(text) if !text.trim().is_empty() => leaves.push(format!("{name}: {}", text.trim())),
             Value::Number(_) | Value::Bool(_) => leaves.push(format!("{name}: {value}")),
+            Value::Array(values) if self.spell_a_secret(values) => leaves.push(format!("{name}: {MASK}")),
             Value::Array(values) if depth > 0 => {
                 values.iter().for_each(|value| self.add_leaves(name, value, depth - 1, leaves));
             }
@@ -437,7 +452,8 @@ fn unescaped(text: &str) -> String {
         let known = end.and_then(|end| Some((referenced(after.get(..end)?)?, after.get(end + 1..)?)));
         rest = match known {
             Some((character, after)) => {
-                plain.push(character);
+                // A double quote would be dropped.
+                plain.push(if character == '"' { '\'' } else { character });
                 after
             }
             None => {
@@ -448,21 +464,6 @@ fn unescaped(text: &str) -> String {
     }
     plain.push_str(rest);
     plain
-}
-
-fn referenced(name: &str) -> Option<char> {
-    match name {
-        "nbsp" => Some(' '),
-        "lt" => Some('<'),
-        "gt" => Some('>'),
-        "quot" | "apos" => Some('\''),
-        "amp" => Some('&'),
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let hex = number.strip_prefix(['x', 'X']);
-            char::from_u32(hex.map_or_else(|| number.parse(), |hex| u32::from_str_radix(hex, 16)).ok()?)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ fn the_error_quotes_the_server_whatever_the_shape_of_the_refusal() {
             400,
             &[],
             r#"<response xmlns:a="x"><err code="108" msg='no &quot;tenant&#34; &#x43A;'/></response>"#,
-            "code: 108, msg: no 'tenant к",
+            "code: 108, msg: no 'tenant' к",
         ),
         // A secret follows, and the text is cut.
         (400, &[], r#"{"message":"try later","client_secret":"hush"#, "message: try later ("),
@@ -552,4 +552,27 @@ fn of_the_attributes_of_a_document_only_words_are_quoted() {
     for other in ["one", "two", "three"] {
         assert!(!said.contains(other), "{other}: {said}");
     }
+}
+
+#[test]
+fn a_secret_in_pieces_or_as_bytes_is_masked() {
+    // L12
+    let secret = "our-secret-of-today";
+    let bytes = serde_json::json!({"type": "Buffer", "data": secret.as_bytes()});
+    let pieces: Vec<_> = secret.split_inclusive('-').collect();
+    let letters: Vec<_> = secret.chars().collect();
+    for got in
+        [bytes, serde_json::json!(pieces), serde_json::json!(letters), serde_json::json!({"a": [{"b": letters}]})]
+    {
+        for body in
+            [serde_json::json!({"error": "invalid_client", "got": got}), serde_json::json!({"title": "no", "got": got})]
+        {
+            let error = refused(400, &[JSON], body.to_string());
+            let said = format!("{error} {:?}", error.oauth());
+            assert!(said.contains("***"), "{said}");
+            assert!(!["111, ", "our", "\"o\"", ": o,"].iter().any(|piece| said.contains(piece)), "{said}");
+        }
+    }
+    let error = refused(400, &[JSON], r#"{"error":"invalid_client","codes":[50,11,3],"names":["our","host"]}"#);
+    assert!(error.to_string().contains("(codes: 50, codes: 11, codes: 3, names: our, names: host)"), "{error}");
 }

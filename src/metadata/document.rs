@@ -79,7 +79,7 @@ pub(crate) fn owner(url: &Url) -> Option<String> {
 }
 
 pub(crate) fn decode(response: &Response, rules: &Rules) -> Result<Document, Unusable> {
-    read(&mut members(response, &Text::of(&response.body))?, rules)
+    read(&mut members(response, &Text::marked(&response.body))?, rules)
 }
 
 /// The members of a successful response with this text.
@@ -117,9 +117,13 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
     match text(members, "issuer")? {
         Some(issuer) if issuer == rules.issuer => {}
         Some(issuer) => {
+            let shown = shown(&issuer);
+            let more = match shown == rules.issuer {
+                true => " with a query, a fragment or characters that are not shown",
+                false => "",
+            };
             return Err(unusable(format!(
-                "it names the issuer {}, but {} was configured (they must be identical, trailing slash included)",
-                shown(&issuer),
+                "it names the issuer {shown}{more}, but {} was configured (they must be identical, trailing slash included)",
                 rules.issuer
             )));
         }

@@ -232,3 +232,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_byte_order_mark_is_read_over() {
+    // M19
+    let good = json!({"issuer": ISSUER, "token_endpoint": TOKEN}).to_string();
+    let utf16: Vec<u8> = format!("\u{feff}{good}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for body in [format!("\u{feff}{good}").into_bytes(), utf16] {
+        assert_eq!(decode(&response(200, &body), &rules(ISSUER)).unwrap().token_endpoint.as_str(), TOKEN);
+    }
+}
+
+#[test]
+fn an_issuer_that_looks_the_same_is_said_to_differ() {
+    // M20
+    for (said, differs) in
+        [("\u{200b}", true), ("?a=b", true), ("#", true), ("\n", true), ("\"", true), ("/", false), ("x", false)]
+    {
+        let flaw = decoded(&json!({"issuer": format!("{ISSUER}{said}"), "token_endpoint": TOKEN}), &rules(ISSUER))
+            .unwrap_err();
+        assert_eq!(flaw.why.contains("query, a fragment or characters that are not shown"), differs, "{}", flaw.why);
+    }
+}

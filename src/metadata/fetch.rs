@@ -20,7 +20,7 @@ pub(super) async fn first_usable<D>(
     let mut text = format!("{whose} has no usable metadata");
     let (mut transient, mut throttled, mut status, mut wait) = (false, false, None, None);
     for (n, url) in places.iter().enumerate() {
-        let peer = Peer { name, url, identity: None };
+        let peer = Peer { name, url, identity: None, masks: None };
         let joint = if n == 0 { ":" } else { ";" };
         // A server that cannot be reached is not tried at another path.
         let response = match exchange.fetch(peer).await {

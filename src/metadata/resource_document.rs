@@ -63,7 +63,7 @@ pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
 }
 
 pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named, Unusable> {
-    let text_of_body = Text::of(&response.body);
+    let text_of_body = Text::marked(&response.body);
     let mut members = members(response, &text_of_body)?;
     // RFC 9728 section 3.3: otherwise one API could impersonate another.
     let resource = match text(&mut members, "resource")? {

@@ -1,0 +1,98 @@
+//! The members as they are written. Maps keep the last of two members of a name, and a reviewer may have read the first.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::reader::shown;
+
+/// Reads a value at a path, and collects the paths of members that occur twice.
+pub(super) struct Tree<'f> {
+    path: String,
+    twice: &'f mut Vec<String>,
+}
+
+type Members = (Map<String, Value>, Vec<String>);
+
+/// The members, and the faults of those that occur twice.
+pub(super) fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+    let mut twice = Vec::new();
+    let members = deserializer.deserialize_map(Tree { path: String::new(), twice: &mut twice })?;
+    let Value::Object(members) = members else { return Ok((Map::new(), twice)) };
+    Ok((members, twice.into_iter().map(|path| format!("{path} occurs twice")).collect()))
+}
+
+impl<'de> DeserializeSeed<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Tree<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.path.is_empty() { "a map" } else { "a value" })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let joint = if self.path.is_empty() { "" } else { "." };
+            let path = format!("{}{joint}{}", self.path, shown(&name));
+            if members.contains_key(&name) {
+                self.twice.push(path.clone());
+            }
+            let value = map.next_value_seed(Tree { path, twice: &mut *self.twice })?;
+            members.insert(name, value);
+        }
+        Ok(members.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = seq.next_element_seed(Tree { path: self.path.clone(), twice: &mut *self.twice })? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
