@@ -145,6 +145,15 @@ mod tests {
         assert_eq!(masks.clean("got hush-hush-8", 256), "got ***");
         assert_eq!(masks.clean("got hush-\u{0}hush", 256), "got ***");
         assert_eq!(masks.clean("xxhush-hush", 8), "xx***", "masked before it is cut");
+        let masks = self::masks(&["\"Zq8wk7Lp3\" + 1x9Vt", "Zq8wk7Lp3-and-more"]);
+        for (text, shown) in [
+            ("got %22Zq8wk7Lp3%22+%2B+1x9Vt, %22zq8WK7lp3%22%2b1X9vT.", "got ***, ***."),
+            ("Zq8wk7Lp3-and-more&#34;Zq8wk7Lp3&quot; + 1x9Vt", "***"),
+            ("(%22%22Zq8wk7Lp3-and-more%22)", "(***)"),
+            ("1x9Vt", "1x9Vt"),
+        ] {
+            assert_eq!(masks.clean(text, 256), shown, "{text}");
+        }
     }
 
     #[test]
