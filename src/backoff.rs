@@ -79,6 +79,7 @@ mod tests {
     #[test]
     fn zero_and_swapped_waits_are_reported() {
         assert_eq!(Backoff::new(seconds(1), seconds(1)).fault(), None);
+        assert_eq!(Backoff::new(SHORTEST, SHORTEST).fault(), None);
         assert!(Backoff::new(Duration::ZERO, seconds(1)).fault().unwrap().contains("loop"));
         assert!(Backoff::new(seconds(30), seconds(1)).fault().unwrap().contains("swapped"));
     }

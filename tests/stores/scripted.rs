@@ -312,6 +312,49 @@ async fn a_server_that_cannot_be_reached_is_not_tried_with_another_password() {
     assert!(!another(), "one connection for both");
 }
 
+#[tokio::test]
+async fn a_password_that_is_refused_is_followed_by_the_next_one() {
+    let refused = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n".to_vec();
+    let store = Resp::start(Manner::AnswersTo("AUTH", vec![refused, b"+OK\r\n".to_vec()]));
+    let passwords = Credential::from("one").or("another");
+    let client = RedisStore::new(&store.url()).unwrap().password(passwords);
+    client.get("a", 100).await.unwrap();
+    assert_eq!(store.names(), ["AUTH", "AUTH", "GETRANGE"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closed_is_replaced_within_the_command() {
+    let store =
+        Resp::start(Manner::AnswersTo("GETRANGE", [&b"$0\r\n\r\n"[..], b"", b"$0\r\n\r\n"].map(Vec::from).into()));
+    let client = RedisStore::new(&store.url()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.get("a", 100).await.unwrap(), None);
+    }
+    assert_eq!((store.names().len(), store.connections()), (3, 2));
+}
+
+#[tokio::test]
+async fn names_and_times_are_sent_as_documented() {
+    let store = Resp::start(Manner::Well);
+    let (client, second) = (RedisStore::new(&store.url()).unwrap(), std::time::Duration::from_secs(1));
+    client.get("a", 9).await.unwrap();
+    client.put("a", b"value", second).await.unwrap();
+    assert!(client.lease("a", "me", second).await.unwrap());
+    let text = |command: &Vec<Vec<u8>>| command.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let commands: Vec<Vec<String>> = store.commands().iter().map(text).collect();
+    assert_eq!(commands[0], ["GETRANGE", "{client-credentials}:a", "0", "9"]);
+    assert_eq!(commands[1], ["SET", "{client-credentials}:a", "value", "PX", "1000"]);
+    assert_eq!(commands[2][2..], ["1", "{client-credentials}:a:lease", "me", "1000"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_socket_in_the_file_system_is_an_address() {
+    let client = RedisStore::new("redis+unix:///no/such/socket").unwrap();
+    let error = client.get("a", 100).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().build().unwrap()

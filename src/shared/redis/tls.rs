@@ -79,4 +79,14 @@ mod tests {
             assert!(told.contains(flaw), "{told}");
         }
     }
+
+    #[test]
+    fn a_client_certificate_is_a_chain_and_a_key() {
+        let certificate = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
+        let key = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
+        let (with, without) = (certificate.into(), key.into());
+        assert_eq!(pair(&with, &without).unwrap().0.len(), 1);
+        assert!(pair(&without, &without).unwrap_err().starts_with("the client certificate is not usable"));
+        assert!(pair(&with, &with).unwrap_err().starts_with("the key of the client certificate is not usable"));
+    }
 }
