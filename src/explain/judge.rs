@@ -10,8 +10,8 @@ use super::diagnosis::{Cause, Diagnosis, Step};
 use super::findings::Findings;
 use crate::credential::Shape;
 use crate::error::{Error, ErrorKind};
+use crate::grant::code::as_known;
 use crate::grant::request::{JOINED, is_joined};
-use crate::grant::said::as_known;
 use crate::token::AccessToken;
 
 pub(super) fn judge(findings: &Findings, steps: Vec<Step>) -> Diagnosis {

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use super::code::as_known;
 use super::refusal::{is_about_the_scope, is_of_the_credential};
 use super::request::{JOINED, is_joined};
-use super::said::as_known;
 use crate::error::{Error, ErrorKind};
 
 /// The facts about the request that was refused.

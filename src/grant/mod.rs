@@ -1,11 +1,13 @@
 //! One token request and its token (RFC 6749 section 4.4).
 
 mod advice;
+pub(crate) mod code;
+mod page;
 mod quota;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod said;
+mod said;
 mod secret_params;
 
 use std::borrow::Cow;

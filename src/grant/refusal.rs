@@ -2,7 +2,8 @@
 
 use http::StatusCode;
 
-use super::said::{Said, as_known, is_known, is_known_exactly};
+use super::code::{as_known, is_known, is_known_exactly};
+use super::said::Said;
 use crate::error::{Error, ErrorKind};
 
 /// Classifies by a 401 first, then by the code, then by the status. `line` is the OAuth error as it is shown.

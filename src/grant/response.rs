@@ -9,8 +9,9 @@ use http::header::CONTENT_TYPE;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::code::LONGEST_CODE;
 use super::refusal::refusal;
-use super::said::{LONGEST_CODE, Said};
+use super::said::Said;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{Limits, Response, foreign_encoding, is_labelled, is_page, retry_after};

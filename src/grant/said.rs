@@ -1,16 +1,18 @@
 //! Reads the message of a refusal in any format (pure): RFC 6749 section 5.2, problem documents (RFC 9457), other JSON
 //! objects, forms, plain text, HTML pages, `WWW-Authenticate`.
 
+use http::HeaderMap;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
 
+use super::code::{LONGEST_CODE, bare, is_code, is_known, known_in};
+use super::page::{unescaped, without_tags};
 use super::response::Reading;
 use crate::challenge::Challenge;
 use crate::error::OAuthError;
 use crate::exchange::{Response, foreign_encoding, is_page};
 use crate::json::{Members, Text};
-use crate::server_text::{MASK, referenced};
+use crate::server_text::MASK;
 
 /// The message, safe to show.
 #[derive(Default)]
@@ -24,68 +26,6 @@ pub(super) struct Said {
     pub(super) is_page: bool,
     /// It requires authentication.
     pub(super) challenges: bool,
-}
-
-/// Codes are words; real ones have at most 30 characters.
-pub(super) const LONGEST_CODE: usize = 128;
-
-/// RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8; `scope_invalid` and
-/// `invalid_credentials` are spellings of some servers.
-const KNOWN: [&str; 16] = [
-    "invalid_client",
-    "invalid_request",
-    "invalid_scope",
-    "scope_invalid",
-    "invalid_grant",
-    "invalid_credentials",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "access_denied",
-    "invalid_target",
-    "invalid_authorization_details",
-    "invalid_dpop_proof",
-    "use_dpop_nonce",
-    "temporarily_unavailable",
-    "server_error",
-    "slow_down",
-];
-
-/// Whether it is an OAuth code, in any case and with any separators (`INVALID_SCOPE`, `invalid-scope`).
-pub(super) fn is_known(code: &str) -> bool {
-    is_known_exactly(as_known(code))
-}
-
-/// Whether it is an OAuth code as the RFCs write it.
-pub(super) fn is_known_exactly(code: &str) -> bool {
-    KNOWN.contains(&code)
-}
-
-/// The OAuth code as the RFCs write it; any other text as it is.
-pub(crate) fn as_known(code: &str) -> &str {
-    KNOWN.into_iter().find(|known| bare(known).eq(bare(code))).unwrap_or(code)
-}
-
-/// The letters and digits, in lower case.
-fn bare(text: &str) -> impl Iterator<Item = u8> + '_ {
-    text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
-}
-
-/// Whether a value is an OAuth code and nothing else, wherever it is. People write "Access denied" as well.
-fn is_known_as_written(text: &str) -> bool {
-    let text = text.trim();
-    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(text))
-}
-
-/// Whether `error` is a code, also of the server's own: not a number, and not a reason phrase of HTTP, which some
-/// frameworks send (Spring, Rails: `Not Found`, `not_found`).
-fn is_code(text: &str) -> bool {
-    let is_phrase = || {
-        let mut errors = (400..600).filter_map(|code| StatusCode::from_u16(code).ok()?.canonical_reason());
-        errors.any(|phrase| bare(phrase).eq(bare(text)))
-    };
-    let empty = ["true", "false", "null", "none", "error", "fail", "failed", "failure"];
-    let says_nothing = empty.iter().any(|word| bare(text).eq(word.bytes()));
-    is_known(text) || text.contains(|c: char| c.is_ascii_alphabetic()) && !says_nothing && !is_phrase()
 }
 
 /// Whether it is a single value, which may be a token (RFC 6749 appendix A.12: ASCII): longer than the words of error
@@ -396,75 +336,6 @@ const SECRETS: [&str; 9] =
 
 /// 32: real errors have up to a dozen members.
 const MOST_MEMBERS: usize = 32;
-
-/// An OAuth code among the values.
-fn known_in(value: &Value, depth: usize) -> Option<&str> {
-    match value {
-        Value::String(text) => Some(text.trim()).filter(|text| is_known_as_written(text)),
-        Value::Array(values) if depth > 0 => values.iter().find_map(|value| known_in(value, depth - 1)),
-        Value::Object(members) if depth > 0 => members.values().find_map(|value| known_in(value, depth - 1)),
-        _ => None,
-    }
-}
-
-/// The text of a page or an XML document: without tags, comments, scripts and styles.
-fn without_tags(page: &str) -> String {
-    let mut text = String::new();
-    let mut rest = page;
-    // Looked for until one is not found: the time is linear in the length of the page.
-    let mut silent = vec!["script", "style"];
-    while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
-        text.push(' ');
-        if let Some(section) = tag.strip_prefix("![CDATA[") {
-            let (inner, after) = section.split_once("]]>").unwrap_or((section, ""));
-            // Not markup, so nothing in it is one.
-            text.push_str(&inner.replace('&', "&amp;"));
-            rest = after;
-            continue;
-        }
-        if let Some(comment) = tag.strip_prefix("!--") {
-            rest = comment.split_once("-->").map_or("", |(_, after)| after);
-            continue;
-        }
-        let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
-        rest = tag;
-        if let Some(at) = silent.iter().position(|silent| name.starts_with(silent)) {
-            match silent.get(at).and_then(|silent| tag.find(&format!("</{silent}"))).and_then(|end| tag.get(end..)) {
-                Some(end) => rest = end,
-                None => drop(silent.remove(at)),
-            }
-        }
-        rest = rest.split_once('>').map_or("", |(_, rest)| rest);
-    }
-    text.push_str(rest);
-    unescaped(&text)
-}
-
-/// The text with characters for their references (HTML section 13.5, XML section 4.1), as far as error messages have them.
-fn unescaped(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        plain.push_str(before);
-        // `#x10ffff` is the longest.
-        let end = after.bytes().take(9).position(|byte| byte == b';');
-        let known = end.and_then(|end| Some((referenced(after.get(..end)?)?, after.get(end + 1..)?)));
-        rest = match known {
-            Some((character, after)) => {
-                // A double quote would be dropped.
-                plain.push(if character == '"' { '\'' } else { character });
-                after
-            }
-            None => {
-                plain.push('&');
-                after
-            }
-        };
-    }
-    plain.push_str(rest);
-    plain
-}
 
 #[cfg(test)]
 #[path = "said_tests.rs"]

@@ -1,6 +1,6 @@
 //! The texts of servers: families FB1 to FB5, FB8 and FB9 of tests/FAULTS.md.
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
 use super::*;

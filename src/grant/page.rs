@@ -1,0 +1,62 @@
+//! The text of an HTML page or an XML document.
+
+use crate::server_text::referenced;
+
+/// The text of a page or an XML document: without tags, comments, scripts and styles.
+pub(super) fn without_tags(page: &str) -> String {
+    let mut text = String::new();
+    let mut rest = page;
+    // Looked for until one is not found: the time is linear in the length of the page.
+    let mut silent = vec!["script", "style"];
+    while let Some((before, tag)) = rest.split_once('<') {
+        text.push_str(before);
+        text.push(' ');
+        if let Some(section) = tag.strip_prefix("![CDATA[") {
+            let (inner, after) = section.split_once("]]>").unwrap_or((section, ""));
+            // Not markup, so nothing in it is one.
+            text.push_str(&inner.replace('&', "&amp;"));
+            rest = after;
+            continue;
+        }
+        if let Some(comment) = tag.strip_prefix("!--") {
+            rest = comment.split_once("-->").map_or("", |(_, after)| after);
+            continue;
+        }
+        let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
+        rest = tag;
+        if let Some(at) = silent.iter().position(|silent| name.starts_with(silent)) {
+            match silent.get(at).and_then(|silent| tag.find(&format!("</{silent}"))).and_then(|end| tag.get(end..)) {
+                Some(end) => rest = end,
+                None => drop(silent.remove(at)),
+            }
+        }
+        rest = rest.split_once('>').map_or("", |(_, rest)| rest);
+    }
+    text.push_str(rest);
+    unescaped(&text)
+}
+
+/// The text with characters for their references (HTML section 13.5, XML section 4.1), as far as error messages have them.
+pub(super) fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('&') {
+        plain.push_str(before);
+        // `#x10ffff` is the longest.
+        let end = after.bytes().take(9).position(|byte| byte == b';');
+        let known = end.and_then(|end| Some((referenced(after.get(..end)?)?, after.get(end + 1..)?)));
+        rest = match known {
+            Some((character, after)) => {
+                // A double quote would be dropped.
+                plain.push(if character == '"' { '\'' } else { character });
+                after
+            }
+            None => {
+                plain.push('&');
+                after
+            }
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
