@@ -169,7 +169,11 @@ impl Exchange {
     ) -> Result<Response, Error> {
         let largest = self.reach.limits.max_response_bytes;
         let failed = |what: &str, e| peer.failed(what, route, e);
-        let mut incoming = client.execute(outgoing).await.map_err(|e| failed("could not be reached", e))?;
+        let unanswered = |e: reqwest::Error| {
+            let what = if e.is_connect() { "could not be reached" } else { "was reached, but gave no valid response" };
+            failed(what, e)
+        };
+        let mut incoming = client.execute(outgoing).await.map_err(unanswered)?;
         let status = incoming.status();
         // A body without a length, whose completeness cannot be checked.
         if incoming.version() == Version::HTTP_09 {

@@ -58,6 +58,7 @@ async fn a_port_that_expects_tls_is_suspected_where_a_plain_request_gets_no_resp
         let error = failure(&Server::start([script]).url("/token"), None).await;
         assert_eq!(error.kind(), ErrorKind::Transport, "{error}");
         assert!(error.to_string().contains("is the port one for https?"), "{error}");
+        assert!(error.to_string().contains("was reached, but gave no valid response"), "{error}");
     }
     let refused = failure(&Server::refusing().url("/token"), None).await;
     assert!(!refused.to_string().contains("for https"), "{refused}");
