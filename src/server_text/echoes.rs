@@ -147,18 +147,20 @@ impl Echoes {
     fn add_form(&mut self, text: Zeroizing<String>, view: View, guess: Guess) {
         /// Shorter ones are in any text.
         const SHORTEST: usize = 5;
-        let parts = text.as_bytes().windows(view.part()).map(part);
-        // Parts of it may be in another one.
-        let is_sentence = view != View::Base64 && !text.bytes().any(|byte| byte.is_ascii_digit());
-        match guess {
-            Guess::Hard if text.len() >= view.part() && !is_sentence => {
-                match self.parts.iter_mut().find(|(one, _)| *one == view) {
-                    Some((_, all)) => *all = joined(all, parts),
-                    None => self.parts.push((view, joined(&[], parts))),
-                }
+        if guess == Guess::Hard && text.len() >= view.part() {
+            // Words of it may be in another text.
+            let is_telling = |part: &&[u8]| view == View::Base64 || part.iter().any(u8::is_ascii_digit);
+            let parts = text.as_bytes().windows(view.part()).filter(is_telling).map(part);
+            match self.parts.iter_mut().find(|(one, _)| *one == view) {
+                Some((_, all)) => *all = joined(all, parts, text.len()),
+                None => self.parts.push((view, joined(&[], parts, text.len()))),
             }
-            _ if text.len() >= SHORTEST => self.forms.push(Form { text, view, guess }),
-            _ => {}
+            if view == View::Base64 {
+                return;
+            }
+        }
+        if text.len() >= SHORTEST {
+            self.forms.push(Form { text, view, guess });
         }
     }
 
@@ -247,9 +249,10 @@ fn in_base64(secret: &str, before: usize) -> Zeroizing<String> {
     View::Base64.form(encoded.get(first..end).unwrap_or_default().chars(), encoded.len())
 }
 
-fn joined(parts: &[u64], more: impl ExactSizeIterator<Item = u64>) -> Parts {
+/// These, and at most `most` more.
+fn joined(parts: &[u64], more: impl Iterator<Item = u64>, most: usize) -> Parts {
     // Growing would leave copies in memory.
-    let mut all = Zeroizing::new(Vec::with_capacity(parts.len() + more.len()));
+    let mut all = Zeroizing::new(Vec::with_capacity(parts.len() + most));
     all.extend_from_slice(parts);
     all.extend(more);
     all
