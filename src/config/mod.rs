@@ -199,8 +199,8 @@ impl ClientCredentials {
 }
 
 impl<'de> serde::Deserialize<'de> for Config {
-    /// Refuses unknown members, members that occur twice, values of the wrong type and secrets in plain text, all together. Missing members may be set
-    /// later; [`ClientCredentials::builder_from`] reports them.
+    /// Refuses unknown members, members that occur twice, values of the wrong type and secrets in plain text, all together.
+    /// Missing members may be set later; [`ClientCredentials::builder_from`] reports them.
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (members, mut faults) = tree::members(deserializer)?;
         faults.extend(Reader::new(&members, &BTreeMap::new()).faults);

@@ -705,3 +705,25 @@ fn a_member_that_occurs_twice_is_refused() {
         assert!(serde_json::from_str::<Config>(json).unwrap_err().to_string().contains("expected a map"), "{json}");
     }
 }
+
+#[test]
+fn numbers_are_read_in_each_form_in_which_formats_return_them() {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, MapDeserializer, StrDeserializer};
+    fn config<V: IntoDeserializer<'static, Error>>(path: (&'static str, &'static str), value: V) -> Value {
+        let table = BTreeMap::from([(path.1, value)]);
+        let config = Config::deserialize(MapDeserializer::new([(path.0, table)].into_iter())).unwrap();
+        config.get(&format!("{}.{}", path.0, path.1)).unwrap().clone()
+    }
+    let path = ("limits", "max_token_bytes");
+    assert_eq!([config(path, 9_i64), config(path, 9_u64), config(path, 9_i128), config(path, 9_u128)], [9, 9, 9, 9]);
+    // With `arbitrary_precision` of serde_json, which any crate of a program may enable.
+    let number = |digits| BTreeMap::from([("$serde_json::private::Number", digits)]);
+    assert_eq!([config(path, number("9")), config(("retry", "backoff_max"), number("1.5"))], [json!(9), json!(1.5)]);
+    // What has no map where one is required, as TOML returns it.
+    let text: StrDeserializer<'_, Error> = "billing".into_deserializer();
+    assert!(Config::deserialize(text).unwrap_err().to_string().contains("expected a map"));
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::reader::shown;
@@ -13,13 +13,21 @@ pub(super) struct Tree<'f> {
     twice: &'f mut Vec<String>,
 }
 
+/// The name of the only member of a number, in JSON, if any crate of the program enables `arbitrary_precision` of `serde_json`.
+const NUMBER: &str = "$serde_json::private::Number";
+
 type Members = (Map<String, Value>, Vec<String>);
 
 /// The members, and the faults of those that occur twice.
 pub(super) fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
     let mut twice = Vec::new();
-    let members = deserializer.deserialize_map(Tree { path: String::new(), twice: &mut twice })?;
-    let Value::Object(members) = members else { return Ok((Map::new(), twice)) };
+    let members = match deserializer.deserialize_map(Tree { path: String::new(), twice: &mut twice })? {
+        Value::Object(members) => members,
+        // An empty document of YAML.
+        Value::Null => Map::new(),
+        // TOML returns whatever is there.
+        _ => return Err(Error::custom("expected a map")),
+    };
     Ok((members, twice.into_iter().map(|path| format!("{path} occurs twice")).collect()))
 }
 
@@ -49,7 +57,12 @@ impl<'de> Visitor<'de> for Tree<'_> {
             let value = map.next_value_seed(Tree { path, twice: &mut *self.twice })?;
             members.insert(name, value);
         }
-        Ok(members.into())
+        match members.get(NUMBER) {
+            Some(Value::String(digits)) if members.len() == 1 => {
+                digits.parse().map(Value::Number).map_err(Error::custom)
+            }
+            _ => Ok(members.into()),
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
@@ -70,6 +83,14 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
         Ok(value.into())
+    }
+
+    fn visit_i128<E: Error>(self, value: i128) -> Result<Value, E> {
+        i64::try_from(value).map(Value::from).map_err(|_| Error::custom("a number is too large"))
+    }
+
+    fn visit_u128<E: Error>(self, value: u128) -> Result<Value, E> {
+        u64::try_from(value).map(Value::from).map_err(|_| Error::custom("a number is too large"))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {

@@ -247,8 +247,9 @@ impl Peer<'_> {
             (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
             }
-            // The connection was accepted, and ended without a response: a server that expects TLS does so.
-            (None, None) if self.url.scheme() == "http" && !e.is_connect() && !e.is_timeout() => {
+            // The connection was accepted, and ended without a response: a server that expects TLS does so. An error of
+            // the body is no error of the request.
+            (None, None) if self.url.scheme() == "http" && e.is_request() && !e.is_connect() && !e.is_timeout() => {
                 self.transport(format_args!("{what}; is the port one for https?{via}"))
             }
             (None, _) => self.transport(format_args!("{what}{via}")),

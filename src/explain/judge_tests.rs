@@ -109,6 +109,9 @@ fn a_proxy_is_suspected_where_one_is_used() {
         assert!(diagnosis.advice[0].contains(advice), "{text}: {diagnosis}");
         assert!(diagnosis.advice[1].contains("NO_PROXY"), "{diagnosis}");
     }
+    let of_the_server = "it does not speak TLS: is the port one for plain http? (by way of a proxy, p)";
+    let diagnosis = failed(&mut findings, broken(of_the_server));
+    assert!(diagnosis.cause == Cause::Tls && !diagnosis.advice[0].contains("proxy"), "{diagnosis}");
     findings.proxy = Some("proxy:3128 from the HTTP client's own settings".into());
     let diagnosis = failed(&mut findings, broken("could not be reached"));
     assert!(!diagnosis.to_string().contains("NO_PROXY"), "{diagnosis}");
@@ -138,7 +141,7 @@ fn a_port_of_the_other_kind_is_suspected() {
     let broken = |text: &'static str| Error::of(ErrorKind::Transport, text);
     let mut tls = findings("https://a.example/t", post());
     tls.handshake = Some("received corrupt message".into());
-    let diagnosis = failed(&mut tls, broken("it does not speak TLS"));
+    let diagnosis = failed(&mut tls, broken("it does not speak TLS: is the port one for plain http?"));
     assert!(diagnosis.cause == Cause::Tls && diagnosis.summary.contains("does not speak TLS"), "{diagnosis}");
     assert!(diagnosis.advice[0].contains("one for http://"), "{diagnosis}");
     let diagnosis = failed(&mut tls, broken("could not be reached"));

@@ -269,6 +269,7 @@ impl Reading<'_> {
                 let members = members.iter().filter(|(name, _)| self.is_fit(name)).take(MOST_MEMBERS);
                 Value::Object(members.map(|(name, value)| (name.clone(), self.cleaned(value, depth - 1))).collect())
             }
+            Value::Number(number) if self.masks.hide(&number.to_string()) => MASK.into(),
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
     }
@@ -301,15 +302,20 @@ impl Reading<'_> {
     }
 
     fn add_leaves(&self, name: &str, value: &Value, depth: usize, leaves: &mut Vec<String>) {
-        if leaves.len() == MOST_MEMBERS || !self.is_fit(name) {
-            return;
+        // Once for all values of an array, since the name may be as long as the array.
+        if leaves.len() < MOST_MEMBERS && self.is_fit(name) {
+            self.add_values(name, value, depth, leaves);
         }
+    }
+
+    fn add_values(&self, name: &str, value: &Value, depth: usize, leaves: &mut Vec<String>) {
         match value {
+            _ if leaves.len() == MOST_MEMBERS => {}
             Value::String(text) if !text.trim().is_empty() => leaves.push(format!("{name}: {}", text.trim())),
             Value::Number(_) | Value::Bool(_) => leaves.push(format!("{name}: {value}")),
             Value::Array(values) if self.spell_a_secret(values) => leaves.push(format!("{name}: {MASK}")),
             Value::Array(values) if depth > 0 => {
-                values.iter().for_each(|value| self.add_leaves(name, value, depth - 1, leaves));
+                values.iter().for_each(|value| self.add_values(name, value, depth - 1, leaves));
             }
             Value::Object(members) if depth > 0 => {
                 members.iter().for_each(|(name, value)| self.add_leaves(name, value, depth - 1, leaves));

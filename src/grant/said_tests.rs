@@ -29,7 +29,7 @@ fn refused_by(status: u16, headers: &[(&'static str, &str)], body: impl AsRef<[u
         headers: headers.iter().map(header).collect(),
         body: Zeroizing::new(body.as_ref().to_vec()),
     };
-    let masks = Masks::new(vec!["our-secret-of-today".into()]);
+    let masks = Masks::new(vec!["our-secret-of-today".into(), "8301774650".into()]);
     let now = Moment::new(Duration::from_secs(1_000), Duration::from_secs(1_800_000_000));
     decode(response, Reading { rules, masks: &masks, asked_scope: None }, Holder::default(), now, now, &Clock::System)
         .unwrap_err()
@@ -575,4 +575,12 @@ fn a_secret_in_pieces_or_as_bytes_is_masked() {
     }
     let error = refused(400, &[JSON], r#"{"error":"invalid_client","codes":[50,11,3],"names":["our","host"]}"#);
     assert!(error.to_string().contains("(codes: 50, codes: 11, codes: 3, names: our, names: host)"), "{error}");
+}
+
+#[test]
+fn a_secret_of_digits_is_masked_where_the_server_writes_a_number() {
+    // L12
+    let error = refused(400, &[JSON], r#"{"error":"invalid_client","got":8301774650,"code":[50011,8301774650]}"#);
+    let said = format!("{error} {:?}", error.oauth());
+    assert!(said.contains("50011") && !said.contains("8301774650"), "{said}");
 }

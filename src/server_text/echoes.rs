@@ -1,6 +1,5 @@
 //! The forms in which a server may send secrets back, and where they are in a text. The time is linear in the length of the text.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use base64::Engine;
@@ -23,11 +22,14 @@ pub(super) enum Found {
 /// The forms of all secrets.
 pub(super) struct Echoes {
     forms: Vec<Form>,
-    /// Of long forms, the parts of this many characters.
-    parts: Vec<(View, HashSet<u64>)>,
+    /// Of long forms, the parts, sorted.
+    parts: Vec<(View, Parts)>,
     /// No shorter text has any of them.
     shortest: usize,
 }
+
+/// Each part as a number, from which it can be computed: wiped when dropped.
+type Parts = Zeroizing<Vec<u64>>;
 
 struct Form {
     text: Zeroizing<String>,
@@ -105,6 +107,7 @@ impl Echoes {
         let parts = echoes.parts.iter().map(|(view, _)| view.part());
         let shortest = echoes.forms.iter().map(|form| form.text.len()).chain(parts).min();
         echoes.shortest = shortest.unwrap_or_default();
+        echoes.parts.iter_mut().for_each(|(_, parts)| parts.sort_unstable());
         echoes
     }
 
@@ -144,18 +147,20 @@ impl Echoes {
     fn add_form(&mut self, text: Zeroizing<String>, view: View, guess: Guess) {
         /// Shorter ones are in any text.
         const SHORTEST: usize = 5;
-        let parts = text.as_bytes().windows(view.part()).map(part);
-        // Parts of it may be in another one.
-        let is_sentence = view != View::Base64 && !text.bytes().any(|byte| byte.is_ascii_digit());
-        match guess {
-            Guess::Hard if text.len() >= view.part() && !is_sentence => {
-                match self.parts.iter_mut().find(|(one, _)| *one == view) {
-                    Some((_, all)) => all.extend(parts),
-                    None => self.parts.push((view, parts.collect())),
-                }
+        if guess == Guess::Hard && text.len() >= view.part() {
+            // Words of it may be in another text.
+            let is_telling = |part: &&[u8]| view == View::Base64 || part.iter().any(u8::is_ascii_digit);
+            let parts = text.as_bytes().windows(view.part()).filter(is_telling).map(part);
+            match self.parts.iter_mut().find(|(one, _)| *one == view) {
+                Some((_, all)) => *all = joined(all, parts, text.len()),
+                None => self.parts.push((view, joined(&[], parts, text.len()))),
             }
-            _ if text.len() >= SHORTEST => self.forms.push(Form { text, view, guess }),
-            _ => {}
+            if view == View::Base64 {
+                return;
+            }
+        }
+        if text.len() >= SHORTEST {
+            self.forms.push(Form { text, view, guess });
         }
     }
 
@@ -225,7 +230,7 @@ impl Echoes {
         }
         if let Some((_, parts)) = parts {
             let windows = seen.as_bytes().windows(view.part()).enumerate();
-            let found = windows.filter(|(_, window)| parts.contains(&part(window)));
+            let found = windows.filter(|(_, window)| parts.binary_search(&part(window)).is_ok());
             spans.extend(found.filter_map(|(start, _)| place(start, view.part())));
         }
         false
@@ -244,7 +249,16 @@ fn in_base64(secret: &str, before: usize) -> Zeroizing<String> {
     View::Base64.form(encoded.get(first..end).unwrap_or_default().chars(), encoded.len())
 }
 
-/// A hash, which is kept instead of the part itself, of at most 16 bytes.
+/// These, and at most `most` more.
+fn joined(parts: &[u64], more: impl Iterator<Item = u64>, most: usize) -> Parts {
+    // Growing would leave copies in memory.
+    let mut all = Zeroizing::new(Vec::with_capacity(parts.len() + most));
+    all.extend_from_slice(parts);
+    all.extend(more);
+    all
+}
+
+/// A hash of at most 16 bytes.
 fn part(window: &[u8]) -> u64 {
     let bytes = window.iter().fold(0_u128, |bytes, byte| bytes << 8 | u128::from(*byte));
     // The golden ratio: the middle of the product depends on all bytes.

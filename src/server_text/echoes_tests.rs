@@ -153,6 +153,9 @@ fn ordinary_texts_have_no_secret() {
         "invalid client credentials provided",
         "00000000",
         "eyJhbGciOiJIUzI1NiJ9",
+        "InvalidClientSecret1",
+        "2024-client-not-allowed-to-use-this-grant-2024",
+        "client credentials are invalid 77",
     ] {
         for text in texts {
             assert!(!is_found(&echoes(&[secret]), text), "{secret}: {text}");
@@ -177,6 +180,14 @@ fn a_part_of_a_secret_is_found_from_sixteen_characters_on() {
         let text = format!("got {}..", &secret[from..to]);
         assert_eq!(is_found(&echoes(&[secret]), &text), found, "{text}");
     }
+    // Words are found with a digit near them only, and in the whole.
+    let words = "2024-correct-horse-battery-staple-of-the-billing-service-2024";
+    for (from, to, found) in [(0, 16, true), (4, 57, false), (4, 58, true), (0, words.len(), true)] {
+        let text = format!("got {}..", words[from..to].to_ascii_uppercase());
+        assert_eq!(is_found(&echoes(&[words]), &text), found, "{text}");
+    }
+    let Found::At(places) = echoes(&[words]).find(&words.to_ascii_uppercase()) else { panic!("it is not found") };
+    assert_eq!(places, [0..words.len()]);
 }
 
 proptest! {

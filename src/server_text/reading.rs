@@ -1,12 +1,16 @@
 //! A text as its characters, with the escapes in it decoded step by step: those of URLs, HTML, XML, JSON and C.
 
+use zeroize::{DefaultIsZeroes, Zeroizing};
+
 /// A character, and its place in the text as it was sent.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Character {
     pub(super) c: char,
     pub(super) start: usize,
     pub(super) end: usize,
 }
+
+impl DefaultIsZeroes for Character {}
 
 impl Character {
     /// Whether the text has an escape for it.
@@ -15,16 +19,23 @@ impl Character {
     }
 }
 
-pub(super) fn characters(text: &str) -> Vec<Character> {
-    text.char_indices().map(|(start, c)| Character { c, start, end: start + c.len_utf8() }).collect()
+/// Wiped when dropped, since the text may have a secret.
+pub(super) type Characters = Zeroizing<Vec<Character>>;
+
+pub(super) fn characters(text: &str) -> Characters {
+    let characters = text.char_indices().map(|(start, c)| Character { c, start, end: start + c.len_utf8() });
+    // Growing would leave copies in memory.
+    let mut all = Zeroizing::new(Vec::with_capacity(text.len()));
+    all.extend(characters);
+    all
 }
 
 /// The characters with each escape replaced by what it stands for; `None` if there is none.
-pub(super) fn decoded(text: &[Character]) -> Option<Vec<Character>> {
+pub(super) fn decoded(text: &[Character]) -> Option<Characters> {
     if !text.iter().any(|one| matches!(one.c, '%' | '&' | '\\' | 'u')) {
         return None;
     }
-    let mut read: Vec<Character> = Vec::with_capacity(text.len());
+    let mut read = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
     // After an escape of what begins an escape: that is decoded the next time.
     let mut is_open = false;

@@ -62,6 +62,9 @@ async fn a_port_that_expects_tls_is_suspected_where_a_plain_request_gets_no_resp
     }
     let refused = failure(&Server::refusing().url("/token"), None).await;
     assert!(!refused.to_string().contains("for https"), "{refused}");
+    let cut = vec![Step::ReadReq, Step::write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"), Step::Fin];
+    let cut = failure(&Server::start([cut]).url("/token"), None).await.to_string();
+    assert!(cut.contains("broke off its response") && !cut.contains("for https"), "{cut}");
 }
 
 #[cfg(feature = "rustls")]

@@ -49,6 +49,11 @@ pub(super) fn failed(findings: &Findings, error: &error::Error) -> Diagnosis {
     if let Some(verdict) = unreached(findings) {
         return verdict;
     }
+    // Of the server, whether by way of a proxy or not.
+    if text.contains("does not speak TLS: is the port") {
+        return Diagnosis::of(Cause::Tls, text)
+            .advise("check scheme and port: is this port one for http://, and https:// at another?");
+    }
     if let Some(proxy) = &findings.proxy {
         return of_proxy(text, proxy);
     }
@@ -58,11 +63,8 @@ pub(super) fn failed(findings: &Findings, error: &error::Error) -> Diagnosis {
             .advise("raise Limits::attempt_timeout if it is known to be slow");
     }
     if let Some(flaw) = &findings.handshake {
-        let (summary, advice) = match text.contains("does not speak TLS") {
-            true => (text, "check scheme and port: is this port one for http://, and https:// at another?"),
-            false => (format!("The TLS handshake fails: {flaw}."), "check the port, and the server's log"),
-        };
-        return Diagnosis::of(Cause::Tls, summary).advise(advice);
+        let summary = format!("The TLS handshake fails: {flaw}.");
+        return Diagnosis::of(Cause::Tls, summary).advise("check the port, and the server's log");
     }
     let is_plain = findings.url().is_some_and(|url| url.scheme() == "http");
     Diagnosis::of(Cause::Outage, text)
