@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHORIZAT
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::origin::{Origin, Target};
-use super::refusals::{Refusals, Said};
+use super::refusals::{Refusals, Said, says_scope};
 use crate::contained::contained;
 use crate::error::{Error, ErrorKind};
 use crate::event::event;
@@ -105,9 +105,9 @@ impl Policy {
     /// help.
     #[cold]
     pub(super) fn note_scope(&self, place: &Place, token: &AccessToken, answer: &Answer<'_>) {
-        let said = self.said(token, None, answer);
-        if said.lacks_scope() && self.refusals.lacks_scope(place.origin, token) {
-            self.report(place, token, &said);
+        let is_about_scope = says_scope(&self.schemes(token), answer.status, answer.headers);
+        if is_about_scope && self.refusals.lacks_scope(place.origin, token) {
+            self.report(place, token, &self.said(token, None, answer));
         }
     }
 

@@ -108,14 +108,8 @@ impl Said {
         const LONGEST_SCOPE: usize = 1024;
         let masks = Masks::new(tokens.map(|token| SecretString::from(token.expose_secret())).collect());
         let clean = |text: &str, most| Some(masks.clean(text.trim(), most)).filter(|text| !text.is_empty());
-        let header = match status {
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
-            _ => WWW_AUTHENTICATE,
-        };
-        let challenges = Challenge::in_header(headers, &header);
-        let ours = || challenges.iter().filter(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
-        let challenge = ours().find(|challenge| challenge.param("error").is_some()).or_else(|| ours().next());
-        let param = |name, most| clean(challenge?.param(name)?, most);
+        let challenge = about(schemes, status, headers);
+        let param = |name, most| clean(challenge.as_ref()?.param(name)?, most);
         let grpc_message = || {
             let message = headers.get("grpc-message").filter(|_| is_grpc_unauthenticated(status, headers))?;
             clean(&percent_decode(message.as_bytes()).decode_utf8_lossy(), LONGEST)
@@ -142,6 +136,23 @@ impl Said {
             None => emit_unnamed(&event),
         }
     }
+}
+
+/// Whether a response says that the scope does not suffice. Takes much less time than reading all that it says.
+pub(super) fn says_scope(schemes: &[&str], status: StatusCode, headers: &HeaderMap) -> bool {
+    about(schemes, status, headers).is_some_and(|challenge| challenge.param("error").is_some_and(is_insufficient_scope))
+}
+
+/// The challenge of these schemes that has an error, otherwise the first one.
+fn about<'h>(schemes: &[&str], status: StatusCode, headers: &'h HeaderMap) -> Option<Challenge<'h>> {
+    let header = match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
+        _ => WWW_AUTHENTICATE,
+    };
+    let mut ours = Challenge::in_header(headers, &header);
+    ours.retain(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
+    let with_error = ours.iter().position(|challenge| challenge.param("error").is_some());
+    ours.into_iter().nth(with_error.unwrap_or_default())
 }
 
 /// RFC 6750 section 3.1.
