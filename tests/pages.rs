@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const PAGES: [&str; 7] = [
@@ -128,6 +129,34 @@ fn every_name_in_the_pages_for_contributors_is_in_the_code() {
         }
     }
     assert!(missing.is_empty(), "no such name: {missing:#?}");
+}
+
+#[test]
+fn every_client_authentication_method_and_quirk_is_documented() {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap();
+    let api = read("tests/public-api.txt");
+    let functions = api.lines().filter_map(|line| line.strip_prefix("pub fn client_credentials::ClientAuth::"));
+    let names = functions.filter_map(|rest| rest.split('(').next());
+    let constructors: BTreeSet<_> = names.filter(|name| !["fmt", "from"].contains(name)).collect();
+    let mut missing = Vec::new();
+    for file in ["README.md", "src/docs/authentication.md", "config.schema.json"] {
+        let text = read(file);
+        let words: BTreeSet<_> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+        // A signer is code, so no configuration has it.
+        let is_due = |name: &&&str| !file.ends_with(".json") || **name != "private_key_jwt_with_signer";
+        let absent = constructors.iter().filter(is_due).filter(|name| !words.contains(**name));
+        missing.extend(absent.map(|name| format!("{file}: {name}")));
+    }
+    let source = read("src/testing/quirk.rs");
+    let (_, variants) = source.split_once("pub enum Quirk {\n").unwrap();
+    let (variants, _) = variants.split_once("\n}\n").unwrap();
+    let servers =
+        variants.split(",\n").filter_map(|variant| variant.trim().strip_prefix("/// ")?.split([',', ':']).next());
+    let servers: BTreeSet<_> = servers.collect();
+    let guide = read("src/docs/quirks.md");
+    missing.extend(servers.iter().filter(|name| !guide.contains(**name)).map(|name| format!("quirks.md: {name}")));
+    assert!(constructors.len() > 8 && servers.len() > 15, "only {constructors:?} and {servers:?}");
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 #[test]

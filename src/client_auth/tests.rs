@@ -1,5 +1,7 @@
 use super::*;
+use crate::client_credentials::ClientCredentials;
 use crate::clock::manual;
+use crate::grant::request::{Params, encode, encode_json};
 
 pub(super) fn proof(auth: &ClientAuth) -> Proof {
     let (clock, _) = manual::clock();
@@ -376,7 +378,7 @@ fn an_id_or_secret_that_basic_encodes_is_detected() {
 }
 
 #[test]
-fn what_carries_the_proof_is_what_the_request_has() {
+fn the_request_carries_the_proof_where_the_method_and_explain_say() {
     let assertion = ClientAuth::client_assertion("a.b.c").client_id("id").assertion_type("urn:x");
     for auth in [
         ClientAuth::client_secret_basic("id", "s"),
@@ -404,14 +406,31 @@ fn what_carries_the_proof_is_what_the_request_has() {
             #[cfg(feature = "mtls")]
             Method::MutualTls(_) => {}
         }
-        let proof = proof(&auth);
-        let sent: Vec<_> = proof.params.iter().map(|(name, _)| &**name).filter(|name| *name != "client_id").collect();
-        let (names, is_basic) = match auth.carrier() {
-            Carrier::Params(names) => (names, false),
-            Carrier::Basic => (&[][..], true),
-            Carrier::Handshake | Carrier::Nothing => (&[][..], false),
+        let (params, header) = match auth.carrier() {
+            Carrier::Params(names) => (names, None),
+            Carrier::Basic => (&[][..], Some("authorization")),
+            Carrier::Handshake | Carrier::Nothing => (&[][..], None),
         };
-        assert_eq!((sent.as_slice(), proof.authorization.is_some()), (names, is_basic), "{auth:?}");
+        let params: Vec<_> =
+            auth.posts("client_id").then_some("client_id").into_iter().chain(params.iter().copied()).collect();
+        let headers: Vec<_> = header.into_iter().collect();
+        let none = Params(Vec::new());
+        let form = encode(&none, proof(&auth)).body;
+        let sent: Vec<_> = form_urlencoded::parse(&form).map(|(name, _)| name.into_owned()).collect();
+        assert_eq!(sent, params, "{auth:?}");
+        for request in [encode(&none, proof(&auth)), encode_json(&none, proof(&auth))] {
+            let own: Vec<_> = request.headers.iter().filter(|(name, _)| *name != "content-type").collect();
+            assert_eq!(own.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), headers, "{auth:?}");
+            assert!(own.iter().all(|(_, value)| value.is_sensitive()), "{auth:?}");
+        }
+        let shown = ClientCredentials::builder("https://auth.example.com/token", auth.clone()).explain();
+        for (items, names) in [(&shown.headers, headers), (&shown.body, params)] {
+            let own = items.iter().filter(|item| item.origin == auth.name()).map(|item| &*item.name);
+            assert_eq!(own.collect::<Vec<_>>(), names, "{auth:?}");
+        }
+        let proof = proof(&auth);
+        let sends_secret = !matches!(auth.carrier(), Carrier::Handshake | Carrier::Nothing);
+        assert_eq!(!proof.echoes.is_empty(), sends_secret, "{auth:?}");
         assert_eq!(auth.signs(), ["client_secret_jwt", "private_key_jwt"].contains(&auth.name()), "{auth:?}");
         let kind = proof.params.iter().find(|(name, _)| name == "client_assertion_type");
         assert!(kind.is_none_or(|(_, kind)| **kind == auth.assertion_type()), "{auth:?}");

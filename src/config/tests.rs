@@ -128,6 +128,7 @@ fn every_method_is_built_from_its_own_members() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key.pem");
     std::fs::write(&path, key).unwrap();
+    let mut built = vec!["anonymous"];
     for (method, members) in [
         ("client_secret_basic", json!({"secret_file": "x"})),
         ("client_secret_basic_raw", json!({"secret_file": "x"})),
@@ -144,6 +145,7 @@ fn every_method_is_built_from_its_own_members() {
         ("mutual_tls", json!({"key_file": path, "certificate_file": "x"})),
         ("none", json!({})),
     ] {
+        built.push(method);
         let missing = match method {
             "client_secret_jwt" | "private_key_jwt" if !cfg!(feature = "jwt") => Some("needs the feature jwt"),
             "mutual_tls" if !cfg!(feature = "mtls") => Some("needs the feature mtls"),
@@ -153,9 +155,9 @@ fn every_method_is_built_from_its_own_members() {
         auth["method"] = method.into();
         auth["client_id"] = "billing".into();
         let config = json!({"token_endpoint": "https://a.example/token", "auth": auth});
-        let built = read(&config)
+        let result = read(&config)
             .and_then(|builder| Ok((builder.draft().builder.auth, builder.build().map_err(|e| e.to_string())?)));
-        match built {
+        match result {
             Ok((auth, _)) => {
                 let name = match method {
                     "client_secret_basic_raw" => "client_secret_basic",
@@ -171,6 +173,8 @@ fn every_method_is_built_from_its_own_members() {
     assert_eq!(read(&anonymous).is_ok(), cfg!(feature = "dpop"));
     let api = json!({"protected_resource": {"url": "https://api.example", "allowed_issuers": ["https://a.example"]}, "auth": {"method": "anonymous"}});
     assert!(read(&api).is_ok());
+    let is_built = |method: &&str| built.contains(method);
+    assert!(super::members::METHODS.iter().all(is_built), "not all methods are among {built:?}");
 }
 
 /// What is reported for these members, beside a token endpoint if they name no server.

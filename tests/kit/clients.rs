@@ -122,6 +122,28 @@ async fn the_api_requires_its_audience_and_its_scope() {
     assert!(told[1].1.contains("error=\"insufficient_scope\", scope=\"invoices:read\""), "{told:?}");
 }
 
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn the_metadata_lists_every_method_that_a_configuration_can_name() {
+    use client_credentials::{Config, MemberKind};
+    let server = AuthorizationServer::start();
+    let url = format!("{}/.well-known/oauth-authorization-server", server.issuer());
+    let metadata: serde_json::Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let listed = metadata["token_endpoint_auth_methods_supported"].as_array().unwrap();
+    let member = Config::MEMBERS.iter().find(|member| member.path == "auth.method").unwrap();
+    let MemberKind::OneOf(methods) = member.kind else { panic!("{member:?}") };
+    for method in methods {
+        let registered = match *method {
+            "client_secret_basic_raw" => "client_secret_basic",
+            "mutual_tls" => "tls_client_auth",
+            // The registry has no name for these.
+            "client_assertion" | "anonymous" => continue,
+            name => name,
+        };
+        assert!(listed.iter().any(|name| name == registered), "{method}");
+    }
+}
+
 #[tokio::test]
 async fn issuer_and_api_are_found_by_their_metadata() {
     let server = AuthorizationServer::start().client("billing", "a secret").scopes(["read", "write"]);
