@@ -30,8 +30,9 @@
 //! 1. [`ClientAuth`] is the client authentication method. Its [`Credential`] holds a secret or says where to read it.
 //! 2. [`ClientCredentials`] is the source of tokens. Its builder starts from the token endpoint, the issuer ([`Issuer`]) or
 //!    the API ([`ProtectedResource`]); `build()` reports all configuration errors together.
-//! 3. There are three ways to attach the token: [`BearerAuth`] as a reqwest-middleware middleware, [`BearerAuth`] as a tower
-//!    layer, and [`AccessToken::authorization`], a header value for any other client.
+//! 3. [`BearerAuth`] attaches the token, as a reqwest-middleware middleware or as a tower layer.
+//!    [`AccessToken::authorization`] is a header value for any other client. [`ClientCredentials::changes`] returns each new
+//!    token, for a connection that outlives one.
 //! 4. All failures are reported as [`Error`]. Its [`ErrorKind`] says whether the crate retries on its own and what you have to
 //!    do.
 //!
@@ -46,7 +47,7 @@
 //! | [migration](docs::migration) | migrating from the `oauth2` crate with a mutex |
 //! | [authentication](docs::authentication) | choosing a client authentication method, and setting it up at common providers |
 //! | [providers](docs::providers) | recipes for fourteen providers |
-//! | [workload](docs::workload) | platform identities instead of secrets: Kubernetes, GitHub Actions, Google Cloud, Azure, AWS, SPIFFE |
+//! | [workload](docs::workload) | platform identities instead of secrets: Kubernetes, AWS, Azure, SPIFFE, GitLab, Buildkite, GitHub Actions, Google Cloud |
 //! | [quirks](docs::quirks) | deviations of real authorization servers, and how this crate handles them |
 //! | [sharing](docs::sharing) | sharing one token across a fleet, through Redis or files |
 //! | [tenants](docs::tenants) | thousands of tenants in one process, quotas, fleets |

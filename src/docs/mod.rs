@@ -13,7 +13,7 @@
 //! | [`possession`] | sender-constrained tokens, which cannot be used by a thief: DPoP, certificate-bound tokens |
 //! | [`operating`] | health checks, logs, events, metrics, alerts with instructions |
 //! | [`testing_your_code`] | a scripted authorization server, fake sources and a manual clock for tests of your code; eight example tests |
-//! | [`cookbook`] | passing the token to twenty-three client libraries, from async-nats to ureq |
+//! | [`cookbook`] | passing the token to twenty-six clients, from async-nats to ureq |
 //! | [`performance`] | what a token costs, and how it was measured |
 
 /// A guide with its links: to an item of this crate by its path, or to its page on docs.rs without its feature.
