@@ -1,4 +1,4 @@
-//! The assertion: a JSON Web Token that the client signs (RFC 7523 sections 2.2 and 3, draft-ietf-oauth-rfc7523bis).
+//! The assertion: a JSON Web Token that the client signs (RFC 7523 sections 2.2 and 3, RFC 10070).
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Assertions {
     pub(super) audience: Audience,
     /// 60 s: long enough for a slow attempt, and not too long for servers that follow FAPI.
     pub(super) lifetime: Duration,
-    /// draft-ietf-oauth-rfc7523bis section 4: distinguishes assertions from other JWTs.
+    /// RFC 10070 section 4: distinguishes assertions from other JWTs.
     pub(super) typ: String,
     pub(super) not_before: bool,
     /// Additional claims.
@@ -247,7 +247,7 @@ impl Assertions {
         let mut claims = json!({
             "iss": client_id,
             "sub": client_id,
-            // A string: rfc7523bis and many servers refuse arrays.
+            // A string: many servers refuse arrays.
             "aud": audience,
             "jti": jws::jti()?,
             "iat": issued,

@@ -1,4 +1,4 @@
-//! The client signs an assertion about itself (RFC 7521, RFC 7523, draft-ietf-oauth-rfc7523bis).
+//! The client signs an assertion about itself (RFC 7521, RFC 7523, RFC 10070).
 
 mod assertion;
 mod identity;
@@ -142,7 +142,7 @@ macro_rules! common_setters {
             }
 
             /// Sets `typ` in the header; an empty value omits it. Default: `client-authentication+jwt`
-            /// (draft-ietf-oauth-rfc7523bis). Entra ID requires `JWT`.
+            /// (RFC 10070 section 4). Entra ID requires `JWT`.
             pub fn typ(mut self, typ: impl Into<String>) -> Self {
                 self.0.assertions.typ = typ.into();
                 self
