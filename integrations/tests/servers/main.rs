@@ -1,7 +1,7 @@
 //! The crate against third-party authorization servers, in processes of their own: oidc-provider
 //! (JavaScript, OpenID certified) and Authlib behind Flask (Python); and an API that verifies tokens by
 //! express-oauth2-jwt-bearer (JavaScript, Auth0's). `.ci/servers` installs them;
-//! `cargo test --test servers -- --include-ignored` runs these tests.
+//! `cargo test -p integrations --test servers -- --include-ignored` runs these tests.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
