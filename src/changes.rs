@@ -41,8 +41,9 @@ use crate::token::AccessToken;
 ///
 /// - While this value exists, a task of its own refreshes the token before it expires, whether or not [`next`](Self::next) is
 ///   called and whether or not there are other callers.
-/// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit, and within a second
-///   after a credential file that was refused has changed. [`next`](Self::next) waits meanwhile; [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
+/// - A failed fetch is retried after the backoff of the [`CachePolicy`](crate::CachePolicy), without limit. If a credential
+///   file was refused, it is also retried within a second after the file has changed. [`next`](Self::next) waits meanwhile;
+///   [`status`](Self::status) and an [`Observer`](crate::Observer) report the error.
 /// - A [rejected](crate::ClientCredentials::reject) token is replaced at once, within the limit on forced refreshes.
 /// - Tokens are not queued: a slow reader gets the latest one, never one that has expired or was rejected. A token with the
 ///   same value as before does not count as new.
@@ -52,7 +53,7 @@ use crate::token::AccessToken;
 ///
 /// For a tenant of a `TokenPool` (feature `pool`), once its source exists:
 /// `tenant.inspect(ClientCredentials::changes)`. The pool may drop its own handle of the source meanwhile; this value keeps the
-/// source, and a later use of the key makes another one, with a token request of its own.
+/// source, and a later use of the key creates another one, with a token request of its own.
 ///
 /// To get a `Stream`, use `futures_util::stream::unfold`.
 #[must_use = "dropped at once, it keeps no token fresh"]

@@ -94,7 +94,8 @@ impl ClientCredentials {
         self.tokens.reject(token);
     }
 
-    /// Returns a token with the scope that an API requires, for requests without an integration: repeat the request once with it.
+    /// Returns a token with the scope that an API requires, for requests without an integration: repeat the request once with
+    /// it.
     ///
     /// `headers` are those of the API's response to a request with `token`. Returns `None` if they do not require a scope that
     /// [`step_up`](ClientCredentialsBuilder::step_up) lists, or if there is no such token: use the API's response.

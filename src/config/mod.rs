@@ -105,7 +105,8 @@ impl Config {
 
     /// Sets a credential that is neither in a file nor in a variable, for example from a vault or a terminal prompt. `path` is
     /// that of the member without its suffix: `auth.secret`, `auth.key`, `auth.certificate`, `auth.assertion`,
-    /// `grant.subject_token`, `grant.actor_token`, `grant.assertion`, `dpop.key`, `store.seal_key`. It replaces the members `_file` and `_env`.
+    /// `grant.subject_token`, `grant.actor_token`, `grant.assertion`, `dpop.key`, `store.seal_key`. It replaces the members
+    /// `_file` and `_env`.
     ///
     /// ```
     /// use client_credentials::{Config, Credential};

@@ -135,9 +135,10 @@ impl Credential {
     /// (`invalid_client`) with any status. HTML pages do not count, because firewalls and proxies send them, nor do other
     /// codes such as `invalid_scope`. See [`ErrorKind::Denied`](crate::ErrorKind::Denied).
     ///
-    /// Of a token to exchange or a JWT assertion (`grant`, `secret_param`) it is `invalid_grant` that counts, and for an exchange
-    /// `invalid_request` too: the assertion has expired, or is not for this server. The other one is sent then; with one alone, it is read again, and sent once more if the
-    /// platform has renewed it meanwhile. One whose `exp` is past is passed over and not sent.
+    /// A token to exchange or a JWT assertion (`grant`, `secret_param`) counts as refused if the code is `invalid_grant`, or
+    /// for an exchange also `invalid_request`: it has expired, or is not for this server. The other one is then sent. If there
+    /// is only one, it is read again, and sent once more if the platform has renewed it meanwhile. A JWT whose `exp` has
+    /// passed is skipped.
     ///
     /// ```
     /// use client_credentials::Credential;

@@ -24,8 +24,8 @@ pub(crate) use spans::{AttemptSpan, FetchSpan};
 ///
 /// Given to [`ClientCredentialsBuilder::observe`](crate::ClientCredentialsBuilder::observe) and
 /// [`Cached::observed`](crate::Cached::observed). It is called without any lock, on the task or thread on which the event
-/// happened, and must not block. A panic in it is contained and ignored. The features `tracing` and `metrics` are observers, too,
-/// which are always there.
+/// happened, and must not block. A panic in it is contained and ignored. The features `tracing` and `metrics` are built-in
+/// observers.
 ///
 /// A closure is an observer.
 ///
