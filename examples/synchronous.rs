@@ -1,4 +1,5 @@
-//! A synchronous program: a runtime on a separate thread fetches and refreshes the tokens.
+//! A synchronous program with a runtime of its own, whose thread fetches and refreshes the tokens. The feature `blocking` does
+//! the same: `blocking::Tokens`.
 
 #![expect(clippy::print_stdout, reason = "an example shows something")]
 
