@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Prompt for the secret on the terminal even if a file or variable contains it
     #[arg(long, global = true)]
     pub(crate) ask: bool,
-    /// Keep the token in this directory between calls, encrypted; the directory is created, and readable only for this user
+    /// Keep the token in this directory between calls, encrypted; the directory is created, and readable only by this user
     #[arg(long, global = true, env = "CLIENT_CREDENTIALS_KEEP", value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
     #[command(flatten)]

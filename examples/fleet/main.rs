@@ -7,7 +7,7 @@
 //!
 //! ```console
 //! $ cargo run --release --all-features --example fleet          # fleets of 1 and 200, in seconds
-//! $ cargo run --release --all-features --example fleet -- all   # and of 10 000; draws src/docs/fleet.svg
+//! $ cargo run --release --all-features --example fleet -- all   # and of 10 000; draws the plot of src/docs/tenants.md
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs, reason = "an example")]
@@ -27,6 +27,7 @@ use shared_store::SharedStore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/docs/tenants.md");
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -172,6 +173,10 @@ fn main() {
         }
     }
     if all {
-        std::fs::write("src/docs/fleet.svg", plot::svg(&drawn, &Faults::of_day(0))).unwrap();
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (before, plot) = page.split_once("<svg").unwrap();
+        let (_, after) = plot.split_once("</svg>").unwrap();
+        let plot = plot::svg(&drawn, &Faults::of_day(0));
+        std::fs::write(PAGE, format!("{before}{}{after}", plot.trim_end())).unwrap();
     }
 }
