@@ -181,7 +181,11 @@ fn the_numbers_on_the_pages_are_those_of_the_tree() {
     for (number, what, pages) in [
         (count("tests/public-api.txt", own), "by the count of", &["ARCHITECTURE.md"][..]),
         (headings(&read("src/docs/providers.md")), "providers", &["README.md", "src/lib.rs"]),
-        (entries(&read("src/docs/cookbook.md"), "# The entries"), "clients", &["README.md", "CHANGELOG.md", "src/docs/mod.rs"]),
+        (
+            entries(&read("src/docs/cookbook.md"), "# The entries"),
+            "clients",
+            &["README.md", "CHANGELOG.md", "src/docs/mod.rs"],
+        ),
         (
             count("src/docs/testing_your_code/tests.md", |line| line.starts_with("## ")),
             "example tests",
