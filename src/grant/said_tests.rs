@@ -584,3 +584,23 @@ fn a_secret_of_digits_is_masked_where_the_server_writes_a_number() {
     let said = format!("{error} {:?}", error.oauth());
     assert!(said.contains("50011") && !said.contains("8301774650"), "{said}");
 }
+
+#[test]
+fn the_text_of_a_page_is_what_stands_between_its_tags() {
+    for (page, text) in [
+        ("<b>one</b>two<br>three", "one two three"),
+        ("one<!-- a > b -->two", "one two"),
+        ("one<!-- without an end", "one"),
+        ("1 > 0 <i>is</i> true", "1 > 0 is true"),
+        ("one<a href", "one"),
+        ("one<script>hidden > </script>two<style>hidden</style>three", "one two three"),
+        ("one<SCRIPT>hidden</SCRIPT>two<Style>hidden</stylE>three", "one two three"),
+        ("one<script>two<b>three</b>", "one two three"),
+        ("one<![CDATA[<b>&lt;two]]>&lt;three", "one <b>&lt;two<three"),
+        ("one<![CDATA[two", "one two"),
+        ("one", "one"),
+    ] {
+        let shown = without_tags(page);
+        assert_eq!(shown.split_whitespace().collect::<Vec<_>>().join(" "), text, "{page}");
+    }
+}
