@@ -385,3 +385,16 @@ fn an_error_that_says_little_is_explained_by_what_was_found_before() {
     assert_eq!(refused_with(|_| (), "the token is expired"), Cause::Other);
     assert_eq!(sentence(&Error::of(ErrorKind::Other, "")), "");
 }
+
+#[test]
+fn the_encoding_of_basic_is_suspected_of_a_client_that_encodes() {
+    for (auth, cause) in [
+        (ClientAuth::client_secret_basic("billing", "x"), Cause::BasicEncoding),
+        (ClientAuth::client_secret_basic_raw("billing", "x"), Cause::ClientRefused),
+        (post(), Cause::ClientRefused),
+    ] {
+        let mut findings = findings("https://a.example/t", auth);
+        findings.shapes.push(Shape::of("a+b"));
+        assert_eq!(refused(&mut findings, "invalid_client", "").cause, cause);
+    }
+}
