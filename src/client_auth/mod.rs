@@ -160,6 +160,11 @@ impl ClientAuth {
         }
     }
 
+    /// Whether the method encodes id and secret (RFC 6749 section 2.3.1).
+    pub(crate) fn is_encoded_basic(&self) -> bool {
+        matches!(self.method, Method::Basic { encoded: true, .. })
+    }
+
     /// Whether encoding changes the secret or the id (RFC 6749 section 2.3.1).
     pub(crate) fn encodes(&self, evidence: &Evidence) -> bool {
         let changes = |text: &str| basic::percent_encoded(text).as_str() != text;

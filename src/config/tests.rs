@@ -394,6 +394,18 @@ fn an_http_client_is_made_for_a_proxy_or_a_file_of_authorities() {
 }
 
 #[cfg(feature = "rustls")]
+#[tokio::test]
+async fn requests_go_by_way_of_the_proxy_of_the_configuration() {
+    let unbound = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let builder = read(
+        &json!({"token_endpoint": "https://auth.example.invalid/token", "auth": {"method": "none", "client_id": "x"},
+        "retry": {"attempts": 1}, "http": {"proxy": format!("http://{unbound}")}}),
+    );
+    let error = builder.unwrap().build().unwrap().token().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("{unbound} from the HTTP client's own settings")), "{error}");
+}
+
+#[cfg(feature = "rustls")]
 #[test]
 fn the_file_of_authorities_has_a_certificate() {
     let with = |file: &str| {
@@ -716,7 +728,7 @@ fn numbers_are_read_in_each_form_in_which_formats_return_them() {
 
     use serde::Deserialize;
     use serde::de::IntoDeserializer;
-    use serde::de::value::{Error, MapDeserializer, StrDeserializer};
+    use serde::de::value::{Error, MapDeserializer, StrDeserializer, UnitDeserializer};
     fn config<V: IntoDeserializer<'static, Error>>(path: (&'static str, &'static str), value: V) -> Value {
         let table = BTreeMap::from([(path.1, value)]);
         let config = Config::deserialize(MapDeserializer::new([(path.0, table)].into_iter())).unwrap();
@@ -727,6 +739,17 @@ fn numbers_are_read_in_each_form_in_which_formats_return_them() {
     // With `arbitrary_precision` of serde_json, which any crate of a program may enable.
     let number = |digits| BTreeMap::from([("$serde_json::private::Number", digits)]);
     assert_eq!([config(path, number("9")), config(("retry", "backoff_max"), number("1.5"))], [json!(9), json!(1.5)]);
+    // Of several members none is a number.
+    let json = r#"{"params":{"$serde_json::private::Number":"9","a":"1"}}"#;
+    let members = json!({"$serde_json::private::Number": "9", "a": "1"});
+    assert_eq!(serde_json::from_str::<Config>(json).unwrap().get("params"), Some(&members));
+    // An empty document of YAML.
+    let empty: UnitDeserializer<Error> = ().into_deserializer();
+    assert_eq!(format!("{:?}", Config::deserialize(empty).unwrap()), "Config {}");
+    // What no member can be.
+    let bytes = MapDeserializer::new([("name", &b"billing"[..])].into_iter());
+    let flaw: Error = Config::deserialize(bytes).unwrap_err();
+    assert!(flaw.to_string().ends_with("expected a value"), "{flaw}");
     // What has no map where one is required, as TOML returns it.
     let text: StrDeserializer<'_, Error> = "billing".into_deserializer();
     assert!(Config::deserialize(text).unwrap_err().to_string().contains("expected a map"));

@@ -312,20 +312,45 @@ mod tests {
         struct Quoting;
         impl reqwest::dns::Resolve for Quoting {
             fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
-                Box::pin(async { Err("you sent Zq8%2Dwk7_Lp3~x9Vt.R2m, which is wrong".into()) })
+                let padding = "x".repeat(300);
+                let text = format!("it says \"no\"\u{7}: you sent Zq8%2Dwk7_Lp3~x9Vt.R2m, which is wrong {padding}");
+                Box::pin(async { Err(text.into()) })
             }
         }
         let url = Url::parse("https://auth.example/token").unwrap();
         let factory = ClientFactory::new(|| reqwest::Client::builder().no_proxy().dns_resolver(Quoting));
         let exchange = Exchange::new(factory, &url, &HeaderMap::new(), Reach::default(), Clock::System).unwrap();
         let masks = Masks::new(vec!["Zq8-wk7_Lp3~x9Vt.R2m".into()]);
-        for (masks, shown) in [(Some(&masks), "you sent ***, which is wrong"), (None, "you sent Zq8%2Dwk7_Lp3")] {
+        let others = Masks::new(vec!["another-secret-7".into()]);
+        for (masks, shown) in [
+            (Some(&masks), "it says no: you sent ***, which is wrong"),
+            (Some(&others), "it says \"no\": you sent Zq8%2Dwk7_Lp3"),
+            (None, "it says \"no\": you sent Zq8%2Dwk7_Lp3"),
+        ] {
             let request = Request { headers: HeaderMap::new(), body: Zeroizing::new(b"a=b".to_vec()) };
             let peer = Peer { name: "the token endpoint", url: &url, identity: None, masks };
             let Err(error) = exchange.send(peer, request).await else { panic!("it has no address") };
-            for text in [format!("{error:#}"), format!("{error:?}")] {
+            let debug = format!("{error:?}").replace("\\\"", "\"");
+            for text in [format!("{error:#}"), debug] {
                 assert!(text.contains(shown), "{text}");
+                assert!(!text.contains(&"x".repeat(256)), "{text}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_private_address_that_the_user_did_not_name_is_not_connected_to() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = Url::parse(&format!("http://{}/token", listener.local_addr().unwrap())).unwrap();
+        let factory = ClientFactory::new(|| reqwest::Client::builder().no_proxy());
+        let named_hosts = Some(NamedHosts::new(["auth.example".to_owned()]));
+        let reach = Reach { named_hosts, ..Reach::default() };
+        let exchange = Exchange::new(factory, &url, &HeaderMap::new(), reach, Clock::System).unwrap();
+        let peer = Peer { name: "the token endpoint", url: &url, identity: None, masks: None };
+        let Err(error) = exchange.fetch(peer).await else { panic!("it has a private address") };
+        assert_eq!(error.kind(), ErrorKind::Response);
+        assert!(error.to_string().contains("127.0.0.1, which is no public address"), "{error}");
+        assert!(listener.accept().is_err(), "no connection was made");
     }
 }

@@ -241,9 +241,17 @@ mod tests {
                 || reqwest::Client::builder().proxy(reqwest::Proxy::custom(|_| None::<Url>)),
                 "which code in the HTTP client's own settings chooses",
             ),
+            (
+                || {
+                    let http_only = reqwest::Proxy::http("http://one").unwrap();
+                    reqwest::Client::builder().proxy(http_only).proxy(reqwest::Proxy::custom(|_| None::<Url>))
+                },
+                "which code in the HTTP client's own settings chooses",
+            ),
         ] {
             assert_eq!(before(&proxies(builder), "https://auth.example.com").as_deref(), Some(expected));
             assert!(lists_proxies(&format!("{:?}", builder())));
+            assert!(proxies(builder).environment.is_none());
         }
         assert!(!lists_proxies(&format!("{:?}", reqwest::Client::builder())));
         let http_only = || reqwest::Client::builder().proxy(reqwest::Proxy::http("http://proxy.corp").unwrap());
@@ -252,6 +260,49 @@ mod tests {
         }
         let via = before(&proxies(http_only), "http://keycloak/token");
         assert_eq!(via.as_deref(), Some("proxy.corp:80 from the HTTP client's own settings"));
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_read_has_no_place() {
+        let named = Named::read("proxies: [Matcher { http: Intercept { uri: {, https: Intercept { uri: http://one, }]");
+        let named = named.unwrap();
+        assert_eq!((named.http, named.https, named.is_code), (Vec::new(), vec!["one:80".to_owned()], false));
+    }
+
+    #[test]
+    fn a_failure_is_blamed_on_the_proxy_or_on_the_connection_through_it() {
+        #[derive(Debug)]
+        struct Level(&'static str, Option<Box<Level>>);
+        impl fmt::Display for Level {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl StdError for Level {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                self.1.as_deref().map(|level| level as _)
+            }
+        }
+        let via = Via { place: "proxy:1080".to_owned(), origin: "the environment variable ALL_PROXY".to_owned() };
+        for (text, blamed, has_failed_itself) in [
+            ("tunnel error: failed to create underlying connection", "the proxy itself could not be reached", true),
+            ("SOCKS error: failed to create underlying connection", "the proxy itself could not be reached", true),
+            ("tunnel error: unsuccessful", "but refused to connect to auth.example or could not", false),
+            ("tunnel error: io error", "but did not connect to auth.example", false),
+            ("SOCKS error: general server failure", "but did not connect to auth.example", false),
+            ("tunnel error: proxy authorization required", "requires credentials (407)", false),
+            ("unsupported scheme socks5", "enable reqwest's feature socks", false),
+            ("connection reset", "by way of a proxy", false),
+        ] {
+            let chain = Level(
+                "error sending request",
+                Some(Box::new(Level("client error", Some(Box::new(Level(text, None)))))),
+            );
+            let told = via.blame(&chain, "auth.example");
+            assert!(told.contains(blamed), "{text}: {told}");
+            assert!(told.contains("proxy:1080 from the environment variable ALL_PROXY"), "{told}");
+            assert_eq!(Via::has_failed_itself(&chain), has_failed_itself, "{text}");
+        }
     }
 
     #[test]
@@ -279,6 +330,7 @@ mod tests {
         assert_eq!(read("https://a.example/t", &both), used("HTTPS_PROXY"));
         assert_eq!(read("http://a.example/t", &both), used("ALL_PROXY"));
         assert_eq!(read("http://a.example/t", &[("http_proxy", "p")]), used("http_proxy"));
+        assert_eq!(read("http://a.example/t", &[("HTTP_PROXY", "p"), ("http_proxy", "q")]), used("HTTP_PROXY"));
         assert_eq!(read("https://a.example/t", &[("HTTPS_PROXY", "::::"), ("all_proxy", "p")]), used("all_proxy"));
         assert_eq!(read("https://ba.example", &[("https_proxy", "p"), ("no_proxy", "a.example")]), used("https_proxy"));
         for vars in [&[][..], &[("HTTPS_PROXY", ""), ("https_proxy", "p")], &[("HTTP_PROXY", "p"), ("NO_PROXY", "*")]] {

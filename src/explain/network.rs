@@ -134,4 +134,47 @@ mod tests {
         let flaw = connect(&[address], Duration::from_secs(60)).await.unwrap_err();
         assert_eq!(flaw.kind(), io::ErrorKind::ConnectionRefused);
     }
+
+    #[tokio::test]
+    async fn the_first_address_that_accepts_is_taken() {
+        let listen = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (one, two, three) = (listen(), listen(), listen());
+        let [open, other, closed] = [&one, &two, &three].map(|listener| listener.local_addr().unwrap());
+        drop(three);
+        for addresses in [[open, other, closed], [open, closed, closed], [closed, closed, open], [closed, open, other]]
+        {
+            let stream = connect(&addresses, Duration::from_secs(60)).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), open, "{addresses:?}");
+        }
+        let flaw = connect(&[closed], Duration::from_secs(60)).await.unwrap_err().to_string();
+        assert!(flaw.starts_with(&format!("{closed}: ")), "{flaw}");
+        let flaw = connect(&[], Duration::from_secs(60)).await.unwrap_err().to_string();
+        assert_eq!(flaw, "there is no address");
+    }
+
+    #[test]
+    fn the_host_of_an_address_has_no_brackets() {
+        for (url, host) in [("http://[::1]:80/t", "::1"), ("http://127.0.0.1/t", "127.0.0.1"), ("http://a/t", "a")] {
+            assert_eq!(bare_host(&Url::parse(url).unwrap()), host);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_not_used_is_a_suspicious_step() {
+        use crate::client_auth::ClientAuth;
+        use crate::client_credentials::ClientCredentials;
+        for (unused, outcome, told) in [
+            (Some("NO_PROXY has this host"), Outcome::Suspicious, "NO_PROXY has this host"),
+            (None, Outcome::Fine, "none for this host"),
+        ] {
+            let builder = ClientCredentials::builder("http://127.0.0.1:9/token", ClientAuth::none("billing"));
+            let (mut findings, mut steps) = (Findings::new(builder.draft()), Steps::new(None));
+            let route = Route::Direct { unused: unused.map(str::to_owned) };
+            let url = findings.url().unwrap();
+            reach(&mut findings, &mut steps, &url, route, Duration::from_secs(60)).await;
+            let step = &steps.all[0];
+            assert_eq!((step.name, step.outcome, step.details.join("; ").as_str()), ("proxy", outcome, told));
+            assert_eq!(findings.unused_proxy.as_deref(), unused);
+        }
+    }
 }

@@ -107,6 +107,7 @@ mod tests {
             (401, ""),
             (400, "invalid_client_id"),
             (403, "invalid_client"),
+            (403, "invalid_credentials"),
         ] {
             for (is_encoded, names) in [(true, true), (false, false)] {
                 let text = advice(&refusal(status, code), &Known { is_encoded, ..known() });
@@ -168,6 +169,10 @@ mod tests {
     #[test]
     fn only_refusals_get_advice() {
         assert_eq!(advice(&Error::of(ErrorKind::Transport, "down"), &known()), "");
+        let busy = Error::of(ErrorKind::Response, "busy");
+        let busy = busy.with_oauth(OAuthError::new("invalid_scope".to_owned(), None, None));
+        assert_eq!(advice(&busy, &known()), "");
+        assert_eq!(advice(&refusal(400, "strange"), &known()), "");
         assert_eq!(advice(&refusal(403, ""), &known()), "", "the text has a guess already");
         for code in ["unauthorized_client", "access_denied"] {
             let text = advice(&refusal(401, code), &known());

@@ -6,6 +6,7 @@ use crate::server_text::referenced;
 pub(super) fn without_tags(page: &str) -> String {
     let mut text = String::new();
     let mut rest = page;
+    let lower = page.to_ascii_lowercase();
     // Looked for until one is not found: the time is linear in the length of the page.
     let mut silent = vec!["script", "style"];
     while let Some((before, tag)) = rest.split_once('<') {
@@ -25,7 +26,9 @@ pub(super) fn without_tags(page: &str) -> String {
         let name: String = tag.chars().take(6).collect::<String>().to_ascii_lowercase();
         rest = tag;
         if let Some(at) = silent.iter().position(|silent| name.starts_with(silent)) {
-            match silent.get(at).and_then(|silent| tag.find(&format!("</{silent}"))).and_then(|end| tag.get(end..)) {
+            let in_lower_case = lower.get(page.len() - tag.len()..).unwrap_or_default();
+            let end = silent.get(at).and_then(|silent| in_lower_case.find(&format!("</{silent}")));
+            match end.and_then(|end| tag.get(end..)) {
                 Some(end) => rest = end,
                 None => drop(silent.remove(at)),
             }

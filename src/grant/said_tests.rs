@@ -474,6 +474,9 @@ fn a_success_without_a_token_quotes_what_it_has_instead() {
         let error = refused(200, &[JSON], body);
         assert!(error.to_string().contains(told), "{error}");
     }
+    let challenge = ("www-authenticate", "Bearer error=\"invalid_client\", error_description=\"gone\"");
+    let error = refused(200, &[JSON, challenge], "{}").to_string();
+    assert!(error.contains("invalid_client: gone") && !error.contains("it asks for"), "{error}");
 }
 
 #[test]
@@ -527,6 +530,8 @@ fn a_code_is_found_eight_levels_below_a_member() {
         for (levels, found) in [(0, true), (8, true), (9, false)] {
             let value = (0..levels).fold(json!("invalid_scope"), |value, _| nest(value));
             assert_eq!(known_in(&value, 8).is_some(), found, "{value}");
+            let error = refused(400, &[JSON], json!({"a": value}).to_string());
+            assert_eq!(code(&error), found.then_some("invalid_scope"), "{value}: {error}");
         }
     }
 }
@@ -583,4 +588,200 @@ fn a_secret_of_digits_is_masked_where_the_server_writes_a_number() {
     let error = refused(400, &[JSON], r#"{"error":"invalid_client","got":8301774650,"code":[50011,8301774650]}"#);
     let said = format!("{error} {:?}", error.oauth());
     assert!(said.contains("50011") && !said.contains("8301774650"), "{said}");
+}
+
+#[test]
+fn the_text_of_a_page_is_what_stands_between_its_tags() {
+    for (page, text) in [
+        ("<b>one</b>two<br>three", "one two three"),
+        ("one<!-- a > b -->two", "one two"),
+        ("one<!-- without an end", "one"),
+        ("1 > 0 <i>is</i> true", "1 > 0 is true"),
+        ("one<a href", "one"),
+        ("one<script>hidden > </script>two<style>hidden</style>three", "one two three"),
+        ("one<SCRIPT>hidden</SCRIPT>two<Style>hidden</stylE>three", "one two three"),
+        ("one<script>two<b>three</b>", "one two three"),
+        ("one<![CDATA[<b>&lt;two]]>&lt;three", "one <b>&lt;two<three"),
+        ("one<![CDATA[two", "one two"),
+        ("one", "one"),
+    ] {
+        let shown = without_tags(page);
+        assert_eq!(shown.split_whitespace().collect::<Vec<_>>().join(" "), text, "{page}");
+    }
+}
+
+#[test]
+fn a_reference_has_at_most_eight_characters() {
+    assert_eq!(unescaped("&#x10ffff;&#x010ffff;&amp"), "\u{10ffff}&#x010ffff;&amp");
+}
+
+#[test]
+fn a_word_that_only_says_that_it_failed_is_no_code() {
+    for word in
+        ["true", "false", "null", "none", "error", "fail", "failed", "failure", "FAILED", "Error!", "", "40", "<1>"]
+    {
+        assert!(!is_code(word), "{word}");
+    }
+    for code in ["failures", "no_error", "errors", "nonexistent", "e1"] {
+        assert!(is_code(code), "{code}");
+    }
+}
+
+#[test]
+fn what_is_assigned_to_the_name_of_a_secret_is_not_quoted() {
+    for name in [
+        "access_token",
+        "AccessToken",
+        "refresh_token",
+        "RefreshToken",
+        "id_token",
+        "client_secret",
+        "client_assertion",
+    ] {
+        for text in [
+            format!("got {name}: hush-1"),
+            format!("got {name} = hush-1"),
+            format!("got '{name}': 'hush-1'"),
+            format!("got {{\\\"{name}\\\": \\\"hush-1\\\"}}"),
+            format!("<r><{name}>hush-1</{name}></r>"),
+            format!("<html>{name}: hush-1</html>"),
+        ] {
+            let error = refused(400, &[], &text);
+            assert!(!format!("{error} {error:?}").contains("hush"), "{text}: {error}");
+        }
+        let error = refused(400, &[], format!("there is no {name} here: try later"));
+        assert!(error.to_string().contains("try later"), "{error}");
+    }
+}
+
+#[test]
+fn a_page_with_one_value_may_be_a_token() {
+    for page in ["<html> 0hush-1hush-1hush-1hush-1 </html>", "<r>0hush-1hush-1hush-1hush-1</r>"] {
+        let error = refused(400, &[], page);
+        assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
+    }
+}
+
+#[test]
+fn a_form_is_known_by_its_label_whatever_its_case() {
+    let body = "error=access_denied&error_description=tenant is disabled";
+    for label in ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=utf-8"] {
+        let error = refused(400, &[("content-type", label)], body);
+        assert_eq!(error.oauth().and_then(OAuthError::description), Some("tenant is disabled"), "{error:?}");
+    }
+    let error = refused(400, &[("content-type", "text/plain")], body);
+    assert_eq!(error.oauth().and_then(OAuthError::description), Some(body), "{error:?}");
+}
+
+#[test]
+fn at_most_thirty_two_members_are_quoted_or_kept() {
+    let members = |many: usize| (0..many).map(|n| (format!("m{n}"), n.into())).collect::<Map<String, Value>>();
+    let list = |many: usize| Value::from_iter((0..many).map(Value::from));
+    let said = |members: Map<String, Value>| refused(400, &[JSON], Value::from(members).to_string()).to_string();
+    for (many, quoted) in [(31, 31), (32, 32), (33, 32)] {
+        let shown = said(members(many));
+        assert_eq!(shown.matches(": ").count(), quoted + 1, "{shown}");
+        let shown = said(Map::from_iter([("list".to_owned(), list(many))]));
+        assert_eq!(shown.matches("list: ").count(), quoted, "{shown}");
+        let mut all = members(many);
+        all.insert("error".to_owned(), "invalid_client".into());
+        let error = refused(400, &[JSON], Value::from(all).to_string());
+        assert_eq!(error.oauth().unwrap().extras().count(), quoted, "{error}");
+        for (value, kept) in [(list(many), quoted), (Value::from(members(many)), quoted)] {
+            let error = refused(400, &[JSON], serde_json::json!({"error": "invalid_client", "x": value}).to_string());
+            let kept_of = |value: &Value| value.as_array().map_or_else(|| value.as_object().unwrap().len(), Vec::len);
+            assert_eq!(error.oauth().unwrap().extra("x").map(kept_of), Some(kept), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_error_is_found_under_each_name_that_servers_give_it() {
+    for name in ["errorCode", "error_code", "errorcode", "code", "type"] {
+        for text in [
+            "error_description",
+            "errorSummary",
+            "message",
+            "detail",
+            "description",
+            "errorMessage",
+            "error_message",
+            "title",
+            "msg",
+        ] {
+            let inner = serde_json::json!({name: "INVALID_CLIENT", text: "no such tenant", "id": 7});
+            for outer in ["", "error", "errors", "fault", "detail"] {
+                for body in [serde_json::json!({outer: [inner]}), serde_json::json!({outer: inner})] {
+                    let body = if outer.is_empty() { inner.clone() } else { body };
+                    let error = refused(400, &[JSON], body.to_string());
+                    let oauth = error.oauth().unwrap();
+                    assert_eq!(oauth.description(), Some("no such tenant"), "{body}: {error}");
+                    assert_eq!(oauth.extras().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["id"], "{body}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_begins_with_blanks_or_is_a_list_is_read_in_its_format() {
+    let inner = r#"{"error":"invalid_client","error_description":"no such tenant"}"#;
+    for body in [format!("\r\n {inner} \n"), format!("[{inner}]"), format!(" [{inner},{inner}] ")] {
+        let error = refused(400, &[], &body);
+        assert_eq!(error.oauth().and_then(OAuthError::description), Some("no such tenant"), "{body}: {error}");
+    }
+}
+
+#[test]
+fn a_word_of_another_script_and_what_only_begins_like_a_jwt_are_quoted() {
+    for text in ["клиентненайденвсистеме", "trace eyJtb3JlIHRoYW4gdHdlbnR5.x of today"] {
+        assert!(refused(400, &[], text).to_string().contains(text), "{text}");
+    }
+}
+
+#[test]
+fn attributes_are_those_of_elements() {
+    let xml = r#"<?xml version="1.0"?><!doctype e system="one"><e code="7"></e id="two">"#;
+    let said = refused(400, &[("content-type", "application/xml")], xml).to_string();
+    assert!(said.contains("code: 7"), "{said}");
+    for other in ["1.0", "one", "two"] {
+        assert!(!said.contains(other), "{other}: {said}");
+    }
+}
+
+#[test]
+fn a_code_in_words_has_at_most_128_characters() {
+    for (length, found) in [(128, true), (129, false)] {
+        let error = refused(400, &[], format!("it said {}invalid_client", "_".repeat(length - 14)));
+        assert_eq!(code(&error).is_some(), found, "{error}");
+    }
+}
+
+#[test]
+fn of_an_error_without_a_code_of_oauth_the_known_one_beside_it_counts() {
+    let error = refused(400, &[JSON], r#"{"errors":[{"error":"strange","code":"invalid_client"}]}"#);
+    assert_eq!(code(&error), Some("invalid_client"), "{error}");
+}
+
+#[test]
+fn the_members_of_the_error_itself_and_what_may_be_a_secret_are_not_kept() {
+    let body = serde_json::json!({
+        "error": "invalid_client", "error_description": "no", "error_uri": "https://a.example/e",
+        "8301774650": 1, "a\u{1b}b": 2, "id_token": "hush-1", "x": {"id": 7, "token": "hush-1", "8301774650": 1},
+    });
+    let error = refused(400, &[JSON], body.to_string());
+    let oauth = error.oauth().unwrap();
+    assert_eq!(oauth.uri(), Some("https://a.example/e"));
+    assert_eq!(oauth.extras().collect::<Vec<_>>(), [(&"x".to_owned(), &serde_json::json!({"id": 7}))]);
+    let error = refused(400, &[JSON], r#"{"title":"no","8301774650":1,"a\u001bb":2}"#).to_string();
+    assert!(error.ends_with(": title: no"), "{error}");
+}
+
+#[test]
+fn an_error_with_its_further_members_is_not_longer_than_the_limit() {
+    let rules = Rules { limits: Limits::new().max_error_text(100), ..Rules::default() };
+    let body = serde_json::json!({"error": "strange", "error_description": "d".repeat(70), "more": "m".repeat(200)});
+    let line = refused_by(400, &[JSON], body.to_string(), &rules).to_string();
+    let line = line.split_once("strange: ").unwrap().1;
+    assert!(line.starts_with(&format!("{} (more: m", "d".repeat(70))) && line.len() < 100, "{line}");
 }

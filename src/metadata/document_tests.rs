@@ -119,6 +119,7 @@ fn a_token_endpoint_at_another_origin_must_be_https() {
         (ISSUER, "http://127.0.0.1/token"),
         (ISSUER, "http://keycloak/token"),
         (http, "http://127.0.0.1:8081/token"),
+        ("http://auth.example.com/realms/demo", "http://auth.example.com/token"),
         (http, "http://localhost:8080/token"),
     ] {
         let why = found(issuer, endpoint, |_| {}).unwrap_err();
@@ -153,6 +154,44 @@ fn only_the_pinned_origin_is_accepted() {
 }
 
 #[test]
+fn mutual_tls_needs_an_endpoint_of_https() {
+    let keycloak = "http://keycloak/realms/demo";
+    assert!(found(keycloak, "http://keycloak/token", |_| {}).is_ok());
+    let why = found(keycloak, "http://keycloak/token", |rules| rules.mutual_tls = true).unwrap_err();
+    assert!(why.contains("is not https, and mutual_tls presents the certificate"), "{why}");
+    assert!(found(keycloak, TOKEN, |rules| rules.mutual_tls = true).is_ok());
+}
+
+#[test]
+fn an_endpoint_at_a_private_address_is_one_that_the_user_named() {
+    let endpoint = "https://10.0.0.7/token";
+    let named = |hosts: &[&str]| NamedHosts::new(hosts.iter().map(|&host| host.to_owned()));
+    assert!(found(ISSUER, endpoint, |_| {}).is_ok());
+    assert!(found(ISSUER, endpoint, |rules| rules.named_hosts = Some(named(&["10.0.0.7"]))).is_ok());
+    let why = found(ISSUER, endpoint, |rules| rules.named_hosts = Some(named(&["auth.example.com"]))).unwrap_err();
+    assert!(why.contains("which is no public address"), "{why}");
+}
+
+#[test]
+fn a_document_lacks_the_methods_of_the_client_if_it_lists_none_of_them() {
+    let lacks = |listed: Option<&[&str]>, methods: &[&str]| {
+        let auth_methods = listed.map(|all| all.iter().map(|&one| one.to_owned()).collect());
+        Document { token_endpoint: Url::parse(TOKEN).unwrap(), auth_methods }.lacks(methods)
+    };
+    let listed = Some(&["client_secret_basic", "private_key_jwt"][..]);
+    for (listed, methods, expected) in [
+        (listed, &["private_key_jwt"][..], false),
+        (listed, &["tls_client_auth", "client_secret_basic"], false),
+        (listed, &["tls_client_auth", "self_signed_tls_client_auth"], true),
+        (Some(&[]), &["none"], true),
+        (listed, &[], false),
+        (None, &["none"], false),
+    ] {
+        assert_eq!(lacks(listed, methods), expected, "{listed:?} {methods:?}");
+    }
+}
+
+#[test]
 fn an_alias_is_used_for_mutual_tls_only() {
     // M10
     let alias = "https://mtls.example.com/token";
@@ -183,6 +222,8 @@ fn an_unusable_document_states_why_and_whether_that_may_change() {
         (404, "", "status 404", false),
         (302, "", "status 302, and redirects are not followed", false),
         (503, "", "status 503", true),
+        (408, "", "status 408", true),
+        (425, "", "status 425", true),
         (429, "{}", "status 429", true),
         (200, "<html>", "it is a page and not JSON", true),
         (200, "<xml", "it is not JSON, from line 1 column 1 on", true),

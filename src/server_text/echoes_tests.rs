@@ -36,6 +36,7 @@ const ESCAPES: &[Shape] = &[
     ("a line break", |text| halves(text).join("\r\n\t")),
     ("no width", |text| halves(text).join("\u{200b}\u{feff}")),
     ("NUL", |text| halves(text).join("\0")),
+    ("percent of JavaScript, in HTML", |text| each_unit(text, |unit| format!("&#x25;u{unit:04x}"))),
 ];
 
 /// What is put into a text, and may be escaped then.
@@ -178,6 +179,11 @@ fn a_part_of_a_secret_is_found_from_sixteen_characters_on() {
     let secret = "Zq8-wk7_Lp3~x9Vt.R2m";
     for (from, to, found) in [(0, 16, true), (4, 20, true), (2, 18, true), (0, 15, false), (5, 20, false)] {
         let text = format!("got {}..", &secret[from..to]);
+        assert_eq!(is_found(&echoes(&[secret]), &text), found, "{text}");
+    }
+    let encoded = STANDARD.encode(secret);
+    for (from, to, found) in [(0, 8, true), (5, 13, true), (0, 7, false), (5, 12, false)] {
+        let text = format!("got {}..", &encoded[from..to]);
         assert_eq!(is_found(&echoes(&[secret]), &text), found, "{text}");
     }
     // Words are found with a digit near them only, and in the whole.

@@ -220,12 +220,43 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_covers_the_secret_with_its_encoded_edges_and_nothing_else() {
+        for (secrets, text, shown) in [
+            (&["hush"][..], "hush", "***"),
+            (&["hush-hush-8"], "a%41hush-hush-8%41b", "a%41***%41b"),
+            (&["hush-hush-8"], "(%22hush-hush-8%22)", "(***)"),
+            (&["hush-hush-8"], "%22%22%22%22%22%22%22%22hush-hush-8%22%22%22%22%22%22%22%22", "***"),
+            (&["hush-hush-8"], "%22%22%22%22%22%22%22%22%22hush-hush-8%22%22%22%22%22%22%22%22%22", "%22***%22"),
+            (&["hush-hush-8", "more-hush-9"], "hush-hush-8more-hush-9", "***"),
+            (&["hush-hush-8", "more-hush-9"], "more-hush-9 hush-hush-8", "*** ***"),
+            // Short ones, which stand alone, or are encoded; or do not.
+            (&["a/b"], "xa%2Fby", "***"),
+            (&["ab"], "x\"ab\"y", "xaby"),
+            (&["abc"], "error: 616263", "error: 616263"),
+            (&["\u{e9}\u{e0}\u{fc}"], "no: \u{e9}\u{e0}\u{fc}!", "no: !"),
+            // Its meaning is a word.
+            (&["%41%42%43%44%45"], "the abcde of it", "the abcde of it"),
+            (&["%41%42%43%44%45"], "got %41%42%43%44%45", "got ***"),
+            // A part of it in base64 that is as short as a word.
+            (&["hush"], "trace h1c2", "trace h1c2"),
+        ] {
+            assert_eq!(masks(secrets).clean(text, 256), shown, "{text}");
+        }
+    }
+
+    #[test]
     fn words_of_any_language_are_kept_and_secrets_are_not() {
         // FB2
         for (secret, text, shown) in [
             ("hush-hush-8", "клиент не найден: Schlüssel", "клиент не найден: Schlüssel"),
             ("hush-hush-8", "認証に失敗しました。", "認証に失敗しました。"),
             ("hush-hush-8", "le \u{ab}client\u{bb}\u{202e}\u{200b}\u{7}\u{2028}", "le \u{ab}client\u{bb}"),
+            (
+                "hush-hush-8",
+                "\u{a1}no! \u{bf}qu\u{e9}? \u{2010}\u{2027}\u{3001}\u{3011}\u{ff01}\u{ff20}",
+                "\u{a1}no! \u{bf}qu\u{e9}? \u{2010}\u{2027}\u{3001}\u{3011}\u{ff01}\u{ff20}",
+            ),
+            ("hush-hush-8", "\u{a2}\u{200f}\u{2028}\u{3000}\u{3012}\u{ff00}\u{ffe5}", ""),
             // The letters inside are dropped before it is looked for.
             ("hush-hush-8", "über hush-é\u{301}hush-8", "ber ***"),
             ("пароль", "пароль неверен", "***"),
@@ -245,6 +276,9 @@ mod tests {
             assert_eq!((cut.chars().count(), cut.ends_with("end")), (most, has_end), "{cut}");
         }
         assert_eq!(cut(&text, 203), text);
+        let cut = cut(&format!("{}{}", "a".repeat(100), "b".repeat(100)), 104);
+        assert_eq!(cut, format!("{} .. {}", "a".repeat(40), "b".repeat(60)), "an id is at the end");
+        assert_eq!(shown(&text.repeat(2)).len(), 256);
     }
 
     proptest! {

@@ -31,18 +31,21 @@ pub(super) fn characters(text: &str) -> Characters {
 }
 
 /// The characters with each escape replaced by what it stands for; `None` if there is none.
+///
+/// `u0041` counts as one if there is no other: of `%25u0041` the rest is an escape, once its `%` has been read.
 pub(super) fn decoded(text: &[Character]) -> Option<Characters> {
+    read(text, false).or_else(|| read(text, true))
+}
+
+/// `is_bare`: where the backslash has been read as that of a quoted string, only the rest of `\u0041` is left.
+fn read(text: &[Character], is_bare: bool) -> Option<Characters> {
     if !text.iter().any(|one| matches!(one.c, '%' | '&' | '\\' | 'u')) {
         return None;
     }
     let mut read = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text;
-    // After an escape of what begins an escape: that is decoded the next time.
-    let mut is_open = false;
     while let Some(first) = rest.first() {
-        let escape = escape(rest).filter(|_| !(is_open && first.c == 'u'));
-        let (c, length) = escape.unwrap_or((first.c, 1));
-        is_open = escape.is_some() && matches!(first.c, '%' | '\\') && matches!(c, '%' | '\\');
+        let (c, length) = escape(rest, is_bare).unwrap_or((first.c, 1));
         let end = rest.get(length - 1).map_or(first.end, |last| last.end);
         read.push(Character { c, start: first.start, end });
         rest = rest.get(length..).unwrap_or_default();
@@ -51,14 +54,13 @@ pub(super) fn decoded(text: &[Character]) -> Option<Characters> {
 }
 
 /// What `text` begins with, if it is an escape, and the escape's length.
-fn escape(text: &[Character]) -> Option<(char, usize)> {
+fn escape(text: &[Character], is_bare: bool) -> Option<(char, usize)> {
     let next = text.get(1)?.c;
     match text.first()?.c {
         '%' if next == 'u' => unit(text, 2).and_then(|(unit, length)| Some((char::from_u32(unit)?, length))),
         '%' => percent(text),
         '&' => reference(text),
-        // Where the backslash has been read as that of a quoted string, only the rest is left.
-        'u' => utf16(text, 1),
+        'u' if is_bare => utf16(text, 1),
         '\\' => match next {
             'u' => utf16(text, 2).or(Some((next, 2))),
             'x' => number(text.get(2..4)?, 16).and_then(char::from_u32).map(|c| (c, 4)).or(Some((next, 2))),
@@ -160,8 +162,21 @@ mod tests {
             ("a%2Fb%2f%C3%A9%E9%u0041%zz%4", "a/b/\u{e9}\u{e9}A%zz%4"),
             ("%25%41%25u0041&amp;#65;&amp;amp;", "%A%u0041&#65;&amp;"),
             ("&#65;&#x42;&#0000067&#68 &lt;&quot;&nbsp;&shy;&x &;&#; &#xzz;", "ABCD <\" \u{fffd}&x &;&#; &#xzz;"),
-            ("\\u0041\\x42\\/\\\"\\\\u0041\\n u0041", "AB/\"\\u0041\n A"),
+            ("\\u0041\\x42\\/\\\"\\\\u0041\\n u0041", "AB/\"\\u0041\n u0041"),
             ("\\ud83d\\ude00\\ud83d\\n \\uzz unused u00", "\u{1f600}ud83d\n uzz unused u00"),
+            ("\\x41B\\xzz\\n\\r\\t\\b\\f\\0\\q\\x4", "ABxzz\n\n\n\n\n\nq\\x4"),
+            (
+                "%u00e9%uzzzz%F0%9F%98%80%E2%82%AC%E2%82x%C3%FF%C3x",
+                "\u{e9}%uzzzz\u{1f600}\u{20ac}\u{e2}\u{82}x\u{c3}\u{ff}\u{c3}x",
+            ),
+            ("%C3xA9\\ud83d%ude00", "\u{c3}xA9ud83d%ude00"),
+            ("&apos;&lt&gt;&#0065 &#x41 &#1114112;", "'&lt>A &#x41 &#1114112;"),
+            ("&a;&ab;&a1;&abcdefghijk;&abcdefghijkl;", "&a;\u{fffd}&a1;\u{fffd}&abcdefghijkl;"),
+            ("&#0000000065;&#00000000065;", "AA;"),
+            ("\\ud83dude00 \\ud83d\\u0041", "ud83dude00 ud83dA"),
+            ("ud83dude00 u0025u0041 u00 %zz", "\u{1f600} %A u00 %zz"),
+            // The rest of what begins here is read the next time.
+            ("%5Cu0041%2525u0041&#37;u0041&amp;#37;u0041u0041", "\\u0041%25u0041%u0041&#37;u0041u0041"),
         ] {
             let decoded = decoded(&characters(text)).unwrap();
             assert_eq!(decoded.iter().map(|one| one.c).collect::<String>(), read, "{text}");

@@ -258,6 +258,8 @@ async fn c09_the_certificate_is_not_trusted() {
     assert_eq!(server.requests().len(), 0, "nothing was sent");
     let tls = diagnosis.steps.iter().find(|step| step.name == "TLS").unwrap();
     assert!(tls.details.iter().any(|line| line.contains("issued by")), "{diagnosis}");
+    assert!(tls.details.iter().any(|line| line.starts_with("valid until ")), "{diagnosis}");
+    assert_verdict(&diagnosis, Cause::Tls, "the certificate was issued by ");
 }
 
 #[tokio::test]
@@ -266,11 +268,13 @@ async fn c10_the_network() {
     // RFC 6761 section 6.4: it never resolves.
     let diagnosis = ClientCredentials::builder("https://nowhere.invalid/token", auth()).diagnose().await;
     assert_verdict(&diagnosis, Cause::Dns, "typing mistake");
+    assert_eq!(outcome(&diagnosis, "name"), Some(Outcome::Failed), "{diagnosis}");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let closed = format!("http://{}/token", listener.local_addr().unwrap());
     drop(listener);
     let diagnosis = ClientCredentials::builder(closed, auth()).diagnose().await;
     assert_verdict(&diagnosis, Cause::ConnectionRefused, "inside a container");
+    assert_eq!(outcome(&diagnosis, "connection"), Some(Outcome::Failed), "{diagnosis}");
     let server = AuthorizationServer::start();
     server.until_changed(Answer::Hang);
     let limits = client_credentials::Limits::new().attempt_timeout(Duration::from_millis(200));
@@ -576,5 +580,6 @@ async fn c20_a_proxy() {
     let builder = ClientCredentials::builder("https://auth.example.invalid/token", auth).http_client(http);
     let diagnosis = builder.diagnose().await;
     assert_verdict(&diagnosis, Cause::Proxy, &format!("the proxy {unbound} from the HTTP client's own settings"));
+    assert_eq!(outcome(&diagnosis, "proxy"), Some(Outcome::Fine), "{diagnosis}");
     assert_eq!(outcome(&diagnosis, "name"), None, "the proxy resolves: {diagnosis}");
 }

@@ -89,6 +89,21 @@ async fn a_refused_certificate_rebuilds_the_clients_once_a_minute() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_rebuilds_no_client() {
+    // FE3
+    let (ca, made) = (Ca::new(), Arc::new(AtomicUsize::new(0)));
+    let server = Server::start_tls(ca.server("localhost"), [vec![Step::ReadReq, Step::Fin], ok("t1")]);
+    let (count, trusted) = (Arc::clone(&made), trusting(&ca));
+    let trusting = move || {
+        count.fetch_add(1, Ordering::SeqCst);
+        trusted()
+    };
+    let tokens = builder_with(&server.https("/token"), basic()).http_client(HttpClient::from_reqwest_0_13(trusting));
+    assert_eq!(refreshed(&tokens.build().unwrap()).await.unwrap().expose_secret(), "t1");
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_replaced_authority_costs_one_failed_fetch() {
     // FE3
     let (ca, directory) = (Ca::new(), Directory::new("authorities"));

@@ -69,6 +69,20 @@ async fn a_port_that_expects_tls_is_suspected_where_a_plain_request_gets_no_resp
 
 #[cfg(feature = "rustls")]
 #[tokio::test]
+async fn a_server_that_has_shown_its_certificate_is_not_suspected_to_expect_tls() {
+    let ca = crate::harness::tls::Ca::new();
+    let server = Server::start_tls(ca.server("localhost"), [vec![Step::ReadReq, Step::Fin]]);
+    let authority = move || {
+        let authority = reqwest::Certificate::from_pem(crate::harness::tls::AUTHORITY.as_bytes()).unwrap();
+        reqwest::Client::builder().tls_certs_only([authority])
+    };
+    let error = failure(&server.https("/token"), Some(HttpClient::from_reqwest_0_13(authority))).await;
+    assert!(error.to_string().contains("was reached, but gave no valid response"), "{error}");
+    assert!(!error.to_string().contains("for https"), "{error}");
+}
+
+#[cfg(feature = "rustls")]
+#[tokio::test]
 async fn a_tls_1_2_server_that_demands_a_certificate_is_a_tls_failure() {
     // FE16: alerts as they are on the wire (RFC 8446 section 6)
     for (alert, words) in [
@@ -107,6 +121,16 @@ async fn the_error_names_the_proxy_and_says_which_of_the_two_could_not_be_reache
         (Server::start([answer(403, &[], "<html>")]), "the proxy was reached, but refused to connect to auth.example"),
         (Server::start([closes]), "the proxy was reached, but did not connect to auth.example"),
         (Server::start([answer(200, &[], "")]), "by way of a proxy"),
+        (
+            Server::start([vec![
+                Step::ReadReq,
+                Step::write("HTTP/1.1 200 OK\r\n\r\n"),
+                Step::Read(5),
+                Step::write("HTTP/1.1 400 Bad Request\r\n\r\n"),
+                Step::Fin,
+            ]]),
+            "https://auth.example/token does not speak TLS: is the port one for plain http? (by way of a proxy",
+        ),
     ] {
         let error = failure("https://auth.example/token", Some(proxied(&proxy))).await;
         let text = error.to_string();
@@ -197,6 +221,9 @@ fn a_proxy_of_the_environment_that_is_not_used_is_named_with_the_reason() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let error = runtime.block_on(failure("https://no-such-host.invalid/token", None)).to_string();
     assert!(error.contains("could not be reached") && error.contains(&expected), "{error}");
+    let without = HttpClient::from_reqwest_0_13(|| reqwest::Client::builder().no_proxy());
+    let error = runtime.block_on(failure("https://no-such-host.invalid/token", Some(without))).to_string();
+    assert!(!error.contains(&expected), "the client uses no proxy of the environment: {error}");
 }
 
 /// An allowed plain host behind a proxy that the closure names: the proxy answers in its place.

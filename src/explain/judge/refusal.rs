@@ -90,7 +90,7 @@ fn of_client(findings: &Findings, text: String, says: &dyn Fn(&[&str]) -> bool, 
         return of_foreign_assertion(findings, text);
     }
     let is_encoded = findings.shapes.iter().any(|shape| shape.is_encoded) || Shape::of(auth.id()).is_encoded;
-    if auth.name() == "client_secret_basic" && is_encoded {
+    if auth.is_encoded_basic() && is_encoded {
         return Diagnosis::of(Cause::BasicEncoding, text)
             .advise("secret or id have characters that are form-urlencoded under Basic (RFC 6749 section 2.3.1), which many servers do not decode: try client_secret_basic_raw, or client_secret_post")
             .advise("if that fails as well, compare id and secret with the registration");
