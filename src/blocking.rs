@@ -139,7 +139,7 @@ impl Tokens {
         match contained(|| self.source.token().if_ready()) {
             Ok(Some(result)) => result,
             Ok(None) => self.wait(limit),
-            Err(Panicked) => Err(panicked()),
+            Err(Panicked) => Err(Panicked::error("the token source")),
         }
     }
 
@@ -162,7 +162,7 @@ impl Tokens {
         runtime.spawn(async move {
             let result = contained_future(async { source.token().await }).await;
             // The caller may no longer wait.
-            let _ = answer.send(result.unwrap_or_else(|Panicked| Err(panicked())));
+            let _ = answer.send(result.unwrap_or_else(|Panicked| Err(Panicked::error("the token source"))));
         });
         match answered.recv_timeout(limit) {
             Ok(result) => result,
@@ -181,10 +181,6 @@ impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tokens").field(&self.source).finish()
     }
-}
-
-fn panicked() -> Error {
-    Error::of(ErrorKind::Other, Panicked::text("the token source"))
 }
 
 /// Whether it was reported that a thread of a tokio runtime is blocked.

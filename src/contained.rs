@@ -6,6 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::error::{Error, ErrorKind};
+
 /// The code panicked. The payload is dropped and not shown, since its text may contain a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
@@ -14,6 +16,10 @@ impl Panicked {
     /// The text of the error; `what` begins with an article.
     pub(crate) fn text(what: &str) -> String {
         format!("{what} panicked (its message went to the panic hook)")
+    }
+
+    pub(crate) fn error(what: &str) -> Error {
+        Error::of(ErrorKind::Other, Panicked::text(what))
     }
 }
 

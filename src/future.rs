@@ -1,7 +1,6 @@
 //! A future that is ready at once or boxed: the common case, a fresh token, allocates nothing.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};

@@ -95,7 +95,7 @@ pub(crate) struct Retrying<S> {
     pub(crate) source: S,
     pub(crate) policy: RetryPolicy,
     /// The timeout of the fetch: shortly before it, the last error is returned, which is more useful than the timeout.
-    pub(crate) deadline: Duration,
+    pub(crate) fetch_timeout: Duration,
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -106,7 +106,7 @@ impl<S: TokenSource> TokenSource for Retrying<S> {
             let mut number = 1;
             let mut last: Option<Error> = None;
             loop {
-                let left = (self.deadline - self.deadline / 100).saturating_sub(start.elapsed());
+                let left = (self.fetch_timeout - self.fetch_timeout / 100).saturating_sub(start.elapsed());
                 let error = match (tokio::time::timeout(left, self.source.token()).await, last.take()) {
                     (Ok(Ok(token)), _) => return Ok(token),
                     (Ok(Err(error)), _) => error,
@@ -180,7 +180,7 @@ mod tests {
             async move { if call < 2 { Err(transient(Some(4))) } else { AccessToken::builder("t").build() } }
         });
         let start = Instant::now();
-        let retrying = Retrying { source: &source, policy: RetryPolicy::new(), deadline: Duration::from_secs(30) };
+        let retrying = Retrying { source: &source, policy: RetryPolicy::new(), fetch_timeout: Duration::from_secs(30) };
         assert!(retrying.token().await.is_ok());
         assert_eq!(start.elapsed(), Duration::from_secs(8), "on tokio's paused clock");
         assert_eq!(calls.load(Ordering::Relaxed), 3);
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn a_rejection_reaches_the_source() {
         let tokens = crate::cache::Cached::new(source_fn(|| async { AccessToken::builder("t").build() }));
-        let retrying = Retrying { source: &tokens, policy: RetryPolicy::new(), deadline: Duration::from_secs(30) };
+        let retrying = Retrying { source: &tokens, policy: RetryPolicy::new(), fetch_timeout: Duration::from_secs(30) };
         let token = retrying.token().await.unwrap();
         assert!(retrying.token().now_or_never().unwrap().is_ok());
         retrying.reject(&token);
@@ -209,7 +209,7 @@ mod tests {
             }
         });
         let start = Instant::now();
-        let retrying = Retrying { source: &source, policy: RetryPolicy::new(), deadline: Duration::from_secs(30) };
+        let retrying = Retrying { source: &source, policy: RetryPolicy::new(), fetch_timeout: Duration::from_secs(30) };
         assert_eq!(retrying.token().await.unwrap_err().to_string(), "the first one");
         assert!(start.elapsed() < Duration::from_secs(30), "on tokio's paused clock");
     }

@@ -1,7 +1,6 @@
 //! The trait of token sources.
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 
 use crate::error::Error;

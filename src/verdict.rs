@@ -27,6 +27,18 @@ pub(crate) fn is_about_token(schemes: &[&str], header: &HeaderName, headers: &He
     errors.peek().is_none() || errors.any(|error| !NOT_THE_TOKEN.contains(&&*letters(error)))
 }
 
+/// The challenge of these schemes that has an error, otherwise the first one.
+pub(crate) fn about<'h>(schemes: &[&str], status: StatusCode, headers: &'h HeaderMap) -> Option<Challenge<'h>> {
+    let header = match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
+        _ => WWW_AUTHENTICATE,
+    };
+    let mut ours = Challenge::in_header(headers, &header);
+    ours.retain(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
+    let with_error = ours.iter().position(|challenge| challenge.param("error").is_some());
+    ours.into_iter().nth(with_error.unwrap_or_default())
+}
+
 /// Whether the error says that the scope is too narrow.
 pub(crate) fn is_insufficient_scope(error: &str) -> bool {
     letters(error) == INSUFFICIENT_SCOPE

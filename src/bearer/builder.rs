@@ -227,7 +227,7 @@ impl BearerAuthBuilder {
         let mut policy = self.policy;
         let mut faults = Faults::default();
         if self.origins.is_empty() && self.domains.is_empty() {
-            faults.add("there is", "no origin(..) and no domain(..) that the tokens are for");
+            faults.add("origin", "is missing: name by origin(..) or domain(..) where the tokens may be sent");
         }
         let named = self.origins.iter().map(|text| ("origin", Origin::parse(text, &self.plain_hosts)));
         for (setter, parsed) in named.chain(self.domains.iter().map(|text| ("domain", Origin::domain(text)))) {
@@ -310,7 +310,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
-        assert!(builder().build().unwrap_err().to_string().contains("no origin(..)"));
+        assert!(builder().build().unwrap_err().to_string().contains("origin is missing"));
     }
 
     #[test]

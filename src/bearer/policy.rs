@@ -66,13 +66,13 @@ pub(super) struct Answer<'a> {
 }
 
 impl Policy {
-    /// The token of a request was rejected, and there is no copy of the request.
+    /// The token of a request was rejected or lacks a scope, and there is no copy of the request.
     pub(super) fn note_unrepeated(&self) {
         if self.repeat && self.unrepeated.first() {
             event!(
                 info,
-                "the API refused the token of a request that is not repeated, since its body cannot be copied; see \
-                 BearerAuthBuilder::clone_body and buffer_body"
+                "the API refused a request that is not repeated, since its body cannot be copied: give reqwest a body that is \
+                 not a stream, and the tower layer clone_body or buffer_body"
             );
         }
     }

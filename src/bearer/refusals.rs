@@ -2,18 +2,16 @@
 
 use std::time::Duration;
 
-use http::header::{PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
 use secrecy::SecretString;
 
-use crate::challenge::Challenge;
 use crate::clock::Moment;
 use crate::lock::Lock;
 use crate::observer::{Event, emit_unnamed};
 use crate::server_text::Masks;
 use crate::token::AccessToken;
-use crate::verdict::{is_grpc_unauthenticated, is_insufficient_scope};
+use crate::verdict::{about, is_grpc_unauthenticated, is_insufficient_scope};
 
 /// 1 min: an API that rejects every token does so with each request.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -143,24 +141,13 @@ pub(super) fn says_scope(schemes: &[&str], status: StatusCode, headers: &HeaderM
     about(schemes, status, headers).is_some_and(|challenge| challenge.param("error").is_some_and(is_insufficient_scope))
 }
 
-/// The challenge of these schemes that has an error, otherwise the first one.
-fn about<'h>(schemes: &[&str], status: StatusCode, headers: &'h HeaderMap) -> Option<Challenge<'h>> {
-    let header = match status {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => PROXY_AUTHENTICATE,
-        _ => WWW_AUTHENTICATE,
-    };
-    let mut ours = Challenge::in_header(headers, &header);
-    ours.retain(|challenge| schemes.iter().any(|scheme| challenge.is(scheme)));
-    let with_error = ours.iter().position(|challenge| challenge.param("error").is_some());
-    ours.into_iter().nth(with_error.unwrap_or_default())
-}
-
 /// RFC 6750 section 3.1.
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
+    use http::header::WWW_AUTHENTICATE;
     use proptest::prelude::*;
 
     use super::*;

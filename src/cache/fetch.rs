@@ -188,18 +188,14 @@ pub(crate) async fn fetch<S: TokenSource>(source: &S, plan: &Plan) -> Outcome {
             Ok(Poll::Ready(Err(error))) => Poll::Ready(Outcome::Failed(error)),
             Ok(Poll::Pending) if too_late => Poll::Ready(Outcome::Failed(no_token_within(plan.timeout))),
             Ok(Poll::Pending) => Poll::Pending,
-            Err(Panicked) => Poll::Ready(Outcome::Failed(panicked())),
+            Err(Panicked) => Poll::Ready(Outcome::Failed(Panicked::error("the token source"))),
         }
     })
     .await;
     match contained(|| drop(future)) {
         Ok(()) => outcome,
-        Err(Panicked) => Outcome::Failed(panicked()),
+        Err(Panicked) => Outcome::Failed(Panicked::error("the token source")),
     }
-}
-
-fn panicked() -> Error {
-    Error::of(ErrorKind::Other, Panicked::text("the token source"))
 }
 
 fn no_token_within(timeout: Duration) -> Error {

@@ -10,8 +10,8 @@ use crate::error::{Error, ErrorKind};
 /// wait after a failure.
 ///
 /// For [`Cached::with_policy`](crate::Cached::with_policy) and
-/// [`ClientCredentialsBuilder::cache`](crate::ClientCredentialsBuilder::cache). Invalid values are refused with the reason,
-/// never adjusted.
+/// [`ClientCredentialsBuilder::cache`](crate::ClientCredentialsBuilder::cache). Invalid values are refused with the reason;
+/// two setters have a lower limit that shorter durations are raised to.
 ///
 /// ```
 /// use client_credentials::{Backoff, CachePolicy};

@@ -6,15 +6,13 @@ use super::policy::CachePolicy;
 use crate::backoff::{early, share};
 
 /// Instants in the life of a token, counted from when it was received:
-/// `0 <= refresh <= unusable <= expiry` for any lifetime.
+/// `0 <= refresh <= unusable <= lifetime` for any lifetime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Schedule {
     /// From then on it is due: used, and refreshed in the background.
     pub(crate) refresh: Duration,
     /// From then on it is expired for callers: no longer returned.
     pub(crate) unusable: Duration,
-    /// From then on it is expired for the authorization server.
-    pub(crate) expiry: Duration,
 }
 
 impl Schedule {
@@ -39,7 +37,7 @@ impl Schedule {
             .min(early(policy.max_age.max(SHORTEST_AGE), draw))
             .min(hint.map_or(Duration::MAX, |hint| early(hint, draw)))
             .min(unusable);
-        Schedule { refresh, unusable, expiry: lifetime }
+        Schedule { refresh, unusable }
     }
 }
 
@@ -66,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_hour_is_refreshed_in_the_first_half_of_its_last_twelve_minutes() {
-        assert_eq!(of(3600, 0.0), Schedule { refresh: seconds(3240), unusable: seconds(3590), expiry: seconds(3600) });
+        assert_eq!(of(3600, 0.0), Schedule { refresh: seconds(3240), unusable: seconds(3590) });
         assert_eq!(of(3600, 1.0).refresh, seconds(2880));
     }
 
@@ -109,7 +107,7 @@ mod tests {
         ) {
             let policy = CachePolicy { refresh_window: window, safety_margin: margin, max_age: age, ..CachePolicy::new() };
             let s = Schedule::of(lifetime, wish, &policy, draw);
-            prop_assert!(s.refresh <= s.unusable && s.unusable <= s.expiry && s.expiry == lifetime);
+            prop_assert!(s.refresh <= s.unusable && s.unusable <= lifetime);
         }
 
         #[test]

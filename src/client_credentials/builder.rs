@@ -473,7 +473,7 @@ impl ClientCredentialsBuilder {
             narrower: Once::default(),
             unlisted: Once::default(),
         };
-        let source = Retrying { source: grant, policy: self.retry, deadline: self.cache.fetch_timeout };
+        let source = Retrying { source: grant, policy: self.retry, fetch_timeout: self.cache.fetch_timeout };
         let source: Box<dyn TokenSource> = Box::new(source);
         #[cfg(feature = "shared")]
         let source = match sharing {

@@ -15,7 +15,7 @@ use crate::retry::RetryPolicy;
 
 /// The settings of a builder, and all faults that `build()` would report.
 pub(crate) struct Draft {
-    pub(crate) faults: Vec<String>,
+    pub(crate) faults: Faults,
     /// The URL that the user identifies the server by; `None`: it is invalid.
     pub(crate) url: Option<Url>,
     /// Whether the URL of an API is sent as `resource`.
@@ -47,7 +47,7 @@ impl ClientCredentialsBuilder {
         };
         let url = address::secure(url, &self.plain_hosts).ok();
         let sends_resource = matches!(&self.server.0, Known::Resource(api) if self.sends_resource(api));
-        let (faults, now, builder) = (faults.into_list(), self.clock.now(), self.clone());
+        let (faults, now, builder) = (faults, self.clock.now(), self.clone());
         Draft { faults, url, sends_resource, params, headers, now, builder }
     }
 

@@ -62,7 +62,7 @@ impl ClientCredentialsBuilder {
     }
 
     fn at_resource(&self, api: &ProtectedResource, faults: &mut Faults) -> Option<Located> {
-        const FIELD: &str = "resource";
+        const FIELD: &str = "protected_resource";
         let url = faults.take(FIELD, address::secure(&api.resource, &self.plain_hosts));
         // A query is allowed (RFC 9728 section 1.2).
         if url.as_ref().is_some_and(|url| url.fragment().is_some()) {
@@ -93,7 +93,7 @@ impl ClientCredentialsBuilder {
                     Some(flaw) => Err(flaw.to_string()),
                     None => Ok(url),
                 });
-                vec![faults.take("resource_metadata of the challenge", judged)?]
+                vec![faults.take("resource_metadata", judged.map_err(|flaw| format!("of the challenge {flaw}")))?]
             }
         };
         let first = places.first()?.clone();

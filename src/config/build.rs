@@ -23,10 +23,7 @@ pub(super) fn builder(config: &Config) -> Result<ClientCredentialsBuilder, Error
     let builder = read(&mut reader);
     let mut faults = config.faults.clone();
     faults.append(&mut reader.faults);
-    for fault in builder.draft().faults {
-        let (field, flaw) = fault.split_once(' ').unwrap_or(("", &fault));
-        faults.push(format!("{} {flaw}", path_of(field)));
-    }
+    faults.extend(builder.draft().faults.lines_with(path_of));
     match faults.is_empty() {
         true => Ok(builder),
         false => {
@@ -54,6 +51,10 @@ fn path_of(field: &str) -> &str {
         "algorithm" => "auth.algorithm",
         "lifetime" => "auth.lifetime",
         "scope" => "scopes",
+        "resource" => "resources",
+        "token_type" => "token_types",
+        "dpop" => "dpop.key",
+        "protected_resource" => "protected_resource.url",
         "allowed_issuers" => "protected_resource.allowed_issuers",
         "scopes_from_api" => "protected_resource.scopes_from_api",
         "param" => "params",

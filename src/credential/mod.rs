@@ -8,7 +8,6 @@ mod reads;
 mod sighting;
 
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::credential::expiry;
 use crate::json::wipe;
 use crate::server_text::shown;
 
@@ -34,7 +35,7 @@ impl Claims {
             return None;
         };
         let decoded = |part: &str| -> Option<Map<String, Value>> {
-            let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(part).ok()?);
+            let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?);
             serde_json::from_slice(&bytes).ok()
         };
         let (header, members) = (decoded(header)?, decoded(payload)?);
@@ -54,7 +55,7 @@ impl Claims {
             issuer: members.get("iss").and_then(text),
             audience: members.get("aud").map(texts).unwrap_or_default(),
             scope: scope.map(|all| all.join(" ")).filter(|all| !all.is_empty()),
-            expires: time("exp"),
+            expires: expiry(token),
             not_before: time("nbf"),
             bound_by: of_cnf.map(|key| shown(key)),
         };

@@ -1,7 +1,7 @@
 //! The examination: one step after the other, and at most one token request.
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::pin::Pin;
 
 use http::header::LOCATION;
@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::exchange::{Peer, server_time};
 use crate::server_text::{Masks, shown};
 use crate::token::AccessToken;
+use crate::verdict::about;
 
 /// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.
 #[must_use = "a diagnosis does nothing before it is awaited"]
@@ -93,7 +94,7 @@ impl Diagnose {
     /// Step by step, until one prevents those after it.
     async fn examine(&self, findings: &mut Findings, steps: &mut Steps<'_>) {
         if !findings.draft.faults.is_empty() {
-            return steps.add("configuration", Outcome::Failed, findings.draft.faults.clone());
+            return steps.add("configuration", Outcome::Failed, findings.draft.faults.lines());
         }
         steps.add("configuration", Outcome::Fine, vec![findings.draft.builder.auth.name().to_owned()]);
         examine_credential(findings, steps).await;
@@ -250,12 +251,14 @@ impl Diagnose {
             Err(flaw) => Answer { flaw: Some(clean(&flaw)), ..Answer::default() },
             Ok(response) => {
                 let challenges = Challenge::all(&response.headers);
-                let ours = challenges.iter().find(|one| one.is("Bearer") || one.is("DPoP"));
-                let param = |name: &str| ours.and_then(|one| one.param(name)).map(clean);
+                let has = |scheme| challenges.iter().any(|one| one.is(scheme));
+                let ours = about(&["Bearer", "DPoP"], response.status, &response.headers);
+                let param = |name: &str| ours.as_ref().and_then(|one| one.param(name)).map(clean);
                 Answer {
                     status: Some(response.status.as_u16()),
                     flaw: None,
-                    wants_dpop: challenges.iter().any(|one| one.is("DPoP")),
+                    // With challenges of both schemes it accepts both (RFC 9449 section 7.2).
+                    wants_dpop: has("DPoP") && !has("Bearer"),
                     error: param("error"),
                     description: param("error_description"),
                     scope: param("scope"),

@@ -5,6 +5,7 @@ use std::fmt;
 use http::header::CONTENT_TYPE;
 use url::Url;
 
+use super::findings::is_entra;
 use crate::address::{Shown, is_loopback};
 use crate::client_auth::{Carrier, ClientAuth};
 use crate::client_credentials::{ClientCredentialsBuilder, Draft, Known};
@@ -78,7 +79,7 @@ impl ClientCredentialsBuilder {
             encoding: if self.json_body { "json" } else { "form" },
             policies: policies(self),
             unusual: unusual(&draft),
-            faults: draft.faults,
+            faults: draft.faults.lines(),
         }
     }
 }
@@ -216,7 +217,6 @@ fn unusual(draft: &Draft) -> Vec<String> {
     let mut note = |is: bool, text: &str| notes.extend(is.then(|| text.to_owned()));
     let param = |name: &str| draft.params.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
     let (start, builder) = (draft.url.as_ref(), &draft.builder);
-    let is_entra = start.and_then(|url| url.host_str()).is_some_and(|host| host == "login.microsoftonline.com");
     let is_readable = |url: &Url| url.scheme() == "http" && !is_loopback(url);
     note(start.is_some_and(is_readable), "plain http: secret and token can be read on the network");
     note(!builder.plain_hosts.is_empty(), "dangerously_allow_http: plain http is accepted for the hosts named there");
@@ -233,7 +233,10 @@ fn unusual(draft: &Draft) -> Vec<String> {
         "neither scope, audience nor resource: the authorization server decides what the token is for",
     );
     let is_default = param("scope").is_some_and(|scope| scope.ends_with("/.default"));
-    note(is_entra && !is_default, "Entra ID requires one scope that ends in /.default for this grant");
+    note(
+        start.is_some_and(is_entra) && !is_default,
+        "Entra ID requires one scope that ends in /.default for this grant",
+    );
     note(builder.json_body, "json_body: RFC 6749 requires a form");
     note(
         builder.auth.posts_client_id() && builder.auth.name() == "client_secret_post",

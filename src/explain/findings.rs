@@ -7,8 +7,15 @@ use super::metadata::Seen;
 use crate::client_credentials::Draft;
 use crate::credential::Shape;
 use crate::error::{Error, ErrorKind};
+use crate::grant::response::not_granted;
 use crate::token::AccessToken;
 use crate::x509::Facts;
+
+/// Whether it is a host of Entra ID, in any of its clouds.
+pub(super) fn is_entra(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host.starts_with("login.microsoftonline.") || host == "sts.windows.net" || host.ends_with(".ciamlogin.com")
+}
 
 /// The findings of all steps.
 pub(super) struct Findings {
@@ -99,9 +106,9 @@ impl Findings {
 
     pub(super) fn not_granted(&self, token: &AccessToken) -> Vec<String> {
         let (Some(asked), Some(granted)) = (self.draft.params.scope(), token.scope()) else { return Vec::new() };
-        let granted: Vec<_> = granted.split(' ').collect();
-        let is_default = |scope: &str| scope.ends_with("/.default");
-        asked.split(' ').filter(|one| !granted.contains(one) && !is_default(one)).map(Into::into).collect()
+        let missing = not_granted(asked, granted);
+        // Entra ID grants the names of roles for it.
+        missing.into_iter().filter(|one| !one.ends_with("/.default")).map(Into::into).collect()
     }
 
     /// What the client needs and the metadata does not list.
@@ -131,9 +138,7 @@ impl Findings {
     }
 
     pub(super) fn is_entra(&self) -> bool {
-        let url = self.url();
-        let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
-        host.starts_with("login.microsoftonline.") || host == "sts.windows.net" || host.ends_with(".ciamlogin.com")
+        self.url().as_ref().is_some_and(is_entra)
     }
 
     /// Whether the URL may not be that of a token endpoint.

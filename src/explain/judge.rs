@@ -48,7 +48,7 @@ impl Diagnosis {
 fn verdict(findings: &Findings) -> Diagnosis {
     if !findings.draft.faults.is_empty() {
         return Diagnosis::of(Cause::Configuration, "The configuration is not usable.")
-            .advise_all(findings.draft.faults.clone());
+            .advise_all(findings.draft.faults.lines());
     }
     if findings.no_credential {
         return unreadable(findings);

@@ -247,6 +247,8 @@ fn a_token_works_if_it_has_every_scope_that_was_requested() {
     for (asked, granted, summary) in [
         ("read write", "read", "A token was issued, but without the scope write."),
         ("read write", "write read", "It works: a token was issued."),
+        // As servers write it.
+        ("read write", "read,write", "It works: a token was issued."),
         // Entra ID grants what the application has.
         ("api://x/.default", "read", "It works: a token was issued."),
     ] {

@@ -159,11 +159,14 @@ pub enum Event<'a> {
         /// How many calls of `token()` returned an error meanwhile.
         failed_calls: u64,
     },
-    /// An API rejected the token, and another one is fetched on demand. If `honored` is false, there were too many
-    /// rejections, and the token stays in use.
+    /// An API rejected a token. If `honored` is true, it was the current one, and another one is fetched on demand.
+    ///
+    /// Otherwise the rejection has no effect: the token was not the current one any more (of many requests that are rejected
+    /// at once, all but the first), the server had issued the same value again after a rejection, or there were more
+    /// rejections than [`CachePolicy::forced_refreshes`](crate::CachePolicy::forced_refreshes) allows.
     #[non_exhaustive]
     Rejected {
-        /// Whether the token is no longer used.
+        /// Whether the current token is no longer used.
         honored: bool,
     },
     /// An API rejects token after token: one that was fetched after a rejection was rejected, too, or there was none to

@@ -47,7 +47,8 @@ pub(super) fn emit(source: Option<&str>, event: &Event<'_>) {
         Event::Rejected { honored: false } => {
             tracing::debug!(
                 target: TARGET, source,
-                "an API refused the access token, which stays in use: refusals came too often, or concerned an older token"
+                "an API refused the access token, and nothing changes: it is not the current one, the server issues the same one again, or \
+                 refusals come too often"
             );
         }
         Event::ApiRefuses { api, status, error: error @ Some("insufficient_scope"), description, scope } => {

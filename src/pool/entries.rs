@@ -13,7 +13,7 @@ use super::loads::Loads;
 use super::policy::PoolPolicy;
 use crate::clock::Clock;
 use crate::contained::{Panicked, contained};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::future::TokenFuture;
 use crate::lock::Lock;
 use crate::token::AccessToken;
@@ -145,9 +145,8 @@ where
         if let Some(entry) = self.found(key) {
             return Ok(entry);
         }
-        let made = contained(|| make(key)).unwrap_or_else(|Panicked| {
-            Err(Error::of(ErrorKind::Other, Panicked::text("the closure that makes token sources")))
-        });
+        let made = contained(|| make(key))
+            .unwrap_or_else(|Panicked| Err(Panicked::error("the closure that makes token sources")));
         let source = made.map_err(|error| self.name_in(error, key))?;
         Ok(self.keep(key, self.first(key, Arc::new(Entry::new(source, self.now())))))
     }

@@ -132,9 +132,7 @@ where
             let load = contained_future(async { load(key.clone()).await });
             let loaded = match tokio::time::timeout(TIMEOUT, load).await {
                 Ok(Ok(loaded)) => loaded,
-                Ok(Err(Panicked)) => {
-                    Err(Error::of(ErrorKind::Other, Panicked::text("the future that makes token sources")))
-                }
+                Ok(Err(Panicked)) => Err(Panicked::error("the future that makes token sources")),
                 Err(_) => {
                     let text = format!("no token source was made within {TIMEOUT:?}");
                     Err(Error::of(ErrorKind::Other, text).transient())

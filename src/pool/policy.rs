@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
+use crate::faults::Faults;
 
 /// The limits of a [`TokenPool`](crate::TokenPool): how many sources it keeps, and for how long.
 ///
@@ -47,14 +48,14 @@ impl PoolPolicy {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        let fault = if self.capacity == 0 {
-            "capacity is zero: no source could be kept"
-        } else if self.time_to_idle < Duration::from_secs(1) {
-            "time_to_idle is below 1 s, the resolution of the pool's timestamps"
-        } else {
-            return Ok(());
-        };
-        Err(Error::of(ErrorKind::Configuration, format!("the pool policy is not usable: {fault}")))
+        let mut faults = Faults::default();
+        if self.capacity == 0 {
+            faults.add("capacity", "is zero: no source could be kept");
+        }
+        if self.time_to_idle < Duration::from_secs(1) {
+            faults.add("time_to_idle", "is below 1 s, the resolution of the pool's timestamps");
+        }
+        faults.none_in("the pool policy", Some(()))
     }
 }
 

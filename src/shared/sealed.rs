@@ -267,7 +267,7 @@ impl<'a> Visit<'a> {
         }
         let outcome = match outcome {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(Panicked)) => Err(Error::of(ErrorKind::Other, Panicked::text("the store"))),
+            Ok(Err(Panicked)) => Err(Panicked::error("the store")),
             Err(_) => Err(Error::of(ErrorKind::Other, format!("no answer within {:?}", self.timeout))),
         };
         if let Some(operation) = name {

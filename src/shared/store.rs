@@ -1,7 +1,6 @@
 //! The storage of sealed records.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 

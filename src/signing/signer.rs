@@ -1,7 +1,6 @@
 //! Keys in a KMS, an HSM or an agent.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 
 use super::SigningAlgorithm;

@@ -365,6 +365,13 @@ async fn c14_the_api_refuses_a_new_token() {
     let challenge = http::Response::builder().status(401).header("www-authenticate", r#"DPoP algs="ES256""#);
     server.until_changed_at(Endpoint::Api, Answer::Response(challenge.body(String::new()).unwrap()));
     assert_verdict(&basic(&server).diagnose().api(&api).await, Cause::ApiDpop, ".dpop(..)");
+    // It takes tokens of both kinds, and this one lacks a scope.
+    for code in ["insufficient_scope", "Insufficient Scope"] {
+        let both = format!(r#"DPoP algs="ES256", Bearer realm="a", Bearer error="{code}", scope="write""#);
+        let challenge = http::Response::builder().status(401).header("www-authenticate", both);
+        server.until_changed_at(Endpoint::Api, Answer::Response(challenge.body(String::new()).unwrap()));
+        assert_verdict(&basic(&server).diagnose().api(&api).await, Cause::ApiScope, "add the scope write");
+    }
     server.until_changed(Answer::Refuse("invalid_dpop_proof"));
     assert_verdict(&basic(&server).diagnose().await, Cause::DpopRequired, ".dpop(..)");
 }

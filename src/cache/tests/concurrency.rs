@@ -113,7 +113,7 @@ async fn a_hundred_callers_share_one_failure() {
     let retrying = crate::retry::Retrying {
         source: Arc::clone(&server),
         policy: crate::retry::RetryPolicy::new(),
-        deadline: seconds(30),
+        fetch_timeout: seconds(30),
     };
     let tokens =
         Cached::assemble(Arc::new(retrying), CachePolicy::new(), server.clock.clone(), fastrand::Rng::with_seed(1));
@@ -271,7 +271,6 @@ async fn no_future_is_pending_while_a_token_is_usable_whatever_the_jitter() {
     }
 }
 
-use std::future::Future;
 use std::pin::Pin;
 
 #[tokio::test]

@@ -1,7 +1,6 @@
 //! Cases from an adversarial review: futures that are polled late, runtimes that shut down under a caller, sources that
 //! misbehave.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};

@@ -72,7 +72,7 @@ fn requests(turns: &[Turn], policy: &CachePolicy, retry: RetryPolicy, incidents:
         let hands = ManualClock::along_tokio();
         let clock = Clock::Manual(hands.clone());
         let script = Script { turns: turns.to_vec(), clock: clock.clone(), asked: AtomicU64::new(0) };
-        let retrying = Arc::new(Retrying { source: script, policy: retry, deadline: policy.fetch_timeout });
+        let retrying = Arc::new(Retrying { source: script, policy: retry, fetch_timeout: policy.fetch_timeout });
         let random = fastrand::Rng::with_seed(7);
         let tokens = Cached::assemble(Arc::clone(&retrying), policy.clone(), clock, random);
         let start = tokio::time::Instant::now();

@@ -1,6 +1,5 @@
 //! Runtimes that come and go (C10).
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 

@@ -94,6 +94,16 @@ fn what_build_would_refuse_is_reported_with_the_path_of_its_member() {
                 "allowed_issuers": "https://a.example", "scopes_from_api": true, "omit_resource": true}})),
             "protected_resource.scopes_from_api lets the API choose",
         ),
+        (
+            faults(json!({"auth": {"method": "anonymous"}, "protected_resource": {"url": "http://b.example",
+                "allowed_issuers": "https://a.example"}})),
+            "protected_resource.url ",
+        ),
+        (
+            faults(json!({"auth": {"method": "anonymous"}, "resources": ["b"]})),
+            "resources \"b\" is not an absolute URI",
+        ),
+        (faults(json!({"auth": {"method": "anonymous"}, "token_types": [""]})), "token_types is empty"),
         (faults(json!({"auth": {"method": "anonymous"}, "retry": {"attempts": 0}})), "retry.attempts "),
         (
             faults(json!({"auth": {"method": "anonymous"}, "retry": {"backoff_first": "9s", "backoff_max": "1s"}})),
@@ -116,6 +126,10 @@ fn what_build_would_refuse_is_reported_with_the_path_of_its_member() {
             (auth("client_secret_jwt", "algorithm", "RS384"), "auth.algorithm RS384 needs a private key"),
             (auth("client_secret_jwt", "lifetime", "2h"), "auth.lifetime is not between"),
         ]);
+    }
+    if cfg!(feature = "dpop") {
+        let dpop = json!({"key_env": missing});
+        rows.push((faults(json!({"auth": {"method": "anonymous"}, "dpop": dpop})), "dpop.key cannot be read"));
     }
     if cfg!(feature = "shared") {
         let store = json!({"directory": "/x", "seal_key_env": missing});

@@ -3,6 +3,7 @@
 use super::super::diagnosis::{Cause, Diagnosis};
 use super::super::findings::{Answer, Findings};
 use crate::token::AccessToken;
+use crate::verdict::is_insufficient_scope;
 
 /// `None`: the API accepts the token.
 pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer) -> Option<Diagnosis> {
@@ -17,7 +18,7 @@ pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer)
                 .advise("add .dpop(..) to the builder (feature dpop), or dpop.key_file to the configuration")
                 .advise("register the client for DPoP at the authorization server")
         }
-        Some(401 | 403) if code == "insufficient_scope" => {
+        Some(401 | 403) if is_insufficient_scope(code) => {
             let granted = token.scope().unwrap_or("nothing that is known");
             let summary = format!("The API requires another scope; the granted scope is {granted} ({said}).");
             Diagnosis::of(Cause::ApiScope, summary)
