@@ -117,6 +117,7 @@ impl<S: TokenSource + 'static> Cached<S> {
 
     /// Sets the name of the source in events, metrics and its [`status`](Self::status), and also sends its events to
     /// `observer`. Returns an empty cache, so call it before cloning the handle.
+    #[must_use = "it returns the cache"]
     pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
         let observers = Observers::new(name.into(), vec![Arc::new(observer)]);
         let policy = self.0.state.lock().policy().clone();
@@ -126,6 +127,7 @@ impl<S: TokenSource + 'static> Cached<S> {
 
     /// Uses this clock instead of the system clock (feature `test-util`). Returns an empty cache.
     #[cfg(any(test, feature = "test-util"))]
+    #[must_use = "it returns the cache"]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         let policy = self.0.state.lock().policy().clone();
         let (source, observers) = (Arc::clone(&self.0.source), self.0.observers.clone());

@@ -149,6 +149,7 @@ impl Credential {
     ///     "Credential(file /run/secrets/new, or file /run/secrets/old)"
     /// );
     /// ```
+    #[must_use = "it returns the credential"]
     pub fn or(self, second: impl Into<Credential>) -> Self {
         let second = second.into();
         let origins = self.origins.iter().chain(second.origins.iter()).cloned();

@@ -93,9 +93,9 @@ impl DpopKey {
     ///     "x":"l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs",
     ///     "y":"9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"}"#);
     /// ```
-    pub fn from_signer(signer: impl Signer + 'static, public_key: &str) -> Self {
+    pub fn from_signer(signer: impl Signer + 'static, public_key: impl Into<String>) -> Self {
         let nonces = Arc::default();
-        let binding = Binding::to_signer(Arc::new(signer), public_key, &nonces);
+        let binding = Binding::to_signer(Arc::new(signer), &public_key.into(), &nonces);
         let place = Place::Elsewhere(binding.map(Arc::new));
         DpopKey { place, nonces, fapi: false }
     }

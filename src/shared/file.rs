@@ -82,6 +82,7 @@ impl FileStore {
     /// Uses this clock instead of the system clock for leases and records (feature `test-util`). All stores of the directory
     /// must use the same clock.
     #[cfg(any(test, feature = "test-util"))]
+    #[must_use = "it returns the store"]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         FileStore { clock: Clock::Manual(clock.clone()), ..self }
     }

@@ -118,11 +118,11 @@ impl<S: TokenSource> Shared<S> {
     /// A token becomes due by the default [`CachePolicy`](crate::CachePolicy): a longer
     /// [`refresh_window`](crate::CachePolicy::refresh_window) or a shorter [`max_age`](crate::CachePolicy::max_age) of
     /// the [`Cached`](crate::Cached) around it does not refresh it earlier.
-    pub fn new(source: S, store: SealedStore, name: impl AsRef<str>) -> Self {
+    pub fn new(source: S, store: SealedStore, name: impl Into<String>) -> Self {
         Shared::assemble(
             source,
             store,
-            Key::named(name.as_ref()),
+            Key::named(&name.into()),
             BoundTo::default(),
             CachePolicy::new(),
             Clock::System,
@@ -132,12 +132,14 @@ impl<S: TokenSource> Shared<S> {
 
     /// Sets the name of the source in the events and metrics of its store, and also sends these to `observer`. Default:
     /// a number.
+    #[must_use = "it returns the source"]
     pub fn observed(self, name: impl Into<String>, observer: impl Observer + 'static) -> Self {
         Shared { observers: Observers::new(name.into(), vec![Arc::new(observer)]), ..self }
     }
 
     /// Uses this clock instead of the system clock (feature `test-util`).
     #[cfg(feature = "test-util")]
+    #[must_use = "it returns the source"]
     pub fn clock(self, clock: &crate::clock::ManualClock) -> Self {
         Shared { clock: Clock::Manual(clock.clone()), ..self }
     }

@@ -77,6 +77,7 @@ impl SealedStore {
 
     /// Sets how long one fetch waits in total for a store that does not respond; at most a quarter of the fetch timeout.
     /// Default: 100 ms.
+    #[must_use = "it returns the store"]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self

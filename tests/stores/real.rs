@@ -46,7 +46,7 @@ async fn a_token_is_kept_in_redis_for_as_long_as_it_is_usable() {
 #[ignore = "needs redis-server: .ci/stores"]
 async fn a_lease_has_one_owner_that_may_ask_for_it_twice() {
     let real = Redis::start(&[]);
-    let store = RedisStore::new(&real.url()).unwrap();
+    let store = RedisStore::new(real.url()).unwrap();
     let hour = Duration::from_secs(3600);
     assert!(store.lease("a", "me", hour).await.unwrap());
     // As after a connection that was lost before the answer came.
@@ -164,7 +164,7 @@ async fn the_acl_of_the_documentation_is_enough() {
     assert_eq!(token_of(&server, store("wrong")).await, Some(3));
     // Another database requires one more command.
     let other = || {
-        let redis = RedisStore::new(&format!("{url}/1")).unwrap();
+        let redis = RedisStore::new(format!("{url}/1")).unwrap();
         SealedStore::new(redis.password("password"), SEAL_KEY).timeout(PATIENT)
     };
     assert_eq!(token_of(&server, other()).await, Some(4));

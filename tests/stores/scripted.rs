@@ -73,7 +73,7 @@ async fn a_strict_source_does_not_take_a_token_that_only_a_lenient_one_accepts()
 async fn the_store_sees_nothing_in_clear_text() {
     // D23: everything that a MONITOR would show, a rejection included
     let (server, store) = (Server::start([ok(TOKEN)]), Resp::start(Manner::Well));
-    let password = RedisStore::new(&store.url()).unwrap().password("let me in");
+    let password = RedisStore::new(store.url()).unwrap().password("let me in");
     let sealed = SealedStore::new(password, SEAL_KEY);
     let tokens = replica(&server.url("/token"), sealed).build().unwrap();
     let token = tokens.token().await.unwrap();
@@ -279,7 +279,7 @@ async fn a_connection_is_closed_when_it_is_not_needed_any_more() {
 #[tokio::test]
 async fn a_command_that_was_given_up_does_not_hold_up_the_next_one() {
     let store = Resp::start(Manner::Hang);
-    let client = RedisStore::new(&store.url()).unwrap();
+    let client = RedisStore::new(store.url()).unwrap();
     let hour = std::time::Duration::from_secs(3600);
     {
         let mut first = std::pin::pin!(client.put("a", b"value", hour));
@@ -306,7 +306,7 @@ async fn a_server_that_cannot_be_reached_is_not_tried_with_another_password() {
         move || listener.accept().is_ok()
     });
     let passwords = Credential::from("one").or("another");
-    let client = RedisStore::new(&format!("rediss://{address}")).unwrap().password(passwords);
+    let client = RedisStore::new(format!("rediss://{address}")).unwrap().password(passwords);
     assert!(client.get("a", 100).await.is_err());
     let another = connections.join().unwrap();
     assert!(!another(), "one connection for both");
@@ -317,7 +317,7 @@ async fn a_password_that_is_refused_is_followed_by_the_next_one() {
     let refused = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n".to_vec();
     let store = Resp::start(Manner::AnswersTo("AUTH", vec![refused, b"+OK\r\n".to_vec()]));
     let passwords = Credential::from("one").or("another");
-    let client = RedisStore::new(&store.url()).unwrap().password(passwords);
+    let client = RedisStore::new(store.url()).unwrap().password(passwords);
     client.get("a", 100).await.unwrap();
     assert_eq!(store.names(), ["AUTH", "AUTH", "GETRANGE"]);
 }
@@ -326,7 +326,7 @@ async fn a_password_that_is_refused_is_followed_by_the_next_one() {
 async fn a_connection_that_the_server_closed_is_replaced_within_the_command() {
     let store =
         Resp::start(Manner::AnswersTo("GETRANGE", [&b"$0\r\n\r\n"[..], b"", b"$0\r\n\r\n"].map(Vec::from).into()));
-    let client = RedisStore::new(&store.url()).unwrap();
+    let client = RedisStore::new(store.url()).unwrap();
     for _ in 0..2 {
         assert_eq!(client.get("a", 100).await.unwrap(), None);
     }
@@ -336,7 +336,7 @@ async fn a_connection_that_the_server_closed_is_replaced_within_the_command() {
 #[tokio::test]
 async fn names_and_times_are_sent_as_documented() {
     let store = Resp::start(Manner::Well);
-    let (client, second) = (RedisStore::new(&store.url()).unwrap(), std::time::Duration::from_secs(1));
+    let (client, second) = (RedisStore::new(store.url()).unwrap(), std::time::Duration::from_secs(1));
     client.get("a", 9).await.unwrap();
     client.put("a", b"value", second).await.unwrap();
     assert!(client.lease("a", "me", second).await.unwrap());

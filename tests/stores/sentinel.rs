@@ -46,7 +46,7 @@ async fn the_master_is_asked_for_once_and_checked() {
 async fn sentinel_and_master_each_get_their_own_user_and_password() {
     let master = Resp::start(Manner::Well);
     let sentinel = naming(&master);
-    let store = RedisStore::new(&format!("redis://tokens:{OTHER}@mymaster/2")).unwrap();
+    let store = RedisStore::new(format!("redis://tokens:{OTHER}@mymaster/2")).unwrap();
     let urls = [sentinel.url().replace("://", "://watcher@")];
     let store = store.sentinel_password("for the sentinel").sentinels(urls).unwrap().password("for the master");
     put(&store).await.unwrap();

@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use redis::{Cmd, FromRedisValue};
+use zeroize::Zeroizing;
 
 use super::store::{Store, StoreFuture};
 use crate::credential::Credential;
@@ -57,8 +58,10 @@ impl RedisStore {
     ///
     /// [`ErrorKind::Configuration`] if `url` is not a Redis URL. The error does not contain it, since it may have a
     /// password.
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Ok(RedisStore(Nodes::new(Address::parse(url).ok_or_else(|| {
+    pub fn new(url: impl Into<String>) -> Result<Self, Error> {
+        // It may have a password.
+        let url = Zeroizing::new(url.into());
+        Ok(RedisStore(Nodes::new(Address::parse(&url).ok_or_else(|| {
             let text = "the address of the store is not usable: give redis://host:port/db, rediss:// for TLS (and no #insecure)";
             Error::of(ErrorKind::Configuration, text)
         })?)))
@@ -66,12 +69,14 @@ impl RedisStore {
 
     /// Sets the password, instead of the one in the URL. It is read for each connection; if there are several
     /// ([`Credential::or`]), they are tried in order.
+    #[must_use = "it returns the store"]
     pub fn password(mut self, password: impl Into<Credential>) -> Self {
         self.0.password = Some(password.into());
         self
     }
 
     /// Sets the root certificates (PEM) that are trusted for the server's certificate. Default: those of the system.
+    #[must_use = "it returns the store"]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.0.roots = Some(pem.into());
         self
@@ -86,6 +91,7 @@ impl RedisStore {
     /// Both are read for each new connection, so a rotated pair needs no restart. While the new pair is not usable, for
     /// example because the key was not written yet, the previous one stays in use. If there are several pairs
     /// ([`Credential::or`]), the first usable one is presented.
+    #[must_use = "it returns the store"]
     pub fn client_certificate(mut self, certificate: impl Into<Credential>, key: impl Into<Credential>) -> Self {
         self.0.certificate = Some((certificate.into(), key.into()));
         self
@@ -111,8 +117,9 @@ impl RedisStore {
     ///
     /// [`ErrorKind::Configuration`] if there is no URL, if one is not a Redis URL, or if the store was created for a
     /// socket.
-    pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
-        let sentinels = Sentinels::new(urls).filter(|_| self.0.has_host());
+    pub fn sentinels(mut self, urls: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, Error> {
+        let sentinels =
+            Sentinels::new(urls.into_iter().map(|url| Zeroizing::new(url.into()))).filter(|_| self.0.has_host());
         self.0.sentinels = Some(sentinels.ok_or_else(|| {
             let text = "the addresses of the sentinels are not usable: give redis://host:26379 for each, rediss:// for TLS, \
                  and redis://user@NAME-OF-THE-MASTER/db to RedisStore::new";
@@ -122,6 +129,7 @@ impl RedisStore {
     }
 
     /// Sets the password of the sentinels, which is read for each connection. Default: the one in the URL, if any.
+    #[must_use = "it returns the store"]
     pub fn sentinel_password(mut self, password: impl Into<Credential>) -> Self {
         self.0.sentinel_password = Some(password.into());
         self

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use redis::{ConnectionAddr, Value};
+use zeroize::Zeroizing;
 
 use super::address::Address;
 use super::connection::{Connection, refused, said};
@@ -20,8 +21,8 @@ pub(super) struct Sentinels {
 
 impl Sentinels {
     /// `None` if a URL is invalid, or there is none.
-    pub(super) fn new(urls: impl IntoIterator<Item = impl AsRef<str>>) -> Option<Self> {
-        let all: Option<Vec<_>> = urls.into_iter().map(|url| Address::parse(url.as_ref())).collect();
+    pub(super) fn new(urls: impl Iterator<Item = Zeroizing<String>>) -> Option<Self> {
+        let all: Option<Vec<_>> = urls.map(|url| Address::parse(&url)).collect();
         let all = all.filter(|all| !all.is_empty())?;
         Some(Sentinels { all, first: AtomicUsize::new(0) })
     }
