@@ -116,7 +116,7 @@ pub(crate) struct Asked {
     pub(crate) url: String,
     /// HTTP method [default: GET, with --data POST]
     #[arg(short = 'X', long = "request", value_name = "METHOD")]
-    pub(crate) method: Option<String>,
+    pub(crate) http_method: Option<String>,
     /// A header, "name: value"; may be given several times
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub(crate) headers: Vec<String>,
@@ -136,3 +136,23 @@ Exit codes:
   6  the authorization server cannot be reached: name, connection, proxy, TLS, time
   7  the authorization server answers, but not with a token
   8  the API cannot be reached, or refuses the token or the request";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// clap identifies an argument by the name of its field: two with one name are one to it.
+    #[test]
+    fn no_flag_of_a_subcommand_has_the_name_of_a_global_one() {
+        // FE19
+        let command = Arguments::command();
+        for subcommand in command.get_subcommands() {
+            for flag in subcommand.get_arguments() {
+                let is_global = command.get_arguments().any(|global| global.get_id() == flag.get_id());
+                assert!(!is_global, "{} {}", subcommand.get_name(), flag.get_id());
+            }
+        }
+    }
+}

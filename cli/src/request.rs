@@ -14,7 +14,7 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
     let headers = headers(&asked.headers)?;
     let body = asked.data.as_deref().map(body).transpose()?;
     let default = if body.is_some() { Method::POST } else { Method::GET };
-    let method = match &asked.method {
+    let method = match &asked.http_method {
         Some(method) => method.parse().map_err(|_| Failure::usage("--request is not an HTTP method"))?,
         None => default,
     };
