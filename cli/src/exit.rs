@@ -67,6 +67,17 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<reqwest_middleware::Error> for Failure {
+    fn from(error: reqwest_middleware::Error) -> Self {
+        if let Some(ours) = Error::find(&error) {
+            return ours.clone().into();
+        }
+        // This variant prints its causes in the alternate form.
+        let error = reqwest_middleware::Error::middleware(error.without_url());
+        Failure::api(format!("the API cannot be reached: {error:#}"))
+    }
+}
+
 pub(crate) fn code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

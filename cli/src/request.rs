@@ -1,10 +1,12 @@
 //! One request to the API.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use client_credentials::reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use client_credentials::reqwest::{Certificate, Client, Method, Response, Url, redirect};
-use client_credentials::{AccessToken, ClientCredentials, Retry};
+use client_credentials::reqwest::{Certificate, Client, Method, Url, redirect};
+use client_credentials::{BearerAuth, ClientCredentials, SameCertificate, Status, TokenState};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 
 use crate::args::Asked;
 use crate::exit::Failure;
@@ -18,36 +20,14 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
         Some(method) => method.parse().map_err(|_| Failure::usage("--request is not an HTTP method"))?,
         None => default,
     };
-    // A redirect could take the token elsewhere.
-    let mut client = Client::builder().redirect(redirect::Policy::none());
-    if let Some(path) = ca_file {
-        let bytes =
-            std::fs::read(path).map_err(|error| Failure::usage(format!("http.ca_file cannot be read: {error}")))?;
-        let all = Certificate::from_pem_bundle(&bytes)
-            .map_err(|_| Failure::usage("http.ca_file has no certificate in PEM"))?;
-        client = client.tls_certs_merge(all);
+    let mut request = client(tokens, &url, ca_file)?.request(method, url).headers(headers);
+    if let Some(body) = body {
+        request = request.body(body);
     }
-    let client = client.build().map_err(|_| Failure::other("the HTTP client cannot be made"))?;
-    let mut token = tokens.token().await?;
-    let once = async |token: &AccessToken| -> Result<Response, Failure> {
-        let ours = token.request_headers(&method, url.as_str()).await?;
-        let mut request = client.request(method.clone(), url.clone()).headers(headers.clone()).headers(ours);
-        if let Some(body) = &body {
-            request = request.body(body.clone());
-        }
-        request
-            .send()
-            .await
-            .map_err(|error| Failure::api(format!("the API cannot be reached: {}", chain(&error.without_url()))))
-    };
-    let mut response = once(&token).await?;
-    if token.observe(url.as_str(), response.headers()) == Retry::WithNonce {
-        response = once(&token).await?;
-    } else if response.status() == 401 {
-        // A token that was kept may have been revoked.
-        tokens.reject(&token);
-        token = tokens.token().await?;
-        response = once(&token).await?;
+    let mut response = request.send().await?;
+    // The API rejected the token, and there is no new one.
+    if let Status { state: TokenState::Empty, last_error: Some(error), .. } = tokens.status() {
+        return Err(error.into());
     }
     let status = response.status();
     while let Some(chunk) = response.chunk().await.map_err(|_| Failure::api("the API broke off its response"))? {
@@ -62,28 +42,30 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
+fn client(tokens: &ClientCredentials, url: &Url, ca_file: Option<&str>) -> Result<ClientWithMiddleware, Failure> {
+    let roots = ca_file.map(roots).transpose()?.unwrap_or_default();
+    // A redirect could take the token elsewhere.
+    let builder = move || Client::builder().redirect(redirect::Policy::none()).tls_certs_merge(roots.clone());
+    let client = builder().build().map_err(|_| Failure::other("the HTTP client cannot be made"))?;
+    let bearer = BearerAuth::builder(tokens.clone())
+        .origin(url.origin().ascii_serialization())
+        // The fetch has a limit of its own, and nobody else waits.
+        .replacement_timeout(Duration::MAX)
+        .build()
+        .map_err(|_| Failure::usage("the URL is not https, or http on this machine: the token is not sent there"))?;
+    Ok(ClientBuilder::new(client).with(bearer).with(SameCertificate::new(builder)).build())
+}
+
+fn roots(path: &str) -> Result<Vec<Certificate>, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("http.ca_file cannot be read: {error}")))?;
+    Certificate::from_pem_bundle(&bytes).map_err(|_| Failure::usage("http.ca_file has no certificate in PEM"))
 }
 
 fn url(text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).map_err(|_| Failure::usage("the URL is not one: give https://host/path"))?;
-    let host = url.host_str().unwrap_or_default();
-    let is_here =
-        matches!(host, "localhost" | "[::1]") || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback());
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Failure::usage("the URL has user information: the token is the authorization"));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_here => Ok(url),
-        _ => Err(Failure::usage("the URL is not https: the token would be readable on the way")),
+    match url.username().is_empty() && url.password().is_none() {
+        true => Ok(url),
+        false => Err(Failure::usage("the URL has user information: the token is the authorization")),
     }
 }
 
