@@ -20,7 +20,7 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
         Some(method) => method.parse().map_err(|_| Failure::usage("--request is not an HTTP method"))?,
         None => default,
     };
-    let mut request = client(tokens, &url, ca_file)?.request(method, url).headers(headers);
+    let mut request = client(tokens, &url, asked, ca_file)?.request(method, url).headers(headers);
     if let Some(body) = body {
         request = request.body(body);
     }
@@ -42,17 +42,30 @@ pub(crate) async fn send(tokens: &ClientCredentials, asked: &Asked, ca_file: Opt
     }
 }
 
-fn client(tokens: &ClientCredentials, url: &Url, ca_file: Option<&str>) -> Result<ClientWithMiddleware, Failure> {
+fn client(
+    tokens: &ClientCredentials,
+    url: &Url,
+    asked: &Asked,
+    ca_file: Option<&str>,
+) -> Result<ClientWithMiddleware, Failure> {
     let roots = ca_file.map(roots).transpose()?.unwrap_or_default();
-    // A redirect could take the token elsewhere.
-    let builder = move || Client::builder().redirect(redirect::Policy::none()).tls_certs_merge(roots.clone());
+    let is_plain = url.scheme() == "http";
+    let builder = move || {
+        // A redirect could take the token elsewhere.
+        let builder = Client::builder().redirect(redirect::Policy::none()).tls_certs_merge(roots.clone());
+        // A token that is not encrypted stays on this machine.
+        if is_plain { builder.no_proxy() } else { builder }
+    };
     let client = builder().build().map_err(|_| Failure::other("the HTTP client cannot be made"))?;
     let bearer = BearerAuth::builder(tokens.clone())
-        .origin(url.origin().ascii_serialization())
+        .origin(origin(&asked.url))
         // The fetch has a limit of its own, and nobody else waits.
         .replacement_timeout(Duration::MAX)
         .build()
-        .map_err(|_| Failure::usage("the URL is not https, or http on this machine: the token is not sent there"))?;
+        .map_err(|error| match is_plain {
+            true => Failure::usage("the URL is not https, or http on this machine: the token is not sent there"),
+            false => Failure::usage(error.to_string()),
+        })?;
     Ok(ClientBuilder::new(client).with(bearer).with(SameCertificate::new(builder)).build())
 }
 
@@ -67,6 +80,13 @@ fn url(text: &str) -> Result<Url, Failure> {
         true => Ok(url),
         false => Err(Failure::usage("the URL has user information: the token is the authorization")),
     }
+}
+
+/// The origin as it is written: a URL that a parser would repair may be of another host than intended.
+fn origin(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let path = url.get(authority..).and_then(|rest| rest.find(['/', '?', '#']));
+    path.and_then(|path| url.get(..authority + path)).unwrap_or(url)
 }
 
 fn headers(all: &[String]) -> Result<HeaderMap, Failure> {

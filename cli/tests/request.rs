@@ -14,11 +14,19 @@ fn server() -> AuthorizationServer {
 
 /// Exit code, output and error output of a request to the API of `server`.
 fn requested(server: &AuthorizationServer, flags: &[&str]) -> (i32, String, String) {
+    requested_from(server, &format!("{}/invoices", server.api_origin()), flags, &[])
+}
+
+fn requested_from(
+    server: &AuthorizationServer,
+    url: &str,
+    flags: &[&str],
+    env: &[(&str, &str)],
+) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_client-credentials"));
     command.env_clear().stdin(Stdio::null()).env("CLIENT_CREDENTIALS_AUTH_METHOD", "none");
     command.args(["--client-id", "billing", "--token-endpoint", server.token_url(), "request"]);
-    let Output { status, stdout, stderr } =
-        command.arg(format!("{}/invoices", server.api_origin())).args(flags).output().unwrap();
+    let Output { status, stdout, stderr } = command.arg(url).args(flags).envs(env.iter().copied()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
 }
@@ -159,4 +167,45 @@ fn an_api_that_breaks_the_connection_is_reported_with_the_cause_and_without_its_
     assert_eq!((code, &*stdout), (8, ""), "{stderr}");
     assert!(stderr.contains("the API cannot be reached: error sending request: "), "{stderr}");
     assert!(!stderr.contains("/invoices"), "{stderr}");
+}
+
+#[test]
+fn a_token_that_is_not_encrypted_is_not_sent_by_way_of_a_proxy() {
+    // T29
+    let (server, proxy) = (server(), server());
+    let url = format!("{}/invoices", server.api_origin());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let (code, _, stderr) = requested_from(&server, &url, &[], &[(name, proxy.api_origin())]);
+        assert_eq!((code, sent(&proxy)), (0, (0, 0)), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn a_url_that_a_parser_would_repair_is_refused_before_any_request() {
+    // FA2
+    let server = server();
+    let address = server.api_origin().strip_prefix("http://").unwrap();
+    let port = address.rsplit(':').next().unwrap();
+    for url in [
+        "https:///api/invoices".to_owned(),
+        "https://".to_owned(),
+        format!("http:///{address}/x"),
+        format!("http:{address}/x"),
+        format!("http:/{address}/x"),
+        format!(r"http:\\{address}/x"),
+        format!(r"http://{address}\@api.example.com/x"),
+        format!(" http://{address}/x"),
+        format!("ht\ntp://{address}/x"),
+        format!("http://\t{address}/x"),
+        format!("http://\u{2460}\u{2461}\u{2466}.0.0.1:{port}/x"),
+        format!("http://2130706433:{port}/x"),
+        format!("http://me@{address}/x"),
+    ] {
+        let (code, _, stderr) = requested_from(&server, &url, &[], &[]);
+        assert_eq!((code, sent(&server)), (2, (0, 0)), "{url:?}: {stderr}");
+    }
+    for path in ["", "/", "?a=b", "/a b?c=http://x/", "/\u{e4}#f"] {
+        let (code, _, stderr) = requested_from(&server, &format!("http://{address}{path}"), &[], &[]);
+        assert_eq!(code, 0, "{path}: {stderr}");
+    }
 }

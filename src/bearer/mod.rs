@@ -78,6 +78,9 @@ use trip::Outgoing;
 /// set with [`header`](BearerAuthBuilder::header)) is not changed. If no token is available, the request fails; it is never
 /// sent without one.
 ///
+/// Your client decides about proxies. A request over `http` to a loopback address goes to the proxy of `HTTP_PROXY` or
+/// `ALL_PROXY`, and the proxy reads the token, unless the client is built with `no_proxy()` or `NO_PROXY` names the host.
+///
 /// reqwest turns user information in a URL (`https://user:password@..`) into an `Authorization` header before this layer sees
 /// the request, so such a request is not changed either.
 ///
