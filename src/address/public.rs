@@ -45,7 +45,7 @@ impl fmt::Display for NotPublic {
         let shown: Vec<_> = self.0.iter().take(4).map(ToString::to_string).collect();
         write!(
             f,
-            "is at {}, which is no public address, and its host was named by metadata only: if it is right, name the host by pin_token_endpoint_origin",
+            "is at {}, which is not a public address, and only metadata names its host: if it is right, name the host by pin_token_endpoint_origin",
             shown.join(", ")
         )
     }

@@ -179,7 +179,7 @@ fn only_the_public_addresses_of_a_name_are_connected_to() {
     let error = public(addresses(&["10.0.0.1", "::1"])).unwrap_err();
     assert_eq!(error, NotPublic(vec!["10.0.0.1".parse().unwrap(), "::1".parse().unwrap()]));
     let text = error.to_string();
-    assert!(text.starts_with("is at 10.0.0.1, ::1, which is no public address"), "{text}");
+    assert!(text.starts_with("is at 10.0.0.1, ::1, which is not a public address"), "{text}");
     assert_eq!(public(Vec::new()), Ok(Vec::new()));
 }
 

@@ -138,7 +138,7 @@ impl Policy {
         }
         let Some(target) = target else {
             return Err(refused(
-                "the request has no scheme and host, so that nobody can tell whether it may carry the token; \
+                "the request has no scheme and host, so it cannot be checked whether it may carry the token; \
                  give an absolute URI (tonic: Client::with_origin)",
             ));
         };
@@ -167,7 +167,7 @@ impl Policy {
         }
         let origins: Vec<_> = self.origins.iter().map(|origin| format!("{origin:?}")).collect();
         refused(format!(
-            "a request to {target} is not for {}, where alone these tokens may go; add .origin(..) to BearerAuth::builder, or \
+            "a request to {target} is not for {}, the only origins that these tokens may be sent to; add .origin(..) to BearerAuth::builder, or \
              .pass_through(true) to send such requests without a token",
             origins.join(" or ")
         ))

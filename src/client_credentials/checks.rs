@@ -37,7 +37,7 @@ impl ClientCredentialsBuilder {
             if self.demands().is_some() {
                 faults.add(
                     "shared",
-                    "does not go with step_up or scopes_from_api: each process would have scopes of its own",
+                    "cannot be combined with step_up or scopes_from_api: each process would have scopes of its own",
                 );
             }
             faults.extend(store.fault().map(|flaw| ("shared", format!("the seal key {flaw}"))));

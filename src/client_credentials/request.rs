@@ -83,7 +83,7 @@ impl ClientCredentialsBuilder {
         for (name, _) in self.secrets.0.iter().filter(|(name, _)| PUBLIC.contains(&name.as_str())) {
             faults.add(
                 "secret_param",
-                format!("{name} is no secret, and decides which token is returned: use its setter"),
+                format!("{name} is not a secret, and decides which token is returned: use its setter"),
             );
         }
         let mut seen = BTreeSet::new();

@@ -40,7 +40,7 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Option<ClientAuth> {
     for name in given.into_iter().flat_map(|table| table.keys()) {
         let is_known = MEMBERS.iter().any(|member| member.path.strip_prefix("auth.") == Some(name));
         if is_method && is_known && !is_own(name, method) {
-            reader.fault(format!("auth.{name} is no member of the method {method}"));
+            reader.fault(format!("auth.{name} is not a member of the method {method}"));
         }
     }
     let has = |name: &str| is_method && is_own(name, method);

@@ -19,12 +19,13 @@ pub(super) fn grant(reader: &mut Reader<'_>) -> Option<AssertedGrant> {
         (false, true) => {
             for name in ["subject_token_type", "requested_token_type", "actor_token_type"] {
                 if reader.value(&format!("grant.{name}")).is_some() {
-                    reader
-                        .fault(format!("grant.{name} needs grant.subject_token_file: it is no member of an assertion"));
+                    reader.fault(format!(
+                        "grant.{name} needs grant.subject_token_file: it is not a member of an assertion"
+                    ));
                 }
             }
             if actor {
-                reader.fault("grant.actor_token needs grant.subject_token_file: it is no member of an assertion");
+                reader.fault("grant.actor_token needs grant.subject_token_file: it is not a member of an assertion");
             }
             Some(JwtBearer::new(credential(reader, "grant.assertion", true)?).into())
         }

@@ -118,7 +118,7 @@ impl Config {
     pub fn credential(mut self, path: &str, credential: impl Into<Credential>) -> Self {
         let all: Vec<_> = members::MEMBERS.iter().filter_map(|member| member.path.strip_suffix("_env")).collect();
         if !all.contains(&path) {
-            self.faults.push(format!("{path:?} is no credential: it is one of {}", all.join(", ")));
+            self.faults.push(format!("{path:?} is not a credential: use one of {}", all.join(", ")));
         }
         self.credentials.insert(path.to_owned(), credential.into());
         self

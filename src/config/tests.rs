@@ -164,7 +164,7 @@ fn a_store_has_a_directory_and_a_key_and_no_scopes_on_demand() {
     };
     assert!(with("/tokens", &[]).unwrap().explain().to_string().contains("shared: true"));
     assert!(with("", &[]).unwrap_err().contains("store.directory is missing"));
-    assert!(with("/tokens", &["a"]).unwrap_err().contains("does not go with step_up"));
+    assert!(with("/tokens", &["a"]).unwrap_err().contains("cannot be combined with step_up"));
 }
 
 #[test]

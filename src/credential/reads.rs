@@ -178,12 +178,12 @@ impl Failure {
                 "the file {path} is UTF-16, which `>` of Windows PowerShell writes: save it as UTF-8"
             )),
             Failure::Hangs(age) => Error::of_credential(format!(
-                "the file {path} cannot be read: a read that began {} s ago has not ended; does it lie on a network mount that hangs?",
+                "the file {path} cannot be read: a read that began {} s ago has not ended; is it on a network mount that hangs?",
                 age.as_secs()
             )),
             Failure::OthersHang => Error::of_credential(format!(
                 "the file {path} was not read: {HANGING} reads of other credential files hang, and no thread is spent on another; \
-                 do they lie on a network mount that hangs?"
+                 are they on a network mount that hangs?"
             )),
             Failure::Panicked => Error::of_credential(format!("the read of the file {path} panicked")),
         }
@@ -211,7 +211,7 @@ pub(crate) fn read_now(path: &Path) -> Result<Arc<Zeroizing<Vec<u8>>>, String> {
         Failure::NotAFile(kind) => format!("cannot be read: it is {kind}, and not a regular file"),
         Failure::TooLarge => "is larger than 1 MiB: is it the right one?".to_owned(),
         Failure::Hangs(_) | Failure::OthersHang => {
-            "cannot be read: the read does not end; does it lie on a network mount that hangs?".to_owned()
+            "cannot be read: the read does not end; is it on a network mount that hangs?".to_owned()
         }
         Failure::NotUtf8 | Failure::Utf16 | Failure::Panicked => "cannot be read: the read panicked".to_owned(),
     })

@@ -115,7 +115,7 @@ async fn bounded(signature: impl Future<Output = Result<Vec<u8>, Error>>) -> Res
     match within(LONGEST_SIGNING, contained_future(signature)).await {
         Some(Ok(signed)) => signed,
         Some(Err(Panicked)) => Err(Error::of_credential(Panicked::text("the signer"))),
-        None => Err(Error::of_credential(format!("the signer gave no signature within {LONGEST_SIGNING:?}"))),
+        None => Err(Error::of_credential(format!("the signer returned no signature within {LONGEST_SIGNING:?}"))),
     }
 }
 

@@ -10,11 +10,14 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static), peer: &str) -> Option<St
     // We did not accept the server's certificate, the server ended the handshake, or they have nothing in common.
     let not_trusted = |remedy| Some(format!("TLS certificate verification failed for {peer}{remedy}"));
     let refused = |remedy| Some(format!("{peer} refused the TLS connection{remedy}"));
-    let incompatible =
-        || Some(format!("{peer} and this client have no TLS version or cipher in common (TLS 1.2 and 1.3 are spoken)"));
+    let incompatible = || {
+        Some(format!(
+            "{peer} and this client have no TLS version or cipher in common (this client supports TLS 1.2 and 1.3)"
+        ))
+    };
     match tls_error(e)? {
         Tls::InvalidCertificate(flaw) => not_trusted(match flaw {
-            Flaw::UnknownIssuer => "; add its CA to the client (HttpClient), or is a proxy reading along?",
+            Flaw::UnknownIssuer => "; add its CA to the client (HttpClient), or does a proxy intercept TLS?",
             Flaw::Expired | Flaw::ExpiredContext { .. } | Flaw::NotValidYet | Flaw::NotValidYetContext { .. } => {
                 "; look at its dates and at this machine's clock"
             }
@@ -43,7 +46,7 @@ pub(super) fn tls_failure(e: &(dyn StdError + 'static), peer: &str) -> Option<St
             | Alert::BadCertificateStatusResponse
             | Alert::BadCertificateHashValue => refused("; is this client's certificate the right one?"),
             Alert::ProtocolVersion | Alert::InsufficientSecurity | Alert::NoApplicationProtocol => incompatible(),
-            Alert::UnrecognisedName => refused("; it knows no host of this name"),
+            Alert::UnrecognisedName => refused("; it has no host of this name"),
             _ => None,
         },
         _ => None,

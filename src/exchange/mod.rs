@@ -350,7 +350,7 @@ mod tests {
         let peer = Peer { name: "the token endpoint", url: &url, identity: None, masks: None };
         let Err(error) = exchange.fetch(peer).await else { panic!("it has a private address") };
         assert_eq!(error.kind(), ErrorKind::Response);
-        assert!(error.to_string().contains("127.0.0.1, which is no public address"), "{error}");
+        assert!(error.to_string().contains("127.0.0.1, which is not a public address"), "{error}");
         assert!(listener.accept().is_err(), "no connection was made");
     }
 }

@@ -243,7 +243,7 @@ fn unusual(draft: &Draft) -> Vec<String> {
         "client_secret_post: RFC 6749 section 2.3.1 prefers client_secret_basic",
     );
     let is_scoped = matches!(draft.server(), Known::Resource(api) if api.scoped);
-    note(is_scoped, "scopes_from_api: which scopes are asked for is the API's to say");
+    note(is_scoped, "scopes_from_api: the API decides which scopes are requested");
     let is_pinned = matches!(draft.server(), Known::Issuer(issuer) if issuer.metadata.pinned_origin.is_some());
     note(is_pinned, "pin_token_endpoint_origin: metadata that names another origin is refused");
     note(draft.params.scope().is_some_and(is_joined), &format!("the scope {JOINED}"));

@@ -169,7 +169,7 @@ fn an_endpoint_at_a_private_address_is_one_that_the_user_named() {
     assert!(found(ISSUER, endpoint, |_| {}).is_ok());
     assert!(found(ISSUER, endpoint, |rules| rules.named_hosts = Some(named(&["10.0.0.7"]))).is_ok());
     let why = found(ISSUER, endpoint, |rules| rules.named_hosts = Some(named(&["auth.example.com"]))).unwrap_err();
-    assert!(why.contains("which is no public address"), "{why}");
+    assert!(why.contains("which is not a public address"), "{why}");
 }
 
 #[test]

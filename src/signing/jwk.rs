@@ -50,7 +50,7 @@ impl Jwk {
         }
         match jwk.text("kty") {
             Some(_) => Ok(jwk),
-            None => Err(format!("is no JWK, for it has no kty{}", looks_like(text))),
+            None => Err(format!("is not a JWK: it has no kty{}", looks_like(text))),
         }
     }
 

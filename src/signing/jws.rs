@@ -58,6 +58,6 @@ pub(crate) fn issued_at(now: Duration) -> Result<u64, Error> {
 /// A unique `jti` (RFC 7519 section 4.1.7).
 pub(crate) fn jti() -> Result<String, Error> {
     let mut random = [0; JTI_BYTES];
-    rand::fill(&mut random).map_err(|_| Error::of_credential("the system gives no random numbers"))?;
+    rand::fill(&mut random).map_err(|_| Error::of_credential("no random numbers are available"))?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }

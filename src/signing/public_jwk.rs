@@ -94,7 +94,7 @@ impl PublicJwk {
 }
 
 fn unusable(kind: &str) -> String {
-    format!("is a JWK of no usable {kind} key")
+    format!("is a JWK without a usable {kind} key")
 }
 
 /// Parses a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), which key management services export.
@@ -220,10 +220,10 @@ mod tests {
             (r#"{"kty":"oct","k":"x"}"#, "kty"),
             (r#"{"kty":"EC","crv":"P-256","x":"AQ"}"#, "without y"),
             (r#"{"kty":"EC","crv":"P-256","x":"+/","y":"AQ"}"#, "base64url"),
-            (r#"{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}"#, "no usable"),
+            (r#"{"kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}"#, "without a usable"),
             (r#"{"kty":"EC","crv":"secp256k1","x":"AQ","y":"AQ"}"#, "crv"),
             (r#"{"kty":"OKP","crv":"X25519","x":"AQ"}"#, "crv"),
-            (r#"{"kty":"OKP","crv":"Ed25519","x":"AQ"}"#, "no usable"),
+            (r#"{"kty":"OKP","crv":"Ed25519","x":"AQ"}"#, "without a usable"),
             ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "another kind"),
         ] {
             assert!(PublicJwk::parse(text).unwrap_err().contains(told), "{text}");

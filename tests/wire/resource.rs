@@ -237,8 +237,8 @@ fn a_challenge_leads_to_no_private_address_and_over_no_plain_http() {
     // M05
     let good = || ProtectedResource::new("https://api.example.com/mcp", ["https://auth.example.com"]);
     for (url, flaw) in [
-        ("https://169.254.169.254/latest/meta-data", "no public address"),
-        ("https://[::ffff:127.0.0.1]/x", "no public address"),
+        ("https://169.254.169.254/latest/meta-data", "not a public address"),
+        ("https://[::ffff:127.0.0.1]/x", "not a public address"),
         ("https://0x7f000001/x", "would be read as"),
         ("https://127.0.0.1/x", "is at 127.0.0.1"),
         ("http://127.0.0.1/x", "is not https"),
@@ -292,7 +292,7 @@ async fn a_token_endpoint_at_a_private_address_gets_no_request() {
     let (pair, evil) = (pair(), Server::start([ok(TOKEN)]));
     let port = evil.address().port();
     for (host, flaw) in [
-        ("169.254.169.254", "is at 169.254.169.254, which is no public address"),
+        ("169.254.169.254", "is at 169.254.169.254, which is not a public address"),
         ("10.0.0.1", "is at 10.0.0.1"),
         ("[::1]", "is at ::1"),
         ("[::ffff:127.0.0.1]", "is at ::ffff:127.0.0.1"),

@@ -23,7 +23,7 @@ fn a_credential_of_the_program_replaces_those_of_the_members() {
     let both = file().credential("dpop.key", "k").overridden_by(set("a".into()));
     assert_eq!(both.credentials.len(), 2, "each has its own path");
     let error = ClientCredentials::builder_from(file().credential("auth.sercet", "canary")).unwrap_err().to_string();
-    assert!(error.contains("\"auth.sercet\" is no credential") && !error.contains("canary"), "{error}");
+    assert!(error.contains("\"auth.sercet\" is not a credential") && !error.contains("canary"), "{error}");
     let error = ClientCredentials::builder_from(file().credential("auth.secret", "a"));
     assert!(error.is_ok(), "a path that exists");
 

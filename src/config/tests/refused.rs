@@ -37,8 +37,8 @@ fn every_fault_is_reported_at_once_with_its_path() {
     for expected in [
         "of token_endpoint, issuer and protected_resource only one can be given",
         "auth.secret_file or auth.secret_env is missing",
-        "auth.key_file is no member of the method client_secret_post",
-        "auth.audience is no member of the method client_secret_post",
+        "auth.key_file is not a member of the method client_secret_post",
+        "auth.audience is not a member of the method client_secret_post",
         "scopes \"\\\"\" has a character",
         "cache.max_age is zero",
         "limits.attempt_timeout is zero",
@@ -146,7 +146,7 @@ fn what_build_would_refuse_is_reported_with_the_path_of_its_member() {
 fn a_shared_secret_has_no_key_id() {
     let auth = json!({"method": "client_secret_jwt", "client_id": "a", "secret_env": "X", "key_id": "1"});
     let error = read(&json!({"token_endpoint": "https://a.example/token", "auth": auth})).unwrap_err();
-    assert!(error.contains("auth.key_id is no member of the method client_secret_jwt"), "{error}");
+    assert!(error.contains("auth.key_id is not a member of the method client_secret_jwt"), "{error}");
 }
 
 #[test]

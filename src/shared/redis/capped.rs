@@ -44,7 +44,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let read = part.filled();
         if !self.allowance.spend(read.len()) {
-            let text = "the store sends more than it was asked for";
+            let text = "the store sent more than was requested";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
         buf.put_slice(read);

@@ -107,7 +107,7 @@ impl Nodes {
                 return Err(error);
             }
         }
-        Err(refused("it redirects in circles"))
+        Err(refused("there are too many redirections"))
     }
 
     async fn query<T: FromRedisValue>(
@@ -206,7 +206,7 @@ impl Nodes {
                     return Connection::open(stream, settings, node).await;
                 }
                 let name = rustls::pki_types::ServerName::try_from(host.clone())
-                    .map_err(|_| refused("its name is none that a certificate can have"))?;
+                    .map_err(|_| refused("its host name is not valid in a certificate"))?;
                 let stream = self.connector().await?.connect(name, stream);
                 Connection::open(stream.await.map_err(unreachable)?, settings, node).await
             }
