@@ -20,9 +20,9 @@ use crate::token::AccessToken;
 ///
 /// Dropping it only abandons the wait: the sources of this crate complete a fetch in progress.
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct TokenFuture<'a>(State<'a>);
+pub struct TokenFuture<'a>(Inner<'a>);
 
-enum State<'a> {
+enum Inner<'a> {
     Token(AccessToken),
     Failed(Error),
     /// Boxed twice: with a thin pointer the future has two words, which are passed in registers. Three would be passed
@@ -40,14 +40,14 @@ impl<'a> TokenFuture<'a> {
     #[inline]
     pub fn ready(result: Result<AccessToken, Error>) -> Self {
         TokenFuture(match result {
-            Ok(token) => State::Token(token),
-            Err(error) => State::Failed(error),
+            Ok(token) => Inner::Token(token),
+            Err(error) => Inner::Failed(error),
         })
     }
 
     /// Creates a future from another future, which is boxed.
     pub fn new(future: impl Future<Output = Result<AccessToken, Error>> + Send + 'a) -> Self {
-        TokenFuture(State::Boxed(Box::new(Mutex::new(Box::pin(future)))))
+        TokenFuture(Inner::Boxed(Box::new(Mutex::new(Box::pin(future)))))
     }
 
     /// The result, if it is available without polling.
@@ -55,9 +55,9 @@ impl<'a> TokenFuture<'a> {
     #[inline]
     pub(crate) fn if_ready(self) -> Option<Result<AccessToken, Error>> {
         match self.0 {
-            State::Token(token) => Some(Ok(token)),
-            State::Failed(error) => Some(Err(error)),
-            State::Boxed(_) | State::Taken => None,
+            Inner::Token(token) => Some(Ok(token)),
+            Inner::Failed(error) => Some(Err(error)),
+            Inner::Boxed(_) | Inner::Taken => None,
         }
     }
 
@@ -79,18 +79,18 @@ impl Future for TokenFuture<'_> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if let State::Boxed(future) = &mut self.0 {
+        if let Inner::Boxed(future) = &mut self.0 {
             let polled = future.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx);
             if polled.is_ready() {
-                self.0 = State::Taken;
+                self.0 = Inner::Taken;
             }
             return polled;
         }
-        match std::mem::replace(&mut self.0, State::Taken) {
-            State::Token(token) => Poll::Ready(Ok(token)),
-            State::Failed(error) => Poll::Ready(Err(error)),
+        match std::mem::replace(&mut self.0, Inner::Taken) {
+            Inner::Token(token) => Poll::Ready(Ok(token)),
+            Inner::Failed(error) => Poll::Ready(Err(error)),
             // Polled after it was ready: an error rather than a panic.
-            State::Boxed(_) | State::Taken => {
+            Inner::Boxed(_) | Inner::Taken => {
                 Poll::Ready(Err(Error::other("a token future was polled after completion")))
             }
         }
@@ -100,10 +100,10 @@ impl Future for TokenFuture<'_> {
 impl fmt::Debug for TokenFuture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            State::Token(_) => "TokenFuture(ready)",
-            State::Failed(_) => "TokenFuture(failed)",
-            State::Boxed(_) => "TokenFuture(pending)",
-            State::Taken => "TokenFuture(done)",
+            Inner::Token(_) => "TokenFuture(ready)",
+            Inner::Failed(_) => "TokenFuture(failed)",
+            Inner::Boxed(_) => "TokenFuture(pending)",
+            Inner::Taken => "TokenFuture(done)",
         })
     }
 }

@@ -14,7 +14,7 @@ use super::buffered::BufferedBody;
 use super::origin::Origin;
 use super::policy::{Carrier, Policy};
 use super::tokens::Tokens;
-use super::{BearerAuth, Shared};
+use super::{BearerAuth, Parts};
 use crate::address::host_flaw;
 use crate::challenge::is_token;
 use crate::error::Error;
@@ -244,7 +244,7 @@ impl BearerAuthBuilder {
                 faults.add("rejected_when_body", flaw);
             }
         }
-        let bearer = BearerAuth(Arc::new(Shared { policy, tokens: self.tokens }));
+        let bearer = BearerAuth(Arc::new(Parts { policy, tokens: self.tokens }));
         faults.none_in("the configuration of BearerAuth", Some(bearer))
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::service::{BoxError, Shared};
+use super::service::{BoxError, Layered};
 use super::trip::{Outgoing, Stack, Trip, Verdict};
 use crate::error::Error;
 
@@ -18,13 +18,13 @@ pin_project! {
     #[must_use = "a future does nothing unless it is awaited"]
     pub struct BearerFuture<I: Service<Q>, Q: Outgoing> {
         #[pin]
-        state: State<I, Q>,
+        state: Stage<I, Q>,
     }
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<I: Service<Q>, Q: Outgoing> {
+    enum Stage<I: Service<Q>, Q: Outgoing> {
         /// Refused before it was sent.
         Failed { error: Option<Error> },
         /// Sent: the common case, in which nothing is boxed.
@@ -36,13 +36,13 @@ pin_project! {
 
 /// A request that carries our token.
 pub(super) struct Ours<I: Service<Q>, Q: Outgoing> {
-    pub(super) shared: Arc<Shared<I>>,
+    pub(super) shared: Arc<Layered<I>>,
     pub(super) trip: Trip<Q>,
     pub(super) stack: Stack<I::Response, BoxError>,
 }
 
 pub(super) fn failed<I: Service<Q>, Q: Outgoing>(error: Error) -> BearerFuture<I, Q> {
-    BearerFuture { state: State::Failed { error: Some(error) } }
+    BearerFuture { state: Stage::Failed { error: Some(error) } }
 }
 
 /// Built in place, so that large values are moved less often.
@@ -51,13 +51,13 @@ pub(super) fn sent<I: Service<Q>, Q: Outgoing>(
     ours: Option<Ours<I, Q>>,
     sent: impl FnOnce() -> I::Future,
 ) -> BearerFuture<I, Q> {
-    BearerFuture { state: State::Sent { ours, sent: sent() } }
+    BearerFuture { state: Stage::Sent { ours, sent: sent() } }
 }
 
 pub(super) fn waits<I: Service<Q>, Q: Outgoing>(
     waits: impl Future<Output = Result<I::Response, BoxError>> + Send + 'static,
 ) -> BearerFuture<I, Q> {
-    BearerFuture { state: State::Waits { waits: Box::pin(waits) } }
+    BearerFuture { state: Stage::Waits { waits: Box::pin(waits) } }
 }
 
 impl<I, Q> Ours<I, Q>
@@ -117,7 +117,7 @@ where
                     }
                 }
             };
-            state.set(State::Waits { waits });
+            state.set(Stage::Waits { waits });
         }
     }
 }

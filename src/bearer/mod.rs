@@ -173,9 +173,9 @@ use trip::Outgoing;
 /// # Cancel safety
 ///
 /// Dropping the future of a request drops the request. A token fetch that it waits for continues.
-pub struct BearerAuth(Arc<Shared>);
+pub struct BearerAuth(Arc<Parts>);
 
-struct Shared {
+struct Parts {
     policy: Policy,
     tokens: Box<dyn Tokens>,
 }

@@ -23,11 +23,11 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Its error type is a boxed error; [`Error::find`] finds an [`Error`] of this crate in it.
 pub struct BearerService<I> {
     inner: I,
-    shared: Arc<Shared<I>>,
+    shared: Arc<Layered<I>>,
 }
 
 /// State shared by all requests of a service.
-pub(super) struct Shared<I> {
+pub(super) struct Layered<I> {
     pub(super) bearer: BearerAuth,
     /// Never called itself, only cloned for a repetition, so that most requests clone no service.
     pub(super) spare: Lock<I>,
@@ -37,7 +37,7 @@ impl<I: Clone> Layer<I> for BearerAuth {
     type Service = BearerService<I>;
 
     fn layer(&self, inner: I) -> Self::Service {
-        let shared = Shared { bearer: self.clone(), spare: Lock::new(inner.clone()) };
+        let shared = Layered { bearer: self.clone(), spare: Lock::new(inner.clone()) };
         BearerService { inner, shared: Arc::new(shared) }
     }
 }

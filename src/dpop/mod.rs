@@ -51,14 +51,14 @@ pub use request::Retry;
 /// [`Credential`](crate::ErrorKind::Credential) when it is read.
 #[derive(Clone)]
 pub struct DpopKey {
-    place: Place,
+    place: KeyOrigin,
     nonces: Arc<Nonces>,
     /// Whether it signs with algorithms of FAPI 2.0 only.
     fapi: bool,
 }
 
 #[derive(Clone)]
-enum Place {
+enum KeyOrigin {
     /// Generated at first use.
     Here(Arc<OnceLock<Arc<Binding>>>),
     Credential(Credential, Arc<LastGood<Binding>>),
@@ -68,7 +68,7 @@ enum Place {
 impl DpopKey {
     /// Generates a key on P-256 (ES256) at first use. It exists only in the memory of this process.
     pub fn generate() -> Self {
-        DpopKey::at(Place::Here(Arc::default()))
+        DpopKey::at(KeyOrigin::Here(Arc::default()))
     }
 
     /// Uses a key that stays in a KMS or HSM. `public_key` is its public part: PEM (`PUBLIC KEY`, not for RSA) or a JWK.
@@ -96,12 +96,12 @@ impl DpopKey {
     pub fn from_signer(signer: impl Signer + 'static, public_key: impl Into<String>) -> Self {
         let nonces = Arc::default();
         let binding = Binding::to_signer(Arc::new(signer), &public_key.into(), &nonces);
-        let place = Place::Elsewhere(binding.map(Arc::new));
+        let place = KeyOrigin::Elsewhere(binding.map(Arc::new));
         DpopKey { place, nonces, fapi: false }
     }
 
     pub(crate) fn with_fapi(mut self, fapi: bool) -> Self {
-        if let Place::Credential(_, known) = &mut self.place {
+        if let KeyOrigin::Credential(_, known) = &mut self.place {
             // Clones have parsed the key for their own settings.
             if self.fapi != fapi {
                 *known = Arc::default();
@@ -111,17 +111,17 @@ impl DpopKey {
         self
     }
 
-    fn at(place: Place) -> Self {
+    fn at(place: KeyOrigin) -> Self {
         DpopKey { place, nonces: Arc::default(), fapi: false }
     }
 
     /// Its faults that can be found without I/O.
     pub(crate) fn fault(&self) -> Option<String> {
         match &self.place {
-            Place::Here(_) => None,
-            Place::Credential(credential, _) => credential.fault_by(|text| self.bind(text).err()),
-            Place::Elsewhere(Err(flaw)) => Some(format!("has a public key that {flaw}")),
-            Place::Elsewhere(Ok(binding)) => {
+            KeyOrigin::Here(_) => None,
+            KeyOrigin::Credential(credential, _) => credential.fault_by(|text| self.bind(text).err()),
+            KeyOrigin::Elsewhere(Err(flaw)) => Some(format!("has a public key that {flaw}")),
+            KeyOrigin::Elsewhere(Ok(binding)) => {
                 let algorithm = Some(binding.algorithm()).filter(|one| self.fapi && !one.is_of_fapi())?;
                 Some(format!("has a signer for {algorithm}, and FAPI 2.0 requires PS256, ES256 or EdDSA"))
             }
@@ -131,7 +131,7 @@ impl DpopKey {
     /// The key to fetch a token with.
     pub(crate) async fn binding(&self) -> Result<Arc<Binding>, Error> {
         match &self.place {
-            Place::Here(made) => {
+            KeyOrigin::Here(made) => {
                 if let Some(binding) = made.get() {
                     return Ok(Arc::clone(binding));
                 }
@@ -139,7 +139,7 @@ impl DpopKey {
                 let binding = Arc::new(Binding::to(key, &self.nonces).map_err(Error::of_credential)?);
                 Ok(Arc::clone(made.get_or_init(|| binding)))
             }
-            Place::Credential(credential, known) => {
+            KeyOrigin::Credential(credential, known) => {
                 let bind = |[text]: &[SecretString; 1]| {
                     self.bind(text.expose_secret()).map_err(|flaw| format!("the DPoP key ({credential:?}) {flaw}"))
                 };
@@ -155,7 +155,7 @@ impl DpopKey {
                 }
                 Err(first.unwrap_or_else(|| Error::of_credential("there is no DPoP key")))
             }
-            Place::Elsewhere(binding) => binding.clone().map_err(Error::of_credential),
+            KeyOrigin::Elsewhere(binding) => binding.clone().map_err(Error::of_credential),
         }
     }
 
@@ -166,7 +166,7 @@ impl DpopKey {
 
 impl From<Credential> for DpopKey {
     fn from(key: Credential) -> Self {
-        DpopKey::at(Place::Credential(key, Arc::default()))
+        DpopKey::at(KeyOrigin::Credential(key, Arc::default()))
     }
 }
 
@@ -174,10 +174,10 @@ impl fmt::Debug for DpopKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_tuple("DpopKey");
         match &self.place {
-            Place::Here(_) => out.field(&format_args!("generated")),
-            Place::Credential(credential, _) => out.field(credential),
-            Place::Elsewhere(Ok(binding)) => out.field(&format_args!("signer {}", binding.thumbprint())),
-            Place::Elsewhere(Err(_)) => out.field(&format_args!("signer")),
+            KeyOrigin::Here(_) => out.field(&format_args!("generated")),
+            KeyOrigin::Credential(credential, _) => out.field(credential),
+            KeyOrigin::Elsewhere(Ok(binding)) => out.field(&format_args!("signer {}", binding.thumbprint())),
+            KeyOrigin::Elsewhere(Err(_)) => out.field(&format_args!("signer")),
         };
         out.finish()
     }

@@ -12,10 +12,10 @@ use crate::runtime::value_of;
 
 pub(super) struct Memory<T> {
     lifetime: Duration,
-    state: Lock<State<T>>,
+    state: Lock<Remembered<T>>,
 }
 
-struct State<T> {
+struct Remembered<T> {
     known: Option<T>,
     /// When to fetch it again.
     due: Option<Moment>,
@@ -54,7 +54,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 impl<T: Clone + PartialEq> Memory<T> {
     pub(super) fn new(lifetime: Duration) -> Self {
-        Memory { lifetime, state: Lock::new(State { known: None, due: None, fetched_early: None, first: None }) }
+        Memory { lifetime, state: Lock::new(Remembered { known: None, due: None, fetched_early: None, first: None }) }
     }
 
     /// Returns the document. All callers share the first fetch, and its error. They wait at most `limit`, since its

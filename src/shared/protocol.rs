@@ -99,11 +99,11 @@ pub(super) struct Turn<T, I> {
     found: Option<Found<T, I>>,
     holding: bool,
     pub(super) wait: Duration,
-    fetched: Fetch,
+    fetched: FromSource,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Fetch {
+enum FromSource {
     NotYet,
     Token,
     Failed,
@@ -161,7 +161,7 @@ impl<T, I: PartialEq> Turn<T, I> {
     pub(super) fn new(memory: &mut Memory<I>, most: Duration) -> Self {
         let cut_short = std::mem::take(&mut memory.waiting);
         let wait = if cut_short { Duration::ZERO } else { WAIT.min(most) };
-        Turn { found: None, holding: false, wait, fetched: Fetch::NotYet }
+        Turn { found: None, holding: false, wait, fetched: FromSource::NotYet }
     }
 
     /// `failed`: the store has failed in this turn, and is not used again.
@@ -192,7 +192,7 @@ impl<T, I: PartialEq> Turn<T, I> {
             Event::Leased { .. } | Event::Failed => self.settle(failed, memory),
             Event::Paused => Step::Look,
             Event::Fetched { token, worth, ours } => {
-                self.fetched = Fetch::Token;
+                self.fetched = FromSource::Token;
                 // The server insists on it, or it is bound to a key that was rotated meanwhile or that only the source
                 // has.
                 if !ours || memory.refuses(&token) {
@@ -205,7 +205,7 @@ impl<T, I: PartialEq> Turn<T, I> {
                 }
             }
             Event::Refused { throttled } => {
-                self.fetched = Fetch::Failed;
+                self.fetched = FromSource::Failed;
                 // If the server asks for fewer requests, the other replicas make none, either, until the lease ends.
                 self.holding &= !throttled;
                 self.release(memory)
@@ -236,14 +236,14 @@ impl<T, I: PartialEq> Turn<T, I> {
     fn end(&mut self, memory: &Memory<I>) -> Step<T> {
         let found = self.found.take();
         let found = match self.fetched {
-            Fetch::Token => None,
+            FromSource::Token => None,
             // A caller that has this token already needs the error, to report it and to know how long to wait.
-            Fetch::Failed => found.filter(|found| memory.returned.as_ref() != Some(&found.id)),
-            Fetch::NotYet => found,
+            FromSource::Failed => found.filter(|found| memory.returned.as_ref() != Some(&found.id)),
+            FromSource::NotYet => found,
         };
         match (found, self.fetched) {
             (Some(found), _) => Step::Use(found.token),
-            (None, Fetch::NotYet) => Step::Fetch,
+            (None, FromSource::NotYet) => Step::Fetch,
             (None, _) => Step::Fetched,
         }
     }

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::message::{Incoming, Reply};
-use super::world::{State, World};
+use super::world::{ServerState, World};
 
 /// JSON for a request with a valid token, otherwise a challenge.
-pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> Reply {
+pub(super) fn respond(world: &World, state: &mut ServerState, request: &Incoming) -> Reply {
     let presented = presented(request).map(|(_, token)| token);
     let number = presented.and_then(|token| state.register.find(token)).map(|(number, _)| number);
     if let Err(refusal) = check(state, request, Some(&world.api)) {
@@ -43,7 +43,7 @@ fn presented(request: &Incoming) -> Option<(&'static str, &str)> {
 }
 
 /// Whether the token of a request is valid for it. If `origin` is unknown, method and URL of a proof are not checked.
-pub(super) fn check(state: &mut State, request: &Incoming, origin: Option<&str>) -> Result<(), Reply> {
+pub(super) fn check(state: &mut ServerState, request: &Incoming, origin: Option<&str>) -> Result<(), Reply> {
     // RFC 6750 section 3.1: no error code for a request without credentials.
     let (scheme, token) =
         presented(request).ok_or_else(|| Reply::challenge(401, "Bearer", &[("realm", "api")]).noted("no token"))?;

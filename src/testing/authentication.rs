@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::message::{Form, Incoming, Reply, basic, readings};
-use super::world::{State, World};
+use super::world::{ServerState, World};
 
 /// How a registered client authenticates.
 pub(super) enum Known {
@@ -34,7 +34,7 @@ enum Proof {
 
 impl Claim {
     /// The error is for requests that claim more than one thing (RFC 6749 section 2.3).
-    pub(super) fn of(request: &Incoming, form: &Form, state: &State) -> Result<Claim, Reply> {
+    pub(super) fn of(request: &Incoming, form: &Form, state: &ServerState) -> Result<Claim, Reply> {
         let header = basic(request);
         let secret = form.value("client_secret");
         let assertion = form.value("client_assertion");
@@ -77,7 +77,7 @@ impl Claim {
     /// What is wrong with the claim; nothing if no client was registered. The text is also for the story, so it has no
     /// secret.
     #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for assertions"))]
-    pub(super) fn flaw(&self, world: &World, state: &mut State) -> Option<&'static str> {
+    pub(super) fn flaw(&self, world: &World, state: &mut ServerState) -> Option<&'static str> {
         if state.clients.is_empty() {
             return None;
         }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::message::{Reply, merged};
-use super::world::{State, World};
+use super::world::{ServerState, World};
 
 /// Both paths have the same document.
 pub(super) const SERVER_PATHS: [&str; 2] =
@@ -11,7 +11,7 @@ pub(super) const SERVER_PATHS: [&str; 2] =
 /// May be followed by the path of the API (RFC 9728 section 3.1).
 pub(super) const API_PATH: &str = "/.well-known/oauth-protected-resource";
 
-pub(super) fn server(world: &World, state: &State) -> Reply {
+pub(super) fn server(world: &World, state: &ServerState) -> Reply {
     let issuer = &world.issuer;
     let methods = [
         "client_secret_basic",
@@ -38,7 +38,7 @@ pub(super) fn server(world: &World, state: &State) -> Reply {
     Reply::json(200, &Value::Object(merged(Map::new(), members)))
 }
 
-pub(super) fn api(world: &World, state: &State, path: &str) -> Reply {
+pub(super) fn api(world: &World, state: &ServerState, path: &str) -> Reply {
     let resource = format!("{}{}", world.api, path.strip_prefix(API_PATH).unwrap_or_default());
     let document = json!({
         "resource": resource,
@@ -48,7 +48,7 @@ pub(super) fn api(world: &World, state: &State, path: &str) -> Reply {
     Reply::json(200, &Value::Object(merged(Map::new(), document)))
 }
 
-pub(super) fn keys(state: &State) -> Reply {
+pub(super) fn keys(state: &ServerState) -> Reply {
     #[cfg(feature = "jwt")]
     let keys: Vec<_> = state.token_key.iter().filter_map(super::jwt::public_members).collect();
     #[cfg(not(feature = "jwt"))]

@@ -5,7 +5,7 @@ use url::Url;
 
 use super::jwt::Jwt;
 use super::message::Incoming;
-use super::world::State;
+use super::world::ServerState;
 use crate::signing::{PublicJwk, jws};
 
 /// `algs` of a challenge (RFC 9449 section 7.1).
@@ -26,7 +26,7 @@ impl Refusal {
 }
 
 /// The thumbprint of the key of a token request for this URL; `None`: there is no proof.
-pub(super) fn key(request: &Incoming, url: &str, state: &mut State) -> Result<Option<String>, Refusal> {
+pub(super) fn key(request: &Incoming, url: &str, state: &mut ServerState) -> Result<Option<String>, Refusal> {
     if !request.head.headers.contains_key("dpop") {
         return Ok(None);
     }
@@ -42,7 +42,7 @@ pub(super) fn check(
     origin: Option<&str>,
     token: &str,
     owner: &str,
-    state: &mut State,
+    state: &mut ServerState,
 ) -> Result<(), Refusal> {
     let proof = Proof::of(request)?;
     if let Some(origin) = origin {
@@ -90,7 +90,7 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    fn is_fresh(&self, state: &mut State) -> Result<(), Refusal> {
+    fn is_fresh(&self, state: &mut ServerState) -> Result<(), Refusal> {
         if let Some(nonce) = &state.nonce {
             if self.jwt.text("nonce") != Some(nonce) {
                 let why = "the proof needs a nonce";

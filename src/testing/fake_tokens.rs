@@ -46,7 +46,7 @@ use crate::token::{AccessToken, Terms};
 #[derive(Clone)]
 pub struct FakeTokens {
     clock: Clock,
-    state: Arc<Lock<State>>,
+    state: Arc<Lock<Played>>,
 }
 
 /// What [`FakeTokens`] does when a token is requested.
@@ -68,7 +68,7 @@ pub enum FakeStep {
 }
 
 #[derive(Default)]
-struct State {
+struct Played {
     script: VecDeque<FakeStep>,
     calls: usize,
     /// The story: a word for each call and each rejection.
@@ -80,7 +80,7 @@ struct State {
     rejected: Vec<usize>,
 }
 
-impl State {
+impl Played {
     fn hand_out(&mut self, token: AccessToken) -> AccessToken {
         self.issued.push(token.clone());
         self.note(format!("token {}", self.issued.len()));
@@ -100,7 +100,7 @@ const LONGEST_STORY: usize = 100;
 impl FakeTokens {
     /// Creates a source with these steps; the last one is repeated. Without a step it returns new tokens that last 1 h.
     pub fn script(steps: impl IntoIterator<Item = FakeStep>) -> Self {
-        let state = State { script: steps.into_iter().collect(), ..State::default() };
+        let state = Played { script: steps.into_iter().collect(), ..Played::default() };
         FakeTokens { clock: Clock::System, state: Arc::new(Lock::new(state)) }
     }
 
@@ -163,7 +163,7 @@ impl FakeTokens {
         Ok(state.hand_out(token))
     }
 
-    fn state(&self) -> Guard<'_, State> {
+    fn state(&self) -> Guard<'_, Played> {
         self.state.lock()
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::authentication::{Known, json_of};
 use super::message::merged;
 use super::register::Issued;
-use super::world::{MOST_RECORDED, State, World};
+use super::world::{MOST_RECORDED, ServerState, World};
 use crate::signing::{PublicJwk, SigningKey, jws};
 
 /// The JWK of the key that access tokens are signed with.
@@ -25,7 +25,7 @@ pub(super) fn public_members(key: &SigningKey) -> Option<Map<String, Value>> {
 }
 
 /// RFC 9068 section 2.
-pub(super) fn access_token(key: &SigningKey, issuer: &str, issued: &Issued, state: &State) -> Option<String> {
+pub(super) fn access_token(key: &SigningKey, issuer: &str, issued: &Issued, state: &ServerState) -> Option<String> {
     let now = state.clock.now().wall();
     let header = json!({"typ": "at+jwt", "alg": "ES256", "kid": key.public_jwk()?.thumbprint()});
     let mut claims = json!({
@@ -53,7 +53,12 @@ pub(super) fn access_token(key: &SigningKey, issuer: &str, issued: &Issued, stat
 }
 
 /// What is wrong with an assertion of the client `id` (RFC 7523 section 3).
-pub(super) fn assertion_flaw(assertion: &str, id: &str, world: &World, state: &mut State) -> Option<&'static str> {
+pub(super) fn assertion_flaw(
+    assertion: &str,
+    id: &str,
+    world: &World,
+    state: &mut ServerState,
+) -> Option<&'static str> {
     let Some(jwt) = Jwt::of(assertion) else { return Some("the assertion is not a JWT") };
     if jwt.text("iss") != Some(id) || jwt.text("sub") != Some(id) {
         return Some("iss and sub of the assertion are not the client");

@@ -8,13 +8,13 @@ use super::Quirk;
 use super::authentication::Claim;
 use super::message::{Form, Incoming, Reply, merged};
 use super::register::{Holder, Issued};
-use super::world::{State, World};
+use super::world::{ServerState, World};
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
-pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> Reply {
+pub(super) fn respond(world: &World, state: &mut ServerState, request: &Incoming) -> Reply {
     let reply = issue(world, state, request).unwrap_or_else(|refusal| refusal);
     let Some(quirk) = state.quirk else { return reply };
     let accepts_json = request.header("accept").is_some_and(|accept| accept.contains("application/json"));
@@ -26,7 +26,7 @@ pub(super) fn respond(world: &World, state: &mut State, request: &Incoming) -> R
     reply
 }
 
-fn issue(world: &World, state: &mut State, request: &Incoming) -> Result<Reply, Reply> {
+fn issue(world: &World, state: &mut ServerState, request: &Incoming) -> Result<Reply, Reply> {
     if request.head.method != http::Method::POST {
         let reply = Reply::new(405, "text/plain", "use POST\n".to_owned()).noted("only POST is allowed");
         return Err(reply.header("allow", "POST"));
@@ -81,7 +81,7 @@ fn check_grant(form: &Form, wanted: &str) -> Result<(), Reply> {
 }
 
 /// RFC 6749 section 3.3.
-fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
+fn granted_scope(state: &ServerState, form: &Form) -> Result<String, Reply> {
     match (&state.scopes, form.value("scope")) {
         (Some(allowed), Some(asked)) if !asked.split(' ').all(|one| allowed.iter().any(|scope| scope == one)) => {
             Err(Reply::oauth(400, "invalid_scope", "the client may not have all of these scopes"))
@@ -94,7 +94,7 @@ fn granted_scope(state: &State, form: &Form) -> Result<String, Reply> {
 
 /// What the token is bound to: the key of the proof, or the certificate of the connection.
 #[cfg_attr(not(feature = "dpop"), expect(clippy::unnecessary_wraps, unused_variables, reason = "without proofs"))]
-fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder, Reply> {
+fn holder(world: &World, state: &mut ServerState, request: &Incoming) -> Result<Holder, Reply> {
     #[cfg(feature = "dpop")]
     let key = super::dpop::key(request, &world.token_url, state)
         .map_err(|refusal| Reply::oauth(400, refusal.code, refusal.why).with_nonce(refusal.nonce))?;
@@ -103,7 +103,7 @@ fn holder(world: &World, state: &mut State, request: &Incoming) -> Result<Holder
     Ok(Holder { key, certificate: request.certificate.clone() })
 }
 
-fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> Reply {
+fn grant(world: &World, state: &mut ServerState, form: &Form, mut issued: Issued) -> Reply {
     let now = state.clock.now();
     let (lifetime, quirk) = (state.lifetime, state.quirk);
     issued.expires = lifetime.map(|lifetime| now.plus(lifetime));
@@ -145,7 +145,7 @@ fn grant(world: &World, state: &mut State, form: &Form, mut issued: Issued) -> R
 
 /// The value of a new token.
 #[cfg_attr(not(feature = "jwt"), expect(unused_variables, reason = "for signed tokens"))]
-fn new_value(world: &World, state: &State, issued: &Issued) -> String {
+fn new_value(world: &World, state: &ServerState, issued: &Issued) -> String {
     #[cfg(feature = "jwt")]
     if let Some(signed) =
         state.token_key.as_ref().and_then(|key| super::jwt::access_token(key, &world.issuer, issued, state))

@@ -21,7 +21,7 @@ pub(super) struct World {
     pub(super) token_url: String,
     /// Scheme, host and port of the API.
     pub(super) api: String,
-    state: Lock<State>,
+    state: Lock<ServerState>,
     pub(super) counts: watch::Sender<Counts>,
 }
 
@@ -41,7 +41,7 @@ pub(super) fn count(counts: &Counts, endpoint: Endpoint, stage: Stage) -> usize 
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct ServerState {
     /// By id.
     pub(super) clients: BTreeMap<String, Known>,
     /// `None`: any.
@@ -85,13 +85,16 @@ pub(super) type Decide = Arc<dyn Fn(&RecordedRequest) -> Answer + Send + Sync>;
 
 impl World {
     pub(super) fn new(issuer: String, api: String) -> Arc<Self> {
-        let state =
-            State { lifetime: Some(token_endpoint::LIFETIME), started: Clock::System.now(), ..State::default() };
+        let state = ServerState {
+            lifetime: Some(token_endpoint::LIFETIME),
+            started: Clock::System.now(),
+            ..ServerState::default()
+        };
         let token_url = format!("{issuer}/token");
         Arc::new(World { issuer, token_url, api, state: Lock::new(state), counts: watch::Sender::default() })
     }
 
-    pub(super) fn state(&self) -> Guard<'_, State> {
+    pub(super) fn state(&self) -> Guard<'_, ServerState> {
         self.state.lock()
     }
 
@@ -166,7 +169,7 @@ impl World {
         Some(reply)
     }
 
-    fn ordinary(&self, endpoint: Endpoint, state: &mut State, request: &Incoming) -> Reply {
+    fn ordinary(&self, endpoint: Endpoint, state: &mut ServerState, request: &Incoming) -> Reply {
         let path = request.head.uri.path();
         match endpoint {
             Endpoint::Token if path != "/token" => {
@@ -196,7 +199,7 @@ pub(super) const MOST_RECORDED: usize = 10_000;
 
 const MASK: &str = "***";
 
-impl State {
+impl ServerState {
     pub(super) fn set_clock(&mut self, clock: Clock) {
         self.started = clock.now();
         self.clock = clock;

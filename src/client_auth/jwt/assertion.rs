@@ -20,7 +20,7 @@ use crate::signing::{Choice, Signer, SigningAlgorithm, SigningKey, jws, signatur
 /// The settings of assertions.
 #[derive(Clone)]
 pub(crate) struct Assertions {
-    pub(super) key: Key,
+    pub(super) key: AssertionKey,
     pub(super) choice: Choice,
     pub(super) key_id: Option<String>,
     pub(super) certificate: Option<Credential>,
@@ -47,7 +47,7 @@ pub(super) enum Audience {
 }
 
 #[derive(Clone)]
-pub(super) enum Key {
+pub(super) enum AssertionKey {
     Shared(Credential),
     Private(Credential, Arc<LastGood<Identity>>),
     Elsewhere(Arc<dyn Signer>),
@@ -57,7 +57,7 @@ pub(super) enum Key {
 const LONGEST_LIFETIME: Duration = Duration::from_secs(3600);
 
 impl Assertions {
-    pub(super) fn new(key: Key) -> Self {
+    pub(super) fn new(key: AssertionKey) -> Self {
         Assertions {
             key,
             choice: Choice::default(),
@@ -76,7 +76,7 @@ impl Assertions {
 
     /// Forgets parsed keys: clones have parsed them for their own settings.
     pub(super) fn forget(&mut self) {
-        if let Key::Private(_, identities) = &mut self.key {
+        if let AssertionKey::Private(_, identities) = &mut self.key {
             *identities = Arc::default();
         }
     }
@@ -84,16 +84,16 @@ impl Assertions {
     /// The name in the IANA registry.
     pub(crate) fn name(&self) -> &'static str {
         match self.key {
-            Key::Shared(_) => "client_secret_jwt",
-            Key::Private(..) | Key::Elsewhere(_) => "private_key_jwt",
+            AssertionKey::Shared(_) => "client_secret_jwt",
+            AssertionKey::Private(..) | AssertionKey::Elsewhere(_) => "private_key_jwt",
         }
     }
 
     /// All credentials that are read.
     pub(crate) fn credentials(&self) -> Vec<&Credential> {
         let key = match &self.key {
-            Key::Shared(credential) | Key::Private(credential, _) => Some(credential),
-            Key::Elsewhere(_) => None,
+            AssertionKey::Shared(credential) | AssertionKey::Private(credential, _) => Some(credential),
+            AssertionKey::Elsewhere(_) => None,
         };
         key.into_iter().chain(&self.certificate).collect()
     }
@@ -111,26 +111,26 @@ impl Assertions {
             _ => {}
         }
         match (&self.key, self.choice.wanted) {
-            (Key::Shared(_), Some(algorithm)) if !algorithm.is_symmetric() => faults.push((
+            (AssertionKey::Shared(_), Some(algorithm)) if !algorithm.is_symmetric() => faults.push((
                 "algorithm",
                 format!("{algorithm} needs a private key, and client_secret_jwt has a shared secret: HS256, HS384 or HS512"),
             )),
-            (Key::Private(..), Some(algorithm)) if algorithm.is_symmetric() => faults.push((
+            (AssertionKey::Private(..), Some(algorithm)) if algorithm.is_symmetric() => faults.push((
                 "algorithm",
                 format!("{algorithm} needs a shared secret, and private_key_jwt has a private key: client_secret_jwt is the method for it"),
             )),
-            (Key::Shared(secret), _) => {
+            (AssertionKey::Shared(secret), _) => {
                 faults.extend(secret.fault_or_empty().map(|flaw| ("client_secret", flaw)));
             }
-            (Key::Private(key, _), _) => {
+            (AssertionKey::Private(key, _), _) => {
                 let flaw = key.fault_by(|text| SigningKey::parse(text, self.choice).err());
                 faults.extend(flaw.map(|flaw| ("key", flaw)));
             }
-            (Key::Elsewhere(signer), _) if signer.algorithm().is_symmetric() => faults.push((
+            (AssertionKey::Elsewhere(signer), _) if signer.algorithm().is_symmetric() => faults.push((
                 "signer",
                 format!("has the algorithm {}, which needs a shared secret", signer.algorithm()),
             )),
-            (Key::Elsewhere(_), _) => {}
+            (AssertionKey::Elsewhere(_), _) => {}
         }
         if let Some(certificate) = &self.certificate {
             let flaw = certificate.fault_by(identity::certificate_flaw);
@@ -172,9 +172,9 @@ impl Assertions {
         }
         // For a key that is read later, parsing reports it.
         let algorithm = match &self.key {
-            Key::Elsewhere(signer) => Some(signer.algorithm()),
-            Key::Private(..) => self.choice.wanted,
-            Key::Shared(_) => None,
+            AssertionKey::Elsewhere(signer) => Some(signer.algorithm()),
+            AssertionKey::Private(..) => self.choice.wanted,
+            AssertionKey::Shared(_) => None,
         };
         let other = algorithm.filter(|algorithm| !algorithm.is_of_fapi());
         flaws.extend(other.map(|other| format!("requires PS256, ES256 or EdDSA instead of {other}")));
@@ -184,11 +184,11 @@ impl Assertions {
     pub(crate) async fn read(&self, place: usize) -> Result<Evidence, Error> {
         let certificate = self.certificate.as_ref();
         match &self.key {
-            Key::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
-            Key::Private(key, known) => {
+            AssertionKey::Shared(secret) => secret.read(place).await.map(Evidence::Secret),
+            AssertionKey::Private(key, known) => {
                 Identity::read(key, known, place, certificate, self.choice).await.map(Evidence::Identity)
             }
-            Key::Elsewhere(signer) => Identity::of(signer, place, certificate).await.map(Evidence::Identity),
+            AssertionKey::Elsewhere(signer) => Identity::of(signer, place, certificate).await.map(Evidence::Identity),
         }
     }
 
@@ -222,9 +222,9 @@ impl Assertions {
 
     pub(crate) fn describe(&self, out: &mut fmt::DebugStruct<'_, '_>) {
         match &self.key {
-            Key::Shared(secret) => out.field("client_secret", secret),
-            Key::Private(key, _) => out.field("key", key),
-            Key::Elsewhere(signer) => out.field("signer", signer),
+            AssertionKey::Shared(secret) => out.field("client_secret", secret),
+            AssertionKey::Private(key, _) => out.field("key", key),
+            AssertionKey::Elsewhere(signer) => out.field("signer", signer),
         };
         if let Some(certificate) = &self.certificate {
             out.field("certificate", certificate);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use assertion::Assertions;
-use assertion::{Audience, Key};
+use assertion::{AssertionKey, Audience};
 pub(crate) use identity::Identity;
 use server_clock::ServerClock;
 
@@ -70,12 +70,12 @@ impl ClientAuth {
     /// `build()` reports a value or variable that is not a key, or whose key does not fit the algorithm. In a file, either is
     /// an error of kind [`Credential`](crate::ErrorKind::Credential) when it is read.
     pub fn private_key_jwt(client_id: impl Into<String>, key: impl Into<Credential>) -> PrivateKeyJwt {
-        PrivateKeyJwt(Signed::new(client_id, Key::Private(key.into(), Arc::default())))
+        PrivateKeyJwt(Signed::new(client_id, AssertionKey::Private(key.into(), Arc::default())))
     }
 
     /// Uses `private_key_jwt` with a key that stays in a KMS or HSM.
     pub fn private_key_jwt_with_signer(client_id: impl Into<String>, signer: impl Signer + 'static) -> SignerJwt {
-        SignerJwt(Signed::new(client_id, Key::Elsewhere(Arc::new(signer))))
+        SignerJwt(Signed::new(client_id, AssertionKey::Elsewhere(Arc::new(signer))))
     }
 
     /// Uses `client_secret_jwt` (OpenID Connect Core 1.0 section 9), signed with the client's secret, which is not sent.
@@ -93,12 +93,12 @@ impl ClientAuth {
     /// # Ok::<(), client_credentials::Error>(())
     /// ```
     pub fn client_secret_jwt(client_id: impl Into<String>, secret: impl Into<Credential>) -> ClientSecretJwt {
-        ClientSecretJwt(Signed::new(client_id, Key::Shared(secret.into())))
+        ClientSecretJwt(Signed::new(client_id, AssertionKey::Shared(secret.into())))
     }
 }
 
 impl Signed {
-    fn new(client_id: impl Into<String>, key: Key) -> Self {
+    fn new(client_id: impl Into<String>, key: AssertionKey) -> Self {
         Signed { client_id: client_id.into(), assertions: Assertions::new(key) }
     }
 }

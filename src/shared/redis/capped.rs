@@ -10,9 +10,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// How many bytes may still be read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Allowance(Arc<AtomicUsize>);
+pub(super) struct Budget(Arc<AtomicUsize>);
 
-impl Allowance {
+impl Budget {
     pub(super) fn set(&self, bytes: usize) {
         self.0.store(bytes, Ordering::Relaxed);
     }
@@ -21,7 +21,7 @@ impl Allowance {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Returns whether the allowance was enough. Atomic, since a command that begins meanwhile increases it.
+    /// Returns whether the budget was enough. Atomic, since a command that begins meanwhile increases it.
     fn spend(&self, bytes: usize) -> bool {
         let rest = |left: usize| left.checked_sub(bytes);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).is_ok()
@@ -30,20 +30,20 @@ impl Allowance {
 
 pub(super) struct Capped<S> {
     pub(super) stream: S,
-    pub(super) allowance: Allowance,
+    pub(super) budget: Budget,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Capped<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = self.allowance.left();
-        // One byte more, to tell the end of the stream from the end of the allowance.
+        let left = self.budget.left();
+        // One byte more, to tell the end of the stream from the end of the budget.
         let mut piece = [0; 4096];
         let most = buf.remaining().min(left.saturating_add(1));
         let most = most.min(piece.len());
         let mut part = ReadBuf::new(piece.get_mut(..most).unwrap_or_default());
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
         let read = part.filled();
-        if !self.allowance.spend(read.len()) {
+        if !self.budget.spend(read.len()) {
             let text = "the store sent more than was requested";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
         }
@@ -64,9 +64,9 @@ mod tests {
     async fn one_byte_more_than_allowed_is_an_error() {
         for allowed in [0, 10, 4096, 10_000] {
             let bytes = vec![7; 1_000_000];
-            let allowance = Allowance::default();
-            allowance.set(allowed);
-            let mut capped = Capped { stream: bytes.as_slice(), allowance };
+            let budget = Budget::default();
+            budget.set(allowed);
+            let mut capped = Capped { stream: bytes.as_slice(), budget };
             let mut out = Vec::new();
             assert!(capped.read_to_end(&mut out).await.is_err());
             assert!(out.len() <= allowed);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     /// A command begins while the answer to another one is being read.
-    struct Begins(Allowance);
+    struct Begins(Budget);
 
     impl AsyncRead for Begins {
         fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -86,33 +86,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_allowance_set_during_a_read_is_not_lost() {
-        let allowance = Allowance::default();
-        allowance.set(10);
-        let mut capped = Capped { stream: Begins(allowance.clone()), allowance: allowance.clone() };
+    async fn a_budget_set_during_a_read_is_not_lost() {
+        let budget = Budget::default();
+        budget.set(10);
+        let mut capped = Capped { stream: Begins(budget.clone()), budget: budget.clone() };
         assert_eq!(capped.read(&mut [0; 3]).await.unwrap(), 3);
-        assert_eq!(allowance.left(), 17);
+        assert_eq!(budget.left(), 17);
     }
 
     #[tokio::test]
-    async fn a_stream_that_ends_within_the_allowance_is_read_to_its_end() {
-        let allowance = Allowance::default();
-        allowance.set(3);
-        let mut capped = Capped { stream: b"abc".as_slice(), allowance };
+    async fn a_stream_that_ends_within_the_budget_is_read_to_its_end() {
+        let budget = Budget::default();
+        budget.set(3);
+        let mut capped = Capped { stream: b"abc".as_slice(), budget };
         let mut out = Vec::new();
         assert_eq!(capped.read_to_end(&mut out).await.unwrap(), 3);
     }
 
     proptest! {
         #[test]
-        fn no_more_than_the_allowance_is_read_whatever_is_sent(
+        fn no_more_than_the_budget_is_read_whatever_is_sent(
             sent in prop::collection::vec(any::<u8>(), 0..9000),
             allowed in 0..9000_usize,
             pieces in prop::collection::vec(1..5000_usize, 1..8),
         ) {
-            let allowance = Allowance::default();
-            allowance.set(allowed);
-            let mut capped = Capped { stream: sent.as_slice(), allowance };
+            let budget = Budget::default();
+            budget.set(allowed);
+            let mut capped = Capped { stream: sent.as_slice(), budget };
             let mut read = Vec::new();
             let mut pieces = pieces.iter().cycle();
             let outcome = loop {

@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::capped::{Allowance, Capped};
+use super::capped::{Budget, Capped};
 use crate::error::{Error, ErrorKind};
 use crate::shared::record::LARGEST;
 
@@ -19,7 +19,7 @@ pub(super) struct Connection {
     pub(super) node: ConnectionAddr,
     /// The runtime that drives it. Other runtimes make their own, since this one may stop.
     pub(super) runtime: Id,
-    allowance: Allowance,
+    budget: Budget,
     /// The number of commands in progress.
     under_way: watch::Sender<usize>,
     pub(super) task: AbortHandle,
@@ -43,10 +43,10 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let runtime = Handle::try_current().map_err(Error::other)?.id();
-        let allowance = Allowance::default();
-        allowance.set(SMALL_TALK);
+        let budget = Budget::default();
+        budget.set(SMALL_TALK);
         let (reads, writes) = split(stream);
-        let stream = join(Capped { stream: reads, allowance: allowance.clone() }, writes);
+        let stream = join(Capped { stream: reads, budget: budget.clone() }, writes);
         // The caller has its own timeout.
         let config = AsyncConnectionConfig::new().set_response_timeout(None);
         let (multiplexed, driver) =
@@ -64,14 +64,14 @@ impl Connection {
             }
         });
         let task = task.abort_handle();
-        Ok(Connection { multiplexed, node: node.clone(), runtime, allowance, under_way, task })
+        Ok(Connection { multiplexed, node: node.clone(), runtime, budget, under_way, task })
     }
 
     /// One more command is in progress, whose response has to be read.
     pub(super) fn begin(&self) {
         self.under_way.send_modify(|count| {
             *count += 1;
-            self.allowance.set((LARGEST + SMALL_TALK).saturating_mul(*count));
+            self.budget.set((LARGEST + SMALL_TALK).saturating_mul(*count));
         });
     }
 
