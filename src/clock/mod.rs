@@ -18,8 +18,8 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    #[cfg(any(test, fuzzing, feature = "test-util"))]
     /// `mono` since a fixed point of this process or machine, `wall` since the Unix epoch.
+    #[cfg(any(test, fuzzing, feature = "test-util"))]
     pub(crate) fn new(mono: Duration, wall: Duration) -> Self {
         Moment { mono: nanoseconds(mono), wall: nanoseconds(wall) }
     }

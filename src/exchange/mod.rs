@@ -65,7 +65,7 @@ pub(crate) struct Peer<'a> {
 }
 
 /// Some servers block the default `User-Agent` of a library (Reddit, firewalls).
-const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
+pub(crate) const AGENT: &str = concat!("client-credentials/", env!("CARGO_PKG_VERSION"));
 
 impl Exchange {
     /// Makes the client for `first`, so that a closure that fails is reported at once. `headers`: the user's, which
@@ -278,6 +278,7 @@ fn cause(e: reqwest::Error, masks: Option<&Masks>) -> Cause {
     })
 }
 
+/// 256: one long sentence, as HTTP and TLS libraries write them.
 const LONGEST_CAUSE: usize = 256;
 
 #[cfg(test)]

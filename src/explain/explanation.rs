@@ -10,6 +10,7 @@ use crate::address::{Shown, is_loopback};
 use crate::client_auth::{Carrier, ClientAuth};
 use crate::client_credentials::{ClientCredentialsBuilder, Draft, Known};
 use crate::credential::Shape;
+use crate::exchange::AGENT;
 use crate::grant::request::{JOINED, is_joined};
 
 /// The result of [`ClientCredentialsBuilder::explain`]: the token request as it would be sent, the origin of its values, and
@@ -103,11 +104,7 @@ fn request(draft: &Draft) -> String {
 fn headers(draft: &Draft) -> Vec<Item> {
     let builder = &draft.builder;
     let media = if builder.json_body { "application/json" } else { "application/x-www-form-urlencoded" };
-    let ours = [
-        ("accept", "application/json"),
-        ("content-type", media),
-        ("user-agent", concat!("client-credentials/", env!("CARGO_PKG_VERSION"))),
-    ];
+    let ours = [("accept", "application/json"), ("content-type", media), ("user-agent", AGENT)];
     let mut headers = Vec::new();
     for (name, value) in ours {
         // JSON is always sent with its own type.

@@ -58,6 +58,7 @@ impl Quota {
     pub(crate) fn of(headers: &HeaderMap, masks: &Masks) -> Option<Self> {
         /// Further headers are ignored.
         const MOST: usize = 16;
+        /// A policy (`"default";q=100;w=60`) has some tens of characters.
         const LONGEST: usize = 256;
         let named = |name: &str| {
             ["ratelimit", "x-ratelimit", "x-rate-limit"].iter().any(|start| name.starts_with(start))

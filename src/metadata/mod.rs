@@ -20,7 +20,7 @@ use document::Document;
 pub(crate) use document::{Rules, named_by};
 pub(crate) use memory::LIFETIME;
 pub(crate) use resource::Resource;
-pub(crate) use resource_document::{ResourceRules, well_known as well_known_of_resource};
+pub(crate) use resource_document::{ResourceRules, well_known_of_resource};
 pub(crate) use server::{Directory, Server};
 
 /// How the token endpoint is found.

@@ -44,7 +44,7 @@ impl ResourceRules {
 
 /// The URLs of the document (RFC 9728 section 3.1): its path is inserted between host and path. `whole`: followed by
 /// that of the whole origin, as in the Model Context Protocol.
-pub(crate) fn well_known(resource: &Url, whole: bool) -> Vec<Url> {
+pub(crate) fn well_known_of_resource(resource: &Url, whole: bool) -> Vec<Url> {
     const SUFFIX: &str = "/.well-known/oauth-protected-resource";
     let mut own = resource.clone();
     own.set_path(&match resource.path() {

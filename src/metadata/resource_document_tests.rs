@@ -54,12 +54,12 @@ fn the_well_known_segment_is_between_host_and_path() {
     ] {
         let url = Url::parse(resource).unwrap();
         let expected = format!("https://api.example.com/.well-known/oauth-protected-resource{place}");
-        let places = well_known(&url, false).into_iter().map(String::from);
+        let places = well_known_of_resource(&url, false).into_iter().map(String::from);
         assert_eq!(places.collect::<Vec<_>>(), [expected.as_str()], "{resource}");
         let whole = "https://api.example.com/.well-known/oauth-protected-resource";
         let mut both = vec![expected.as_str(), whole];
         both.dedup();
-        let places = well_known(&url, true).into_iter().map(String::from);
+        let places = well_known_of_resource(&url, true).into_iter().map(String::from);
         assert_eq!(places.collect::<Vec<_>>(), both, "{resource}");
     }
 }
@@ -191,7 +191,7 @@ proptest! {
     #[test]
     fn every_well_known_url_has_the_origin_of_the_resource(path in "(/[^?#\\s]{0,10}){0,4}(\\?[a-z=&]{0,9})?") {
         if let Ok(resource) = Url::parse(&format!("https://api.example.com:8443{path}")) {
-            for place in well_known(&resource, true) {
+            for place in well_known_of_resource(&resource, true) {
                 prop_assert_eq!(place.origin(), resource.origin());
                 prop_assert!(place.path().starts_with("/.well-known/oauth-protected-resource"));
             }
