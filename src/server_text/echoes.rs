@@ -72,6 +72,10 @@ enum View {
     Script,
     /// Letters and digits, which base64 and base64url have in common.
     Base64,
+    /// Hexadecimal digits, whatever is between them.
+    Hex,
+    /// Decimal digits, whatever is between them: a list of bytes.
+    Digits,
 }
 
 impl View {
@@ -83,6 +87,8 @@ impl View {
             View::Script if c.is_ascii() => View::Folded.of(c),
             View::Script => c.is_alphanumeric().then(|| c.to_lowercase().next().unwrap_or(c)),
             View::Base64 => c.is_ascii_alphanumeric().then_some(c),
+            View::Hex => c.is_ascii_hexdigit().then_some(c.to_ascii_lowercase()),
+            View::Digits => c.is_ascii_digit().then_some(c),
         }
     }
 
@@ -134,9 +140,16 @@ impl Echoes {
             }
         }
         if guess != Guess::Trivial {
-            let hex = secret.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
-            let hex = hex.filter_map(|digit| char::from_digit(digit.into(), 16));
-            self.add_form(View::Folded.form(hex, 2 * secret.len()), View::Folded, guess);
+            let digit = |digit: u8, radix| char::from_digit(digit.into(), radix).unwrap_or_default();
+            let hex = |byte: u8| [digit(byte >> 4, 16), digit(byte & 15, 16)];
+            self.add_form(View::Hex.form(secret.bytes().flat_map(hex), room), View::Hex, guess);
+            // Of `0x5a, 0x71` the zeros are left.
+            let prefixed = secret.bytes().flat_map(|byte| ['0'].into_iter().chain(hex(byte)));
+            self.add_form(View::Hex.form(prefixed, room), View::Hex, guess);
+            let decimal = |byte: u8| [byte / 100, byte / 10 % 10, byte % 10].map(|one| digit(one, 10));
+            let decimal =
+                |byte: u8| decimal(byte).into_iter().skip(if byte < 10 { 2 } else { usize::from(byte < 100) });
+            self.add_form(View::Digits.form(secret.bytes().flat_map(decimal), room), View::Digits, guess);
             (0..3).for_each(|before| self.add_form(in_base64(secret, before), View::Base64, guess));
         }
         if !shown.is_empty() {
@@ -175,7 +188,7 @@ impl Echoes {
         // No view has these, and they may be inside an escape.
         read.retain(|one| allowed(one.c) || matches!(one.c, '"' | '\\') || one.c.is_alphanumeric());
         for _ in 0..=ENCODINGS {
-            for view in [View::Shown, View::Folded, View::Script, View::Base64] {
+            for view in [View::Shown, View::Folded, View::Script, View::Base64, View::Hex, View::Digits] {
                 if self.search(&read, view, &mut spans) {
                     return Found::Everywhere;
                 }

@@ -62,7 +62,7 @@ fn escape(text: &[Character], is_bare: bool) -> Option<(char, usize)> {
         '&' => reference(text),
         'u' if is_bare => utf16(text, 1),
         '\\' => match next {
-            'u' => utf16(text, 2).or(Some((next, 2))),
+            'u' => utf16(text, 2).or_else(|| braced(text)).or(Some((next, 2))),
             'x' => number(text.get(2..4)?, 16).and_then(char::from_u32).map(|c| (c, 4)).or(Some((next, 2))),
             'n' | 'r' | 't' | 'b' | 'f' | '0' => Some(('\n', 2)),
             other => Some((other, 2)),
@@ -104,6 +104,15 @@ fn utf16(text: &[Character], before: usize) -> Option<(char, usize)> {
     let (second, more) = unit(rest, before).filter(|_| is_like_the_first)?;
     let units = [u16::try_from(first).ok()?, u16::try_from(second).ok()?];
     char::decode_utf16(units).next()?.ok().map(|c| (c, length + more))
+}
+
+/// `\u{5a}` of Rust and JavaScript.
+fn braced(text: &[Character]) -> Option<(char, usize)> {
+    /// `10ffff` has 6.
+    const LONGEST: usize = 6;
+    let digits = text.get(3..).filter(|_| text.get(2).is_some_and(|one| one.c == '{'))?;
+    let length = digits.iter().take(LONGEST + 1).position(|one| one.c == '}').filter(|length| *length > 0)?;
+    Some((char::from_u32(number(digits.get(..length)?, 16)?)?, length + 4))
 }
 
 fn unit(text: &[Character], before: usize) -> Option<(u32, usize)> {
@@ -169,6 +178,7 @@ mod tests {
                 "%u00e9%uzzzz%F0%9F%98%80%E2%82%AC%E2%82x%C3%FF%C3x",
                 "\u{e9}%uzzzz\u{1f600}\u{20ac}\u{e2}\u{82}x\u{c3}\u{ff}\u{c3}x",
             ),
+            ("\\u{41}\\u{1f600}\\u{}\\u{110000}\\u{41", "A\u{1f600}u{}u{110000}u{41"),
             ("%C3xA9\\ud83d%ude00", "\u{c3}xA9ud83d%ude00"),
             ("&apos;&lt&gt;&#0065 &#x41 &#1114112;", "'&lt>A &#x41 &#1114112;"),
             ("&a;&ab;&a1;&abcdefghijk;&abcdefghijkl;", "&a;\u{fffd}&a1;\u{fffd}&abcdefghijkl;"),
