@@ -51,6 +51,15 @@ impl Failure {
     }
 }
 
+/// What does not keep the call from success.
+pub(crate) fn warn(text: &str, json: bool) {
+    let mut stderr = std::io::stderr();
+    let _ = match json {
+        true => writeln!(stderr, "{}", serde_json::json!({"warning": text})),
+        false => writeln!(stderr, "client-credentials: {text}"),
+    };
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match error.kind() {

@@ -45,7 +45,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let ca_file = config.get("http.ca_file").and_then(|path| path.as_str()).map(str::to_owned);
     let config = if is_dry { config } else { configuration::complete(config, &arguments)? };
-    let builder = ClientCredentials::builder_from(config)?;
+    let builder = ClientCredentials::builder_from(config)?.observe(keep::observer(arguments.json));
     match &arguments.command {
         Command::Token => {
             let token = builder.build()?.token().await?;

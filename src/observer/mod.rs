@@ -222,7 +222,7 @@ pub enum Event<'a> {
     /// An operation of the shared store ended.
     #[non_exhaustive]
     StoreOperation {
-        /// `get`, `put`, `delete`, `lease` or `release`.
+        /// `get`, `put`, `delete`, `lease` or `release`; `key` if the seal key cannot be read.
         operation: &'static str,
         /// The duration of the operation.
         duration: Duration,

@@ -48,7 +48,7 @@ pub(super) fn with(number: u16, mut hear: impl FnMut(&Event<'_>)) {
         },
         Event::Waited { duration, error: some_error },
         Event::StoreOperation {
-            operation: ["get", "put", "delete", "lease", "release"][pick(5)],
+            operation: ["get", "put", "delete", "lease", "release", "key"][pick(6)],
             duration,
             error: some_error,
         },

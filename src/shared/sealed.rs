@@ -69,6 +69,9 @@ struct Health {
 /// 100 ms: a store in the same network responds within 2 ms. Fetching the token takes about as long as this timeout.
 const TIMEOUT: Duration = Duration::from_millis(100);
 
+/// The name of reading the key, in events.
+const READ_KEY: &str = "key";
+
 impl SealedStore {
     /// Creates a sealed store from `store` and its key. Does no I/O.
     pub fn new(store: impl Store + 'static, key: impl Into<Credential>) -> Self {
@@ -116,7 +119,7 @@ impl SealedStore {
             failed: false,
             met_defect: false,
         };
-        let ring = visit.attempt(None, Spend::Time, self.ring()).await?;
+        let ring = visit.attempt(READ_KEY, Spend::Time, self.ring()).await?;
         visit.ring = ring;
         Some(visit)
     }
@@ -241,7 +244,7 @@ impl<'a> Visit<'a> {
     {
         let store = &*self.store.store;
         // The call is in the fence, too.
-        let value = self.attempt(Some(name), spend, async { operation(store).await }).await?;
+        let value = self.attempt(name, spend, async { operation(store).await }).await?;
         let now = self.clock.now();
         if self.store.health.breaker.lock().succeeded(now) {
             event!(info, store = ?self.store.store, "the shared store is used again");
@@ -250,10 +253,10 @@ impl<'a> Visit<'a> {
     }
 
     /// Runs an operation within the rest of the timeout. Fenced against panics, since a store is user code. `name` is
-    /// that of the operation in events.
+    /// that of the operation in events. Of a read of the key only a failure is an event: it is not the store's.
     async fn attempt<T>(
         &mut self,
-        name: Option<&'static str>,
+        name: &'static str,
         spend: Spend,
         operation: impl Future<Output = Result<T, Error>>,
     ) -> Option<T> {
@@ -271,9 +274,9 @@ impl<'a> Visit<'a> {
             Ok(Err(Panicked)) => Err(Panicked::error("the store")),
             Err(_) => Err(Error::of(ErrorKind::Other, format!("no answer within {:?}", self.timeout))),
         };
-        if let Some(operation) = name {
-            let error = outcome.as_ref().err();
-            self.observers.emit(&Event::StoreOperation { operation, duration, error });
+        let error = outcome.as_ref().err();
+        if name != READ_KEY || error.is_some() {
+            self.observers.emit(&Event::StoreOperation { operation: name, duration, error });
         }
         let _error = match outcome {
             Ok(value) => return Some(value),

@@ -209,22 +209,33 @@ async fn a_store_that_fails_after_the_request_costs_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_seal_key_counts_as_a_store_that_is_down() {
+    // D24
     let fleet = Fleet::new();
     let missing = crate::credential::Credential::file("/nonexistent/seal-key");
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&seen);
     let host = fleet.host_with(missing, "name", BoundTo::default(), fleet.clock.clone());
-    assert!(host.store.visit(&fleet.clock, Duration::MAX, &Observers::unnamed("test")).await.is_none());
+    let host = host.observed("billing", move |_: &str, event: &Event<'_>| {
+        if let Event::StoreOperation { operation, error: Some(error), .. } = event {
+            heard.lock().unwrap().push(format!("{operation}: {error}"));
+        }
+    });
     assert_eq!(value(&host).await, "t1");
+    let events = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(matches!(&*events, [one] if one.starts_with("key: ") && one.contains("/nonexistent")), "{events:?}");
+    assert!(host.store.visit(&fleet.clock, Duration::MAX, &Observers::unnamed("test")).await.is_none());
+    assert_eq!(value(&host).await, "t2");
     assert_eq!(fleet.store.operations(), 0);
     let hanging = crate::credential::Credential::from_fn(std::future::pending::<Result<String, Error>>);
     let host = fleet.host_with(hanging, "name", BoundTo::default(), fleet.clock.clone());
     let start = Instant::now();
-    assert_eq!(value(&host).await, "t2");
+    assert_eq!(value(&host).await, "t3");
     assert!(start.elapsed() <= Duration::from_millis(102));
     // One key of the ring is enough.
     let half = crate::credential::Credential::file("/nonexistent/seal-key").or(SEAL_KEY);
     let host = fleet.host_with(half, "name", BoundTo::default(), fleet.clock.clone());
-    assert_eq!(value(&host).await, "t3");
-    assert_eq!(value(&fleet.host()).await, "t3");
+    assert_eq!(value(&host).await, "t4");
+    assert_eq!(value(&fleet.host()).await, "t4");
 }
 
 #[tokio::test(start_paused = true)]
