@@ -146,9 +146,10 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sets `audience`: the API that the token is for, at Auth0, Ory Hydra and others.
+    /// Sets `audience`: the API that the token is for, at Auth0, Ory Hydra and others. An empty one is not sent
+    /// (RFC 6749 section 3.2).
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.audience = Some(audience.into());
+        self.audience = Some(audience.into()).filter(|audience| !audience.is_empty());
         self
     }
 
@@ -164,7 +165,7 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Adds another parameter that this authorization server requires.
+    /// Adds another parameter that this authorization server requires. Its value is sent as it is, even if it is empty.
     ///
     /// Also sets `scope`, `audience`, `resource` or `authorization_details` without checks, for servers that require a value
     /// which the setter refuses, such as a `resource` that is not a URI (Databricks and SharePoint at Entra ID v1).

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use super::ClientCredentialsBuilder;
+use super::asserted::TOKEN_EXCHANGE;
 use super::locate::Located;
 use super::server::{Known, ProtectedResource};
 use crate::exchange::{is_labelled, is_reserved};
@@ -18,6 +19,9 @@ use crate::step_up::is_scope;
 /// Parameters that are compared with the response or with metadata, so that a value that is only read for the request would
 /// be sent twice or not be checked.
 const PUBLIC: [&str; 5] = ["scope", "audience", "resource", "authorization_details", "requested_token_type"];
+
+/// The types of the tokens in a token exchange.
+const TYPES: [&str; 2] = ["subject_token_type", "actor_token_type"];
 
 impl ClientCredentialsBuilder {
     /// The parameters, in the order of the RFCs.
@@ -103,11 +107,17 @@ impl ClientCredentialsBuilder {
                 _ => {}
             }
         }
+        // Required; without a value they would be missing (RFC 6749 section 3.2).
+        let is_type = |name: &str| self.grant_type == TOKEN_EXCHANGE && TYPES.contains(&name);
+        for (name, _) in self.params.iter().filter(|(name, value)| value.is_empty() && is_type(name)) {
+            faults.add(name, "is empty (RFC 8693 section 2.1)");
+        }
     }
 
     fn is_set(&self, param: &str) -> bool {
         match param {
-            "scope" => !self.scopes.is_empty(),
+            // An empty one is not sent.
+            "scope" => self.scopes.iter().any(|scope| scope.split(' ').any(|one| !one.is_empty())),
             "audience" => self.audience.is_some(),
             "resource" => !self.resources.is_empty(),
             "authorization_details" => self.authorization_details.is_some(),

@@ -61,7 +61,9 @@ fn path_of(field: &str) -> &str {
         "header" => "headers",
         "shared" => "store",
         "subject_token" => "grant.subject_token",
+        "subject_token_type" => "grant.subject_token_type",
         "actor_token" => "grant.actor_token",
+        "actor_token_type" => "grant.actor_token_type",
         "assertion" => "grant.assertion",
         other => {
             let is_its = |path: &&str| match path.split_once('.') {

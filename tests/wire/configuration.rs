@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use client_credentials::{
     Backoff, CachePolicy, ClientAuth, ClientCredentials, ClientCredentialsBuilder, ErrorKind, HttpClient, Limits,
-    RetryPolicy,
+    RetryPolicy, TokenExchange,
 };
 use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
@@ -234,6 +234,36 @@ async fn a_value_that_a_setter_refuses_can_be_sent_as_a_parameter() {
         assert_eq!(body.matches(&format!("{name}=")).count(), 1, "{body}");
         assert!(body.split('&').any(|pair| pair == sent), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_parameter_without_a_value_is_omitted_unless_it_is_given_by_its_name() {
+    // F19: an empty variable, RFC 6749 section 3.2
+    let exchange = || TokenExchange::new("subject").requested_token_type("");
+    for (change, absent, sent) in [
+        ((|it| it.audience("")) as fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder, "audience", ""),
+        (|it| it.audience("x").audience(""), "audience", ""),
+        (|it| it.audience("").audience("x"), "", "audience=x"),
+        (|it| it.audience("").param("audience", "y"), "", "audience=y"),
+        (|it| it.scope(""), "scope", ""),
+        (|it| it.scopes([" ", ""]).param("scope", "a"), "", "scope=a"),
+        (|it| it.param("tenant", ""), "", "tenant="),
+    ] {
+        let server = Server::start([ok(TOKEN)]);
+        let tokens = change(builder(&server)).build().unwrap();
+        recovers("F19", &tokens).await;
+        let body = server.requests()[0].body().to_owned();
+        assert!(absent.is_empty() || !body.contains(absent), "{absent}: {body}");
+        assert!(sent.is_empty() || body.split('&').any(|pair| pair == sent), "{sent}: {body}");
+    }
+    let server = Server::start([ok(TOKEN)]);
+    let tokens = builder(&server).grant(exchange()).build().unwrap();
+    recovers("F19", &tokens).await;
+    let body = server.requests()[0].body().to_owned();
+    assert!(body.contains("subject_token=subject") && !body.contains("requested_token_type"), "{body}");
+    // Without these the request is no token exchange (RFC 8693 section 2.1).
+    names(good().grant(exchange().subject_token_type("")), &["subject_token_type is empty"]);
+    names(good().grant(exchange().actor_token("actor", "")), &["actor_token_type is empty"]);
 }
 
 #[tokio::test]

@@ -257,6 +257,7 @@ fn what_is_missing_in_a_grant_or_excludes_another_member_is_reported() {
             "grant.actor_token_file or grant.actor_token_env is",
         ),
         (json!({"subject_token_file": ""}), "grant.subject_token_file is empty"),
+        (json!({"subject_token_file": "/x", "subject_token_type": ""}), "grant.subject_token_type is empty"),
         (json!({"subject_token_file": 7}), "grant.subject_token_file is not a text"),
         (json!({"subject_token": "x"}), "grant.subject_token would be a secret in plain text"),
         (json!({"subject_token_env": missing}), "grant.subject_token cannot be read"),
