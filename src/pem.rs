@@ -127,6 +127,18 @@ fn in_lines(text: &str) -> Zeroizing<String> {
     lines
 }
 
+/// Refuses a corrected text with several keys of a kind (`private` or `public`): which one is meant is not known. One
+/// that is cut off does not count, one in a format that is not supported does.
+pub(crate) fn at_most_one(kind: &str, text: &str) -> Result<(), String> {
+    let label = format!("{} KEY{DASHES}", kind.to_ascii_uppercase());
+    let edges =
+        |edge| text.split(edge).skip(1).filter(|rest| rest.lines().next().unwrap_or_default().ends_with(&label));
+    match edges(BEGIN).count().min(edges(END).count()) {
+        0 | 1 => Ok(()),
+        several => Err(format!("has {several} {kind} keys (PEM): give one of them")),
+    }
+}
+
 /// What a text of another format looks like, for an error, without any part of it.
 pub(crate) fn looks_like(text: &str) -> &'static str {
     // Only labels and names of members are searched for.
@@ -301,6 +313,29 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_counted_and_nothing_else_is() {
+        // F20
+        let cut = &KEY[..KEY.len() / 2];
+        let locked = KEY.replace("PRIVATE", "ENCRYPTED PRIVATE");
+        for (text, count) in [
+            (String::new(), 0),
+            (CERTIFICATE.to_owned(), 0),
+            (format!("{CERTIFICATE}{KEY}{CERTIFICATE}"), 1),
+            (format!("-----BEGIN EC PARAMETERS-----\nAAAA\n-----END EC PARAMETERS-----\n{KEY}"), 1),
+            (format!("{cut}\n{KEY}"), 1),
+            (format!("{KEY}{cut}"), 1),
+            (format!("-----BEGIN PRIVATE KEY-----\n{KEY}"), 1),
+            (KEY.replace("PRIVATE", "PUBLIC").repeat(2) + KEY, 1),
+            (format!("{KEY}{locked}"), 2),
+            (KEY.replace("PRIVATE", "EC PRIVATE").repeat(3), 3),
+        ] {
+            let told = at_most_one("private", &text).err().unwrap_or_default();
+            assert_eq!(told.is_empty(), count < 2, "{text}");
+            assert!(count < 2 || told.contains(&format!("has {count} private keys")), "{told}");
+        }
+    }
+
+    #[test]
     fn base64_may_have_the_alphabet_for_urls() {
         // Of ASCII, only these characters are encoded as one that differs.
         let text = format!("{KEY}# ~~~???");
@@ -315,6 +350,7 @@ mod tests {
         fn no_text_causes_a_panic_and_a_corrected_one_is_unchanged(text: String, edge in "-----(BEGIN|END) (CERTIFICATE|PRIVATE KEY|X)-----") {
             let text = format!("{text}{edge}{text}\\{edge}");
             let _ = looks_like(&text);
+            let _ = at_most_one("private", &text);
             let _ = corrected(&text);
         }
     }

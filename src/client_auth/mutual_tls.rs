@@ -17,11 +17,11 @@ impl ClientAuth {
     /// form has the `client_id` and no secret.
     ///
     /// `certificate` is PEM: the client's own certificate first, then any intermediate certificates that the server does not
-    /// have. `key` is PEM, too (PKCS#8, PKCS#1 or SEC1). Other content is ignored, so both may be the same file. They are read
-    /// again for each attempt; a rotated pair gets a new HTTP client and a new connection. While the new texts are not a
-    /// usable pair, for example a certificate whose key is not written yet, the previous pair stays in use. With overlapping
-    /// credentials ([`Credential::or`]) the first certificate belongs to the first key, and so on; a single key may belong to
-    /// several certificates.
+    /// have. `key` is PEM, too (PKCS#8, PKCS#1 or SEC1). Other content is ignored, so both may be the same file; a second key
+    /// is refused. They are read again for each attempt; a rotated pair gets a new HTTP client and a new connection. While the
+    /// new texts are not a usable pair, for example a certificate whose key is not written yet, the previous pair stays in
+    /// use. With overlapping credentials ([`Credential::or`]) the first certificate belongs to the first key, and so on; a
+    /// single key may belong to several certificates.
     ///
     /// The token endpoint must use `https`, and often differs from that of other methods (`mtls_endpoint_aliases`, RFC 8705
     /// section 5); [`Issuer`](crate::Issuer) finds it. [`http_client`](crate::ClientCredentialsBuilder::http_client) must not

@@ -12,7 +12,7 @@ use super::SigningAlgorithm;
 use super::curve::CURVES;
 use super::jwk::{Jwk, Kind};
 use super::jws;
-use crate::pem::{corrected, looks_like};
+use crate::pem::{at_most_one, corrected, looks_like};
 
 /// The members that are required of its kind, in lexicographic order (RFC 7638 section 3.2).
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +99,7 @@ fn unusable(kind: &str) -> String {
 
 /// Parses a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), which key management services export.
 fn from_pem(text: &str) -> Result<PublicJwk, String> {
+    at_most_one("public", text)?;
     let spki = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes())
         .map_err(|_| format!("has no complete public key (PEM, PUBLIC KEY, or a JWK){}", looks_like(text)))?;
     // aws-lc-rs has checked the key and writes it uncompressed: it is at the end (RFC 5480 section 2.2).
@@ -173,6 +174,7 @@ mod tests {
 
     #[test]
     fn pem_and_jwk_of_one_key_are_the_same() {
+        // F20
         use super::super::tests::pem;
         use aws_lc_rs::signature::Ed25519KeyPair;
         for curve in &CURVES {
@@ -189,6 +191,8 @@ mod tests {
         let read = PublicJwk::parse(&pem("PUBLIC KEY", spki.as_ref()));
         let jwk = PublicJwk::ed25519(pair.public_key().as_ref());
         assert_eq!(read.unwrap(), jwk);
+        let two = pem("PUBLIC KEY", spki.as_ref()).repeat(2);
+        assert_eq!(PublicJwk::parse(&two).unwrap_err(), "has 2 public keys (PEM): give one of them");
         assert_eq!(PublicJwk::parse(&Value::Object(jwk.members()).to_string()).unwrap(), jwk);
     }
 

@@ -15,7 +15,7 @@ use super::curve::{CURVES, Pair, rsa};
 use super::jwk::Jwk;
 use super::public_jwk::PublicJwk;
 use super::{Choice, Signer, SigningAlgorithm, SigningFuture};
-use crate::pem::{corrected, looks_like};
+use crate::pem::{at_most_one, corrected, looks_like};
 
 pub(crate) struct SigningKey {
     pair: Pair,
@@ -104,9 +104,10 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// The first private key in the text, which may also have certificates.
+/// The private key in the text, which may also have certificates.
 fn from_pem(text: &str) -> Result<Pair, String> {
     const UNUSABLE: &str = "has a private key that cannot be used: damaged, an RSA key of less than 2048 or more than 8192 bits, or of another kind than RSA, P-256, P-384, P-521, Ed25519";
+    at_most_one("private", text)?;
     let key = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
         Ok(key) => Zeroizing::new(key),
         Err(_) => {

@@ -177,7 +177,11 @@ fn a_key_is_read_in_every_form_of_deployment() {
     // FE9
     let pem = pem("PRIVATE KEY", &rsa_pkcs8());
     let others = EC_JWK.replace("\"d\"", "\"was_d\"");
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let certificate = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
     for text in [
+        format!("{parameters}{}", p256()),
+        format!("{certificate}{pem}{certificate}"),
         pem.replace('\n', "\\n"),
         pem.replace('\n', " "),
         format!("{pem:?}"),
@@ -193,8 +197,13 @@ fn a_key_is_read_in_every_form_of_deployment() {
 
 #[test]
 fn an_error_about_anything_but_a_single_key_says_what_it_looks_like() {
+    // F20
     let public = EC_JWK.replace("\"d\"", "\"was_d\"");
+    let (one, other) = (p256(), p256());
     for (text, told) in [
+        (format!("{one}{other}"), "has 2 private keys (PEM): give one of them"),
+        (format!("{other}{}", one.replace('\n', "\\n")), "has 2 private keys"),
+        (format!("{one}{}", other.replace("PRIVATE", "ENCRYPTED PRIVATE")), "has 2 private keys"),
         (format!(r#"{{"keys":[{EC_JWK},{ED25519_JWK}]}}"#), "a JWK set with 2 such keys"),
         (format!(r#"{{"keys":[{public}]}}"#), "none of which is of use"),
         (r#"{"keys":[]}"#.to_owned(), "a JWK set of 0 keys"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::contained::contained;
-use crate::pem::{corrected, looks_like};
+use crate::pem::{at_most_one, corrected, looks_like};
 use crate::x509;
 
 /// A certificate and the key that belongs to it.
@@ -87,6 +87,7 @@ pub(crate) fn certificates(text: &str) -> Result<Zeroizing<String>, String> {
 
 /// The private key in a PEM text (RFC 7468 section 10, RFC 8017 appendix C, RFC 5915 section 4).
 pub(crate) fn private_key(text: &str) -> Result<Zeroizing<String>, String> {
+    at_most_one("private", &corrected(text))?;
     sections(text, "private key", &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"])
 }
 
@@ -154,6 +155,7 @@ mod tests {
 
     #[test]
     fn each_fault_of_a_pair_has_an_error_of_its_own() {
+        // F20
         let (certificate, key, other) = (ONE, KEY, OTHER);
         assert_eq!(flaw(other, key), MISMATCH);
         let reversed = format!("{other}{certificate}");
@@ -166,6 +168,10 @@ mod tests {
         assert_eq!(flaw(key, key), "has no complete certificate (PEM): it has a private key");
         let json = r#"{"kty":"EC"}"#;
         assert_eq!(flaw(certificate, json), "has no complete private key (PEM): it looks like a JWK");
+        let two = format!("{certificate}{key}{key}");
+        let told = TlsIdentity::new(&two, &two, [&"a", &"b"]).err().unwrap();
+        assert_eq!(told, "the key (\"b\") has 2 private keys (PEM): give one of them");
+        assert!(TlsIdentity::new(&two, key, [&1, &2]).is_ok(), "which key is meant is known");
         let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
         assert!(flaw(certificate, &locked).contains("password"));
     }

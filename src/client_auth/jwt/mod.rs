@@ -50,10 +50,10 @@ struct Signed {
 impl ClientAuth {
     /// Uses `private_key_jwt` (OpenID Connect Core 1.0 section 9), signed with a private key in PEM or JWK format.
     ///
-    /// The key is PEM (PKCS#8, PKCS#1 or SEC1; the text may also contain certificates) or a JWK: RSA of 2048 to 8192 bits,
-    /// P-256, P-384, P-521 or Ed25519. The key determines the algorithm (RS256, ES256, ES384, ES512, EdDSA) unless the JWK has
-    /// `alg` or [`algorithm`](PrivateKeyJwt::algorithm) is set. The `kid` of a JWK is sent. A rotated key is used from the
-    /// next attempt on. While the new text is not a usable key, the previous key stays in use.
+    /// The key is PEM (PKCS#8, PKCS#1 or SEC1; the text may also contain certificates, but no second key) or a JWK: RSA of
+    /// 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519. The key determines the algorithm (RS256, ES256, ES384, ES512, EdDSA)
+    /// unless the JWK has `alg` or [`algorithm`](PrivateKeyJwt::algorithm) is set. The `kid` of a JWK is sent. A rotated key is
+    /// used from the next attempt on. While the new text is not a usable key, the previous key stays in use.
     ///
     /// ```
     /// use client_credentials::{ClientAuth, ClientCredentials, Credential, Issuer};

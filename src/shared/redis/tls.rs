@@ -10,7 +10,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_rustls::TlsConnector;
 
-use crate::pem::{corrected, looks_like};
+use crate::pem::{at_most_one, corrected, looks_like};
 
 /// Reads the system's roots if there are no others, which takes a few milliseconds. `shown` is a certificate and its
 /// key, in PEM.
@@ -58,7 +58,9 @@ fn pair(
     let chain =
         chain.ok_or_else(|| format!("the client certificate is not usable (PEM){}", looks_like(certificate)))?;
     let unusable = || format!("the key of the client certificate is not usable (PEM){}", looks_like(key));
-    let key = PrivateKeyDer::from_pem_slice(corrected(key).as_bytes()).map_err(|_| unusable())?;
+    let text = corrected(key);
+    at_most_one("private", &text).map_err(|flaw| format!("the key of the client certificate {flaw}"))?;
+    let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| unusable())?;
     Ok((chain, key))
 }
 
@@ -82,11 +84,15 @@ mod tests {
 
     #[test]
     fn a_client_certificate_is_a_chain_and_a_key() {
+        // F20
         let certificate = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.crt"));
         let key = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/client_1.key"));
         let (with, without) = (certificate.into(), key.into());
         assert_eq!(pair(&with, &without).unwrap().0.len(), 1);
         assert!(pair(&without, &without).unwrap_err().starts_with("the client certificate is not usable"));
+        let two = format!("{certificate}{key}{key}").into();
+        let told = pair(&two, &two).unwrap_err();
+        assert_eq!(told, "the key of the client certificate has 2 private keys (PEM): give one of them");
         assert!(pair(&with, &with).unwrap_err().starts_with("the key of the client certificate is not usable"));
     }
 }
