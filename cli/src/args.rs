@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) const DEFAULT_PREFIX: &str = "CLIENT_CREDENTIALS_";
@@ -17,7 +18,7 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
     /// Configuration file
-    #[arg(long, global = true, env = "CLIENT_CREDENTIALS_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "CLIENT_CREDENTIALS_CONFIG", value_name = "FILE", value_parser = path())]
     pub(crate) config: Option<PathBuf>,
     /// Prefix of the names of variables
     #[arg(long, global = true, default_value = DEFAULT_PREFIX, value_name = "PREFIX")]
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) ask: bool,
     /// Keep the token in this directory between calls, encrypted; the directory is created, and readable only by this user
-    #[arg(long, global = true, env = "CLIENT_CREDENTIALS_KEEP", value_name = "DIR")]
+    #[arg(long, global = true, env = "CLIENT_CREDENTIALS_KEEP", value_name = "DIR", value_parser = path())]
     pub(crate) keep: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) members: Members,
@@ -123,6 +124,11 @@ pub(crate) struct Asked {
     /// The body; @FILE is a file, @- standard input
     #[arg(short = 'd', long, value_name = "DATA")]
     pub(crate) data: Option<String>,
+}
+
+/// May be empty: clap's own error would name the flag where a variable is meant.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 const AFTER: &str = "\

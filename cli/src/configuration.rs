@@ -11,6 +11,16 @@ use crate::keep;
 
 /// The last one counts.
 pub(crate) fn read(arguments: &Arguments) -> Result<Config, Failure> {
+    for (path, flag, variable) in [
+        (&arguments.config, "--config", "CLIENT_CREDENTIALS_CONFIG"),
+        (&arguments.keep, "--keep", "CLIENT_CREDENTIALS_KEEP"),
+    ] {
+        if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(Failure::usage(format!(
+                "{flag} (or the variable {variable}) is empty: give a path, or leave it out"
+            )));
+        }
+    }
     let file = match &arguments.config {
         Some(path) => from_file(path)?,
         None => Config::new(),
@@ -51,7 +61,7 @@ fn from_file(path: &Path) -> Result<Config, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("the configuration {shown} cannot be read: {error}")))?;
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let is_json = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let result = match is_json {
         true => serde_json::from_str(&text).map_err(|error| error.to_string()),
         // Its `Display` would quote the line, which may be a secret.

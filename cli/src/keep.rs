@@ -16,7 +16,11 @@ pub(crate) fn at(config: Config, directory: &Path) -> Result<Config, Failure> {
     create(directory).map_err(failed)?;
     let key = directory.join(KEY);
     ensure_key(directory, &key).map_err(failed)?;
-    let text = |path: &Path| path.to_str().map(str::to_owned).ok_or_else(|| Failure::usage("--keep is not UTF-8"));
+    let text = |path: &Path| {
+        path.to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::usage("--keep (or the variable CLIENT_CREDENTIALS_KEEP) is not UTF-8"))
+    };
     let tokens = directory.join("tokens");
     create(&tokens).map_err(failed)?;
     Ok(config.set("store.directory", text(&tokens)?).set("store.seal_key_file", text(&key)?))

@@ -18,14 +18,6 @@ use exit::Failure;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Command::Completions { shell } = arguments.command {
-        // Written at once: it would panic when the reader goes away.
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Arguments::command(), "client-credentials", &mut script);
-        // clap issue 6421: a name with a hyphen is spelled in two ways, so that bash completes no option of a subcommand.
-        let script = String::from_utf8_lossy(&script).replace("client__subcmd__credentials", "client__credentials");
-        return exit::code(std::io::stdout().write_all(script.as_bytes()).map_err(Failure::output));
-    }
     let json = arguments.json;
     let result = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(arguments)),
@@ -38,6 +30,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
+    if let Command::Completions { shell } = arguments.command {
+        return completions(shell);
+    }
     let config = configuration::read(&arguments)?;
     let is_dry = matches!(arguments.command, Command::Explain | Command::Config);
     if let Command::Config = arguments.command {
@@ -62,6 +57,14 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Config | Command::Completions { .. } => Ok(()),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    // Written at once: it would panic when the reader goes away.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "client-credentials", &mut script);
+    // clap issue 6421: a name with a hyphen is spelled in two ways, so that bash completes no option of a subcommand.
+    output::line(&String::from_utf8_lossy(&script).replace("client__subcmd__credentials", "client__credentials"))
 }
 
 async fn diagnose(

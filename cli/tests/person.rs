@@ -319,6 +319,60 @@ fn a_directory_to_which_others_can_write_is_no_store() {
 }
 
 #[test]
+fn a_path_that_is_empty_is_named_by_its_flag_and_its_variable() {
+    let server = server();
+    for (flag, variable) in [("--config", "CLIENT_CREDENTIALS_CONFIG"), ("--keep", "CLIENT_CREDENTIALS_KEEP")] {
+        let (mut by_flag, mut by_variable) = (configured(&server), configured(&server));
+        by_flag.args([flag, ""]);
+        by_variable.env(variable, "");
+        for mut command in [by_flag, by_variable] {
+            let (code, stdout, stderr) = ran(command.args(["token", "--json"]));
+            assert_eq!((code, &*stdout, server.token_requests()), (2, "", 0), "{stderr}");
+            let told: serde_json::Value = serde_json::from_str(&stderr).unwrap();
+            let told = told["error"].as_str().unwrap();
+            assert!(told.contains(flag) && told.contains(variable), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_file_in_json_is_known_by_its_name_and_not_repeated() {
+    let server = server();
+    let directory = tempfile::tempdir().unwrap();
+    let text = format!("{{\"token_endpoint\": {:?}}}", server.token_url());
+    for name in ["config.json", "CONFIG.JSON", "config.Json"] {
+        let file = written(directory.path(), name, &text);
+        let (code, _, stderr) = ran(configured(&server).args(["token", "--config", &file]));
+        assert_eq!((code, &*stderr), (0, ""), "{name}");
+    }
+    for (name, text) in [
+        ("config.json", format!("{CANARY:?}")),
+        ("config.json", format!("[{CANARY:?}]")),
+        ("config.json", CANARY.to_owned()),
+        ("config.json", format!("{{\"a\": {CANARY}}}")),
+        ("config.toml", format!("{CANARY:?}")),
+        ("config.toml", CANARY.to_owned()),
+    ] {
+        let file = written(directory.path(), name, &text);
+        let (code, _, stderr) = ran(configured(&server).args(["token", "--config", &file]));
+        assert!(code == 2 && stderr.contains(name), "{text}: {stderr}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_is_said() {
+    let server = server();
+    for arguments in [&["token"][..], &["header"], &["explain"], &["config"], &["diagnose"], &["completions", "bash"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let Output { status, stderr, .. } = configured(&server).args(arguments).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{arguments:?}");
+        assert!(stderr.contains("the output cannot be written"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
 fn completions_are_scripts() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let (code, stdout, _) = ran(program().args(["completions", shell]));

@@ -21,11 +21,11 @@ type Members = (Map<String, Value>, Vec<String>);
 /// The members, and the faults of those that occur twice.
 pub(super) fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
     let mut twice = Vec::new();
-    let members = match deserializer.deserialize_map(Tree { path: String::new(), twice: &mut twice })? {
+    // A map is not asked for: the format's own error would quote what is there instead, which may be a secret.
+    let members = match deserializer.deserialize_any(Tree { path: String::new(), twice: &mut twice })? {
         Value::Object(members) => members,
         // An empty document of YAML.
         Value::Null => Map::new(),
-        // TOML returns whatever is there.
         _ => return Err(Error::custom("expected a map")),
     };
     Ok((members, twice.into_iter().map(|path| format!("{path} occurs twice")).collect()))

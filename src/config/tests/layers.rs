@@ -141,9 +141,17 @@ fn a_member_that_occurs_twice_is_refused() {
     let config: Config = serde_json::from_str(json).unwrap();
     let whole: Value = serde_json::from_str(json).unwrap();
     assert!(whole.as_object().unwrap().iter().all(|(name, value)| config.get(name) == Some(value)));
-    for json in ["[]", "7", "null", "\"auth\""] {
-        assert!(serde_json::from_str::<Config>(json).unwrap_err().to_string().contains("expected a map"), "{json}");
+}
+
+#[test]
+fn what_is_not_a_map_is_refused_and_not_quoted() {
+    // L14
+    for json in ["[]", "7", "\"canary\"", "[\"canary\"]", "true"] {
+        let told = serde_json::from_str::<Config>(json).unwrap_err().to_string();
+        assert!(told.contains("expected a map") && !told.contains("canary"), "{json}: {told}");
     }
+    // As an empty document of YAML.
+    assert!(serde_json::from_str::<Config>("null").unwrap().is_empty());
 }
 
 #[test]
