@@ -7,7 +7,7 @@ use client_credentials::Config;
 
 use crate::args::{Arguments, DEFAULT_PREFIX, Members};
 use crate::exit::Failure;
-use crate::keep;
+use crate::{keep, prompt};
 
 /// The last one counts.
 pub(crate) fn read(arguments: &Arguments) -> Result<Config, Failure> {
@@ -116,10 +116,7 @@ pub(crate) fn complete(mut config: Config, arguments: &Arguments) -> Result<Conf
     let needs_secret = method.starts_with("client_secret_");
     if needs_secret && (arguments.ask || !has_secret && std::io::stdin().is_terminal()) {
         let id = config.get("auth.client_id").and_then(|id| id.as_str()).unwrap_or("the client").to_owned();
-        let secret = rpassword::prompt_password(format!("Secret of {id} (not shown): ")).map_err(|error| {
-            Failure::credential(format!("the secret cannot be asked for, there is no terminal: {error}"))
-        })?;
-        config = config.credential("auth.secret", secret);
+        config = config.credential("auth.secret", prompt::secret(&id)?);
     }
     if let Some(directory) = &arguments.keep {
         config = keep::at(config, directory)?;

@@ -5,6 +5,7 @@ mod configuration;
 mod exit;
 mod keep;
 mod output;
+mod prompt;
 mod request;
 
 use std::io::{IsTerminal, Write};
