@@ -8,6 +8,10 @@
     reason = "in a test a panic is the report"
 )]
 
+mod keep;
+#[cfg(target_os = "linux")]
+mod terminal;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -219,106 +223,6 @@ fn a_company_ca_is_a_file() {
 }
 
 #[test]
-fn the_token_is_kept_between_calls_if_configured() {
-    let server = server();
-    let directory = tempfile::tempdir().unwrap();
-    let keep = directory.path().join("kept");
-    let keep = keep.to_str().unwrap();
-    let first = ran(configured(&server).args(["token", "--keep", keep])).1;
-    let second = ran(configured(&server).args(["token", "--keep", keep])).1;
-    assert!(first == second && server.token_requests() == 1, "{}", server.token_requests());
-    ran(configured(&server).arg("token"));
-    assert_eq!(server.token_requests(), 2);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |name: &str| std::fs::metadata(Path::new(keep).join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(""), mode("seal-key")), (0o700, 0o600));
-    }
-    for file in std::fs::read_dir(Path::new(keep).join("tokens")).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
-        assert!(!String::from_utf8_lossy(&bytes).contains(first.trim()));
-    }
-}
-
-#[test]
-fn a_key_that_is_cut_is_refused_with_what_to_do() {
-    // D24
-    let server = server();
-    let directory = tempfile::tempdir().unwrap();
-    let keep = directory.path().to_str().unwrap();
-    let of_16_bytes = "AAAAAAAAAAAAAAAAAAAAAA==";
-    for text in ["", "\n", "abc", of_16_bytes, "not base64", &"A".repeat(1 << 20)] {
-        written(directory.path(), "seal-key", text);
-        let (code, stdout, stderr) = ran(configured(&server).args(["token", "--keep", keep]));
-        assert_eq!((code, &*stdout, server.token_requests()), (1, "", 0), "{text:?}");
-        assert!(stderr.contains("seal-key is not a key") && stderr.contains("delete that file"), "{stderr}");
-    }
-    std::fs::remove_file(directory.path().join("seal-key")).unwrap();
-    std::fs::create_dir(directory.path().join("seal-key")).unwrap();
-    let (code, _, stderr) = ran(configured(&server).args(["token", "--keep", keep]));
-    assert!(code == 1 && stderr.contains("seal-key is not a file"), "{stderr}");
-    std::fs::remove_dir(directory.path().join("seal-key")).unwrap();
-    // The forms that the library takes.
-    for text in [&*format!("{}=\n", "A".repeat(43)), &format!("{}8", "_".repeat(42))] {
-        written(directory.path(), "seal-key", text);
-        let (code, _, stderr) = ran(configured(&server).args(["token", "--keep", keep]));
-        assert!(code == 0 && !stderr.contains("seal-key"), "{text:?}: {stderr}");
-    }
-}
-
-#[test]
-fn calls_at_the_same_time_agree_on_a_key_and_leave_nothing_else() {
-    let server = server();
-    let directory = tempfile::tempdir().unwrap();
-    let keep = directory.path().join("kept");
-    let mut calls: Vec<_> = (0..16)
-        .map(|_| configured(&server).arg("token").arg("--keep").arg(&keep).stdout(Stdio::null()).spawn().unwrap())
-        .collect();
-    assert!(calls.iter_mut().all(|call| call.wait().unwrap().success()));
-    let mut names: Vec<_> = std::fs::read_dir(&keep).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    names.sort();
-    assert_eq!(names, ["seal-key", "tokens"]);
-    // Its name depends on the key.
-    let tokens = std::fs::read_dir(keep.join("tokens")).unwrap().map(|entry| entry.unwrap().path());
-    assert_eq!(tokens.filter(|path| path.extension().is_some_and(|extension| extension == "token")).count(), 1);
-}
-
-#[test]
-fn a_store_that_fails_is_said_once_and_the_call_succeeds() {
-    let server = server();
-    let directory = tempfile::tempdir().unwrap();
-    let store = directory.path().join("tokens");
-    let path = store.to_str().unwrap();
-    std::fs::write(&store, "no directory").unwrap();
-    let key = written(directory.path(), "key", &"A".repeat(43));
-    let cut = written(directory.path(), "cut", "");
-    for (directory, key, operation) in [(path, &key, "get"), (directory.path().to_str().unwrap(), &cut, "key")] {
-        let set = [format!("store.directory={directory}"), format!("store.seal_key_file={key}")];
-        let arguments = ["token", "--set", &set[0], "--set", &set[1]];
-        let (code, stdout, stderr) = ran(configured(&server).args(arguments));
-        assert_eq!((code, stdout.lines().count(), stderr.lines().count()), (0, 1, 1), "{stderr}");
-        assert!(stderr.contains(&format!("the store of tokens fails ({operation})")), "{stderr}");
-        let (code, _, stderr) = ran(configured(&server).args(arguments).arg("--json"));
-        let told: serde_json::Value = serde_json::from_str(&stderr).unwrap();
-        assert!(code == 0 && told["warning"].as_str().unwrap().contains("the store of tokens fails"), "{told}");
-    }
-}
-
-#[cfg(unix)]
-#[test]
-fn a_directory_to_which_others_can_write_is_no_store() {
-    use std::os::unix::fs::PermissionsExt;
-    let server = server();
-    let directory = tempfile::tempdir().unwrap();
-    let tokens = directory.path().join("tokens");
-    std::fs::create_dir(&tokens).unwrap();
-    std::fs::set_permissions(&tokens, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let (code, _, stderr) = ran(configured(&server).arg("token").arg("--keep").arg(directory.path()));
-    assert!(code == 0 && stderr.contains("the store of tokens fails"), "{stderr}");
-}
-
-#[test]
 fn a_path_that_is_empty_is_named_by_its_flag_and_its_variable() {
     let server = server();
     for (flag, variable) in [("--config", "CLIENT_CREDENTIALS_CONFIG"), ("--keep", "CLIENT_CREDENTIALS_KEEP")] {
@@ -428,98 +332,4 @@ fn config_lists_what_is_set_without_values() {
     let (_, stdout, _) = ran(configured(&server).args(["config", "--json"]));
     let all: Vec<String> = serde_json::from_str(&stdout).unwrap();
     assert_eq!(all.len(), 4);
-}
-
-/// The prompt is there a moment before the terminal stops to echo: too short for a person, long enough for a test.
-#[cfg(target_os = "linux")]
-fn until_it_hides_what_is_typed(seen: &str) {
-    let terminal = seen.lines().next().unwrap().trim();
-    assert!(terminal.starts_with("/dev/pts/"), "{seen}");
-    loop {
-        let output = Command::new("stty").args(["-F", terminal, "-a"]).output().unwrap();
-        if String::from_utf8_lossy(&output.stdout).split_whitespace().any(|word| word == "-echo") {
-            return;
-        }
-        std::thread::yield_now();
-    }
-}
-
-/// In a terminal that `script` of util-linux opens, with `typed` at the keyboard. What the terminal is set to afterwards is
-/// printed at the end.
-#[cfg(target_os = "linux")]
-fn in_a_terminal(server: &AuthorizationServer, arguments: &str, typed: &[u8], vars: &[(&str, &str)]) -> String {
-    let mut command = Command::new("script");
-    // With the trap the shell goes on when the program ends by the signal.
-    let line = format!("tty; trap : INT; {PROGRAM} {arguments}; echo \"code $?\"; stty -a");
-    command.args(["-qec", &line, "/dev/null"]);
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
-    command
-        .env("CLIENT_CREDENTIALS_TOKEN_ENDPOINT", server.token_url())
-        .env("CLIENT_CREDENTIALS_AUTH_CLIENT_ID", "billing");
-    command.envs(vars.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let mut seen = Vec::new();
-    let mut keyboard = child.stdin.take();
-    let mut buffer = [0; 1024];
-    // Typed when it is asked for: what is typed earlier is echoed by any terminal.
-    loop {
-        match std::io::Read::read(&mut stdout, &mut buffer) {
-            Ok(0) | Err(_) => break,
-            Ok(n) => seen.extend_from_slice(&buffer[..n]),
-        }
-        if String::from_utf8_lossy(&seen).contains("not shown): ") {
-            if let Some(mut keyboard) = keyboard.take() {
-                until_it_hides_what_is_typed(&String::from_utf8_lossy(&seen));
-                keyboard.write_all(typed).unwrap();
-                std::mem::forget(keyboard);
-            }
-        }
-    }
-    child.wait().unwrap();
-    String::from_utf8_lossy(&seen).into_owned()
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn in_a_terminal_the_secret_is_asked_for_and_not_shown() {
-    let server = server();
-    let seen = in_a_terminal(&server, "token", format!("{CANARY}\n").as_bytes(), &[]);
-    assert!(seen.contains("Secret of billing (not shown)"), "{seen}");
-    assert!(!seen.contains(CANARY), "{seen}");
-    assert_eq!(server.requests().last().map(|request| request.status()), Some(Some(200)), "{seen}");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_prompt_that_is_left_or_answered_with_something_else_than_text_sends_nothing() {
-    // F21
-    for (typed, code, told) in [
-        // By the signal, as a shell expects it.
-        (&b"half\x03"[..], "code 130", ""),
-        (b"\x03", "code 130", ""),
-        (b"\x04", "code 3", "no secret was typed"),
-        (b"\n", "code 2", "auth.secret is empty"),
-        (b"\xff\xfe\n", "code 3", "not UTF-8"),
-        // The first bytes after it are read as its continuation.
-        (b"caf\xe9\n\n\n", "code 3", "not UTF-8"),
-    ] {
-        let server = server();
-        let seen = in_a_terminal(&server, "token", typed, &[]);
-        assert!(seen.contains(code) && seen.contains(told), "{typed:?}: {seen}");
-        assert_eq!(server.requests().len(), 0, "{typed:?}");
-        let after: Vec<_> = seen.split_once(code).unwrap().1.split([' ', ';', '\r', '\n']).collect();
-        assert!(["echo", "icanon", "isig"].iter().all(|flag| after.contains(flag)), "{typed:?}: {seen}");
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn in_a_terminal_the_verdict_has_colours_unless_they_are_not_wanted() {
-    let server = server();
-    let secret = ("CLIENT_CREDENTIALS_AUTH_SECRET", CANARY);
-    let seen = in_a_terminal(&server, "diagnose", b"", &[secret]);
-    assert!(seen.contains("\x1b[32mok\x20\x1b[0m") && seen.contains("It works"), "{seen:?}");
-    let seen = in_a_terminal(&server, "diagnose", b"", &[secret, ("NO_COLOR", "1")]);
-    assert!(!seen.contains("\x1b[32m"), "{seen:?}");
 }
