@@ -17,7 +17,8 @@ pub(crate) struct Request {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// The complete response.
+/// The response.
+#[derive(Default)]
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
