@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, EXPECT,
-    HOST, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE,
+    EXPECT, HOST, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
@@ -99,7 +99,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// A span in seconds, or the time until an instant: as seconds, milliseconds, microseconds or nanoseconds since the epoch.
-fn span(number: f64, servers_now: Duration) -> Duration {
+pub(crate) fn span(number: f64, servers_now: Duration) -> Duration {
     // No server asks for three years (1e8 s). In seconds, 1e9 is in 2001 and 1e11 in 5138; in milliseconds, 1e11 is in
     // 1973, and so on, so the ranges of the units do not overlap. The server's own clock may be in the last century.
     let first_instant = (servers_now.as_secs_f64() * 0.9).clamp(1e8, 1e9);
@@ -113,9 +113,15 @@ fn span(number: f64, servers_now: Duration) -> Duration {
     Duration::try_from_secs_f64(number / unit).map_or(LONGEST_WAIT, |end| end.saturating_sub(servers_now))
 }
 
-/// The server's own time (`Date`, RFC 9110 section 6.6.1), since the epoch.
+/// A year: no response is cached for longer (RFC 2616 section 14.21). A larger age is a mistake.
+const OLDEST: f64 = 31_536_000.0;
+
+/// The server's own time, since the epoch: `Date` (RFC 9110 section 6.6.1), and how long the response was in a cache
+/// since then (`Age`, RFC 9111 section 5.1).
 pub(crate) fn server_time(headers: &HeaderMap) -> Option<Duration> {
-    date(headers.get(DATE)?.to_str().ok()?.trim())
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let age = text(AGE).and_then(number).filter(|age| *age <= OLDEST).map_or(Duration::ZERO, Duration::from_secs_f64);
+    Some(date(text(DATE)?)?.saturating_add(age))
 }
 
 fn date(text: &str) -> Option<Duration> {

@@ -30,7 +30,7 @@ pub(crate) use client::ClientFactory;
 use client::Clients;
 pub use limits::Limits;
 pub(crate) use message::{
-    Request, Response, foreign_encoding, is_labelled, is_page, is_reserved, retry_after, server_time,
+    Request, Response, foreign_encoding, is_labelled, is_page, is_reserved, retry_after, server_time, span,
 };
 pub(crate) use partial::Received;
 pub(crate) use proxy::Route;

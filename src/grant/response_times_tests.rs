@@ -55,6 +55,10 @@ fn absolute_times_count_only_where_no_lifetime_is_stated() {
         (r#""expires_on":"1800003600""#, HOUR),
         (r#""expires_at":1800003600"#, HOUR),
         (r#""expires_in":null,"expires_on":"1800003600""#, HOUR),
+        (r#""expires_in":"","expires_on":"1800003600""#, HOUR),
+        (r#""expires_in":false,"expires_at":1800003600"#, HOUR),
+        (r#""expires_in":"soon","expires_on":"later","expires_at":1800003600"#, HOUR),
+        (r#""expires_in":0,"expires_on":"1800003600""#, ZERO),
         (r#""expires_in":"60","expires_on":"1800003600""#, Some(Duration::from_secs(60))),
         (r#""expires_in":60,"expires_at":1800003600"#, Some(Duration::from_secs(60))),
         (r#""expires_on":1700000000"#, ZERO),
@@ -70,6 +74,52 @@ fn absolute_times_count_only_where_no_lifetime_is_stated() {
     assert_eq!(token.refresh_in(), Some(Duration::from_secs(1800)));
     assert_eq!(token.extra("ext_expires_in"), Some(&Value::from("7200")), "readable, and nothing else");
     assert_eq!(token.extra("expires_on"), Some(&Value::from("1800003599")));
+}
+
+#[test]
+fn an_absolute_time_counts_from_the_servers_clock_and_its_unit_follows_from_its_size() {
+    // B27. `sent()` is 2027-01-15T08:00:00Z, second 1 800 000 000.
+    let [same, behind, ahead] = ["08", "07", "09"].map(|hour| format!("Fri, 15 Jan 2027 {hour}:00:00 GMT"));
+    let minutes = |n: u64| Some(Duration::from_secs(n * 60));
+    for (date, age, end, lifetime) in [
+        (None, None, "1800000600", minutes(10)),
+        (Some(&same), None, "1800000600", minutes(10)),
+        (Some(&behind), None, "1799997000", minutes(10)),
+        (Some(&ahead), None, "1800004200", minutes(10)),
+        // It has expired by our clock, and by the server's.
+        (None, None, "1799997000", ZERO),
+        (Some(&behind), None, "1799996400", ZERO),
+        (Some(&ahead), None, "1800003600", ZERO),
+        // By our clock it lasts another hour, by the server's two.
+        (Some(&behind), None, "1800003600", HOUR),
+        // The rest by our clock is too short for a new token, so our clock is ahead.
+        (Some(&behind), None, "1800000059", Some(Duration::from_secs(3_659))),
+        (Some(&behind), None, "1800000060", minutes(1)),
+        // Out of a cache (RFC 9111 section 5.1).
+        (Some(&behind), Some("3600"), "1800000030", Some(Duration::from_secs(30))),
+        (Some(&behind), Some("-1"), "1799997000", minutes(10)),
+        (Some(&same), Some("18446744073709551616"), "1800000600", minutes(10)),
+        (None, Some("3600"), "1800000600", minutes(10)),
+        // Milliseconds, microseconds, nanoseconds.
+        (None, None, "1800000600000", minutes(10)),
+        (Some(&ahead), None, "1800004200000", minutes(10)),
+        (None, None, "1800000600000000", minutes(10)),
+        (None, None, "1800000600000000000", minutes(10)),
+        // A duration by mistake.
+        (None, None, "600", minutes(10)),
+        (Some(&ahead), None, "600", minutes(10)),
+        (None, None, "0", ZERO),
+        (None, None, "-1", ZERO),
+    ] {
+        for member in ["expires_on", "expires_at"] {
+            for value in [end.to_owned(), format!("{end:?}")] {
+                let headers = [("date", date.map(String::as_str)), ("age", age)];
+                let headers: Vec<_> = headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+                let token = with(200, &headers, having(&format!("{member:?}:{value}")), &rules()).unwrap();
+                assert_eq!(token.lifetime(), lifetime, "{headers:?}: {member}: {value}");
+            }
+        }
+    }
 }
 
 #[test]
