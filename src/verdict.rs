@@ -68,11 +68,13 @@ pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -
 /// An API's statement that the token's scope is insufficient (RFC 6750 section 3.1): `insufficient_scope` in the challenge for
 /// the token's scheme, with status 403 or 401.
 ///
-/// The texts come from the API. Control characters, quotes and the token are removed, and each text is cut at 1024 characters.
+/// The texts come from the API. Control characters, quotes and the token are removed from the description, and it is cut at
+/// 1024 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InsufficientScope {
-    /// The scope that the request needs, if the API names it.
+    /// The scope that the request needs, if the API names it. `None` also if it is no valid scope (RFC 6749 section 3.3), has
+    /// the token in it, or is longer than 1024 characters: a part of it would be another scope.
     pub scope: Option<String>,
     /// The API's explanation for people, `error_description`.
     pub description: Option<String>,
@@ -125,18 +127,19 @@ impl AccessToken {
     pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
         let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);
         let challenge = self.scope_challenge(headers)?;
-        let text = |name| {
-            let text = masks.clean(challenge.param(name)?, LONGEST);
-            (!text.is_empty()).then_some(text)
-        };
-        Some(InsufficientScope { scope: text("scope"), description: text("error_description") })
+        let scope = challenge.scope().filter(|scope| scope.len() <= LONGEST && !masks.hide(scope));
+        let description = challenge.param("error_description").map(|text| masks.clean(text, LONGEST));
+        Some(InsufficientScope {
+            scope: scope.map(Into::into),
+            description: description.filter(|text| !text.is_empty()),
+        })
     }
 
     /// The scope that an API requires, if the source of this token may request it in addition.
     pub(crate) fn demanded(&self, headers: &HeaderMap) -> Option<String> {
         let asked = self.on_demand()?;
         let challenge = self.scope_challenge(headers)?;
-        let scope = challenge.param("scope").filter(|scope| scope.len() <= LONGEST)?;
+        let scope = challenge.scope().filter(|scope| scope.len() <= LONGEST)?;
         // A token that is sent back does not become a parameter.
         let is_ours = !scope.contains(self.expose_secret()) && asked.demands.concerns(&asked.scope, scope);
         is_ours.then(|| scope.to_owned())
@@ -297,5 +300,22 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.scope.as_deref(), Some("a:read b"));
         assert_eq!(found.description.as_deref(), Some("*** needs more"));
+        // FD8: no part of it becomes another scope.
+        let long = "x".repeat(LONGEST + 1);
+        for scope in ["a\u{e9} b", "a\tb", "a\\\"b", "a secret-token", &long, "", " "] {
+            let found = said(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
+            assert_eq!(found, Some(InsufficientScope::default()), "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_realm_that_is_not_ascii_hides_nothing_behind_it() {
+        // FD8
+        for realm in [&b"caf\xe9"[..], b"caf\xc3\xa9", b"\xff\xfe"] {
+            let value = [b"Bearer realm=\"", realm, b"\", error=\"insufficient_scope\", scope=\"a\""].concat();
+            let headers = [(WWW_AUTHENTICATE, HeaderValue::from_bytes(&value).unwrap())].into_iter().collect();
+            assert_eq!(token().insufficient_scope(&headers).unwrap().scope.as_deref(), Some("a"));
+            assert!(!token().is_rejected_by(StatusCode::UNAUTHORIZED, &headers));
+        }
     }
 }

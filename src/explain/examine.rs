@@ -262,7 +262,7 @@ impl Diagnose {
                     wants_dpop: has("DPoP") && !has("Bearer"),
                     error: param("error"),
                     description: param("error_description"),
-                    scope: param("scope"),
+                    scope: ours.as_ref().and_then(Challenge::scope).filter(|scope| !masks.hide(scope)).map(Into::into),
                 }
             }
         };
