@@ -2,6 +2,7 @@
 
 mod certificate;
 mod client;
+mod date;
 mod hardened;
 mod limits;
 mod message;
@@ -28,6 +29,7 @@ use crate::tls_identity::TlsIdentity;
 use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
 use client::Clients;
+pub(crate) use date::date;
 pub use limits::Limits;
 pub(crate) use message::{
     Request, Response, foreign_encoding, is_labelled, is_page, is_reserved, retry_after, server_time, span,

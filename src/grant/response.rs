@@ -14,7 +14,7 @@ use super::refusal::refusal;
 use super::said::Said;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Limits, Response, foreign_encoding, is_labelled, is_page, retry_after, server_time, span};
+use crate::exchange::{Limits, Response, date, foreign_encoding, is_labelled, is_page, retry_after, server_time, span};
 use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::step_up::Demands;
@@ -317,18 +317,22 @@ fn lifetime(
         return Err(unusable("expires_in is not a whole number (strict)"));
     }
     // Entra v1 `expires_on`, others `expires_at`. They stay readable as extra members.
-    let until = |name: &&str| members.get(name).as_ref().and_then(seconds).map(|end| until(end, sent, servers_now));
+    let until = |name: &&str| until(&members.get(name)?, sent, servers_now);
     Ok(stated.as_ref().and_then(seconds).or_else(|| ["expires_on", "expires_at"].iter().find_map(until)))
 }
 
 /// The time until an instant, which the server states by its own clock. Ours may be wrong; its `Date` may be of a proxy, or
 /// old. So the token is used for the shorter of the two times, unless ours is too short for a new token.
-fn until(end: Duration, sent: Moment, servers_now: Option<Duration>) -> Duration {
+fn until(end: &Value, sent: Moment, servers_now: Option<Duration>) -> Option<Duration> {
     /// Nearly all tokens last five minutes or more.
     const SHORTEST: Duration = Duration::from_secs(60);
-    let [by_ours, by_servers] =
-        [sent.wall(), servers_now.unwrap_or(sent.wall())].map(|now| span(end.as_secs_f64(), now));
-    if by_ours < SHORTEST { by_servers } else { by_ours.min(by_servers) }
+    let left = |now: Duration| match seconds(end) {
+        Some(end) => Some(span(end.as_secs_f64(), now)),
+        None => date(end.as_str()?).map(|end| end.saturating_sub(now)),
+    };
+    let by_ours = left(sent.wall())?;
+    let by_servers = left(servers_now.unwrap_or(sent.wall()))?;
+    Some(if by_ours < SHORTEST { by_servers } else { by_ours.min(by_servers) })
 }
 
 /// Whole seconds from a number or a number in a string (Entra v1, PayPal, Apigee); floats (Blue Button, Reddit) are rounded

@@ -62,7 +62,10 @@ fn absolute_times_count_only_where_no_lifetime_is_stated() {
         (r#""expires_in":"60","expires_on":"1800003600""#, Some(Duration::from_secs(60))),
         (r#""expires_in":60,"expires_at":1800003600"#, Some(Duration::from_secs(60))),
         (r#""expires_on":1700000000"#, ZERO),
-        (r#""expires_on":"2026-11-23T10:00:00Z""#, None),
+        (r#""expires_on":"2027-01-15T09:00:00Z""#, HOUR),
+        (r#""expires_at":"2027-01-15 10:00:00 +01:00""#, HOUR),
+        (r#""expires_at":"2026-11-23T10:00:00Z""#, ZERO),
+        (r#""expires_on":"2027-01-15T09:00:00""#, None),
         (r#""ext_expires_in":7200"#, None),
         (r#"".expires":"Mon, 23 Nov 2026 10:00:00 GMT""#, None),
     ] {
@@ -132,6 +135,12 @@ fn retry_after_is_seconds_or_a_date() {
         (vec![("retry-after", "Fri, 15 Jan 2027 08:02:00 GMT")], Some(120)),
         (vec![("retry-after", "Fri, 15 Jan 2027 07:00:00 GMT")], Some(0)),
         (vec![date[0], ("retry-after", "Sun, 06 Nov 1994 08:51:37 GMT")], Some(120)),
+        (vec![("retry-after", "Fri, 15 Jan 2027 09:02:00 +0100")], Some(120)),
+        (vec![("retry-after", "2027-01-15T08:02:00Z")], Some(120)),
+        (vec![date[0], ("retry-after", "1994-11-06T08:51:37+00:00")], Some(120)),
+        (vec![("retry-after", "2027-01-15T07:00:00Z")], Some(0)),
+        (vec![("retry-after", "2028-01-15T08:02:00Z")], Some(86_400)),
+        (vec![("x-ratelimit-reset", "2027-01-15T08:02:00Z")], Some(120)),
         (vec![("retry-after", "Fri, 31 Dec 1969 23:59:59 GMT")], None),
         (vec![("retry-after", "99999999999999999999999")], Some(86_400)),
         (vec![("retry-after", "86401")], Some(86_400)),
@@ -149,6 +158,43 @@ fn retry_after_is_seconds_or_a_date() {
     }
     let error = with(503, &[("x-ratelimit-reset", "1800000120")], "", &rules()).unwrap_err();
     assert_eq!(error.retry_after(), None, "a window's end is no wish to wait, but with 429");
+}
+
+#[test]
+fn a_429_waits_for_the_end_of_the_window_that_is_exhausted() {
+    // FC5
+    let date = ("date", "Sun, 06 Nov 1994 08:49:37 GMT");
+    for (headers, wait) in [
+        (&[("ratelimit", "\"default\";r=0;t=9")][..], Some(9)),
+        (&[("ratelimit", "\"default\"; r=0; t=9, \"day\";r=7;t=600")], Some(9)),
+        (&[("ratelimit", "\"default\";r=0;t=9, \"day\";r=0;t=600")], Some(600)),
+        (&[("ratelimit", "\"default\";t=9")], Some(9)),
+        (&[("ratelimit", "\"default\";r=1;t=9")], None),
+        (&[("ratelimit", "\"default\";r=0")], None),
+        (&[("ratelimit", "\"default\";r=0;t=soon")], None),
+        (&[("ratelimit", "limit=1, remaining=0, reset=9")], Some(9)),
+        (&[("ratelimit", "limit=9, remaining=1, reset=9")], None),
+        (&[("x-ratelimit", "Limit=1;Remaining=0;Reset=9")], Some(9)),
+        (&[date, ("ratelimit", "limit=1, remaining=0, reset=784111807")], Some(30)),
+        (&[("auth0-client-quota-limit", "b=per_hour;q=10;r=0;t=3540,b=per_day;q=50;r=47;t=43200")], Some(3_540)),
+        (&[("auth0-organization-quota-limit", "b=per_hour;q=10;r=0;t=9")], Some(9)),
+        (
+            &[("auth0-client-quota-limit", "b=h;q=9;r=0;t=9"), ("auth0-organization-quota-limit", "b=h;q=9;r=0;t=60")],
+            Some(60),
+        ),
+        (&[("ratelimit", "\"a\";r=0;t=4"), ("ratelimit", "\"b\";r=0;t=5")], Some(5)),
+        (&[("ratelimit", "\"default\";r=0;t=99999999")], Some(86_400)),
+        // What the server asks for comes first, then the plain header.
+        (&[("retry-after", "4"), ("ratelimit", "\"default\";r=0;t=9")], Some(4)),
+        (&[("x-ratelimit-reset", "4"), ("ratelimit", "\"default\";r=0;t=9")], Some(4)),
+        (&[("ratelimit-policy", "\"default\";q=1;w=9;r=0;t=9")], None),
+    ] {
+        let error = with(429, headers, "", &rules()).unwrap_err();
+        assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{headers:?}");
+        let error = with(503, headers, "", &rules()).unwrap_err();
+        let asked = headers.iter().find(|(name, _)| *name == "retry-after").and(wait);
+        assert_eq!(error.retry_after(), asked.map(Duration::from_secs), "503: {headers:?}");
+    }
 }
 
 #[test]
