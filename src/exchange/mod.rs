@@ -252,9 +252,18 @@ impl Peer<'_> {
             (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
             }
+            (None, None) if says(&e, LARGE_HEAD) => {
+                self.transport(format_args!("was reached, but sent too many headers, or too large ones{via}"))
+            }
             // The connection was accepted, and ended without a response: a server that expects TLS does so. An error of
             // the body is no error of the request.
-            (None, None) if self.url.scheme() == "http" && e.is_request() && !e.is_connect() && !e.is_timeout() => {
+            (None, None)
+                if self.url.scheme() == "http"
+                    && e.is_request()
+                    && !e.is_connect()
+                    && !e.is_timeout()
+                    && !BAD_HEADS.iter().any(|head| says(&e, head)) =>
+            {
                 self.transport(format_args!("{what}; is the port one for https?{via}"))
             }
             (None, _) => self.transport(format_args!("{what}{via}")),
@@ -271,6 +280,18 @@ impl Peer<'_> {
         let text = format!("the response of {} is larger than {largest} bytes", self.name);
         Error::of(ErrorKind::Response, text).with_status(status)
     }
+}
+
+/// More than 100 headers, or about 400 kB, in the words of hyper, whose error type cannot be named here.
+const LARGE_HEAD: &str = "message head is too large";
+
+/// A head that begins as one of HTTP, in the words of hyper.
+const BAD_HEADS: [&str; 4] =
+    ["HTTP status-code parsed", "HTTP header parsed", "content-length parsed", "transfer-encoding parsed"];
+
+/// Whether a cause of the error has these words.
+fn says(e: &dyn std::error::Error, words: &str) -> bool {
+    e.to_string().contains(words) || e.source().is_some_and(|e| says(e, words))
 }
 
 /// The chain of a reqwest error as text without URLs, whose query may be secret. It may quote the server (the debug data of

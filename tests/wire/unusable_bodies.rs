@@ -1,4 +1,5 @@
-//! Responses that are no success, and whose body is cut, damaged, too large or never ends (T31).
+//! Responses that are no success, and whose body is cut, damaged, too large or never ends (T31); responses whose head is
+//! too large (T32).
 
 use std::io::Write;
 use std::time::Duration;
@@ -127,5 +128,27 @@ async fn metadata_with_an_unusable_body_keeps_its_status_and_its_wait() {
         assert_eq!((error.kind(), error.is_transient()), (kind, true), "{error}");
         assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(30), "{error}");
         assert!(error.to_string().contains(&format!("status {status}; the body of the response broke off")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_cannot_be_read_is_reported_as_one() {
+    // T32
+    for (head, said, is_https) in [
+        (format!("200 OK\r\n{}", "x: y\r\n".repeat(200)), "sent too many headers, or too large ones", false),
+        (format!("200 OK\r\nx: {}\r\n", "y".repeat(1 << 20)), "sent too many headers, or too large ones", false),
+        ("200 OK\r\nx y\r\n".to_owned(), "gave no valid response (", false),
+        ("200 OK\r\ncontent-length: x\r\n".to_owned(), "gave no valid response (", false),
+        ("2x0 OK\r\n".to_owned(), "gave no valid response (", false),
+        ("200 OK\r\nx: ".to_owned(), "is the port one for https?", true),
+    ] {
+        let ends = if is_https { "" } else { "content-length: 0\r\n\r\n" };
+        let server = Server::start([raw(format!("HTTP/1.1 {head}{ends}"))]);
+        let tokens = builder(&server).retry(RetryPolicy::new().attempts(1)).build().unwrap();
+        let error = tokens.token().await.unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Transport, true), "{error}");
+        let text = error.to_string();
+        let shown = head.get(..20).unwrap_or(&head);
+        assert!(text.contains(said) && text.contains("is the port one for https?") == is_https, "{shown}: {text}");
     }
 }
