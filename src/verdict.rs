@@ -1,7 +1,7 @@
 //! What an API's response says about the token that was sent (pure).
 
 use http::header::{CONTENT_TYPE, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::SecretString;
 
 use crate::challenge::Challenge;
@@ -61,7 +61,8 @@ pub(crate) fn refuses(schemes: &[&str], of_proxy: bool, status: StatusCode, head
 /// UNAUTHENTICATED of gRPC, in the headers of a response without messages ("gRPC over HTTP2", Trailers-Only), which has
 /// a content type.
 pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -> bool {
-    let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"));
+    let is_type = |label: &HeaderValue| label.as_bytes().to_ascii_lowercase().starts_with(b"application/grpc");
+    let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(is_type);
     status == StatusCode::OK && is_grpc() && headers.get("grpc-status").is_some_and(|code| code == "16")
 }
 
@@ -158,8 +159,6 @@ const LONGEST: usize = 1024;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn challenge(value: &str) -> HeaderMap {
@@ -270,7 +269,10 @@ mod tests {
         let says = |status, label, code| {
             token().is_rejected_by(status, &headers(&[("content-type", label), ("grpc-status", code)]))
         };
-        assert!(says(StatusCode::OK, "application/grpc+proto", "16"));
+        // FD9
+        for label in ["application/grpc+proto", "Application/gRPC", "APPLICATION/GRPC+proto; x=y"] {
+            assert!(says(StatusCode::OK, label, "16"), "{label}");
+        }
         assert!(!says(StatusCode::OK, "application/grpc", "7"));
         assert!(!says(StatusCode::OK, "application/grpc", "0"));
         assert!(!says(StatusCode::CREATED, "application/grpc", "16"));
