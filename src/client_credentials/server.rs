@@ -245,9 +245,11 @@ impl ProtectedResource {
     /// ```
     pub fn challenge(mut self, headers: &HeaderMap) -> Self {
         let challenges = Challenge::all(headers);
-        let ours = || challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
-        self.location = ours().find_map(|challenge| challenge.param("resource_metadata")).map(Into::into);
-        self.scope = ours().find_map(Challenge::scope).map(Into::into);
+        let param = |name| {
+            let ours = challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
+            ours.filter_map(|challenge| challenge.param(name)).map(Into::into).next()
+        };
+        (self.location, self.scope) = (param("resource_metadata"), param("scope"));
         self
     }
 
