@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderName};
 
+use crate::json::Text;
+use crate::step_up::is_scope;
+
 /// One challenge: a scheme and its parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Challenge<'a> {
@@ -28,15 +31,7 @@ impl<'a> Challenge<'a> {
         let mut challenges = Vec::new();
         for value in headers.get_all(name) {
             let bytes = value.as_bytes();
-            let bytes = bytes.get(..LONGEST_HEADER).unwrap_or(bytes);
-            // A character that is not ASCII can only be in a quoted string. The rest is not parsed.
-            let text = match std::str::from_utf8(bytes) {
-                Ok(text) => text,
-                Err(e) => {
-                    bytes.get(..e.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default()
-                }
-            };
-            parse(text, &mut challenges);
+            parse(bytes.get(..LONGEST_HEADER).unwrap_or(bytes), &mut challenges);
         }
         challenges
     }
@@ -50,6 +45,13 @@ impl<'a> Challenge<'a> {
         self.all_params(name).next()
     }
 
+    /// The scope, if it is valid (RFC 6749 section 3.3). What is left of another one could be a scope that was not meant.
+    pub(crate) fn scope(&self) -> Option<&str> {
+        let scope = self.param("scope")?;
+        let mut names = scope.split(' ').filter(|name| !name.is_empty()).peekable();
+        (names.peek().is_some() && names.all(is_scope)).then_some(scope)
+    }
+
     /// All values of a parameter, which some servers repeat in violation of the RFC.
     pub(crate) fn all_params(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = move |(n, _): &&(&'a str, Cow<'a, str>)| n.eq_ignore_ascii_case(name);
@@ -59,16 +61,17 @@ impl<'a> Challenge<'a> {
 
 /// A list of challenges, each `scheme [ SP ( token68 / params ) ]`. The comma separates both challenges and parameters:
 /// a token before `=` is a parameter, any other one begins a challenge. Semicolons instead of commas, and single
-/// quotes, are accepted, since some servers send them.
-pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
-    let mut rest = Cursor(text);
+/// quotes, are accepted, since some servers send them. All of these are ASCII; a quoted string may have other bytes
+/// (RFC 9110 section 5.6.4), such as UTF-8 or Latin-1.
+pub(crate) fn parse<'a>(header: &'a [u8], challenges: &mut Vec<Challenge<'a>>) {
+    let mut rest = Cursor(header);
     while challenges.len() <= MOST_CHALLENGES {
         rest.skip(|c| is_space(c) || is_separator(c));
         if rest.0.is_empty() {
             return;
         }
         let before = rest;
-        let name = rest.take(is_token);
+        let name = rest.name();
         if name.is_empty() {
             rest.skip_to_comma();
             continue;
@@ -81,7 +84,7 @@ pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
             continue;
         }
         rest = after_name;
-        if rest.0.chars().next().is_some_and(|c| !is_space(c) && !is_separator(c)) {
+        if rest.0.first().copied().is_some_and(|c| !is_space(c) && !is_separator(c)) {
             // Neither a scheme nor a parameter.
             rest = before;
             rest.skip_to_comma();
@@ -96,89 +99,103 @@ pub(crate) fn parse<'a>(text: &'a str, challenges: &mut Vec<Challenge<'a>>) {
 }
 
 #[derive(Clone, Copy)]
-struct Cursor<'a>(&'a str);
+struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn skip(&mut self, which: impl Fn(char) -> bool) {
-        self.0 = self.0.trim_start_matches(which);
+    fn skip(&mut self, which: impl Fn(u8) -> bool) {
+        self.take(which);
     }
 
-    fn take(&mut self, which: impl Fn(char) -> bool) -> &'a str {
-        let end = self.0.find(|c| !which(c)).unwrap_or(self.0.len());
-        let (taken, rest) = self.0.split_at(end);
+    fn take(&mut self, which: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.0.iter().position(|c| !which(*c)).unwrap_or(self.0.len());
+        let (taken, rest) = self.0.split_at_checked(end).unwrap_or_default();
         self.0 = rest;
         taken
+    }
+
+    fn name(&mut self) -> &'a str {
+        std::str::from_utf8(self.take(|c| is_token(c.into()))).unwrap_or_default()
     }
 
     /// `BWS "=" BWS ( token / quoted-string )`
     fn value(&mut self) -> Option<Cow<'a, str>> {
         self.skip(is_space);
-        self.0 = self.0.strip_prefix('=')?;
+        self.0 = self.0.strip_prefix(b"=")?;
         self.skip(is_space);
-        if let Some(quoted) = self.0.strip_prefix('"') {
+        if let Some(quoted) = self.0.strip_prefix(b"\"") {
             self.0 = quoted;
             return Some(self.quoted());
         }
-        if let Some((value, rest)) = self.0.strip_prefix('\'').and_then(|quoted| quoted.split_once('\'')) {
+        let mut quoted = Cursor(self.0.strip_prefix(b"'").unwrap_or_default());
+        let value = quoted.take(|c| c != b'\'');
+        if let Some(rest) = quoted.0.strip_prefix(b"'") {
             self.0 = rest;
-            return Some(Cow::Borrowed(value));
+            return Some(text(value));
         }
-        Some(Cow::Borrowed(self.take(|c| !is_space(c) && !is_separator(c))))
+        Some(text(self.take(|c| !is_space(c) && !is_separator(c))))
     }
 
     /// The rest of a quoted string (RFC 9110 section 5.6.4), which ends with the input at the latest.
     fn quoted(&mut self) -> Cow<'a, str> {
-        let plain = self.take(|c| !matches!(c, '"' | '\\'));
-        if let Some(rest) = self.0.strip_prefix('"') {
+        let plain = self.take(|c| !matches!(c, b'"' | b'\\'));
+        if let Some(rest) = self.0.strip_prefix(b"\"") {
             self.0 = rest;
-            return Cow::Borrowed(plain);
+            return text(plain);
         }
         let mut value = plain.to_owned();
-        let mut characters = self.0.chars();
-        while let Some(c) = characters.next() {
+        let mut bytes = self.0.iter();
+        while let Some(c) = bytes.next() {
             match c {
-                '"' => break,
-                '\\' => value.extend(characters.next()),
-                other => value.push(other),
+                b'"' => break,
+                b'\\' => value.extend(bytes.next()),
+                other => value.push(*other),
             }
         }
-        self.0 = characters.as_str();
-        Cow::Owned(value)
+        self.0 = bytes.as_slice();
+        Cow::Owned(text(&value).into_owned())
     }
 
     /// A token68 after a scheme, such as that of `Negotiate`, is ignored.
     fn skip_token68(&mut self) {
         let before = *self;
         self.skip(is_space);
-        let token68 = self.take(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
-        self.skip(|c| c == '=');
+        let token68 = self.take(|c| c.is_ascii_alphanumeric() || b"-._~+/".contains(&c));
+        self.skip(|c| c == b'=');
         self.skip(is_space);
-        if token68.is_empty() || !(self.0.is_empty() || self.0.starts_with(is_separator)) {
+        if token68.is_empty() || !(self.0.is_empty() || self.0.first().copied().is_some_and(is_separator)) {
             *self = before;
         }
     }
 
     /// Skips what cannot be parsed, but not into a quoted string.
     fn skip_to_comma(&mut self) {
-        while let Some(c) = self.0.chars().next() {
+        while let Some((c, rest)) = self.0.split_first() {
             match c {
-                c if is_separator(c) => return,
-                '"' => {
-                    self.0 = self.0.strip_prefix('"').unwrap_or_default();
+                c if is_separator(*c) => return,
+                b'"' => {
+                    self.0 = rest;
                     let _ = self.quoted();
                 }
-                other => self.0 = self.0.strip_prefix(other).unwrap_or_default(),
+                _ => self.0 = rest,
             }
         }
     }
 }
 
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t')
+/// UTF-8; other bytes are Latin-1.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match Text::of(bytes) {
+        Text::Borrowed(text) => Cow::Borrowed(text),
+        Text::Owned(text) => Cow::Owned(text.to_string()),
+    }
 }
 
-fn is_separator(c: char) -> bool {
-    matches!(c, ',' | ';')
+fn is_space(c: u8) -> bool {
+    matches!(c, b' ' | b'\t')
+}
+
+fn is_separator(c: u8) -> bool {
+    matches!(c, b',' | b';')
 }
 
 /// RFC 9110 section 5.6.2.
@@ -249,6 +266,33 @@ mod tests {
     }
 
     #[test]
+    fn a_quoted_string_may_have_bytes_that_are_not_ascii() {
+        // FD8: RFC 9110 sections 5.5 and 5.6.4, Latin-1 and UTF-8
+        for (header, error, realm, scope) in [
+            (&b"Bearer realm=\"caf\xe9\", error=\"x\", scope=\"a\""[..], Some("x"), Some("caf\u{e9}"), Some("a")),
+            (b"Bearer realm=\"caf\xc3\xa9\", error=\"x\", scope=\"a\"", Some("x"), Some("caf\u{e9}"), Some("a")),
+            (b"Bearer realm=\"\\\xfc\\\"\xfc\", error=x", Some("x"), Some("\u{fc}\"\u{fc}"), None),
+            (b"Bearer realm=\xe9, error=\"x\"", Some("x"), Some("\u{e9}"), None),
+            (b"Bearer realm='\xe9, b', error=\"x\"", Some("x"), Some("\u{e9}, b"), None),
+            (b"\xe9 Bearer error=y, Bearer error=x", Some("x"), None, None),
+            (b"Bearer error=\"x\", realm=\"\xff", Some("x"), Some("\u{ff}"), None),
+            // RFC 6749 section 3.3: no other scope than the one that is stated.
+            (b"Bearer scope=\"a b:c\"", None, None, Some("a b:c")),
+            (b"Bearer scope=\"a\xe9 b\"", None, None, None),
+            (b"Bearer scope=\"a\tb\"", None, None, None),
+            (b"Bearer scope=\"a\\\"b\"", None, None, None),
+            (b"Bearer scope=\"\"", None, None, None),
+            (b"Bearer scope=\" \"", None, None, None),
+        ] {
+            let (headers, shown) = (headers(&[header]), String::from_utf8_lossy(header));
+            let challenges = Challenge::all(&headers);
+            assert_eq!(challenges.len(), 1, "{shown}");
+            let one = &challenges[0];
+            assert_eq!((one.param("error"), one.param("realm"), one.scope()), (error, realm, scope), "{shown}");
+        }
+    }
+
+    #[test]
     fn reading_a_header_is_bounded() {
         let many = "Bearer a=b, ".repeat(10_000);
         assert_eq!(Challenge::all(&headers(&[many.as_bytes()])).len(), MOST_CHALLENGES);
@@ -279,7 +323,7 @@ mod tests {
         #[test]
         fn text_that_looks_like_a_header_is_read_without_a_panic(text in "([A-Za-z]{0,6}[ ,=\"\\\\\t]{0,3}){0,20}") {
             let mut challenges = Vec::new();
-            parse(&text, &mut challenges);
+            parse(text.as_bytes(), &mut challenges);
         }
 
         #[test]
@@ -293,7 +337,7 @@ mod tests {
                 format!("{scheme} {}", params.join(", "))
             }).collect::<Vec<_>>().join(", ");
             let mut read = Vec::new();
-            parse(&text, &mut read);
+            parse(text.as_bytes(), &mut read);
             let read: Vec<_> = read.iter().map(|c| {
                 (c.scheme.to_owned(), c.params.iter().map(|(n, v)| ((*n).to_owned(), v.to_string())).collect::<Vec<_>>())
             }).collect();

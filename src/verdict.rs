@@ -1,7 +1,7 @@
 //! What an API's response says about the token that was sent (pure).
 
 use http::header::{CONTENT_TYPE, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use secrecy::SecretString;
 
 use crate::challenge::Challenge;
@@ -61,18 +61,21 @@ pub(crate) fn refuses(schemes: &[&str], of_proxy: bool, status: StatusCode, head
 /// UNAUTHENTICATED of gRPC, in the headers of a response without messages ("gRPC over HTTP2", Trailers-Only), which has
 /// a content type.
 pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -> bool {
-    let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(|label| label.as_bytes().starts_with(b"application/grpc"));
+    let is_type = |label: &HeaderValue| label.as_bytes().to_ascii_lowercase().starts_with(b"application/grpc");
+    let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(is_type);
     status == StatusCode::OK && is_grpc() && headers.get("grpc-status").is_some_and(|code| code == "16")
 }
 
 /// An API's statement that the token's scope is insufficient (RFC 6750 section 3.1): `insufficient_scope` in the challenge for
 /// the token's scheme, with status 403 or 401.
 ///
-/// The texts come from the API. Control characters, quotes and the token are removed, and each text is cut at 1024 characters.
+/// The texts come from the API. Control characters, quotes and the token are removed from the description, and it is cut at
+/// 1024 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InsufficientScope {
-    /// The scope that the request needs, if the API names it.
+    /// The scope that the request needs, if the API names it. `None` also if it is no valid scope (RFC 6749 section 3.3), has
+    /// the token in it, or is longer than 1024 characters: a part of it would be another scope.
     pub scope: Option<String>,
     /// The API's explanation for people, `error_description`.
     pub description: Option<String>,
@@ -125,18 +128,19 @@ impl AccessToken {
     pub fn insufficient_scope(&self, headers: &HeaderMap) -> Option<InsufficientScope> {
         let masks = Masks::new(vec![SecretString::from(self.expose_secret())]);
         let challenge = self.scope_challenge(headers)?;
-        let text = |name| {
-            let text = masks.clean(challenge.param(name)?, LONGEST);
-            (!text.is_empty()).then_some(text)
-        };
-        Some(InsufficientScope { scope: text("scope"), description: text("error_description") })
+        let scope = challenge.scope().filter(|scope| scope.len() <= LONGEST && !masks.hide(scope));
+        let description = challenge.param("error_description").map(|text| masks.clean(text, LONGEST));
+        Some(InsufficientScope {
+            scope: scope.map(Into::into),
+            description: description.filter(|text| !text.is_empty()),
+        })
     }
 
     /// The scope that an API requires, if the source of this token may request it in addition.
     pub(crate) fn demanded(&self, headers: &HeaderMap) -> Option<String> {
         let asked = self.on_demand()?;
         let challenge = self.scope_challenge(headers)?;
-        let scope = challenge.param("scope").filter(|scope| scope.len() <= LONGEST)?;
+        let scope = challenge.scope().filter(|scope| scope.len() <= LONGEST)?;
         // A token that is sent back does not become a parameter.
         let is_ours = !scope.contains(self.expose_secret()) && asked.demands.concerns(&asked.scope, scope);
         is_ours.then(|| scope.to_owned())
@@ -155,8 +159,6 @@ const LONGEST: usize = 1024;
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn challenge(value: &str) -> HeaderMap {
@@ -267,7 +269,10 @@ mod tests {
         let says = |status, label, code| {
             token().is_rejected_by(status, &headers(&[("content-type", label), ("grpc-status", code)]))
         };
-        assert!(says(StatusCode::OK, "application/grpc+proto", "16"));
+        // FD9
+        for label in ["application/grpc+proto", "Application/gRPC", "APPLICATION/GRPC+proto; x=y"] {
+            assert!(says(StatusCode::OK, label, "16"), "{label}");
+        }
         assert!(!says(StatusCode::OK, "application/grpc", "7"));
         assert!(!says(StatusCode::OK, "application/grpc", "0"));
         assert!(!says(StatusCode::CREATED, "application/grpc", "16"));
@@ -297,5 +302,22 @@ mod tests {
         let found = found.unwrap();
         assert_eq!(found.scope.as_deref(), Some("a:read b"));
         assert_eq!(found.description.as_deref(), Some("*** needs more"));
+        // FD8: no part of it becomes another scope.
+        let long = "x".repeat(LONGEST + 1);
+        for scope in ["a\u{e9} b", "a\tb", "a\\\"b", "a secret-token", &long, "", " "] {
+            let found = said(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
+            assert_eq!(found, Some(InsufficientScope::default()), "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_realm_that_is_not_ascii_hides_nothing_behind_it() {
+        // FD8
+        for realm in [&b"caf\xe9"[..], b"caf\xc3\xa9", b"\xff\xfe"] {
+            let value = [b"Bearer realm=\"", realm, b"\", error=\"insufficient_scope\", scope=\"a\""].concat();
+            let headers = [(WWW_AUTHENTICATE, HeaderValue::from_bytes(&value).unwrap())].into_iter().collect();
+            assert_eq!(token().insufficient_scope(&headers).unwrap().scope.as_deref(), Some("a"));
+            assert!(!token().is_rejected_by(StatusCode::UNAUTHORIZED, &headers));
+        }
     }
 }

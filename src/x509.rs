@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::clock::calendar::since_epoch;
 use crate::server_text::shown;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -95,14 +96,7 @@ fn time(bytes: &[u8]) -> Option<(Duration, &[u8])> {
     let part = |at: usize| text.get(at..at + 2)?.parse::<u64>().ok();
     let (month, day) = (part(0)?, part(2)?);
     let (hour, minute, second) = (part(4)?, part(6)?, part(8)?);
-    let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
-    (is_date && hour < 24 && minute < 60 && second < 60).then_some(())?;
-    // Days from the civil calendar, counted in years that begin in March.
-    let shifted = if month <= 2 { year.checked_sub(1)? } else { year };
-    let days = 365 * shifted + shifted / 4 - shifted / 100 + shifted / 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = (days + day_of_year).checked_sub(719_468)?;
-    Some((Duration::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second), rest))
+    Some((since_epoch([year, month, day, hour, minute, second])?, rest))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ fn the_http_method_is_not_the_authentication_method() {
 
 #[test]
 fn a_401_that_is_not_about_the_token_is_printed_and_keeps_the_token() {
-    // FD8
+    // FD10
     for (challenge, flags) in [
         ("Bearer error=\"insufficient_scope\", scope=\"write\"", &[][..]),
         ("DPoP error=\"insufficient_scope\", scope=\"write\"", &GENERATED_KEY),
@@ -69,7 +69,7 @@ fn a_401_that_is_not_about_the_token_is_printed_and_keeps_the_token() {
 
 #[test]
 fn a_request_whose_token_is_rejected_is_repeated_once_with_a_new_one() {
-    // FD8
+    // FD10
     let server = server();
     server.next_at(Endpoint::Api, Answer::Refuse("invalid_token"));
     let (code, stdout, stderr) = requested(&server, &["--data", "seven"]);
@@ -92,7 +92,7 @@ fn without_a_token_nothing_is_sent_and_the_failure_is_that_of_the_token() {
 
 #[test]
 fn if_there_is_no_new_token_the_reason_is_that_of_the_authorization_server() {
-    // FD8
+    // FD10
     let server = server();
     server.next(Answer::Token).until_changed(Answer::Refuse("invalid_client"));
     server.until_changed_at(Endpoint::Api, Answer::Refuse("invalid_token"));
@@ -103,7 +103,7 @@ fn if_there_is_no_new_token_the_reason_is_that_of_the_authorization_server() {
 
 #[test]
 fn a_request_is_repeated_once_with_the_nonce_that_the_api_demands() {
-    // FD8
+    // FD10
     let server = server().dpop_nonces();
     let (code, _, stderr) = requested(&server, &GENERATED_KEY);
     assert_eq!((code, server.tokens_issued(), server.api_requests()), (0, 1, 2), "{stderr}");
@@ -119,7 +119,7 @@ fn a_request_is_repeated_once_with_the_nonce_that_the_api_demands() {
 
 #[test]
 fn a_request_is_repeated_with_a_wider_scope_that_step_up_allows() {
-    // FD8
+    // FD10
     let server = server().api_scope("write");
     let (code, _, stderr) = requested(&server, &["--scope", "read"]);
     assert_eq!((code, sent(&server)), (8, (1, 1)), "{stderr}");
@@ -136,7 +136,7 @@ fn a_request_is_repeated_with_a_wider_scope_that_step_up_allows() {
 
 #[test]
 fn the_api_is_shown_the_certificate_that_the_token_is_bound_to() {
-    // FD8
+    // FD10
     let server = AuthorizationServer::start_https().public_client("billing");
     let directory = tempfile::tempdir().unwrap();
     let written = |name: &str, text: &str| {

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 use percent_encoding::percent_decode;
 use secrecy::SecretString;
 
+use crate::challenge::Challenge;
 use crate::clock::Moment;
 use crate::lock::Lock;
 use crate::observer::{Event, emit_unnamed};
@@ -108,6 +109,7 @@ impl Said {
         let clean = |text: &str, most| Some(masks.clean(text.trim(), most)).filter(|text| !text.is_empty());
         let challenge = about(schemes, status, headers);
         let param = |name, most| clean(challenge.as_ref()?.param(name)?, most);
+        let scope = challenge.as_ref().and_then(Challenge::scope);
         let grpc_message = || {
             let message = headers.get("grpc-message").filter(|_| is_grpc_unauthenticated(status, headers))?;
             clean(&percent_decode(message.as_bytes()).decode_utf8_lossy(), LONGEST)
@@ -116,7 +118,7 @@ impl Said {
             status: status.as_u16(),
             error: param("error", LONGEST),
             description: param("error_description", LONGEST).or_else(grpc_message),
-            scope: param("scope", LONGEST_SCOPE),
+            scope: scope.filter(|scope| scope.len() <= LONGEST_SCOPE && !masks.hide(scope)).map(Into::into),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Two clocks, of which the more pessimistic one decides: the monotonic clock is right after the wall clock was stepped
 //! back, and the wall clock after the machine was suspended, during which the monotonic clock stops.
 
+pub(crate) mod calendar;
 #[cfg(any(test, feature = "test-util"))]
 pub(crate) mod manual;
 mod system;

@@ -18,6 +18,11 @@ impl Cause {
         Cause::level(e, clean, DEPTH)
     }
 
+    /// The text of the last cause, which says most.
+    pub(crate) fn innermost(&self) -> &str {
+        self.source.as_ref().map_or(&self.text, |source| source.innermost())
+    }
+
     fn level(e: &(dyn StdError + 'static), clean: &dyn Fn(&str) -> String, depth: usize) -> Cause {
         let source = match e.source() {
             Some(next) if depth > 0 => Some(Box::new(Cause::level(next, clean, depth - 1))),

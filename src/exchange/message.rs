@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, EXPECT,
-    HOST, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE,
+    EXPECT, HOST, RETRY_AFTER, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use zeroize::Zeroizing;
 
+use super::date::date;
 use crate::clock::Moment;
 
 /// The request: a form, wiped after use.
@@ -17,7 +18,8 @@ pub(crate) struct Request {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// The complete response.
+/// The response.
+#[derive(Default)]
 pub(crate) struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -56,7 +58,7 @@ pub(crate) fn is_page(headers: &HeaderMap, body: &[u8]) -> bool {
 
 /// How long the server asks to wait, at most a day.
 ///
-/// `Retry-After` (RFC 9110 section 10.2.3) is a number of seconds or a date. Servers also send instants there, and
+/// `Retry-After` (RFC 9110 section 10.2.3) is a number of seconds or a [`date`]. Servers also send instants there, and
 /// spans where an instant is defined; the two are distinguished by their size. An instant counts from the server's own
 /// `Date`, so that its clock and ours may differ.
 pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) -> Option<Duration> {
@@ -71,7 +73,9 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) 
         .and_then(wait)
         .or_else(|| ["retry-after-ms", "x-ms-retry-after-ms"].iter().find_map(|name| text(name).and_then(millis)));
     let asked = match asked {
-        None if status == StatusCode::TOO_MANY_REQUESTS => RESETS.iter().find_map(|name| text(name).and_then(wait)),
+        None if status == StatusCode::TOO_MANY_REQUESTS => {
+            RESETS.iter().find_map(|name| text(name).and_then(wait)).or_else(|| exhausted(headers, servers_now))
+        }
         asked => asked,
     };
     asked.map(|wait| wait.min(LONGEST_WAIT))
@@ -87,6 +91,30 @@ const RESETS: [&str; 5] = [
     "x-rate-limit-reset-after",
 ];
 
+/// With 429, the time until the last window of an exhausted limit ends. A limit that leaves requests is not the reason.
+fn exhausted(headers: &HeaderMap, servers_now: Duration) -> Option<Duration> {
+    let values = LIMITS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|value| value.to_str().ok());
+    let limits = values.flat_map(|value| match value.to_ascii_lowercase() {
+        // One limit, whose parameters are separated by commas.
+        one if one.contains("reset=") => vec![one],
+        several => several.split(',').map(Into::into).collect(),
+    });
+    let ends = limits.filter_map(|limit: String| {
+        let param = |names: [&str; 2]| {
+            let mut pairs = limit.split([',', ';']).filter_map(|part| part.split_once('='));
+            pairs.find_map(|(name, value)| names.contains(&name.trim()).then(|| number(value.trim()))?)
+        };
+        let is_exhausted = param(["r", "remaining"]).is_none_or(|left| left < 1.0);
+        param(["t", "reset"]).filter(|_| is_exhausted)
+    });
+    ends.map(|end| span(end, servers_now)).max()
+}
+
+/// `"default";r=0;t=9` in draft-ietf-httpapi-ratelimit-headers-08, `limit=1, remaining=0, reset=9` before that;
+/// `b=per_hour;q=10;r=0;t=3540,b=per_day;..` at Auth0.
+const LIMITS: [&str; 5] =
+    ["ratelimit", "x-ratelimit", "x-rate-limit", "auth0-client-quota-limit", "auth0-organization-quota-limit"];
+
 /// A day: quotas are per minute, hour or day. A longer wait is a mistake.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
 
@@ -98,7 +126,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// A span in seconds, or the time until an instant: as seconds, milliseconds, microseconds or nanoseconds since the epoch.
-fn span(number: f64, servers_now: Duration) -> Duration {
+pub(crate) fn span(number: f64, servers_now: Duration) -> Duration {
     // No server asks for three years (1e8 s). In seconds, 1e9 is in 2001 and 1e11 in 5138; in milliseconds, 1e11 is in
     // 1973, and so on, so the ranges of the units do not overlap. The server's own clock may be in the last century.
     let first_instant = (servers_now.as_secs_f64() * 0.9).clamp(1e8, 1e9);
@@ -112,11 +140,13 @@ fn span(number: f64, servers_now: Duration) -> Duration {
     Duration::try_from_secs_f64(number / unit).map_or(LONGEST_WAIT, |end| end.saturating_sub(servers_now))
 }
 
-/// The server's own time (`Date`, RFC 9110 section 6.6.1), since the epoch.
-pub(crate) fn server_time(headers: &HeaderMap) -> Option<Duration> {
-    date(headers.get(DATE)?.to_str().ok()?.trim())
-}
+/// A year: no response is cached for longer (RFC 2616 section 14.21). A larger age is a mistake.
+const OLDEST: f64 = 31_536_000.0;
 
-fn date(text: &str) -> Option<Duration> {
-    httpdate::parse_http_date(text).ok()?.duration_since(std::time::SystemTime::UNIX_EPOCH).ok()
+/// The server's own time, since the epoch: `Date` (RFC 9110 section 6.6.1), and how long the response was in a cache
+/// since then (`Age`, RFC 9111 section 5.1).
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let age = text(AGE).and_then(number).filter(|age| *age <= OLDEST).map_or(Duration::ZERO, Duration::from_secs_f64);
+    Some(date(text(DATE)?)?.saturating_add(age))
 }

@@ -2,9 +2,11 @@
 
 mod certificate;
 mod client;
+mod date;
 mod hardened;
 mod limits;
 mod message;
+mod partial;
 mod proxy;
 mod public_only;
 mod unpack;
@@ -27,10 +29,12 @@ use crate::tls_identity::TlsIdentity;
 use certificate::{is_no_tls, tls_failure};
 pub(crate) use client::ClientFactory;
 use client::Clients;
+pub(crate) use date::date;
 pub use limits::Limits;
 pub(crate) use message::{
-    Request, Response, foreign_encoding, is_labelled, is_page, is_reserved, retry_after, server_time,
+    Request, Response, foreign_encoding, is_labelled, is_page, is_reserved, retry_after, server_time, span,
 };
+pub(crate) use partial::Received;
 pub(crate) use proxy::Route;
 use proxy::Via;
 use unpack::{append, unpacked};
@@ -88,7 +92,7 @@ impl Exchange {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection. The server may have issued a token, which is lost.
-    pub(crate) async fn send(&self, peer: Peer<'_>, request: Request) -> Result<Response, Error> {
+    pub(crate) async fn send(&self, peer: Peer<'_>, request: Request) -> Result<Received, Error> {
         let mut outgoing = reqwest::Request::new(Method::POST, peer.url.clone());
         let headers = outgoing.headers_mut();
         // Without it, GitHub responds with a form.
@@ -109,12 +113,12 @@ impl Exchange {
     /// # Cancel safety
     ///
     /// Dropping the future closes the connection, and nothing is lost.
-    pub(crate) async fn fetch(&self, peer: Peer<'_>) -> Result<Response, Error> {
+    pub(crate) async fn fetch(&self, peer: Peer<'_>) -> Result<Received, Error> {
         self.fetch_with(peer, HeaderMap::new()).await
     }
 
     /// The same with the caller's headers.
-    pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Response, Error> {
+    pub(crate) async fn fetch_with(&self, peer: Peer<'_>, extra: HeaderMap) -> Result<Received, Error> {
         let agent = self.headers.iter().find(|(name, _)| name == USER_AGENT);
         let agent = agent.map_or(HeaderValue::from_static(AGENT), |(_, value)| value.clone());
         let mut outgoing = reqwest::Request::new(Method::GET, peer.url.clone());
@@ -135,7 +139,7 @@ impl Exchange {
         self.reach.limits.attempt_timeout
     }
 
-    async fn within_time(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Response, Error> {
+    async fn within_time(&self, peer: Peer<'_>, outgoing: reqwest::Request) -> Result<Received, Error> {
         let named = self.reach.named_hosts.as_ref();
         if let Some(flaw) = named.and_then(|hosts| hosts.flaw(peer.url)) {
             return Err(peer.not_public(&flaw));
@@ -143,13 +147,16 @@ impl Exchange {
         let client = self.clients.client(peer.url, peer.identity, &self.reach)?;
         let route = client.proxies.route(peer.url);
         let limit = self.reach.limits.attempt_timeout;
-        match tokio::time::timeout(limit, self.round_trip(peer, &client.http, &route, outgoing)).await {
-            Ok(result) => result.inspect_err(|error| {
+        let mut refusal = None;
+        let round_trip = self.round_trip(peer, &client.http, &route, outgoing, &mut refusal);
+        match (tokio::time::timeout(limit, round_trip).await, refusal) {
+            (Ok(result), _) => result.inspect_err(|error| {
                 if error.kind() == ErrorKind::Tls {
                     self.clients.renew(self.clock.now());
                 }
             }),
-            Err(_) => {
+            (Err(_), Some(response)) => Ok(Received::partial(response, &format!("was not complete within {limit:?}"))),
+            (Err(_), None) => {
                 let via = match &route {
                     Route::By(via) => format!(", by way of a proxy, {via}"),
                     Route::Direct { unused: Some(why) } => format!("; {why}"),
@@ -160,13 +167,15 @@ impl Exchange {
         }
     }
 
+    /// `refusal`: a response that is no success, as far as it was read.
     async fn round_trip(
         &self,
         peer: Peer<'_>,
         client: &reqwest::Client,
         route: &Route,
         outgoing: reqwest::Request,
-    ) -> Result<Response, Error> {
+        refusal: &mut Option<Response>,
+    ) -> Result<Received, Error> {
         let largest = self.reach.limits.max_response_bytes;
         let failed = |what: &str, e| peer.failed(what, route, e);
         let unanswered = |e: reqwest::Error| {
@@ -179,45 +188,41 @@ impl Exchange {
         if incoming.version() == Version::HTTP_09 {
             return Err(peer.transport("does not speak HTTP"));
         }
-        // With both headers, the end of the body is ambiguous, and a proxy may see another one.
-        let headers = incoming.headers();
-        if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-            return Err(peer.transport("sent both a length and a transfer encoding (RFC 9112 section 6.3)"));
+        if !status.is_success() {
+            return Ok(Received::refusal(incoming, largest, peer.masks, refusal).await);
+        }
+        if is_ambiguous(incoming.headers()) {
+            return Err(peer.transport(format_args!("sent {AMBIGUOUS}")));
         }
         // Refused before a byte of it is read.
         let announced = incoming.content_length().unwrap_or(0);
-        let Some(announced) = usize::try_from(announced).ok().filter(|n| *n <= largest) else {
-            return without_body(&mut incoming, peer.too_large(status, largest));
-        };
+        let announced = usize::try_from(announced).ok().filter(|n| *n <= largest);
+        let announced = announced.ok_or_else(|| peer.too_large(status, largest))?;
         let mut body = Zeroizing::new(Vec::with_capacity(announced));
         while let Some(chunk) = incoming.chunk().await.map_err(|e| failed("broke off its response", e))? {
             if chunk.len() > largest.saturating_sub(body.len()) {
-                return without_body(&mut incoming, peer.too_large(status, largest));
+                return Err(peer.too_large(status, largest));
             }
             append(&mut body, &chunk);
         }
-        match unpacked(incoming.headers_mut(), body, largest) {
-            Ok(body) => Ok(Response { status, headers: std::mem::take(incoming.headers_mut()), body }),
-            Err(unpack::Flaw::TooLarge) => without_body(&mut incoming, peer.too_large(status, largest)),
+        let mut headers = std::mem::take(incoming.headers_mut());
+        match unpacked(&mut headers, body, largest) {
+            Ok(body) => Ok(Received::complete(Response { status, headers, body })),
+            Err(unpack::Flaw::TooLarge) => Err(peer.too_large(status, largest)),
             Err(unpack::Flaw::Broken) => {
                 let text = format!("{} at {} encoded its response, which is damaged", peer.name, Shown(peer.url));
-                let error = Error::of(ErrorKind::Response, text).transient().with_status(status);
-                without_body(&mut incoming, error)
+                Err(Error::of(ErrorKind::Response, text).transient().with_status(status))
             }
         }
     }
 }
 
-/// A 401 is a verdict on the client (RFC 6749 section 5.2), even if its body cannot be used.
-fn without_body(incoming: &mut reqwest::Response, error: Error) -> Result<Response, Error> {
-    match incoming.status() {
-        StatusCode::UNAUTHORIZED => {
-            let headers = std::mem::take(incoming.headers_mut());
-            Ok(Response { status: StatusCode::UNAUTHORIZED, headers, body: Zeroizing::default() })
-        }
-        _ => Err(error),
-    }
+/// With both headers, the end of the body is ambiguous, and a proxy may see another one.
+fn is_ambiguous(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING)
 }
+
+const AMBIGUOUS: &str = "both a length and a transfer encoding (RFC 9112 section 6.3)";
 
 impl Peer<'_> {
     fn transport(&self, what: impl fmt::Display) -> Error {
@@ -247,9 +252,18 @@ impl Peer<'_> {
             (None, None) if is_no_tls(&e) => {
                 self.transport(format_args!("does not speak TLS: is the port one for plain http?{via}"))
             }
+            (None, None) if says(&e, LARGE_HEAD) => {
+                self.transport(format_args!("was reached, but sent too many headers, or too large ones{via}"))
+            }
             // The connection was accepted, and ended without a response: a server that expects TLS does so. An error of
             // the body is no error of the request.
-            (None, None) if self.url.scheme() == "http" && e.is_request() && !e.is_connect() && !e.is_timeout() => {
+            (None, None)
+                if self.url.scheme() == "http"
+                    && e.is_request()
+                    && !e.is_connect()
+                    && !e.is_timeout()
+                    && !BAD_HEADS.iter().any(|head| says(&e, head)) =>
+            {
                 self.transport(format_args!("{what}; is the port one for https?{via}"))
             }
             (None, _) => self.transport(format_args!("{what}{via}")),
@@ -266,6 +280,18 @@ impl Peer<'_> {
         let text = format!("the response of {} is larger than {largest} bytes", self.name);
         Error::of(ErrorKind::Response, text).with_status(status)
     }
+}
+
+/// More than 100 headers, or about 400 kB, in the words of hyper, whose error type cannot be named here.
+const LARGE_HEAD: &str = "message head is too large";
+
+/// A head that begins as one of HTTP, in the words of hyper.
+const BAD_HEADS: [&str; 4] =
+    ["HTTP status-code parsed", "HTTP header parsed", "content-length parsed", "transfer-encoding parsed"];
+
+/// Whether a cause of the error has these words.
+fn says(e: &dyn std::error::Error, words: &str) -> bool {
+    e.to_string().contains(words) || e.source().is_some_and(|e| says(e, words))
 }
 
 /// The chain of a reqwest error as text without URLs, whose query may be secret. It may quote the server (the debug data of

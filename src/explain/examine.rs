@@ -135,7 +135,7 @@ impl Diagnose {
             let response =
                 exchange.fetch(Peer { name: "the server", url: &url, identity: None, masks: None }).await.ok();
             findings.seen.dates =
-                response.and_then(|response| server_time(&response.headers)).map(|date| (date, now()));
+                response.and_then(|received| server_time(&received.response.headers)).map(|date| (date, now()));
         }
         self.examine_assertion(findings, steps).await;
         examine_clock(findings, steps);
@@ -154,7 +154,8 @@ impl Diagnose {
         } else if findings.seems_misplaced() {
             if let (Known::TokenEndpoint(_), Some(url)) = (findings.draft.server(), &findings.draft.url) {
                 let response = exchange.fetch(Peer { name: "the URL", url, identity: None, masks: None }).await.ok();
-                let to = response.and_then(|response| response.headers.get(LOCATION)?.to_str().ok().map(shown));
+                let to =
+                    response.and_then(|received| received.response.headers.get(LOCATION)?.to_str().ok().map(shown));
                 findings.redirect = to.map(|to| to.split(['?', '#']).next().unwrap_or_default().to_owned());
             }
         }
@@ -245,7 +246,7 @@ impl Diagnose {
             #[cfg(not(feature = "dpop"))]
             let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, token.authorization())]);
             let peer = Peer { name: "the API", url: &url, identity: None, masks: None };
-            exchange.fetch_with(peer, headers).await.map_err(failed)
+            exchange.fetch_with(peer, headers).await.map(|received| received.response).map_err(failed)
         };
         let answer = match asked.await {
             Err(flaw) => Answer { flaw: Some(clean(&flaw)), ..Answer::default() },
@@ -261,7 +262,7 @@ impl Diagnose {
                     wants_dpop: has("DPoP") && !has("Bearer"),
                     error: param("error"),
                     description: param("error_description"),
-                    scope: param("scope"),
+                    scope: ours.as_ref().and_then(Challenge::scope).filter(|scope| !masks.hide(scope)).map(Into::into),
                 }
             }
         };

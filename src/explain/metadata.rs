@@ -8,7 +8,7 @@ use url::Url;
 use crate::address::Shown;
 use crate::client_credentials::{Draft, Known};
 use crate::error::Error;
-use crate::exchange::{Exchange, Peer, server_time};
+use crate::exchange::{Exchange, Peer, Received, server_time};
 use crate::metadata::document::well_known;
 use crate::metadata::well_known_of_resource;
 use crate::server_text::shown;
@@ -148,8 +148,9 @@ impl Seen {
     async fn get(&mut self, exchange: &Exchange, url: &Url, now: &impl Fn() -> Duration) -> Option<Vec<u8>> {
         let peer = Peer { name: "the metadata", url, identity: None, masks: None };
         match exchange.fetch(peer).await {
-            Ok(response) => {
-                self.lines.push(format!("{}: status {}", Shown(url), response.status.as_u16()));
+            Ok(Received { response, flaw }) => {
+                let flaw = flaw.map_or(String::new(), |flaw| format!("; {flaw}"));
+                self.lines.push(format!("{}: status {}{flaw}", Shown(url), response.status.as_u16()));
                 self.dates = server_time(&response.headers).map(|date| (date, now())).or(self.dates);
                 (response.status == http::StatusCode::OK).then(|| response.body.to_vec())
             }

@@ -26,7 +26,7 @@ use crate::credential;
 use crate::dpop::DpopKey;
 use crate::error::{Error, ErrorKind, Look};
 use crate::event::event;
-use crate::exchange::{Exchange, Peer};
+use crate::exchange::{Exchange, Peer, Received};
 use crate::future::TokenFuture;
 use crate::metadata::{Endpoint, Found};
 use crate::observer::{CredentialKind, Event, Observers};
@@ -279,7 +279,7 @@ impl Grant {
         let identity = evidence.tls_identity();
         let peer = Peer { name: "the token endpoint", url: endpoint, identity, masks: Some(&masks) };
         self.ledger.asks();
-        let response = self.exchange.send(peer, request).await?;
+        let Received { response, flaw } = self.exchange.send(peer, request).await?;
         *status = Some(response.status.as_u16());
         self.ledger.hears(&response.headers, &masks);
         let heard = key.and_then(|key| key.hear(Role::Authorization, endpoint, &response.headers));
@@ -291,6 +291,7 @@ impl Grant {
         let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
         let reading = Reading { rules: &self.rules, masks: &masks, asked_scope };
         response::decode(response, reading, holder, sent, self.clock.now(), &self.clock)
+            .map_err(|error| error.advised(&flaw.unwrap_or_default()))
     }
 
     /// Adds advice, server and client to the error, since a program may have several servers and clients.

@@ -41,13 +41,15 @@ impl Quota {
 
     /// Returns how many more requests or tokens are allowed, by the tightest limit that states it.
     ///
-    /// Read from `..-Remaining`, and from `r` in Auth0's and in `RateLimit` (draft-ietf-httpapi-ratelimit-headers).
+    /// Read from `..-Remaining`, and from `r` or `remaining` in Auth0's and in `RateLimit`
+    /// (draft-ietf-httpapi-ratelimit-headers).
     pub fn remaining(&self) -> Option<u64> {
         self.headers()
             .flat_map(|(name, value)| {
                 let plain = name.ends_with("-remaining");
                 value.split([',', ';']).filter_map(move |part| {
-                    let number = if plain { part } else { part.trim().strip_prefix("r=")? };
+                    let named = || ["r=", "remaining="].iter().find_map(|name| part.trim().strip_prefix(*name));
+                    let number = if plain { part } else { named()? };
                     number.trim().parse::<u64>().ok()
                 })
             })
@@ -124,6 +126,7 @@ mod tests {
             (&[("x-ratelimit-remaining", " 0")], Some(0)),
             (&[("auth0-client-quota-limit", "b=per_hour;q=10;r=7;t=3540,b=per_day;q=50;r=3;t=43200")], Some(3)),
             (&[("ratelimit", "\"default\";r=50;t=30")], Some(50)),
+            (&[("ratelimit", "limit=100, remaining=50, reset=5")], Some(50)),
             (&[("x-ratelimit-remaining", "many"), ("x-ratelimit-limit", "5")], None),
         ] {
             assert_eq!(quota(headers).unwrap().remaining(), remaining, "{headers:?}");

@@ -14,7 +14,7 @@ use super::refusal::refusal;
 use super::said::Said;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Limits, Response, foreign_encoding, is_labelled, is_page, retry_after};
+use crate::exchange::{Limits, Response, date, foreign_encoding, is_labelled, is_page, retry_after, server_time, span};
 use crate::json::{Flaw, Members, Text, Twice, wipe};
 use crate::server_text::Masks;
 use crate::step_up::Demands;
@@ -163,7 +163,7 @@ fn granted(
         None => check_type(token_type, rules, clean)?,
         Some(_) => check_dpop(token_type, clean)?,
     }
-    let lifetime = lifetime(&mut members, strict, sent)?;
+    let lifetime = lifetime(&mut members, strict, sent, server_time(&response.headers))?;
     let refresh_in = members.take("refresh_in")?.as_ref().and_then(seconds);
     let scope = scope(members.take("scope")?, Reading { masks: &masks, ..reading })?;
     // Section 4.4.3: there should be no refresh token; the client can always request a new token itself.
@@ -305,25 +305,34 @@ fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Resu
     }
 }
 
-/// `expires_in`, or else one of the absolute times; `None`: not stated.
-fn lifetime(members: &mut Members<'_>, strict: bool, sent: Moment) -> Result<Option<Duration>, Error> {
-    match members.take("expires_in")? {
-        None | Some(Value::Null) => {}
-        Some(value) => {
-            if strict && !value.is_u64() {
-                return Err(unusable("expires_in is not a whole number (strict)"));
-            }
-            // An invalid value counts as missing.
-            return Ok(seconds(&value));
-        }
+/// `expires_in`, or else one of the absolute times; `None`: not stated. An invalid value counts as missing.
+fn lifetime(
+    members: &mut Members<'_>,
+    strict: bool,
+    sent: Moment,
+    servers_now: Option<Duration>,
+) -> Result<Option<Duration>, Error> {
+    let stated = members.take("expires_in")?.filter(|value| !value.is_null());
+    if strict && stated.as_ref().is_some_and(|value| !value.is_u64()) {
+        return Err(unusable("expires_in is not a whole number (strict)"));
     }
-    // Entra v1 `expires_on`, others `expires_at`: seconds since the epoch. They stay readable as extra members.
-    for name in ["expires_on", "expires_at"] {
-        if let Some(end) = members.get(name).as_ref().and_then(seconds) {
-            return Ok(Some(end.saturating_sub(sent.wall())));
-        }
-    }
-    Ok(None)
+    // Entra v1 `expires_on`, others `expires_at`. They stay readable as extra members.
+    let until = |name: &&str| until(&members.get(name)?, sent, servers_now);
+    Ok(stated.as_ref().and_then(seconds).or_else(|| ["expires_on", "expires_at"].iter().find_map(until)))
+}
+
+/// The time until an instant, which the server states by its own clock. Ours may be wrong; its `Date` may be of a proxy, or
+/// old. So the token is used for the shorter of the two times, unless ours is too short for a new token.
+fn until(end: &Value, sent: Moment, servers_now: Option<Duration>) -> Option<Duration> {
+    /// Nearly all tokens last five minutes or more.
+    const SHORTEST: Duration = Duration::from_secs(60);
+    let left = |now: Duration| match seconds(end) {
+        Some(end) => Some(span(end.as_secs_f64(), now)),
+        None => date(end.as_str()?).map(|end| end.saturating_sub(now)),
+    };
+    let by_ours = left(sent.wall())?;
+    let by_servers = left(servers_now.unwrap_or(sent.wall()))?;
+    Some(if by_ours < SHORTEST { by_servers } else { by_ours.min(by_servers) })
 }
 
 /// Whole seconds from a number or a number in a string (Entra v1, PayPal, Apigee); floats (Blue Button, Reddit) are rounded

@@ -97,8 +97,8 @@ impl Reading<'_> {
             said.oauth = challenges.iter().find_map(|challenge| self.oauth(|name| challenge.param(name)));
         }
         if said.words.is_empty() && said.oauth.is_none() {
-            let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            said.words = challenge.map(|text| format!("it asks for {}", self.text(text))).unwrap_or_default();
+            let challenge = response.headers.get(WWW_AUTHENTICATE).map(|value| Text::of(value.as_bytes()));
+            said.words = challenge.map(|text| format!("it asks for {}", self.text(&text))).unwrap_or_default();
         }
         said
     }

@@ -34,7 +34,7 @@ pub fn www_authenticate(lines: &[u8]) {
         .collect();
     let written = written.join(", ");
     let mut again = Vec::new();
-    parse(&written, &mut again);
+    parse(written.as_bytes(), &mut again);
     assert_eq!(challenges, again, "{written}");
 }
 

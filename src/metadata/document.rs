@@ -134,16 +134,18 @@ fn read(members: &mut Members, rules: &Rules) -> Result<Document, Unusable> {
         Some(Value::Array(methods)) => Some(methods.iter().filter_map(Value::as_str).map(Into::into).collect()),
         _ => None,
     };
-    let mut endpoint = text(members, "token_endpoint")?;
+    let mut endpoint = take(members, "token_endpoint")?;
+    let mut name = "its token_endpoint";
     if rules.mutual_tls {
         // RFC 8705 section 5: a client without a certificate uses the regular endpoint.
         if let Some(Value::Object(aliases)) = take(members, "mtls_endpoint_aliases")? {
             if let Some(alias) = aliases.get("token_endpoint").filter(|one| !one.is_null()) {
-                endpoint = alias.as_str().map(Into::into);
+                endpoint = Some(alias.clone());
+                name = "the token_endpoint in its mtls_endpoint_aliases";
             }
         }
     }
-    let endpoint = endpoint.ok_or_else(|| unusable("it has no token_endpoint"))?;
+    let endpoint = string(endpoint, name)?.ok_or_else(|| unusable("it has no token_endpoint"))?;
     Ok(Document {
         token_endpoint: judged(&endpoint, rules).map_err(|flaw| unusable(format!("its token_endpoint {flaw}")))?,
         auth_methods,
@@ -186,9 +188,15 @@ pub(super) fn take(members: &mut Members, name: &'static str) -> Result<Option<V
 }
 
 pub(super) fn text(members: &mut Members, name: &'static str) -> Result<Option<String>, Unusable> {
-    match take(members, name)? {
+    string(take(members, name)?, &format!("its {name}"))
+}
+
+/// `None` or `null`: there is none.
+fn string(value: Option<Value>, name: &str) -> Result<Option<String>, Unusable> {
+    match value {
         Some(Value::String(text)) => Ok(Some(text)),
-        _ => Ok(None),
+        None | Some(Value::Null) => Ok(None),
+        Some(_) => Err(unusable(format!("{name} is not a string"))),
     }
 }
 

@@ -94,7 +94,7 @@ fn the_issuer_is_compared_exactly() {
         let why = decoded(&body, &rules(ISSUER)).unwrap_err().why;
         assert!(why.contains("must be identical"), "{why}");
     }
-    for body in [json!({"token_endpoint": TOKEN}), json!({"issuer": [ISSUER], "token_endpoint": TOKEN})] {
+    for body in [json!({"token_endpoint": TOKEN}), json!({"issuer": null, "token_endpoint": TOKEN})] {
         assert_eq!(decoded(&body, &rules(ISSUER)), Err(unusable("it has no issuer")));
     }
     let twice = format!(r#"{{"issuer":"{ISSUER}","issuer":"{ISSUER}","token_endpoint":"{TOKEN}"}}"#);
@@ -213,6 +213,31 @@ fn an_alias_is_used_for_mutual_tls_only() {
     for alias in [json!("http://auth.example.com/token"), json!(1)] {
         body["mtls_endpoint_aliases"]["token_endpoint"] = alias;
         assert!(at(&body, &rules).is_err());
+    }
+}
+
+#[test]
+fn a_member_of_another_type_is_not_reported_as_missing() {
+    // M21
+    let mut rules = rules(ISSUER);
+    rules.mutual_tls = true;
+    for other in [json!(1), json!([TOKEN]), json!({"url": TOKEN}), json!(true)] {
+        for (body, why) in [
+            (json!({"issuer": other, "token_endpoint": TOKEN}), "its issuer is not a string"),
+            (json!({"issuer": ISSUER, "token_endpoint": other}), "its token_endpoint is not a string"),
+            (
+                json!({"issuer": ISSUER, "token_endpoint": TOKEN, "mtls_endpoint_aliases": {"token_endpoint": other}}),
+                "the token_endpoint in its mtls_endpoint_aliases is not a string",
+            ),
+        ] {
+            assert_eq!(decoded(&body, &rules), Err(unusable(why)), "{body}");
+        }
+        let aliases = json!({"token_endpoint": TOKEN});
+        let body = json!({"issuer": ISSUER, "token_endpoint": other, "mtls_endpoint_aliases": aliases});
+        assert!(decoded(&body, &rules).is_ok(), "the other one is used");
+    }
+    for body in [json!({"issuer": ISSUER}), json!({"issuer": ISSUER, "token_endpoint": null})] {
+        assert_eq!(decoded(&body, &rules), Err(unusable("it has no token_endpoint")));
     }
 }
 

@@ -7,7 +7,7 @@ use super::document::Unusable;
 use crate::address::Shown;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind};
-use crate::exchange::{Exchange, Peer, Response, retry_after};
+use crate::exchange::{Exchange, Peer, Received, Response, retry_after};
 
 /// Requests the URLs in order until a document is usable. `whose` and `name` are for the text of the error.
 pub(super) async fn first_usable<D>(
@@ -23,7 +23,7 @@ pub(super) async fn first_usable<D>(
         let peer = Peer { name, url, identity: None, masks: None };
         let joint = if n == 0 { ":" } else { ";" };
         // A server that cannot be reached is not tried at another path.
-        let response = match exchange.fetch(peer).await {
+        let Received { response, flaw: unread } = match exchange.fetch(peer).await {
             Err(error) if error.kind() == ErrorKind::Response => {
                 text.push_str(&format!("{joint} {error}"));
                 continue;
@@ -35,6 +35,7 @@ pub(super) async fn first_usable<D>(
             Err(flaw) => flaw,
         };
         text.push_str(&format!("{joint} at {}: {}", Shown(url), flaw.why));
+        text.extend(unread.map(|unread| format!("; {unread}")));
         transient |= flaw.transient;
         throttled |= response.status == StatusCode::TOO_MANY_REQUESTS;
         status = Some(response.status);

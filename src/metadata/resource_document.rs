@@ -83,7 +83,8 @@ pub(crate) fn decode(response: &Response, rules: &ResourceRules) -> Result<Named
     };
     let servers = match take(&mut members, "authorization_servers")? {
         Some(Value::Array(servers)) => servers,
-        _ => return Err(unusable("it names no authorization_servers")),
+        None | Some(Value::Null) => return Err(unusable("it names no authorization_servers")),
+        Some(_) => return Err(unusable("its authorization_servers is not a list")),
     };
     let named = || servers.iter().filter_map(Value::as_str);
     let is_allowed = |issuer: &&str| rules.allowed.iter().any(|allowed| allowed == issuer);

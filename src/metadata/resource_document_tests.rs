@@ -78,9 +78,12 @@ fn the_resource_is_compared_exactly() {
         let why = found(other, API, false).unwrap_err();
         assert!(why.contains("not identical") && why.contains(API), "{why}");
     }
-    for body in [json!({"authorization_servers": [ISSUER]}), json!({"resource": [API]})] {
-        let flaw = decoded(body, &rules(API, true)).unwrap_err();
-        assert_eq!(flaw, unusable("it has no resource"));
+    // M21
+    for (body, why) in [
+        (json!({"authorization_servers": [ISSUER]}), "it has no resource"),
+        (json!({"resource": [API]}), "its resource is not a string"),
+    ] {
+        assert_eq!(decoded(body, &rules(API, true)).unwrap_err(), unusable(why));
     }
     let twice = format!(r#"{{"resource":"{API}","resource":"{API}","authorization_servers":["{ISSUER}"]}}"#);
     assert_eq!(decoded(twice, &rules(API, false)).unwrap_err().why, "it has resource twice");
@@ -146,9 +149,12 @@ fn the_first_allowed_server_is_used() {
             (other, _) => panic!("{body}: {other:?}"),
         }
     }
-    for body in [json!({"resource": API}), json!({"resource": API, "authorization_servers": ISSUER})] {
-        let flaw = decoded(body, &rules(API, false)).unwrap_err();
-        assert_eq!(flaw, unusable("it names no authorization_servers"));
+    for (body, why) in [
+        (json!({"resource": API}), "it names no authorization_servers"),
+        (json!({"resource": API, "authorization_servers": null}), "it names no authorization_servers"),
+        (json!({"resource": API, "authorization_servers": ISSUER}), "its authorization_servers is not a list"),
+    ] {
+        assert_eq!(decoded(body, &rules(API, false)).unwrap_err(), unusable(why));
     }
 }
 

@@ -355,7 +355,8 @@ async fn the_scopes_of_the_api_are_those_of_its_challenge_or_if_configured_of_it
     let server = demanding();
     let api = || ProtectedResource::new(server.api_origin(), [server.issuer()]);
     let mut headers = http::HeaderMap::new();
-    headers.insert("www-authenticate", r#"Bearer scope="files:read a\"b""#.parse().unwrap());
+    let challenge = b"Bearer realm=\"\xe9\", scope=\"files:read a\\\"b c\xe9\""; // FD8: in Latin-1
+    headers.insert("www-authenticate", http::HeaderValue::from_bytes(challenge).unwrap());
     assert_eq!(first(&server, api(), None).await.unwrap(), "none");
     assert_eq!(first(&server, api().challenge(&headers), None).await.unwrap(), "none");
     assert_eq!(first(&server, api().scopes_from_api(true), None).await.unwrap(), "files:write");

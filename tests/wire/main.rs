@@ -37,3 +37,4 @@ mod spans;
 mod status;
 mod tenants;
 mod transport;
+mod unusable_bodies;

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
 use crate::harness::canary::{SECRET, TOKEN, assert_no_canary};
-use crate::harness::server::{Script, Server, answer, json, ok, token_json};
+use crate::harness::server::{Script, Server, answer, json, ok, raw, token_json};
 
 const OLD: &str = "Xw2old-secret-Qp71";
 const HTML: [(&str, &str); 1] = [("content-type", "text/html")];
@@ -118,6 +118,24 @@ async fn the_name_of_a_source_is_in_its_errors_and_its_debug_form() {
     let (tokens, errors) = named(None).await;
     assert!(tokens.contains("name: \"127.0.0.1#"), "{tokens}");
     assert!(!errors.concat().contains("source \""), "{errors:?}");
+}
+
+#[tokio::test]
+async fn a_challenge_in_latin_1_is_read() {
+    // FD8
+    let challenge = |status: u16, value: &[u8]| {
+        let head = format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\nwww-authenticate: ");
+        raw([head.as_bytes(), value, b"\r\n\r\n"].concat())
+    };
+    let whole = b"Bearer realm=\"Pr\xfcfung\", error=\"invalid_client\", error_description=\"gone\"";
+    for (status, value, words) in
+        [(400, &whole[..], "invalid_client: gone"), (401, b"Basic realm=\"Pr\xfcfung\"", "Basic realm=Pr\u{fc}fung")]
+    {
+        let server = Server::start([challenge(status, value)]);
+        let error = of(&server, SECRET).build().unwrap().token().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[tokio::test]
