@@ -59,8 +59,9 @@ pub(crate) fn decode(
     let Reading { rules, masks, .. } = reading;
     let status = response.status;
     let wait = retry_after(status, &response.headers, now);
+    let quoting = reading.quoting(&response);
     let refuse = |said: Said| {
-        let line = said.oauth.as_ref().map(|oauth| reading.line(oauth)).unwrap_or_default();
+        let line = said.oauth.as_ref().map(|oauth| quoting.line(oauth)).unwrap_or_default();
         refusal(status, said, &line).with_status(status).asked_to_wait(wait)
     };
 
@@ -87,7 +88,7 @@ pub(crate) fn decode(
         Err(_) => Members::salvage(salvaged.trim_start()),
     };
     if refused.count("error") == 1 && has_error(&refused) {
-        if let Some(oauth) = reading.oauth_error(&refused.rest()) {
+        if let Some(oauth) = quoting.refusal(&refused.rest()) {
             return Err(refuse(Said { oauth: Some(oauth), ..Said::default() }));
         }
     }
@@ -109,7 +110,7 @@ fn has_error(members: &Members<'_>) -> bool {
 fn words(response: &Response, reading: Reading<'_>) -> String {
     let said = reading.said(response);
     match said.oauth {
-        Some(oauth) if said.words.is_empty() => reading.line(&oauth),
+        Some(oauth) if said.words.is_empty() => reading.quoting(response).line(&oauth),
         _ => said.words,
     }
 }
@@ -154,7 +155,7 @@ fn granted(
     };
     check_length(&secret, rules)?;
     let token_type = members.take("token_type")?;
-    let masks = masks.and(&secret);
+    let masks = masks.and([&secret]);
     let clean = |name: &str| masks.clean(name, 64);
     if let Some(requested) = &rules.exchange {
         check_issued_type(&members, requested, strict, |uri| masks.clean(uri, 128))?;

@@ -24,9 +24,9 @@ impl Masks {
         Masks { secrets, echoes: OnceLock::new() }
     }
 
-    /// These secrets and another one.
-    pub(crate) fn and(&self, secret: &SecretString) -> Masks {
-        Masks::new(self.secrets.iter().chain([secret]).cloned().collect())
+    /// These secrets and more.
+    pub(crate) fn and<'s>(&self, more: impl IntoIterator<Item = &'s SecretString>) -> Masks {
+        Masks::new(self.secrets.iter().cloned().chain(more.into_iter().cloned()).collect())
     }
 
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
