@@ -77,7 +77,7 @@ impl Quoting<'_> {
     pub(super) fn leaf(&self, named: Named, text: &str) -> Option<String> {
         match (is_hidden(text, named, self.of_success), named) {
             (true, Named::Secret) => None,
-            (true, _) => Some(MASK.to_owned()),
+            (true, _) => Some(self.mask()),
             // A single value has been judged by its name.
             (false, _) if !text.trim().contains(char::is_whitespace) => {
                 Some(self.masks.clean_words(&redacted(&self.unmasked(text), false, false), self.most))
@@ -87,7 +87,11 @@ impl Quoting<'_> {
     }
 
     pub(super) fn value(&self, named: Named, text: &str) -> String {
-        self.leaf(named, text).unwrap_or_else(|| MASK.to_owned())
+        self.leaf(named, text).unwrap_or_else(|| self.mask())
+    }
+
+    fn mask(&self) -> String {
+        self.masks.clean(MASK, self.most)
     }
 
     pub(super) fn code(&self, code: &str) -> String {
@@ -96,9 +100,9 @@ impl Quoting<'_> {
         self.masks.clean(if is_told { code } else { MASK }, LONGEST_CODE)
     }
 
-    /// The members without these, safe for the application.
+    /// The members without these texts, safe for the application.
     pub(super) fn extra(&self, members: &Map<String, Value>, without: &[&str]) -> Map<String, Value> {
-        let rest = members.iter().filter(|(name, _)| !without.contains(&name.as_str()));
+        let rest = members.iter().filter(|(name, value)| !(without.contains(&name.as_str()) && value.is_string()));
         self.cleaned_members(Named::Other, rest, 4)
     }
 
@@ -209,4 +213,4 @@ impl Quoting<'_> {
 }
 
 /// 32: real errors have up to a dozen members.
-const MOST_MEMBERS: usize = 32;
+pub(super) const MOST_MEMBERS: usize = 32;

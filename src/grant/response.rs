@@ -81,15 +81,21 @@ pub(crate) fn decode(
     };
     let body = text.as_ref().map_or(response.body.as_slice(), |text| text.as_bytes());
     // GitHub and Slack send errors with 200: an `error` counts, whatever else the body contains.
+    // So do others, in each of their formats, where there is no token.
     let salvaged = Text::marked(&response.body);
     let members = Members::parse(body);
     let refused = match &members {
         Ok(members) => members.clone(),
         Err(_) => Members::salvage(salvaged.trim_start()),
     };
-    if refused.count("error") == 1 && has_error(&refused) {
-        if let Some(oauth) = quoting.refusal(&refused.rest()) {
-            return Err(refuse(Said { oauth: Some(oauth), ..Said::default() }));
+    let has_error = refused.count("error") == 1 && has_error(&refused);
+    let is_granted =
+        |members: &Members<'_>| members.count("error") > 1 || !has_error && members.count("access_token") > 0;
+    if !members.as_ref().is_ok_and(is_granted) {
+        let said = reading.said(&response);
+        // A page may be from a firewall, and have any word. A challenge counts where the body has none.
+        if said.oauth.is_some() && !said.is_page && said.words.is_empty() {
+            return Err(refuse(said));
         }
     }
     match members {
@@ -99,11 +105,33 @@ pub(crate) fn decode(
     .map_err(|e| e.with_status(status))
 }
 
-/// Whether there is a meaningful `error`: `null`, `0` and similar values are also sent with tokens.
+/// Whether there is a meaningful `error`: `null`, `0`, `{}` and similar values are also sent with tokens.
 fn has_error(members: &Members<'_>) -> bool {
-    let error = members.get("error");
-    let text = error.as_ref().and_then(Value::as_str).unwrap_or_default().trim().to_ascii_lowercase();
-    text.contains(|c: char| c.is_alphabetic()) && !matches!(&*text, "none" | "null" | "false" | "no" | "ok")
+    members.get("error").is_some_and(|error| says_something(&error))
+}
+
+/// `error` is nested at most as deep as JSON is read.
+fn says_something(error: &Value) -> bool {
+    let is_number = |text: &str| text.parse::<f64>().ok().map(|number| number != 0.0);
+    match error {
+        Value::Null => false,
+        Value::Bool(is_error) => *is_error,
+        Value::Number(number) => is_number(&number.to_string()) != Some(false),
+        Value::String(text) => {
+            let text = text.trim().to_ascii_lowercase();
+            text.contains(char::is_alphabetic) && !matches!(&*text, "none" | "null" | "false" | "no" | "ok")
+                || is_number(&text) == Some(true)
+        }
+        Value::Array(errors) => errors.iter().any(says_something),
+        Value::Object(members) => {
+            let is_zero = |code: &Value| match code {
+                Value::Number(code) => is_number(&code.to_string()) == Some(false),
+                Value::String(code) => is_number(code.trim()) == Some(false),
+                _ => false,
+            };
+            !members.get("code").is_some_and(is_zero) && members.values().any(says_something)
+        }
+    }
 }
 
 /// What a response without a token says.

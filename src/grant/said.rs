@@ -1,6 +1,8 @@
 //! Reads the message of a refusal in any format (pure): RFC 6749 section 5.2, problem documents (RFC 9457), other JSON
 //! objects, forms, plain text, HTML pages, `WWW-Authenticate`.
 
+use std::borrow::Cow;
+
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use serde_json::{Map, Value};
@@ -8,7 +10,7 @@ use serde_json::{Map, Value};
 use super::code::{LONGEST_CODE, is_code, is_known, known_in};
 use super::hidden::{Named, may_be_token, redacted};
 use super::page::{unescaped, without_secrets, without_tags};
-use super::quoting::Quoting;
+use super::quoting::{MOST_MEMBERS, Quoting};
 use super::response::Reading;
 use crate::challenge::Challenge;
 use crate::error::OAuthError;
@@ -34,6 +36,25 @@ fn is_form(body: &str) -> bool {
     let name = body.split('=').next().unwrap_or_default();
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     name.len() < body.len() && is_name && !body.contains(char::is_whitespace)
+}
+
+/// The value with those of the JSON documents in its strings: AWS Lambda sends a response as the `body` of another one.
+fn opened(value: Value, depth: usize) -> Value {
+    match value {
+        Value::String(text) => {
+            let document = match text.trim().chars().next() {
+                Some('{') => Members::parse(text.trim().as_bytes()).ok().map(|members| Value::Object(members.rest())),
+                Some('[') => serde_json::from_str(&text).ok(),
+                _ => None,
+            };
+            document.unwrap_or_else(|| text.into())
+        }
+        Value::Array(values) if depth > 0 => values.into_iter().map(|value| opened(value, depth - 1)).collect(),
+        Value::Object(members) if depth > 0 => {
+            Value::Object(members.into_iter().map(|(name, value)| (name, opened(value, depth - 1))).collect())
+        }
+        other => other,
+    }
 }
 
 impl Reading<'_> {
@@ -62,6 +83,13 @@ impl Quoting<'_> {
         if said.oauth.is_none() {
             let challenges = Challenge::all(&response.headers);
             said.oauth = challenges.iter().find_map(|challenge| self.oauth(|name| challenge.param(name)));
+            if let Some(oauth) = said.oauth.take_if(|oauth| oauth.description().is_none() && !said.words.is_empty()) {
+                said.oauth = Some(OAuthError::new(
+                    oauth.code().to_owned(),
+                    Some(said.words.clone()),
+                    oauth.uri().map(Into::into),
+                ));
+            }
         }
         if said.words.is_empty() && said.oauth.is_none() {
             let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
@@ -86,7 +114,15 @@ impl Quoting<'_> {
                 let texts = without_tags(&body, |text| self.leaf(Named::Other, text).unwrap_or_default());
                 self.prose(&format!("{} {texts}", self.attributes(&body)))
             }
-            Some('"') => self.prose(serde_json::from_str::<String>(body).as_deref().unwrap_or(body)),
+            Some('"') => {
+                let text = serde_json::from_str::<String>(body);
+                let text = text.as_deref().unwrap_or(body).trim();
+                match text.chars().next() {
+                    Some('{') => self.json(text),
+                    Some('[') => self.array(text),
+                    _ => self.prose(text),
+                }
+            }
             _ if labelled("form-urlencoded") || is_form(body) => {
                 let pairs = form_urlencoded::parse(body.as_bytes()).into_owned();
                 self.object(pairs.map(|(name, value)| (name, value.into())).collect())
@@ -101,14 +137,17 @@ impl Quoting<'_> {
             // It is not JSON, or is cut before its code.
             (Said { oauth: None, words, .. }, Err(_)) => {
                 let rest = self.values(body);
-                let words = if words.is_empty() { rest.words } else { words };
-                Said { words, oauth: rest.oauth, ..Said::default() }
+                match words.is_empty() || rest.oauth.is_some() {
+                    true => rest,
+                    false => Said { words, ..Said::default() },
+                }
             }
             (said, _) => said,
         }
     }
 
     fn object(&self, members: Map<String, Value>) -> Said {
+        let members = members.into_iter().map(|(name, value)| (name, opened(value, 8))).collect();
         self.with_hidden_of(&members, |quoting| quoting.object_of(&members))
     }
 
@@ -155,8 +194,13 @@ impl Quoting<'_> {
         let Ok(values) = serde_json::from_str::<Vec<Value>>(body) else {
             return self.values(body);
         };
-        if let Some(Value::Object(first)) = values.first() {
-            return self.object(first.clone());
+        let objects = values.iter().filter_map(Value::as_object).take(MOST_MEMBERS);
+        let mut said = objects.map(|one| self.object(one.clone())).collect::<Vec<_>>().into_iter();
+        if let Some(first) = said.next() {
+            return match first.oauth.is_some() {
+                true => first,
+                false => said.find(|said| said.oauth.is_some()).unwrap_or(first),
+            };
         }
         let mut leaves = Vec::new();
         self.add_values("", Named::Other, &Value::Array(values), 4, &mut leaves);
@@ -165,9 +209,10 @@ impl Quoting<'_> {
 
     /// What is nearly JSON, with single values in it.
     fn values(&self, body: &str) -> Said {
-        let is_single = may_be_token(body, self.of_success);
-        let words = if is_single { String::new() } else { redacted(&self.unmasked(body), true, self.of_success) };
-        Said { words: self.masks.clean_words(&words, self.most), ..self.prose(body) }
+        self.prose(&match may_be_token(body, self.of_success) {
+            true => Cow::Borrowed(body),
+            false => redacted(&self.unmasked(body), true, self.of_success).into(),
+        })
     }
 
     /// RFC 6749 section 5.2, RFC 6750 section 3. `param` returns a member, or a parameter of a challenge.
@@ -178,11 +223,7 @@ impl Quoting<'_> {
         Some(OAuthError::new(self.code(code), description, uri))
     }
 
-    /// The error of an object. GitHub and Slack send it in a successful response.
-    pub(super) fn refusal(&self, members: &Map<String, Value>) -> Option<OAuthError> {
-        self.with_hidden_of(members, |quoting| quoting.oauth_error(members))
-    }
-
+    /// The error of an object.
     fn oauth_error(&self, members: &Map<String, Value>) -> Option<OAuthError> {
         let oauth = self.oauth(|name| members.get(name).and_then(Value::as_str))?;
         Some(oauth.with_extra(self.extra(members, &["error", "error_description", "error_uri"])))
@@ -210,7 +251,7 @@ impl Quoting<'_> {
             let oauth = OAuthError::new(self.code(code), said.map(|(_, text)| self.value(Named::Other, text)), None);
             return Some(oauth.with_extra(self.extra(members, &[code_name, text_name])));
         }
-        ["error", "errors", "fault", "detail"].iter().find_map(|name| {
+        ["error", "errors", "fault", "detail", "body", "message"].iter().find_map(|name| {
             let inner = match members.get(*name)? {
                 Value::Array(all) => all.first()?,
                 other => other,

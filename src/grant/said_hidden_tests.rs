@@ -70,6 +70,8 @@ fn a_token_is_not_shown_whatever_the_name_of_its_member() {
                 format!("<r {name}='{token}' m='no good'/>"),
                 format!(r#"["{token}","x y"]"#),
                 format!(r#"[["x y",{{"{name}":"{token}"}}]]"#),
+                format!("{{'error':'invalid_client','{name}':'{token}'}}"),
+                format!(r#"[["invalid_client","{token}""#),
                 format!(r#"{{"m":"no good","{name}":"{token}", x"#),
                 token.to_owned(),
                 format!("{token}=="),
