@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::code::{LONGEST_CODE, bare};
-use crate::server_text::MASK;
+use crate::server_text::{MASK, is_mark, is_of_a_script};
 
 /// What the name of a member says about its value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,7 +59,7 @@ impl Named {
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut before = ' ';
-    let mut rest = name.chars().peekable();
+    let mut rest = name.chars().filter(|c| !is_mark(*c)).peekable();
     while let Some(c) = rest.next() {
         let is_upper_case_over = before.is_uppercase() && rest.peek().is_some_and(|next| next.is_lowercase());
         if !c.is_alphanumeric() || c.is_uppercase() && (!before.is_uppercase() || is_upper_case_over) {
@@ -101,6 +101,8 @@ const LONGEST_ID: usize = 64;
 /// Whether it is a single value, which may be a token (RFC 6749 appendix A.12: ASCII): longer than the words of error messages,
 /// and no words. `is_strict`: it is in a place where tokens are expected.
 pub(super) fn may_be_token(text: &str, is_strict: bool) -> bool {
+    // What is not shown between its characters, and marks on them, do not make words of it.
+    let text: String = text.chars().filter(|c| is_seen(*c) && !is_mark(*c) && !matches!(c, '"' | '\\')).collect();
     let text = text.trim();
     // 8: the shortest minimum length of passwords. 16: longer than the words of error messages.
     let most = if is_strict { 8 } else { 16 };
@@ -109,6 +111,11 @@ pub(super) fn may_be_token(text: &str, is_strict: bool) -> bool {
     ascii().count() > most
         && !text.contains(char::is_whitespace)
         && (has_jwt(text) || !is_words(text) && !is_time(text) && (is_strict || !ascii().all(is_word)))
+}
+
+/// Whether it is shown, or part of a format.
+fn is_seen(c: char) -> bool {
+    c.is_whitespace() || c.is_ascii() && !c.is_ascii_control() || is_of_a_script(c)
 }
 
 /// Whether it contains a JWT (RFC 7519 section 3). Each begins with `{"` in base64url.
@@ -201,7 +208,8 @@ fn is_plain(word: &str) -> bool {
 ///
 /// `of_values`: it has single values besides its sentences, as what was to be a token response, or JSON.
 pub(super) fn redacted(text: &str, of_values: bool, is_strict: bool) -> String {
-    let text = without_assigned(text);
+    let text: String = text.chars().filter(|c| is_seen(*c)).collect();
+    let text = without_assigned(&text);
     let words = text.split_whitespace().map(|word| if has_jwt(word) { MASK } else { word });
     let text = words.collect::<Vec<_>>().join(" ");
     if of_values { without_values(&text, is_strict) } else { text }
@@ -209,7 +217,7 @@ pub(super) fn redacted(text: &str, of_values: bool, is_strict: bool) -> String {
 
 /// Without what follows the name of a secret: `client_secret: x`, `'token' => 'x'`, `password=x`.
 fn without_assigned(text: &str) -> Cow<'_, str> {
-    let is_of_name = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let is_of_name = |c: char| c.is_alphanumeric() || is_mark(c) || c == '_' || c == '-';
     let mut shown = String::new();
     let (mut done, mut at) = (0, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -279,7 +287,7 @@ const LONGEST_SENTENCE: usize = 1024;
 /// Without single values that may be tokens.
 fn without_values(text: &str, is_strict: bool) -> String {
     // RFC 6750 section 2.1, and what else occurs in tokens.
-    let is_of_token = |c: char| c.is_ascii_alphanumeric() || "-._~+/=!@$%:".contains(c);
+    let is_of_token = |c: char| c.is_alphanumeric() || is_mark(c) || "-._~+/=!@$%:\"\\".contains(c);
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find(is_of_token) {
@@ -287,7 +295,7 @@ fn without_values(text: &str, is_strict: bool) -> String {
         let (run, behind) = from.split_at(from.find(|c| !is_of_token(c)).unwrap_or(from.len()));
         shown.push_str(before);
         // A point ends a sentence, a colon what is said of the value behind it.
-        let (value, end) = run.split_at(run.trim_end_matches(['.', ':']).len());
+        let (value, end) = run.split_at(run.trim_end_matches(['.', ':', '"']).len());
         let before: String = shown.chars().rev().take(LONGEST_ID).collect();
         let name = before.trim_start_matches([':', ' ', '=', '#']).split(' ').take(2).collect::<Vec<_>>().join("_");
         let name = Named::of(&name.chars().rev().collect::<String>());

@@ -81,6 +81,23 @@ fn words_and_times_are_no_tokens_and_the_rest_is_from_a_length_on() {
 }
 
 #[test]
+fn what_is_not_shown_does_not_divide_a_token() {
+    // L14
+    for between in ["\u{200b}", "\u{301}", "\u{94d}", "\u{0}", "\\", "\"", "\u{ad}\u{feff}", "\u{e4}"] {
+        let token: String =
+            "6f1c9a8e2b7d4f0a6f1c9a8e".chars().flat_map(|c| [c.to_string(), between.to_owned()]).collect();
+        for text in [token.clone(), format!("it is {token}"), format!("it is {token}, so")] {
+            let shown = redacted(&text, true, true);
+            assert!(!shown.contains('6') && shown.contains(MASK), "{text:?}: {shown:?}");
+        }
+        assert!(may_be_token(&token, false), "{token:?}");
+        if !between.is_ascii() && between != "\u{e4}" {
+            assert_eq!(redacted(&format!("to{between}ken=6f"), false, false).split_once('=').unwrap().1, MASK);
+        }
+    }
+}
+
+#[test]
 fn an_id_for_support_has_at_most_64_characters_and_is_no_jwt() {
     let id = |length: usize| "a1".repeat(length / 2);
     for (text, of_success, is_shown) in [
