@@ -321,17 +321,25 @@ const NO_ACCESS_TOKENS: [&str; 4] = [
 
 /// RFC 9449 section 5: if a bound token was requested, no other is accepted, since a thief could use it.
 fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Result<(), Error> {
-    match token_type {
-        Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => Ok(()),
-        Some(Value::String(name)) if name.eq_ignore_ascii_case("n_a") => {
-            Err(unusable(format_args!("its token_type is {}: {NO_ACCESS_TOKEN}", clean(&name))))
-        }
-        Some(Value::String(name)) => Err(unusable(format_args!(
-            "its token_type is {}, and not DPoP as was asked for; is DPoP on at the server, and for this client?",
-            clean(&name)
-        ))),
-        _ => Err(unusable("it has no token_type, where DPoP was asked for")),
-    }
+    let name = match token_type {
+        None | Some(Value::Null) => return Err(unusable("it has no token_type, where DPoP was asked for")),
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => return Ok(()),
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(unusable("token_type is not a string, where DPoP was asked for")),
+    };
+    let shown = clean(&name);
+    let is = |other: &str| shown.trim().eq_ignore_ascii_case(other);
+    Err(unusable(if is("n_a") {
+        format!("its token_type is {shown}: {NO_ACCESS_TOKEN}")
+    } else if is("dpop") {
+        "its token_type is DPoP with blanks or control characters, which are no part of it (RFC 6749 appendix A.13)"
+            .to_owned()
+    } else {
+        let shown = if is("") { "empty" } else { &*shown };
+        format!(
+            "its token_type is {shown}, and not DPoP as was asked for; is DPoP on at the server, and for this client?"
+        )
+    }))
 }
 
 /// `expires_in`, or else one of the absolute times; `None`: not stated.
