@@ -263,7 +263,13 @@ impl Quoting<'_> {
 
     /// Unstructured text. An OAuth code in it counts.
     fn prose(&self, text: &str) -> Said {
-        let words = if may_be_token(text, self.of_success) { String::new() } else { self.text(text) };
+        // JSON in another format has values.
+        let values = || redacted(&self.unmasked(text), true, self.of_success);
+        let words = match may_be_token(text, self.of_success) {
+            true => String::new(),
+            false if text.contains('{') => self.masks.clean_words(&values(), self.most),
+            false => self.text(text),
+        };
         let mut tokens = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         match tokens.find(|token| token.contains('_') && token.len() <= LONGEST_CODE && is_known(token)) {
             Some(code) => {

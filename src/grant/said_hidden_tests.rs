@@ -70,6 +70,8 @@ fn a_token_is_not_shown_whatever_the_name_of_its_member() {
                 format!("<r {name}='{token}' m='no good'/>"),
                 format!(r#"["{token}","x y"]"#),
                 format!(r#"[["x y",{{"{name}":"{token}"}}]]"#),
+                format!(r#"callback({{"error":"bad","{name}":"{token}"}})"#),
+                format!("event: error\ndata: {{\"{name}\":\"{token}\"}}\n\n"),
                 format!("{{'error':'invalid_client','{name}':'{token}'}}"),
                 format!(r#"[["invalid_client","{token}""#),
                 format!(r#"{{"m":"no good","{name}":"{token}", x"#),
