@@ -1,7 +1,5 @@
 //! The text of an HTML page or an XML document.
 
-use std::borrow::Cow;
-
 use super::code::LONGEST_CODE;
 use super::hidden::{Named, is_hidden};
 use crate::server_text::referenced;
@@ -43,7 +41,7 @@ pub(super) fn without_tags(page: &str, shown: impl Fn(&str) -> String) -> String
 }
 
 /// The XML document without the elements whose name is that of a secret, except for a sentence in them.
-pub(super) fn without_secrets(document: &str) -> Cow<'_, str> {
+pub(super) fn without_secrets(document: &str) -> String {
     let mut kept = String::new();
     let mut rest = document;
     while let Some((before, tag)) = rest.split_once('<') {
@@ -69,10 +67,7 @@ pub(super) fn without_secrets(document: &str) -> Cow<'_, str> {
             end
         };
     }
-    match kept.is_empty() {
-        true => document.into(),
-        false => (kept + rest).into(),
-    }
+    kept + rest
 }
 
 /// The text with characters for their references (HTML section 13.5, XML section 4.1), as far as error messages have them.

@@ -258,6 +258,10 @@ fn what_is_no_sentence_is_hidden_under_the_name_of_a_secret() {
             }
         }
     }
+    for body in ["<token>hush", "<token>hush</token>", "<token a='hush'/>", "<a:token>hush", "<token>hush hush1</x>"] {
+        let said = shown(400, &[], body);
+        assert!(!said.contains("hush"), "{body}: {said}");
+    }
     for body in [r#"{"message":"no","key":8301774,"tokens":[83017,74]}"#, "no, password: swordfish"] {
         let said = shown(400, &[], body);
         assert!(!said.contains("8301") && !said.contains("swordfish"), "{said}");
