@@ -58,6 +58,12 @@ pub(super) fn advice(error: &Error, known: &Known<'_>) -> Cow<'static, str> {
             "is this client allowed to use this API, at the authorization server?".into()
         }
         "invalid_dpop_proof" => "is this machine's clock right, and is the URL that the server sees this one?".into(),
+        "use_dpop_nonce" if known.is_bound => {
+            "the server demands a nonce, and sent none that can be used in the header DPoP-Nonce (RFC 9449 section 8), or does \
+             not take the one that it sent: does a proxy drop or change the header?"
+                .into()
+        }
+        "use_dpop_nonce" => "the server demands a bound token (dpop)".into(),
         "invalid_authorization_details" => "does the server know these types of authorization details?".into(),
         _ if is_of_the_credential && error.status() != Some(StatusCode::FORBIDDEN) => credential(known).into(),
         _ => "".into(),
@@ -81,6 +87,7 @@ fn credential(known: &Known<'_>) -> String {
 mod tests {
     use super::*;
     use crate::error::OAuthError;
+    use crate::grant::code::KNOWN;
 
     fn known() -> Known<'static> {
         Known {
@@ -155,6 +162,7 @@ mod tests {
             ("invalid_request", "audience"),
             ("access_denied", "allowed to use this API"),
             ("invalid_dpop_proof", "clock"),
+            ("use_dpop_nonce", "demands a bound token (dpop)"),
             ("invalid_authorization_details", "authorization details"),
         ] {
             let text = advice(&refusal(400, code), &known());
@@ -164,6 +172,13 @@ mod tests {
         assert!(unscoped.contains("no scope was requested"), "{unscoped}");
         let bound = advice(&refusal(400, "invalid_grant"), &Known { is_bound: true, ..known() });
         assert!(!bound.contains("may demand a bound token"), "{bound}");
+        let bound = advice(&refusal(400, "use_dpop_nonce"), &Known { is_bound: true, ..known() });
+        assert!(bound.contains("DPoP-Nonce"), "{bound}");
+        for code in KNOWN {
+            let is_temporary = ["temporarily_unavailable", "server_error", "slow_down"].contains(&code);
+            let text = advice(&refusal(401, code), &known());
+            assert!(is_temporary || !text.is_empty(), "{code}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(super) const LONGEST_CODE: usize = 128;
 
 /// RFC 6749 sections 5.2 and 4.1.2.1, RFC 8707 section 2, RFC 9396 section 14.5, RFC 9449 sections 5 and 8; `scope_invalid` and
 /// `invalid_credentials` are spellings of some servers.
-const KNOWN: [&str; 16] = [
+pub(super) const KNOWN: [&str; 16] = [
     "invalid_client",
     "invalid_request",
     "invalid_scope",

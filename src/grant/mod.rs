@@ -2,8 +2,10 @@
 
 mod advice;
 pub(crate) mod code;
+mod hidden;
 mod page;
 mod quota;
+mod quoting;
 mod refusal;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -1,21 +1,23 @@
 //! The text of an HTML page or an XML document.
 
+use super::code::LONGEST_CODE;
+use super::hidden::{Named, is_hidden};
 use crate::server_text::referenced;
 
-/// The text of a page or an XML document: without tags, comments, scripts and styles.
-pub(super) fn without_tags(page: &str) -> String {
+/// The text of a page or an XML document: without tags, comments, scripts and styles. `shown` is what is shown of a text
+/// between two tags.
+pub(super) fn without_tags(page: &str, shown: impl Fn(&str) -> String) -> String {
     let mut text = String::new();
     let mut rest = page;
     let lower = page.to_ascii_lowercase();
     // Looked for until one is not found: the time is linear in the length of the page.
     let mut silent = vec!["script", "style"];
     while let Some((before, tag)) = rest.split_once('<') {
-        text.push_str(before);
+        text.push_str(&shown(&unescaped(before)));
         text.push(' ');
         if let Some(section) = tag.strip_prefix("![CDATA[") {
             let (inner, after) = section.split_once("]]>").unwrap_or((section, ""));
-            // Not markup, so nothing in it is one.
-            text.push_str(&inner.replace('&', "&amp;"));
+            text.push_str(&shown(inner));
             rest = after;
             continue;
         }
@@ -35,8 +37,37 @@ pub(super) fn without_tags(page: &str) -> String {
         }
         rest = rest.split_once('>').map_or("", |(_, rest)| rest);
     }
-    text.push_str(rest);
-    unescaped(&text)
+    text + &shown(&unescaped(rest))
+}
+
+/// The XML document without the elements whose name is that of a secret, except for a sentence in them.
+pub(super) fn without_secrets(document: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = document;
+    while let Some((before, tag)) = rest.split_once('<') {
+        kept.push_str(before);
+        let is_of_name = |c: char| c.is_alphanumeric() || "_-.:".contains(c);
+        let name = tag.get(..tag.find(|c| !is_of_name(c)).unwrap_or(tag.len())).unwrap_or_default();
+        let is_secret =
+            name.len() <= LONGEST_CODE && Named::of(name.rsplit(':').next().unwrap_or_default()) == Named::Secret;
+        if !is_secret {
+            kept.push('<');
+            rest = tag;
+            continue;
+        }
+        // Without its end it is the rest, and so is the time linear in the length of the document.
+        let (start, within) = tag.split_once('>').unwrap_or_default();
+        rest = if start.ends_with('/') {
+            within
+        } else {
+            let (inner, end) = within.split_at(within.find(&format!("</{name}")).unwrap_or(within.len()));
+            if !end.is_empty() && !is_hidden(&without_tags(inner, str::to_owned), Named::Secret, false) {
+                kept.push_str(inner);
+            }
+            end
+        };
+    }
+    kept + rest
 }
 
 /// The text with characters for their references (HTML section 13.5, XML section 4.1), as far as error messages have them.

@@ -53,7 +53,7 @@ fn verdict(status: StatusCode, said: &Said) -> Verdict {
         (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => BUSY,
         // Another party may have responded, in words of its own.
         (_, Some(code)) if is_passing(status) && (said.is_aside || !is_meant(said, code)) => STRANGE_NOW,
-        (_, Some(code)) if is_known(code) || is_about_the_client(code) || is_about_the_scope(code) => REFUSED,
+        (_, Some(code)) if is_known(code) || is_about_client_or_scope(code) => REFUSED,
         _ if is_passing(status) || status.is_informational() => PASSING,
         (403, None) => REFUSED,
         (_, Some(_)) if is_no_endpoint(status) => NO_ENDPOINT,
@@ -101,6 +101,10 @@ fn is_about_the_client(code: &str) -> bool {
 /// `invalid_scope` and variants of it: `invalid_scopes`, `insufficient_scope`, `scope_not_allowed`.
 pub(super) fn is_about_the_scope(code: &str) -> bool {
     code.to_ascii_lowercase().contains("scope")
+}
+
+pub(super) fn is_about_client_or_scope(code: &str) -> bool {
+    is_about_the_client(code) || is_about_the_scope(code)
 }
 
 /// RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2.

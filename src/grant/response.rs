@@ -59,8 +59,9 @@ pub(crate) fn decode(
     let Reading { rules, masks, .. } = reading;
     let status = response.status;
     let wait = retry_after(status, &response.headers, now);
+    let quoting = reading.quoting(&response);
     let refuse = |said: Said| {
-        let line = said.oauth.as_ref().map(|oauth| reading.line(oauth)).unwrap_or_default();
+        let line = said.oauth.as_ref().map(|oauth| quoting.line(oauth)).unwrap_or_default();
         refusal(status, said, &line).with_status(status).asked_to_wait(wait)
     };
 
@@ -80,15 +81,21 @@ pub(crate) fn decode(
     };
     let body = text.as_ref().map_or(response.body.as_slice(), |text| text.as_bytes());
     // GitHub and Slack send errors with 200: an `error` counts, whatever else the body contains.
+    // So do others, in each of their formats, where there is no token.
     let salvaged = Text::marked(&response.body);
     let members = Members::parse(body);
     let refused = match &members {
         Ok(members) => members.clone(),
         Err(_) => Members::salvage(salvaged.trim_start()),
     };
-    if refused.count("error") == 1 && has_error(&refused) {
-        if let Some(oauth) = reading.oauth_error(&refused.rest()) {
-            return Err(refuse(Said { oauth: Some(oauth), ..Said::default() }));
+    let has_error = refused.count("error") == 1 && has_error(&refused);
+    let is_granted =
+        |members: &Members<'_>| members.count("error") > 1 || !has_error && members.count("access_token") > 0;
+    if !members.as_ref().is_ok_and(is_granted) {
+        let said = reading.said(&response);
+        // A page may be from a firewall, and have any word. A challenge counts where the body has none.
+        if said.oauth.is_some() && !said.is_page && said.words.is_empty() {
+            return Err(refuse(said));
         }
     }
     match members {
@@ -98,18 +105,40 @@ pub(crate) fn decode(
     .map_err(|e| e.with_status(status))
 }
 
-/// Whether there is a meaningful `error`: `null`, `0` and similar values are also sent with tokens.
+/// Whether there is a meaningful `error`: `null`, `0`, `{}` and similar values are also sent with tokens.
 fn has_error(members: &Members<'_>) -> bool {
-    let error = members.get("error");
-    let text = error.as_ref().and_then(Value::as_str).unwrap_or_default().trim().to_ascii_lowercase();
-    text.contains(|c: char| c.is_alphabetic()) && !matches!(&*text, "none" | "null" | "false" | "no" | "ok")
+    members.get("error").is_some_and(|error| says_something(&error))
+}
+
+/// `error` is nested at most as deep as JSON is read.
+fn says_something(error: &Value) -> bool {
+    let is_number = |text: &str| text.parse::<f64>().ok().map(|number| number != 0.0);
+    match error {
+        Value::Null => false,
+        Value::Bool(is_error) => *is_error,
+        Value::Number(number) => is_number(&number.to_string()) != Some(false),
+        Value::String(text) => {
+            let text = text.trim().to_ascii_lowercase();
+            text.contains(char::is_alphabetic) && !matches!(&*text, "none" | "null" | "false" | "no" | "ok")
+                || is_number(&text) == Some(true)
+        }
+        Value::Array(errors) => errors.iter().any(says_something),
+        Value::Object(members) => {
+            let is_zero = |code: &Value| match code {
+                Value::Number(code) => is_number(&code.to_string()) == Some(false),
+                Value::String(code) => is_number(code.trim()) == Some(false),
+                _ => false,
+            };
+            !members.get("code").is_some_and(is_zero) && members.values().any(says_something)
+        }
+    }
 }
 
 /// What a response without a token says.
 fn words(response: &Response, reading: Reading<'_>) -> String {
     let said = reading.said(response);
     match said.oauth {
-        Some(oauth) if said.words.is_empty() => reading.line(&oauth),
+        Some(oauth) if said.words.is_empty() => reading.quoting(response).line(&oauth),
         _ => said.words,
     }
 }
@@ -154,7 +183,7 @@ fn granted(
     };
     check_length(&secret, rules)?;
     let token_type = members.take("token_type")?;
-    let masks = masks.and(&secret);
+    let masks = masks.and([&secret]);
     let clean = |name: &str| masks.clean(name, 64);
     if let Some(requested) = &rules.exchange {
         check_issued_type(&members, requested, strict, |uri| masks.clean(uri, 128))?;
@@ -292,17 +321,25 @@ const NO_ACCESS_TOKENS: [&str; 4] = [
 
 /// RFC 9449 section 5: if a bound token was requested, no other is accepted, since a thief could use it.
 fn check_dpop(token_type: Option<Value>, clean: impl Fn(&str) -> String) -> Result<(), Error> {
-    match token_type {
-        Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => Ok(()),
-        Some(Value::String(name)) if name.eq_ignore_ascii_case("n_a") => {
-            Err(unusable(format_args!("its token_type is {}: {NO_ACCESS_TOKEN}", clean(&name))))
-        }
-        Some(Value::String(name)) => Err(unusable(format_args!(
-            "its token_type is {}, and not DPoP as was asked for; is DPoP on at the server, and for this client?",
-            clean(&name)
-        ))),
-        _ => Err(unusable("it has no token_type, where DPoP was asked for")),
-    }
+    let name = match token_type {
+        None | Some(Value::Null) => return Err(unusable("it has no token_type, where DPoP was asked for")),
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("dpop") => return Ok(()),
+        Some(Value::String(name)) => name,
+        Some(_) => return Err(unusable("token_type is not a string, where DPoP was asked for")),
+    };
+    let shown = clean(&name);
+    let is = |other: &str| shown.trim().eq_ignore_ascii_case(other);
+    Err(unusable(if is("n_a") {
+        format!("its token_type is {shown}: {NO_ACCESS_TOKEN}")
+    } else if is("dpop") {
+        "its token_type is DPoP with blanks or control characters, which are no part of it (RFC 6749 appendix A.13)"
+            .to_owned()
+    } else {
+        let shown = if is("") { "empty" } else { &*shown };
+        format!(
+            "its token_type is {shown}, and not DPoP as was asked for; is DPoP on at the server, and for this client?"
+        )
+    }))
 }
 
 /// `expires_in`, or else one of the absolute times; `None`: not stated. An invalid value counts as missing.

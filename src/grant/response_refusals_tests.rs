@@ -80,6 +80,7 @@ fn an_ambiguous_status_is_reported_with_a_likely_reason() {
 
 #[test]
 fn a_request_for_a_dpop_token_accepts_no_other() {
+    // FB22
     let check = |token_type: Option<Value>| check_dpop(token_type, str::to_owned);
     for fine in ["DPoP", "dpop", "DPOP"] {
         assert!(check(Some(fine.into())).is_ok(), "{fine}");
@@ -88,7 +89,13 @@ fn a_request_for_a_dpop_token_accepts_no_other() {
         (Some("Bearer".into()), "its token_type is Bearer, and not DPoP"),
         (Some("N_A".into()), "its token_type is N_A: the server issued a token that is no access token"),
         (Some(Value::Null), "no token_type"),
-        (Some(1.into()), "no token_type"),
+        (Some(1.into()), "token_type is not a string, where DPoP was asked for"),
+        (Some(serde_json::json!(["DPoP"])), "token_type is not a string, where DPoP was asked for"),
+        (Some("DPoP ".into()), "its token_type is DPoP with blanks or control characters"),
+        (Some("\nDPoP".into()), "its token_type is DPoP with blanks or control characters"),
+        (Some("".into()), "its token_type is empty, and not DPoP"),
+        (Some(" ".into()), "its token_type is empty, and not DPoP"),
+        (Some("N_A ".into()), "the server issued a token that is no access token"),
         (None, "no token_type"),
     ] {
         let text = check(other).unwrap_err().to_string();

@@ -9,6 +9,8 @@ use http::HeaderName;
 
 use super::*;
 
+#[path = "response_errors_tests.rs"]
+mod errors;
 #[path = "response_properties.rs"]
 mod properties;
 #[path = "response_refusals_tests.rs"]
@@ -350,6 +352,8 @@ fn the_words_of_the_body_come_before_the_code_of_a_challenge() {
     assert!(error.contains("try it later") && !error.contains("invalid_request"), "{error}");
     let error = with(200, &challenge, "{}", &rules()).unwrap_err().to_string();
     assert!(error.contains("invalid_request"), "{error}");
+    let error = with(400, &challenge, r#"{"message":"try it later"}"#, &rules()).unwrap_err().to_string();
+    assert!(error.contains("invalid_request: message: try it later"), "{error}");
 }
 
 #[test]

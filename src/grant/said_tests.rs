@@ -383,3 +383,6 @@ fn of_an_error_without_a_code_of_oauth_the_known_one_beside_it_counts() {
 
 #[path = "said_quotes_tests.rs"]
 mod quotes;
+
+#[path = "said_hidden_tests.rs"]
+mod hidden;

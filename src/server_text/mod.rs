@@ -2,11 +2,14 @@
 
 mod echoes;
 mod reading;
+mod scripts;
 
 use std::sync::OnceLock;
 
 use echoes::{Echoes, Found};
 pub(crate) use reading::referenced;
+use scripts::of_scripts;
+pub(crate) use scripts::{is_mark, is_of_a_script};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The secrets of the request, which a server may echo.
@@ -24,9 +27,9 @@ impl Masks {
         Masks { secrets, echoes: OnceLock::new() }
     }
 
-    /// These secrets and another one.
-    pub(crate) fn and(&self, secret: &SecretString) -> Masks {
-        Masks::new(self.secrets.iter().chain([secret]).cloned().collect())
+    /// These secrets and more.
+    pub(crate) fn and<'s>(&self, more: impl IntoIterator<Item = &'s SecretString>) -> Masks {
+        Masks::new(self.secrets.iter().cloned().chain(more.into_iter().cloned()).collect())
     }
 
     /// At most `most` characters of `text`, of those that RFC 6749 section 5.2 allows in an error response (printable
@@ -45,9 +48,7 @@ impl Masks {
         let found = self.find(text);
         let in_ascii = self.secrets.iter().all(|secret| secret.expose_secret().is_ascii());
         match (in_ascii, &found) {
-            (true, Found::Nowhere) => {
-                cut(&text.chars().filter(|c| allowed(*c) || is_of_a_script(*c)).collect::<String>(), most)
-            }
+            (true, Found::Nowhere) => cut(&of_scripts(text), most),
             _ => cut(&masked(text, &found), most),
         }
     }
@@ -92,16 +93,6 @@ fn fit(text: &str) -> String {
 
 fn allowed(c: char) -> bool {
     matches!(c, ' '..='~') && c != '"' && c != '\\'
-}
-
-/// Letters, digits and punctuation, without controls of direction, joiners and blanks.
-pub(crate) fn is_of_a_script(c: char) -> bool {
-    !c.is_ascii()
-        && (c.is_alphanumeric()
-            || matches!(
-                c,
-                '\u{a1}' | '\u{ab}' | '\u{bb}' | '\u{bf}' | '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3011}' | '\u{ff01}'..='\u{ff20}'
-            ))
 }
 
 /// At most `most` characters, from both ends.
@@ -257,7 +248,9 @@ mod tests {
                 "\u{a1}no! \u{bf}qu\u{e9}? \u{2010}\u{2027}\u{3001}\u{3011}\u{ff01}\u{ff20}",
             ),
             ("hush-hush-8", "\u{a2}\u{200f}\u{2028}\u{3000}\u{3012}\u{ff00}\u{ffe5}", ""),
-            // The letters inside are dropped before it is looked for.
+            // The letters and marks inside are dropped before it is looked for.
+            ("hush-hush-8", "got h\u{301}u\u{94d}sh-\u{e49}hush-8\u{301} ก่อน", "got *** "),
+            ("sec\u{e49}r\u{301}et-1", "got secret-1 and se\u{301}c\u{e49}r\u{301}et-1", "got *** and ***"),
             ("hush-hush-8", "über hush-é\u{301}hush-8", "ber ***"),
             ("пароль", "пароль неверен", "***"),
             ("sécret-No-1", "ein Schlüssel: sÃ©cret-No-1", "ein Schlssel: ***"),

@@ -40,6 +40,17 @@ fn ways_of_saying_no() -> Vec<(&'static str, Script)> {
         ("Glewlwyd", answer(403, &[], "")),
         ("ServiceNow", json(401, r#"{"error_description":"access_denied","error":"server_error"}"#)),
         ("plain text", answer(401, &[("content-type", "text/plain")], "Bad client credentials")),
+        // FB20
+        ("a level deeper, with 200", json(200, r#"{"error":{"code":"invalid_client","message":"No such client"}}"#)),
+        ("AWS Lambda", json(200, r#"{"statusCode":401,"body":"{\"error\":\"invalid_client\"}"}"#)),
+        (
+            "a form, with 200",
+            answer(
+                200,
+                &[("content-type", "application/x-www-form-urlencoded")],
+                "error=incorrect_client_credentials&error_description=no",
+            ),
+        ),
     ]
 }
 

@@ -145,7 +145,7 @@ fn a_member_that_occurs_twice_is_refused() {
 
 #[test]
 fn what_is_not_a_map_is_refused_and_not_quoted() {
-    // L14
+    // L15
     for json in ["[]", "7", "\"canary\"", "[\"canary\"]", "true"] {
         let told = serde_json::from_str::<Config>(json).unwrap_err().to_string();
         assert!(told.contains("expected a map") && !told.contains("canary"), "{json}: {told}");

@@ -1,0 +1,269 @@
+//! What an error does not show of a response: tokens of others, under any name; and what it shows although a name suggests a
+//! secret. Families FB2, FB4, FB19 and L14 of tests/FAULTS.md.
+
+use super::*;
+
+const TOKEN: &str = "6f1c9a8e2b7d4f0a6f1c9a8e";
+/// Without digits, as one of forty is.
+const LETTERS: &str = "qWxbNNoPLkmzRtYvHgFdSa";
+const UUID: &str = "0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d";
+
+fn shown(status: u16, headers: &[(&'static str, &str)], body: &str) -> String {
+    let error = refused(status, headers, body);
+    format!("{error} {error:#} {error:?} {:?}", error.oauth())
+}
+
+#[test]
+fn a_token_is_not_shown_whatever_the_name_of_its_member() {
+    // L14
+    for name in [
+        "access",
+        "bearer",
+        "value",
+        "result",
+        "data",
+        "session_id",
+        "sessionId",
+        "ticket",
+        "auth",
+        "id",
+        "sid",
+        "oauth",
+        "at",
+        "accesstok",
+        "response",
+        "hash",
+        "signature",
+        "saml",
+        "code",
+        "nonce",
+        "pin",
+        "refresh",
+        "message",
+        "reason",
+        "error_msg",
+        "client_id",
+        "token",
+        "request",
+        "instance",
+    ] {
+        for token in [TOKEN, "2YotnFZFEjr1zCsicMWpAA", "ya29.a0AfH6SMBx-9_kQ", "b3BhcXVlLXRva2VuLTEyMw==", LETTERS] {
+            for body in [
+                serde_json::json!({name: token, "expires": 3600}),
+                serde_json::json!({"data": {name: token, "other": token}, "ok": true}),
+                serde_json::json!({"list": [{name: [token]}], "text": format!("it is {token}.")}),
+                serde_json::json!({name: format!("Bearer {token}"), "link": format!("https://a.example/cb?x={token}")}),
+                serde_json::json!({token: {"expires": 3600}, name: format!("at/{token}")}),
+                serde_json::json!({"error": "bad", name: token, "error_description": format!("not {token}")}),
+                serde_json::json!({"body": serde_json::json!({name: token}).to_string()}),
+            ] {
+                let said = shown(200, &[JSON], &body.to_string());
+                assert!(!said.contains(token), "{body}: {said}");
+            }
+            for body in [
+                serde_json::json!({"error": "bad", name: token}).to_string(),
+                serde_json::json!({"message": "no", "x": [{name: token}]}).to_string(),
+                serde_json::json!({"error": "bad", name: token, "error_description": format!("not {token}")})
+                    .to_string(),
+                format!("error=bad&{name}={token}"),
+                format!("<r><{name}>{token}</{name}><m>no good</m></r>"),
+                format!("<r {name}='{token}' m='no good'/>"),
+                format!(r#"["{token}","x y"]"#),
+                format!(r#"[["x y",{{"{name}":"{token}"}}]]"#),
+                format!(r#"callback({{"error":"bad","{name}":"{token}"}})"#),
+                format!("event: error\ndata: {{\"{name}\":\"{token}\"}}\n\n"),
+                format!("{{'error':'invalid_client','{name}':'{token}'}}"),
+                format!(r#"[["invalid_client","{token}""#),
+                format!(r#"{{"m":"no good","{name}":"{token}", x"#),
+                token.to_owned(),
+                format!("{token}=="),
+            ] {
+                // Letters alone may be the name of an error.
+                if token != LETTERS {
+                    let said = shown(400, &[], &body);
+                    assert!(!said.contains(token), "{body}: {said}");
+                }
+            }
+        }
+    }
+    for (name, number) in [("access", "12345678901234567890"), ("x", "123456789012345678")] {
+        let said = shown(200, &[JSON], &format!(r#"{{"{name}":{number}}}"#));
+        assert!(!said.contains("12345678901234567"), "{said}");
+    }
+    let said = shown(200, &[JSON], &format!(r#"{{"id":"{UUID}","error":"bad"}}"#));
+    assert!(!said.contains(UUID), "Spring issues such tokens: {said}");
+}
+
+#[test]
+fn the_tokens_of_a_body_are_masked_in_its_texts() {
+    // L14, S15: too short to be recognised elsewhere
+    for name in ["access_token", "refresh_token", "id_token", "accessToken", "refreshToken", "clientSecret"] {
+        let body = serde_json::json!({"error": "bad", "error_description": "not Ab3-xYz9 or tok", name: "Ab3-xYz9"});
+        for status in [200, 400, 401, 500] {
+            let said = shown(status, &[JSON], &body.to_string());
+            assert!(said.contains("not *** or tok") && !said.contains("Ab3-xYz9"), "{said}");
+        }
+    }
+    for (name, value) in [("access_token", "none"), ("token_type", "Bearer"), ("id_token", "")] {
+        let body =
+            serde_json::json!({"error": "bad", "error_description": "there is none, Bearer or other", name: value});
+        let said = shown(400, &[JSON], &body.to_string());
+        assert!(said.contains("there is none, Bearer or other"), "{said}");
+    }
+}
+
+#[test]
+fn ids_times_and_words_are_shown_where_a_token_would_not_be() {
+    // FB2, FB4
+    for (name, value) in [
+        ("trace_id", UUID),
+        ("correlationId", UUID),
+        ("requestid", "0af7651916cd43dd8448eb211c80319c"),
+        ("RequestId", "req_7fK2m9QxL4abcdefgh"),
+        ("errorId", "oaeQ8Y9nXk2TzGq1vW7pLdRmA"),
+        ("fbtrace_id", "AbCdEf1234567890XyZaBcD"),
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("id", UUID),
+        ("tenantId", UUID),
+        ("timestamp", "2026-11-23T10:00:00.000+0000"),
+        ("when", "2026-11-23T10:00:00Z"),
+        ("type", "https://errors.example.com/probs/tenant-suspended"),
+        ("path", "/realms/billing/protocol/openid-connect/token"),
+        ("code", "oauth.v2.InvalidClientIdentifier"),
+        ("exception", "org.springframework.security.oauth2.InvalidClientException"),
+        ("name", "NotAuthorizedException"),
+        ("reason", "SAMLResponseNotAccepted"),
+        ("status", "tenant-suspended-by-policy"),
+        ("message", "TenantSuspended:policy=7"),
+    ] {
+        let said = refused(400, &[JSON], serde_json::json!({name: value}).to_string()).to_string();
+        assert!(said.contains(value), "{name}: {said}");
+    }
+    for (name, value) in [("trace_id", UUID), ("x-request-id", "0af7651916cd43dd8448eb211c80319c"), ("expires", "3600")]
+    {
+        let said = refused(200, &[JSON], serde_json::json!({name: value}).to_string()).to_string();
+        assert!(said.contains(&format!("{name}: {value}")), "{said}");
+    }
+    let said = refused(200, &[JSON], format!(r#"{{"error":"bad","error_description":"No. Trace ID: {UUID}"}}"#));
+    assert!(said.to_string().contains(&format!("Trace ID: {UUID}")), "{said}");
+}
+
+#[test]
+fn a_sentence_is_shown_though_its_member_is_named_like_a_secret() {
+    // FB19
+    const TEXT: &str = "the client is disabled by policy 7";
+    for name in [
+        "token_error",
+        "tokenError",
+        "error_token",
+        "errorKey",
+        "error_key",
+        "key",
+        "messageKey",
+        "authorizationError",
+        "credentialsError",
+        "passwordPolicy",
+        "cookieError",
+        "jwtError",
+        "assertionError",
+        "api_key_status",
+        "keycloak_error",
+        "monkey",
+        "Authorization",
+        "tokens",
+        "secretStatus",
+        "client_secret",
+        "access-token",
+    ] {
+        for body in [
+            serde_json::json!({name: TEXT}).to_string(),
+            serde_json::json!({name: [TEXT]}).to_string(),
+            serde_json::json!({name: {"message": TEXT}}).to_string(),
+            serde_json::json!({"error": "strange", name: TEXT}).to_string(),
+            format!("<{name}>{TEXT}</{name}>"),
+            format!("<r><n:{name} a='b'>{TEXT}</n:{name}></r>"),
+            format!("<e {name}='{TEXT}'/>"),
+            format!("{name}={}", TEXT.replace(' ', "+")),
+            format!("{name}: {TEXT}"),
+            format!("no: '{name}' is not accepted. {name}: {TEXT}"),
+        ] {
+            let said = refused(400, &[], &body).to_string();
+            assert!(said.contains(TEXT), "{body}: {said}");
+        }
+    }
+    for (body, told) in [
+        (r#"{"client_secret":["This field is required."]}"#, "client_secret: This field is required."),
+        (r#"{"errors":{"client_secret":["The client secret field is required."]}}"#, "secret field is required."),
+        ("client_secret: must not be empty", "client_secret: must not be empty"),
+        ("Invalid value for client_assertion: signature mismatch", "client_assertion: signature mismatch"),
+        ("id_token: not supported for this client", "id_token: not supported for this client"),
+        ("access_token>5 are active for client billing", "5 are active for client billing"),
+        ("Invalid token: expired", "Invalid token: expired"),
+        ("Invalid JWT: Token must be a short-lived token (60 minutes)", "a short-lived token (60 minutes)"),
+        ("POST /oauth/token: 404", "token: 404"),
+        ("token=abc is not known", "token=*** is not known"),
+        ("Parameter 'client_secret' = empty, try again", "Parameter 'client_secret' = *** try again"),
+        (r#"{"errorKey":"CLIENT_DISABLED"}"#, "errorKey: CLIENT_DISABLED"),
+        (r#"{"message_key":"client.disabled"}"#, "message_key: client.disabled"),
+        (r#"{"keycloak_error":"disabled"}"#, "keycloak_error: disabled"),
+        (r#"{"token_error":"客户端已被禁用"}"#, "token_error: 客户端已被禁用"),
+        (r#"{"tokenType":"Bearer","token_error_code":40013}"#, "tokenType: Bearer, token_error_code: 40013"),
+    ] {
+        let said = refused(400, &[], body).to_string();
+        assert!(said.contains(told), "{body}: {said}");
+    }
+}
+
+#[test]
+fn what_is_no_sentence_is_hidden_under_the_name_of_a_secret() {
+    // L14
+    for name in [
+        "token",
+        "accesstoken",
+        "APIKey",
+        "apikey",
+        "api_key",
+        "x-api-key",
+        "privateKey",
+        "secret2",
+        "jwt",
+        "Cookie",
+        "userPassword",
+        "passwd",
+        "Authorization",
+        "credentials",
+        "keys",
+        "sessionToken",
+        "token_value",
+    ] {
+        for value in ["hush-1", "Bearer hush-1", "Basic hush", "hush=1; Path=/", "hush1 and more", " hush ", "hush"] {
+            for body in [
+                serde_json::json!({"message": "no good", name: value}).to_string(),
+                serde_json::json!({"message": "no good", name: {"a": [value]}}).to_string(),
+                serde_json::json!({"message": format!("no good, '{name}': '{value}', so")}).to_string(),
+                serde_json::json!({"error": "strange", "error_description": format!("no good, {name}={value}")})
+                    .to_string(),
+                format!("<r><m>no good</m><{name}>{value}</{name}></r>"),
+                format!("<r><m>no good</m><{name}><v>{value}</v></{name}></r>"),
+                format!("<r><m>no good</m><{name} a='1'>{value}"),
+                format!("<r><m>no good</m><{name} a='{value}'/></r>"),
+                format!("no good [{name}] => \"{value}\""),
+                format!("no good, {{\\\"{name}\\\": \\\"{value}\\\"}}"),
+                format!("no good, {name}=\"{value}\", so"),
+                format!("no good, \"{name}\": [\"{value}\"]"),
+                format!("no good\n{name}={value}\nso"),
+            ] {
+                let said = shown(400, &[], &body);
+                assert!(!said.contains("hush") && said.contains("no good"), "{body}: {said}");
+            }
+        }
+    }
+    for body in ["<token>hush", "<token>hush</token>", "<token a='hush'/>", "<a:token>hush", "<token>hush hush1</x>"] {
+        let said = shown(400, &[], body);
+        assert!(!said.contains("hush"), "{body}: {said}");
+    }
+    for body in [r#"{"message":"no","key":8301774,"tokens":[83017,74]}"#, "no, password: swordfish"] {
+        let said = shown(400, &[], body);
+        assert!(!said.contains("8301") && !said.contains("swordfish"), "{said}");
+    }
+}
