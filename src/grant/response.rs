@@ -276,7 +276,7 @@ pub(crate) fn not_bearer(name: &str) -> Option<&'static str> {
 }
 
 /// The meaning of `N_A`.
-const NO_ACCESS_TOKEN: &str = "the server issued a token that is no access token, which no API takes as Bearer (RFC 8693 \
+const NO_ACCESS_TOKEN: &str = "the server issued a token that is not an access token, which no API takes as Bearer (RFC 8693 \
      section 2.2.1); ask for an access token with requested_token_type";
 
 /// RFC 8693 section 2.2.1. Absent at some servers, though it is required.
@@ -304,7 +304,7 @@ fn check_issued_type(
             clean(&issued)
         ))),
         None if NO_ACCESS_TOKENS.contains(&&*issued) => Err(unusable(format_args!(
-            "its issued_token_type is {issued}, which is no access token (RFC 8693 section 3); \
+            "its issued_token_type is {issued}, which is not an access token (RFC 8693 section 3); \
              ask for one with requested_token_type(\"urn:ietf:params:oauth:token-type:access_token\")"
         ))),
         _ => Ok(()),
@@ -439,9 +439,7 @@ fn not_an_object(response: &Response, flaw: Flaw, masks: &Masks) -> Error {
         }
         Flaw::NotJson { .. } if is_page => ("its body is a page and not JSON".into(), true),
         // A truncated body.
-        Flaw::NotJson { line, column } => {
-            (format!("its body is not JSON, from line {line} column {column} on").into(), true)
-        }
+        Flaw::NotJson { line, column } => (format!("its body is not JSON at line {line} column {column}").into(), true),
         Flaw::NotAnObject => ("its body is JSON, but not an object".into(), false),
     };
     let label = response.headers.get(CONTENT_TYPE).and_then(|label| label.to_str().ok()).unwrap_or("none");

@@ -87,7 +87,7 @@ fn a_request_for_a_dpop_token_accepts_no_other() {
     }
     for (other, flaw) in [
         (Some("Bearer".into()), "its token_type is Bearer, and not DPoP"),
-        (Some("N_A".into()), "its token_type is N_A: the server issued a token that is no access token"),
+        (Some("N_A".into()), "its token_type is N_A: the server issued a token that is not an access token"),
         (Some(Value::Null), "no token_type"),
         (Some(1.into()), "token_type is not a string, where DPoP was asked for"),
         (Some(serde_json::json!(["DPoP"])), "token_type is not a string, where DPoP was asked for"),
@@ -95,7 +95,7 @@ fn a_request_for_a_dpop_token_accepts_no_other() {
         (Some("\nDPoP".into()), "its token_type is DPoP with blanks or control characters"),
         (Some("".into()), "its token_type is empty, and not DPoP"),
         (Some(" ".into()), "its token_type is empty, and not DPoP"),
-        (Some("N_A ".into()), "the server issued a token that is no access token"),
+        (Some("N_A ".into()), "the server issued a token that is not an access token"),
         (None, "no token_type"),
     ] {
         let text = check(other).unwrap_err().to_string();

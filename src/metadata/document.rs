@@ -103,7 +103,7 @@ pub(super) fn members<'t>(response: &Response, text: &'t Text<'_>) -> Result<Mem
                 "it is a page and not JSON".to_owned()
             }
             Flaw::NotJson { line, column } => {
-                format!("it is not JSON, from line {line} column {column} on")
+                format!("it is not JSON at line {line} column {column}")
             }
             Flaw::NotAnObject => "it is JSON, but not an object".to_owned(),
         },

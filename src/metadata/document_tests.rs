@@ -251,8 +251,8 @@ fn an_unusable_document_states_why_and_whether_that_may_change() {
         (425, "", "status 425", true),
         (429, "{}", "status 429", true),
         (200, "<html>", "it is a page and not JSON", true),
-        (200, "<xml", "it is not JSON, from line 1 column 1 on", true),
-        (200, r#"{"issuer":"#, "it is not JSON, from line 1 column 10 on", true),
+        (200, "<xml", "it is not JSON at line 1 column 1", true),
+        (200, r#"{"issuer":"#, "it is not JSON at line 1 column 10", true),
         (200, "[]", "it is JSON, but not an object", false),
         (200, "{}", "it has no issuer", false),
     ] {
