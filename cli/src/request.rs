@@ -98,6 +98,9 @@ fn headers(all: &[String]) -> Result<HeaderMap, Failure> {
         if name == "authorization" || name == "dpop" {
             return Err(Failure::usage("the authorization is the token: leave that header out"));
         }
+        if name == "content-length" || name == "transfer-encoding" {
+            return Err(Failure::usage("the length is that of the body: leave that header out"));
+        }
         headers.append(name, HeaderValue::from_str(value.trim()).map_err(|_| flaw())?);
     }
     Ok(headers)

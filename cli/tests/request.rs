@@ -209,3 +209,12 @@ fn a_url_that_a_parser_would_repair_is_refused_before_any_request() {
         assert_eq!(code, 0, "{path}: {stderr}");
     }
 }
+
+#[test]
+fn the_length_of_a_request_is_that_of_its_body() {
+    let server = server();
+    for header in ["Content-Length: 3", "transfer-encoding: chunked", "authorization: x", "DPoP: x", "no colon"] {
+        let (code, _, stderr) = requested(&server, &["-H", header, "-d", "abcdef"]);
+        assert_eq!((code, sent(&server)), (2, (0, 0)), "{header}: {stderr}");
+    }
+}

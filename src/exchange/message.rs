@@ -74,7 +74,13 @@ pub(crate) fn retry_after(status: StatusCode, headers: &HeaderMap, now: Moment) 
         .or_else(|| ["retry-after-ms", "x-ms-retry-after-ms"].iter().find_map(|name| text(name).and_then(millis)));
     let asked = match asked {
         None if status == StatusCode::TOO_MANY_REQUESTS => {
-            RESETS.iter().find_map(|name| text(name).and_then(wait)).or_else(|| exhausted(headers, servers_now))
+            // A limit that leaves requests is not the reason.
+            let leaves_some = |name: &str| {
+                let remaining = name.trim_end_matches("-after").replace("reset", "remaining");
+                text(&remaining).and_then(number).is_some_and(|left| left >= 1.0)
+            };
+            let mut resets = RESETS.iter().filter(|name| !leaves_some(name));
+            resets.find_map(|name| text(name).and_then(wait)).or_else(|| exhausted(headers, servers_now))
         }
         asked => asked,
     };
@@ -91,7 +97,7 @@ const RESETS: [&str; 5] = [
     "x-rate-limit-reset-after",
 ];
 
-/// With 429, the time until the last window of an exhausted limit ends. A limit that leaves requests is not the reason.
+/// With 429, the time until the last window of an exhausted limit ends.
 fn exhausted(headers: &HeaderMap, servers_now: Duration) -> Option<Duration> {
     let values = LIMITS.iter().flat_map(|name| headers.get_all(*name)).filter_map(|value| value.to_str().ok());
     let limits = values.flat_map(|value| match value.to_ascii_lowercase() {
@@ -127,14 +133,15 @@ fn number(text: &str) -> Option<f64> {
 
 /// A span in seconds, or the time until an instant: as seconds, milliseconds, microseconds or nanoseconds since the epoch.
 pub(crate) fn span(number: f64, servers_now: Duration) -> Duration {
-    // No server asks for three years (1e8 s). In seconds, 1e9 is in 2001 and 1e11 in 5138; in milliseconds, 1e11 is in
-    // 1973, and so on, so the ranges of the units do not overlap. The server's own clock may be in the last century.
+    // No server asks for three years (1e8 s). In seconds, 1e9 is in 2001, and the year 9999, which some servers mean as
+    // "never", ends before 2.6e11; in milliseconds, 2.6e11 is in 1978, and so on, so the ranges of the units do not overlap.
+    // The server's own clock may be in the last century.
     let first_instant = (servers_now.as_secs_f64() * 0.9).clamp(1e8, 1e9);
     let unit = match number {
         n if n < first_instant => return Duration::try_from_secs_f64(n).unwrap_or(LONGEST_WAIT),
-        n if n < 1e11 => 1.0,
-        n if n < 1e14 => 1e3,
-        n if n < 1e17 => 1e6,
+        n if n < 2.6e11 => 1.0,
+        n if n < 2.6e14 => 1e3,
+        n if n < 2.6e17 => 1e6,
         _ => 1e9,
     };
     Duration::try_from_secs_f64(number / unit).map_or(LONGEST_WAIT, |end| end.saturating_sub(servers_now))

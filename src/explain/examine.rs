@@ -86,6 +86,9 @@ impl Diagnose {
 
     async fn run(self) -> Diagnosis {
         let mut findings = Findings::new(self.builder.draft());
+        if let Some(Err(flaw)) = self.api.as_ref().map(|api| address::secure(api, &self.builder.plain_hosts)) {
+            findings.draft.faults.add("api", flaw);
+        }
         let mut steps = Steps::new(self.progress.as_deref());
         self.examine(&mut findings, &mut steps).await;
         judge(&findings, steps.all)

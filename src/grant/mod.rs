@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use secrecy::ExposeSecret;
 use url::Url;
 
@@ -292,8 +293,13 @@ impl Grant {
         }
         let holder = Holder { key: key.cloned(), certificate: evidence.tls_identity().cloned() };
         let reading = Reading { rules: &self.rules, masks: &masks, asked_scope };
-        response::decode(response, reading, holder, sent, self.clock.now(), &self.clock)
-            .map_err(|error| error.advised(&flaw.unwrap_or_default()))
+        response::decode(response, reading, holder, sent, self.clock.now(), &self.clock).map_err(|error| match flaw {
+            // It decides by its code (RFC 6749 section 5.2), which is lost.
+            Some(flaw) if error.status() == Some(StatusCode::BAD_REQUEST) && error.oauth().is_none() => {
+                error.transient().advised(&flaw)
+            }
+            flaw => error.advised(&flaw.unwrap_or_default()),
+        })
     }
 
     /// Adds advice, server and client to the error, since a program may have several servers and clients.

@@ -359,17 +359,23 @@ fn lifetime(
 }
 
 /// The time until an instant, which the server states by its own clock. Ours may be wrong; its `Date` may be of a proxy, or
-/// old. So the token is used for the shorter of the two times, unless ours is too short for a new token.
+/// old. So the token is used for the shorter of the two times, unless that is too short for a new token.
 fn until(end: &Value, sent: Moment, servers_now: Option<Duration>) -> Option<Duration> {
     /// Nearly all tokens last five minutes or more.
     const SHORTEST: Duration = Duration::from_secs(60);
+    /// A day: no clock is that wrong, so the `Date` is.
+    const LONGEST: Duration = Duration::from_secs(86_400);
     let left = |now: Duration| match seconds(end) {
         Some(end) => Some(span(end.as_secs_f64(), now)),
         None => date(end.as_str()?).map(|end| end.saturating_sub(now)),
     };
     let by_ours = left(sent.wall())?;
     let by_servers = left(servers_now.unwrap_or(sent.wall()))?;
-    Some(if by_ours < SHORTEST { by_servers } else { by_ours.min(by_servers) })
+    Some(match (by_ours.min(by_servers) < SHORTEST, by_ours < SHORTEST && by_servers > LONGEST) {
+        (_, true) => by_ours,
+        (true, false) => by_ours.max(by_servers),
+        (false, false) => by_ours.min(by_servers),
+    })
 }
 
 /// Whole seconds from a number or a number in a string (Entra v1, PayPal, Apigee); floats (Blue Button, Reddit) are rounded

@@ -365,6 +365,12 @@ async fn c14_the_api_refuses_a_new_token() {
     let challenge = http::Response::builder().status(401).header("www-authenticate", r#"DPoP algs="ES256""#);
     server.until_changed_at(Endpoint::Api, Answer::Response(challenge.body(String::new()).unwrap()));
     assert_verdict(&basic(&server).diagnose().api(&api).await, Cause::ApiDpop, ".dpop(..)");
+    // The token has the scope that the API misses.
+    let challenge = r#"Bearer error="insufficient_scope", scope="write""#;
+    let answer = || http::Response::builder().status(403).header("www-authenticate", challenge).body(String::new());
+    server.until_changed_at(Endpoint::Api, Answer::Response(answer().unwrap()));
+    let diagnosis = basic(&server).scope("write").diagnose().api(&api).await;
+    assert_verdict(&diagnosis, Cause::ApiScope, "the token has it, as far as the authorization server says");
     // It takes tokens of both kinds, and this one lacks a scope.
     for code in ["insufficient_scope", "Insufficient Scope"] {
         let both = format!(r#"DPoP algs="ES256", Bearer realm="a", Bearer error="{code}", scope="write""#);
@@ -374,6 +380,21 @@ async fn c14_the_api_refuses_a_new_token() {
     }
     server.until_changed(Answer::Refuse("invalid_dpop_proof"));
     assert_verdict(&basic(&server).diagnose().await, Cause::DpopRequired, ".dpop(..)");
+}
+
+#[tokio::test]
+async fn the_url_of_an_api_is_checked_before_a_token_is_requested() {
+    let server = AuthorizationServer::start();
+    for url in [
+        "not a url",
+        "ftp://a.example/",
+        "http:///127.0.0.1:1/x",
+        "http://api.example.com/",
+        "https://me:pw@a.example/",
+    ] {
+        assert_verdict(&basic(&server).diagnose().api(url).await, Cause::Configuration, "api ");
+    }
+    assert_eq!(server.token_requests(), 0);
 }
 
 #[tokio::test]

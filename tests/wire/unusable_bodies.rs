@@ -50,7 +50,8 @@ async fn a_refusal_whose_body_is_unusable_keeps_its_status_and_headers() {
             (429, None, Throttled, true, 1),
             (503, Some(30), Response, true, 1),
             (500, None, Response, true, 2),
-            (400, None, Response, false, 1),
+            // Its code is lost, which may have been a temporary one.
+            (400, None, Response, true, 2),
             (401, None, Denied, false, 1),
             (403, None, Denied, false, 1),
             (302, None, Response, false, 1),
@@ -103,7 +104,7 @@ async fn what_is_whole_of_a_broken_refusal_counts_and_the_rest_is_not_shown() {
             Some("invalid_client"),
             false,
         ),
-        (400, format!("you sent {half}"), ErrorKind::Response, None, false),
+        (400, format!("you sent {half}"), ErrorKind::Response, None, true),
         (403, format!("<!doctype html><title>Blocked: {half}"), ErrorKind::Response, None, true),
     ] {
         let cut = raw(format!("HTTP/1.1 {status} No\r\ncontent-length: 1000\r\n\r\n{body}"));

@@ -2,6 +2,7 @@
 
 use super::super::diagnosis::{Cause, Diagnosis};
 use super::super::findings::{Answer, Findings};
+use crate::grant::response::not_granted;
 use crate::token::AccessToken;
 use crate::verdict::is_insufficient_scope;
 
@@ -21,9 +22,17 @@ pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer)
         Some(401 | 403) if is_insufficient_scope(code) => {
             let granted = token.scope().unwrap_or("nothing that is known");
             let summary = format!("The API requires another scope; the granted scope is {granted} ({said}).");
-            Diagnosis::of(Cause::ApiScope, summary)
-                .advise_all(answer.scope.as_ref().map(|scope| format!("add the scope {scope}")))
-                .advise("have it granted to the client at the authorization server")
+            let missing = answer.scope.as_ref().map(|scope| not_granted(scope, granted).join(" "));
+            let verdict = Diagnosis::of(Cause::ApiScope, summary);
+            match missing {
+                Some(missing) if missing.is_empty() => verdict.advise(
+                    "the token has it, as far as the authorization server says: compare the scope in the token with the form that \
+                     the API reads (a claim of another name, commas in place of blanks)",
+                ),
+                missing => verdict
+                    .advise_all(missing.map(|scope| format!("add the scope {scope}")))
+                    .advise("have it granted to the client at the authorization server"),
+            }
         }
         Some(401) => {
             let claims = findings.claims.as_ref();
