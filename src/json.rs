@@ -70,6 +70,10 @@ impl<'a> Members<'a> {
         self.0.iter().filter(|(n, _)| n == name).count()
     }
 
+    pub(crate) fn is_null(&self, name: &str) -> bool {
+        self.0.iter().any(|(n, raw)| n == name && raw.get().trim() == "null")
+    }
+
     /// The remaining members.
     pub(crate) fn rest(self) -> serde_json::Map<String, Value> {
         self.0.into_iter().map(|(name, raw)| (name, read(raw))).collect()

@@ -61,9 +61,12 @@ pub(crate) fn refuses(schemes: &[&str], of_proxy: bool, status: StatusCode, head
 /// UNAUTHENTICATED of gRPC, in the headers of a response without messages ("gRPC over HTTP2", Trailers-Only), which has
 /// a content type.
 pub(crate) fn is_grpc_unauthenticated(status: StatusCode, headers: &HeaderMap) -> bool {
-    let is_type = |label: &HeaderValue| label.as_bytes().to_ascii_lowercase().starts_with(b"application/grpc");
-    let is_grpc = || headers.get(CONTENT_TYPE).is_some_and(is_type);
-    status == StatusCode::OK && is_grpc() && headers.get("grpc-status").is_some_and(|code| code == "16")
+    const GRPC: &[u8] = b"application/grpc";
+    let is_type =
+        |label: &HeaderValue| label.as_bytes().get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    status == StatusCode::OK
+        && headers.get("grpc-status").is_some_and(|code| code == "16")
+        && headers.get(CONTENT_TYPE).is_some_and(is_type)
 }
 
 /// An API's statement that the token's scope is insufficient (RFC 6750 section 3.1): `insufficient_scope` in the challenge for
@@ -155,7 +158,7 @@ impl AccessToken {
 }
 
 /// 1024: scopes of real APIs have tens of names.
-const LONGEST: usize = 1024;
+pub(crate) const LONGEST: usize = 1024;
 
 #[cfg(test)]
 mod tests {

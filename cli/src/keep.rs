@@ -80,6 +80,7 @@ fn check(path: &Path) -> Result<(), Error> {
 
 /// Several times the size of a key.
 const MOST: u64 = 256;
+/// Of AES-256, which seals the tokens.
 const LENGTH: usize = 32;
 
 /// In a form that the store takes.

@@ -71,8 +71,8 @@ impl Policy {
         if self.repeat && self.unrepeated.first() {
             event!(
                 info,
-                "the API refused a request that is not repeated, since its body cannot be copied: give reqwest a body that is \
-                 not a stream, and the tower layer clone_body or buffer_body"
+                "the API refused a request that is not repeated, since its body cannot be copied: with reqwest, use a body \
+                 that is not a stream; with the tower layer, set clone_body or buffer_body"
             );
         }
     }
@@ -167,7 +167,7 @@ impl Policy {
         }
         let origins: Vec<_> = self.origins.iter().map(|origin| format!("{origin:?}")).collect();
         refused(format!(
-            "a request to {target} is not for {}, the only origins that these tokens may be sent to; add .origin(..) to BearerAuth::builder, or \
+            "a request to {target} is not for {}: these tokens may be sent nowhere else; add .origin(..) to BearerAuth::builder, or \
              .pass_through(true) to send such requests without a token",
             origins.join(" or ")
         ))

@@ -57,8 +57,8 @@ impl TokenExchange {
 
     /// Sets `requested_token_type` (RFC 8693 section 2.1). A response with a different `issued_token_type` is refused with
     /// [`ErrorKind::Response`](crate::ErrorKind::Response). Without this setting the server chooses the type, and types that
-    /// RFC 8693 does not define as access tokens (`id_token`, `refresh_token`, `saml1`, `saml2`) are refused. An empty text is
-    /// no setting.
+    /// RFC 8693 does not define as access tokens (`id_token`, `refresh_token`, `saml1`, `saml2`) are refused. An empty text
+    /// counts as not set.
     pub fn requested_token_type(mut self, uri: impl Into<String>) -> Self {
         self.requested_type = Some(uri.into()).filter(|uri| !uri.is_empty());
         self

@@ -47,8 +47,7 @@ impl ClientCredentialsBuilder {
         };
         let url = address::secure(url, &self.plain_hosts).ok();
         let sends_resource = matches!(&self.server.0, Known::Resource(api) if self.sends_resource(api));
-        let (faults, now, builder) = (faults, self.clock.now(), self.clone());
-        Draft { faults, url, sends_resource, params, headers, now, builder }
+        Draft { faults, url, sends_resource, params, headers, now: self.clock.now(), builder: self.clone() }
     }
 
     /// An exchange like that of the source, for any host.

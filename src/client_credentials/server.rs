@@ -246,8 +246,8 @@ impl ProtectedResource {
     pub fn challenge(mut self, headers: &HeaderMap) -> Self {
         let challenges = Challenge::all(headers);
         let param = |name| {
-            let ours = challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
-            ours.filter_map(|challenge| challenge.param(name)).map(Into::into).next()
+            let mut ours = challenges.iter().filter(|challenge| challenge.is("Bearer") || challenge.is("DPoP"));
+            ours.find_map(|challenge| challenge.param(name)).map(Into::into)
         };
         (self.location, self.scope) = (param("resource_metadata"), param("scope"));
         self

@@ -23,13 +23,12 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<HttpClient> {
         }
     }
     let ca_file = ca_file.and_then(|path| match certificates(path) {
-        _ if path.is_empty() => {
-            reader.fault("http.ca_file is empty");
-            None
-        }
         Ok(_) => Some(path.to_owned()),
         Err(flaw) => {
-            reader.fault(format!("http.ca_file {path} {flaw}"));
+            reader.fault(match path {
+                "" => "http.ca_file is empty".to_owned(),
+                path => format!("http.ca_file {path} {flaw}"),
+            });
             None
         }
     });

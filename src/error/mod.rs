@@ -91,7 +91,7 @@ pub enum ErrorKind {
     /// Retried: after [`Error::retry_after`] or 1 s, doubling to 60 s; never within a fetch. What to do: share one source
     /// between all tasks, or request a larger quota.
     Throttled,
-    /// No complete response was received: connecting, sending or reading failed, or a timeout passed.
+    /// No response, or no complete one with a token, was received: connecting, sending or reading failed, or a timeout passed.
     ///
     /// Retried: yes. What to do: check that the authorization server is up and reachable from this machine.
     Transport,

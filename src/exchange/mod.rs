@@ -167,7 +167,7 @@ impl Exchange {
         }
     }
 
-    /// `refusal`: a response that is no success, as far as it was read.
+    /// `refusal`: a response without a status of success, as far as it was read.
     async fn round_trip(
         &self,
         peer: Peer<'_>,
@@ -256,7 +256,7 @@ impl Peer<'_> {
                 self.transport(format_args!("was reached, but sent too many headers, or too large ones{via}"))
             }
             // The connection was accepted, and ended without a response: a server that expects TLS does so. An error of
-            // the body is no error of the request.
+            // the body is not an error of the request.
             (None, None)
                 if self.url.scheme() == "http"
                     && e.is_request()

@@ -1,4 +1,4 @@
-//! Reads responses that are no success. Their status and headers are complete, and decide, whatever is wrong with the body
+//! Reads responses without a status of success. Their status and headers are complete, and decide, whatever is wrong with the body
 //! (RFC 6585 section 4, RFC 9110 section 10.2.3).
 
 use http::HeaderMap;
@@ -11,7 +11,7 @@ use super::unpack::{self, append, unpacked};
 use super::{AMBIGUOUS, cause, is_ambiguous};
 use crate::server_text::Masks;
 
-/// A response. The body of one that is no success may be incomplete.
+/// A response. The body of one without a status of success may be incomplete.
 pub(crate) struct Received {
     pub(crate) response: Response,
     /// Why its body is incomplete, for an error about the response.
@@ -23,7 +23,7 @@ impl Received {
         Received { response, flaw: None }
     }
 
-    /// Reads a response that is no success. `place` has what was read of it if this future is dropped.
+    /// Reads a response without a status of success. `place` has what was read of it if this future is dropped.
     pub(super) async fn refusal(
         mut incoming: reqwest::Response,
         largest: usize,

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::exchange::{Peer, server_time};
 use crate::server_text::{Masks, shown};
 use crate::token::AccessToken;
-use crate::verdict::about;
+use crate::verdict::{LONGEST, about};
 
 /// The examination started by [`ClientCredentialsBuilder::diagnose`]: await it.
 #[must_use = "a diagnosis does nothing before it is awaited"]
@@ -265,7 +265,11 @@ impl Diagnose {
                     wants_dpop: has("DPoP") && !has("Bearer"),
                     error: param("error"),
                     description: param("error_description"),
-                    scope: ours.as_ref().and_then(Challenge::scope).filter(|scope| !masks.hide(scope)).map(Into::into),
+                    scope: ours
+                        .as_ref()
+                        .and_then(Challenge::scope)
+                        .filter(|scope| scope.len() <= LONGEST && !masks.hide(scope))
+                        .map(Into::into),
                 }
             }
         };

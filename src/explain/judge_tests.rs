@@ -9,6 +9,7 @@ use crate::client_auth::ClientAuth;
 use crate::client_credentials::ClientCredentials;
 use crate::credential::Shape;
 use crate::error::OAuthError;
+use crate::explain::findings::Answer;
 use crate::x509::Facts;
 
 fn findings(endpoint: &str, auth: ClientAuth) -> Findings {
@@ -257,6 +258,29 @@ fn a_token_works_if_it_has_every_scope_that_was_requested() {
         findings.token = Some(Ok(AccessToken::builder("abc").scope(granted).build().unwrap()));
         let diagnosis = judge(&findings, Vec::new());
         assert!(diagnosis.to_string().contains(summary), "{asked}, {granted}: {diagnosis}");
+    }
+}
+
+#[test]
+fn a_scope_that_the_api_requires_is_compared_with_what_was_granted() {
+    for (granted, advice) in [
+        (Some("read write"), "the token has it, as far as"),
+        (Some("read"), "add the scope write known"),
+        // Not with the words for it.
+        (None, "add the scope write known"),
+    ] {
+        let mut findings = findings("https://a.example/t", post());
+        let token = AccessToken::builder("abc");
+        let token = match granted {
+            Some(scope) => token.scope(scope),
+            None => token,
+        };
+        findings.token = Some(Ok(token.build().unwrap()));
+        let scope = if granted == Some("read write") { "write" } else { "write known" };
+        let (error, scope) = (Some("insufficient_scope".to_owned()), Some(scope.to_owned()));
+        findings.api = Some(Answer { status: Some(403), error, scope, ..Answer::default() });
+        let diagnosis = judge(&findings, Vec::new());
+        assert!(diagnosis.to_string().contains(advice), "{granted:?}: {diagnosis}");
     }
 }
 

@@ -122,8 +122,11 @@ fn is_seen(c: char) -> bool {
 fn has_jwt(word: &str) -> bool {
     word.find("eyJ")
         .and_then(|start| word.get(start..))
-        .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > 20)
+        .is_some_and(|jwt| jwt.matches('.').count() >= 2 && jwt.len() > SHORTEST_JWT)
 }
+
+/// 20: `{"alg":"none"}` alone has 19 characters in base64url.
+const SHORTEST_JWT: usize = 20;
 
 /// Whether it consists of words and short numbers, with punctuation between them, as names of errors and addresses do.
 fn is_words(text: &str) -> bool {
@@ -137,6 +140,7 @@ fn is_words(text: &str) -> bool {
 fn is_word(piece: &str) -> bool {
     let letters = piece.trim_end_matches(|c: char| c.is_ascii_digit());
     let digits = piece.len() - letters.len();
+    // Codes of errors and years have four digits, the numbers of versions and algorithms (`oauth2`, `HS256`) three.
     if letters.is_empty() {
         return digits <= 4;
     }
@@ -173,7 +177,8 @@ fn is_time(text: &str) -> bool {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let mut separators = text.bytes().filter(|byte| !byte.is_ascii_digit()).peekable();
     text.starts_with(|c: char| c.is_ascii_digit())
-        && (8..=24).contains(&digits)
+        // From a day to nanoseconds and an offset: 2027-01-15T08:00:00.123456789+00:00.
+        && (8..=27).contains(&digits)
         && text.len() <= 35
         && separators.peek().is_some_and(|first| *first == b'-')
         && text.contains(':')
@@ -281,7 +286,7 @@ fn assigned(name: &str, after: &str) -> Option<(usize, usize)> {
     (!is_shown).then_some((before, length))
 }
 
-/// Of an error about a secret.
+/// 1024: the longest text of an error by default.
 const LONGEST_SENTENCE: usize = 1024;
 
 /// Without single values that may be tokens.

@@ -48,6 +48,7 @@ fn words_and_times_are_no_tokens_and_the_rest_is_from_a_length_on() {
         "oauth.v2.InvalidClientIdentifier",
         "https://errors.example.com/probs/tenant-suspended",
         "2026-11-23T10:00:00.000+0000",
+        "2027-01-15T08:00:00.123456789+00:00",
         "NotAuthorizedException",
         "SAMLResponseInvalid",
         "two words1234567890",

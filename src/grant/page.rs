@@ -60,9 +60,17 @@ pub(super) fn without_secrets(document: &str) -> String {
         rest = if start.ends_with('/') {
             within
         } else {
-            let (inner, end) = within.split_at(within.find(&format!("</{name}")).unwrap_or(within.len()));
-            if !end.is_empty() && !is_hidden(&without_tags(inner, str::to_owned), Named::Secret, false) {
-                kept.push_str(inner);
+            let close = format!("</{name}");
+            let is_longer = |at: usize| within.get(at + close.len()..).unwrap_or_default().starts_with(is_of_name);
+            let mut ends = within.match_indices(&*close).map(|(at, _)| at).filter(|at| !is_longer(*at));
+            let (inner, end) = within.split_at(ends.next().unwrap_or(within.len()));
+            if !end.is_empty() {
+                // Each text alone: together they may look like a sentence.
+                let shown = |text: &str| match is_hidden(text, Named::Secret, false) {
+                    true => String::new(),
+                    false => text.to_owned(),
+                };
+                kept.push_str(&without_tags(inner, shown).replace('&', "&amp;").replace('<', "&lt;"));
             }
             end
         };

@@ -35,7 +35,7 @@ impl Quoting<'_> {
     /// Calls `quote` with masks for what is hidden in these members, since it may be in their texts, too.
     pub(super) fn with_hidden_of<T>(&self, members: &Map<String, Value>, quote: impl FnOnce(Quoting<'_>) -> T) -> T {
         let mut hidden = Vec::new();
-        members.iter().for_each(|(name, value)| self.add_hidden(Named::of(name), value, 8, &mut hidden));
+        members.iter().for_each(|(name, value)| self.add_hidden(Named::of(name), value, DEEPEST, &mut hidden));
         match hidden.is_empty() {
             true => quote(*self),
             false => quote(Quoting { masks: &self.masks.and(&hidden), ..*self }),
@@ -211,6 +211,9 @@ impl Quoting<'_> {
         if beside.is_empty() { line } else { format!("{line} ({beside})") }
     }
 }
+
+/// 8: real errors have their code at most four levels deep.
+pub(super) const DEEPEST: usize = 8;
 
 /// 32: real errors have up to a dozen members.
 pub(super) const MOST_MEMBERS: usize = 32;

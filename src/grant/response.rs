@@ -88,9 +88,9 @@ pub(crate) fn decode(
         Ok(members) => members.clone(),
         Err(_) => Members::salvage(salvaged.trim_start()),
     };
-    let has_error = refused.count("error") == 1 && has_error(&refused);
-    let is_granted =
-        |members: &Members<'_>| members.count("error") > 1 || !has_error && members.count("access_token") > 0;
+    let says_error = refused.count("error") == 1 && has_error(&refused);
+    let has_token = |members: &Members<'_>| members.count("access_token") > 0 && !members.is_null("access_token");
+    let is_granted = |members: &Members<'_>| members.count("error") > 1 || !says_error && has_token(members);
     if !members.as_ref().is_ok_and(is_granted) {
         let said = reading.said(&response);
         // A page may be from a firewall, and have any word. A challenge counts where the body has none.
@@ -169,11 +169,11 @@ fn granted(
     }
     let secret = match members.take("access_token")? {
         Some(Value::String(secret)) => SecretString::from(secret),
-        Some(mut other) => {
+        Some(mut other) if !other.is_null() => {
             wipe(&mut other);
             return Err(unusable("access_token is not a string"));
         }
-        None => {
+        _ => {
             let words = words(response, reading);
             return Err(unusable(format_args!(
                 "it has no access_token, but {}; is the address of the token endpoint right?",

@@ -18,6 +18,8 @@ fn a_refusal_with_200_is_the_refusal_that_it_is_with_400() {
         r#"{"error":{"code":"invalid_client"}}"#,
         r#"{"errorCode":"invalid_client"}"#,
         r#"{"Error":"invalid_client"}"#,
+        r#"{"access_token":null,"errorCode":"invalid_client"}"#,
+        r#"{"access_token": null ,"error":{"code":"invalid_client"}}"#,
         r#"{"error":["invalid_client"]}"#,
         r#"{"error":true,"reason":"invalid_client"}"#,
         r#"{"errors":[{"message":"invalid_client"}]}"#,

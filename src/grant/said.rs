@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::code::{LONGEST_CODE, is_code, is_known, known_in};
 use super::hidden::{Named, may_be_token, redacted};
 use super::page::{unescaped, without_secrets, without_tags};
-use super::quoting::{MOST_MEMBERS, Quoting};
+use super::quoting::{DEEPEST, MOST_MEMBERS, Quoting};
 use super::response::Reading;
 use crate::challenge::Challenge;
 use crate::error::OAuthError;
@@ -147,7 +147,7 @@ impl Quoting<'_> {
     }
 
     fn object(&self, members: Map<String, Value>) -> Said {
-        let members = members.into_iter().map(|(name, value)| (name, opened(value, 8))).collect();
+        let members = members.into_iter().map(|(name, value)| (name, opened(value, DEEPEST))).collect();
         self.with_hidden_of(&members, |quoting| quoting.object_of(&members))
     }
 
@@ -156,7 +156,7 @@ impl Quoting<'_> {
             return Said { oauth: Some(oauth), ..Said::default() };
         }
         let words = self.masks.clean_words(&self.leaves(members).join(", "), self.most);
-        match members.values().find_map(|value| known_in(value, 8)) {
+        match members.values().find_map(|value| known_in(value, DEEPEST)) {
             // An OAuth code that is a value at another place, with all that is said.
             Some(code) => {
                 let oauth = OAuthError::new(self.code(code), Some(words), None);

@@ -245,6 +245,8 @@ fn what_is_no_sentence_is_hidden_under_the_name_of_a_secret() {
                     .to_string(),
                 format!("<r><m>no good</m><{name}>{value}</{name}></r>"),
                 format!("<r><m>no good</m><{name}><v>{value}</v></{name}></r>"),
+                format!("<r><m>no good</m><{name}><v>bob</v><v>{value}</v></{name}></r>"),
+                format!("<r><m>no good</m><{name}><{name}-type>Bearer</{name}-type><v>{value}</v></{name}></r>"),
                 format!("<r><m>no good</m><{name} a='1'>{value}"),
                 format!("<r><m>no good</m><{name} a='{value}'/></r>"),
                 format!("no good [{name}] => \"{value}\""),

@@ -173,8 +173,9 @@ pub enum Event<'a> {
     /// replace it; or the API requires a scope that the token does not have. From [`BearerAuth`](crate::BearerAuth), at
     /// most once a minute for each of its origins, each source, and each of the two reasons.
     ///
-    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token. They
-    /// are sanitised: without control characters, quotes and the token, and truncated.
+    /// `error`, `description` and `scope` are texts of the API, from its challenge for the scheme of the token. The first two
+    /// are sanitised: without control characters, quotes and the token, and truncated. `scope` is `None` if it is not valid
+    /// (RFC 6749 section 3.3), contains the token or has more than 1024 characters.
     #[non_exhaustive]
     ApiRefuses {
         /// The origin of the API, as it was configured.

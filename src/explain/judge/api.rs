@@ -22,7 +22,7 @@ pub(super) fn refused(findings: &Findings, token: &AccessToken, answer: &Answer)
         Some(401 | 403) if is_insufficient_scope(code) => {
             let granted = token.scope().unwrap_or("nothing that is known");
             let summary = format!("The API requires another scope; the granted scope is {granted} ({said}).");
-            let missing = answer.scope.as_ref().map(|scope| not_granted(scope, granted).join(" "));
+            let missing = answer.scope.as_ref().map(|scope| not_granted(scope, token.scope().unwrap_or_default()).join(" "));
             let verdict = Diagnosis::of(Cause::ApiScope, summary);
             match missing {
                 Some(missing) if missing.is_empty() => verdict.advise(
