@@ -23,7 +23,8 @@ pub(crate) fn at(config: Config, directory: &Path) -> Result<Config, Failure> {
     };
     let tokens = directory.join("tokens");
     create(&tokens).map_err(failed)?;
-    Ok(config.set("store.directory", text(&tokens)?).set("store.seal_key_file", text(&key)?))
+    let config = config.set("store.directory", text(&tokens)?).set("store.seal_key_file", text(&key)?);
+    Ok(if config.get("store.timeout").is_some() { config } else { config.set("store.timeout", PATIENCE) })
 }
 
 /// Tells of a store that fails. The library obtains a token without it, so that each call would send a token request.
@@ -39,6 +40,9 @@ pub(crate) fn observer(json: bool) -> impl Observer {
 }
 
 const KEY: &str = "seal-key";
+
+/// 5 s: a slow disk is faster than a token request that would not be needed.
+const PATIENCE: &str = "5s";
 
 /// Makes the key unless there is one. It gets its name once it is complete, and never replaces another: processes that
 /// start at the same time use the same key, and one that is killed leaves no part of a key.

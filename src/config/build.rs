@@ -1,5 +1,7 @@
 //! From the members to a builder.
 
+use std::time::Duration;
+
 use super::Config;
 use super::auth::auth;
 use super::env::variable;
@@ -128,8 +130,8 @@ fn read(reader: &mut Reader<'_>) -> ClientCredentialsBuilder {
     #[cfg(feature = "dpop")]
     let builder = with(builder, key.map(DpopKey::from).or_else(|| generate.then(DpopKey::generate)), Builder::dpop);
     #[cfg(feature = "shared")]
-    let builder = with(builder, store, |builder, (directory, key)| {
-        builder.shared(SealedStore::new(FileStore::new(directory), key))
+    let builder = with(builder, store, |builder, (directory, key, timeout)| {
+        builder.shared(with(SealedStore::new(FileStore::new(directory), key), timeout, SealedStore::timeout))
     });
     builder
 }
@@ -189,12 +191,16 @@ pub(super) fn credential(reader: &mut Reader<'_>, path: &str, required: bool) ->
     result.map_err(|fault| reader.fault(fault)).ok().flatten()
 }
 
-/// Directory and seal key.
-fn store(reader: &mut Reader<'_>) -> Option<(String, Credential)> {
+/// Directory, seal key and timeout.
+fn store(reader: &mut Reader<'_>) -> Option<(String, Credential, Option<Duration>)> {
     reader.value("store")?;
     let key = credential(reader, "store.seal_key", true);
+    let timeout = reader.duration("store.timeout");
+    if timeout.is_some_and(|timeout| timeout.is_zero()) {
+        reader.fault("store.timeout is zero: give a duration above it");
+    }
     match reader.text("store.directory") {
-        Some(directory) if !directory.is_empty() => Some((directory.to_owned(), key?)),
+        Some(directory) if !directory.is_empty() => Some((directory.to_owned(), key?, timeout)),
         _ => {
             reader.fault("store.directory is missing");
             None

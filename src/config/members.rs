@@ -122,6 +122,7 @@ pub(super) const MEMBERS: &[ConfigMember] = &[
     member("store.directory", Text, "directory in which processes share the token"),
     member("store.seal_key_file", Text, "file with the key that seals the token"),
     member("store.seal_key_env", Text, "variable with the key that seals the token"),
+    member("store.timeout", Duration, "how long a fetch waits for a store that does not respond"),
     member("limits.connect_timeout", Duration, "how long connecting may take"),
     member("limits.attempt_timeout", Duration, "how long one attempt may take"),
     member("limits.max_response_bytes", Number, "the largest response that is read"),

@@ -164,6 +164,12 @@ fn a_store_has_a_directory_and_a_key_and_no_scopes_on_demand() {
     };
     assert!(with("/tokens", &[]).unwrap().explain().to_string().contains("shared: true"));
     assert!(with("", &[]).unwrap_err().contains("store.directory is missing"));
+    let timeout = |timeout: &str| {
+        let store = json!({"directory": "/tokens", "seal_key_file": "/x", "timeout": timeout});
+        faults(json!({"auth": {"method": "none", "client_id": "a"}, "store": store}))
+    };
+    assert_eq!(timeout("5s"), "");
+    assert!(timeout("0").contains("store.timeout is zero") && timeout("soon").contains("store.timeout"));
     assert!(with("/tokens", &["a"]).unwrap_err().contains("cannot be combined with step_up"));
 }
 
