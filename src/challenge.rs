@@ -250,6 +250,11 @@ mod tests {
             ),
             ("Negotiate a87421000492aa874209af8bc028==, Bearer", "Negotiate() Bearer()"),
             ("Negotiate, Bearer error=invalid_token", "Negotiate() Bearer(error=invalid_token)"),
+            ("Negotiate a-._~+b== ; Bearer", "Negotiate() Bearer()"),
+            (r#"Bearer ="x", error=y"#, "Bearer(error=y)"),
+            ("Negotiate a b=c, Bearer", "Negotiate() a(b=c) Bearer()"),
+            ("Negotiate\ta/b=\t, Bearer\terror\t=\tx", "Negotiate() Bearer(error=x)"),
+            ("Bearer a!#$%&'*+-.^_`|~z=x", "Bearer(a!#$%&'*+-.^_`|~z=x)"),
             (", ,Bearer ,, error=x,", "Bearer(error=x)"),
             (r#"Bearer realm="never ends, error=x"#, "Bearer(realm=never ends, error=x)"),
             ("@@@ , Bearer error=x", "Bearer(error=x)"),
@@ -282,6 +287,8 @@ mod tests {
             (b"Bearer scope=\"a\tb\"", None, None, None),
             (b"Bearer scope=\"a\\\"b\"", None, None, None),
             (b"Bearer scope=\"\"", None, None, None),
+            (b"Bearer scope=\"a  b \"", None, None, Some("a  b ")),
+            (b"Bearer error=x, error=y", Some("x"), None, None),
             (b"Bearer scope=\" \"", None, None, None),
         ] {
             let (headers, shown) = (headers(&[header]), String::from_utf8_lossy(header));

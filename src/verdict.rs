@@ -280,6 +280,9 @@ mod tests {
         assert!(!says(StatusCode::OK, "application/grpc", "0"));
         assert!(!says(StatusCode::CREATED, "application/grpc", "16"));
         assert!(!says(StatusCode::OK, "text/html", "16"), "not gRPC");
+        for part in [("content-type", "application/grpc"), ("grpc-status", "16")] {
+            assert!(!token().is_rejected_by(StatusCode::OK, &headers(&[part])), "{part:?} alone");
+        }
     }
 
     #[test]
@@ -311,6 +314,36 @@ mod tests {
             let found = said(&format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""));
             assert_eq!(found, Some(InsufficientScope::default()), "{scope}");
         }
+    }
+
+    #[test]
+    fn a_scope_and_its_description_have_at_most_1024_characters() {
+        let said = |scope: usize, description: usize| {
+            let (scope, description) = ("x".repeat(scope), "y".repeat(description));
+            let value = format!("Bearer error=insufficient_scope, scope={scope}, error_description={description}");
+            let found = token().insufficient_scope(&challenge(&value)).unwrap();
+            (found.scope == Some(scope), found.description == Some(description))
+        };
+        assert_eq!(LONGEST, 1024);
+        assert_eq!(said(LONGEST, LONGEST), (true, true));
+        assert_eq!(said(LONGEST + 1, LONGEST + 1), (false, false));
+        let empty = r#"Bearer error="insufficient_scope", error_description="""#;
+        assert_eq!(token().insufficient_scope(&challenge(empty)), Some(InsufficientScope::default()));
+    }
+
+    #[test]
+    fn of_several_challenges_the_first_one_with_an_error_counts() {
+        for (value, error, scope) in [
+            ("Bearer scope=a, Bearer error=x, scope=b, Bearer error=y", Some("x"), Some("b")),
+            ("Basic error=z, Bearer scope=a, Bearer scope=b", None, Some("a")),
+        ] {
+            let headers = challenge(value);
+            let found = about(&["Bearer"], StatusCode::UNAUTHORIZED, &headers).unwrap();
+            assert_eq!((found.param("error"), found.scope()), (error, scope), "{value}");
+        }
+        let scope = |value: &str| token().insufficient_scope(&challenge(value)).and_then(|found| found.scope);
+        let twice = "Bearer error=insufficient_scope, error=other, scope=a, Bearer error=insufficient_scope, scope=b";
+        assert_eq!(scope(twice).as_deref(), Some("a"));
     }
 
     #[test]

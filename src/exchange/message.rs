@@ -157,3 +157,90 @@ pub(crate) fn server_time(headers: &HeaderMap) -> Option<Duration> {
     let age = text(AGE).and_then(number).filter(|age| *age <= OLDEST).map_or(Duration::ZERO, Duration::from_secs_f64);
     Some(date(text(DATE)?)?.saturating_add(age))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_bytes(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_coding_is_foreign_unless_it_is_none() {
+        for (coding, foreign) in [
+            (&b"identity"[..], None),
+            (b" Identity , , identity", None),
+            (b"", None),
+            (b"gzip", Some("gzip")),
+            (b"identity, gzip", Some("identity, gzip")),
+            (b"\xff", Some("unreadable")),
+        ] {
+            let headers = headers(&[("content-encoding", coding)]);
+            assert_eq!(foreign_encoding(&headers), foreign, "{coding:?}");
+        }
+        assert_eq!(foreign_encoding(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn headers_that_frame_a_message_are_reserved() {
+        let reserved = "connection content-length expect host te trailer transfer-encoding upgrade \
+             accept-encoding content-encoding content-range cookie dpop";
+        for name in reserved.split(' ') {
+            assert!(is_reserved(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["accept", "authorization", "content-type", "x-api-key"] {
+            assert!(!is_reserved(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_tag_at_its_beginning_or_a_label() {
+        let at = |place: usize| "x".repeat(place) + "<html";
+        for (label, body, expected) in [
+            ("", "<!DOCTYPE html>", true),
+            ("", "\n <Html>", true),
+            ("", "text <BODY>", true),
+            ("", &at(1019), true),
+            ("", &at(1020), false),
+            ("", "<p>", false),
+            ("", r#" {"a":"<html>"}"#, false),
+            ("text/html", "\n<p>", true),
+            ("Application/XHTML+xml", "<p>", true),
+            ("text/html", "p<", false),
+            ("text/html", r#"{"a":"<html>"}"#, false),
+            ("text/plain", "<p>", false),
+        ] {
+            let headers = headers(&[("content-type", label.as_bytes())]);
+            assert_eq!(is_page(&headers, body.as_bytes()), expected, "{label} {body}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_span_or_an_instant_in_the_unit_of_its_size() {
+        let second = Duration::from_secs(1);
+        for (number, servers_now, wait) in [
+            // The clock of a server that begins in 1970 tells spans and instants apart from three years on.
+            (99_999_999.0, second, second * 99_999_999),
+            (100_000_000.0, second, second * 99_999_999),
+            (50_000_000.0, second, second * 50_000_000),
+            (99_999_999_999.0, second, Duration::from_secs(99_999_999_998)),
+            (99_999_999_999_000.0, second, Duration::from_secs(99_999_999_998)),
+            (90_000_000_000_000_000.0, second, Duration::from_secs(89_999_999_999)),
+            (1e17, second, second * 99_999_999),
+        ] {
+            assert_eq!(span(number, servers_now), wait, "{number}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_server_counts_the_age_of_the_response_up_to_a_year() {
+        let at = |age: &'static str| {
+            server_time(&headers(&[("date", b" Thu, 01 Jan 1970 00:00:10 GMT "), ("age", age.as_bytes())]))
+                .unwrap()
+                .as_secs()
+        };
+        assert_eq!((at(" 5 "), at("31536000"), at("31536001"), at("soon")), (15, 31_536_010, 10, 10));
+        assert_eq!(server_time(&headers(&[("age", b"5")])), None);
+    }
+}

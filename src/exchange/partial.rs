@@ -142,18 +142,36 @@ mod tests {
             (r#"{"error":"a","b":{"c":"d"}"#, r#"{"error":"a","b":{"c":"d"}}"#),
             (r#"{"error":"a,\",b","c"#, r#"{"error":"a,\",b"}"#),
             (r#"{"error":"a""#, r#"{"error":"a"}"#),
+            (r#"{"error":"a","b":[1,2]"#, r#"{"error":"a","b":[1,2]}"#),
+            (r#"{"error":"a","b":"x, y"#, r#"{"error":"a"}"#),
+            (r#"{"e":{"c":[1]},"error":"a","b":1"#, r#"{"e":{"c":[1]},"error":"a"}"#),
+            (r#"{"error":"a",\"b","c"#, ""),
             (r#"{"error":"a"#, ""),
             (r#"{"error":12"#, ""),
             (r#"{"error":{"code":"a","b":"#, ""),
             ("{error: 'a', b", ""),
             ("{", ""),
             ("[1, 2", ""),
+            ("[1, 2]", ""),
             ("you sent our-se", ""),
             ("", ""),
             ("<!doctype html><title>you sent our-se", "<html>"),
         ] {
             assert_eq!(kept(body), part, "{body}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_complete_up_to_the_largest_size_and_the_reason_of_a_break_is_the_innermost() {
+        for (length, is_complete) in [(100, true), (101, false)] {
+            let incoming = http::Response::new("x".repeat(length)).into();
+            let received = Received::refusal(incoming, 100, None, &mut None).await;
+            assert_eq!(received.flaw.is_none(), is_complete, "{length}");
+        }
+        let chunks = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("no more power"))]);
+        let incoming = http::Response::new(reqwest::Body::wrap_stream(chunks)).into();
+        let received = Received::refusal(incoming, 100, None, &mut None).await;
+        assert_eq!(received.flaw.as_deref(), Some("the body of the response broke off (no more power)"));
     }
 
     #[test]
@@ -168,6 +186,13 @@ mod tests {
         assert!(flaw.unwrap().contains("is not compressed as its header"));
         assert_eq!(foreign_encoding(&response.headers), None);
         assert_eq!(received(&[0x1f, 0x8b, 8, 0]).response.body.as_slice(), b"");
+        // The flaw is told, and not the coding.
+        let headers = [(CONTENT_ENCODING, HeaderValue::from_static("br"))].into_iter().collect();
+        let Received { response, flaw } = Received::partial(Response { headers, ..Response::default() }, "broke off");
+        assert_eq!(
+            (foreign_encoding(&response.headers), flaw.as_deref()),
+            (None, Some("the body of the response broke off"))
+        );
     }
 
     proptest! {

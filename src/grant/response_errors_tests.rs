@@ -120,12 +120,17 @@ fn an_error_in_any_shape_counts_beside_a_token_and_what_says_nothing_does_not() 
         r#""0""#,
         r#""false""#,
         r#""None""#,
+        r#"" null ""#,
+        r#""no""#,
+        r#""OK""#,
         "[null]",
         "[{}]",
         r#"{"code":0,"message":""}"#,
         r#"{"code":null}"#,
         r#"{"code":0,"message":"success"}"#,
         r#"{"code":"0"}"#,
+        r#"{"code":" 0 ","message":"success"}"#,
+        r#"null,"errorCode":"invalid_client""#,
     ] {
         let token = read(having(&format!(r#""error":{nothing}"#)));
         assert!(token.is_ok(), "{nothing}: {token:?}");
@@ -143,6 +148,8 @@ fn an_error_in_any_shape_counts_beside_a_token_and_what_says_nothing_does_not() 
         (r#""401""#, ErrorKind::Response),
         (r#"{"code":401}"#, ErrorKind::Response),
         (r#"{"message":"it failed"}"#, ErrorKind::Response),
+        (r#"{"code":null,"message":"it failed"}"#, ErrorKind::Response),
+        (r#"{"code":"1","message":"it failed"}"#, ErrorKind::Response),
         (r#"["it failed"]"#, ErrorKind::Response),
         (r#""it failed""#, ErrorKind::Other),
     ] {
@@ -150,4 +157,25 @@ fn an_error_in_any_shape_counts_beside_a_token_and_what_says_nothing_does_not() 
         assert_eq!(error.kind(), kind, "{something}: {error}");
         assert!(!error.is_transient(), "{something}: {error}");
     }
+}
+
+#[test]
+fn an_error_has_the_status_of_its_response() {
+    for status in [200, 400, 503] {
+        for body in ["", r#"{"error":"invalid_client"}"#] {
+            let error = with(status, &[], body, &rules()).unwrap_err();
+            assert_eq!(error.status().map(|status| status.as_u16()), Some(status), "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_coding_that_is_not_read_is_named_with_up_to_32_characters_and_passes() {
+    let coded = |length: usize| {
+        let error = with(200, &[("content-encoding", &"x".repeat(length))], "{}", &rules()).unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Response, true));
+        assert_eq!(error.status().map(|status| status.as_u16()), Some(200));
+        error.to_string()
+    };
+    assert!(coded(32).contains(&"x".repeat(32)) && !coded(33).contains(&"x".repeat(33)));
 }

@@ -42,7 +42,9 @@ fn lifetimes_come_in_many_shapes() {
     ] {
         let body = having(&format!(r#""expires_in":{value}"#));
         assert_eq!(read(&body).unwrap().lifetime(), lifetime, "{value}");
-        assert_eq!(read_strictly(&body).is_ok(), passes_strict, "{value}, strict");
+        let refused = read_strictly(&body).err().map(|error| error.to_string());
+        assert_eq!(refused.is_none(), passes_strict, "{value}, strict");
+        assert!(refused.is_none_or(|error| error.contains("expires_in is not a whole number (strict)")), "{value}");
     }
     assert_eq!(read(r#"{"access_token":"abc"}"#).unwrap().lifetime(), None, "absent");
 }
@@ -140,6 +142,7 @@ fn retry_after_is_seconds_or_a_date() {
     let date = [("date", "Sun, 06 Nov 1994 08:49:37 GMT")];
     for (headers, wait) in [
         (vec![("retry-after", "120")], Some(120)),
+        (vec![("retry-after", " 120 ")], Some(120)),
         (vec![("retry-after", "0")], Some(0)),
         (vec![("retry-after", "Fri, 15 Jan 2027 08:02:00 GMT")], Some(120)),
         (vec![("retry-after", "Fri, 15 Jan 2027 07:00:00 GMT")], Some(0)),
@@ -179,6 +182,9 @@ fn a_429_waits_for_the_end_of_the_window_that_is_exhausted() {
         (&[("ratelimit", "\"default\";r=0;t=9, \"day\";r=0;t=600")], Some(600)),
         (&[("ratelimit", "\"default\";t=9")], Some(9)),
         (&[("ratelimit", "\"default\";r=1;t=9")], None),
+        (&[("ratelimit", "\"default\";r=0.5;t=9")], Some(9)),
+        (&[("ratelimit", "\"default\"; r = 0 ; t = 9 ")], Some(9)),
+        (&[("x-rate-limit", "\"default\";r=0;t=9")], Some(9)),
         (&[("ratelimit", "\"default\";r=0")], None),
         (&[("ratelimit", "\"default\";r=0;t=soon")], None),
         (&[("ratelimit", "limit=1, remaining=0, reset=9")], Some(9)),
@@ -238,9 +244,14 @@ fn durations_and_instants_are_distinguished_by_their_size_in_each_header() {
         ("1900000000", second * 86_400),
         ("Fri, 15 Jan 2027 08:00:04 GMT", second * 4),
     ] {
-        for header in
-            ["retry-after", "x-ratelimit-reset", "x-rate-limit-reset", "ratelimit-reset", "x-ratelimit-reset-after"]
-        {
+        for header in [
+            "retry-after",
+            "x-ratelimit-reset",
+            "x-rate-limit-reset",
+            "ratelimit-reset",
+            "x-ratelimit-reset-after",
+            "x-rate-limit-reset-after",
+        ] {
             let error = with(429, &[(header, value)], "", &rules()).unwrap_err();
             let got = error.retry_after().unwrap();
             assert!(got.abs_diff(wait) < Duration::from_millis(1), "{header}: {value}: {got:?}");
@@ -248,6 +259,7 @@ fn durations_and_instants_are_distinguished_by_their_size_in_each_header() {
     }
     for (headers, wait) in [
         (&[("retry-after-ms", "1500")][..], Some(Duration::from_millis(1_500))),
+        (&[("x-ms-retry-after-ms", "1500")], Some(Duration::from_millis(1_500))),
         (&[("retry-after", "soon"), ("x-ratelimit-reset", "4")], Some(second * 4)),
         (&[("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("x-ratelimit-reset", "784111807")], Some(second * 30)),
         (&[("date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("x-ratelimit-reset", "750000000")], Some(Duration::ZERO)),

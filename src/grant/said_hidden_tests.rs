@@ -269,3 +269,90 @@ fn what_is_no_sentence_is_hidden_under_the_name_of_a_secret() {
         assert!(!said.contains("8301") && !said.contains("swordfish"), "{said}");
     }
 }
+
+#[test]
+fn a_token_up_to_eight_levels_down_is_masked_in_the_texts_and_words_are_not() {
+    let nested =
+        |levels: usize, wrap: fn(Value) -> Value, value: Value| (0..levels).fold(value, |inner, _| wrap(inner));
+    let arrays = |levels| nested(levels, |inner| serde_json::json!([inner]), "Ab3-xYz9".into());
+    let objects = |levels| nested(levels, |inner| serde_json::json!({"token": inner}), "Ab3-xYz9".into());
+    for (value, is_masked) in [(arrays(8), true), (arrays(9), false), (objects(8), true), (objects(9), false)] {
+        let body = serde_json::json!({"error": "bad", "error_description": "not Ab3-xYz9 or", "token": value});
+        let said = refused(400, &[JSON], body.to_string()).to_string();
+        assert_eq!(said.contains("not *** or"), is_masked, "{body}: {said}");
+    }
+    let body = serde_json::json!({"error": "bad", "error_description": "not Ab3-xYz9 or", "x": {"a": [{"token": "Ab3-xYz9"}]}});
+    assert!(refused(400, &[JSON], body.to_string()).to_string().contains("not *** or"));
+    for value in ["Ab3-xYz", "mismatch", "a_word_of_it"] {
+        let description = format!("it is {value} again");
+        let body = serde_json::json!({"error": "bad", "error_description": description, "token": value});
+        let said = refused(400, &[JSON], body.to_string()).to_string();
+        assert!(said.contains(&description), "{said}");
+    }
+}
+
+#[test]
+fn the_number_and_size_of_tokens_that_are_masked_in_the_texts_is_bounded() {
+    let tokens: Vec<_> = (10..43).map(|n| format!("Ab3-xYz{n}")).collect();
+    let body = serde_json::json!({"error": "bad", "error_description": "not Ab3-xYz41 or Ab3-xYz42", "token": tokens});
+    let said = refused(400, &[JSON], body.to_string()).to_string();
+    assert!(said.contains("not *** or Ab3-xYz42"), "{said}");
+    let rules = Rules { limits: Limits::default().max_token_bytes(9), ..Rules::default() };
+    for (token, is_masked) in [("Ab3-xYz41", true), ("Ab3-xYz412", false)] {
+        let body = serde_json::json!({"error": "bad", "error_description": format!("not {token}"), "token": token});
+        let said = refused_by(400, &[JSON], body.to_string(), &rules).to_string();
+        assert_eq!(said.contains("not ***"), is_masked, "{said}");
+    }
+}
+
+#[test]
+fn a_secret_of_ours_is_masked_before_parts_of_it_are() {
+    let body = serde_json::json!({"message": "it was our%2Dsecret%2Dof&#45;today, sir"}).to_string();
+    let said = refused(200, &[JSON], body).to_string();
+    assert!(said.contains("it was ***, sir"), "{said}");
+}
+
+#[test]
+fn of_a_member_with_the_name_of_a_secret_only_sentences_are_left() {
+    let ours: Vec<u8> = b"our-secret-of-today".to_vec();
+    let (fits, longer) = ("n".repeat(LONGEST_CODE), "n".repeat(LONGEST_CODE + 1));
+    let body = serde_json::json!({
+        "error": "bad", "list": [], "more": {}, "bytes": ours, &fits: true, &longer: true,
+        "token": 12345, "secret": true, "password": null, "tokens": [], "keys": [{"a": "Ab3-xYz9"}], "secrets": {},
+        "cookies": ["it has expired", "no"], "jwt": {"note": "it has expired"},
+        "at": 1_234_567_890_123_456_u64, "other": 12_345_678_901_234_567_u64,
+    });
+    let error = refused(400, &[JSON], body.to_string());
+    let shown: Map<_, _> = error.oauth().unwrap().extras().map(|(name, value)| (name.clone(), value.clone())).collect();
+    let expected = serde_json::json!({
+        "list": [], "more": {}, "bytes": "***", &fits: true, "cookies": ["it has expired"], "jwt": {"note": "it has expired"},
+        "at": 1_234_567_890_123_456_u64, "other": "***",
+    });
+    assert_eq!(Value::from(shown), expected);
+}
+
+#[test]
+fn numbers_have_sixteen_digits_and_an_id_may_have_blanks_around_it() {
+    for (number, is_shown) in [("123456789", true), ("1234567890123456", true), ("12345678901234567", false)] {
+        let said = refused(200, &[JSON], format!(r#"{{"error":"bad","x":{number}}}"#)).to_string();
+        assert_eq!(said.contains(number), is_shown, "{said}");
+    }
+    let said = refused(200, &[JSON], format!(r#"{{"error":"bad","trace_id":" {UUID} "}}"#)).to_string();
+    assert!(said.contains(UUID), "{said}");
+}
+
+#[test]
+fn a_text_without_a_name_and_one_that_ends_like_the_description_are_shown() {
+    let said = refused(400, &[JSON], r#"["it is wrong"]"#).to_string();
+    assert!(said.contains("400: it is wrong"), "{said}");
+    let body = r#"{"error":"bad","error_description":"too old","detail":"why: too old"}"#;
+    let said = refused(400, &[JSON], body).to_string();
+    assert!(said.contains("(detail: why: too old)"), "{said}");
+    let code = "abc_".repeat(LONGEST_CODE / 4);
+    assert_eq!(super::code(&refused(400, &[JSON], format!(r#"{{"error":"{code}"}}"#))), Some(&*code));
+    // A known code is told, whatever its shape.
+    for (code, told) in [(TOKEN, "***"), ("TEmPORaRILy.UNaVAIlABLe", "TEmPORaRILy.UNaVAIlABLe")] {
+        let challenge = format!(r#"Bearer error="{code}""#);
+        assert_eq!(super::code(&refused(401, &[("www-authenticate", &challenge)], "")), Some(told));
+    }
+}

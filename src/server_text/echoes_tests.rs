@@ -126,6 +126,61 @@ fn a_short_secret_is_found_in_base64_and_hexadecimal_digits() {
 }
 
 #[test]
+fn a_secret_can_be_guessed_if_it_is_short_or_a_word() {
+    let lower = |length: usize| "a".repeat(length);
+    for (secret, guess) in [
+        ("abc", Guess::Trivial),
+        ("Ab1!", Guess::Easy),
+        ("Abc12xy", Guess::Easy),
+        ("Abc12xyz", Guess::Hard),
+        (&*lower(8), Guess::Easy),
+        ("pass_word", Guess::Easy),
+        (&*lower(15), Guess::Easy),
+        (&*lower(16), Guess::Hard),
+    ] {
+        assert!(Guess::of(secret) == guess, "{secret}");
+    }
+    assert!(!is_found(&echoes(&["abc"]), "is 616263"), "any number may be that of a short one");
+}
+
+#[test]
+fn each_view_has_its_characters() {
+    for (view, seen) in [
+        (View::Shown, "aGF 5 =~"),
+        (View::Folded, "agf5=~"),
+        (View::Script, "agf5=~\u{e4}\u{663}i"),
+        (View::Base64, "aGF5"),
+        (View::Hex, "af5"),
+        (View::Digits, "5"),
+    ] {
+        let text = "aGF 5+=~\u{c4}\u{663}\u{130}\u{200b}";
+        assert_eq!(*view.form(text.chars(), 64), seen, "{view:?}");
+    }
+}
+
+#[test]
+fn a_secret_of_other_characters_is_found_whole() {
+    let secret = "\u{43a}\u{43b}\u{44e}\u{447}\u{663}\u{664}\u{665}\u{666}\u{667}";
+    assert!(is_found(&echoes(&[secret]), &format!("got {secret}")));
+    let secret = "d\tce\nZq8-wk7\u{192}d";
+    let listed = secret.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    let Found::At(places) = echoes(&[secret]).find(&listed) else { panic!("it is not found") };
+    assert_eq!((places.len(), places[0].clone()), (1, 0..listed.len()));
+    let hex = "f09f98805a7138776b37";
+    let Found::At(places) = echoes(&["\u{1f600}Zq8wk7xy"]).find(&format!("{hex}7879")) else {
+        panic!("it is not found")
+    };
+    assert_eq!((places.len(), places[0].clone()), (1, 0..24));
+}
+
+#[test]
+fn what_is_invisible_inside_an_escape_does_not_hide_a_secret() {
+    assert!(is_found(&echoes(&["Zq8-wk7_Lp3~x9Vt.R2m"]), "%\u{200b}5Aq8-wk7_Lp3~x9Vt"));
+    // `\b` would be another escape.
+    assert!(is_found(&echoes(&["Zq8-wk7_\"bLp3x9Vt"]), "%5Aq8-wk7_\\\"bLp3x9Vt"));
+}
+
+#[test]
 fn ordinary_texts_have_no_secret() {
     let texts = [
         "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not \
@@ -174,7 +229,7 @@ fn ordinary_texts_have_no_secret() {
 fn the_number_of_encodings_that_are_removed_is_bounded() {
     let echoes = echoes(&["Zq8-wk7_Lp3~x9Vt.R2m"]);
     let encoded = |times: usize| "%".to_owned() + &"25".repeat(times) + "5Aq8-wk7_Lp3~x9Vt";
-    for (times, found) in [(0, true), (3, true), (40, false)] {
+    for (times, found) in [(0, true), (3, true), (4, false), (40, false)] {
         // A part of 16 characters begins with the first one.
         assert_eq!(is_found(&echoes, &encoded(times)), found, "{times}");
     }

@@ -179,6 +179,7 @@ mod tests {
                 "\u{e9}%uzzzz\u{1f600}\u{20ac}\u{e2}\u{82}x\u{c3}\u{ff}\u{c3}x",
             ),
             ("\\u{41}\\u{1f600}\\u{}\\u{110000}\\u{41", "A\u{1f600}u{}u{110000}u{41"),
+            ("\\u{9}\\u{10fffd}\\u{0000041}\\u(41}", "\t\u{10fffd}u{0000041}u(41}"),
             ("%C3xA9\\ud83d%ude00", "\u{c3}xA9ud83d%ude00"),
             ("&apos;&lt&gt;&#0065 &#x41 &#1114112;", "'&lt>A &#x41 &#1114112;"),
             ("&a;&ab;&a1;&abcdefghijk;&abcdefghijkl;", "&a;\u{fffd}&a1;\u{fffd}&abcdefghijkl;"),

@@ -99,10 +99,44 @@ mod tests {
             ("c\u{336}l\u{338}\u{489}\u{20dd}", "cl"),
             ("\u{301}a", "a"),
             ("a \u{301}b.\u{94d}", "a b."),
+            ("1\u{301}\u{663}\u{301}", "1\u{301}\u{663}\u{301}"),
             ("a\u{200b}\u{301}", "a\u{301}"),
             ("a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}b\u{301}", "a\u{301}\u{301}\u{301}\u{301}b\u{301}"),
         ] {
             assert_eq!(of_scripts(text), shown, "{text:?}");
         }
+    }
+
+    #[test]
+    fn the_marks_of_each_script_are_no_letters_and_as_many_as_in_unicode() {
+        let scripts = [
+            ("Latin and Greek", '\u{300}'..='\u{36f}', 92),
+            ("Cyrillic", '\u{480}'..='\u{48f}', 5),
+            ("Hebrew", '\u{590}'..='\u{5ff}', 31),
+            ("Arabic", '\u{600}'..='\u{6ff}', 6),
+            ("Devanagari", '\u{900}'..='\u{97f}', 6),
+            ("Bengali", '\u{980}'..='\u{9ff}', 2),
+            ("Gurmukhi", '\u{a00}'..='\u{a7f}', 2),
+            ("Gujarati", '\u{a80}'..='\u{aff}', 2),
+            ("Oriya", '\u{b00}'..='\u{b7f}', 3),
+            ("Tamil", '\u{b80}'..='\u{bff}', 1),
+            ("Telugu", '\u{c00}'..='\u{c7f}', 2),
+            ("Kannada", '\u{c80}'..='\u{cff}', 2),
+            ("Malayalam", '\u{d00}'..='\u{d7f}', 3),
+            ("Sinhala", '\u{d80}'..='\u{dff}', 1),
+            ("Thai", '\u{e00}'..='\u{e7f}', 7),
+            ("Lao", '\u{e80}'..='\u{eff}', 6),
+            ("Tibetan", '\u{f00}'..='\u{fff}', 8),
+            ("Myanmar", '\u{1000}'..='\u{109f}', 3),
+            ("Ethiopic", '\u{1350}'..='\u{137f}', 3),
+            ("Khmer", '\u{1780}'..='\u{17ff}', 12),
+            ("Hiragana and Katakana", '\u{3040}'..='\u{30ff}', 2),
+        ];
+        for (script, characters, marks) in scripts.clone() {
+            assert_eq!(characters.filter(|c| is_mark(*c)).count(), marks, "{script}");
+        }
+        let all: Vec<_> = ('\0'..=char::MAX).filter(|c| is_mark(*c)).collect();
+        assert_eq!(all.len(), scripts.iter().map(|(.., marks)| marks).sum::<usize>());
+        assert!(all.iter().all(|mark| !mark.is_alphanumeric()), "they would be shown without the list");
     }
 }
