@@ -227,7 +227,11 @@ mod tests {
             (99_999_999_999.0, second, Duration::from_secs(99_999_999_998)),
             (99_999_999_999_000.0, second, Duration::from_secs(99_999_999_998)),
             (90_000_000_000_000_000.0, second, Duration::from_secs(89_999_999_999)),
-            (1e17, second, second * 99_999_999),
+            (259_999_999_999.0, second, Duration::from_secs(259_999_999_998)),
+            (2.6e11, second, second * 259_999_999),
+            (2.6e14, second, second * 259_999_999),
+            (250_000_000_000_000_000.0, second, Duration::from_secs(249_999_999_999)),
+            (2.6e17, second, second * 259_999_999),
         ] {
             assert_eq!(span(number, servers_now), wait, "{number}");
         }

@@ -346,7 +346,7 @@ fn a_token_without_audience_that_the_api_refuses_needs_one() {
         findings.token = Some(Ok(AccessToken::builder("abc").build().unwrap()));
         let audience = audience.iter().map(|&one| one.to_owned()).collect();
         findings.claims = Some(super::super::claims::Claims { audience, ..Default::default() });
-        findings.api = Some(super::super::findings::Answer { status: Some(status), ..Default::default() });
+        findings.api = Some(Answer { status: Some(status), ..Default::default() });
         judge(&findings, Vec::new())
     };
     assert!(answered(401, &[]).advice[0].contains("the token has no audience"));

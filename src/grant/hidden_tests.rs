@@ -199,14 +199,14 @@ fn a_word_has_at_most_twenty_letters_behind_its_capitals() {
 
 #[test]
 fn a_time_has_the_digits_and_separators_of_a_date() {
-    let longest = "2026-11-23T10:00:00.0000000000";
+    let longest = "2026-11-23T10:00:00.0000000000000";
     for (text, expected) in [
         ("2026-11:11".to_owned(), true),
         ("2026-1:11".to_owned(), false),
         (longest.to_owned(), true),
         (format!("{longest}0"), false),
-        (format!("{longest}+::::"), true),
-        (format!("{longest}+:::::"), false),
+        (format!("{longest}+:"), true),
+        (format!("{longest}+::"), false),
         ("2026-11-23T10:00:00,5".to_owned(), true),
         ("2026-11-23a10:00".to_owned(), false),
     ] {

@@ -82,15 +82,9 @@ pub(crate) fn decode(
     let body = text.as_ref().map_or(response.body.as_slice(), |text| text.as_bytes());
     // GitHub and Slack send errors with 200: an `error` counts, whatever else the body contains.
     // So do others, in each of their formats, where there is no token.
-    let salvaged = Text::marked(&response.body);
     let members = Members::parse(body);
-    let refused = match &members {
-        Ok(members) => members.clone(),
-        Err(_) => Members::salvage(salvaged.trim_start()),
-    };
-    let says_error = refused.count("error") == 1 && has_error(&refused);
     let has_token = |members: &Members<'_>| members.count("access_token") > 0 && !members.is_null("access_token");
-    let is_granted = |members: &Members<'_>| members.count("error") > 1 || !says_error && has_token(members);
+    let is_granted = |members: &Members<'_>| members.count("error") > 1 || !has_error(members) && has_token(members);
     if !members.as_ref().is_ok_and(is_granted) {
         let said = reading.said(&response);
         // A page may be from a firewall, and have any word. A challenge counts where the body has none.

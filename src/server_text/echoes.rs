@@ -139,18 +139,20 @@ impl Echoes {
                 guess => self.add_form(script, View::Script, guess),
             }
         }
-        if guess != Guess::Trivial {
+        // In these forms all characters count, whatever their script.
+        let encoded = if secret.is_ascii() { guess } else { Guess::of(secret) };
+        if encoded != Guess::Trivial {
             let digit = |digit: u8, radix| char::from_digit(digit.into(), radix).unwrap_or_default();
             let hex = |byte: u8| [digit(byte >> 4, 16), digit(byte & 15, 16)];
-            self.add_form(View::Hex.form(secret.bytes().flat_map(hex), room), View::Hex, guess);
+            self.add_form(View::Hex.form(secret.bytes().flat_map(hex), room), View::Hex, encoded);
             // Of `0x5a, 0x71` the zeros are left.
             let prefixed = secret.bytes().flat_map(|byte| ['0'].into_iter().chain(hex(byte)));
-            self.add_form(View::Hex.form(prefixed, room), View::Hex, guess);
+            self.add_form(View::Hex.form(prefixed, room), View::Hex, encoded);
             let decimal = |byte: u8| [byte / 100, byte / 10 % 10, byte % 10].map(|one| digit(one, 10));
             let decimal =
                 |byte: u8| decimal(byte).into_iter().skip(if byte < 10 { 2 } else { usize::from(byte < 100) });
-            self.add_form(View::Digits.form(secret.bytes().flat_map(decimal), room), View::Digits, guess);
-            (0..3).for_each(|before| self.add_form(in_base64(secret, before), View::Base64, guess));
+            self.add_form(View::Digits.form(secret.bytes().flat_map(decimal), room), View::Digits, encoded);
+            (0..3).for_each(|before| self.add_form(in_base64(secret, before), View::Base64, encoded));
         }
         if !shown.is_empty() {
             self.forms.push(Form { text: shown, view: View::Shown, guess });

@@ -115,7 +115,14 @@ fn a_secret_is_found_in_each_shape_in_which_servers_send_it_back() {
 
 #[test]
 fn a_short_secret_is_found_in_base64_and_hexadecimal_digits() {
-    for secret in ["hush", "a/b+c", "client", "pass_word"] {
+    for secret in [
+        "hush",
+        "a/b+c",
+        "client",
+        "pass_word",
+        "\u{43f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}",
+        "\u{5bc6}\u{7801}\u{5bc6}\u{7801}",
+    ] {
         for (form, made) in FORMS.iter().filter(|(form, _)| form.starts_with("base64") || form.starts_with("hexa")) {
             if !form.ends_with("part") {
                 let found = echoes(&[secret]).find(&format!("got {}", made(secret)));
