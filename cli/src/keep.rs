@@ -27,7 +27,7 @@ pub(crate) fn at(config: Config, directory: &Path) -> Result<Config, Failure> {
     Ok(if config.get("store.timeout").is_some() { config } else { config.set("store.timeout", PATIENCE) })
 }
 
-/// Tells of a store that fails. The library obtains a token without it, so that each call would send a token request.
+/// Warns if the store fails. The token is then obtained without it, so every call sends a token request.
 pub(crate) fn observer(json: bool) -> impl Observer {
     let once = Once::new();
     move |_: &str, event: &Event<'_>| {

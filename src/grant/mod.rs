@@ -3,6 +3,7 @@
 mod advice;
 pub(crate) mod code;
 mod hidden;
+mod lifetime;
 mod page;
 mod quota;
 mod quoting;

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "in a test a panic is the report")]
 
+use std::time::Duration;
+
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
